@@ -1,0 +1,199 @@
+// @ts-check
+/**
+ * `npm run build [-- --force]`: compiles src/ into dist/, and returns at once when dist/ is current.
+ *
+ * dist/.build-stamp names the sources that dist/ was made from: `<hash>`, or `<hash> with type errors`. Worker threads
+ * load from dist/, so the tests compare that hash before they start.
+ *
+ * Several processes may build at the same time, and others may run from dist/ meanwhile. So builds take turns at a
+ * lock file, the compiler writes into a directory of its own, and each file that differs is renamed into place:
+ * nobody ever sees half a file or half a dist/.
+ *
+ * Uses built-in modules only, since it may run before anything is installed.
+ */
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const dist = join(root, 'dist');
+const stampFile = join(dist, '.build-stamp');
+const lockFile = join(root, '.build-lock');
+const stagingPrefix = '.build-staging-';
+const TYPE_ERRORS = ' with type errors';
+/** What the compiler writes. Anything else in dist/ (kernels) is not ours to remove. */
+const COMPILED = /\.(?:js|js\.map|d\.ts)$/;
+
+/** All files below `directory`, sorted, as absolute paths. @param {string} directory @returns {string[]} */
+function filesBelow(directory) {
+  if (!existsSync(directory)) return [];
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+    .sort();
+}
+
+/** Hash over everything that decides what dist/ contains. */
+export function sourceStamp() {
+  const hash = createHash('sha256');
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  hash.update(`${version}\n`);
+  const steps = ['tsconfig.json', 'bin/build.js', 'bin/build-kernels.js'].map((file) => join(root, file));
+  const sources = filesBelow(join(root, 'src')).filter((file) => !file.endsWith('.md'));
+  for (const file of [...steps, ...sources]) {
+    const bytes = readIfThere(file);
+    if (bytes !== null) hash.update(`${relative(root, file)} ${bytes.length}\n`).update(bytes);
+  }
+  return hash.digest('hex');
+}
+
+/** The hash that dist/ was built from, or '' when it was never built. */
+export function builtStamp() {
+  const bytes = readIfThere(stampFile);
+  return bytes === null ? '' : (bytes.toString('latin1').split(' ')[0] ?? '').trim();
+}
+
+/**
+ * Brings dist/ up to date and returns whether it is free of type errors. With type errors dist/ is still written, since
+ * every other module is fine; it is reported each time.
+ * @param {{ force?: boolean }} [options]
+ */
+export async function build({ force = false } = {}) {
+  if (!force && isClean(sourceStamp())) return true;
+  await takeLock();
+  try {
+    if (!force && isClean(sourceStamp())) return true;
+    removeAbandonedStaging();
+    await buildKernels();
+    // Before the compiler reads: a source that changes meanwhile makes the stamp stale, and never wrongly current.
+    const stamp = sourceStamp();
+    const clean = compile();
+    writeAtomically(stampFile, Buffer.from(clean ? stamp : stamp + TYPE_ERRORS));
+    return clean;
+  } finally {
+    rmSync(lockFile, { force: true });
+  }
+}
+
+/** @param {string} stamp */
+function isClean(stamp) {
+  return readIfThere(stampFile)?.toString('latin1') === stamp;
+}
+
+/** Kernels have a build step of their own; it leaves its results where src/ and dist/ find them. */
+async function buildKernels() {
+  const script = join(root, 'bin', 'build-kernels.js');
+  if (!existsSync(script)) return;
+  const kernels = await import(pathToFileURL(script).href);
+  await kernels.buildKernels();
+}
+
+/** Compiles beside dist/ (at the same depth, so that source maps hold) and moves in what differs. */
+function compile() {
+  const staging = join(root, stagingPrefix + process.pid);
+  try {
+    const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+    const run = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.json'), '--outDir', staging], {
+      cwd: root,
+      stdio: ['ignore', 'inherit', 'inherit'],
+    });
+    if (run.error) throw run.error;
+    const made = filesBelow(staging);
+    if (made.length === 0) throw new Error('the compiler wrote nothing');
+    for (const file of made) moveIfDifferent(file, join(dist, relative(staging, file)));
+    const wanted = new Set(made.map((file) => relative(staging, file)));
+    for (const file of filesBelow(dist)) {
+      if (COMPILED.test(file) && !wanted.has(relative(dist, file))) rmSync(file, { force: true });
+    }
+    return run.status === 0;
+  } finally {
+    rmSync(staging, { recursive: true, force: true });
+  }
+}
+
+/** @param {string} from @param {string} to */
+function moveIfDifferent(from, to) {
+  const old = readIfThere(to);
+  if (old?.equals(readFileSync(from))) return;
+  mkdirSync(dirname(to), { recursive: true });
+  renameSync(from, to);
+}
+
+/** @param {string} file @param {Buffer} bytes */
+function writeAtomically(file, bytes) {
+  mkdirSync(dirname(file), { recursive: true });
+  const temporary = `${file}.${process.pid}`;
+  writeFileSync(temporary, bytes);
+  renameSync(temporary, file);
+}
+
+/** Waits for its turn. A lock whose process is gone, or that never got a process id, is taken over. */
+async function takeLock() {
+  for (;;) {
+    try {
+      writeFileSync(lockFile, String(process.pid), { flag: 'wx' });
+      return;
+    } catch (error) {
+      if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'EEXIST') throw error;
+    }
+    const holder = Number(readIfThere(lockFile)?.toString('latin1') || 0);
+    const abandoned = holder === 0 ? ageMs(lockFile) > 1000 : !isAlive(holder);
+    if (abandoned) rmSync(lockFile, { force: true });
+    else await delay(25);
+  }
+}
+
+function removeAbandonedStaging() {
+  for (const name of readdirSync(root)) {
+    if (!name.startsWith(stagingPrefix)) continue;
+    if (!isAlive(Number(name.slice(stagingPrefix.length)))) {
+      rmSync(join(root, name), { recursive: true, force: true });
+    }
+  }
+}
+
+/** @param {number} pid */
+function isAlive(pid) {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return /** @type {NodeJS.ErrnoException} */ (error).code === 'EPERM';
+  }
+}
+
+/** @param {string} file */
+function ageMs(file) {
+  const stat = statSync(file, { throwIfNoEntry: false });
+  return stat === undefined ? 0 : Date.now() - stat.mtimeMs;
+}
+
+/** Null when the file does not exist: sources come and go while others work. @param {string} file */
+function readIfThere(file) {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    if (/** @type {NodeJS.ErrnoException} */ (error).code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  const clean = await build({ force: process.argv.includes('--force') });
+  if (!clean) {
+    console.error('build: dist/ is written, with the type errors above.');
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,14 @@
+#!/usr/bin/env node
+// Checks the Node.js version before anything is imported, then hands the arguments to dist/cli.js.
+if (Number(process.versions.node.split('.')[0]) < 20) {
+  console.error(`headwater needs Node.js 20 or later; this is ${process.version}.`);
+  process.exit(1);
+}
+const { existsSync } = await import('node:fs');
+const cli = new URL('../dist/cli.js', import.meta.url);
+if (!existsSync(cli)) {
+  console.error('headwater is not built yet: run `npm run build` first.');
+  process.exit(1);
+}
+const { main } = await import(cli.href);
+await main(process.argv.slice(2));

@@ -1,0 +1,202 @@
+/**
+ * A server under test as a child process: its own directory, a free port on 127.0.0.1, ready when it answers PING.
+ *
+ * Nothing outlives the test process: what a failed test left running is killed, by process id, when the process exits,
+ * and its directory is removed.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type ClientOptions, RespClient } from './resp-client.ts';
+import { waitFor } from './wait-for.ts';
+
+export interface TestServer {
+  readonly port: number;
+  readonly dir: string;
+  readonly pid: number;
+  /** Everything that it wrote to stdout and stderr. */
+  readonly output: string;
+  /** The lines of `output`. */
+  readonly lines: readonly string[];
+  readonly hasExited: boolean;
+  readonly exitCode: number | null;
+  /** Resolves when the process is gone. */
+  readonly exited: Promise<void>;
+  client(options?: ClientOptions): Promise<RespClient>;
+  /** Waits for a line of output that contains `text` or matches, and returns it. */
+  waitForLine(text: string | RegExp): Promise<string>;
+  /** Stops and continues the process without its knowledge: SIGSTOP, SIGCONT. */
+  pause(): void;
+  resume(): void;
+  /** SIGTERM, then waits for the exit. Its directory is removed when it was made for it. */
+  stop(): Promise<void>;
+  /** SIGKILL, then waits for the exit. The directory is kept, so that another server may start on it; it goes at exit. */
+  kill(): Promise<void>;
+}
+
+export interface LaunchPlan {
+  readonly name: string;
+  readonly command: string;
+  /** The arguments, once the port and the directory are known. */
+  readonly args: (port: number, dir: string) => readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+  /** A directory that exists; otherwise one is made and removed. */
+  readonly dir?: string;
+  /** A port that must be used (a restart); otherwise a free one is found. */
+  readonly port?: number;
+}
+
+const MAX_PORT_ATTEMPTS = 5;
+const STOP_LIMIT_MS = 10_000;
+const MAX_OUTPUT_CHARS = 4 * 1024 * 1024;
+
+const running = new Set<ServerProcess>();
+const directories = new Set<string>();
+
+process.on('exit', () => {
+  for (const server of running) server.killNow();
+  for (const dir of directories) rmSync(dir, { recursive: true, force: true });
+});
+
+/** A directory that is removed when the test process exits. */
+export function temporaryDirectory(name: string): string {
+  const dir = mkdtempSync(join(tmpdir(), `headwater-${name}-`));
+  directories.add(dir);
+  return dir;
+}
+
+/** A port that was free a moment ago. Another process may take it before it is used, so callers try again. */
+export async function freePort(): Promise<number> {
+  const probe = createServer();
+  probe.listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, 'close');
+  return port;
+}
+
+/** Starts a server and waits until it answers PING with PONG, so that a dump in its directory is loaded. */
+export async function launch(plan: LaunchPlan): Promise<TestServer> {
+  for (let attempt = 1; ; attempt++) {
+    const port = plan.port ?? (await freePort());
+    const server = new ServerProcess(plan, port);
+    try {
+      await server.ready();
+      return server;
+    } catch (error) {
+      const portTaken = /address already in use/i.test(server.output);
+      await server.kill();
+      if (!portTaken || plan.port !== undefined || attempt === MAX_PORT_ATTEMPTS) throw error;
+    }
+  }
+}
+
+class ServerProcess implements TestServer {
+  readonly name: string;
+  readonly port: number;
+  readonly dir: string;
+  readonly pid: number;
+  readonly exited: Promise<void>;
+  output = '';
+  hasExited = false;
+  exitCode: number | null = null;
+  readonly #child: ChildProcess;
+  readonly #ownsDirectory: boolean;
+
+  constructor(plan: LaunchPlan, port: number) {
+    this.name = plan.name;
+    this.port = port;
+    this.#ownsDirectory = plan.dir === undefined;
+    this.dir = plan.dir ?? temporaryDirectory(plan.name);
+    const child = spawn(plan.command, plan.args(port, this.dir), {
+      cwd: this.dir,
+      env: { ...process.env, ...plan.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#child = child;
+    this.pid = child.pid ?? -1;
+    for (const stream of [child.stdout!, child.stderr!]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        if (this.output.length < MAX_OUTPUT_CHARS) this.output += text;
+      });
+    }
+    running.add(this);
+    this.exited = new Promise((resolve) => {
+      const ended = (code: number | null): void => {
+        this.hasExited = true;
+        this.exitCode = code;
+        running.delete(this);
+        resolve();
+      };
+      child.once('close', ended);
+      child.once('error', (error) => {
+        this.output += `${error.message}\n`;
+        ended(null);
+      });
+    });
+  }
+
+  get lines(): readonly string[] {
+    return this.output.split('\n').filter((line) => line !== '');
+  }
+
+  async ready(): Promise<void> {
+    await waitFor(() => this.#answersPing(), { what: `${this.name} to answer PING`, timeoutMs: 20_000 });
+  }
+
+  client(options: ClientOptions = {}): Promise<RespClient> {
+    return RespClient.connect(this.port, options);
+  }
+
+  waitForLine(text: string | RegExp): Promise<string> {
+    const matches = (line: string): boolean =>
+      typeof text === 'string' ? line.includes(text) : text.test(line);
+    return waitFor(() => this.lines.find(matches), { what: `${this.name} to log ${text}` });
+  }
+
+  pause(): void {
+    this.#child.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#child.kill('SIGCONT');
+  }
+
+  async stop(): Promise<void> {
+    this.resume();
+    this.#child.kill('SIGTERM');
+    const limit = setTimeout(() => this.killNow(), STOP_LIMIT_MS);
+    await this.exited;
+    clearTimeout(limit);
+    if (!this.#ownsDirectory) return;
+    rmSync(this.dir, { recursive: true, force: true });
+    directories.delete(this.dir);
+  }
+
+  async kill(): Promise<void> {
+    this.killNow();
+    await this.exited;
+  }
+
+  killNow(): void {
+    this.#child.kill('SIGKILL');
+  }
+
+  async #answersPing(): Promise<boolean> {
+    if (this.hasExited) throw new Error(`${this.name} ended with code ${this.exitCode}:\n${this.output}`);
+    let client: RespClient;
+    try {
+      client = await this.client();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') return false;
+      throw error;
+    }
+    const reply = await client.command('PING').catch(() => null);
+    await client.close();
+    return reply === 'PONG';
+  }
+}

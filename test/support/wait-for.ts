@@ -1,0 +1,38 @@
+/**
+ * Waits for conditions instead of sleeping. The limit is there to end a broken test with a sentence; no test asserts
+ * how long something took.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+
+export interface WaitOptions {
+  /** What is awaited, as it completes the sentence "waited 10000 ms for …". */
+  readonly what?: string;
+  readonly timeoutMs?: number;
+}
+
+/** A condition is unmet while it returns one of these. */
+type Unmet = false | null | undefined;
+
+const LAST_EAGER_POLL = 20;
+const POLL_MS = 5;
+
+/**
+ * Polls until `condition` returns something other than false, null or undefined, and returns that. What it throws ends
+ * the wait. The first polls come at once, each after a turn of the event loop, later ones every few milliseconds.
+ */
+export async function waitFor<T>(
+  condition: () => T | Promise<T>,
+  { what = 'a condition', timeoutMs = 10_000 }: WaitOptions = {},
+): Promise<Exclude<T, Unmet>> {
+  const deadline = performance.now() + timeoutMs;
+  for (let polls = 0; ; polls++) {
+    const value = await condition();
+    if (isMet(value)) return value;
+    if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms for ${what}`);
+    await (polls < LAST_EAGER_POLL ? new Promise(setImmediate) : delay(POLL_MS));
+  }
+}
+
+function isMet<T>(value: T): value is Exclude<T, Unmet> {
+  return value !== false && value !== null && value !== undefined;
+}
