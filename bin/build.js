@@ -31,6 +31,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = join(root, 'dist');
 const stampFile = join(dist, '.build-stamp');
+const kernelStampFile = join(dist, '.kernels-stamp');
 const lockFile = join(root, '.build-lock');
 const stagingPrefix = '.build-staging-';
 const TYPE_ERRORS = ' with type errors';
@@ -48,12 +49,16 @@ function filesBelow(directory) {
 
 /** Hash over everything that decides what dist/ contains. */
 export function sourceStamp() {
-  const hash = createHash('sha256');
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  hash.update(`${version}\n`);
   const steps = ['tsconfig.json', 'bin/build.js', 'bin/build-kernels.js'].map((file) => join(root, file));
   const sources = filesBelow(join(root, 'src')).filter((file) => !file.endsWith('.md'));
-  for (const file of [...steps, ...sources]) {
+  return hashOf([...steps, ...sources], version);
+}
+
+/** @param {string[]} files @param {string} [salt] */
+function hashOf(files, salt = '') {
+  const hash = createHash('sha256').update(`${salt}\n`);
+  for (const file of files) {
     const bytes = readIfThere(file);
     if (bytes !== null) hash.update(`${relative(root, file)} ${bytes.length}\n`).update(bytes);
   }
@@ -76,6 +81,7 @@ export async function build({ force = false } = {}) {
   await takeLock();
   try {
     if (!force && isClean(sourceStamp())) return true;
+    if (force) rmSync(kernelStampFile, { force: true });
     removeAbandonedStaging();
     await buildKernels();
     // Before the compiler reads: a source that changes meanwhile makes the stamp stale, and never wrongly current.
@@ -93,12 +99,15 @@ function isClean(stamp) {
   return readIfThere(stampFile)?.toString('latin1') === stamp;
 }
 
-/** Kernels have a build step of their own; it leaves its results where src/ and dist/ find them. */
+/** Kernels have a build step of their own, which takes seconds: it is repeated only when their sources change. */
 async function buildKernels() {
   const script = join(root, 'bin', 'build-kernels.js');
   if (!existsSync(script)) return;
+  const stamp = hashOf([script, ...filesBelow(join(root, 'src', 'kernels', 'assembly'))]);
+  if (existsSync(join(dist, 'kernels')) && readIfThere(kernelStampFile)?.toString('latin1') === stamp) return;
   const kernels = await import(pathToFileURL(script).href);
   await kernels.buildKernels();
+  writeAtomically(kernelStampFile, Buffer.from(stamp));
 }
 
 /** Compiles beside dist/ (at the same depth, so that source maps hold) and moves in what differs. */

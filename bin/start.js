@@ -1,0 +1,29 @@
+// @ts-check
+/**
+ * `npm start -- --port 7000`: installs and builds when needed, starts a primary in this process (so signals and the exit
+ * code are its own) and says how to attach a replica. Takes the arguments of bin/headwater.js.
+ */
+import { ensureInstalled } from './install.js';
+
+if (Number(process.versions.node.split('.')[0]) < 20) {
+  console.error(`headwater needs Node.js 20 or later; this is ${process.version}.`);
+  process.exit(1);
+}
+ensureInstalled();
+const { build } = await import('./build.js');
+if (!(await build())) {
+  console.error('npm start: the sources have the type errors above.');
+  process.exit(1);
+}
+
+const args = process.argv.slice(2);
+await import('./headwater.js');
+
+// main() has returned, so it listens: or it has set an exit code, or only printed its version.
+const onlyPrints = args.some((arg) => ['--help', '-h', '--version', '-v'].includes(arg));
+if (process.exitCode === undefined && !onlyPrints) {
+  const option = args.lastIndexOf('--port');
+  const usesFile = args[0] !== undefined && !args[0].startsWith('-');
+  const port = option >= 0 ? args[option + 1] : usesFile ? '<its port>' : '6379';
+  console.log(`attach a replica:  redis-server --port 6380 --replicaof 127.0.0.1 ${port}`);
+}
