@@ -77,12 +77,12 @@ function offences(files: readonly string[], find: (file: string) => readonly str
 
 describe('imports', () => {
   test.each([
-    ["import { a } from './a.ts';", './a.ts'],
-    ["import type { A } from './a.ts';", './a.ts'],
-    ["import './a.ts';", './a.ts'],
-    ["export * from './a.ts';", './a.ts'],
-    ["const a = await import('./a.ts');", './a.ts'],
-    ["import {\n  a,\n  b,\n} from './a.ts';", './a.ts'],
+    ["import { a } from './support/seed.ts';", './support/seed.ts'],
+    ["import type { A } from './support/seed.ts';", './support/seed.ts'],
+    ["import './support/seed.ts';", './support/seed.ts'],
+    ["export * from './support/seed.ts';", './support/seed.ts'],
+    ["const a = await import('./support/seed.ts');", './support/seed.ts'],
+    ["import {\n  a,\n  b,\n} from './support/seed.ts';", './support/seed.ts'],
   ])('are seen in %j', (code, specifier) => {
     expect(importsOf(code)).toEqual([specifier]);
     expect(importsOf(`// ${code.replaceAll('\n', ' ')}`)).toEqual([]);

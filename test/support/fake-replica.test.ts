@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { CutLink } from './cut-link.ts';
 import { digestOf, expectSameData, syncCounts } from './digest.ts';
 import { FakeReplica } from './fake-replica.ts';
 import { type RealRedis, startRedis } from './real-redis.ts';
@@ -113,6 +114,28 @@ test('a real replica of a real primary has the same data', async () => {
   expect(await digestOf(replica)).not.toBe(EMPTY_DIGEST);
   await replica.stop();
   expect(replica.hasExited).toBe(true);
+});
+
+test('a link that is cut and mended costs no full resync', async () => {
+  const link = await CutLink.to(primary.port);
+  const replica = await startRedis({ replicaOf: link.port });
+  await expectSameData(primary, replica);
+  const before = await syncCounts(primary);
+  link.cut();
+  await client.call('SET', 'while', 'cut');
+  link.mend();
+  await expectSameData(primary, replica);
+  link.hold();
+  const held = link.bytesDown;
+  await client.call('SET', 'while', 'held');
+  expect(await client.call('WAIT', 1, 50)).toBe(0);
+  expect(link.bytesDown).toBe(held);
+  link.release();
+  await expectSameData(primary, replica);
+  expect(link.connections).toBe(2);
+  expect(await syncCounts(primary)).toEqual({ ...before, partial: before.partial + 1 });
+  await replica.stop();
+  await link.close();
 });
 
 test('a server that cannot start tells why', async () => {
