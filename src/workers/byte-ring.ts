@@ -1,0 +1,304 @@
+/**
+ * Bytes from one producer to one consumer on two threads, in chunks that the consumer can hand to sockets without a copy.
+ *
+ *   +--------+------------------+---------+---------+-----+-----------+
+ *   | header | chunk lengths    | chunk 0 | chunk 1 |  …  | chunk n-1 |     one SharedArrayBuffer; n is a power of two
+ *   +--------+------------------+---------+---------+-----+-----------+     memory that was never touched costs nothing
+ *
+ *   word              writer    meaning
+ *   0  PUBLISHED      producer  chunks filled so far, modulo 2^32
+ *   1  DATA_SIGNAL    producer  steps after every change that the consumer may wait for
+ *   2  ENDING         producer  0 open, 1 ended, 2 failed; nothing is published afterwards
+ *   3  FAILURE        producer  the word of an error code, when failed
+ *   16 RELEASED       consumer  chunks given back so far, modulo 2^32        (a cache line of its own)
+ *   17 SPACE_SIGNAL   consumer  steps after every change that the producer may wait for
+ *   18 CANCELLED      consumer  1 once no more bytes are wanted
+ *   32 CHUNK_BYTES    creator   fixed
+ *   33 CHUNK_COUNT    creator   fixed
+ *   48 lengths        producer  bytes in each chunk, stored before PUBLISHED
+ *
+ *        RELEASED ≤ index of a chunk the consumer may read < PUBLISHED ≤ RELEASED + CHUNK_COUNT
+ *
+ * Waiting never misses a change: load the signal, look at the condition, then wait for the signal to differ from what was loaded. The other
+ * side changes the condition first and the signal afterwards, so a change between the look and the wait ends the wait at once.
+ *
+ * A thread that may block waits in Atomics.wait (acquire, take), the main thread in Atomics.waitAsync (waitForSpace, waitForData). In Node 20 a
+ * pending waitAsync does not keep the process alive, with or without a timeout, and it is woken whenever something else does. So nothing
+ * hangs at exit because of a ring; and while a task fills or drains one, its pool's job keeps the process.
+ *
+ * A thread that died signals nothing. Who learns of it ends its own side, and that wakes its own waits: consumer.cancel(), producer.fail().
+ */
+import { assert, onMainThread } from '../base/assert.ts';
+import { type ErrorCode, OperatingError } from '../base/errors.ts';
+import { KIB } from '../base/units.ts';
+import { errorCodeOf, errorWordOf } from './control-block.ts';
+
+const RingWord = {
+  PUBLISHED: 0,
+  DATA_SIGNAL: 1,
+  ENDING: 2,
+  FAILURE: 3,
+  RELEASED: 16,
+  SPACE_SIGNAL: 17,
+  CANCELLED: 18,
+  CHUNK_BYTES: 32,
+  CHUNK_COUNT: 33,
+} as const;
+
+const Ending = { OPEN: 0, ENDED: 1, FAILED: 2 } as const;
+
+const WORD_BYTES = 4;
+const CACHE_LINE_WORDS = 16;
+const HEADER_WORDS = 48;
+/** Chunks start on a page, so that the first bytes touch no page of the lengths. */
+const CHUNK_ALIGNMENT = 4096;
+const CHUNK_COUNT_MAX = 65536;
+
+assert(
+  RingWord.RELEASED - RingWord.PUBLISHED >= CACHE_LINE_WORDS,
+  'ring: each side writes its own cache line',
+);
+assert(RingWord.CHUNK_BYTES - RingWord.RELEASED >= CACHE_LINE_WORDS, 'ring: constants lie apart');
+assert(HEADER_WORDS > RingWord.CHUNK_COUNT, 'ring: lengths start behind the header');
+
+export interface RingOptions {
+  /** Multiple of 4. */
+  readonly chunkBytes?: number;
+  /** Power of two: chunk numbers run on when the counters wrap at 2^32. */
+  readonly chunkCount?: number;
+  /** What the counters start from; tests start them shortly before they wrap. */
+  readonly firstCount?: number;
+}
+
+/** Memory of a new ring, 32 MiB by default. Pass it in a task and make one producer and one consumer over it. */
+export function createRingMemory(options: RingOptions = {}): SharedArrayBuffer {
+  const { chunkBytes = 256 * KIB, chunkCount = 128, firstCount = 0 } = options;
+  assert(chunkBytes > 0 && chunkBytes % WORD_BYTES === 0, 'ring: chunks are whole words');
+  assert(chunkCount > 0 && chunkCount <= CHUNK_COUNT_MAX, 'ring: a count of chunks within its limit');
+  assert((chunkCount & (chunkCount - 1)) === 0, 'ring: the count of chunks is a power of two');
+  const memory = new SharedArrayBuffer(chunksStart(chunkCount) + chunkCount * chunkBytes);
+  const words = new Int32Array(memory, 0, HEADER_WORDS);
+  words[RingWord.PUBLISHED] = firstCount;
+  words[RingWord.RELEASED] = firstCount;
+  words[RingWord.CHUNK_BYTES] = chunkBytes;
+  words[RingWord.CHUNK_COUNT] = chunkCount;
+  return memory;
+}
+
+function chunksStart(chunkCount: number): number {
+  const lengthsEnd = (HEADER_WORDS + chunkCount) * WORD_BYTES;
+  return Math.ceil(lengthsEnd / CHUNK_ALIGNMENT) * CHUNK_ALIGNMENT;
+}
+
+/** The layout as one side sees it. */
+class RingView {
+  readonly memory: SharedArrayBuffer;
+  readonly chunkBytes: number;
+  readonly chunkCount: number;
+  protected readonly words: Int32Array<SharedArrayBuffer>;
+  protected readonly lengths: Int32Array<SharedArrayBuffer>;
+  readonly #chunksStart: number;
+
+  constructor(memory: SharedArrayBuffer) {
+    const words = new Int32Array(memory, 0, HEADER_WORDS);
+    const chunkBytes = words[RingWord.CHUNK_BYTES]!;
+    const chunkCount = words[RingWord.CHUNK_COUNT]!;
+    const start = chunksStart(chunkCount);
+    assert(memory.byteLength === start + chunkCount * chunkBytes, 'memory of a ring');
+    this.memory = memory;
+    this.chunkBytes = chunkBytes;
+    this.chunkCount = chunkCount;
+    this.words = words;
+    this.lengths = new Int32Array(memory, HEADER_WORDS * WORD_BYTES, chunkCount);
+    this.#chunksStart = start;
+  }
+
+  /** Chunks that are published and not released. */
+  protected filled(): number {
+    const filled =
+      (Atomics.load(this.words, RingWord.PUBLISHED) - Atomics.load(this.words, RingWord.RELEASED)) | 0;
+    assert(filled >= 0 && filled <= this.chunkCount, 'ring: released ≤ published ≤ released + count');
+    return filled;
+  }
+
+  protected viewOf(slot: number, bytes: number): Buffer<SharedArrayBuffer> {
+    return Buffer.from(this.memory, this.#chunksStart + slot * this.chunkBytes, bytes);
+  }
+
+  /** Steps a signal of this side, after the change that it tells of, and wakes who waits for it. */
+  protected signal(word: number): void {
+    Atomics.add(this.words, word, 1);
+    Atomics.notify(this.words, word);
+  }
+
+  get cancelled(): boolean {
+    return Atomics.load(this.words, RingWord.CANCELLED) === 1;
+  }
+
+  get failure(): ErrorCode | undefined {
+    if (Atomics.load(this.words, RingWord.ENDING) !== Ending.FAILED) return undefined;
+    return errorCodeOf(Atomics.load(this.words, RingWord.FAILURE));
+  }
+}
+
+/** The side that fills chunks. One per ring. */
+export class RingProducer extends RingView {
+  #published: number;
+  #chunk: Buffer<SharedArrayBuffer> | undefined = undefined;
+
+  constructor(memory: SharedArrayBuffer) {
+    super(memory);
+    this.#published = Atomics.load(this.words, RingWord.PUBLISHED);
+  }
+
+  /** A free chunk to fill, or undefined once the consumer has cancelled. Blocks until there is one. The same one until it is published. */
+  acquire(): Uint8Array<SharedArrayBuffer> | undefined {
+    assert(!onMainThread(), 'acquire blocks: the main thread takes tryAcquire');
+    for (;;) {
+      const signal = Atomics.load(this.words, RingWord.SPACE_SIGNAL);
+      if (this.cancelled) return undefined;
+      const chunk = this.tryAcquire();
+      if (chunk !== undefined) return chunk;
+      Atomics.wait(this.words, RingWord.SPACE_SIGNAL, signal);
+    }
+  }
+
+  /** A free chunk to fill, or undefined when there is none or the consumer has cancelled. */
+  tryAcquire(): Uint8Array<SharedArrayBuffer> | undefined {
+    assert(this.#open(), 'acquire: the ring is open');
+    if (this.cancelled) return undefined;
+    if (this.#chunk === undefined && this.filled() < this.chunkCount) {
+      this.#chunk = this.viewOf(this.#published & (this.chunkCount - 1), this.chunkBytes);
+    }
+    return this.#chunk;
+  }
+
+  /** Resolves when tryAcquire has a chunk, the consumer has cancelled, or this side has ended. */
+  async waitForSpace(): Promise<void> {
+    for (;;) {
+      const signal = Atomics.load(this.words, RingWord.SPACE_SIGNAL);
+      if (!this.#open() || this.cancelled || this.filled() < this.chunkCount) return;
+      const wait = Atomics.waitAsync(this.words, RingWord.SPACE_SIGNAL, signal);
+      if (wait.async) await wait.value;
+    }
+  }
+
+  /** Hands over the acquired chunk with its first `bytes` bytes, at least one. Stale afterwards: the view of it. */
+  publish(bytes: number): void {
+    assert(this.#chunk !== undefined, 'publish: a chunk is acquired');
+    assert(bytes > 0 && bytes <= this.chunkBytes, 'publish: bytes fit the chunk');
+    this.lengths[this.#published & (this.chunkCount - 1)] = bytes;
+    this.#chunk = undefined;
+    this.#published = (this.#published + 1) | 0;
+    Atomics.store(this.words, RingWord.PUBLISHED, this.#published);
+    this.signal(RingWord.DATA_SIGNAL);
+  }
+
+  /** Says that all is published. A chunk that is acquired and not published is dropped. */
+  end(): void {
+    this.#close(Ending.ENDED);
+  }
+
+  /** Says that no more comes, and why. What is published may be read still. */
+  fail(code: ErrorCode): void {
+    Atomics.store(this.words, RingWord.FAILURE, errorWordOf(code));
+    this.#close(Ending.FAILED);
+  }
+
+  #close(ending: number): void {
+    assert(this.#open(), 'the ring ends once');
+    this.#chunk = undefined;
+    Atomics.store(this.words, RingWord.ENDING, ending);
+    this.signal(RingWord.DATA_SIGNAL);
+    // This side's own waitForSpace.
+    Atomics.notify(this.words, RingWord.SPACE_SIGNAL);
+  }
+
+  #open(): boolean {
+    return Atomics.load(this.words, RingWord.ENDING) === Ending.OPEN;
+  }
+}
+
+/** The side that empties chunks. One per ring. Chunks are named by their index since the ring's start. */
+export class RingConsumer extends RingView {
+  readonly #firstCount: number;
+  #released = 0;
+
+  constructor(memory: SharedArrayBuffer) {
+    super(memory);
+    this.#firstCount = Atomics.load(this.words, RingWord.RELEASED);
+  }
+
+  /** Index of the oldest chunk that is not released; it may not be published yet. */
+  get firstIndex(): number {
+    return this.#released;
+  }
+
+  /** Count of chunks from {@link firstIndex} on that can be read. */
+  get available(): number {
+    return this.filled();
+  }
+
+  /** True when the producer has ended or failed: `available`, read afterwards, is final. */
+  get ended(): boolean {
+    return Atomics.load(this.words, RingWord.ENDING) !== Ending.OPEN;
+  }
+
+  /** The bytes of chunk `index`, firstIndex ≤ index < firstIndex + available. Stale once it is released: the producer fills it anew. */
+  chunk(index: number): Buffer<SharedArrayBuffer> {
+    assert(
+      index >= this.#released && index < this.#released + this.filled(),
+      'chunk: published, not released',
+    );
+    const slot = (this.#firstCount + index) & (this.chunkCount - 1);
+    return this.viewOf(slot, this.lengths[slot]!);
+  }
+
+  /** Gives the oldest `count` chunks back. No view of them may be in use, not by a socket either. */
+  release(count: number): void {
+    assert(count >= 0 && count <= this.filled(), 'release: no more than is published');
+    if (count === 0) return;
+    this.#released += count;
+    Atomics.store(this.words, RingWord.RELEASED, (this.#firstCount + this.#released) | 0);
+    this.signal(RingWord.SPACE_SIGNAL);
+  }
+
+  /** Resolves when chunk `index` can be read, or when it never will: the producer has ended or failed, or this side has cancelled. */
+  async waitForData(index: number): Promise<void> {
+    for (;;) {
+      const signal = Atomics.load(this.words, RingWord.DATA_SIGNAL);
+      if (this.#settled(index)) return;
+      const wait = Atomics.waitAsync(this.words, RingWord.DATA_SIGNAL, signal);
+      if (wait.async) await wait.value;
+    }
+  }
+
+  /**
+   * The oldest chunk that is not released, or undefined at the end of the data. Blocks until there is either; release it before the next.
+   * Throws the producer's operating error when it failed, behind the last chunk.
+   */
+  take(): Buffer<SharedArrayBuffer> | undefined {
+    assert(!onMainThread(), 'take blocks: the main thread takes waitForData');
+    for (;;) {
+      const signal = Atomics.load(this.words, RingWord.DATA_SIGNAL);
+      if (this.#settled(this.#released)) break;
+      Atomics.wait(this.words, RingWord.DATA_SIGNAL, signal);
+    }
+    if (this.filled() > 0) return this.chunk(this.#released);
+    const code = this.failure;
+    if (code !== undefined) throw new OperatingError(code, 'the bytes end with a failure of their producer');
+    return undefined;
+  }
+
+  /** Says that no more bytes are wanted: ends the waits of both sides. What is published may be read still. */
+  cancel(): void {
+    Atomics.store(this.words, RingWord.CANCELLED, 1);
+    this.signal(RingWord.SPACE_SIGNAL);
+    // This side's own waitForData.
+    Atomics.notify(this.words, RingWord.DATA_SIGNAL);
+  }
+
+  #settled(index: number): boolean {
+    return this.ended || this.cancelled || index < this.#released + this.filled();
+  }
+}

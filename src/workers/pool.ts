@@ -1,0 +1,145 @@
+/**
+ * Pools of worker threads, one per duty; the one door of piscina.
+ *
+ *   run(task) ──▶ piscina queue ──▶ thread 0 … thread n-1: import(entry).runTask(task) ──▶ Outcome ──▶ promise of run
+ *                                     │
+ *                                     └─ ends in the middle: that job is rejected with WORKER_DIED, piscina starts another thread;
+ *                                        ends before it is ready: every job is rejected, and the next run() starts a new pool
+ *
+ * A task is a plain object. By structured clone SharedArrayBuffers in it are shared, and MessagePorts named in `transfer` move over. What
+ * comes to exist while the task runs (a new segment of the arena) is posted on such a port, and the task, which never returns to
+ * its event loop, fetches it with `receiveMessageOnPort`. A task is cancelled by a shared word (control-block.ts): piscina's abort
+ * would kill the thread.
+ *
+ * Threads start with the first job or with warm(), stay, and do not keep the process alive while idle; a running job does. `atomics` is
+ * disabled because the other modes block an idle worker's event loop, and no `niceIncrement` because that loads a native file.
+ * Main thread.
+ */
+
+import { fileURLToPath } from 'node:url';
+import type { MessagePort, ResourceLimits } from 'node:worker_threads';
+import { Piscina } from 'piscina';
+import { assert } from '../base/assert.ts';
+import { ErrorCode, messageOf, OperatingError } from '../base/errors.ts';
+import { type Outcome, resultOf } from './task-outcome.ts';
+
+export interface PoolOptions {
+  /** What the threads do, for error messages: 'snapshot', 'load', 'compact'. */
+  readonly duty: string;
+  /** A JavaScript module that exports `runTask`, made by `asTask`. */
+  readonly entry: URL;
+  readonly threads: number;
+  /** Limits of a thread's JavaScript heap; a thread that passes them dies, the process does not. */
+  readonly resourceLimits?: ResourceLimits;
+  /** Hears of an uncaught exception on a thread that has no job to fail; for the log. The thread is replaced as after any other end. */
+  readonly onIdleDeath?: (reason: string) => void;
+}
+
+export interface RunOptions {
+  readonly transfer?: readonly (ArrayBuffer | MessagePort)[];
+}
+
+export interface Pool<Task, Result> {
+  readonly duty: string;
+  /** Jobs that are queued or running. */
+  readonly jobCount: number;
+  /**
+   * Runs `task` on a free thread, or queues it. Rejects with the operating error that the task threw; with WORKER_DIED when its thread
+   * ended; with CANCELLED when the pool is closed; with AssertionFailed when the task failed in a way that it must not.
+   */
+  run(task: Task, options?: RunOptions): Promise<Result>;
+  /** Starts the threads now, so that the first job need not wait for them. */
+  warm(): void;
+  /** Takes no more jobs, waits for those it has, and ends the threads. Cancel long jobs first. */
+  close(): Promise<void>;
+}
+
+export function createPool<Task, Result>(options: PoolOptions): Pool<Task, Result> {
+  assert(Number.isInteger(options.threads) && options.threads >= 1, 'a pool has at least one thread');
+  return new PiscinaPool<Task, Result>(options);
+}
+
+class PiscinaPool<Task, Result> implements Pool<Task, Result> {
+  readonly duty: string;
+  readonly #options: PoolOptions;
+  readonly #jobs = new Set<Promise<Result>>();
+  /** Undefined before the first job, and after a thread could not start. */
+  #threads: Piscina<Task, Outcome<Result>> | undefined = undefined;
+  /** The end of threads that could not start; close() waits for it. */
+  #retired: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(options: PoolOptions) {
+    this.duty = options.duty;
+    this.#options = options;
+  }
+
+  get jobCount(): number {
+    return this.#jobs.size;
+  }
+
+  run(task: Task, options: RunOptions = {}): Promise<Result> {
+    const job = this.#runOnThread(task, options);
+    const forget = (): void => {
+      this.#jobs.delete(job);
+    };
+    this.#jobs.add(job);
+    job.then(forget, forget);
+    return job;
+  }
+
+  warm(): void {
+    assert(!this.#closed, 'warm: the pool is closed');
+    this.#threads ??= this.#start();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.allSettled(this.#jobs);
+    const threads = this.#threads;
+    this.#threads = undefined;
+    await Promise.all([threads?.destroy(), this.#retired]);
+  }
+
+  async #runOnThread(task: Task, options: RunOptions): Promise<Result> {
+    if (this.#closed) throw new OperatingError(ErrorCode.CANCELLED, `${this.duty} pool is closed`);
+    this.#threads ??= this.#start();
+    let outcome: Outcome<Result>;
+    try {
+      outcome = await this.#threads.run(task, { transferList: [...(options.transfer ?? [])] });
+    } catch (error) {
+      // A task that cannot be cloned is the caller's mistake. Anything else that is not an outcome is the end of the thread.
+      if (error instanceof DOMException && error.name === 'DataCloneError') throw error;
+      throw new OperatingError(ErrorCode.WORKER_DIED, `${this.duty} worker died: ${messageOf(error)}`);
+    }
+    return resultOf(outcome, this.duty);
+  }
+
+  #start(): Piscina<Task, Outcome<Result>> {
+    const { entry, threads: count, resourceLimits } = this.#options;
+    const threads = new Piscina<Task, Outcome<Result>>({
+      filename: fileURLToPath(entry),
+      name: 'runTask',
+      minThreads: count,
+      maxThreads: count,
+      idleTimeout: Number.POSITIVE_INFINITY,
+      atomics: 'disabled',
+      recordTiming: false,
+      ...(resourceLimits === undefined ? {} : { resourceLimits }),
+    });
+    threads.on('error', (error) => this.#options.onIdleDeath?.(messageOf(error)));
+    // piscina replaces a thread that ended at once, but not one that ended before it was ready, and forgets queued jobs then.
+    threads.on('workerDestroy', () => {
+      queueMicrotask(() => {
+        if (threads === this.#threads && threads.threads.length < count) this.#retire(threads);
+      });
+    });
+    return threads;
+  }
+
+  /** Rejects every job of `threads` (piscina does it in destroy) and lets the next job start anew. */
+  #retire(threads: Piscina<Task, Outcome<Result>>): void {
+    this.#threads = undefined;
+    this.#retired = Promise.all([this.#retired, threads.destroy()]).then(() => undefined);
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * How a task's end crosses threads: as plain data.
+ *
+ * Structured clone keeps an Error's message and drops its `code`, so a worker entry wraps its work in `asTask` and returns an outcome,
+ * which the pool turns back into a value or an error on the main thread:
+ *
+ *   worker                             outcome                                   main
+ *   returns r                      ->  { kind: RESULT, result: r }           ->  r
+ *   throws OperatingError          ->  { kind: OPERATING, code, message }    ->  OperatingError with the same code
+ *   throws anything else           ->  { kind: PROGRAMMER, message, stack }  ->  AssertionFailed: the program is wrong
+ *   ends (exit, uncaught, memory)      none                                  ->  OperatingError WORKER_DIED
+ *
+ * Apart from pool.ts, so that a worker does not load piscina to report its end.
+ */
+import { AssertionFailed, unreachable } from '../base/assert.ts';
+import { codeOf, ErrorCode, messageOf, OperatingError } from '../base/errors.ts';
+
+export const OutcomeKind = { RESULT: 0, OPERATING: 1, PROGRAMMER: 2 } as const;
+
+export type Outcome<Result> =
+  | { readonly kind: typeof OutcomeKind.RESULT; readonly result: Result }
+  | { readonly kind: typeof OutcomeKind.OPERATING; readonly code: ErrorCode; readonly message: string }
+  | { readonly kind: typeof OutcomeKind.PROGRAMMER; readonly message: string; readonly stack: string };
+
+/** The `runTask` that an entry exports: runs `work` and reports its end. */
+export function asTask<Task, Result>(
+  work: (task: Task) => Result | Promise<Result>,
+): (task: Task) => Promise<Outcome<Result>> {
+  return async (task) => {
+    try {
+      return { kind: OutcomeKind.RESULT, result: await work(task) };
+    } catch (error) {
+      const code = codeOf(error);
+      const message = messageOf(error);
+      if (isErrorCode(code)) return { kind: OutcomeKind.OPERATING, code, message };
+      return {
+        kind: OutcomeKind.PROGRAMMER,
+        message,
+        stack: error instanceof Error ? (error.stack ?? message) : message,
+      };
+    }
+  };
+}
+
+/** The result of an outcome; throws what the outcome stands for. */
+export function resultOf<Result>(outcome: Outcome<Result>, duty: string): Result {
+  switch (outcome.kind) {
+    case OutcomeKind.RESULT:
+      return outcome.result;
+    case OutcomeKind.OPERATING:
+      throw new OperatingError(outcome.code, outcome.message);
+    case OutcomeKind.PROGRAMMER: {
+      const failure = new AssertionFailed(`${duty} worker: ${outcome.message}`);
+      failure.cause = outcome.stack;
+      throw failure;
+    }
+    default:
+      return unreachable(outcome);
+  }
+}
+
+function isErrorCode(code: string | undefined): code is ErrorCode {
+  return code !== undefined && Object.hasOwn(ErrorCode, code);
+}
