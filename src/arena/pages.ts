@@ -1,0 +1,157 @@
+/**
+ * Hot path. Copy-on-write of pages: freeze, the write barrier, shadow pages, thaw. Runs on the thread that owns the
+ * arena; images on other threads read what this file writes (see image.ts for their side).
+ *
+ *   owner, before the first write to a page after a freeze      reader, for each object
+ *   ------------------------------------------------------      --------------------------------------
+ *   1. copy the page to a shadow slot                           1. copy the object out of the live page
+ *   2. note the slot in `shadow[page]`                          2. read `marks[page]`
+ *   3. exchange `marks[page]` to the epoch                      3. marked: throw the copy away and read
+ *   4. write the live page                                         the shadow slot instead
+ *
+ * The exchange is a read-modify-write, as is the reader's look at the mark: with both, neither the owner's writes nor
+ * the reader's loads can pass the mark on any memory model that JavaScript runs on.
+ *
+ * A page that is handed out after the freeze is no part of the image; it is marked at once and never copied.
+ */
+import { assert } from '../base/assert.ts';
+import {
+  bytePosition,
+  PAGE_BYTES,
+  PAGE_SHIFT,
+  PAGE_WORDS,
+  SEGMENT_BYTES,
+  SEGMENT_SHIFT,
+  SHADOW_CHUNK_PAGES,
+  SHADOW_CHUNK_SHIFT,
+} from './layout.ts';
+import { NO_SHADOW, type Segment } from './segment.ts';
+
+/**
+ * Words that the owner and the readers of one image share.
+ *
+ *   word   writer   meaning
+ *   LOST   owner    1 once shadow memory ran out: nothing that is read after that may be believed
+ */
+export const FreezeWord = { LOST: 0 } as const;
+export const FREEZE_WORDS = 1;
+
+/** Told of each new chunk of shadow pages before any mark can lead to it. */
+export type ShadowListener = (chunkIndex: number, chunk: SharedArrayBuffer) => void;
+
+export interface Freeze {
+  readonly epoch: number;
+  readonly words: SharedArrayBuffer;
+}
+
+export class Pages {
+  readonly segments: Segment[] = [];
+  /** Epoch of the image that is being read, 0 while nothing is frozen. */
+  frozenEpoch = 0;
+  /** Pages copied since the freeze; after a thaw, those of the last one. */
+  shadowPages = 0;
+  #epoch = 0;
+  #shadowPagesMax = 0;
+  #chunks: Int32Array[] = [];
+  #freezeWords: Int32Array = new Int32Array(FREEZE_WORDS);
+  #onChunk: ShadowListener | undefined;
+  #onLost: (() => void) | undefined;
+
+  /**
+   * Begins an image of the present content. O(1). `shadowBytesMax` bounds the memory of the copies; when writes would
+   * pass it the image is lost: `onLost` is called, readers are told, and writes go on without copying.
+   */
+  freeze(shadowBytesMax: number, onChunk: ShadowListener, onLost: () => void): Freeze {
+    assert(this.frozenEpoch === 0, 'one image at a time');
+    this.#epoch++;
+    this.frozenEpoch = this.#epoch;
+    this.shadowPages = 0;
+    this.#shadowPagesMax = Math.floor(shadowBytesMax / PAGE_BYTES);
+    this.#onChunk = onChunk;
+    this.#onLost = onLost;
+    const words = new SharedArrayBuffer(FREEZE_WORDS * 4);
+    this.#freezeWords = new Int32Array(words);
+    return { epoch: this.#epoch, words };
+  }
+
+  /** Ends the image; no reader may be at work any more. Drops the shadow pages. */
+  thaw(): void {
+    this.frozenEpoch = 0;
+    this.#chunks = [];
+    this.#onChunk = undefined;
+    this.#onLost = undefined;
+  }
+
+  /** To be called before bytes [from, from + bytes) of the object at `ref` are stored to. `bytes` is at least 1. */
+  touch(ref: number, from: number, bytes: number): void {
+    if (this.frozenEpoch !== 0) this.#capture(ref, from, bytes);
+  }
+
+  /** Tells that `count` pages from `page` on are in use again: they are no part of a running image unless they were
+   * given back during it. */
+  handOut(segment: Segment, page: number, count: number): void {
+    if (this.frozenEpoch === 0) return;
+    for (let i = page; i < page + count; i++) {
+      if (segment.freedEpoch[i] === this.frozenEpoch || segment.marks[i] === this.frozenEpoch) continue;
+      segment.shadow[i] = NO_SHADOW;
+      Atomics.exchange(segment.marks, i, this.frozenEpoch);
+    }
+  }
+
+  /** Tells that `count` pages from `page` on are not in use any more. */
+  takeBack(segment: Segment, page: number, count: number): void {
+    if (this.frozenEpoch !== 0) segment.freedEpoch.fill(this.frozenEpoch, page, page + count);
+  }
+
+  /** What `sum` says of a page as the image has it; for the debug mode. */
+  imagePageSum(segment: Segment, page: number, sum: (words: Int32Array, page: number) => number): number {
+    if (segment.marks[page] !== this.frozenEpoch) return sum(segment.i32, page);
+    const slot = segment.shadow[page]!;
+    assert(slot !== NO_SHADOW, 'a page that was in use at the freeze has a shadow or is unchanged');
+    return sum(this.#chunks[slot >>> SHADOW_CHUNK_SHIFT]!, slot & (SHADOW_CHUNK_PAGES - 1));
+  }
+
+  #capture(ref: number, from: number, bytes: number): void {
+    const segment = this.segments[ref >>> SEGMENT_SHIFT]!;
+    const start = bytePosition(ref) + from;
+    const lastPage = (start + bytes - 1) >>> PAGE_SHIFT;
+    for (let page = start >>> PAGE_SHIFT; page <= lastPage; page++) {
+      if (segment.marks[page] !== this.frozenEpoch) {
+        this.#copyPage(segment, page);
+        if (this.frozenEpoch === 0) return;
+      }
+    }
+  }
+
+  #copyPage(segment: Segment, page: number): void {
+    const slot = this.shadowPages;
+    if (slot >= this.#shadowPagesMax) {
+      this.#lose();
+      return;
+    }
+    const chunk = this.#chunks[slot >>> SHADOW_CHUNK_SHIFT] ?? this.#addChunk();
+    const to = (slot & (SHADOW_CHUNK_PAGES - 1)) * PAGE_WORDS;
+    const live = segment.i32;
+    const at = page * PAGE_WORDS;
+    // A loop of words: a subarray and a set cost more than the copy of one page.
+    for (let i = 0; i < PAGE_WORDS; i++) chunk[to + i] = live[at + i]!;
+    this.shadowPages = slot + 1;
+    segment.shadow[page] = slot;
+    Atomics.exchange(segment.marks, page, this.frozenEpoch);
+  }
+
+  #addChunk(): Int32Array {
+    const buffer = new SharedArrayBuffer(SEGMENT_BYTES);
+    const chunk = new Int32Array(buffer);
+    this.#onChunk!(this.#chunks.length, buffer);
+    this.#chunks.push(chunk);
+    return chunk;
+  }
+
+  #lose(): void {
+    Atomics.exchange(this.#freezeWords, FreezeWord.LOST, 1);
+    const onLost = this.#onLost;
+    this.thaw();
+    onLost?.();
+  }
+}

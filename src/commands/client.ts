@@ -1,0 +1,53 @@
+/**
+ * What commands know of the client that they serve. Pure state on the heap; the socket is the connection's
+ * (server/connection.ts), which extends this.
+ */
+
+/** A command of a transaction, kept in the form in which it was received. */
+export interface QueuedCommand {
+  readonly bytes: Uint8Array;
+  /** Positions and lengths of the arguments in `bytes`. */
+  readonly position: Int32Array;
+  readonly length: Int32Array;
+  readonly canonical: boolean;
+}
+
+/** A key that a client watches. */
+export interface WatchedKey {
+  readonly dbIndex: number;
+  readonly key: Uint8Array;
+  /** The key was there and expired already when it was watched; then its lazy deletion is no change. */
+  readonly expired: boolean;
+}
+
+export class Client {
+  readonly id: number;
+  dbIndex = 0;
+  /** 2 or 3. */
+  protocol: 2 | 3 = 2;
+  name = '';
+  libName = '';
+  libVersion = '';
+  authenticated = false;
+  /** Commands since MULTI, or undefined outside of a transaction. */
+  queued: QueuedCommand[] | undefined = undefined;
+  /** A command was refused while queueing: EXEC will abort. */
+  transactionBroken = false;
+  /** A watched key changed: EXEC will answer nil. */
+  watchBroken = false;
+  readonly watched: WatchedKey[] = [];
+  /** Stream offset after the client's last write, for WAIT. */
+  lastWriteOffset = 0;
+  /** The connection closes once what is in the reply has been sent. */
+  closeAfterReply = false;
+  noTouch = false;
+  noEvict = false;
+
+  constructor(id: number) {
+    this.id = id;
+  }
+
+  get inTransaction(): boolean {
+    return this.queued !== undefined;
+  }
+}

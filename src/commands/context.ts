@@ -1,0 +1,215 @@
+/**
+ * Hot path. What a handler works with: the request, the reply, the database of its client, and the account of what it
+ * changed. One context serves all commands of a node, one after the other; the dispatcher sets it up.
+ *
+ * What the stream carries (replication/feed.ts draws the rules): a handler that changed something says so with
+ * {@link CommandContext.changed}; then the request itself goes to the stream, byte for byte, unless the handler gave
+ * another form with {@link CommandContext.replicateAs} or none with {@link CommandContext.replicateNothing}. Deletions
+ * of expired keys that a lookup causes go before it.
+ */
+import { assert } from '../base/assert.ts';
+import { NIL, type Ref } from '../base/units.ts';
+import type { Database } from '../keyspace/database.ts';
+import { BytesView, type ValueType } from '../keyspace/entry.ts';
+import { Reply } from '../resp/reply.ts';
+import { Request } from '../resp/request.ts';
+import { Client } from './client.ts';
+import { EventClass, type ServerPort } from './ports.ts';
+
+/** What a typed lookup returns after it has answered WRONGTYPE. */
+export const WRONG = -1 as Ref;
+
+export const WRONGTYPE = 'WRONGTYPE Operation against a key holding the wrong kind of value';
+
+/** An operation for the stream: words of a command, and the database that it is for. */
+export interface StreamOp {
+  readonly dbIndex: number;
+  readonly words: readonly (Uint8Array | string)[];
+}
+
+export const Replicate = { REQUEST: 0, OPS: 1, NOTHING: 2 } as const;
+export type Replicate = (typeof Replicate)[keyof typeof Replicate];
+
+export class CommandContext {
+  readonly server: ServerPort;
+  request: Request = new Request();
+  reply: Reply = new Reply();
+  client: Client = new Client(0);
+  db: Database;
+  /** Changes of the present command, as Redis counts `dirty`. */
+  changes = 0;
+  /** How the present command goes to the stream when it changed something. */
+  replicate: Replicate = Replicate.REQUEST;
+  /** Forms that replace the request, in order. */
+  readonly ops: StreamOp[] = [];
+  /** Operations that go before the command: deletions of keys that lookups found expired. */
+  readonly opsBefore: StreamOp[] = [];
+  /** A view for the handler's own use; stale after any write. */
+  readonly view = new BytesView();
+  readonly #keyView = new BytesView();
+
+  constructor(server: ServerPort) {
+    this.server = server;
+    this.db = server.keyspace.databases[0]!;
+  }
+
+  /** The entry of the key in argument `index` for a command that reads; NIL when there is none or it has expired. */
+  lookupRead(index: number): Ref {
+    const request = this.request;
+    const entry = this.findLive(this.db, request.bytes, request.position[index]!, request.length[index]!);
+    const { stats } = this.server;
+    if (entry === NIL) {
+      stats.keyspaceMisses++;
+      this.notify(EventClass.KEY_MISS, 'keymiss', index);
+      return NIL;
+    }
+    stats.keyspaceHits++;
+    this.noteAccess(entry);
+    return entry;
+  }
+
+  /** The entry of the key in argument `index` for a command that writes; NIL when there is none or it has expired. */
+  lookupWrite(index: number): Ref {
+    const request = this.request;
+    const entry = this.findLive(this.db, request.bytes, request.position[index]!, request.length[index]!);
+    if (entry !== NIL) this.noteAccess(entry);
+    return entry;
+  }
+
+  /** As {@link lookupRead} or {@link lookupWrite}, without a trace: neither statistics nor the access clock. */
+  lookupQuiet(index: number): Ref {
+    const request = this.request;
+    return this.findLive(this.db, request.bytes, request.position[index]!, request.length[index]!);
+  }
+
+  /** lookupRead for one type: NIL, the entry, or WRONG after the error has been answered. */
+  readTyped(index: number, type: ValueType): Ref {
+    return this.#checkType(this.lookupRead(index), type);
+  }
+
+  /** lookupWrite for one type: NIL, the entry, or WRONG after the error has been answered. */
+  writeTyped(index: number, type: ValueType): Ref {
+    return this.#checkType(this.lookupWrite(index), type);
+  }
+
+  /**
+   * The entry of a key in any database, unless its deadline has passed: then it is deleted, and the deletion goes to
+   * the stream (a replica only hides it).
+   */
+  findLive(db: Database, bytes: Uint8Array, start: number, length: number): Ref {
+    const entry = db.find(bytes, start, length);
+    if (entry === NIL) return NIL;
+    const deadline = db.deadline(entry);
+    if (deadline < 0 || deadline >= this.server.nowMs) return entry;
+    if (this.server.deletesExpired) this.deleteExpired(db, entry);
+    return NIL;
+  }
+
+  /** Deletes an entry whose deadline has passed, with all that follows from it. */
+  deleteExpired(db: Database, entry: Ref): void {
+    const { server } = this;
+    const key = this.copyKey(db, entry);
+    const dbIndex = server.keyspace.databases.indexOf(db);
+    db.remove(entry);
+    server.stats.expiredKeys++;
+    this.opsBefore.push({ dbIndex, words: [server.settings.lazyfreeLazyExpire ? 'UNLINK' : 'DEL', key] });
+    if ((server.eventClasses & EventClass.EXPIRED) !== 0) {
+      server.keyEvent(EventClass.EXPIRED, 'expired', dbIndex, key, 0, key.length);
+    }
+    server.keyModified(dbIndex, key, 0, key.length);
+    // The remembered hash must be that of the key again, for a handler that adds it now.
+    db.find(key, 0, key.length);
+  }
+
+  /** The bytes of an entry's key, to keep. */
+  copyKey(db: Database, entry: Ref): Uint8Array {
+    const view = this.#keyView;
+    db.keyInto(entry, view);
+    return Uint8Array.from(view.bytes.subarray(view.position, view.position + view.length));
+  }
+
+  /** Tells that the key in argument `index` changed: counts one change and tells the watchers. */
+  changed(index: number): void {
+    this.changes++;
+    const request = this.request;
+    this.server.keyModified(
+      this.client.dbIndex,
+      request.bytes,
+      request.position[index]!,
+      request.length[index]!,
+    );
+  }
+
+  /** As {@link changed} for a key that is no argument, or of another database. */
+  changedKey(dbIndex: number, bytes: Uint8Array, start: number, length: number): void {
+    this.changes++;
+    this.server.keyModified(dbIndex, bytes, start, length);
+  }
+
+  /** A key event about argument `index` for those who subscribed to such. */
+  notify(eventClass: number, event: string, index: number): void {
+    if ((this.server.eventClasses & eventClass) === 0) return;
+    const request = this.request;
+    this.server.keyEvent(
+      eventClass,
+      event,
+      this.client.dbIndex,
+      request.bytes,
+      request.position[index]!,
+      request.length[index]!,
+    );
+  }
+
+  /** As {@link notify} for a key that is no argument. */
+  notifyKey(
+    eventClass: number,
+    event: string,
+    dbIndex: number,
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+  ): void {
+    if ((this.server.eventClasses & eventClass) === 0) return;
+    this.server.keyEvent(eventClass, event, dbIndex, bytes, start, length);
+  }
+
+  /** Lets the stream carry this command, and not the request; called again, both in their order. */
+  replicateAs(...words: (Uint8Array | string)[]): void {
+    this.replicateIn(this.client.dbIndex, words);
+  }
+
+  replicateIn(dbIndex: number, words: readonly (Uint8Array | string)[]): void {
+    this.replicate = Replicate.OPS;
+    this.ops.push({ dbIndex, words });
+  }
+
+  /** Keeps the present command out of the stream, whatever it changed. */
+  replicateNothing(): void {
+    this.replicate = Replicate.NOTHING;
+  }
+
+  /** Removes the entry of the key in argument `index` without counting or telling. */
+  removeEntry(entry: Ref): void {
+    this.db.remove(entry);
+  }
+
+  selectDatabase(dbIndex: number): void {
+    assert(dbIndex < this.server.keyspace.databases.length, 'a selected database exists');
+    this.client.dbIndex = dbIndex;
+    this.db = this.server.keyspace.databases[dbIndex]!;
+  }
+
+  /** Sets the access clock of an entry that was read or written, unless an image is being read: a look at a key must
+   * not cost a page. */
+  noteAccess(entry: Ref): void {
+    const { accessClock } = this.server;
+    if (this.db.access(entry) === accessClock || this.client.noTouch || this.db.arena.frozen) return;
+    this.db.setAccess(entry, accessClock);
+  }
+
+  #checkType(entry: Ref, type: ValueType): Ref {
+    if (entry === NIL || this.db.type(entry) === type) return entry;
+    this.reply.error(WRONGTYPE);
+    return WRONG;
+  }
+}

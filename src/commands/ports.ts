@@ -1,0 +1,86 @@
+/**
+ * What command handlers need of the server around them, as interfaces: the server layer provides them, tests may too.
+ */
+import type { Prng } from '../base/prng.ts';
+import type { Keyspace } from '../keyspace/keyspace.ts';
+
+/** Configuration that handlers of data commands look at; read anew by each command. Names as in redis.conf. */
+export interface Settings {
+  readonly protoMaxBulkLen: number;
+  readonly lazyfreeLazyExpire: boolean;
+  readonly lazyfreeLazyServerDel: boolean;
+  readonly lazyfreeLazyUserDel: boolean;
+  readonly lazyfreeLazyUserFlush: boolean;
+  readonly listMaxListpackSize: number;
+  readonly listCompressDepth: number;
+  readonly hashMaxListpackEntries: number;
+  readonly hashMaxListpackValue: number;
+  readonly setMaxIntsetEntries: number;
+  readonly setMaxListpackEntries: number;
+  readonly setMaxListpackValue: number;
+  readonly zsetMaxListpackEntries: number;
+  readonly zsetMaxListpackValue: number;
+  readonly hllSparseMaxBytes: number;
+  readonly streamNodeMaxBytes: number;
+  readonly streamNodeMaxEntries: number;
+}
+
+/** Counters that INFO stats shows; written by the dispatcher and by lookups. */
+export interface KeyspaceStats {
+  keyspaceHits: number;
+  keyspaceMisses: number;
+  expiredKeys: number;
+}
+
+/** Classes of keyspace events, with the letters of notify-keyspace-events. */
+export const EventClass = {
+  KEYSPACE: 1 << 0, // K
+  KEYEVENT: 1 << 1, // E
+  GENERIC: 1 << 2, // g
+  STRING: 1 << 3, // $
+  LIST: 1 << 4, // l
+  SET: 1 << 5, // s
+  HASH: 1 << 6, // h
+  ZSET: 1 << 7, // z
+  EXPIRED: 1 << 8, // x
+  EVICTED: 1 << 9, // e
+  STREAM: 1 << 10, // t
+  KEY_MISS: 1 << 11, // m
+  MODULE: 1 << 13, // d
+  NEW: 1 << 14, // n
+} as const;
+
+/** What happens to the rest of the server when a command changes keys. */
+export interface ChangeListener {
+  /** A key changed: watchers are to know. Called for every change; must be cheap when nobody watches. */
+  keyModified(dbIndex: number, bytes: Uint8Array, start: number, length: number): void;
+  /** A key event for subscribers; called only for classes that are switched on. */
+  keyEvent(
+    eventClass: number,
+    event: string,
+    dbIndex: number,
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+  ): void;
+  /** All keys of a database, or of all databases (-1), went or changed at once. */
+  databaseModified(dbIndex: number): void;
+}
+
+export interface ServerPort extends ChangeListener {
+  readonly settings: Settings;
+  readonly stats: KeyspaceStats;
+  readonly prng: Prng;
+  /** The live dataset; another object after FLUSHALL or a load. */
+  keyspace: Keyspace;
+  /** Classes of {@link EventClass} that are switched on. */
+  readonly eventClasses: number;
+  /** Wall clock in ms, the same within one turn. */
+  readonly nowMs: number;
+  /** The 24-bit access clock for entries that are read or written now. */
+  readonly accessClock: number;
+  /** False under DEBUG SET-ACTIVE-EXPIRE-like modes and on replicas: keys past their deadline are hidden and not deleted. */
+  readonly deletesExpired: boolean;
+  /** Replaces the dataset by an empty one. */
+  flushAll(): void;
+}

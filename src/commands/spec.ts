@@ -1,0 +1,136 @@
+/**
+ * What a command is: one row of a command table. The tables read like the manual, the dispatcher works from them, and
+ * COMMAND answers from them.
+ */
+import type { CommandContext } from './context.ts';
+
+/** Flags as COMMAND INFO names them; the bits are our own. */
+export const Flag = {
+  WRITE: 1 << 0,
+  READONLY: 1 << 1,
+  /** Refused when memory passed maxmemory. */
+  DENYOOM: 1 << 2,
+  ADMIN: 1 << 3,
+  PUBSUB: 1 << 4,
+  NOSCRIPT: 1 << 5,
+  BLOCKING: 1 << 6,
+  /** Runs while a dataset is being loaded. */
+  LOADING: 1 << 7,
+  /** Runs on a replica whose link is down. */
+  STALE: 1 << 8,
+  SKIP_MONITOR: 1 << 9,
+  SKIP_SLOWLOG: 1 << 10,
+  FAST: 1 << 11,
+  NO_AUTH: 1 << 12,
+  /** Changes nothing that is replicated, and yet needs a good primary: PUBLISH and its like. */
+  MAY_REPLICATE: 1 << 13,
+  NO_ASYNC_LOADING: 1 << 14,
+  NO_MULTI: 1 << 15,
+  MOVABLEKEYS: 1 << 16,
+  ALLOW_BUSY: 1 << 17,
+  NO_MANDATORY_KEYS: 1 << 18,
+  /** Touches keys that it does not name; deletions that it causes are not wrapped in MULTI. */
+  TOUCHES_ARBITRARY_KEYS: 1 << 19,
+  /** Inside MULTI the command runs at once and is not queued: EXEC, DISCARD, WATCH, MULTI, QUIT, RESET. */
+  NOT_QUEUED: 1 << 20,
+} as const;
+
+/** Spelling and order in which COMMAND INFO lists the flags; bits that are not here are ours alone. */
+export const flagNames: readonly (readonly [number, string])[] = [
+  [Flag.WRITE, 'write'],
+  [Flag.READONLY, 'readonly'],
+  [Flag.DENYOOM, 'denyoom'],
+  [Flag.ADMIN, 'admin'],
+  [Flag.PUBSUB, 'pubsub'],
+  [Flag.NOSCRIPT, 'noscript'],
+  [Flag.BLOCKING, 'blocking'],
+  [Flag.LOADING, 'loading'],
+  [Flag.STALE, 'stale'],
+  [Flag.SKIP_MONITOR, 'skip_monitor'],
+  [Flag.SKIP_SLOWLOG, 'skip_slowlog'],
+  [Flag.FAST, 'fast'],
+  [Flag.NO_AUTH, 'no_auth'],
+  [Flag.MAY_REPLICATE, 'may_replicate'],
+  [Flag.NO_ASYNC_LOADING, 'no_async_loading'],
+  [Flag.NO_MULTI, 'no_multi'],
+  [Flag.MOVABLEKEYS, 'movablekeys'],
+  [Flag.ALLOW_BUSY, 'allow_busy'],
+];
+
+/** What a command does to the keys of one key specification, as COMMAND INFO spells it. */
+export type KeyAccess = 'RO' | 'RW' | 'OW' | 'RM';
+
+/**
+ * One key specification. `begin` is an argument index (negative: from the end) or a keyword after which keys begin;
+ * `last` is relative to the first key, negative: from the end; `count` instead names where the number of keys stands.
+ */
+export interface KeySpec {
+  readonly access: KeyAccess;
+  /** access | update | insert | delete | not_key | incomplete | variable_flags, as COMMAND INFO lists them. */
+  readonly flags: readonly string[];
+  readonly begin: { readonly index: number } | { readonly keyword: string; readonly startFrom: number };
+  readonly find:
+    | { readonly kind: 'range'; readonly last: number; readonly step: number; readonly limit: number }
+    | { readonly kind: 'keynum'; readonly numberAt: number; readonly firstKey: number; readonly step: number }
+    | { readonly kind: 'unknown' };
+}
+
+export type Handler = (context: CommandContext) => void;
+
+export interface CommandSpec {
+  /** Number of words, the name included; negative: at least so many. */
+  readonly arity: number;
+  readonly flags: number;
+  readonly keys: readonly KeySpec[];
+  readonly since: string;
+  readonly group: string;
+  /** ACL categories beyond those that follow from flags, e.g. 'string', 'keyspace', 'dangerous'. */
+  readonly categories: readonly string[];
+  /** COMMAND INFO's tips. */
+  readonly tips?: readonly string[];
+  readonly summary: string;
+  readonly handler: Handler;
+  readonly subcommands?: Readonly<Record<string, CommandSpec>>;
+  /** For movable keys: the argument indexes of the keys of the request in the context, or undefined when it is malformed. */
+  readonly findKeys?: (context: CommandContext) => number[] | undefined;
+}
+
+/** A command table: upper-case names and rows. */
+export type CommandTable = Readonly<Record<string, CommandSpec>>;
+
+function range(
+  access: KeyAccess,
+  flags: readonly string[],
+  index: number,
+  last: number,
+  step: number,
+): KeySpec {
+  return { access, flags, begin: { index }, find: { kind: 'range', last, step, limit: 0 } };
+}
+
+export const NO_KEYS: readonly KeySpec[] = [];
+/** The first argument, read. */
+export const READ_KEY: readonly KeySpec[] = [range('RO', ['access'], 1, 0, 1)];
+/** The first argument, whose metadata alone is read. */
+export const LOOK_AT_KEY: readonly KeySpec[] = [range('RO', [], 1, 0, 1)];
+/** All arguments, read. */
+export const READ_KEYS: readonly KeySpec[] = [range('RO', ['access'], 1, -1, 1)];
+
+/** One key at `index` with the access and flags that COMMAND INFO tells. */
+export const keyAt = (index: number, access: KeyAccess, ...flags: string[]): KeySpec =>
+  range(access, flags, index, 0, 1);
+/** Keys from `index` to `last` (relative to the first; negative: from the end), every `step`th argument. */
+export const keysFrom = (
+  index: number,
+  last: number,
+  step: number,
+  access: KeyAccess,
+  ...flags: string[]
+): KeySpec => range(access, flags, index, last, step);
+/** A count at argument `index`, and after it as many keys. */
+export const countedKeys = (index: number, access: KeyAccess, ...flags: string[]): KeySpec => ({
+  access,
+  flags,
+  begin: { index },
+  find: { kind: 'keynum', numberAt: 0, firstKey: 1, step: 1 },
+});

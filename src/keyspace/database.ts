@@ -1,0 +1,553 @@
+/**
+ * Hot path. One numbered database: a table of entries and the index of their deadlines. Knows layout and moves of
+ * entries; knows nothing of clients, of the clock or of what is replicated.
+ *
+ * A command finds its key first. `find` remembers the key's hash and place, and the calls that say "after find" use
+ * them: nothing may change the table in between, and the key must be the same.
+ *
+ * Stale after every call that returns an entry: the refs of that entry that were held before, and all views into it.
+ */
+import type { Arena } from '../arena/arena.ts';
+import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
+import { debugAssert } from '../base/assert.ts';
+import { hashBytes } from '../base/hash.ts';
+import type { Prng } from '../base/prng.ts';
+import { NIL, type Ref } from '../base/units.ts';
+import { type EntryVisitor, HashTable } from '../structs/hash-table.ts';
+import {
+  ACCESS_SHIFT,
+  BytesView,
+  DEADLINE_PLACE,
+  ENCODING_MASK,
+  ENCODING_SHIFT,
+  ENTRY_BYTES,
+  ENTRY_IN_PLACE_BYTES_MAX,
+  ENTRY_WITH_DEADLINE_BYTES,
+  Encoding,
+  EntryReader,
+  EntryWord,
+  metaEncoding,
+  metaHeaderBytes,
+  metaType,
+  NO_SLOT,
+  packMeta,
+  STRING_HEADER_BYTES,
+  ValueType,
+} from './entry.ts';
+import { ExpiryIndex, type ExpiryShare } from './expiry-index.ts';
+
+/** What the databases of one dataset share. */
+export interface DatabaseContext {
+  readonly arena: Arena;
+  readonly hashKey0: number;
+  readonly hashKey1: number;
+  /** Gives the memory of a value back that is no string; may take its time over it. */
+  releaseObject(type: ValueType, encoding: Encoding, value: Ref): void;
+}
+
+export interface DatabaseShare {
+  readonly table: Ref;
+  readonly expiry: ExpiryShare;
+}
+
+/** An entry whose string would shrink to less than this part of its block moves to a smaller one. */
+const SHRINK_FACTOR = 2;
+const SMALL_BLOCK_BYTES = 64;
+const GREEDY_BYTES = 1024 * 1024;
+
+export class Database extends EntryReader {
+  readonly #context: DatabaseContext;
+  readonly #tables: HashTable;
+  readonly #view = new BytesView();
+  table: Ref;
+  expiry: ExpiryIndex;
+  /** Hash of the key that was looked for last. */
+  #hash = 0;
+  /** The access clock that new entries get. */
+  accessClock = 0;
+
+  constructor(context: DatabaseContext, share?: DatabaseShare) {
+    super(context.arena);
+    this.#context = context;
+    this.#tables = new HashTable(context.arena, this);
+    this.table = share?.table ?? this.#tables.create();
+    this.expiry = new ExpiryIndex(context.arena, share?.expiry);
+  }
+
+  share(): DatabaseShare {
+    return { table: this.table, expiry: this.expiry.share() };
+  }
+
+  get keyCount(): number {
+    return this.#tables.count(this.table);
+  }
+
+  get deadlineCount(): number {
+    return this.expiry.count;
+  }
+
+  hashKey(bytes: Uint8Array, start: number, length: number): number {
+    return hashBytes(this.#context.hashKey0, this.#context.hashKey1, bytes, start, length);
+  }
+
+  /** Hash of an entry's key; for the table. */
+  hashOf(entry: Ref): number {
+    const segment = entry >>> SEGMENT_SHIFT;
+    const header = metaHeaderBytes(this.word(entry, EntryWord.META));
+    return this.hashKey(
+      this.arena.u8[segment]!,
+      bytePosition(entry) + header,
+      this.word(entry, EntryWord.KEY),
+    );
+  }
+
+  /** The entry of a key, whatever its deadline says, or NIL. */
+  find(bytes: Uint8Array, start: number, length: number): Ref {
+    const hash = this.hashKey(bytes, start, length);
+    this.#hash = hash;
+    const tables = this.#tables;
+    for (let entry = tables.first(this.table, hash); entry !== NIL; entry = tables.next()) {
+      if (this.keyEquals(entry, bytes, start, length)) return entry;
+    }
+    return NIL;
+  }
+
+  /** Adds a string under a key that has just been looked for and is not there. */
+  addString(
+    key: Uint8Array,
+    keyStart: number,
+    keyLength: number,
+    value: Uint8Array,
+    valueStart: number,
+    valueLength: number,
+    encoding: Encoding,
+  ): Ref {
+    debugAssert(
+      this.#hash === this.hashKey(key, keyStart, keyLength),
+      'a key is added after it was looked for',
+    );
+    const inPlace = ENTRY_BYTES + keyLength + valueLength;
+    const apart = inPlace > ENTRY_IN_PLACE_BYTES_MAX;
+    const entry = this.arena.alloc(apart ? ENTRY_BYTES + keyLength : inPlace);
+    const word = wordPosition(entry);
+    const i32 = this.arena.i32[entry >>> SEGMENT_SHIFT]!;
+    i32[word] = packMeta(ValueType.STRING, apart ? Encoding.RAW_APART : encoding, false, this.accessClock);
+    i32[word + EntryWord.KEY] = keyLength;
+    const u8 = this.arena.u8[entry >>> SEGMENT_SHIFT]!;
+    const at = bytePosition(entry) + ENTRY_BYTES;
+    copyBytes(key, keyStart, u8, at, keyLength);
+    if (apart) {
+      i32[word + EntryWord.VALUE] = this.#newApart(value, valueStart, valueLength, valueLength);
+    } else {
+      i32[word + EntryWord.VALUE] = valueLength;
+      copyBytes(value, valueStart, u8, at + keyLength, valueLength);
+    }
+    this.#tables.insert(this.table, this.#hash, entry);
+    return entry;
+  }
+
+  /** Adds a collection under a key that has just been looked for and is not there. */
+  addObject(
+    key: Uint8Array,
+    keyStart: number,
+    keyLength: number,
+    type: ValueType,
+    encoding: Encoding,
+    value: Ref,
+  ): Ref {
+    debugAssert(
+      this.#hash === this.hashKey(key, keyStart, keyLength),
+      'a key is added after it was looked for',
+    );
+    const entry = this.arena.alloc(ENTRY_BYTES + keyLength);
+    const word = wordPosition(entry);
+    const i32 = this.arena.i32[entry >>> SEGMENT_SHIFT]!;
+    i32[word] = packMeta(type, encoding, false, this.accessClock);
+    i32[word + EntryWord.KEY] = keyLength;
+    i32[word + EntryWord.VALUE] = value;
+    copyBytes(
+      key,
+      keyStart,
+      this.arena.u8[entry >>> SEGMENT_SHIFT]!,
+      bytePosition(entry) + ENTRY_BYTES,
+      keyLength,
+    );
+    this.#tables.insert(this.table, this.#hash, entry);
+    return entry;
+  }
+
+  /**
+   * Replaces the value of `entry`, of whatever type, by a string, after find. The deadline goes unless `keepDeadline`.
+   * `value` must not lie in the entry itself.
+   */
+  overwriteString(
+    entry: Ref,
+    value: Uint8Array,
+    valueStart: number,
+    valueLength: number,
+    encoding: Encoding,
+    keepDeadline: boolean,
+  ): Ref {
+    const arena = this.arena;
+    const meta = this.word(entry, EntryWord.META);
+    const keyLength = this.word(entry, EntryWord.KEY);
+    const headerBytes = metaHeaderBytes(meta);
+    const need = headerBytes + keyLength + valueLength;
+    const block = arena.blockBytes(entry);
+    const fits = need <= block && (block <= SMALL_BLOCK_BYTES || need * SHRINK_FACTOR > block);
+    if (!fits || need > ENTRY_IN_PLACE_BYTES_MAX) {
+      return this.#replaceString(entry, value, valueStart, valueLength, encoding, keepDeadline);
+    }
+    this.#releaseValue(meta, entry);
+    if (!keepDeadline && headerBytes === ENTRY_WITH_DEADLINE_BYTES) this.clearDeadline(entry);
+    arena.touch(entry, 0, need);
+    const segment = entry >>> SEGMENT_SHIFT;
+    const word = wordPosition(entry);
+    const i32 = arena.i32[segment]!;
+    const place = headerBytes === ENTRY_WITH_DEADLINE_BYTES;
+    i32[word] = packMeta(ValueType.STRING, encoding, place, this.accessClock);
+    i32[word + EntryWord.VALUE] = valueLength;
+    copyBytes(
+      value,
+      valueStart,
+      arena.u8[segment]!,
+      bytePosition(entry) + headerBytes + keyLength,
+      valueLength,
+    );
+    return entry;
+  }
+
+  /** Replaces the value of `entry`, of whatever type, by a collection; the deadline goes unless `keepDeadline`. */
+  overwriteObject(entry: Ref, type: ValueType, encoding: Encoding, value: Ref, keepDeadline: boolean): void {
+    const meta = this.word(entry, EntryWord.META);
+    this.#releaseValue(meta, entry);
+    if (!keepDeadline) this.clearDeadline(entry);
+    this.arena.touch(entry, 0, ENTRY_BYTES);
+    const i32 = this.arena.i32[entry >>> SEGMENT_SHIFT]!;
+    const word = wordPosition(entry);
+    i32[word] = packMeta(type, encoding, (meta & DEADLINE_PLACE) !== 0, this.accessClock);
+    i32[word + EntryWord.VALUE] = value;
+  }
+
+  /** Notes that the collection of `entry` has another encoding or place. The old one is the caller's to free. */
+  setObject(entry: Ref, encoding: Encoding, value: Ref): void {
+    this.arena.touch(entry, 0, ENTRY_BYTES);
+    const i32 = this.arena.i32[entry >>> SEGMENT_SHIFT]!;
+    const word = wordPosition(entry);
+    i32[word] = (i32[word]! & ~(ENCODING_MASK << ENCODING_SHIFT)) | (encoding << ENCODING_SHIFT);
+    i32[word + EntryWord.VALUE] = value;
+  }
+
+  /**
+   * Makes the string of `entry` `length` bytes long, at least as long as it was: what is new is zero, the encoding is
+   * raw, and there is room for further growth. Finish with {@link writeString}.
+   */
+  growString(entry: Ref, length: number): Ref {
+    const arena = this.arena;
+    const view = this.#view;
+    this.stringInto(entry, view);
+    const before = view.length;
+    const meta = this.word(entry, EntryWord.META);
+    const headerBytes = metaHeaderBytes(meta);
+    const keyLength = this.word(entry, EntryWord.KEY);
+    const need = headerBytes + keyLength + length;
+    const apart = metaEncoding(meta) === Encoding.RAW_APART;
+    if (
+      apart
+        ? STRING_HEADER_BYTES + length <= arena.blockBytes(this.value(entry))
+        : need <= arena.blockBytes(entry)
+    ) {
+      this.#setStringLength(entry, meta, before, length);
+      return entry;
+    }
+    if (!apart && need <= ENTRY_IN_PLACE_BYTES_MAX) {
+      const moved = arena.alloc(Math.min(need * 2, ENTRY_IN_PLACE_BYTES_MAX));
+      this.#copyBlock(entry, moved, headerBytes + keyLength + before);
+      this.#moveEntry(entry, moved);
+      arena.free(entry);
+      this.#setStringLength(moved, meta, before, length);
+      return moved;
+    }
+    const room = length < GREEDY_BYTES ? length * 2 : length + GREEDY_BYTES;
+    const block = this.#newApart(view.bytes, view.position, before, room);
+    if (apart) {
+      arena.free(this.value(entry));
+      this.setObject(entry, Encoding.RAW_APART, block);
+      this.#setStringLength(entry, this.word(entry, EntryWord.META), before, length);
+      return entry;
+    }
+    const moved = arena.alloc(headerBytes + keyLength);
+    this.#copyBlock(entry, moved, headerBytes + keyLength);
+    this.#moveEntry(entry, moved);
+    arena.free(entry);
+    this.setObject(moved, Encoding.RAW_APART, block);
+    this.#setStringLength(moved, this.word(moved, EntryWord.META), before, length);
+    return moved;
+  }
+
+  /** Stores bytes into the string of `entry` from `at` on; the string is long enough. Not for encoding INT. */
+  writeString(entry: Ref, at: number, bytes: Uint8Array, start: number, length: number): void {
+    if (length === 0) return;
+    const view = this.#view;
+    this.stringInto(entry, view);
+    debugAssert(at + length <= view.length, 'a write stays inside its string');
+    const meta = this.word(entry, EntryWord.META);
+    if (metaEncoding(meta) === Encoding.RAW_APART) {
+      this.arena.touch(this.value(entry), STRING_HEADER_BYTES + at, length);
+    } else {
+      this.arena.touch(entry, metaHeaderBytes(meta) + this.word(entry, EntryWord.KEY) + at, length);
+    }
+    copyBytes(bytes, start, view.bytes, view.position + at, length);
+  }
+
+  /** Takes an entry out and gives its memory back. */
+  remove(entry: Ref): void {
+    this.clearDeadline(entry);
+    this.#tables.remove(this.table, this.hashOf(entry), entry);
+    this.#releaseValue(this.word(entry, EntryWord.META), entry);
+    this.arena.free(entry);
+  }
+
+  /** Takes the entry of an emptied collection out; its structure is freed already. */
+  removeEmptied(entry: Ref): void {
+    this.clearDeadline(entry);
+    this.#tables.remove(this.table, this.hashOf(entry), entry);
+    this.arena.free(entry);
+  }
+
+  /**
+   * Moves the value and the deadline of `entry` to a key of `target`, another database or this one, that has just been
+   * looked for there and is absent. Returns the new entry.
+   */
+  moveTo(entry: Ref, target: Database, key: Uint8Array, keyStart: number, keyLength: number): Ref {
+    const deadline = this.deadline(entry);
+    const access = this.access(entry);
+    const moved = this.#takeValue(entry, target, key, keyStart, keyLength);
+    target.setAccess(moved, access);
+    this.removeEmptied(entry);
+    return deadline < 0 ? moved : target.setDeadline(moved, deadline);
+  }
+
+  /** Gives an entry a deadline, in ms since 1970. */
+  setDeadline(entry: Ref, deadlineMs: number): Ref {
+    const arena = this.arena;
+    const meta = this.word(entry, EntryWord.META);
+    let target = entry;
+    if ((meta & DEADLINE_PLACE) === 0) target = this.#addDeadlinePlace(entry, meta);
+    arena.touch(target, 0, ENTRY_WITH_DEADLINE_BYTES);
+    const segment = target >>> SEGMENT_SHIFT;
+    const word = wordPosition(target);
+    arena.f64[segment]![(word + EntryWord.DEADLINE) >>> 1] = deadlineMs;
+    const slot = arena.i32[segment]![word + EntryWord.SLOT]!;
+    if (slot === NO_SLOT) arena.i32[segment]![word + EntryWord.SLOT] = this.expiry.add(target, deadlineMs);
+    else this.expiry.change(slot, deadlineMs);
+    return target;
+  }
+
+  /** Takes the deadline of an entry away; returns whether it had one. */
+  clearDeadline(entry: Ref): boolean {
+    if ((this.word(entry, EntryWord.META) & DEADLINE_PLACE) === 0) return false;
+    const slot = this.word(entry, EntryWord.SLOT);
+    if (slot === NO_SLOT) return false;
+    this.arena.touch(entry, EntryWord.SLOT * 4, 4);
+    this.arena.i32[entry >>> SEGMENT_SHIFT]![wordPosition(entry) + EntryWord.SLOT] = NO_SLOT;
+    this.expiry.remove(slot);
+    return true;
+  }
+
+  setAccess(entry: Ref, access: number): void {
+    const word = wordPosition(entry);
+    this.arena.touch(entry, 0, 4);
+    const i32 = this.arena.i32[entry >>> SEGMENT_SHIFT]!;
+    i32[word] = (i32[word]! & ((1 << ACCESS_SHIFT) - 1)) | (access << ACCESS_SHIFT);
+  }
+
+  /** See {@link HashTable.scan}. */
+  scan(cursor: number, visit: EntryVisitor): number {
+    return this.#tables.scan(this.table, cursor, visit);
+  }
+
+  random(prng: Prng): Ref {
+    return this.#tables.random(this.table, prng);
+  }
+
+  /**
+   * Takes all entries away and returns their table, which {@link freeSome} frees slice by slice. Constant time.
+   */
+  detach(): Ref {
+    const old = this.table;
+    this.table = this.#tables.create();
+    this.expiry = new ExpiryIndex(this.arena);
+    return old;
+  }
+
+  /** Frees some buckets of a detached table with all that hangs on them; returns whether that was all. */
+  freeSome(table: Ref, buckets: number): boolean {
+    return this.#tables.freeSome(table, buckets, (entry) => {
+      this.#releaseValue(this.word(entry, EntryWord.META), entry);
+      this.arena.free(entry);
+    });
+  }
+
+  /** Bytes of an entry and of a string apart, as allocated; what a collection needs is known to its structure. */
+  entryBytes(entry: Ref): number {
+    const apart = this.type(entry) === ValueType.STRING && this.encoding(entry) === Encoding.RAW_APART;
+    return this.arena.blockBytes(entry) + (apart ? this.arena.blockBytes(this.value(entry)) : 0);
+  }
+
+  validate(): void {
+    this.#tables.validate(this.table);
+    this.expiry.validate(
+      (entry) => this.word(entry, EntryWord.SLOT),
+      (entry) => this.deadline(entry),
+    );
+  }
+
+  #releaseValue(meta: number, entry: Ref): void {
+    const encoding = metaEncoding(meta);
+    if (metaType(meta) !== ValueType.STRING) {
+      this.#context.releaseObject(metaType(meta), encoding, this.value(entry));
+    } else if (encoding === Encoding.RAW_APART) {
+      this.arena.free(this.value(entry));
+    }
+  }
+
+  /** A new entry with another string value in the place of `entry`, after find. */
+  #replaceString(
+    entry: Ref,
+    value: Uint8Array,
+    valueStart: number,
+    valueLength: number,
+    encoding: Encoding,
+    keepDeadline: boolean,
+  ): Ref {
+    const arena = this.arena;
+    const deadline = keepDeadline ? this.deadline(entry) : -1;
+    const keyLength = this.word(entry, EntryWord.KEY);
+    const headerBytes = deadline < 0 ? ENTRY_BYTES : ENTRY_WITH_DEADLINE_BYTES;
+    const inPlace = headerBytes + keyLength + valueLength;
+    const apart = inPlace > ENTRY_IN_PLACE_BYTES_MAX;
+    const moved = arena.alloc(apart ? headerBytes + keyLength : inPlace);
+    const segment = moved >>> SEGMENT_SHIFT;
+    const word = wordPosition(moved);
+    const i32 = arena.i32[segment]!;
+    i32[word] = packMeta(
+      ValueType.STRING,
+      apart ? Encoding.RAW_APART : encoding,
+      deadline >= 0,
+      this.accessClock,
+    );
+    i32[word + EntryWord.KEY] = keyLength;
+    const view = this.#view;
+    this.keyInto(entry, view);
+    const at = bytePosition(moved) + headerBytes;
+    copyBytes(view.bytes, view.position, arena.u8[segment]!, at, keyLength);
+    if (apart) {
+      i32[word + EntryWord.VALUE] = this.#newApart(value, valueStart, valueLength, valueLength);
+    } else {
+      i32[word + EntryWord.VALUE] = valueLength;
+      copyBytes(value, valueStart, arena.u8[segment]!, at + keyLength, valueLength);
+    }
+    if (deadline >= 0) {
+      i32[word + EntryWord.SLOT] = this.word(entry, EntryWord.SLOT);
+      arena.f64[segment]![(word + EntryWord.DEADLINE) >>> 1] = deadline;
+      this.expiry.move(i32[word + EntryWord.SLOT]!, moved);
+    } else {
+      this.clearDeadline(entry);
+    }
+    this.#tables.replaceFound(moved);
+    this.#releaseValue(this.word(entry, EntryWord.META), entry);
+    arena.free(entry);
+    return moved;
+  }
+
+  /** Adds a key to `target` with the value of `entry`, which loses it. */
+  #takeValue(entry: Ref, target: Database, key: Uint8Array, keyStart: number, keyLength: number): Ref {
+    const type = this.type(entry);
+    const encoding = this.encoding(entry);
+    if (type !== ValueType.STRING || encoding === Encoding.RAW_APART) {
+      return target.addObject(key, keyStart, keyLength, type, encoding, this.value(entry));
+    }
+    const view = this.#view;
+    this.stringInto(entry, view);
+    return target.addString(key, keyStart, keyLength, view.bytes, view.position, view.length, encoding);
+  }
+
+  /** Moves an entry to a block that has the words of a deadline. */
+  #addDeadlinePlace(entry: Ref, meta: number): Ref {
+    const arena = this.arena;
+    const inPlace = metaType(meta) === ValueType.STRING && metaEncoding(meta) !== Encoding.RAW_APART;
+    const rest = this.word(entry, EntryWord.KEY) + (inPlace ? this.word(entry, EntryWord.VALUE) : 0);
+    const moved = arena.alloc(ENTRY_WITH_DEADLINE_BYTES + rest);
+    const segment = moved >>> SEGMENT_SHIFT;
+    const word = wordPosition(moved);
+    const i32 = arena.i32[segment]!;
+    i32[word] = meta | DEADLINE_PLACE;
+    i32[word + EntryWord.KEY] = this.word(entry, EntryWord.KEY);
+    i32[word + EntryWord.VALUE] = this.word(entry, EntryWord.VALUE);
+    i32[word + EntryWord.SLOT] = NO_SLOT;
+    copyBytes(
+      arena.u8[entry >>> SEGMENT_SHIFT]!,
+      bytePosition(entry) + ENTRY_BYTES,
+      arena.u8[segment]!,
+      bytePosition(moved) + ENTRY_WITH_DEADLINE_BYTES,
+      rest,
+    );
+    this.#tables.replace(this.table, this.hashOf(entry), entry, moved);
+    arena.free(entry);
+    return moved;
+  }
+
+  /** Puts `moved`, a copy of `entry`, in its place in table and index. */
+  #moveEntry(entry: Ref, moved: Ref): void {
+    this.#tables.replace(this.table, this.hashOf(entry), entry, moved);
+    if (this.deadline(moved) >= 0) this.expiry.move(this.word(moved, EntryWord.SLOT), moved);
+  }
+
+  #copyBlock(from: Ref, to: Ref, bytes: number): void {
+    const arena = this.arena;
+    const source = arena.u8[from >>> SEGMENT_SHIFT]!;
+    copyBytes(source, bytePosition(from), arena.u8[to >>> SEGMENT_SHIFT]!, bytePosition(to), bytes);
+  }
+
+  #newApart(bytes: Uint8Array, start: number, length: number, room: number): Ref {
+    const block = this.arena.alloc(STRING_HEADER_BYTES + room);
+    this.arena.i32[block >>> SEGMENT_SHIFT]![wordPosition(block)] = length;
+    const at = bytePosition(block) + STRING_HEADER_BYTES;
+    copyBytes(bytes, start, this.arena.u8[block >>> SEGMENT_SHIFT]!, at, length);
+    return block;
+  }
+
+  /** Notes the longer length of a string that has room for it, as raw, and fills what is new with zeros. */
+  #setStringLength(entry: Ref, meta: number, before: number, length: number): void {
+    const arena = this.arena;
+    const segment = entry >>> SEGMENT_SHIFT;
+    const word = wordPosition(entry);
+    if (metaEncoding(meta) === Encoding.RAW_APART) {
+      const block = this.value(entry);
+      arena.touch(block, 0, 4);
+      arena.i32[block >>> SEGMENT_SHIFT]![wordPosition(block)] = length;
+      if (length > before) {
+        arena.touch(block, STRING_HEADER_BYTES + before, length - before);
+        const at = bytePosition(block) + STRING_HEADER_BYTES;
+        arena.u8[block >>> SEGMENT_SHIFT]!.fill(0, at + before, at + length);
+      }
+      return;
+    }
+    const headerBytes = metaHeaderBytes(meta);
+    const keyLength = this.word(entry, EntryWord.KEY);
+    arena.touch(entry, 0, headerBytes + keyLength + length);
+    const i32 = arena.i32[segment]!;
+    i32[word] = (i32[word]! & ~(ENCODING_MASK << ENCODING_SHIFT)) | (Encoding.RAW << ENCODING_SHIFT);
+    i32[word + EntryWord.VALUE] = length;
+    const at = bytePosition(entry) + headerBytes + keyLength;
+    arena.u8[segment]!.fill(0, at + before, at + length);
+  }
+}
+
+/** Short copies as a loop, long ones by `set`: below about 48 bytes the call costs more than the bytes. */
+function copyBytes(from: Uint8Array, start: number, to: Uint8Array, at: number, length: number): void {
+  if (length <= 160) for (let i = 0; i < length; i++) to[at + i] = from[start + i]!;
+  else if (from === to) to.copyWithin(at, start, start + length);
+  else to.set(from.subarray(start, start + length), at);
+}

@@ -1,0 +1,190 @@
+/**
+ * The deadlines of one database: which entries have one, and which are due. Kept beside the arena, not in it, since a
+ * snapshot finds deadlines in the entries; in shared memory, so that a loading worker can hand it over.
+ *
+ *   slot       number of an entry with a deadline, 0 … count - 1, noted in the entry
+ *   chunk      1024 slots: refs and deadlines side by side
+ *   earliest   per chunk: no deadline in it is earlier (a removal leaves the bound as it is; looking repairs it)
+ *
+ * Adding, moving and removing take constant time. Finding what is due reads one number per 1024 deadlines and then
+ * only chunks that have something due, so ten million deadlines cost ten thousand comparisons, and no entry is looked
+ * at before its time.
+ */
+import type { Arena } from '../arena/arena.ts';
+import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
+import { assert } from '../base/assert.ts';
+import { asRef, NIL, type Ref } from '../base/units.ts';
+import { EntryWord, NO_SLOT } from './entry.ts';
+
+const CHUNK_SLOTS = 1024;
+const CHUNK_SHIFT = 10;
+const CHUNK_BYTES = CHUNK_SLOTS * 12;
+
+export interface ExpiryShare {
+  readonly count: number;
+  readonly chunks: readonly SharedArrayBuffer[];
+}
+
+interface Chunk {
+  readonly buffer: SharedArrayBuffer;
+  readonly deadlines: Float64Array;
+  readonly refs: Int32Array;
+}
+
+function viewChunk(buffer: SharedArrayBuffer): Chunk {
+  return {
+    buffer,
+    deadlines: new Float64Array(buffer, 0, CHUNK_SLOTS),
+    refs: new Int32Array(buffer, CHUNK_SLOTS * 8, CHUNK_SLOTS),
+  };
+}
+
+export class ExpiryIndex {
+  readonly #arena: Arena;
+  readonly #chunks: Chunk[] = [];
+  #earliest = new Float64Array(16);
+  #count = 0;
+  /** Chunk at which the next look for due entries begins. */
+  #lookAt = 0;
+
+  constructor(arena: Arena, share?: ExpiryShare) {
+    this.#arena = arena;
+    if (share === undefined) return;
+    this.#count = share.count;
+    for (const buffer of share.chunks) {
+      const chunk = viewChunk(buffer);
+      this.#addChunk(chunk);
+      this.#repair(this.#chunks.length - 1);
+    }
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  share(): ExpiryShare {
+    return { count: this.#count, chunks: this.#chunks.map((chunk) => chunk.buffer) };
+  }
+
+  /** Takes an entry in and returns its slot, which the caller notes in the entry. */
+  add(entry: Ref, deadlineMs: number): number {
+    const slot = this.#count++;
+    if (slot >>> CHUNK_SHIFT === this.#chunks.length)
+      this.#addChunk(viewChunk(new SharedArrayBuffer(CHUNK_BYTES)));
+    this.#chunks[slot >>> CHUNK_SHIFT]!.refs[slot & (CHUNK_SLOTS - 1)] = entry;
+    this.change(slot, deadlineMs);
+    return slot;
+  }
+
+  /** Gives the entry in `slot` another deadline. */
+  change(slot: number, deadlineMs: number): void {
+    const chunk = slot >>> CHUNK_SHIFT;
+    this.#chunks[chunk]!.deadlines[slot & (CHUNK_SLOTS - 1)] = deadlineMs;
+    if (deadlineMs < this.#earliest[chunk]!) this.#earliest[chunk] = deadlineMs;
+  }
+
+  /** Tells that the entry in `slot` lives at another place now. */
+  move(slot: number, entry: Ref): void {
+    this.#chunks[slot >>> CHUNK_SHIFT]!.refs[slot & (CHUNK_SLOTS - 1)] = entry;
+  }
+
+  /** Takes the entry in `slot` out; the last slot's entry moves into it and is told so. */
+  remove(slot: number): void {
+    const last = --this.#count;
+    assert(slot <= last, 'a slot that is removed is in use');
+    if (slot === last) {
+      this.#dropEmptyChunk(last);
+      return;
+    }
+    const from = this.#chunks[last >>> CHUNK_SHIFT]!;
+    const entry = from.refs[last & (CHUNK_SLOTS - 1)]!;
+    this.#chunks[slot >>> CHUNK_SHIFT]!.refs[slot & (CHUNK_SLOTS - 1)] = entry;
+    this.change(slot, from.deadlines[last & (CHUNK_SLOTS - 1)]!);
+    this.#arena.touch(entry, EntryWord.SLOT * 4, 4);
+    this.#arena.i32[entry >>> SEGMENT_SHIFT]![wordPosition(entry) + EntryWord.SLOT] = slot;
+    this.#dropEmptyChunk(last);
+  }
+
+  /**
+   * An entry whose deadline lies before `nowMs`, or NIL when there is none. To be called again after the entry is
+   * removed. The search goes round, so that all chunks get their turn.
+   */
+  due(nowMs: number): Ref {
+    const chunks = this.#chunks.length;
+    for (let i = 0; i < chunks; i++) {
+      const index = (this.#lookAt + i) % chunks;
+      if (this.#earliest[index]! >= nowMs) continue;
+      const { deadlines, refs } = this.#chunks[index]!;
+      const slots = this.#slotsIn(index);
+      for (let slot = 0; slot < slots; slot++) {
+        if (deadlines[slot]! < nowMs) {
+          this.#lookAt = index;
+          return asRef(refs[slot]!);
+        }
+      }
+      this.#repair(index);
+    }
+    return NIL;
+  }
+
+  /** Mean of the time left of a few hundred deadlines that lie ahead, in ms, for INFO's avg_ttl; 0 without any. */
+  averageTtlMs(nowMs: number): number {
+    let sum = 0;
+    let seen = 0;
+    const step = Math.max(1, Math.floor(this.#count / 256));
+    for (let slot = 0; slot < this.#count; slot += step) {
+      const left = this.#chunks[slot >>> CHUNK_SHIFT]!.deadlines[slot & (CHUNK_SLOTS - 1)]! - nowMs;
+      if (left <= 0) continue;
+      sum += left;
+      seen++;
+    }
+    return seen === 0 ? 0 : Math.floor(sum / seen);
+  }
+
+  /** The entry in `slot`, for tests and for random choice. */
+  entryAt(slot: number): Ref {
+    return asRef(this.#chunks[slot >>> CHUNK_SHIFT]!.refs[slot & (CHUNK_SLOTS - 1)]!);
+  }
+
+  validate(slotOf: (entry: Ref) => number, deadlineOf: (entry: Ref) => number): void {
+    for (let slot = 0; slot < this.#count; slot++) {
+      const chunk = this.#chunks[slot >>> CHUNK_SHIFT]!;
+      const entry = asRef(chunk.refs[slot & (CHUNK_SLOTS - 1)]!);
+      const deadline = chunk.deadlines[slot & (CHUNK_SLOTS - 1)]!;
+      assert(slotOf(entry) === slot && slot !== NO_SLOT, 'an entry knows its slot');
+      assert(deadlineOf(entry) === deadline, 'index and entry have the same deadline');
+      assert(
+        this.#earliest[slot >>> CHUNK_SHIFT]! <= deadline,
+        'no deadline is before the bound of its chunk',
+      );
+    }
+  }
+
+  #slotsIn(index: number): number {
+    return Math.min(CHUNK_SLOTS, this.#count - index * CHUNK_SLOTS);
+  }
+
+  #addChunk(chunk: Chunk): void {
+    const index = this.#chunks.push(chunk) - 1;
+    if (index === this.#earliest.length) {
+      const longer = new Float64Array(index * 2);
+      longer.set(this.#earliest);
+      this.#earliest = longer;
+    }
+    this.#earliest[index] = Number.POSITIVE_INFINITY;
+  }
+
+  #dropEmptyChunk(slot: number): void {
+    // One empty chunk may stay, against flutter at the border.
+    if ((slot & (CHUNK_SLOTS - 1)) === 0 && this.#chunks.length > (slot >>> CHUNK_SHIFT) + 1)
+      this.#chunks.pop();
+  }
+
+  #repair(index: number): void {
+    const { deadlines } = this.#chunks[index]!;
+    const slots = this.#slotsIn(index);
+    let earliest = Number.POSITIVE_INFINITY;
+    for (let slot = 0; slot < slots; slot++) if (deadlines[slot]! < earliest) earliest = deadlines[slot]!;
+    this.#earliest[index] = earliest;
+  }
+}

@@ -1,0 +1,473 @@
+/**
+ * Hot path. A hash table of refs in the arena, grown and shrunk one bucket at a time (linear hashing).
+ *
+ *   header   word 0 COUNT        entries
+ *            word 1 BUCKETS      buckets in use, at least 1
+ *            word 2 DIRECTORY    ref of an array of chunk refs
+ *            word 3 OVERFLOW     overflow buckets in use
+ *
+ *   chunk    64 buckets, 4 KiB; the first and only chunk of a small table is 1, 2, 4 … 32 buckets long
+ *
+ *   bucket   64 bytes, one cache line
+ *            word 0      ref of the overflow bucket, or NIL
+ *            bytes 4-15  twelve tags: 8 bits of each entry's hash, 0 where the place is empty
+ *            word 4-15   twelve refs
+ *
+ * With B buckets and 2^L <= B < 2^(L+1), the bucket of a hash is its low L+1 bits, or its low L bits where that bucket
+ * does not exist yet. Growing by one splits bucket B - 2^L; shrinking by one merges the last bucket back. So there is
+ * never a second table, no pause, and growth costs each insertion a constant share.
+ *
+ * What an entry is, the table does not know: it holds refs, and is given hashes. {@link EntryHasher} tells the hash of
+ * an entry when its bucket is split. Finding is a loop of the caller's, who compares keys:
+ *
+ *   for (let e = table.first(ref, hash); e !== NIL; e = table.next()) if (isMine(e)) return e;
+ *
+ * Stale after any insertion or removal: the place that `first` and `next` remember.
+ */
+import type { Arena } from '../arena/arena.ts';
+import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
+import { assert } from '../base/assert.ts';
+import type { Prng } from '../base/prng.ts';
+import { asRef, NIL, type Ref } from '../base/units.ts';
+
+export const TableWord = { COUNT: 0, BUCKETS: 1, DIRECTORY: 2, OVERFLOW: 3 } as const;
+export const TABLE_BYTES = 16;
+
+export const BUCKET_BYTES = 64;
+export const BUCKET_WORDS = 16;
+export const BUCKET_ENTRIES = 12;
+export const TAG_WORD = 1;
+export const ENTRY_WORD = 4;
+export const CHUNK_BUCKETS = 64;
+export const CHUNK_SHIFT = 6;
+
+/** Entries per bucket above which one bucket is split, and below which one is merged. */
+const GROW_ENTRIES = 8;
+const SHRINK_ENTRIES = 3;
+
+export interface EntryHasher {
+  hashOf(entry: Ref): number;
+}
+
+/** The tag of a hash: its high 8 bits, never 0. The low bits choose the bucket. */
+export const tagOf = (hash: number): number => hash >>> 24 || 1;
+
+/** Index of a hash's bucket in a table of `buckets` buckets. */
+export function bucketIndex(hash: number, buckets: number): number {
+  const level = 31 - Math.clz32(buckets);
+  const index = hash & ((2 << level) - 1);
+  return index < buckets ? index : index & ((1 << level) - 1);
+}
+
+/** Told of every entry of a bucket by {@link HashTable.scan}. */
+export type EntryVisitor = (entry: Ref) => void;
+
+export class HashTable {
+  readonly #arena: Arena;
+  readonly #hasher: EntryHasher;
+  /** Where `first` and `next` stopped: bucket, place in it, tag, places in its tags still to look at. */
+  #bucket: Ref = NIL;
+  #place = 0;
+  #tag = 0;
+
+  constructor(arena: Arena, hasher: EntryHasher) {
+    this.#arena = arena;
+    this.#hasher = hasher;
+  }
+
+  create(): Ref {
+    const arena = this.#arena;
+    const table = arena.alloc(TABLE_BYTES);
+    const directory = arena.alloc(16);
+    const chunk = this.#newBuckets(1);
+    this.#setWord(directory, 0, chunk);
+    this.#setWord(table, TableWord.COUNT, 0);
+    this.#setWord(table, TableWord.BUCKETS, 1);
+    this.#setWord(table, TableWord.DIRECTORY, directory);
+    this.#setWord(table, TableWord.OVERFLOW, 0);
+    return table;
+  }
+
+  count(table: Ref): number {
+    return this.#word(table, TableWord.COUNT);
+  }
+
+  buckets(table: Ref): number {
+    return this.#word(table, TableWord.BUCKETS);
+  }
+
+  /** The first entry whose tag is that of `hash`, or NIL. */
+  first(table: Ref, hash: number): Ref {
+    this.#bucket = this.#bucketAt(table, bucketIndex(hash, this.#word(table, TableWord.BUCKETS)));
+    this.#place = -1;
+    this.#tag = tagOf(hash);
+    return this.next();
+  }
+
+  /** The entry after the one that {@link first} or this returned, or NIL. */
+  next(): Ref {
+    let bucket = this.#bucket;
+    let place = this.#place + 1;
+    const tag = this.#tag;
+    for (;;) {
+      const u8 = this.#arena.u8[bucket >>> SEGMENT_SHIFT]!;
+      const word = wordPosition(bucket);
+      const tags = (word + TAG_WORD) << 2;
+      for (; place < BUCKET_ENTRIES; place++) {
+        if (u8[tags + place] === tag) {
+          this.#bucket = bucket;
+          this.#place = place;
+          return asRef(this.#arena.i32[bucket >>> SEGMENT_SHIFT]![word + ENTRY_WORD + place]!);
+        }
+      }
+      bucket = asRef(this.#arena.i32[bucket >>> SEGMENT_SHIFT]![word]!);
+      if (bucket === NIL) return NIL;
+      place = 0;
+    }
+  }
+
+  /** Puts `entry` in the place of the entry that {@link first} or {@link next} returned last. */
+  replaceFound(entry: Ref): void {
+    this.#setWord(this.#bucket, ENTRY_WORD + this.#place, entry);
+  }
+
+  /** Adds an entry that is not there yet. */
+  insert(table: Ref, hash: number, entry: Ref): void {
+    const arena = this.#arena;
+    const buckets = this.#word(table, TableWord.BUCKETS);
+    this.#put(table, this.#bucketAt(table, bucketIndex(hash, buckets)), tagOf(hash), entry);
+    const count = this.#word(table, TableWord.COUNT) + 1;
+    arena.touch(table, 0, TABLE_BYTES);
+    this.#setWordUnguarded(table, TableWord.COUNT, count);
+    if (count > buckets * GROW_ENTRIES) this.#split(table);
+  }
+
+  /** Takes out the entry that {@link first} or {@link next} returned last, whose hash is `hash`. */
+  removeFound(table: Ref, hash: number): void {
+    const arena = this.#arena;
+    const buckets = this.#word(table, TableWord.BUCKETS);
+    this.#takeOut(table, this.#bucketAt(table, bucketIndex(hash, buckets)), this.#bucket, this.#place);
+    const count = this.#word(table, TableWord.COUNT) - 1;
+    arena.touch(table, 0, TABLE_BYTES);
+    this.#setWordUnguarded(table, TableWord.COUNT, count);
+    if (buckets > 1 && count < buckets * SHRINK_ENTRIES) this.#merge(table);
+  }
+
+  /** Takes out `entry`, which is in the table and has `hash`. */
+  remove(table: Ref, hash: number, entry: Ref): void {
+    let found = this.first(table, hash);
+    while (found !== entry) {
+      assert(found !== NIL, 'an entry that is removed is in its table');
+      found = this.next();
+    }
+    this.removeFound(table, hash);
+  }
+
+  /** Puts `to` where `from`, of the same hash, was. */
+  replace(table: Ref, hash: number, from: Ref, to: Ref): void {
+    let found = this.first(table, hash);
+    while (found !== from) {
+      assert(found !== NIL, 'an entry that is replaced is in its table');
+      found = this.next();
+    }
+    this.replaceFound(to);
+  }
+
+  /**
+   * Visits all entries of one position of the iteration and returns the next cursor, 0 at the end. An entry that is in
+   * the table from the first call to the last is visited at least once, however the table grows and shrinks meanwhile:
+   * cursors count with reversed bits, so that what was visited at one size stays visited at any other.
+   */
+  scan(table: Ref, cursor: number, visit: EntryVisitor): number {
+    const buckets = this.#word(table, TableWord.BUCKETS);
+    const level = 31 - Math.clz32(buckets);
+    const mask = (1 << level) - 1;
+    const index = cursor & mask;
+    this.visitBucket(table, index, visit);
+    if ((index | (1 << level)) < buckets) this.visitBucket(table, index | (1 << level), visit);
+    return reverseBits(reverseBits(cursor | ~mask) + 1);
+  }
+
+  /** Visits all entries of bucket `index`. The visitor does not change the table. */
+  visitBucket(table: Ref, index: number, visit: EntryVisitor): void {
+    let bucket = this.#bucketAt(table, index);
+    while (bucket !== NIL) {
+      const i32 = this.#arena.i32[bucket >>> SEGMENT_SHIFT]!;
+      const word = wordPosition(bucket);
+      for (let place = 0; place < BUCKET_ENTRIES; place++) {
+        const entry = i32[word + ENTRY_WORD + place]!;
+        if (entry !== NIL) visit(asRef(entry));
+      }
+      bucket = asRef(i32[word]!);
+    }
+  }
+
+  /** An entry at random, NIL when there is none. Entries of fuller buckets are a little less likely, as in Redis. */
+  random(table: Ref, prng: Prng): Ref {
+    if (this.#word(table, TableWord.COUNT) === 0) return NIL;
+    const buckets = this.#word(table, TableWord.BUCKETS);
+    for (;;) {
+      const start = this.#bucketAt(table, prng.below(buckets));
+      let entries = 0;
+      for (let b = start; b !== NIL; b = asRef(this.#word(b, 0))) entries += this.#entriesIn(b);
+      if (entries === 0) continue;
+      let skip = prng.below(entries);
+      for (let b = start; b !== NIL; b = asRef(this.#word(b, 0))) {
+        for (let place = 0; place < BUCKET_ENTRIES; place++) {
+          const entry = this.#word(b, ENTRY_WORD + place);
+          if (entry !== NIL && skip-- === 0) return asRef(entry);
+        }
+      }
+    }
+  }
+
+  /**
+   * Frees up to `budget` buckets from the end of a table that nobody reads any more, calling `freeEntry` for each of
+   * their entries; returns whether all is freed, the table included.
+   */
+  freeSome(table: Ref, budget: number, freeEntry: EntryVisitor): boolean {
+    const arena = this.#arena;
+    let buckets = this.#word(table, TableWord.BUCKETS);
+    const directory = asRef(this.#word(table, TableWord.DIRECTORY));
+    for (let done = 0; done < budget && buckets > 0; done++) {
+      buckets--;
+      this.visitBucket(table, buckets, freeEntry);
+      for (let b = asRef(this.#word(this.#bucketAt(table, buckets), 0)); b !== NIL; ) {
+        const next = asRef(this.#word(b, 0));
+        arena.free(b);
+        b = next;
+      }
+      if ((buckets & (CHUNK_BUCKETS - 1)) === 0)
+        arena.free(asRef(this.#word(directory, buckets >>> CHUNK_SHIFT)));
+    }
+    arena.touch(table, 0, TABLE_BYTES);
+    this.#setWordUnguarded(table, TableWord.BUCKETS, buckets);
+    if (buckets > 0) return false;
+    arena.free(directory);
+    arena.free(table);
+    return true;
+  }
+
+  /** Checks counts, places and tags of all entries; for tests. */
+  validate(table: Ref): void {
+    const buckets = this.#word(table, TableWord.BUCKETS);
+    let count = 0;
+    let overflow = 0;
+    for (let index = 0; index < buckets; index++) {
+      for (let b = this.#bucketAt(table, index), n = 0; b !== NIL; b = asRef(this.#word(b, 0)), n++) {
+        if (n > 0) overflow++;
+        const entries = this.#entriesIn(b);
+        count += entries;
+        assert(n === 0 || entries > 0, 'no overflow bucket is empty');
+        for (let place = 0; place < BUCKET_ENTRIES; place++) {
+          const entry = asRef(this.#word(b, ENTRY_WORD + place));
+          const tag = this.#arena.u8[b >>> SEGMENT_SHIFT]![((wordPosition(b) + TAG_WORD) << 2) + place];
+          assert((entry === NIL) === (tag === 0), 'a place has both an entry and a tag, or neither');
+          if (entry === NIL) continue;
+          const hash = this.#hasher.hashOf(entry);
+          assert(tag === tagOf(hash), 'a tag is that of the hash');
+          assert(bucketIndex(hash, buckets) === index, 'an entry is in the bucket of its hash');
+        }
+      }
+    }
+    assert(count === this.#word(table, TableWord.COUNT), 'the count is that of the entries');
+    assert(overflow === this.#word(table, TableWord.OVERFLOW), 'the overflow count is that of the buckets');
+  }
+
+  #put(table: Ref, first: Ref, tag: number, entry: Ref): void {
+    const arena = this.#arena;
+    for (let bucket = first; ; ) {
+      const segment = bucket >>> SEGMENT_SHIFT;
+      const u8 = arena.u8[segment]!;
+      const word = wordPosition(bucket);
+      const tags = (word + TAG_WORD) << 2;
+      for (let place = 0; place < BUCKET_ENTRIES; place++) {
+        if (u8[tags + place] !== 0) continue;
+        arena.touch(bucket, 0, BUCKET_BYTES);
+        u8[tags + place] = tag;
+        arena.i32[segment]![word + ENTRY_WORD + place] = entry;
+        return;
+      }
+      const next = asRef(arena.i32[segment]![word]!);
+      if (next !== NIL) {
+        bucket = next;
+        continue;
+      }
+      const overflow = this.#newBuckets(1);
+      this.#setWord(bucket, 0, overflow);
+      this.#setWord(table, TableWord.OVERFLOW, this.#word(table, TableWord.OVERFLOW) + 1);
+      bucket = overflow;
+    }
+  }
+
+  /** Empties a place by moving the last entry of the bucket's chain into it, and frees an overflow bucket left empty. */
+  #takeOut(table: Ref, first: Ref, bucket: Ref, place: number): void {
+    let beforeLast: Ref = NIL;
+    let last = first;
+    for (let next = asRef(this.#word(last, 0)); next !== NIL; next = asRef(this.#word(last, 0))) {
+      beforeLast = last;
+      last = next;
+    }
+    let lastPlace = BUCKET_ENTRIES - 1;
+    while (this.#word(last, ENTRY_WORD + lastPlace) === NIL) lastPlace--;
+    const arena = this.#arena;
+    arena.touch(bucket, 0, BUCKET_BYTES);
+    arena.touch(last, 0, BUCKET_BYTES);
+    const lastTags = (wordPosition(last) + TAG_WORD) << 2;
+    const lastBytes = arena.u8[last >>> SEGMENT_SHIFT]!;
+    arena.u8[bucket >>> SEGMENT_SHIFT]![((wordPosition(bucket) + TAG_WORD) << 2) + place] =
+      lastBytes[lastTags + lastPlace]!;
+    this.#setWordUnguarded(bucket, ENTRY_WORD + place, this.#word(last, ENTRY_WORD + lastPlace));
+    lastBytes[lastTags + lastPlace] = 0;
+    this.#setWordUnguarded(last, ENTRY_WORD + lastPlace, NIL);
+    if (beforeLast === NIL || lastPlace > 0) return;
+    this.#setWord(beforeLast, 0, NIL);
+    this.#setWord(table, TableWord.OVERFLOW, this.#word(table, TableWord.OVERFLOW) - 1);
+    arena.free(last);
+  }
+
+  /** Adds a bucket at the end and moves to it what belongs there. */
+  #split(table: Ref): void {
+    const index = this.#word(table, TableWord.BUCKETS);
+    this.#addBucket(table, index);
+    this.#setWord(table, TableWord.BUCKETS, index + 1);
+    const from = index & ((1 << (31 - Math.clz32(index))) - 1);
+    this.#redistribute(table, from);
+  }
+
+  /** Takes the last bucket away after moving its entries to the bucket that it was split from. */
+  #merge(table: Ref): void {
+    const last = this.#word(table, TableWord.BUCKETS) - 1;
+    const source = this.#bucketAt(table, last);
+    this.#setWord(table, TableWord.BUCKETS, last);
+    this.#drain(table, source);
+    this.#dropBucket(table, last);
+  }
+
+  /** Puts the entries of a bucket's chain anew. */
+  #redistribute(table: Ref, index: number): void {
+    this.#drain(table, this.#bucketAt(table, index));
+  }
+
+  #drain(table: Ref, bucket: Ref): void {
+    const arena = this.#arena;
+    const moved = this.#moved;
+    moved.length = 0;
+    for (let b = bucket; b !== NIL; ) {
+      for (let place = 0; place < BUCKET_ENTRIES; place++) {
+        const entry = this.#word(b, ENTRY_WORD + place);
+        if (entry !== NIL) moved.push(entry);
+      }
+      const next = asRef(this.#word(b, 0));
+      if (b === bucket) {
+        arena.touch(b, 0, BUCKET_BYTES);
+        arena.i32[b >>> SEGMENT_SHIFT]!.fill(0, wordPosition(b), wordPosition(b) + BUCKET_WORDS);
+      } else {
+        this.#setWord(table, TableWord.OVERFLOW, this.#word(table, TableWord.OVERFLOW) - 1);
+        arena.free(b);
+      }
+      b = next;
+    }
+    const buckets = this.#word(table, TableWord.BUCKETS);
+    for (let i = 0; i < moved.length; i++) {
+      const entry = asRef(moved[i]!);
+      const hash = this.#hasher.hashOf(entry);
+      this.#put(table, this.#bucketAt(table, bucketIndex(hash, buckets)), tagOf(hash), entry);
+    }
+  }
+  /** Entries on their way from one bucket to another; reused. */
+  readonly #moved: number[] = [];
+
+  /** Makes room for bucket `index`, the next one. */
+  #addBucket(table: Ref, index: number): void {
+    const arena = this.#arena;
+    let directory = asRef(this.#word(table, TableWord.DIRECTORY));
+    if (index < CHUNK_BUCKETS) {
+      const chunk = asRef(this.#word(directory, 0));
+      if (index * BUCKET_BYTES < arena.blockBytes(chunk)) return;
+      const longer = this.#newBuckets(index * 2);
+      this.#copyWords(chunk, longer, index * BUCKET_WORDS);
+      this.#setWord(directory, 0, longer);
+      arena.free(chunk);
+      return;
+    }
+    if ((index & (CHUNK_BUCKETS - 1)) !== 0) return;
+    const chunks = index >>> CHUNK_SHIFT;
+    if (chunks * 4 >= arena.blockBytes(directory)) {
+      const longer = arena.alloc(chunks * 8);
+      this.#copyWords(directory, longer, chunks);
+      this.#setWord(table, TableWord.DIRECTORY, longer);
+      arena.free(directory);
+      directory = longer;
+    }
+    this.#setWord(directory, chunks, this.#newBuckets(CHUNK_BUCKETS));
+  }
+
+  /** Gives back what bucket `index`, the last one, needed; the first chunk stays, it is halved as it empties. */
+  #dropBucket(table: Ref, index: number): void {
+    const arena = this.#arena;
+    const directory = asRef(this.#word(table, TableWord.DIRECTORY));
+    if (index >= CHUNK_BUCKETS) {
+      if ((index & (CHUNK_BUCKETS - 1)) === 0)
+        arena.free(asRef(this.#word(directory, index >>> CHUNK_SHIFT)));
+      return;
+    }
+    const chunk = asRef(this.#word(directory, 0));
+    if (index === 0 || index * BUCKET_BYTES * 4 > arena.blockBytes(chunk)) return;
+    const shorter = this.#newBuckets(index * 2);
+    this.#copyWords(chunk, shorter, index * BUCKET_WORDS);
+    this.#setWord(directory, 0, shorter);
+    arena.free(chunk);
+  }
+
+  #newBuckets(count: number): Ref {
+    const chunk = this.#arena.alloc(count * BUCKET_BYTES);
+    const word = wordPosition(chunk);
+    this.#arena.i32[chunk >>> SEGMENT_SHIFT]!.fill(0, word, word + count * BUCKET_WORDS);
+    return chunk;
+  }
+
+  #bucketAt(table: Ref, index: number): Ref {
+    const directory = asRef(this.#word(table, TableWord.DIRECTORY));
+    return asRef(
+      this.#word(directory, index >>> CHUNK_SHIFT) + (index & (CHUNK_BUCKETS - 1)) * (BUCKET_BYTES / 8),
+    );
+  }
+
+  #entriesIn(bucket: Ref): number {
+    let entries = 0;
+    for (let place = 0; place < BUCKET_ENTRIES; place++)
+      if (this.#word(bucket, ENTRY_WORD + place) !== NIL) entries++;
+    return entries;
+  }
+
+  #copyWords(from: Ref, to: Ref, words: number): void {
+    const source = this.#arena.i32[from >>> SEGMENT_SHIFT]!;
+    const target = this.#arena.i32[to >>> SEGMENT_SHIFT]!;
+    const start = wordPosition(from);
+    const at = wordPosition(to);
+    for (let i = 0; i < words; i++) target[at + i] = source[start + i]!;
+  }
+
+  #word(ref: Ref, word: number): number {
+    return this.#arena.i32[ref >>> SEGMENT_SHIFT]![wordPosition(ref) + word]!;
+  }
+
+  #setWord(ref: Ref, word: number, value: number): void {
+    this.#arena.touch(ref, word * 4, 4);
+    this.#setWordUnguarded(ref, word, value);
+  }
+
+  #setWordUnguarded(ref: Ref, word: number, value: number): void {
+    this.#arena.i32[ref >>> SEGMENT_SHIFT]![wordPosition(ref) + word] = value;
+  }
+}
+
+function reverseBits(value: number): number {
+  let v = value;
+  v = ((v >>> 1) & 0x55555555) | ((v & 0x55555555) << 1);
+  v = ((v >>> 2) & 0x33333333) | ((v & 0x33333333) << 2);
+  v = ((v >>> 4) & 0x0f0f0f0f) | ((v & 0x0f0f0f0f) << 4);
+  v = ((v >>> 8) & 0x00ff00ff) | ((v & 0x00ff00ff) << 8);
+  return ((v >>> 16) | (v << 16)) >>> 0;
+}
