@@ -56,10 +56,21 @@ const MAX_OUTPUT_CHARS = 4 * 1024 * 1024;
 const running = new Set<ServerProcess>();
 const directories = new Set<string>();
 
-process.on('exit', () => {
+function cleanUp(): void {
   for (const server of running) server.killNow();
   for (const dir of directories) rmSync(dir, { recursive: true, force: true });
-});
+}
+
+process.once('exit', cleanUp);
+// The runner ends its worker processes by signal, also after a run that went well.
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+  process.once(signal, () => {
+    cleanUp();
+    process.kill(process.pid, signal);
+  });
+}
+// When the runner itself is killed, the channel to it closes.
+process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
 
 /** A directory that is removed when the test process exits. */
 export function temporaryDirectory(name: string): string {
