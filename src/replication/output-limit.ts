@@ -1,0 +1,52 @@
+/**
+ * `client-output-buffer-limit`: when a client that does not read is cut off. The same rule for a replica's lag behind
+ * the log and for the replies that wait for a normal or a pub/sub client.
+ *
+ *   hard   at or above it: now                       soft   at or above it without a break for longer than softMs
+ *   0 in either place: no such limit
+ *
+ * Pure but for the one number of state. Ask when bytes were added, and on a clock, since a soft breach must end an idle
+ * client as well.
+ */
+
+export interface OutputLimit {
+  readonly hardBytes: number;
+  readonly softBytes: number;
+  readonly softMs: number;
+}
+
+export const OutputVerdict = { WITHIN: 0, HARD: 1, SOFT: 2 } as const;
+export type OutputVerdict = (typeof OutputVerdict)[keyof typeof OutputVerdict];
+
+/** One client's place between the limits. */
+export class OutputGauge {
+  /** Since when the soft limit has been exceeded, or -1. */
+  softSinceMs: number;
+
+  constructor() {
+    this.softSinceMs = -1;
+  }
+
+  /** Judges `bytes` that wait for the client at `nowMs`. */
+  judge(limit: OutputLimit, bytes: number, nowMs: number): OutputVerdict {
+    if (limit.softBytes === 0 || bytes < limit.softBytes) this.softSinceMs = -1;
+    else if (this.softSinceMs === -1) this.softSinceMs = nowMs;
+    if (limit.hardBytes !== 0 && bytes >= limit.hardBytes) return OutputVerdict.HARD;
+    if (this.softSinceMs !== -1 && nowMs - this.softSinceMs > limit.softMs) return OutputVerdict.SOFT;
+    return OutputVerdict.WITHIN;
+  }
+}
+
+/**
+ * The limit that holds for replicas: a hard limit below the backlog's size would cut off peers that the backlog could
+ * have brought back, so it is raised to that size.
+ */
+export function replicaLimit(limit: OutputLimit, backlogBytesMax: number): OutputLimit {
+  if (limit.hardBytes === 0 || limit.hardBytes >= backlogBytesMax) return limit;
+  return { hardBytes: backlogBytesMax, softBytes: limit.softBytes, softMs: limit.softMs };
+}
+
+/** The log line of a cut-off; `client` is the client's description as in CLIENT LIST. */
+export function cutOffText(client: string): string {
+  return `Client ${client} scheduled to be closed ASAP for overcoming of output buffer limits.`;
+}

@@ -1,0 +1,264 @@
+/**
+ * The answer to PSYNC and SYNC: continue, full resync, or refuse, from the request, the history and the log's window.
+ *
+ *   request ─▶ already a replica? ── yes ─▶ ignore
+ *     │
+ *     ├─ FAILOVER ─▶ not a replica, or another id ─▶ refuse ; our id ─▶ promote, then decide again without FAILOVER
+ *     ├─ failing over, link to the primary down, replies pending, filter without EOF, bad offset ─▶ refuse
+ *     │
+ *     └─ id known (replid, or replid2 up to its offset)  and  the log covers the offset ─▶ continue
+ *                                                  else ─▶ full
+ *
+ * Pure; the order of the checks and every text is Redis' own (PSYNC2), since replicas, test suites and operators read
+ * them. A refusal must not be a plain error when the meaning is "not now": stock replicas fall back to SYNC then.
+ */
+import { asOffset, type Offset } from '../base/units.ts';
+import type { ReplicationHistory } from './replid.ts';
+
+export const LogLevel = { NOTICE: 'notice', WARNING: 'warning' } as const;
+export type LogLevel = (typeof LogLevel)[keyof typeof LogLevel];
+
+export interface LogLine {
+  readonly level: LogLevel;
+  readonly text: string;
+}
+
+export interface PsyncRequest {
+  readonly command: 'PSYNC' | 'SYNC';
+  /** As it came; any bytes, read as latin1. Empty for SYNC. */
+  readonly replid: string;
+  /** As it came; checked here. Empty for SYNC. */
+  readonly offset: string;
+  /** `PSYNC id offset FAILOVER`. */
+  readonly failover: boolean;
+}
+
+/** What the answer depends on of the client that asks. */
+export interface PsyncClient {
+  /** `ip:port` for the log, see `replicaName`. */
+  readonly name: string;
+  /** It is a replica already: the command is ignored. */
+  readonly isReplica: boolean;
+  readonly hasPendingReplies: boolean;
+  readonly capaEof: boolean;
+  readonly capaPsync2: boolean;
+  /** It asked for less than the whole dump. */
+  readonly filtered: boolean;
+}
+
+/** What the answer depends on of this node's place. */
+export interface PsyncNode {
+  /** This node has a primary itself. */
+  readonly isReplica: boolean;
+  /** The link to the primary is up and in sync. */
+  readonly linkUp: boolean;
+  readonly failingOver: boolean;
+  /** Answer a PSYNC that the backlog covers although the link is down (`relay-serve-stale-psync`). */
+  readonly serveStalePsync: boolean;
+}
+
+/** The part of the log that can be sent. A `StreamLog` is one. */
+export interface LogWindow {
+  readonly active: boolean;
+  readonly firstOffset: Offset;
+  readonly endOffset: Offset;
+}
+
+export type PsyncDecision =
+  | { readonly kind: 'ignore' }
+  /** Become a primary (`ReplicationHistory.shift`), then ask again with `failover: false`. */
+  | { readonly kind: 'promote'; readonly log: readonly LogLine[] }
+  | { readonly kind: 'refuse'; readonly errorLine: string; readonly log: readonly LogLine[] }
+  | {
+      readonly kind: 'continue';
+      /** First offset to send. */
+      readonly from: Offset;
+      /** The whole reply; stream bytes follow it directly, without a SELECT. */
+      readonly replyLine: string;
+      readonly log: readonly LogLine[];
+    }
+  | {
+      readonly kind: 'full';
+      /** There is no backlog, so no past: renew the history and start the log before anything is answered. */
+      readonly needsNewHistory: boolean;
+      /** Counts in `sync_partial_err`. */
+      readonly countsAsPartialError: boolean;
+      /** The peer came by SYNC: no ACK is to be expected, no `+FULLRESYNC` line to be sent. */
+      readonly legacy: boolean;
+      readonly log: readonly LogLine[];
+    };
+
+const ERROR_FAILOVER_TO_PRIMARY = "-ERR PSYNC FAILOVER can't be sent to a master.\r\n";
+const ERROR_FAILOVER_REPLID = '-ERR PSYNC FAILOVER replid must match my replid.\r\n';
+const ERROR_FAILING_OVER = "-NOMASTERLINK Can't SYNC while failing over\r\n";
+const ERROR_LINK_DOWN = "-NOMASTERLINK Can't SYNC while not connected with my master\r\n";
+const ERROR_PENDING_OUTPUT = '-ERR SYNC and PSYNC are invalid with pending output\r\n';
+const ERROR_FILTER_NEEDS_EOF = '-ERR Filtered replica requires EOF capability\r\n';
+const ERROR_NOT_AN_INTEGER = '-ERR value is not an integer or out of range\r\n';
+
+const INT64_MAX = 2n ** 63n - 1n;
+const INT64_MIN = -(2n ** 63n);
+
+/**
+ * The number in `text` when it is a canonical signed 64-bit decimal, as Redis reads it, else NaN. Beyond 2^53 the
+ * value is rounded, which keeps its order against any offset that we can have.
+ */
+export function parseInt64(text: string): number {
+  if (text.length > 20 || !/^(0|-?[1-9][0-9]*)$/.test(text)) return Number.NaN;
+  const value = BigInt(text);
+  return value > INT64_MAX || value < INT64_MIN ? Number.NaN : Number(value);
+}
+
+export function decidePsync(
+  request: PsyncRequest,
+  client: PsyncClient,
+  node: PsyncNode,
+  history: ReplicationHistory,
+  window: LogWindow,
+): PsyncDecision {
+  if (client.isReplica) return { kind: 'ignore' };
+
+  const log: LogLine[] = [];
+  if (request.failover) {
+    log.push(warning(`Failover request received for replid ${shown(request.replid)}.`));
+    if (!node.isReplica) return { kind: 'refuse', errorLine: ERROR_FAILOVER_TO_PRIMARY, log };
+    if (!sameId(request.replid, history.replid))
+      return { kind: 'refuse', errorLine: ERROR_FAILOVER_REPLID, log };
+    return { kind: 'promote', log };
+  }
+
+  const stale = node.isReplica && !node.linkUp;
+  if (node.failingOver) return { kind: 'refuse', errorLine: ERROR_FAILING_OVER, log };
+  if (stale && !node.serveStalePsync) return { kind: 'refuse', errorLine: ERROR_LINK_DOWN, log };
+  if (client.hasPendingReplies) return { kind: 'refuse', errorLine: ERROR_PENDING_OUTPUT, log };
+  if (client.filtered && !client.capaEof) return { kind: 'refuse', errorLine: ERROR_FILTER_NEEDS_EOF, log };
+
+  log.push(notice(`Replica ${client.name} asks for synchronization`));
+  if (request.command === 'SYNC') {
+    if (stale) return { kind: 'refuse', errorLine: ERROR_LINK_DOWN, log };
+    return {
+      kind: 'full',
+      needsNewHistory: !window.active,
+      countsAsPartialError: false,
+      legacy: true,
+      log,
+    };
+  }
+
+  const offset = parseInt64(request.offset);
+  if (Number.isNaN(offset)) {
+    log.push(warning(`Replica ${client.name} asks for synchronization but with a wrong offset`));
+    return { kind: 'refuse', errorLine: ERROR_NOT_AN_INTEGER, log };
+  }
+
+  const obstacle = obstacleToContinue(request, offset, client.name, history, window);
+  if (obstacle.length === 0) {
+    const from = asOffset(offset);
+    const bytes = window.endOffset - from + 1;
+    log.push(
+      notice(
+        `Partial resynchronization request from ${client.name} accepted. ` +
+          `Sending ${bytes} bytes of backlog starting from offset ${from}.`,
+      ),
+    );
+    const replyLine = client.capaPsync2 ? `+CONTINUE ${history.replid}\r\n` : '+CONTINUE\r\n';
+    return { kind: 'continue', from, replyLine, log };
+  }
+
+  log.push(...obstacle);
+  // The stale relay has true bytes to continue with, but no dataset that it may vouch for.
+  if (stale) return { kind: 'refuse', errorLine: ERROR_LINK_DOWN, log };
+  return {
+    kind: 'full',
+    needsNewHistory: !window.active,
+    countsAsPartialError: !asksForFull(request.replid),
+    legacy: false,
+    log,
+  };
+}
+
+/** Why the request cannot be continued, in Redis' words; empty when it can. */
+function obstacleToContinue(
+  request: PsyncRequest,
+  offset: number,
+  name: string,
+  history: ReplicationHistory,
+  window: LogWindow,
+): LogLine[] {
+  const isFirst = sameId(request.replid, history.replid);
+  const isSecond = sameId(request.replid, history.replid2);
+  if (!isFirst && !(isSecond && offset <= history.secondOffset)) {
+    if (asksForFull(request.replid)) return [notice(`Full resync requested by replica ${name}`)];
+    if (isSecond) {
+      return [
+        notice(
+          'Partial resynchronization not accepted: Requested offset for second ID was ' +
+            `${request.offset}, but I can reply up to ${history.secondOffset}`,
+        ),
+      ];
+    }
+    return [
+      notice(
+        'Partial resynchronization not accepted: Replication ID mismatch (Replica asked for ' +
+          `'${shown(request.replid)}', my replication IDs are '${history.replid}' and '${history.replid2}')`,
+      ),
+    ];
+  }
+  // One past the end is fine: nothing is missing then.
+  if (window.active && offset >= window.firstOffset && offset <= window.endOffset + 1) return [];
+  const lines = [
+    notice(
+      `Unable to partial resync with replica ${name} for lack of backlog (Replica request was: ${request.offset}).`,
+    ),
+  ];
+  if (offset > window.endOffset) {
+    lines.push(
+      warning(
+        `Warning: replica ${name} tried to PSYNC with an offset that is greater than the master replication offset.`,
+      ),
+    );
+  }
+  return lines;
+}
+
+/** After `needsNewHistory` was acted on. */
+export function backlogCreatedLine(history: ReplicationHistory): LogLine {
+  return notice(
+    'Replication backlog created, my new replication IDs are ' +
+      `'${history.replid}' and '${history.replid2}'`,
+  );
+}
+
+/** After a promotion. */
+export function secondIdLine(history: ReplicationHistory): LogLine {
+  return warning(
+    `Setting secondary replication ID to ${history.replid2}, valid up to offset: ${history.secondOffset}. ` +
+      `New replication ID is ${history.replid}`,
+  );
+}
+
+/** The first line of a full resync, written in the turn that froze the dataset at `endOffset`. */
+export function fullResyncLine(history: ReplicationHistory, endOffset: Offset): string {
+  return `+FULLRESYNC ${history.replid} ${endOffset}\r\n`;
+}
+
+function asksForFull(replid: string): boolean {
+  return replid.startsWith('?');
+}
+
+function sameId(asked: string, own: string): boolean {
+  return asked.length === own.length && asked.toLowerCase() === own.toLowerCase();
+}
+
+/** An id as the client sent it, in a form that cannot break or flood the log. */
+function shown(replid: string): string {
+  return replid.slice(0, 128).replace(/[^\x20-\x7e]/g, '?');
+}
+
+function notice(text: string): LogLine {
+  return { level: LogLevel.NOTICE, text };
+}
+
+function warning(text: string): LogLine {
+  return { level: LogLevel.WARNING, text };
+}

@@ -1,0 +1,180 @@
+/**
+ * REPLCONF as a primary understands it: options in pairs, each changes the peer's state or ends in an error.
+ *
+ *   listening-port <n>   ip-address <host>   capa <name>   version <x.y.z>       the handshake
+ *   rdb-only 0|1   rdb-filter-only "<list>"   rdb-no-compress 0|1   rdb-no-checksum 0|1      what dump it wants
+ *   ack <offset> [fack <offset>]   getack *                                      never answered
+ *
+ * Unknown *capabilities* are ignored and unknown *options* are errors: a peer takes OK to an option as a promise
+ * (Valkey's and Redis' second connections, KeyDB's uuid), and treats the error as non-critical. Options before a faulty
+ * one keep their effect, as in Redis. Arguments are latin1 strings, so that bytes stay bytes. Main thread.
+ */
+import { parseInt64 } from './psync.ts';
+import { DumpFilter, type ReplicaState } from './replica-state.ts';
+
+export const REPLCONF_OK = '+OK\r\n';
+/** The client gets nothing. */
+export const NO_REPLY = '';
+
+/** As Redis' NET_HOST_STR_LEN, its terminator included. */
+const HOST_BYTES_MAX = 255;
+const ERROR_SYNTAX = '-ERR syntax error\r\n';
+const ERROR_NOT_AN_INTEGER = '-ERR value is not an integer or out of range\r\n';
+const ERROR_NOT_0_OR_1 = '-ERR value is out of range, value must between 0 and 1\r\n';
+
+export interface ReplconfOutcome {
+  /** The whole reply line, or {@link NO_REPLY}. */
+  readonly reply: string;
+  /** An ACK of a replica was booked: WAIT and FAILOVER may want to look. */
+  readonly acked: boolean;
+  /** It was the ACK that lets the stream flow to this peer. */
+  readonly uncorked: boolean;
+  /** GETACK came: a node with a primary answers that with its own ACK. */
+  readonly getack: boolean;
+}
+
+const OK: ReplconfOutcome = { reply: REPLCONF_OK, acked: false, uncorked: false, getack: false };
+const SILENT: ReplconfOutcome = { reply: NO_REPLY, acked: false, uncorked: false, getack: false };
+const GETACK: ReplconfOutcome = { reply: NO_REPLY, acked: false, uncorked: false, getack: true };
+const ACKED: ReplconfOutcome = { reply: NO_REPLY, acked: true, uncorked: false, getack: false };
+const UNCORKED: ReplconfOutcome = { reply: NO_REPLY, acked: true, uncorked: true, getack: false };
+
+/** Applies `args`, the words after REPLCONF, to `peer`. */
+export function applyReplconf(peer: ReplicaState, args: readonly string[], nowMs: number): ReplconfOutcome {
+  if (args.length % 2 !== 0) return failed(ERROR_SYNTAX);
+  for (let i = 0; i < args.length; i += 2) {
+    const option = args[i]!;
+    const value = args[i + 1]!;
+    switch (option.toLowerCase()) {
+      case 'listening-port': {
+        const port = parseInt64(value);
+        if (!(port >= 0 && port <= 65535)) return failed(ERROR_NOT_AN_INTEGER);
+        peer.listeningPort = port;
+        break;
+      }
+      case 'ip-address': {
+        const error = setAddress(peer, value);
+        if (error !== '') return failed(error);
+        break;
+      }
+      case 'capa': {
+        const capability = value.toLowerCase();
+        if (capability === 'eof') peer.capaEof = true;
+        else if (capability === 'psync2') peer.capaPsync2 = true;
+        break;
+      }
+      case 'version': {
+        const version = parseVersion(value);
+        if (version === -1) return failed(`-ERR Unrecognized version format: ${shown(value)}\r\n`);
+        peer.version = version;
+        break;
+      }
+      case 'ack':
+        return ack(peer, args, i, nowMs);
+      case 'getack':
+        return GETACK;
+      case 'rdb-only': {
+        if (!isFlag(value)) return failed(flagError(value));
+        peer.rdbOnly = value === '1';
+        break;
+      }
+      case 'rdb-no-compress': {
+        if (!isFlag(value)) return failed(flagError(value));
+        peer.wantsNoCompression = value === '1';
+        break;
+      }
+      case 'rdb-no-checksum': {
+        if (!isFlag(value)) return failed(flagError(value));
+        peer.wantsNoChecksum = value === '1';
+        break;
+      }
+      case 'rdb-filter-only': {
+        const error = setFilter(peer, value);
+        if (error !== '') return failed(error);
+        break;
+      }
+      default:
+        return failed(`-ERR Unrecognized REPLCONF option: ${shown(option)}\r\n`);
+    }
+  }
+  return OK;
+}
+
+/** `x.y.z` as 0x00xxyyzz, or -1 when it is not three numbers of up to 255. */
+export function parseVersion(text: string): number {
+  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
+  if (match === null) return -1;
+  const major = Number(match[1]);
+  const minor = Number(match[2]);
+  const patch = Number(match[3]);
+  return major > 255 || minor > 255 || patch > 255 ? -1 : (major << 16) | (minor << 8) | patch;
+}
+
+/** `ACK n`, `ACK n FACK m`; ignored when it comes from someone who is no replica, or is not a number. */
+function ack(peer: ReplicaState, args: readonly string[], at: number, nowMs: number): ReplconfOutcome {
+  if (!peer.isReplica) return SILENT;
+  const offset = parseInt64(args[at + 1]!);
+  if (Number.isNaN(offset)) return SILENT;
+  let fsynced = 0;
+  if (args.length > at + 3 && args[at + 2]!.toLowerCase() === 'fack') {
+    fsynced = parseInt64(args[at + 3]!);
+    if (Number.isNaN(fsynced)) fsynced = 0;
+  }
+  return peer.acked(offset, fsynced, nowMs) ? UNCORKED : ACKED;
+}
+
+function setAddress(peer: ReplicaState, value: string): string {
+  if (value.length > HOST_BYTES_MAX) {
+    return `-ERR REPLCONF ip-address provided by replica instance is too long: ${value.length} bytes\r\n`;
+  }
+  // Stricter than Redis: the address becomes part of lines of INFO and of the log.
+  if (!/^[\x21-\x7e]*$/.test(value)) {
+    return '-ERR REPLCONF ip-address provided by replica instance has invalid characters\r\n';
+  }
+  peer.announcedAddress = value;
+  return '';
+}
+
+/** `functions` keeps the functions, an empty list keeps nothing but header and trailer. */
+function setFilter(peer: ReplicaState, value: string): string {
+  const words = unquotedWords(value);
+  if (words === null) return '-ERR Missing rdb-filter-only values\r\n';
+  peer.filter = DumpFilter.NO_DATA | DumpFilter.NO_FUNCTIONS;
+  for (const word of words) {
+    if (word.toLowerCase() !== 'functions') {
+      return `-ERR Unsupported rdb-filter-only option: ${shown(word)}\r\n`;
+    }
+    peer.filter &= ~DumpFilter.NO_FUNCTIONS;
+  }
+  return '';
+}
+
+/** Words split at blanks, with plain pairs of quotes taken off; null when a quote is not closed. */
+function unquotedWords(text: string): string[] | null {
+  const words = text.split(/\s+/).filter((word) => word !== '');
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i]!;
+    const quote = word[0];
+    if (quote !== '"' && quote !== "'") continue;
+    if (word.length < 2 || !word.endsWith(quote)) return null;
+    words[i] = word.slice(1, -1);
+  }
+  return words;
+}
+
+function isFlag(value: string): boolean {
+  return value === '0' || value === '1';
+}
+
+function flagError(value: string): string {
+  return Number.isNaN(parseInt64(value)) ? ERROR_NOT_AN_INTEGER : ERROR_NOT_0_OR_1;
+}
+
+function failed(reply: string): ReplconfOutcome {
+  return { reply, acked: false, uncorked: false, getack: false };
+}
+
+/** A word of the client, safe within one line of a reply. */
+function shown(word: string): string {
+  return word.slice(0, 128).replace(/[\r\n]/g, ' ');
+}

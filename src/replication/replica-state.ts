@@ -1,0 +1,287 @@
+/**
+ * A replica attached below us, as the primary sees it: its phase, what it announced, what it acknowledged.
+ *
+ *                 FULL                 STREAM_DUMP                   DUMP_SENT_RDB_ONLY
+ *   HANDSHAKE ───────────▶ WAIT_START ─────────────▶ SEND_BULK ─────────────────────────▶ CLOSED
+ *       │                        ╲                   ▲   │   │                             ▲
+ *       │              SPOOL_DUMP ╲       DUMP_READY │   │   │ DUMP_SENT_EOF               │
+ *       │                          ╲▶ WAIT_DUMP ─────┘   │   └─────────▶ CORKED            │
+ *       │                                                │ DUMP_SENT_       │              │
+ *       │               CONTINUE                         ▼ LENGTH       ACK │              │
+ *       └────────────────────────────────────────────▶ ONLINE ◀─────────────┘              │
+ *                                                                       any phase: CLOSE ──┘
+ *
+ *   phase        INFO          bytes that may be sent                          dropped when silent for repl-timeout
+ *   HANDSHAKE                  replies                                         no
+ *   WAIT_START   wait_bgsave   "\n" each second                                no
+ *   WAIT_DUMP    wait_bgsave   "\n" each second; the dump is being spooled     no
+ *   SEND_BULK    send_bulk     the dump                                        no write progress
+ *   CORKED       online        nothing: the mark must be the last of a read    no ACK nor "\n", unless it came by SYNC
+ *   ONLINE       online        the stream                                      no ACK nor "\n", unless it came by SYNC
+ *
+ * A "\n" to a replica in ONLINE would be counted in its offset, one inside the dump would break it. CORKED is online to
+ * INFO, ROLE and WAIT, as in Redis. Main thread, no I/O: the server acts on what the functions return.
+ */
+import { assert } from '../base/assert.ts';
+import { asOffset, type Offset } from '../base/units.ts';
+
+export const Phase = {
+  HANDSHAKE: 0,
+  WAIT_START: 1,
+  WAIT_DUMP: 2,
+  SEND_BULK: 3,
+  CORKED: 4,
+  ONLINE: 5,
+  CLOSED: 6,
+} as const;
+export type Phase = (typeof Phase)[keyof typeof Phase];
+
+export const PeerEvent = {
+  /** Partial resync was granted. */
+  CONTINUE: 0,
+  /** Full resync was decided; the replica waits for a snapshot. */
+  FULL: 1,
+  /** `+FULLRESYNC` was written and the dump follows as it is made. */
+  STREAM_DUMP: 2,
+  /** `+FULLRESYNC` was written, and the dump must be complete before its length can be told. */
+  SPOOL_DUMP: 3,
+  DUMP_READY: 4,
+  /** The last byte of the dump was written, mark included. Which of the following happens, `dumpSent` knows. */
+  DUMP_SENT_EOF: 5,
+  DUMP_SENT_LENGTH: 6,
+  DUMP_SENT_RDB_ONLY: 7,
+  ACK: 8,
+  CLOSE: 9,
+} as const;
+export type PeerEvent = (typeof PeerEvent)[keyof typeof PeerEvent];
+
+const NEVER: ReadonlyMap<PeerEvent, Phase> = new Map();
+
+/** The drawing above. CLOSE leads to CLOSED from each phase; what is not listed is a programmer's error. */
+const TRANSITIONS: Readonly<Record<Phase, ReadonlyMap<PeerEvent, Phase>>> = {
+  [Phase.HANDSHAKE]: new Map<PeerEvent, Phase>([
+    [PeerEvent.CONTINUE, Phase.ONLINE],
+    [PeerEvent.FULL, Phase.WAIT_START],
+  ]),
+  [Phase.WAIT_START]: new Map<PeerEvent, Phase>([
+    [PeerEvent.STREAM_DUMP, Phase.SEND_BULK],
+    [PeerEvent.SPOOL_DUMP, Phase.WAIT_DUMP],
+  ]),
+  [Phase.WAIT_DUMP]: new Map<PeerEvent, Phase>([[PeerEvent.DUMP_READY, Phase.SEND_BULK]]),
+  [Phase.SEND_BULK]: new Map<PeerEvent, Phase>([
+    [PeerEvent.DUMP_SENT_EOF, Phase.CORKED],
+    [PeerEvent.DUMP_SENT_LENGTH, Phase.ONLINE],
+    [PeerEvent.DUMP_SENT_RDB_ONLY, Phase.CLOSED],
+  ]),
+  [Phase.CORKED]: new Map<PeerEvent, Phase>([[PeerEvent.ACK, Phase.ONLINE]]),
+  [Phase.ONLINE]: NEVER,
+  [Phase.CLOSED]: NEVER,
+};
+
+/** The phase after `event`, or -1 when the drawing has no such arrow. */
+export function phaseAfter(phase: Phase, event: PeerEvent): Phase | -1 {
+  if (event === PeerEvent.CLOSE) return Phase.CLOSED;
+  return TRANSITIONS[phase].get(event) ?? -1;
+}
+
+const INFO_NAMES: Readonly<Record<Phase, string>> = {
+  [Phase.HANDSHAKE]: '',
+  [Phase.WAIT_START]: 'wait_bgsave',
+  [Phase.WAIT_DUMP]: 'wait_bgsave',
+  [Phase.SEND_BULK]: 'send_bulk',
+  [Phase.CORKED]: 'online',
+  [Phase.ONLINE]: 'online',
+  [Phase.CLOSED]: '',
+};
+
+/** How the dump is framed: by its length, known once it is complete, or by a mark of 40 characters at its end. */
+export const Framing = { LENGTH: 0, EOF_MARK: 1 } as const;
+export type Framing = (typeof Framing)[keyof typeof Framing];
+
+/** Parts of the dump that the replica does not want (`REPLCONF rdb-filter-only`), as bits. */
+export const DumpFilter = { NONE: 0, NO_DATA: 1, NO_FUNCTIONS: 2 } as const;
+
+export class ReplicaState {
+  phase: Phase;
+  /** The remote address of its socket. */
+  readonly address: string;
+  /** `REPLCONF ip-address`, or empty. */
+  announcedAddress: string;
+  /** `REPLCONF listening-port`, or 0. */
+  listeningPort: number;
+  capaEof: boolean;
+  capaPsync2: boolean;
+  /** `REPLCONF version`, of Valkey replicas, as 0x00MMmmpp; 0 when not announced. */
+  version: number;
+  /** It wants a dump and no stream. */
+  rdbOnly: boolean;
+  /** Bits of {@link DumpFilter}. */
+  filter: number;
+  /** Wishes of Redis 8.6 and later; a dump with compression and checksum serves it all the same. */
+  wantsNoCompression: boolean;
+  wantsNoChecksum: boolean;
+  /** It came by SYNC, so it need not send ACKs, and is not timed out for their absence. */
+  legacy: boolean;
+  /** Greatest offset acknowledged as applied, and as fsynced to its AOF. They only move forward. */
+  ackOffset: Offset;
+  fsyncedOffset: Offset;
+  /** When it last acknowledged or sent an empty line. */
+  heardMs: number;
+  /** When a write to it last made progress, in SEND_BULK. */
+  wroteMs: number;
+
+  constructor(address: string) {
+    this.phase = Phase.HANDSHAKE;
+    this.address = address;
+    this.announcedAddress = '';
+    this.listeningPort = 0;
+    this.capaEof = false;
+    this.capaPsync2 = false;
+    this.version = 0;
+    this.rdbOnly = false;
+    this.filter = DumpFilter.NONE;
+    this.wantsNoCompression = false;
+    this.wantsNoChecksum = false;
+    this.legacy = false;
+    this.ackOffset = asOffset(0);
+    this.fsyncedOffset = asOffset(0);
+    this.heardMs = 0;
+    this.wroteMs = 0;
+  }
+
+  /** True from the answer to PSYNC on: what INFO counts in `connected_slaves`. */
+  get isReplica(): boolean {
+    return this.phase !== Phase.HANDSHAKE && this.phase !== Phase.CLOSED;
+  }
+
+  get isOnline(): boolean {
+    return this.phase === Phase.ONLINE || this.phase === Phase.CORKED;
+  }
+
+  /** True when stream bytes may be written to it. */
+  get takesStream(): boolean {
+    return this.phase === Phase.ONLINE;
+  }
+
+  /** True when it waits for the dump's first byte: send it "\n" each second, so that it does not give up. */
+  get needsKeepalive(): boolean {
+    return this.phase === Phase.WAIT_START || this.phase === Phase.WAIT_DUMP;
+  }
+
+  get framing(): Framing {
+    return this.capaEof ? Framing.EOF_MARK : Framing.LENGTH;
+  }
+
+  /** Follows one arrow of the drawing. */
+  apply(event: PeerEvent, nowMs: number): void {
+    const next = phaseAfter(this.phase, event);
+    assert(next !== -1, 'a peer moves along the arrows of its drawing');
+    // Entering a phase that has a timeout starts its clock.
+    if (next !== this.phase) this.heardMs = this.wroteMs = nowMs;
+    this.phase = next;
+  }
+
+  /** The last byte of the dump, mark included, was written. */
+  dumpSent(nowMs: number): void {
+    if (this.rdbOnly) this.apply(PeerEvent.DUMP_SENT_RDB_ONLY, nowMs);
+    else if (this.framing === Framing.EOF_MARK) this.apply(PeerEvent.DUMP_SENT_EOF, nowMs);
+    else this.apply(PeerEvent.DUMP_SENT_LENGTH, nowMs);
+  }
+
+  /** Books an ACK. Returns true when it uncorked the stream: from now on the stream may be written. */
+  acked(offset: number, fsynced: number, nowMs: number): boolean {
+    if (offset > this.ackOffset) this.ackOffset = asOffset(offset);
+    if (fsynced > this.fsyncedOffset) this.fsyncedOffset = asOffset(fsynced);
+    this.heardMs = nowMs;
+    if (this.phase !== Phase.CORKED) return false;
+    this.apply(PeerEvent.ACK, nowMs);
+    return true;
+  }
+
+  /** An empty line came: it is alive, and busy with flushing or loading. */
+  heardNewline(nowMs: number): void {
+    this.heardMs = nowMs;
+  }
+
+  wrote(nowMs: number): void {
+    this.wroteMs = nowMs;
+  }
+
+  /** Whole seconds since the last ACK, 0 while not online: what INFO calls lag. */
+  lagSeconds(nowMs: number): number {
+    return this.isOnline ? Math.max(0, Math.floor((nowMs - this.heardMs) / 1000)) : 0;
+  }
+
+  /** The words for Redis' log when the peer must be dropped now, else an empty string. */
+  timedOut(nowMs: number, timeoutMs: number): string {
+    if (this.isOnline) {
+      if (this.legacy || nowMs - this.heardMs <= timeoutMs) return '';
+      return `Disconnecting timedout replica (streaming sync): ${replicaName(this)}`;
+    }
+    if (this.phase === Phase.SEND_BULK && nowMs - this.wroteMs > timeoutMs) {
+      return `Disconnecting timedout replica (full sync): ${replicaName(this)}`;
+    }
+    return '';
+  }
+
+  /** What the log says when the dump is sent; call after {@link dumpSent}. */
+  dumpSentText(): string {
+    const name = replicaName(this);
+    if (this.rdbOnly) {
+      return `RDB transfer completed, rdb only replica (${name}) should be disconnected asap`;
+    }
+    if (this.framing === Framing.LENGTH) return `Synchronization with replica ${name} succeeded`;
+    return (
+      `Streamed RDB transfer with replica ${name} succeeded (socket). ` +
+      'Waiting for REPLCONF ACK from replica to enable streaming'
+    );
+  }
+}
+
+/** Peers that have acknowledged `offset`: what WAIT counts. */
+export function countAcked(peers: Iterable<ReplicaState>, offset: number): number {
+  let count = 0;
+  for (const peer of peers) if (peer.isOnline && peer.ackOffset >= offset) count++;
+  return count;
+}
+
+/** Peers whose AOF holds `offset`: what WAITAOF counts. */
+export function countFsynced(peers: Iterable<ReplicaState>, offset: number): number {
+  let count = 0;
+  for (const peer of peers) if (peer.isOnline && peer.fsyncedOffset >= offset) count++;
+  return count;
+}
+
+/** Peers that `min-replicas-to-write` may count on: online, and heard of within `maxLagSeconds`. */
+export function countGood(peers: Iterable<ReplicaState>, nowMs: number, maxLagSeconds: number): number {
+  let count = 0;
+  for (const peer of peers) if (peer.isOnline && peer.lagSeconds(nowMs) <= maxLagSeconds) count++;
+  return count;
+}
+
+/** `ip:port` as the log shows a replica. */
+export function replicaName(peer: ReplicaState): string {
+  const address = shownAddress(peer);
+  const host = peer.listeningPort !== 0 && address.includes(':') ? `[${address}]` : address;
+  return `${host}:${peer.listeningPort === 0 ? '<unknown-replica-port>' : peer.listeningPort}`;
+}
+
+/** `slave<index>:…` of INFO replication with its line end, or an empty string for a peer that is not to be shown. */
+export function infoLine(index: number, peer: ReplicaState, nowMs: number): string {
+  const state = INFO_NAMES[peer.phase];
+  if (state === '') return '';
+  return (
+    `slave${index}:ip=${shownAddress(peer)},port=${peer.listeningPort},state=${state},` +
+    `offset=${peer.ackOffset},lag=${peer.lagSeconds(nowMs)}\r\n`
+  );
+}
+
+/** A peer's row in ROLE, three bulk strings, or null when it is not online. */
+export function roleRow(peer: ReplicaState): readonly [ip: string, port: string, offset: string] | null {
+  if (!peer.isOnline) return null;
+  return [shownAddress(peer), String(peer.listeningPort), String(peer.ackOffset)];
+}
+
+function shownAddress(peer: ReplicaState): string {
+  return peer.announcedAddress === '' ? peer.address : peer.announcedAddress;
+}

@@ -1,0 +1,406 @@
+/**
+ * The stream log: everything this node streams, once, in blocks of shared memory addressed by replication offset.
+ * The backlog is its retained tail, and every peer is a cursor on it; nothing is copied per peer. Hot path.
+ *
+ *   firstOffset                                                      endOffset (master_repl_offset)
+ *   │                                                                        │
+ *   ├── head ──────┬──────────────┬──────────────┬────────────── tail ───────┤
+ *   │ block pins=1 │ block pins=0 │ block pins=2 │ block pins=9 ███████████░░░░░░░  ░ not yet written
+ *   └──────────────┴──────────────┴──────────────┴──────────────────────────────
+ *     ▲ slow peer                   ▲▲              ▲ peers near the end
+ *                  ├──────── at least backlogBytesMax retained ──────────────┤
+ *
+ * Block `b` holds offsets b.start … b.start + b.used - 1. A cursor pins the one block it stands in. Blocks leave at the
+ * head only, and only when the head has no pin and what stays still covers `backlogBytesMax`: a slow peer keeps all
+ * that follows it, which is what lets it (and any PSYNC) go on, and is counted once, in `pinnedBytes`. So trimming
+ * looks at the head's pin count and never at the cursors: append costs the same with one cursor and with a thousand.
+ *
+ * Blocks are a quarter of the backlog, from 16 KiB to 1 MiB: a write to a peer ends at a block's end, so small blocks
+ * cost system calls, and large ones retain up to one block more than was asked for.
+ *
+ * Bytes from a slice stay unchanged until `advance` of that slice: the pin outlasts the write, even past `closeCursor`.
+ * Main thread only; the shared memory is there for the workers that will read sealed blocks.
+ */
+import { assert, debugAssert } from '../base/assert.ts';
+import { asOffset, KIB, MIB, type Offset, offsetAfter } from '../base/units.ts';
+
+export const BLOCK_BYTES_MIN = 16 * KIB;
+export const BLOCK_BYTES_MAX = MIB;
+/** Blocks kept for reuse: a fresh megabyte costs page faults, a recycled one nothing. */
+const POOLED_BLOCKS_MAX = 4;
+/** Blocks that leave per call of trim: keeps the turn short after a peer that was gigabytes behind goes away. */
+const TRIM_BLOCKS_MAX = 64;
+/** Below this a loop beats `set`, which needs a view of the source. PING, SELECT, MULTI, EXEC are shorter. */
+const SHORT_COPY_BYTES = 24;
+const NO_BYTES = new Uint8Array(0);
+
+export function blockBytesFor(backlogBytesMax: number): number {
+  const quarter = Math.floor(backlogBytesMax / 4 / BLOCK_BYTES_MIN) * BLOCK_BYTES_MIN;
+  return Math.max(BLOCK_BYTES_MIN, Math.min(BLOCK_BYTES_MAX, quarter));
+}
+
+class Block {
+  readonly bytes: Uint8Array;
+  /** Offset of the first byte. Changes when the block is recycled. */
+  start: Offset;
+  /** Bytes written. */
+  used: number;
+  /** Cursors that stand in the block, with those that close while their write is in flight. */
+  pins: number;
+  next: Block | null;
+  /** The log has dropped this block while a write was in flight: it must not come back into the pool. */
+  detached: boolean;
+
+  constructor(capacityBytes: number, start: Offset) {
+    this.bytes = new Uint8Array(new SharedArrayBuffer(capacityBytes));
+    this.start = start;
+    this.used = 0;
+    this.pins = 0;
+    this.next = null;
+    this.detached = false;
+  }
+}
+
+const NO_BLOCK = new Block(0, asOffset(0));
+
+export class StreamLog {
+  /** Offset of the last byte of the stream. Keeps its value while the log is inactive. Read only for others. */
+  endOffset: Offset;
+  /** Offset of the first byte retained; endOffset + 1 when there is none. Read only for others. */
+  firstOffset: Offset;
+  /** False on a primary without replicas and backlog: nothing is recorded and the offset stands still. */
+  active: boolean;
+  /** Cursors opened and not closed. */
+  openCursors: number;
+  #backlogBytesMax: number;
+  #blockBytes: number;
+  /** Retained blocks from #headIndex on, in order of their start; places before it are spent. */
+  #blocks: Block[];
+  #headIndex: number;
+  #tail: Block;
+  /** Bytes of memory in retained blocks, used or not. */
+  #capacityBytes: number;
+  readonly #pool: Block[];
+  /** Appended but not yet copied: #runSource[#runStart … #runEnd). Counted in endOffset. */
+  #runSource: Uint8Array;
+  #runStart: number;
+  #runEnd: number;
+
+  constructor(backlogBytesMax: number, endOffset: Offset) {
+    assert(backlogBytesMax > 0, 'the backlog has a positive size');
+    this.endOffset = endOffset;
+    this.firstOffset = offsetAfter(endOffset, 1);
+    this.active = false;
+    this.openCursors = 0;
+    this.#backlogBytesMax = backlogBytesMax;
+    this.#blockBytes = blockBytesFor(backlogBytesMax);
+    this.#blocks = [];
+    this.#headIndex = 0;
+    this.#tail = NO_BLOCK;
+    this.#capacityBytes = 0;
+    this.#pool = [];
+    this.#runSource = NO_BYTES;
+    this.#runStart = 0;
+    this.#runEnd = 0;
+  }
+
+  /** Begins to record behind `endOffset`, with an empty backlog. */
+  start(endOffset: Offset): void {
+    assert(!this.active, 'a log starts once');
+    this.active = true;
+    this.endOffset = endOffset;
+    this.firstOffset = offsetAfter(endOffset, 1);
+    this.#addBlock();
+  }
+
+  /** Forgets everything and stops recording (`repl-backlog-ttl`, full resync from a primary). No cursor may be open. */
+  drop(): void {
+    assert(this.openCursors === 0, 'cursors are closed before the log is dropped');
+    this.active = false;
+    this.#runSource = NO_BYTES;
+    this.#runStart = this.#runEnd = 0;
+    for (let i = this.#headIndex; i < this.#blocks.length; i++) {
+      const block = this.#blocks[i]!;
+      block.detached = true;
+      block.next = null;
+    }
+    this.#blocks = [];
+    this.#headIndex = 0;
+    this.#tail = NO_BLOCK;
+    this.#capacityBytes = 0;
+    this.#pool.length = 0;
+    this.firstOffset = offsetAfter(this.endOffset, 1);
+  }
+
+  /** Appends bytes[start … end) by copying them. Must be active. */
+  append(bytes: Uint8Array, start: number, end: number): void {
+    assert(this.active, 'only an active log takes bytes');
+    if (this.#runEnd !== this.#runStart) this.settle();
+    this.endOffset = offsetAfter(this.endOffset, end - start);
+    this.#copy(bytes, start, end);
+  }
+
+  /**
+   * Appends bytes[start … end) and copies them later: pipelined commands that lie side by side in a read buffer become
+   * one copy. The offset moves at once. The caller keeps the bytes unchanged until it calls {@link settle}.
+   */
+  appendDeferred(bytes: Uint8Array, start: number, end: number): void {
+    if (bytes === this.#runSource && start === this.#runEnd) {
+      this.#runEnd = end;
+    } else {
+      assert(this.active, 'only an active log takes bytes');
+      this.settle();
+      this.#runSource = bytes;
+      this.#runStart = start;
+      this.#runEnd = end;
+    }
+    this.endOffset = offsetAfter(this.endOffset, end - start);
+  }
+
+  /** Copies what {@link appendDeferred} left in the caller's buffer. Call before that buffer is reused. */
+  settle(): void {
+    const start = this.#runStart;
+    const end = this.#runEnd;
+    const source = this.#runSource;
+    // The source is forgotten as well: after a settle the same positions of the same buffer hold other bytes.
+    this.#runSource = NO_BYTES;
+    this.#runStart = this.#runEnd = 0;
+    if (end !== start) this.#copy(source, start, end);
+  }
+
+  /** Bytes retained, the backlog's `histlen`. */
+  get histlen(): number {
+    return this.endOffset - this.firstOffset + 1;
+  }
+
+  /** Bytes retained beyond the size of the backlog, for the sake of cursors (and up to a block of rounding). */
+  get pinnedBytes(): number {
+    return Math.max(0, this.histlen - this.#backlogBytesMax);
+  }
+
+  /** Memory of the retained and the pooled blocks. */
+  get memoryBytes(): number {
+    let bytes = this.#capacityBytes;
+    for (const block of this.#pool) bytes += block.bytes.length;
+    return bytes;
+  }
+
+  get blockBytes(): number {
+    return this.#blockBytes;
+  }
+
+  get backlogBytesMax(): number {
+    return this.#backlogBytesMax;
+  }
+
+  /** `repl-backlog-size`. A smaller size takes effect in steps, see {@link trim}; new blocks follow the new size. */
+  set backlogBytesMax(bytes: number) {
+    assert(bytes > 0, 'the backlog has a positive size');
+    this.#backlogBytesMax = bytes;
+    this.#blockBytes = blockBytesFor(bytes);
+    this.#pool.length = 0;
+    this.trim();
+  }
+
+  /** True when a cursor may stand before `offset`: each byte from there on is retained, or `offset` is the next one. */
+  covers(offset: number): boolean {
+    return this.active && offset >= this.firstOffset && offset <= this.endOffset + 1;
+  }
+
+  /** A cursor that reads from `offset` on, which must be covered. Close it with {@link closeCursor}. */
+  openCursor(offset: Offset): StreamCursor {
+    assert(this.covers(offset), 'a cursor opens inside the log');
+    this.settle();
+    let low = this.#headIndex;
+    let high = this.#blocks.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >>> 1;
+      if (this.#blocks[middle]!.start <= offset) low = middle;
+      else high = middle - 1;
+    }
+    this.openCursors++;
+    return new StreamCursor(this, this.#blocks[low]!, offset);
+  }
+
+  /**
+   * Closes `cursor`. When a slice of it is in flight its block stays pinned until `advance`, which every write's
+   * callback must call, also when the write failed.
+   */
+  closeCursor(cursor: StreamCursor): void {
+    cursor.close();
+    this.openCursors--;
+  }
+
+  /** Drops blocks that left the window, at most 64 per call: called by append per block, and by whoever has a clock. */
+  trim(): number {
+    let dropped = 0;
+    while (dropped < TRIM_BLOCKS_MAX) {
+      const head = this.#blocks[this.#headIndex];
+      if (head === undefined || head === this.#tail || head.pins !== 0) break;
+      if (this.histlen - head.used < this.#backlogBytesMax) break;
+      this.firstOffset = offsetAfter(head.start, head.used);
+      this.#capacityBytes -= head.bytes.length;
+      this.#blocks[this.#headIndex++] = NO_BLOCK;
+      head.next = null;
+      if (head.bytes.length === this.#blockBytes && this.#pool.length < POOLED_BLOCKS_MAX)
+        this.#pool.push(head);
+      dropped++;
+    }
+    // The spent half goes away in one move per doubling, so a step of the head costs O(1) over time.
+    if (this.#headIndex > 32 && this.#headIndex * 2 > this.#blocks.length) {
+      this.#blocks.splice(0, this.#headIndex);
+      this.#headIndex = 0;
+    }
+    return dropped;
+  }
+
+  /** For cursors: one pin less on `block`. */
+  unpin(block: Block): void {
+    debugAssert(block.pins > 0, 'a pin is taken back once');
+    block.pins--;
+    if (block.pins === 0 && !block.detached && block === this.#blocks[this.#headIndex]) this.trim();
+  }
+
+  /** Walks the blocks and checks what the header promises. */
+  validate(): void {
+    let offset: number = this.firstOffset;
+    let capacityBytes = 0;
+    for (let i = this.#headIndex; i < this.#blocks.length; i++) {
+      const block = this.#blocks[i]!;
+      assert(block.start === offset, 'blocks follow each other without a gap');
+      assert(block.used <= block.bytes.length, 'a block holds no more than its capacity');
+      assert(block.next === (this.#blocks[i + 1] ?? null), 'blocks are linked in order');
+      assert(block.next === null || block.used === block.bytes.length, 'only the tail has room');
+      offset += block.used;
+      capacityBytes += block.bytes.length;
+    }
+    assert(
+      offset + this.#runEnd - this.#runStart === this.endOffset + 1,
+      'the blocks end where the stream ends',
+    );
+    assert(capacityBytes === this.#capacityBytes, 'the memory of the blocks is counted');
+    assert(!this.active || this.#tail === this.#blocks.at(-1), 'an active log has a tail');
+  }
+
+  #copy(bytes: Uint8Array, start: number, end: number): void {
+    let from = start;
+    while (from < end) {
+      let tail = this.#tail;
+      if (tail.used === tail.bytes.length) {
+        this.#addBlock();
+        tail = this.#tail;
+      }
+      const count = Math.min(end - from, tail.bytes.length - tail.used);
+      const target = tail.bytes;
+      let to = tail.used;
+      if (count <= SHORT_COPY_BYTES) {
+        const stop = from + count;
+        while (from < stop) target[to++] = bytes[from++]!;
+      } else {
+        target.set(bytes.subarray(from, from + count), to);
+        from += count;
+      }
+      tail.used += count;
+    }
+  }
+
+  #addBlock(): void {
+    this.trim();
+    const old = this.#tail;
+    const start = old === NO_BLOCK ? this.firstOffset : offsetAfter(old.start, old.used);
+    let block = this.#pool.pop();
+    if (block === undefined) {
+      block = new Block(this.#blockBytes, start);
+    } else {
+      block.start = start;
+      block.used = 0;
+    }
+    if (old !== NO_BLOCK) old.next = block;
+    this.#blocks.push(block);
+    this.#tail = block;
+    this.#capacityBytes += block.bytes.length;
+  }
+}
+
+/**
+ * A reader's place in the log. `next` describes a slice in the fields, `advance` confirms what was written of it:
+ *
+ *   if (cursor.next(256 * KIB) > 0) write(cursor.bytes, cursor.start, cursor.end, () => cursor.advance(written));
+ */
+export class StreamCursor {
+  /** The block of the current slice, over a SharedArrayBuffer. */
+  bytes: Uint8Array;
+  /** The slice is bytes[start … end). */
+  start: number;
+  end: number;
+  /** Offset of the next byte to be confirmed: all before it was advanced over. */
+  offset: Offset;
+  /** True from a `next` that returned bytes until `advance`. */
+  inFlight: boolean;
+  closed: boolean;
+  readonly #log: StreamLog;
+  #block: Block;
+
+  constructor(log: StreamLog, block: Block, offset: Offset) {
+    this.bytes = block.bytes;
+    this.start = offset - block.start;
+    this.end = this.start;
+    this.offset = offset;
+    this.inFlight = false;
+    this.closed = false;
+    this.#log = log;
+    this.#block = block;
+    block.pins++;
+  }
+
+  /** Bytes of the stream that this reader has not confirmed. */
+  get lag(): number {
+    return this.#log.endOffset - this.offset + 1;
+  }
+
+  /** Returns the size of the next slice, up to `bytesMax` and a block's end; 0 when the reader has everything. */
+  next(bytesMax: number): number {
+    assert(!this.closed && !this.inFlight, 'a cursor has one slice in flight');
+    this.#log.settle();
+    if (this.end === this.#block.used) this.#hop();
+    // Until now `end` was where the last slice was confirmed to; the new slice begins there.
+    this.start = this.end;
+    const count = Math.min(bytesMax, this.#block.used - this.start);
+    this.end = this.start + count;
+    this.inFlight = count > 0;
+    return count;
+  }
+
+  /** Confirms `bytes` of the slice; fewer than its size means that the rest comes with the next slice. */
+  advance(bytes: number): void {
+    assert(bytes >= 0 && bytes <= this.end - this.start, 'a cursor advances within its slice');
+    this.inFlight = false;
+    if (this.closed) {
+      this.#log.unpin(this.#block);
+      return;
+    }
+    this.offset = offsetAfter(this.offset, bytes);
+    this.start += bytes;
+    this.end = this.start;
+    if (this.end === this.#block.used) this.#hop();
+  }
+
+  /** For {@link StreamLog.closeCursor}. */
+  close(): void {
+    assert(!this.closed, 'a cursor closes once');
+    this.closed = true;
+    if (!this.inFlight) this.#log.unpin(this.#block);
+  }
+
+  /** Moves to the following block, if there is one, so that a block read to its end is not pinned. */
+  #hop(): void {
+    const block = this.#block;
+    const next = block.next;
+    if (next === null) return;
+    next.pins++;
+    this.#block = next;
+    this.bytes = next.bytes;
+    this.start = this.end = 0;
+    this.#log.unpin(block);
+  }
+}
