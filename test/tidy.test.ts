@@ -163,7 +163,7 @@ function findCircle(targets: ReadonlyMap<string, readonly string[]>): string[] {
 
 describe('files', () => {
   test('have kebab-case names', () => {
-    const name = /^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.(?:prop|redis|golden))?(?:\.test|\.config|\.d)?\.(?:ts|js)$/;
+    const name = /^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.[a-z]+)*\.(?:ts|js)$/;
     expect(everything.filter((file) => !name.test(basename(file)))).toEqual([]);
   });
 
