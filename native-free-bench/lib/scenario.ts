@@ -1,0 +1,106 @@
+/** What a scenario is: figures it promises, and a measurement of one server that yields them. */
+import { Child } from './child.ts';
+import type { LoadApi } from './load-child.ts';
+import type { ProbeApi } from './probe-child.ts';
+import type { ReplicaApi } from './replica-child.ts';
+import { Server, type Target } from './server.ts';
+
+export type Unit = 'ops/s' | 'MB/s' | 'ms' | 'us' | 'B/key' | 'MiB' | 'CPU s' | 'CPU s/GB' | 'us/op';
+
+/**
+ * What headwater must reach: a ratio to redis-server's median in the same run, or, `below`, an absolute value in the
+ * figure's unit.
+ */
+export type Must =
+  | { readonly ratioAtLeast: number }
+  | { readonly ratioAtMost: number }
+  | { readonly below: number };
+
+/** One row of the report. */
+export interface Figure {
+  readonly id: string;
+  readonly label: string;
+  readonly unit: Unit;
+  readonly must: Must | null;
+}
+
+/** `values` has a number for each figure id; a figure that is missing or null is reported as n/a. */
+export interface Measurement {
+  readonly checksum: string;
+  readonly values: Readonly<Record<string, number | null>>;
+  /** What a reader must know about this measurement, for instance why a figure is n/a. */
+  readonly notes: readonly string[];
+}
+
+export interface Scenario {
+  readonly name: string;
+  readonly title: string;
+  /** Measurements of each server unless the command line says otherwise. */
+  readonly runs: number;
+  figures(smoke: boolean): readonly Figure[];
+  measure(context: Context): Promise<Measurement>;
+}
+
+/** One measurement of one server: what it starts is stopped when it ends, however it ends. */
+export class Context {
+  readonly target: Target;
+  readonly smoke: boolean;
+  readonly #servers: Server[] = [];
+  readonly #children: { kill(): void }[] = [];
+
+  constructor(target: Target, smoke: boolean) {
+    this.target = target;
+    this.smoke = smoke;
+  }
+
+  async start(...options: string[]): Promise<Server> {
+    const server = await Server.start(this.target, options);
+    this.#servers.push(server);
+    return server;
+  }
+
+  async stop(server: Server): Promise<void> {
+    this.#servers.splice(this.#servers.indexOf(server), 1);
+    await server.stop();
+  }
+
+  loadGenerator(): Child<LoadApi> {
+    return this.#keep(new Child<LoadApi>(new URL('./load-child.js', import.meta.url)));
+  }
+
+  prober(): Child<ProbeApi> {
+    return this.#keep(new Child<ProbeApi>(new URL('./probe-child.js', import.meta.url)));
+  }
+
+  replicas(): Child<ReplicaApi> {
+    return this.#keep(new Child<ReplicaApi>(new URL('./replica-child.js', import.meta.url)));
+  }
+
+  async end(): Promise<void> {
+    for (const child of this.#children.splice(0)) child.kill();
+    await Promise.all(this.#servers.splice(0).map((server) => server.stop()));
+  }
+
+  #keep<C extends { kill(): void }>(child: C): C {
+    this.#children.push(child);
+    return child;
+  }
+}
+
+/** Resolves once `condition` holds; rejects with `what` after `timeoutMs`. Asks every `periodMs`. */
+export async function until(
+  what: string,
+  condition: () => Promise<boolean>,
+  timeoutMs = 60_000,
+  periodMs = 20,
+): Promise<void> {
+  const deadlineMs = performance.now() + timeoutMs;
+  while (!(await condition())) {
+    if (performance.now() > deadlineMs) throw new Error(`waited ${timeoutMs} ms in vain: ${what}`);
+    await pause(periodMs);
+  }
+}
+
+export function pause(durationMs: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, durationMs));
+}

@@ -1,0 +1,128 @@
+/**
+ * SET of 100 bytes at depth 16 while N replicas are attached: what feeding them costs.
+ *
+ * The clock of the throughput stops when the clients stop; a server could look fast by falling behind. So the time
+ * until the last replica has everything is a figure too, the processor time runs until then, and every replica must end
+ * at the primary's offset.
+ */
+import type { Child } from '../lib/child.ts';
+import { cpuSeconds } from '../lib/process-stats.ts';
+import type { ReplicaApi } from '../lib/replica-child.ts';
+import {
+  type Context,
+  type Figure,
+  type Measurement,
+  type Must,
+  type Scenario,
+  until,
+} from '../lib/scenario.ts';
+import type { Server } from '../lib/server.ts';
+import { Checksum, RANDOM_PLACE, type Template } from '../lib/workload.ts';
+
+const VALUE_BYTES = 100;
+const CLIENTS = 50;
+const DEPTH = 16;
+const SEED = 0xfa0;
+const GB = 1e9;
+
+const FULL = { replicas: [0, 1, 16, 64, 128], keys: 100_000, warmUpMs: 500, durationMs: 3000 };
+const SMOKE = { replicas: [0, 4], keys: 2_000, warmUpMs: 10, durationMs: 60 };
+
+/** At least this many times redis-server's throughput, at most that share of its processor time per byte sent. */
+const MUST: Readonly<Record<number, { ops: Must; cpu: Must }>> = {
+  64: { ops: { ratioAtLeast: 2.0 }, cpu: { ratioAtMost: 0.45 } },
+  128: { ops: { ratioAtLeast: 2.5 }, cpu: { ratioAtMost: 0.45 } },
+};
+
+function figures(smoke: boolean): Figure[] {
+  return (smoke ? SMOKE : FULL).replicas.flatMap((count): Figure[] => {
+    const must = MUST[count];
+    const throughput: Figure = {
+      id: `ops.${count}`,
+      label: `SET with ${count} ${count === 1 ? 'replica' : 'replicas'}`,
+      unit: 'ops/s',
+      must: must?.ops ?? null,
+    };
+    if (count === 0) return [throughput];
+    return [
+      throughput,
+      {
+        id: `cpu.${count}`,
+        label: '  processor time per GB sent',
+        unit: 'CPU s/GB',
+        must: must?.cpu ?? null,
+      },
+      { id: `drain.${count}`, label: '  until all replicas have all', unit: 'ms', must: null },
+    ];
+  });
+}
+
+async function measure(context: Context): Promise<Measurement> {
+  const sizes = context.smoke ? SMOKE : FULL;
+  // Without a limit: a replica that is cut off for its backlog would make the figures of both servers meaningless.
+  const server = await context.start('--client-output-buffer-limit', 'replica 0 0 0');
+  const generator = context.loadGenerator();
+  const replicas = context.replicas();
+  const template: Template = {
+    words: ['SET', `key:${RANDOM_PLACE}`],
+    randomBelow: sizes.keys,
+    valueBytes: VALUE_BYTES,
+    seed: SEED,
+  };
+  const job = {
+    port: server.port,
+    clients: CLIENTS,
+    depth: DEPTH,
+    template,
+    requests: sizes.keys,
+    replies: 0,
+    replyBytes: '+OK\r\n'.length,
+  };
+  const checksum = new Checksum();
+  const values: Record<string, number> = {};
+  for (const count of sizes.replicas) {
+    if (count > 0) await replicas.call('attach', { port: server.port, replicas: count });
+    await generator.call('closed', { ...job, durationMs: sizes.warmUpMs });
+    await allCaughtUp(server, replicas);
+    const bytesBefore = (await replicas.call('state', null)).streamBytes;
+    const cpuBefore = cpuSeconds(server.pid);
+    const result = await generator.call('closed', { ...job, durationMs: sizes.durationMs });
+    const stoppedMs = performance.now();
+    await allCaughtUp(server, replicas);
+    const drainMs = performance.now() - stoppedMs;
+    const sent = (await replicas.call('state', null)).streamBytes - bytesBefore;
+    values[`ops.${count}`] = result.replies / result.seconds;
+    if (count > 0) {
+      values[`cpu.${count}`] = ((cpuSeconds(server.pid) - cpuBefore) * GB) / sent;
+      values[`drain.${count}`] = drainMs;
+    }
+    checksum.add(`${count} ${result.checksum}`);
+    await replicas.call('detach', null);
+  }
+  return { checksum: checksum.text(), values, notes: [] };
+}
+
+/** Resolves once every replica stands at the primary's offset. */
+async function allCaughtUp(server: Server, replicas: Child<ReplicaApi>): Promise<void> {
+  await until(
+    'replicas at the offset of the primary',
+    async () => {
+      const { offsets } = await replicas.call('state', null);
+      if (offsets.length === 0) return true;
+      const wanted = Number((await server.control.info('replication')).get('master_repl_offset'));
+      // The offsets were read first, so one beyond the primary's would be an error of counting.
+      if (offsets.some((offset) => offset > wanted)) throw new Error('a replica is ahead of its primary');
+      return offsets.every((offset) => offset === wanted);
+    },
+    60_000,
+    5,
+  );
+}
+
+export const fanOut: Scenario = {
+  name: 'fan-out',
+  title: `SET of ${VALUE_BYTES} bytes at depth ${DEPTH} with replicas attached, all replicas in one process.`,
+  runs: 5,
+  figures,
+  measure,
+};

@@ -1,0 +1,59 @@
+/**
+ * Full sync of 1M keys of 16 bytes with random values of 100 bytes, from PSYNC to the last byte of the payload, to one
+ * replica and to eight at once.
+ *
+ * With `repl-diskless-sync-delay 0` redis-server starts for the first of eight and serves the others by a second
+ * snapshot. It does better when told how many will come (`repl-diskless-sync-max-replicas 8`), then waiting up to a
+ * second for its cron: that is measured too, as "eight, awaited".
+ */
+import { load, stringKeys } from '../lib/dataset.ts';
+import type { Context, Figure, Measurement, Scenario } from '../lib/scenario.ts';
+import { syncRounds } from '../lib/sync-rounds.ts';
+
+const KEYS = { full: 1_000_000, smoke: 5_000 };
+const ROUNDS = { full: 3, smoke: 1 };
+const VALUE_BYTES = 100;
+const SEED = 0xf55;
+
+const CASES = [
+  { id: '1', label: 'one replica', replicas: 1, awaited: false, must: { ratioAtMost: 0.6 } },
+  { id: '8', label: 'eight replicas', replicas: 8, awaited: false, must: { ratioAtMost: 0.6 } },
+  { id: '8.awaited', label: 'eight, awaited', replicas: 8, awaited: true, must: null },
+] as const;
+
+function figures(): Figure[] {
+  return CASES.flatMap(({ id, label, must }): Figure[] => [
+    { id: `${id}.last`, label: `${label}: PSYNC to last byte`, unit: 'ms', must },
+    { id: `${id}.first`, label: '  PSYNC to first byte', unit: 'ms', must: null },
+    { id: `${id}.rate`, label: '  payload to all of them', unit: 'MB/s', must: null },
+    { id: `${id}.cpu`, label: '  processor time of the server', unit: 'CPU s', must: null },
+  ]);
+}
+
+async function measure(context: Context): Promise<Measurement> {
+  const size = context.smoke ? 'smoke' : 'full';
+  const server = await context.start();
+  const child = context.replicas();
+  const { checksum } = await load(server.port, stringKeys(KEYS[size], VALUE_BYTES, SEED));
+  const values: Record<string, number> = {};
+  for (const { id, replicas, awaited } of CASES) {
+    if (awaited) {
+      await server.control.must('CONFIG', 'SET', 'repl-diskless-sync-max-replicas', String(replicas));
+      await server.control.must('CONFIG', 'SET', 'repl-diskless-sync-delay', '5');
+    }
+    const result = await syncRounds(server, child, replicas, ROUNDS[size]);
+    values[`${id}.last`] = result.lastByteMs;
+    values[`${id}.first`] = result.firstByteMs;
+    values[`${id}.rate`] = result.megabytesPerSecond;
+    values[`${id}.cpu`] = result.cpuSeconds;
+  }
+  return { checksum, values, notes: [] };
+}
+
+export const fullSync: Scenario = {
+  name: 'full-sync',
+  title: `Full sync of 1M keys of 16 bytes with random values of ${VALUE_BYTES} bytes.`,
+  runs: 5,
+  figures,
+  measure,
+};

@@ -1,0 +1,140 @@
+/**
+ * The commands of redis-benchmark's default list at depth 16, in its order and with its arguments, on one server from
+ * the first to the last.
+ *
+ * Without -r redis-benchmark sends its random places as they are written, so that SADD adds one member for ever and SPOP
+ * pops nothing. The commands where that matters are measured a second time as with `-r 1000000`.
+ *
+ * Each command is sent a number of times, not for a time: the pops then take out as many elements as the pushes put in,
+ * however fast the server is.
+ */
+import { ReplyError } from '../lib/control-client.ts';
+import type { Context, Figure, Measurement, Must, Scenario } from '../lib/scenario.ts';
+import { Checksum, RANDOM_PLACE, twelveDigits } from '../lib/workload.ts';
+
+const CLIENTS = 50;
+const DEPTH = 16;
+const SEED = 0x7e5;
+const RANDOM_BELOW = 1_000_000;
+const DATA = 'xxx';
+const MUST: Must = { ratioAtLeast: 1 };
+
+const FULL = { warmUp: 50_000, count: 400_000, different: 400_000 };
+const SMOKE = { warmUp: 800, count: 2_000, different: 1_000 };
+
+/** Ranges carry hundreds of elements each, so fewer of them do. */
+const RANGES_SHARE = 0.1;
+/** A server that is slower than this allows is measured over this time instead. */
+const LIMIT_MS = 20_000;
+/** How many copies of a command without random places go round. */
+const SAME_REQUESTS = 1_600;
+
+interface Test {
+  readonly name: string;
+  readonly words: readonly string[];
+  readonly hasRandom: boolean;
+  /** Bytes of each reply when all are alike, else 0. */
+  readonly reply: number;
+}
+
+const OK_BYTES = '+OK\r\n'.length;
+const KEY = `key:${RANDOM_PLACE}`;
+const ELEMENT = `element:${RANDOM_PLACE}`;
+const RANGES = [100, 300, 500, 600];
+
+const TESTS: readonly Test[] = [
+  { name: 'PING', words: ['PING'], hasRandom: false, reply: '+PONG\r\n'.length },
+  { name: 'INCR', words: ['INCR', `counter:${RANDOM_PLACE}`], hasRandom: true, reply: 0 },
+  { name: 'LPUSH', words: ['LPUSH', 'mylist', DATA], hasRandom: false, reply: 0 },
+  { name: 'RPUSH', words: ['RPUSH', 'mylist', DATA], hasRandom: false, reply: 0 },
+  { name: 'LPOP', words: ['LPOP', 'mylist'], hasRandom: false, reply: 0 },
+  { name: 'RPOP', words: ['RPOP', 'mylist'], hasRandom: false, reply: 0 },
+  { name: 'SADD', words: ['SADD', 'myset', ELEMENT], hasRandom: true, reply: 0 },
+  { name: 'HSET', words: ['HSET', 'myhash', ELEMENT, DATA], hasRandom: true, reply: 0 },
+  { name: 'SPOP', words: ['SPOP', 'myset'], hasRandom: true, reply: 0 },
+  { name: 'ZADD', words: ['ZADD', 'myzset', '0', ELEMENT], hasRandom: true, reply: 0 },
+  { name: 'ZPOPMIN', words: ['ZPOPMIN', 'myzset'], hasRandom: true, reply: 0 },
+  ...RANGES.map((count) => ({
+    name: `LRANGE_${count}`,
+    words: ['LRANGE', 'ranges', '0', String(count - 1)],
+    hasRandom: false,
+    reply: `*${count}\r\n`.length + count * `$${DATA.length}\r\n${DATA}\r\n`.length,
+  })),
+  {
+    name: 'MSET (10 keys)',
+    words: ['MSET', ...Array.from({ length: 10 }, () => [KEY, DATA]).flat()],
+    hasRandom: true,
+    reply: OK_BYTES,
+  },
+  { name: 'XADD', words: ['XADD', 'mystream', '*', 'myfield', DATA], hasRandom: false, reply: 0 },
+];
+
+/** With random scores too, as redis-benchmark has them under -r. */
+const RANDOM_ZADD = ['ZADD', 'myzset', RANDOM_PLACE, ELEMENT];
+
+interface Variant {
+  readonly id: string;
+  readonly test: Test;
+  readonly words: readonly string[];
+  readonly randomBelow: number;
+}
+
+const VARIANTS: readonly Variant[] = [
+  ...TESTS.map((test) => ({ id: test.name, test, words: test.words, randomBelow: 0 })),
+  ...TESTS.filter((test) => test.hasRandom).map((test) => ({
+    id: `${test.name} -r`,
+    test,
+    words: test.name === 'ZADD' ? RANDOM_ZADD : test.words,
+    randomBelow: RANDOM_BELOW,
+  })),
+];
+
+/** The command with number 0 in its random places, to ask once whether the server knows it. */
+function withZero(word: string): string {
+  return word.replaceAll(RANDOM_PLACE, twelveDigits(0));
+}
+
+async function measure(context: Context): Promise<Measurement> {
+  const sizes = context.smoke ? SMOKE : FULL;
+  const server = await context.start();
+  const generator = context.loadGenerator();
+  const checksum = new Checksum();
+  const values: Record<string, number> = {};
+  const notes: string[] = [];
+  await server.control.call('RPUSH', 'ranges', ...Array<string>(Math.max(...RANGES)).fill(DATA));
+  for (const { id, test, words, randomBelow } of VARIANTS) {
+    const first = await server.control.call(...(randomBelow > 0 ? words.map(withZero) : words));
+    if (first instanceof ReplyError) {
+      notes.push(`${id} is n/a: ${first.message}`);
+      continue;
+    }
+    const share = words[0] === 'LRANGE' ? RANGES_SHARE : 1;
+    const job = {
+      port: server.port,
+      clients: CLIENTS,
+      depth: DEPTH,
+      durationMs: LIMIT_MS,
+      template: { words, randomBelow, valueBytes: 0, seed: SEED },
+      requests: randomBelow > 0 ? sizes.different : SAME_REQUESTS,
+      replyBytes: test.reply,
+    };
+    await generator.call('closed', { ...job, replies: sizes.warmUp * share });
+    const result = await generator.call('closed', { ...job, replies: sizes.count * share });
+    checksum.add(`${id} ${result.checksum}`);
+    if (result.errors === 0) values[id] = result.replies / result.seconds;
+    else notes.push(`${id} is n/a: ${result.firstError}`);
+  }
+  return { checksum: checksum.text(), values, notes };
+}
+
+function figures(): Figure[] {
+  return VARIANTS.map(({ id }) => ({ id, label: id, unit: 'ops/s', must: MUST }));
+}
+
+export const types: Scenario = {
+  name: 'types',
+  title: `redis-benchmark's default list at depth ${DEPTH}, ${CLIENTS} clients.`,
+  runs: 5,
+  figures,
+  measure,
+};

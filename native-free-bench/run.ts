@@ -1,0 +1,235 @@
+/**
+ * The bench: measures headwater and redis-server in turns, and reports medians and ratios. Started by bin/bench.js,
+ * which compiles it; README.md tells how to use it and how to read it.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus, release, totalmem } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { GIB } from '../src/base/units.ts';
+import {
+  headerLines,
+  type Machine,
+  markdownOf,
+  REPORT_SCHEMA,
+  type Report,
+  rowOf,
+  type ScenarioReport,
+  terminalTable,
+} from './lib/report.ts';
+import { Context, type Scenario } from './lib/scenario.ts';
+import { redisVersion, type Target, type TargetKind } from './lib/server.ts';
+import { fanOut } from './node/fan-out.ts';
+import { fullSync } from './node/full-sync.ts';
+import { getSet } from './node/get-set.ts';
+import { memory } from './node/memory.ts';
+import { stall } from './node/stall.ts';
+import { types } from './node/types.ts';
+import { typesMemory } from './node/types-memory.ts';
+
+const SCENARIOS: readonly Scenario[] = [getSet, fanOut, fullSync, stall, memory, types, typesMemory];
+
+const USAGE = `npm run bench [-- [scenario ...] [--smoke] [--runs N] [--json FILE] [--only headwater|redis] [--pin]]
+
+scenarios: ${SCENARIOS.map((scenario) => scenario.name).join(' ')} (all of them when none is named)
+--smoke      tiny sizes and one run: shows that it works, the figures mean nothing
+--runs N     measurements of each server (default: as the scenario says, mostly 5)
+--json FILE  where the report goes; FILE with .md for .json is written beside it
+             (default: native-free-bench/results/report.json)
+--only KIND  measures one of the two servers
+--pin        the server on core 0, everything else on the other cores (taskset)`;
+
+const SERVER_CORES = '0';
+
+interface Options {
+  readonly scenarios: readonly Scenario[];
+  readonly smoke: boolean;
+  readonly runs: number | null;
+  readonly reportFile: string;
+  readonly only: string | null;
+  readonly pin: boolean;
+}
+
+class UsageError extends Error {}
+
+function optionsOf(argv: readonly string[], root: string): Options | null {
+  const { values, positionals } = parseArgs({
+    args: [...argv],
+    allowPositionals: true,
+    options: {
+      smoke: { type: 'boolean', default: false },
+      runs: { type: 'string' },
+      json: { type: 'string', default: join(root, 'native-free-bench', 'results', 'report.json') },
+      only: { type: 'string' },
+      pin: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return null;
+  const runs = values.runs === undefined ? null : Number(values.runs);
+  if (runs !== null && !(Number.isInteger(runs) && runs >= 1)) throw new UsageError('--runs takes a count');
+  const only = values.only ?? null;
+  if (only !== null && only !== 'headwater' && only !== 'redis') {
+    throw new UsageError('--only takes headwater or redis');
+  }
+  if (!values.json.endsWith('.json')) throw new UsageError('--json takes a file that ends in .json');
+  const scenarios = positionals.map((name) => {
+    const scenario = SCENARIOS.find((candidate) => candidate.name === name);
+    if (scenario === undefined) throw new UsageError(`no scenario ${name}`);
+    return scenario;
+  });
+  return {
+    scenarios: scenarios.length === 0 ? SCENARIOS : scenarios,
+    smoke: values.smoke,
+    runs,
+    reportFile: resolve(values.json),
+    only,
+    pin: values.pin,
+  };
+}
+
+/** The servers to measure. bin/bench.js says which there are. */
+function targetsOf(options: Options, root: string): Target[] {
+  const pin: string[] = options.pin ? ['taskset', '-c', SERVER_CORES] : [];
+  const command = (...words: string[]): [string, ...string[]] => [...pin, ...words] as [string, ...string[]];
+  const targets: Target[] = [];
+  if (process.env['HEADWATER_BENCH_SELF'] === '1') {
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+    const program = join(root, 'bin', 'headwater.js');
+    targets.push({ kind: 'headwater', command: command(process.execPath, program), version });
+  }
+  const redis = process.env['HEADWATER_REDIS_SERVER'] ?? '';
+  const version = redis === '' ? null : redisVersion(redis);
+  if (version !== null) targets.push({ kind: 'redis', command: command(redis), version });
+  return targets.filter((target) => options.only === null || options.only === target.kind);
+}
+
+/** Measures `scenario`: each run has every target once, and the order turns around from run to run. */
+async function runScenario(
+  scenario: Scenario,
+  targets: readonly Target[],
+  options: Options,
+): Promise<ScenarioReport> {
+  const runs = options.runs ?? (options.smoke ? 1 : scenario.runs);
+  const figures = scenario.figures(options.smoke);
+  const samples = new Map(
+    figures.map((figure) => [figure.id, { headwater: [] as number[], redis: [] as number[] }]),
+  );
+  const checksums = new Set<string>();
+  const notes = new Set<string>();
+  const errors: string[] = [];
+  const broken = new Set<TargetKind>();
+  for (let run = 0; run < runs; run++) {
+    const order = run % 2 === 0 ? targets : [...targets].reverse();
+    for (const target of order) {
+      if (broken.has(target.kind)) continue;
+      progress(`${scenario.name}: run ${run + 1} of ${runs}, ${target.kind}`);
+      const context = new Context(target, options.smoke);
+      try {
+        const measurement = await scenario.measure(context);
+        checksums.add(measurement.checksum);
+        for (const note of measurement.notes) notes.add(`${target.kind}: ${note}`);
+        for (const [id, values] of samples) {
+          const value = measurement.values[id] ?? null;
+          if (value !== null) values[target.kind].push(value);
+        }
+      } catch (error) {
+        // Whatever went wrong with this server: it is reported, and the other server and scenarios still count.
+        errors.push(`${target.kind}: ${error instanceof Error ? error.message : String(error)}`);
+        broken.add(target.kind);
+      } finally {
+        await context.end();
+      }
+    }
+  }
+  if (checksums.size > 1) errors.push(`the servers got different workloads: ${[...checksums].join(' ')}`);
+  progress('');
+  return {
+    name: scenario.name,
+    title: scenario.title,
+    runs,
+    checksum: [...checksums].join(' '),
+    notes: [...notes],
+    errors,
+    rows: figures.map((figure) => rowOf(figure, samples.get(figure.id)!)),
+  };
+}
+
+function progress(text: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
+}
+
+function machineLine(): Machine {
+  return {
+    cores: cpus().length,
+    cpu: cpus()[0]?.model.trim() ?? 'unknown',
+    memoryGiB: Math.round(totalmem() / GIB),
+    kernel: `Linux ${release()}`,
+    node: process.versions.node,
+  };
+}
+
+/** The commit that is measured, marked when the tree differs from it; 'unknown' outside of a repository. */
+function gitSha(root: string): string {
+  const git = (...words: string[]): string =>
+    execFileSync('git', words, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+  try {
+    const isChanged = git('status', '--porcelain', '--untracked-files=no') !== '';
+    return git('rev-parse', '--short=12', 'HEAD') + (isChanged ? ' with changes' : '');
+  } catch {
+    // No git, or no repository: a package from a registry.
+    return 'unknown';
+  }
+}
+
+async function main(argv: readonly string[], root: string): Promise<number> {
+  const options = optionsOf(argv, root);
+  if (options === null) {
+    console.log(USAGE);
+    return 0;
+  }
+  const targets = targetsOf(options, root);
+  if (targets.length === 0) throw new UsageError('there is no server to measure');
+  const versionOf = (kind: TargetKind): string | null =>
+    targets.find((target) => target.kind === kind)?.version ?? null;
+  const facts: Omit<Report, 'scenarios'> = {
+    schema: REPORT_SCHEMA,
+    date: new Date().toISOString(),
+    machine: machineLine(),
+    gitSha: gitSha(root),
+    commandLine: ['npm run bench --', ...argv].join(' '),
+    smoke: options.smoke,
+    pinned: options.pin,
+    headwater: versionOf('headwater'),
+    redis: versionOf('redis'),
+  };
+  console.log(`${headerLines(facts).join('\n')}\n`);
+  const scenarios: ScenarioReport[] = [];
+  for (const scenario of options.scenarios) {
+    const report = await runScenario(scenario, targets, options);
+    scenarios.push(report);
+    console.log(terminalTable(report));
+  }
+  const report: Report = { ...facts, scenarios };
+  mkdirSync(dirname(options.reportFile), { recursive: true });
+  writeFileSync(options.reportFile, `${JSON.stringify(report, null, 2)}\n`);
+  writeFileSync(options.reportFile.replace(/\.json$/, '.md'), markdownOf(report));
+  console.log(`report: ${options.reportFile}`);
+  return scenarios.some((scenario) => scenario.errors.length > 0) ? 1 : 0;
+}
+
+// Ends through `exit`, where the servers are killed.
+process.on('SIGINT', () => process.exit(130));
+process.on('SIGTERM', () => process.exit(143));
+
+try {
+  // This file runs from dist-bench/native-free-bench/.
+  process.exitCode = await main(process.argv.slice(2), resolve(import.meta.dirname, '..', '..'));
+} catch (error) {
+  const isUsage =
+    error instanceof UsageError || (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE');
+  if (!isUsage) throw error;
+  console.error(`${(error as Error).message}\n\n${USAGE}`);
+  process.exitCode = 2;
+}

@@ -1,0 +1,152 @@
+/**
+ * The bench in its small size: every scenario runs to its end on every server there is, with the same workload, and
+ * reports a well-formed row for each figure. No figure is looked at: a bench never asserts a time.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { REPORT_SCHEMA, type Report, rowOf } from '../native-free-bench/lib/report.ts';
+import { ReplySkimmer, RequestWriter } from '../native-free-bench/lib/resp.ts';
+import { median, quantile } from '../native-free-bench/lib/statistics.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const hasHeadwater = existsSync(join(root, 'dist', 'cli.js'));
+const TIMEOUT_MS = 180_000;
+
+const SCENARIOS = ['get-set', 'fan-out', 'full-sync', 'stall', 'memory', 'types', 'types-memory'];
+
+/** Figures that only one of the servers has. */
+const OPTIONAL = new Set(['touched', 'growth.rest']);
+
+describe('npm run bench -- --smoke', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'headwater-bench-smoke-'));
+  const reportFile = join(directory, 'report.json');
+  let report: Report;
+  let output = '';
+
+  beforeAll(async () => {
+    const bench = spawn(process.execPath, [join(root, 'bin', 'bench.js'), '--smoke', '--json', reportFile], {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    for (const stream of [bench.stdout, bench.stderr]) {
+      stream.setEncoding('utf8');
+      stream.on('data', (text: string) => {
+        output += text;
+      });
+    }
+    await once(bench, 'close');
+    if (!existsSync(reportFile)) throw new Error(`no report:\n${output}`);
+    report = JSON.parse(readFileSync(reportFile, 'utf8')) as Report;
+  }, TIMEOUT_MS);
+
+  afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+  test('says what was measured, on what, and how', () => {
+    expect(report.schema).toBe(REPORT_SCHEMA);
+    expect(report.smoke).toBe(true);
+    expect(report.machine.cores).toBeGreaterThan(0);
+    expect(report.machine.node).toBe(process.versions.node);
+    expect(report.commandLine).toContain('--smoke');
+    expect(report.redis).toMatch(/^(Redis|Valkey) \d/);
+    expect(report.headwater !== null).toBe(hasHeadwater);
+    expect(report.scenarios.map(({ name }) => name)).toEqual(SCENARIOS);
+  });
+
+  test.each(SCENARIOS)('%s measures every figure, on one workload', (name) => {
+    const scenario = report.scenarios.find((candidate) => candidate.name === name)!;
+    expect(scenario.errors, output).toEqual([]);
+    expect(scenario.checksum).toMatch(/^[0-9a-f]{16}$/);
+    expect(scenario.rows.length).toBeGreaterThan(0);
+    for (const row of scenario.rows) {
+      for (const [server, summary] of Object.entries({ headwater: row.headwater, redis: row.redis })) {
+        const isWanted = server === 'redis' || (hasHeadwater && !hasNote(scenario.notes, server));
+        if (isWanted && !OPTIONAL.has(row.id)) {
+          expect(summary.samples, `${server}: ${row.label}`).toHaveLength(1);
+        }
+        expect(summary.samples.every(Number.isFinite), `${server}: ${row.label}`).toBe(true);
+      }
+    }
+  });
+
+  test('writes the tables for people too', () => {
+    const markdown = readFileSync(reportFile.replace('.json', '.md'), 'utf8');
+    for (const name of SCENARIOS) {
+      expect(output).toContain(`${name}: `);
+      expect(markdown).toContain(`## ${name}`);
+    }
+  });
+});
+
+/** A note tells of figures that a server does not have yet. */
+function hasNote(notes: readonly string[], server: string): boolean {
+  return notes.some((note) => note.startsWith(`${server}: `));
+}
+
+describe('the parts of the bench that count', () => {
+  test.each([
+    { samples: [3], q: 0.5, value: 3 },
+    { samples: [4, 1, 3, 2], q: 0.5, value: 2.5 },
+    { samples: [5, 1, 3, 2, 4], q: 0.25, value: 2 },
+    { samples: [1, 2], q: 1, value: 2 },
+  ])('quantile $q of $samples is $value', ({ samples, q, value }) => {
+    expect(quantile(samples, q)).toBe(value);
+    expect(median([...samples].reverse())).toBe(quantile(samples, 0.5));
+  });
+
+  test.each([
+    { must: { ratioAtLeast: 2 }, headwater: [20], redis: [10], verdict: 'pass' },
+    { must: { ratioAtLeast: 2.1 }, headwater: [20], redis: [10], verdict: 'miss' },
+    { must: { ratioAtMost: 0.6 }, headwater: [6], redis: [10], verdict: 'pass' },
+    { must: { ratioAtMost: 0.6 }, headwater: [7], redis: [10], verdict: 'miss' },
+    { must: { below: 1 }, headwater: [0.5], redis: [], verdict: 'pass' },
+    { must: { below: 1 }, headwater: [1], redis: [], verdict: 'miss' },
+    { must: { ratioAtMost: 1 }, headwater: [1], redis: [], verdict: null },
+    { must: { below: 1 }, headwater: [], redis: [0.1], verdict: null },
+    { must: null, headwater: [1], redis: [1], verdict: null },
+  ] as const)('$must with $headwater and $redis is $verdict', ({ must, headwater, redis, verdict }) => {
+    const row = rowOf({ id: 'x', label: 'x', unit: 'ms', must }, { headwater, redis });
+    expect(row.verdict).toBe(verdict);
+  });
+
+  test.each([
+    { replies: '+OK\r\n:1\r\n$-1\r\n*-1\r\n', count: 4, errors: 0, firstError: '' },
+    {
+      replies: '*2\r\n$3\r\na\r\n\r\n*2\r\n:1\r\n*1\r\n$0\r\n\r\n*0\r\n',
+      count: 2,
+      errors: 0,
+      firstError: '',
+    },
+    { replies: '-ERR one\r\n*1\r\n-ERR two\r\n', count: 2, errors: 2, firstError: 'ERR one' },
+  ])('skims $count replies in one piece and byte by byte', ({ replies, count, errors, firstError }) => {
+    const bytes = Buffer.from(replies);
+    for (const piece of [bytes.length, 1]) {
+      const skimmer = new ReplySkimmer();
+      skimmer.expected = count;
+      for (let at = 0; at < bytes.length; at += piece) {
+        expect(skimmer.expected).toBeGreaterThan(0);
+        skimmer.push(bytes.subarray(at, at + piece), piece);
+      }
+      expect([skimmer.expected, skimmer.errors, skimmer.firstError]).toEqual([0, errors, firstError]);
+    }
+  });
+
+  test('refuses a reply that nobody asked for', () => {
+    expect(() => new ReplySkimmer().push(Buffer.from('+OK\r\n'), 5)).toThrow('nobody asked');
+  });
+
+  test('encodes commands, growing as it must', () => {
+    const out = new RequestWriter(1);
+    const value = 'v'.repeat(1234);
+    out.command(3);
+    out.text('SET');
+    out.text('k');
+    out.bytes(Buffer.from(`__${value}__`), 2, value.length);
+    const text = out.buffer.toString('latin1', 0, out.length);
+    expect(text).toBe(`*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1234\r\n${value}\r\n`);
+  });
+});
