@@ -169,7 +169,7 @@ export class Allocator {
     slabs[at + SlabWord.FREE] = free;
     const slab = (ref >>> SEGMENT_SHIFT) * SEGMENT_BLOCKS + block;
     if (free === 1) this.#link(segment, slab, index);
-    else if (free === classCapacity[index] && this.#heads[index] !== slab + 1)
+    else if (free === classCapacity[index] && !this.#isOnly(segment, slab))
       this.#dropSlab(segment, slab, index);
   }
 
@@ -193,7 +193,13 @@ export class Allocator {
     return slab;
   }
 
-  /** Gives the pages of an empty slab back. The first slab of its class is kept, against flutter. */
+  /** Whether no other slab of its class has a free object. Such a slab is kept when it empties, against flutter. */
+  #isOnly(segment: Segment, slab: number): boolean {
+    const at = (slab & (SEGMENT_BLOCKS - 1)) * SLAB_WORDS;
+    return segment.slabs[at + SlabWord.NEXT] === 0 && segment.slabs[at + SlabWord.PREVIOUS] === 0;
+  }
+
+  /** Gives the pages of an empty slab back. */
   #dropSlab(segment: Segment, slab: number, index: number): void {
     this.#unlink(segment, slab, index);
     const block = slab & (SEGMENT_BLOCKS - 1);
@@ -232,14 +238,15 @@ export class Allocator {
       );
     }
     const pages = Math.ceil(bytes / PAGE_BYTES);
-    this.#used[USED_BYTES]! += pages * PAGE_BYTES;
     if (bytes > LARGE_BYTES_MAX) {
       const number = this.#addSegment(pages * PAGE_BYTES, true);
+      this.#used[USED_BYTES]! += pages * PAGE_BYTES;
       this.#used[PAGE_USE_BYTES]! += pages * PAGE_BYTES;
       this.#pages.handOut(this.#segments[number]!, 0, pages);
       return asRef(number * (SEGMENT_MASK + 1));
     }
     const { number, page } = this.#findRun(pages, 1);
+    this.#used[USED_BYTES]! += pages * PAGE_BYTES;
     const segment = this.#segments[number]!;
     segment.runPages[page] = pages;
     const ref = number * (SEGMENT_MASK + 1) + page * PAGE_GRANULES;
@@ -259,6 +266,7 @@ export class Allocator {
   /** An image may still read the segment through its own views; here its number is free for another. */
   #freeSingle(number: number): void {
     const bytes = this.#segments[number]!.pages * PAGE_BYTES;
+    assert(bytes > 0, 'object freed twice');
     this.#used[USED_BYTES]! -= bytes;
     this.#used[PAGE_USE_BYTES]! -= bytes;
     this.#segments[number] = NO_SEGMENT;
@@ -313,7 +321,8 @@ export class Allocator {
   }
 
   #addSegment(bytes: number, singleObject: boolean): number {
-    let number = this.#segments.indexOf(NO_SEGMENT);
+    // By length, not by identity: an adopted arena has its own absent segments.
+    let number = this.#segments.findIndex((segment) => segment.pages === 0);
     if (number < 0) number = this.#segments.length;
     if (number >= SEGMENTS_MAX)
       throw new OperatingError(ErrorCode.ARENA_FULL, 'the arena has no segment number left');
@@ -327,8 +336,8 @@ export class Allocator {
     }
     this.#segments[number] = segment;
     this.#runHint[number] = 0;
-    // Granule 0 of segment 0 is NIL: its page is never handed out. Nor is a single object's place in segment 0.
-    if (number === 0 && !singleObject) segment.pageBitmap[0] = 1;
+    // Granule 0 of segment 0 is NIL: its page is never handed out.
+    if (number === 0) segment.pageBitmap[0] = 1;
     this.#onSegment(number);
     return number;
   }
@@ -342,7 +351,6 @@ export class Allocator {
   validate(): void {
     let pageUse = 0;
     for (const [number, segment] of this.#segments.entries()) {
-      if (segment === NO_SEGMENT) continue;
       if (segment.share.meta === undefined) {
         pageUse += segment.pages * PAGE_BYTES;
         continue;

@@ -18,6 +18,8 @@ import { Segment, type SegmentShare } from './segment.ts';
 export interface ArenaShare {
   readonly segments: readonly SegmentShare[];
   readonly allocator: AllocatorShare;
+  /** Of the last image: the marks of the segments remember it. */
+  readonly epoch: number;
 }
 
 /** What a reader on another thread needs for an image; chunks of shadow pages follow by message. */
@@ -37,7 +39,7 @@ export class Arena {
   #check: ImageCheck | undefined;
 
   constructor(share?: ArenaShare) {
-    this.#pages = new Pages();
+    this.#pages = new Pages(share?.epoch ?? 0);
     this.#allocator = new Allocator(this.#pages, share?.allocator ?? newAllocatorShare(), (number) =>
       this.#setViews(number),
     );
@@ -119,6 +121,7 @@ export class Arena {
     return {
       segments: this.#pages.segments.map((segment) => segment.share),
       allocator: this.#allocator.share,
+      epoch: this.#pages.epoch,
     };
   }
 

@@ -57,7 +57,7 @@ export class Image {
     while (word < end) {
       const page = word >>> PAGE_WORD_SHIFT;
       const pageEnd = (page + 1) * PAGE_WORDS;
-      const stop = pageEnd < end ? pageEnd : end;
+      const stop = Math.min(pageEnd, end);
       const count = stop - word;
       if (marks[page] !== this.#epoch) copyWords(data, word, into, at, count);
       if (Atomics.or(marks, page, 0) === this.#epoch) this.#readShadow(segment, page, word, into, at, count);

@@ -50,16 +50,26 @@ export class Pages {
   frozenEpoch = 0;
   /** Pages copied since the freeze; after a thaw, those of the last one. */
   shadowPages = 0;
-  #epoch = 0;
+  #epoch: number;
   #shadowPagesMax = 0;
   #chunks: Int32Array[] = [];
   #freezeWords: Int32Array = new Int32Array(FREEZE_WORDS);
   #onChunk: ShadowListener | undefined;
   #onLost: (() => void) | undefined;
 
+  /** `epoch` is that of the last image of the same segments, 0 when there was none. */
+  constructor(epoch: number) {
+    this.#epoch = epoch;
+  }
+
+  get epoch(): number {
+    return this.#epoch;
+  }
+
   /**
    * Begins an image of the present content. O(1). `shadowBytesMax` bounds the memory of the copies; when writes would
-   * pass it the image is lost: `onLost` is called, readers are told, and writes go on without copying.
+   * pass it, or the system has no memory for them, the image is lost: `onLost` is called from within the write, readers
+   * are told, and writes go on without copying.
    */
   freeze(shadowBytesMax: number, onChunk: ShadowListener, onLost: () => void): Freeze {
     assert(this.frozenEpoch === 0, 'one image at a time');
@@ -130,6 +140,10 @@ export class Pages {
       return;
     }
     const chunk = this.#chunks[slot >>> SHADOW_CHUNK_SHIFT] ?? this.#addChunk();
+    if (chunk === undefined) {
+      this.#lose();
+      return;
+    }
     const to = (slot & (SHADOW_CHUNK_PAGES - 1)) * PAGE_WORDS;
     const live = segment.i32;
     const at = page * PAGE_WORDS;
@@ -140,8 +154,15 @@ export class Pages {
     Atomics.exchange(segment.marks, page, this.frozenEpoch);
   }
 
-  #addChunk(): Int32Array {
-    const buffer = new SharedArrayBuffer(SEGMENT_BYTES);
+  /** Undefined when the system refuses the memory. */
+  #addChunk(): Int32Array | undefined {
+    let buffer: SharedArrayBuffer;
+    try {
+      buffer = new SharedArrayBuffer(SEGMENT_BYTES);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      return undefined;
+    }
     const chunk = new Int32Array(buffer);
     this.#onChunk!(this.#chunks.length, buffer);
     this.#chunks.push(chunk);

@@ -2,14 +2,14 @@
  * Hot path. One numbered database: a table of entries and the index of their deadlines. Knows layout and moves of
  * entries; knows nothing of clients, of the clock or of what is replicated.
  *
- * A command finds its key first. `find` remembers the key's hash and place, and the calls that say "after find" use
- * them: nothing may change the table in between, and the key must be the same.
+ * A command finds its key first. `find` remembers the key's hash, with which a key that is absent is added: it must be
+ * the key that was looked for last. It also remembers the place of an entry, which makes replacing it cheaper.
  *
  * Stale after every call that returns an entry: the refs of that entry that were held before, and all views into it.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
-import { debugAssert } from '../base/assert.ts';
+import { assert, debugAssert } from '../base/assert.ts';
 import { hashBytes } from '../base/hash.ts';
 import type { Prng } from '../base/prng.ts';
 import { NIL, type Ref } from '../base/units.ts';
@@ -18,6 +18,7 @@ import {
   ACCESS_SHIFT,
   BytesView,
   DEADLINE_PLACE,
+  EMBSTR_BYTES_MAX,
   ENCODING_MASK,
   ENCODING_SHIFT,
   ENTRY_BYTES,
@@ -127,7 +128,7 @@ export class Database extends EntryReader {
       'a key is added after it was looked for',
     );
     const inPlace = ENTRY_BYTES + keyLength + valueLength;
-    const apart = inPlace > ENTRY_IN_PLACE_BYTES_MAX;
+    const apart = keptApart(inPlace, valueLength);
     const entry = this.arena.alloc(apart ? ENTRY_BYTES + keyLength : inPlace);
     const word = wordPosition(entry);
     const i32 = this.arena.i32[entry >>> SEGMENT_SHIFT]!;
@@ -137,12 +138,12 @@ export class Database extends EntryReader {
     const at = bytePosition(entry) + ENTRY_BYTES;
     copyBytes(key, keyStart, u8, at, keyLength);
     if (apart) {
-      i32[word + EntryWord.VALUE] = this.#newApart(value, valueStart, valueLength, valueLength);
+      i32[word + EntryWord.VALUE] = this.#newApart(value, valueStart, valueLength, valueLength, entry);
     } else {
       i32[word + EntryWord.VALUE] = valueLength;
       copyBytes(value, valueStart, u8, at + keyLength, valueLength);
     }
-    this.#tables.insert(this.table, this.#hash, entry);
+    this.#insert(entry, apart);
     return entry;
   }
 
@@ -172,13 +173,13 @@ export class Database extends EntryReader {
       bytePosition(entry) + ENTRY_BYTES,
       keyLength,
     );
-    this.#tables.insert(this.table, this.#hash, entry);
+    this.#insert(entry, false);
     return entry;
   }
 
   /**
-   * Replaces the value of `entry`, of whatever type, by a string, after find. The deadline goes unless `keepDeadline`.
-   * `value` must not lie in the entry itself.
+   * Replaces the value of `entry`, of whatever type, by a string; cheapest when `entry` was found last. The deadline
+   * goes unless `keepDeadline`. `value` must not lie in the entry itself.
    */
   overwriteString(
     entry: Ref,
@@ -195,7 +196,7 @@ export class Database extends EntryReader {
     const need = headerBytes + keyLength + valueLength;
     const block = arena.blockBytes(entry);
     const fits = need <= block && (block <= SMALL_BLOCK_BYTES || need * SHRINK_FACTOR > block);
-    if (!fits || need > ENTRY_IN_PLACE_BYTES_MAX) {
+    if (!fits || keptApart(need, valueLength)) {
       return this.#replaceString(entry, value, valueStart, valueLength, encoding, keepDeadline);
     }
     this.#releaseValue(meta, entry);
@@ -260,8 +261,8 @@ export class Database extends EntryReader {
       this.#setStringLength(entry, meta, before, length);
       return entry;
     }
-    if (!apart && need <= ENTRY_IN_PLACE_BYTES_MAX) {
-      const moved = arena.alloc(Math.min(need * 2, ENTRY_IN_PLACE_BYTES_MAX));
+    if (!apart && !keptApart(need, length)) {
+      const moved = arena.alloc(Math.max(need, Math.min(need * 2, ENTRY_IN_PLACE_BYTES_MAX)));
       this.#copyBlock(entry, moved, headerBytes + keyLength + before);
       this.#moveEntry(entry, moved);
       arena.free(entry);
@@ -269,14 +270,15 @@ export class Database extends EntryReader {
       return moved;
     }
     const room = length < GREEDY_BYTES ? length * 2 : length + GREEDY_BYTES;
-    const block = this.#newApart(view.bytes, view.position, before, room);
     if (apart) {
+      const block = this.#newApart(view.bytes, view.position, before, room, NIL);
       arena.free(this.value(entry));
       this.setObject(entry, Encoding.RAW_APART, block);
       this.#setStringLength(entry, this.word(entry, EntryWord.META), before, length);
       return entry;
     }
     const moved = arena.alloc(headerBytes + keyLength);
+    const block = this.#newApart(view.bytes, view.position, before, room, moved);
     this.#copyBlock(entry, moved, headerBytes + keyLength);
     this.#moveEntry(entry, moved);
     arena.free(entry);
@@ -328,8 +330,9 @@ export class Database extends EntryReader {
     return deadline < 0 ? moved : target.setDeadline(moved, deadline);
   }
 
-  /** Gives an entry a deadline, in ms since 1970. */
+  /** Gives an entry a deadline, in ms since 1970. One before 1970 counts as 1970: negative means none elsewhere. */
   setDeadline(entry: Ref, deadlineMs: number): Ref {
+    if (deadlineMs < 0) return this.setDeadline(entry, 0);
     const arena = this.arena;
     const meta = this.word(entry, EntryWord.META);
     let target = entry;
@@ -397,10 +400,29 @@ export class Database extends EntryReader {
 
   validate(): void {
     this.#tables.validate(this.table);
+    let deadlines = 0;
+    let cursor = 0;
+    do {
+      cursor = this.scan(cursor, (entry) => {
+        if (this.deadline(entry) >= 0) deadlines++;
+      });
+    } while (cursor !== 0);
+    assert(deadlines === this.expiry.count, 'the index counts the entries that have a deadline');
     this.expiry.validate(
       (entry) => this.word(entry, EntryWord.SLOT),
       (entry) => this.deadline(entry),
     );
+  }
+
+  /** Puts a new entry in the table. When there is no memory for that, frees the entry, and its string apart too. */
+  #insert(entry: Ref, apart: boolean): void {
+    try {
+      this.#tables.insert(this.table, this.#hash, entry);
+    } catch (error) {
+      if (apart) this.arena.free(this.value(entry));
+      this.arena.free(entry);
+      throw error;
+    }
   }
 
   #releaseValue(meta: number, entry: Ref): void {
@@ -412,7 +434,7 @@ export class Database extends EntryReader {
     }
   }
 
-  /** A new entry with another string value in the place of `entry`, after find. */
+  /** A new entry with another string value in the place of `entry`. */
   #replaceString(
     entry: Ref,
     value: Uint8Array,
@@ -426,7 +448,7 @@ export class Database extends EntryReader {
     const keyLength = this.word(entry, EntryWord.KEY);
     const headerBytes = deadline < 0 ? ENTRY_BYTES : ENTRY_WITH_DEADLINE_BYTES;
     const inPlace = headerBytes + keyLength + valueLength;
-    const apart = inPlace > ENTRY_IN_PLACE_BYTES_MAX;
+    const apart = keptApart(inPlace, valueLength);
     const moved = arena.alloc(apart ? headerBytes + keyLength : inPlace);
     const segment = moved >>> SEGMENT_SHIFT;
     const word = wordPosition(moved);
@@ -443,7 +465,7 @@ export class Database extends EntryReader {
     const at = bytePosition(moved) + headerBytes;
     copyBytes(view.bytes, view.position, arena.u8[segment]!, at, keyLength);
     if (apart) {
-      i32[word + EntryWord.VALUE] = this.#newApart(value, valueStart, valueLength, valueLength);
+      i32[word + EntryWord.VALUE] = this.#newApart(value, valueStart, valueLength, valueLength, moved);
     } else {
       i32[word + EntryWord.VALUE] = valueLength;
       copyBytes(value, valueStart, arena.u8[segment]!, at + keyLength, valueLength);
@@ -455,7 +477,8 @@ export class Database extends EntryReader {
     } else {
       this.clearDeadline(entry);
     }
-    this.#tables.replaceFound(moved);
+    if (!this.#tables.replaceFound(entry, moved))
+      this.#tables.replace(this.table, this.hashOf(entry), entry, moved);
     this.#releaseValue(this.word(entry, EntryWord.META), entry);
     arena.free(entry);
     return moved;
@@ -510,8 +533,15 @@ export class Database extends EntryReader {
     copyBytes(source, bytePosition(from), arena.u8[to >>> SEGMENT_SHIFT]!, bytePosition(to), bytes);
   }
 
-  #newApart(bytes: Uint8Array, start: number, length: number, room: number): Ref {
-    const block = this.arena.alloc(STRING_HEADER_BYTES + room);
+  /** A block with a string apart and room to grow. When there is no memory for it, frees `owner`, a new object. */
+  #newApart(bytes: Uint8Array, start: number, length: number, room: number, owner: Ref): Ref {
+    let block: Ref;
+    try {
+      block = this.arena.alloc(STRING_HEADER_BYTES + room);
+    } catch (error) {
+      if (owner !== NIL) this.arena.free(owner);
+      throw error;
+    }
     this.arena.i32[block >>> SEGMENT_SHIFT]![wordPosition(block)] = length;
     const at = bytePosition(block) + STRING_HEADER_BYTES;
     copyBytes(bytes, start, this.arena.u8[block >>> SEGMENT_SHIFT]!, at, length);
@@ -543,6 +573,11 @@ export class Database extends EntryReader {
     const at = bytePosition(entry) + headerBytes + keyLength;
     arena.u8[segment]!.fill(0, at + before, at + length);
   }
+}
+
+/** Whether a string is kept apart from its entry, which would be `inPlace` bytes with it. Never when it is short. */
+function keptApart(inPlace: number, valueLength: number): boolean {
+  return inPlace > ENTRY_IN_PLACE_BYTES_MAX && valueLength > EMBSTR_BYTES_MAX;
 }
 
 /** Short copies as a loop, long ones by `set`: below about 48 bytes the call costs more than the bytes. */

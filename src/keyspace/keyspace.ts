@@ -6,6 +6,7 @@
  */
 import { Arena, type ArenaShare, type ImageShare } from '../arena/arena.ts';
 import type { ShadowListener } from '../arena/pages.ts';
+import { assert } from '../base/assert.ts';
 import type { Ref } from '../base/units.ts';
 import { Database, type DatabaseContext, type DatabaseShare } from './database.ts';
 import type { Encoding, ValueType } from './entry.ts';
@@ -59,6 +60,7 @@ export class Keyspace implements DatabaseContext {
   }
 
   share(): KeyspaceShare {
+    assert(!this.freeing, 'a dataset is handed over when nothing of it is left to free');
     return {
       arena: this.arena.share(),
       databases: this.databases.map((database) => database.share()),

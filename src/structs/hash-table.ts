@@ -23,10 +23,14 @@
  *   for (let e = table.first(ref, hash); e !== NIL; e = table.next()) if (isMine(e)) return e;
  *
  * Stale after any insertion or removal: the place that `first` and `next` remember.
+ *
+ * Entries fill the places of a bucket's chain in order, without a gap. Growing and shrinking are put off while the
+ * arena has no memory for them; a removal never fails.
  */
 import type { Arena } from '../arena/arena.ts';
 import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
 import { assert } from '../base/assert.ts';
+import { codeOf, ErrorCode } from '../base/errors.ts';
 import type { Prng } from '../base/prng.ts';
 import { asRef, NIL, type Ref } from '../base/units.ts';
 
@@ -37,6 +41,7 @@ export const BUCKET_BYTES = 64;
 export const BUCKET_WORDS = 16;
 export const BUCKET_ENTRIES = 12;
 export const TAG_WORD = 1;
+const TAG_WORDS = BUCKET_ENTRIES / 4;
 export const ENTRY_WORD = 4;
 export const CHUNK_BUCKETS = 64;
 export const CHUNK_SHIFT = 6;
@@ -65,7 +70,7 @@ export type EntryVisitor = (entry: Ref) => void;
 export class HashTable {
   readonly #arena: Arena;
   readonly #hasher: EntryHasher;
-  /** Where `first` and `next` stopped: bucket, place in it, tag, places in its tags still to look at. */
+  /** Where `first` and `next` stopped: bucket, or NIL once that is stale, place in it, tag. */
   #bucket: Ref = NIL;
   #place = 0;
   #tag = 0;
@@ -98,10 +103,28 @@ export class HashTable {
 
   /** The first entry whose tag is that of `hash`, or NIL. */
   first(table: Ref, hash: number): Ref {
-    this.#bucket = this.#bucketAt(table, bucketIndex(hash, this.#word(table, TableWord.BUCKETS)));
-    this.#place = -1;
-    this.#tag = tagOf(hash);
-    return this.next();
+    const arena = this.#arena;
+    const tag = tagOf(hash);
+    this.#tag = tag;
+    const pattern = Math.imul(tag, 0x01010101);
+    let bucket = this.#bucketAt(table, bucketIndex(hash, this.#word(table, TableWord.BUCKETS)));
+    do {
+      const i32 = arena.i32[bucket >>> SEGMENT_SHIFT]!;
+      const word = wordPosition(bucket);
+      // Four tags at once; twelve loads of a byte cost more. bench: micro/hash-table
+      for (let part = 0; part < TAG_WORDS; part++) {
+        const matches = zeroBytes(i32[word + TAG_WORD + part]! ^ pattern);
+        if (matches !== 0) {
+          const place = (part << 2) + ((31 - Math.clz32(matches & -matches)) >>> 3);
+          this.#bucket = bucket;
+          this.#place = place;
+          return asRef(i32[word + ENTRY_WORD + place]!);
+        }
+      }
+      bucket = asRef(i32[word]!);
+    } while (bucket !== NIL);
+    this.#bucket = NIL;
+    return NIL;
   }
 
   /** The entry after the one that {@link first} or this returned, or NIL. */
@@ -109,7 +132,7 @@ export class HashTable {
     let bucket = this.#bucket;
     let place = this.#place + 1;
     const tag = this.#tag;
-    for (;;) {
+    while (bucket !== NIL) {
       const u8 = this.#arena.u8[bucket >>> SEGMENT_SHIFT]!;
       const word = wordPosition(bucket);
       const tags = (word + TAG_WORD) << 2;
@@ -121,18 +144,26 @@ export class HashTable {
         }
       }
       bucket = asRef(this.#arena.i32[bucket >>> SEGMENT_SHIFT]![word]!);
-      if (bucket === NIL) return NIL;
       place = 0;
     }
+    this.#bucket = NIL;
+    return NIL;
   }
 
-  /** Puts `entry` in the place of the entry that {@link first} or {@link next} returned last. */
-  replaceFound(entry: Ref): void {
-    this.#setWord(this.#bucket, ENTRY_WORD + this.#place, entry);
+  /**
+   * Puts `to`, of the same hash, in the place of `from`, which {@link first} or {@link next} returned last. Returns
+   * false, and changes nothing, when that place is forgotten or another's.
+   */
+  replaceFound(from: Ref, to: Ref): boolean {
+    const bucket = this.#bucket;
+    if (bucket === NIL || this.#word(bucket, ENTRY_WORD + this.#place) !== from) return false;
+    this.#setWord(bucket, ENTRY_WORD + this.#place, to);
+    return true;
   }
 
-  /** Adds an entry that is not there yet. */
+  /** Adds an entry that is not there yet. Throws ARENA_FULL, having changed nothing, when there is no memory. */
   insert(table: Ref, hash: number, entry: Ref): void {
+    this.#bucket = NIL;
     const arena = this.#arena;
     const buckets = this.#word(table, TableWord.BUCKETS);
     this.#put(table, this.#bucketAt(table, bucketIndex(hash, buckets)), tagOf(hash), entry);
@@ -147,6 +178,7 @@ export class HashTable {
     const arena = this.#arena;
     const buckets = this.#word(table, TableWord.BUCKETS);
     this.#takeOut(table, this.#bucketAt(table, bucketIndex(hash, buckets)), this.#bucket, this.#place);
+    this.#bucket = NIL;
     const count = this.#word(table, TableWord.COUNT) - 1;
     arena.touch(table, 0, TABLE_BYTES);
     this.#setWordUnguarded(table, TableWord.COUNT, count);
@@ -170,7 +202,7 @@ export class HashTable {
       assert(found !== NIL, 'an entry that is replaced is in its table');
       found = this.next();
     }
-    this.replaceFound(to);
+    this.replaceFound(from, to);
   }
 
   /**
@@ -227,6 +259,7 @@ export class HashTable {
    */
   freeSome(table: Ref, budget: number, freeEntry: EntryVisitor): boolean {
     const arena = this.#arena;
+    this.#bucket = NIL;
     let buckets = this.#word(table, TableWord.BUCKETS);
     const directory = asRef(this.#word(table, TableWord.DIRECTORY));
     for (let done = 0; done < budget && buckets > 0; done++) {
@@ -259,10 +292,15 @@ export class HashTable {
         const entries = this.#entriesIn(b);
         count += entries;
         assert(n === 0 || entries > 0, 'no overflow bucket is empty');
+        assert(
+          entries === BUCKET_ENTRIES || this.#word(b, 0) === NIL,
+          'only the last bucket has free places',
+        );
         for (let place = 0; place < BUCKET_ENTRIES; place++) {
           const entry = asRef(this.#word(b, ENTRY_WORD + place));
           const tag = this.#arena.u8[b >>> SEGMENT_SHIFT]![((wordPosition(b) + TAG_WORD) << 2) + place];
           assert((entry === NIL) === (tag === 0), 'a place has both an entry and a tag, or neither');
+          assert((entry !== NIL) === place < entries, 'places are filled in order');
           if (entry === NIL) continue;
           const hash = this.#hasher.hashOf(entry);
           assert(tag === tagOf(hash), 'a tag is that of the hash');
@@ -329,14 +367,19 @@ export class HashTable {
   /** Adds a bucket at the end and moves to it what belongs there. */
   #split(table: Ref): void {
     const index = this.#word(table, TableWord.BUCKETS);
-    this.#addBucket(table, index);
+    if (!this.#addBucket(table, index)) return;
     this.#setWord(table, TableWord.BUCKETS, index + 1);
     const from = index & ((1 << (31 - Math.clz32(index))) - 1);
-    this.#redistribute(table, from);
+    // Two chains need no more overflow buckets than the one that they come from gives back: this cannot fail.
+    this.#drain(table, this.#bucketAt(table, from));
   }
 
   /** Takes the last bucket away after moving its entries to the bucket that it was split from. */
   #merge(table: Ref): void {
+    // The two chains may need one overflow bucket more than is given back: see that there is one.
+    const spare = this.#tryNewBuckets(1);
+    if (spare === NIL) return;
+    this.#arena.free(spare);
     const last = this.#word(table, TableWord.BUCKETS) - 1;
     const source = this.#bucketAt(table, last);
     this.#setWord(table, TableWord.BUCKETS, last);
@@ -345,10 +388,6 @@ export class HashTable {
   }
 
   /** Puts the entries of a bucket's chain anew. */
-  #redistribute(table: Ref, index: number): void {
-    this.#drain(table, this.#bucketAt(table, index));
-  }
-
   #drain(table: Ref, bucket: Ref): void {
     const arena = this.#arena;
     const moved = this.#moved;
@@ -378,29 +417,34 @@ export class HashTable {
   /** Entries on their way from one bucket to another; reused. */
   readonly #moved: number[] = [];
 
-  /** Makes room for bucket `index`, the next one. */
-  #addBucket(table: Ref, index: number): void {
+  /** Makes room for bucket `index`, the next one; returns false when there is no memory for it. */
+  #addBucket(table: Ref, index: number): boolean {
     const arena = this.#arena;
     let directory = asRef(this.#word(table, TableWord.DIRECTORY));
     if (index < CHUNK_BUCKETS) {
       const chunk = asRef(this.#word(directory, 0));
-      if (index * BUCKET_BYTES < arena.blockBytes(chunk)) return;
-      const longer = this.#newBuckets(index * 2);
+      if (index * BUCKET_BYTES < arena.blockBytes(chunk)) return true;
+      const longer = this.#tryNewBuckets(index * 2);
+      if (longer === NIL) return false;
       this.#copyWords(chunk, longer, index * BUCKET_WORDS);
       this.#setWord(directory, 0, longer);
       arena.free(chunk);
-      return;
+      return true;
     }
-    if ((index & (CHUNK_BUCKETS - 1)) !== 0) return;
+    if ((index & (CHUNK_BUCKETS - 1)) !== 0) return true;
     const chunks = index >>> CHUNK_SHIFT;
     if (chunks * 4 >= arena.blockBytes(directory)) {
-      const longer = arena.alloc(chunks * 8);
+      const longer = this.#tryAlloc(chunks * 8);
+      if (longer === NIL) return false;
       this.#copyWords(directory, longer, chunks);
       this.#setWord(table, TableWord.DIRECTORY, longer);
       arena.free(directory);
       directory = longer;
     }
-    this.#setWord(directory, chunks, this.#newBuckets(CHUNK_BUCKETS));
+    const chunk = this.#tryNewBuckets(CHUNK_BUCKETS);
+    if (chunk === NIL) return false;
+    this.#setWord(directory, chunks, chunk);
+    return true;
   }
 
   /** Gives back what bucket `index`, the last one, needed; the first chunk stays, it is halved as it empties. */
@@ -414,7 +458,8 @@ export class HashTable {
     }
     const chunk = asRef(this.#word(directory, 0));
     if (index === 0 || index * BUCKET_BYTES * 4 > arena.blockBytes(chunk)) return;
-    const shorter = this.#newBuckets(index * 2);
+    const shorter = this.#tryNewBuckets(index * 2);
+    if (shorter === NIL) return;
     this.#copyWords(chunk, shorter, index * BUCKET_WORDS);
     this.#setWord(directory, 0, shorter);
     arena.free(chunk);
@@ -422,9 +467,30 @@ export class HashTable {
 
   #newBuckets(count: number): Ref {
     const chunk = this.#arena.alloc(count * BUCKET_BYTES);
+    this.#clearBuckets(chunk, count);
+    return chunk;
+  }
+
+  /** As {@link #newBuckets}; NIL when there is no memory. */
+  #tryNewBuckets(count: number): Ref {
+    const chunk = this.#tryAlloc(count * BUCKET_BYTES);
+    if (chunk !== NIL) this.#clearBuckets(chunk, count);
+    return chunk;
+  }
+
+  #clearBuckets(chunk: Ref, count: number): void {
     const word = wordPosition(chunk);
     this.#arena.i32[chunk >>> SEGMENT_SHIFT]!.fill(0, word, word + count * BUCKET_WORDS);
-    return chunk;
+  }
+
+  /** NIL when there is no memory: for what can be put off. */
+  #tryAlloc(bytes: number): Ref {
+    try {
+      return this.#arena.alloc(bytes);
+    } catch (error) {
+      if (codeOf(error) !== ErrorCode.ARENA_FULL) throw error;
+      return NIL;
+    }
   }
 
   #bucketAt(table: Ref, index: number): Ref {
@@ -461,6 +527,11 @@ export class HashTable {
   #setWordUnguarded(ref: Ref, word: number, value: number): void {
     this.#arena.i32[ref >>> SEGMENT_SHIFT]![wordPosition(ref) + word] = value;
   }
+}
+
+/** Bit 7 of each byte of `word` that is 0, exactly: no carry goes from one byte to the next. */
+function zeroBytes(word: number): number {
+  return ~(((word & 0x7f7f7f7f) + 0x7f7f7f7f) | word | 0x7f7f7f7f);
 }
 
 function reverseBits(value: number): number {
