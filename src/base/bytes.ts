@@ -1,0 +1,262 @@
+/**
+ * Numbers and comparisons on bytes: what a command's argument says, and how a number is printed. Hot path, but for
+ * the parsing and printing of fractions.
+ *
+ * All ranges are `(bytes, start, length)` and must lie inside `bytes`. No state, any thread. The rules of what counts
+ * as a number are those of Redis: string2ll for integers, strtod in the C locale for fractions.
+ */
+import { binaryFloat64 } from './long-double.ts';
+
+const ZERO = 0x30;
+const NINE = 0x39;
+const PLUS = 0x2b;
+const MINUS = 0x2d;
+const DOT = 0x2e;
+const LOWER = 0x20;
+
+/** Below this many bytes a loop over them is faster than a native call. */
+const SHORT_TEXT_BYTES = 16;
+
+/**
+ * The integer that the bytes spell, or NaN when they are not one in canonical form (no sign but a minus, no leading
+ * zero, no space, no "-0") or when it lies outside ±(2^53 - 1).
+ */
+export function parseInteger(bytes: Uint8Array, start: number, length: number): number {
+  // "-9007199254740991" has 17 bytes.
+  if (length < 1 || length > 17) return Number.NaN;
+  const end = start + length;
+  const negative = bytes[start] === MINUS;
+  let at = negative ? start + 1 : start;
+  if (at === end) return Number.NaN;
+  let value = bytes[at]! - ZERO;
+  if (value < 0 || value > 9) return Number.NaN;
+  if (value === 0) return length === 1 ? 0 : Number.NaN;
+  for (at++; at < end; at++) {
+    const digit = bytes[at]! - ZERO;
+    if (digit < 0 || digit > 9) return Number.NaN;
+    // Sums up to 2^53 - 1 are exact, and rounding never brings a greater one back below it.
+    value = value * 10 + digit;
+  }
+  if (value > Number.MAX_SAFE_INTEGER) return Number.NaN;
+  return negative ? -value : value;
+}
+
+const INT64_MAX = 0x7fff_ffff_ffff_ffffn;
+const INT64_MIN = -0x8000_0000_0000_0000n;
+
+/** The same over the whole signed 64-bit range; undefined when it is not an integer or does not fit. Allocates. */
+export function parseInt64(bytes: Uint8Array, start: number, length: number): bigint | undefined {
+  const small = parseInteger(bytes, start, length);
+  if (!Number.isNaN(small)) return BigInt(small);
+  if (length < 16 || length > 20) return undefined;
+  const negative = bytes[start] === MINUS;
+  const digits = negative ? start + 1 : start;
+  if (bytes[digits] === ZERO) return undefined;
+  for (let at = digits; at < start + length; at++) {
+    if (bytes[at]! < ZERO || bytes[at]! > NINE) return undefined;
+  }
+  const value = BigInt(latin1(bytes, start, length));
+  return value > INT64_MAX || value < INT64_MIN ? undefined : value;
+}
+
+/**
+ * The double that the bytes spell, or undefined. Accepts what strtod accepts as a whole: decimals with exponent, hex
+ * floats, inf and infinity in any case. Refuses NaN, the empty string, spaces at either end, and numbers that
+ * overflow or whose nonzero digits round to zero, as Redis does.
+ */
+export function parseFloat64(bytes: Uint8Array, start: number, length: number): number | undefined {
+  const integer = parseInteger(bytes, start, length);
+  if (!Number.isNaN(integer)) return integer;
+  const end = start + length;
+  const first = bytes[start];
+  const unsigned = length > 0 && (first === MINUS || first === PLUS) ? start + 1 : start;
+  const form = decimalForm(bytes, unsigned, end);
+  if (form !== NOT_DECIMAL) {
+    const value = Number(latin1(bytes, start, length));
+    if (value === 0 && form === DECIMAL) return undefined;
+    return Number.isFinite(value) ? value : undefined;
+  }
+  const rest = end - unsigned;
+  if (equalsIgnoreCase(bytes, unsigned, rest, 'INF') || equalsIgnoreCase(bytes, unsigned, rest, 'INFINITY')) {
+    return first === MINUS ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+  }
+  if (rest < 3 || bytes[unsigned] !== ZERO || (bytes[unsigned + 1]! | LOWER) !== 0x78) return undefined;
+  return binaryFloat64(latin1(bytes, start, length));
+}
+
+const NOT_DECIMAL = 0;
+const DECIMAL = 1;
+const DECIMAL_ZERO = 2;
+
+/** Whether [at, end) is an unsigned decimal fraction, and whether all its digits are zeros. Linear, no regular
+ * expression: those run out of stack on a hostile argument of many megabytes. */
+function decimalForm(bytes: Uint8Array, at: number, end: number): number {
+  let digits = 0;
+  let form = DECIMAL_ZERO;
+  let dots = 0;
+  for (; at < end; at++) {
+    const byte = bytes[at]!;
+    if (byte >= ZERO && byte <= NINE) {
+      digits++;
+      if (byte !== ZERO) form = DECIMAL;
+    } else if (byte !== DOT || ++dots > 1) break;
+  }
+  if (digits === 0) return NOT_DECIMAL;
+  if (at === end) return form;
+  if ((bytes[at]! | LOWER) !== 0x65) return NOT_DECIMAL;
+  at++;
+  if (at < end && (bytes[at] === PLUS || bytes[at] === MINUS)) at++;
+  if (at === end) return NOT_DECIMAL;
+  for (; at < end; at++) {
+    if (bytes[at]! < ZERO || bytes[at]! > NINE) return NOT_DECIMAL;
+  }
+  return form;
+}
+
+/** How many bytes {@link writeDecimal} writes for this safe integer. */
+export function decimalLength(value: number): number {
+  let length = 1;
+  if (value < 0) {
+    value = -value;
+    length = 2;
+  }
+  if (value >= 1e8) {
+    length += 8;
+    value = Math.floor(value / 1e8);
+    if (value >= 1e8) return length + 8;
+  }
+  const rest = value | 0;
+  if (rest < 10) return length;
+  if (rest < 100) return length + 1;
+  if (rest < 1000) return length + 2;
+  if (rest < 10_000) return length + 3;
+  if (rest < 100_000) return length + 4;
+  if (rest < 1_000_000) return length + 5;
+  return rest < 10_000_000 ? length + 6 : length + 7;
+}
+
+/** Writes a safe integer in decimal at `at` and returns the position behind it. The caller has made room. */
+export function writeDecimal(bytes: Uint8Array, at: number, value: number): number {
+  const end = at + decimalLength(value);
+  if (value < 0) {
+    bytes[at] = MINUS;
+    value = -value;
+  }
+  let back = end;
+  while (value > 0x7fff_ffff) {
+    // The quotient is exact enough: its fraction is at most 0.9 and its spacing at most 1/8.
+    const quotient = Math.floor(value / 10);
+    bytes[--back] = ZERO + (value - quotient * 10);
+    value = quotient;
+  }
+  let rest = value | 0;
+  while (rest >= 10) {
+    const quotient = (rest / 10) | 0;
+    bytes[--back] = ZERO + (rest - quotient * 10);
+    rest = quotient;
+  }
+  bytes[--back] = ZERO + rest;
+  return end;
+}
+
+export function equalBytes(
+  a: Uint8Array,
+  aStart: number,
+  b: Uint8Array,
+  bStart: number,
+  length: number,
+): boolean {
+  for (let i = 0; i < length; i++) {
+    if (a[aStart + i] !== b[bStart + i]) return false;
+  }
+  return true;
+}
+
+/** Negative, 0 or positive as memcmp over the common length, and then the shorter first. */
+export function compareBytes(
+  a: Uint8Array,
+  aStart: number,
+  aLength: number,
+  b: Uint8Array,
+  bStart: number,
+  bLength: number,
+): number {
+  const common = Math.min(aLength, bLength);
+  for (let i = 0; i < common; i++) {
+    const difference = a[aStart + i]! - b[bStart + i]!;
+    if (difference !== 0) return difference;
+  }
+  return aLength - bLength;
+}
+
+/** Whether the bytes spell `keyword`, which is given in upper-case ASCII, in any mixture of cases. */
+export function equalsIgnoreCase(bytes: Uint8Array, start: number, length: number, keyword: string): boolean {
+  if (length !== keyword.length) return false;
+  for (let i = 0; i < length; i++) {
+    let byte = bytes[start + i]!;
+    if (byte >= 0x61 && byte <= 0x7a) byte -= LOWER;
+    if (byte !== keyword.charCodeAt(i)) return false;
+  }
+  return true;
+}
+
+/** The bytes as a string whose char codes are the bytes. */
+export function latin1(bytes: Uint8Array, start: number, length: number): string {
+  if (length > SHORT_TEXT_BYTES) {
+    return Buffer.from(bytes.buffer, bytes.byteOffset + start, length).toString('latin1');
+  }
+  let text = '';
+  for (let i = 0; i < length; i++) text += String.fromCharCode(bytes[start + i]!);
+  return text;
+}
+
+/** The reverse of {@link latin1}, in an array of its own. */
+export function bytesOf(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
+}
+
+/**
+ * A double as printf prints it with "%.17g", which is how Redis 7.0 prints scores: 17 significant digits without
+ * trailing zeros, so 3 is "3" and 0.1 is "0.10000000000000001".
+ */
+export function formatDouble(value: number): string {
+  if (Number.isSafeInteger(value)) return Object.is(value, -0) ? '-0' : String(value);
+  if (Number.isNaN(value)) return 'nan';
+  if (!Number.isFinite(value)) return value < 0 ? '-inf' : 'inf';
+  const sign = value < 0 ? '-' : '';
+  const magnitude = Math.abs(value);
+  // d.dddddddddddddddde±x
+  const scientific = magnitude.toExponential(16);
+  const mark = scientific.indexOf('e');
+  const exponent = Number(scientific.slice(mark + 1));
+  let digits = scientific[0] + scientific.slice(2, mark);
+  if (isTie(magnitude, exponent)) digits = roundedToEven(digits);
+  const kept = digits.replace(/0+$/, '');
+  if (exponent < -4 || exponent >= 17) {
+    const fraction = kept.length > 1 ? `.${kept.slice(1)}` : '';
+    const power = Math.abs(exponent);
+    return `${sign}${kept[0]}${fraction}e${exponent < 0 ? '-' : '+'}${power < 10 ? '0' : ''}${power}`;
+  }
+  if (exponent < 0) return `${sign}0.${'0'.repeat(-exponent - 1)}${kept}`;
+  const whole = digits.slice(0, exponent + 1);
+  const fraction = kept.slice(exponent + 1);
+  return fraction === '' ? sign + whole : `${sign}${whole}.${fraction}`;
+}
+
+/**
+ * Whether the decimal expansion of `magnitude` has exactly 18 significant digits, the last of them a 5. ECMAScript
+ * rounds such a tie away from zero, C to the even digit. With f digits behind the point the number is an odd
+ * multiple of 2^-f, and scaling by a power of two is exact. Example: 12345678901234.0625.
+ */
+function isTie(magnitude: number, exponent: number): boolean {
+  const fractionDigits = 17 - exponent;
+  return fractionDigits > 0 && fractionDigits < 1000 && (magnitude * 2 ** fractionDigits) % 2 === 1;
+}
+
+/** Takes back the rounding up of a tie when it led to an odd last digit; an odd digit is never 0, so no borrow. */
+function roundedToEven(digits: string): string {
+  const last = digits.charCodeAt(digits.length - 1) - ZERO;
+  return last % 2 === 0 ? digits : digits.slice(0, -1) + (last - 1);
+}
