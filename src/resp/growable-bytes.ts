@@ -1,0 +1,35 @@
+/**
+ * Bytes that are appended to: an array, how much of it is filled, and room on demand. Stale after any append: `bytes`.
+ */
+import { KIB } from '../base/units.ts';
+
+const BYTES_MIN = KIB;
+
+export class GrowableBytes {
+  bytes: Uint8Array = new Uint8Array(0);
+  size = 0;
+
+  /** Makes room for so many more bytes. Doubles, so appending is linear. */
+  reserve(bytes: number): void {
+    const needed = this.size + bytes;
+    if (needed <= this.bytes.length) return;
+    const grown = new Uint8Array(Math.max(needed, this.bytes.length * 2, BYTES_MIN));
+    grown.set(this.bytes.subarray(0, this.size));
+    this.bytes = grown;
+  }
+
+  append(bytes: Uint8Array): void {
+    this.reserve(bytes.length);
+    this.bytes.set(bytes, this.size);
+    this.size += bytes.length;
+  }
+
+  /** What is filled, as a view. */
+  view(): Uint8Array {
+    return this.bytes.subarray(0, this.size);
+  }
+
+  clear(): void {
+    this.size = 0;
+  }
+}

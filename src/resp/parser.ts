@@ -1,0 +1,471 @@
+/**
+ * From socket reads to requests. Hot path.
+ *
+ * A chunk is parsed where it lies. Only what is left of it at the end of the turn, an incomplete request or requests
+ * that a blocked client may not run yet, is copied to a buffer of the reader's own. When more arrives, just so much
+ * of the new chunk is copied behind it as completes that request, and then parsing goes on in the chunk:
+ *
+ *   own    [ consumed | tail of the last chunk | copied ]
+ *                     ^request.start           ^^^^^^^^ the same bytes
+ *   chunk                                     [ ^^^^^^^^ | not looked at yet … ]
+ *                                                        ^#chunkPosition
+ *
+ * The own buffer grows with the bytes that have arrived and never by what a client announces. Where parsing stopped
+ * inside a request is remembered, so a request costs time in proportion to its bytes however they are cut.
+ *
+ * Behaviour and error texts are those of Redis 7.0, its leniences included: the two bytes behind an argument and the
+ * one behind a CR may be anything (such a request is not `canonical`), and a NUL hides the end of a line, which then
+ * never comes. One thing is stricter: a line is too long by its length alone, not by how it was cut into reads.
+ *
+ * Stale: a returned request, once `next`, `push` or `keep` is called again. Main thread.
+ */
+import { parseInt64 } from '../base/bytes.ts';
+import { GIB, KIB, MIB } from '../base/units.ts';
+import { splitWords } from './inline.ts';
+import { Request } from './request.ts';
+import { CR, DIGIT_0, LF, Token } from './tokens.ts';
+
+export interface RequestLimits {
+  /** `proto-max-bulk-len`; an argument may have as many bytes. */
+  bulkBytesMax: number;
+  /** `client-query-buffer-limit`: of one incomplete request with all its arguments. */
+  queryBytesMax: number;
+  /** An inline request, and a line that announces a count or a length, without its line end. */
+  inlineBytesMax: number;
+  argumentsMax: number;
+}
+
+/** A new object for every caller: limits may be changed while readers use them. */
+export function defaultLimits(): RequestLimits {
+  return { bulkBytesMax: 512 * MIB, queryBytesMax: GIB, inlineBytesMax: 64 * KIB, argumentsMax: 0x7fff_ffff };
+}
+
+/** What somebody who has yet to authenticate may send in one request. */
+const UNAUTHENTICATED_ARGUMENTS_MAX = 10;
+const UNAUTHENTICATED_BULK_BYTES_MAX = 16 * KIB;
+
+/** Positions are 32-bit integers, so no limit may be above. */
+const QUERY_BYTES_HARD_MAX = 0x7fff_ffff;
+
+/** The least that the own buffer has, and that is copied to it from a following chunk in one step. */
+const OWN_BYTES_MIN = KIB;
+/** An emptied own buffer beyond this is released at once, a smaller one by `releaseIdle`. */
+const OWN_BYTES_KEPT_MAX = MIB;
+/** Argument arrays beyond this are released with their request. */
+const ARGUMENTS_KEPT_MAX = 1024;
+
+/** Enough digits for every length that is allowed; more go through the thorough way. */
+const LENGTH_DIGITS_MAX = 10;
+
+/** What {@link RequestReader.next} found. */
+export const Parse = {
+  /** `request` holds one. */
+  REQUEST: 0,
+  /** Nothing complete is left. */
+  MORE: 1,
+  /** The client breaks the protocol: reply `error`, or nothing if that is empty, and close. Final. */
+  ERROR: 2,
+  /** An empty line or an array without elements: nothing to run and no reply, but a sign of life. */
+  EMPTY: 3,
+} as const;
+export type Parse = (typeof Parse)[keyof typeof Parse];
+
+const NONE = -1;
+/** Results of #line besides a position. */
+const LINE_INCOMPLETE = -1;
+const LINE_TOO_LONG = -2;
+
+const NO_BYTES = new Uint8Array(0);
+
+export class RequestReader {
+  readonly limits: RequestLimits;
+  readonly request = new Request();
+  /** Set while the client has yet to authenticate. */
+  authRequired = false;
+  /** Without the leading "-ERR " and the line end; empty when the query buffer limit was passed. */
+  error = '';
+
+  /** Where parsing is: the chunk, or the own buffer. */
+  #source: Uint8Array = NO_BYTES;
+  #position = 0;
+  #end = 0;
+  /** Arguments of the current request that are still to come; 0 between requests. */
+  #remaining = 0;
+  /** Announced length of the argument at #position, or NONE. */
+  #bulk = NONE;
+  /** The current line is known to have no end before this position. */
+  #scanned = 0;
+
+  #own: Uint8Array = NO_BYTES;
+  #inOwn = false;
+  #ownUsed = false;
+  /** While parsing is in the own buffer: the part of the chunk that was not copied, and how much was. */
+  #chunk: Uint8Array = NO_BYTES;
+  #chunkPosition = 0;
+  #chunkEnd = 0;
+  #copied = 0;
+  #failed = false;
+
+  constructor(limits: RequestLimits) {
+    this.limits = limits;
+  }
+
+  /** Bytes received and not yet returned as a request; those of an incomplete request count as a whole. */
+  get pendingBytes(): number {
+    return this.#end - this.#unreturned() + this.#chunkEnd - this.#chunkPosition;
+  }
+
+  /** Bytes of memory that the reader holds, for the client's own accounting. */
+  get ownBytes(): number {
+    return this.#own.length;
+  }
+
+  /** Gives the reader what was just read. The bytes must stay as they are until `keep` has returned. */
+  push(bytes: Uint8Array, start: number, end: number): void {
+    if (this.pendingBytes !== 0 || this.#source !== NO_BYTES) this.keep();
+    if (this.#inOwn) {
+      this.#chunk = bytes;
+      this.#chunkPosition = start;
+      this.#chunkEnd = end;
+      this.#copied = 0;
+      return;
+    }
+    this.#source = bytes;
+    this.#position = start;
+    this.#scanned = start;
+    this.#end = end;
+  }
+
+  /** Looks for the following request and leaves it in `request`. */
+  next(): Parse {
+    if (this.#failed) return Parse.ERROR;
+    let found = this.#parse();
+    while (found === Parse.MORE && this.#inOwn && this.#chunkPosition < this.#chunkEnd) {
+      if (this.#remaining === 0 && this.#end - this.#position <= this.#copied) this.#returnToChunk();
+      else this.#copyFromChunk();
+      found = this.#parse();
+    }
+    if (found === Parse.MORE) {
+      if (this.pendingBytes > Math.min(this.limits.queryBytesMax, QUERY_BYTES_HARD_MAX))
+        return this.#fail('');
+    }
+    return found;
+  }
+
+  /** Ends the turn: copies what has not been returned, and lets go of the chunk. */
+  keep(): void {
+    if (this.#failed) {
+      this.#forget();
+      return;
+    }
+    if (this.#inOwn) {
+      if (this.#remaining === 0 && this.#end - this.#position <= this.#copied) this.#returnToChunk();
+      else this.#appendRest();
+    }
+    if (this.pendingBytes === 0) this.#forget();
+    else if (!this.#inOwn) this.#moveToOwn();
+    if (this.#remaining === 0 && this.request.position.length > ARGUMENTS_KEPT_MAX) this.request.shrink();
+  }
+
+  /** Releases an own buffer that was not used since the last call; to be called now and then. */
+  releaseIdle(): void {
+    if (!this.#ownUsed && !this.#inOwn) this.#own = NO_BYTES;
+    this.#ownUsed = this.#inOwn;
+  }
+
+  #parse(): Parse {
+    const request = this.request;
+    const source = this.#source;
+    const end = this.#end;
+    let position = this.#position;
+    let remaining = this.#remaining;
+
+    if (remaining === 0) {
+      if (position === end) return Parse.MORE;
+      request.bytes = source;
+      request.start = position;
+      request.argc = 0;
+      request.canonical = true;
+      request.inline = false;
+      if (source[position] !== Token.ARRAY) return this.#inline();
+      // "*3": nearly all requests have fewer than ten arguments.
+      remaining = position + 4 <= end ? source[position + 1]! - DIGIT_0 : 0;
+      if (remaining > 0 && remaining < 10 && source[position + 2] === CR && source[position + 3] === LF) {
+        position += 4;
+      } else {
+        const count = this.#count();
+        if (count !== Parse.REQUEST) return count;
+        position = this.#position;
+        remaining = this.#remaining;
+      }
+    }
+
+    const limits = this.limits;
+    let bulkMax = limits.bulkBytesMax;
+    if (this.authRequired && bulkMax > UNAUTHENTICATED_BULK_BYTES_MAX)
+      bulkMax = UNAUTHENTICATED_BULK_BYTES_MAX;
+    let bulk = this.#bulk;
+    do {
+      if (bulk < 0) {
+        // "$100": digits without a leading zero, or a single zero.
+        let at = position + 1;
+        bulk = 0;
+        if (at < end && source[position] === Token.BULK) {
+          const limit = end - at < LENGTH_DIGITS_MAX ? end : at + LENGTH_DIGITS_MAX;
+          while (at < limit) {
+            const digit = source[at]! - DIGIT_0;
+            if (digit < 0 || digit > 9) break;
+            bulk = bulk * 10 + digit;
+            at++;
+          }
+        }
+        if (
+          at - position > 1 &&
+          at + 1 < end &&
+          source[at] === CR &&
+          source[at + 1] === LF &&
+          (source[position + 1] !== DIGIT_0 || at - position === 2) &&
+          bulk <= bulkMax
+        ) {
+          position = at + 2;
+        } else {
+          this.#position = position;
+          if (this.#scanned < position) this.#scanned = position;
+          this.#remaining = remaining;
+          this.#bulk = NONE;
+          const found = this.#bulkLength(bulkMax);
+          if (found !== Parse.REQUEST) return found;
+          position = this.#position;
+          bulk = this.#bulk;
+        }
+      }
+      const after = position + bulk;
+      if (after + 2 > end) {
+        this.#position = position;
+        this.#scanned = position;
+        this.#remaining = remaining;
+        this.#bulk = bulk;
+        return Parse.MORE;
+      }
+      if (source[after] !== CR || source[after + 1] !== LF) request.canonical = false;
+      request.add(position, bulk);
+      position = after + 2;
+      bulk = NONE;
+    } while (--remaining !== 0);
+
+    request.end = position;
+    this.#position = position;
+    this.#scanned = position;
+    this.#remaining = 0;
+    this.#bulk = NONE;
+    return Parse.REQUEST;
+  }
+
+  /** Reads "*<count>" at #position the thorough way. REQUEST means that #remaining arguments follow. */
+  #count(): Parse {
+    const lineEnd = this.#line();
+    if (lineEnd === LINE_INCOMPLETE) return Parse.MORE;
+    if (lineEnd === LINE_TOO_LONG) return this.#fail('Protocol error: too big mbulk count string');
+    const position = this.#position;
+    const count = parseInt64(this.#source, position + 1, lineEnd - position - 1);
+    if (count === undefined || count > this.limits.argumentsMax) {
+      return this.#fail('Protocol error: invalid multibulk length');
+    }
+    if (count > UNAUTHENTICATED_ARGUMENTS_MAX && this.authRequired) {
+      return this.#fail('Protocol error: unauthenticated multibulk length');
+    }
+    this.#endLine(lineEnd);
+    if (count > 0) {
+      this.#remaining = Number(count);
+      return Parse.REQUEST;
+    }
+    this.request.end = this.#position;
+    return Parse.EMPTY;
+  }
+
+  /** Reads "$<length>" at #position the thorough way. REQUEST means that #bulk bytes follow. */
+  #bulkLength(bulkMax: number): Parse {
+    const lineEnd = this.#line();
+    if (lineEnd === LINE_INCOMPLETE) return Parse.MORE;
+    if (lineEnd === LINE_TOO_LONG) return this.#fail('Protocol error: too big bulk count string');
+    const position = this.#position;
+    const first = this.#source[position]!;
+    if (first !== Token.BULK) {
+      return this.#fail(`Protocol error: expected '$', got '${String.fromCharCode(first)}'`);
+    }
+    const length = parseInt64(this.#source, position + 1, lineEnd - position - 1);
+    if (length === undefined || length < 0 || length > this.limits.bulkBytesMax) {
+      return this.#fail('Protocol error: invalid bulk length');
+    }
+    if (length > bulkMax) return this.#fail('Protocol error: unauthenticated bulk length');
+    this.#endLine(lineEnd);
+    this.#bulk = Number(length);
+    return Parse.REQUEST;
+  }
+
+  /** Where the CR of the line at #position is, once the byte behind it has arrived too. */
+  #line(): number {
+    const limit = Math.min(this.#end, this.#position + this.limits.inlineBytesMax + 1);
+    const at = this.#scan(CR, limit);
+    if (at !== limit && this.#source[at] === CR) return at + 1 < this.#end ? at : LINE_INCOMPLETE;
+    return this.#end - this.#position > this.limits.inlineBytesMax ? LINE_TOO_LONG : LINE_INCOMPLETE;
+  }
+
+  /** Moves behind the CR at `lineEnd` and whatever follows it. */
+  #endLine(lineEnd: number): void {
+    if (this.#source[lineEnd + 1] !== LF) this.request.canonical = false;
+    this.#position = lineEnd + 2;
+    this.#scanned = this.#position;
+  }
+
+  /** The first position from #scanned on that holds `byte` or NUL, or `limit`; remembers it. */
+  #scan(byte: number, limit: number): number {
+    const source = this.#source;
+    let at = this.#scanned;
+    while (at < limit && source[at] !== byte && source[at] !== 0) at++;
+    this.#scanned = at;
+    return at;
+  }
+
+  #inline(): Parse {
+    const request = this.request;
+    const start = this.#position;
+    const limit = Math.min(this.#end, start + this.limits.inlineBytesMax + 1);
+    const at = this.#scan(LF, limit);
+    if (at === limit || this.#source[at] !== LF) {
+      const tooLong = this.#end - start > this.limits.inlineBytesMax;
+      return tooLong ? this.#fail('Protocol error: too big inline request') : Parse.MORE;
+    }
+    this.#position = at + 1;
+    this.#scanned = at + 1;
+    request.end = at + 1;
+    request.canonical = false;
+    request.inline = true;
+    const contentEnd = at > start && this.#source[at - 1] === CR ? at - 1 : at;
+    if (!splitWords(request, this.#source, start, contentEnd)) {
+      return this.#fail('Protocol error: unbalanced quotes in request');
+    }
+    return request.argc === 0 ? Parse.EMPTY : Parse.REQUEST;
+  }
+
+  #fail(error: string): Parse {
+    this.#failed = true;
+    this.error = error;
+    return Parse.ERROR;
+  }
+
+  /** The first position that no returned request covers. */
+  #unreturned(): number {
+    return this.#remaining === 0 ? this.#position : this.request.start;
+  }
+
+  /** Goes on in the chunk, whose copied bytes cover all that is left in the own buffer. */
+  #returnToChunk(): void {
+    const left = this.#end - this.#position;
+    this.#source = this.#chunk;
+    this.#position = this.#chunkPosition - left;
+    this.#scanned = this.#position;
+    this.#end = this.#chunkEnd;
+    this.#chunkDone();
+    this.#inOwn = false;
+  }
+
+  /** Copies what the current request is known to lack, or else a little more every time. */
+  #copyFromChunk(): void {
+    const lacking = this.#bulk === NONE ? 0 : this.#position + this.#bulk + 2 - this.#end;
+    const wanted = Math.max(lacking, this.#copied, OWN_BYTES_MIN);
+    const bytes = Math.min(wanted, this.#chunkEnd - this.#chunkPosition);
+    this.#append(bytes);
+    this.#copied += bytes;
+  }
+
+  #append(bytes: number): void {
+    if (bytes === 0) return;
+    this.#makeRoom(bytes);
+    this.#own.set(this.#chunk.subarray(this.#chunkPosition, this.#chunkPosition + bytes), this.#end);
+    this.#chunkPosition += bytes;
+    this.#end += bytes;
+  }
+
+  #appendRest(): void {
+    this.#append(this.#chunkEnd - this.#chunkPosition);
+    this.#chunkDone();
+  }
+
+  #chunkDone(): void {
+    this.#copied = 0;
+    this.#chunk = NO_BYTES;
+    this.#chunkPosition = 0;
+    this.#chunkEnd = 0;
+  }
+
+  /** Makes room for so many bytes behind #end. Moves the bytes to the front when that frees half of the buffer. */
+  #makeRoom(bytes: number): void {
+    const own = this.#own;
+    if (own.length - this.#end >= bytes) return;
+    const from = this.#unreturned();
+    const used = this.#end - from;
+    if (from >= used && own.length - used >= bytes) {
+      own.copyWithin(0, from, this.#end);
+    } else {
+      const grown = newBytes(this.#roomFor(used + bytes));
+      grown.set(own.subarray(from, this.#end));
+      this.#own = grown;
+      this.#source = grown;
+      this.request.bytes = grown;
+    }
+    this.#rebase(from);
+  }
+
+  #moveToOwn(): void {
+    const from = this.#unreturned();
+    const used = this.#end - from;
+    if (this.#own.length < used) this.#own = newBytes(this.#roomFor(used));
+    this.#own.set(this.#source.subarray(from, this.#end));
+    this.#source = this.#own;
+    this.request.bytes = this.#own;
+    this.#inOwn = true;
+    this.#ownUsed = true;
+    this.#copied = 0;
+    this.#rebase(from);
+  }
+
+  /** Twice what has arrived, but no more than the current request is known to need. */
+  #roomFor(used: number): number {
+    const announced =
+      this.#bulk === NONE ? 0 : this.#position - this.#unreturned() + this.#bulk + 2 + OWN_BYTES_MIN;
+    const doubled = Math.max(used * 2, OWN_BYTES_MIN);
+    return announced > used && announced < doubled ? announced : doubled;
+  }
+
+  /** Adjusts all positions after the bytes at `from` have moved to 0; a request is moved only once while it grows. */
+  #rebase(from: number): void {
+    if (from === 0) return;
+    this.#position -= from;
+    this.#scanned -= from;
+    this.#end -= from;
+    if (this.#remaining === 0) return;
+    const request = this.request;
+    request.start -= from;
+    for (let i = 0; i < request.argc; i++) request.position[i]! -= from;
+  }
+
+  /** Nothing is left: lets go of chunk and source, and of an own buffer that is too large to keep. */
+  #forget(): void {
+    this.#source = NO_BYTES;
+    this.request.bytes = NO_BYTES;
+    this.#position = 0;
+    this.#scanned = 0;
+    this.#end = 0;
+    this.#remaining = 0;
+    this.#bulk = NONE;
+    this.#inOwn = false;
+    this.#chunkDone();
+    if (this.#own.length > OWN_BYTES_KEPT_MAX) this.#own = NO_BYTES;
+  }
+}
+
+/** Bytes that are not zeroed, since all of them are written before they are read. */
+function newBytes(length: number): Uint8Array {
+  return new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
+}
