@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { checksumOf, stringKeys } from '../native-free-bench/lib/dataset.ts';
 import { REPORT_SCHEMA, type Report, rowOf } from '../native-free-bench/lib/report.ts';
 import { ReplySkimmer, RequestWriter } from '../native-free-bench/lib/resp.ts';
 import { median, quantile } from '../native-free-bench/lib/statistics.ts';
@@ -121,6 +122,7 @@ describe('the parts of the bench that count', () => {
       errors: 0,
       firstError: '',
     },
+    { replies: '-ERR \x01\r\n', count: 1, errors: 1, firstError: 'ERR ?' },
     { replies: '-ERR one\r\n*1\r\n-ERR two\r\n', count: 2, errors: 2, firstError: 'ERR one' },
   ])('skims $count replies in one piece and byte by byte', ({ replies, count, errors, firstError }) => {
     const bytes = Buffer.from(replies);
@@ -133,6 +135,13 @@ describe('the parts of the bench that count', () => {
       }
       expect([skimmer.expected, skimmer.errors, skimmer.firstError]).toEqual([0, errors, firstError]);
     }
+  });
+
+  test('tells datasets apart by their checksum', () => {
+    const sum = checksumOf(stringKeys(2000, 100, 1));
+    expect(checksumOf(stringKeys(2000, 100, 1))).toBe(sum);
+    expect(checksumOf(stringKeys(2000, 100, 2))).not.toBe(sum);
+    expect(checksumOf(stringKeys(1999, 100, 1))).not.toBe(sum);
   });
 
   test('refuses a reply that nobody asked for', () => {

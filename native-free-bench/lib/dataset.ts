@@ -35,6 +35,19 @@ export function stringKeys(keys: number, valueBytes: number, seed: number): Data
   };
 }
 
+/** The checksum of `dataset`, which is used up, without a server. */
+export function checksumOf(dataset: Dataset): string {
+  const checksum = new Checksum();
+  const out = new RequestWriter(2 * BATCH_BYTES);
+  for (let index = 0; index < dataset.commands; index++) {
+    dataset.write(index, out);
+    if (out.length < BATCH_BYTES && index + 1 < dataset.commands) continue;
+    checksum.add(out.buffer.subarray(0, out.length));
+    out.reset();
+  }
+  return checksum.text();
+}
+
 /** Sends all of `dataset` and resolves when the last reply is in; rejects with {@link LoadRefused} on an error reply. */
 export function load(port: number, dataset: Dataset): Promise<LoadResult> {
   return new Promise((resolve, reject) => {

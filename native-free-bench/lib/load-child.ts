@@ -8,7 +8,7 @@
 import net from 'node:net';
 import { MIB } from '../../src/base/units.ts';
 import { serve } from './child.ts';
-import { ReplySkimmer } from './resp.ts';
+import { errorText, ReplySkimmer } from './resp.ts';
 import { type EncodedRequests, encodeRequests, type Template } from './workload.ts';
 
 export interface ClosedJob {
@@ -29,6 +29,8 @@ export interface ClosedJob {
 export interface ClosedResult {
   readonly replies: number;
   readonly seconds: number;
+  /** Processor time of this process: close to `seconds`, the generator is what was measured. */
+  readonly cpuSeconds: number;
   readonly errors: number;
   readonly firstError: string;
   readonly checksum: string;
@@ -50,6 +52,8 @@ export interface PacedResult {
 
 export interface LoadApi {
   closed(job: ClosedJob): Promise<ClosedResult>;
+  /** The checksum that `closed` would report, without a server. */
+  checksum(job: Pick<ClosedJob, 'template' | 'requests' | 'depth'>): Promise<string>;
   pacedStart(job: PacedJob): Promise<null>;
   pacedStop(argument: null): Promise<PacedResult>;
 }
@@ -63,7 +67,8 @@ const readBuffer = Buffer.allocUnsafe(MIB);
 /** The last workload that was encoded: a warm-up and its measurement share one. */
 let encoded: { readonly key: string; readonly requests: EncodedRequests } | null = null;
 
-function requestsOf(template: Template, count: number): EncodedRequests {
+function requestsOf(template: Template, atLeast: number, depth: number): EncodedRequests {
+  const count = Math.ceil(atLeast / depth) * depth;
   const key = `${JSON.stringify(template)}${count}`;
   if (encoded?.key !== key) encoded = { key, requests: encodeRequests(template, count) };
   return encoded.requests;
@@ -158,7 +163,7 @@ class ClosedConnection {
 
   #count(bytes: number, buffer: Uint8Array): void {
     if (buffer[0] === MINUS && this.#bytesLeft === this.#run.job.depth * this.#run.job.replyBytes) {
-      throw new Error(Buffer.from(buffer.subarray(0, bytes)).toString('latin1').split('\r\n')[0]);
+      throw new Error(errorText(buffer, bytes));
     }
     this.#bytesLeft -= bytes;
     if (this.#bytesLeft > 0) return;
@@ -186,12 +191,13 @@ class ClosedConnection {
 }
 
 async function closed(job: ClosedJob): Promise<ClosedResult> {
-  const requests = requestsOf(job.template, Math.ceil(job.requests / job.depth) * job.depth);
+  const requests = requestsOf(job.template, job.requests, job.depth);
   const run = new ClosedRun(job, requests);
   const connections = Array.from({ length: job.clients }, () => new ClosedConnection(run, job.port));
   await Promise.all(connections.map((connection) => connection.connected));
   if (run.failure !== null) throw run.failure;
   const startedMs = performance.now();
+  const cpuBefore = process.cpuUsage();
   let endedMs = 0;
   let replies = 0;
   const endClock = setTimeout(() => {
@@ -210,10 +216,12 @@ async function closed(job: ClosedJob): Promise<ClosedResult> {
     endedMs = performance.now();
     replies = run.replies;
   }
+  const cpu = process.cpuUsage(cpuBefore);
   if (run.failure !== null) throw run.failure;
   const { errors, firstError } = run;
+  const cpuSeconds = (cpu.user + cpu.system) / 1e6;
   const seconds = (endedMs - startedMs) / 1000;
-  return { replies, seconds, errors, firstError, checksum: requests.checksum };
+  return { replies, seconds, cpuSeconds, errors, firstError, checksum: requests.checksum };
 }
 
 const TICK_MS = 1;
@@ -232,7 +240,7 @@ class PacedWriter {
 
   constructor(job: PacedJob) {
     this.#job = job;
-    this.#requests = requestsOf(job.template, job.requests);
+    this.#requests = requestsOf(job.template, job.requests, 1);
     this.#socket = net.connect({
       port: job.port,
       host: '127.0.0.1',
@@ -240,7 +248,7 @@ class PacedWriter {
         buffer: readBuffer,
         callback: (bytes, buffer) => {
           if (buffer[0] === MINUS && this.#replyBytes % job.replyBytes === 0) {
-            this.#failure ??= new Error(Buffer.from(buffer.subarray(0, bytes)).toString('latin1'));
+            this.#failure ??= new Error(errorText(buffer, bytes));
           }
           this.#replyBytes += bytes;
           return true;
@@ -286,6 +294,9 @@ let paced: PacedWriter | null = null;
 
 serve<LoadApi>({
   closed,
+  async checksum(job) {
+    return requestsOf(job.template, job.requests, job.depth).checksum;
+  },
   async pacedStart(job) {
     paced = new PacedWriter(job);
     return null;

@@ -14,6 +14,9 @@ const DOLLAR = 36;
 const STAR = 42;
 const ZERO = 48;
 
+/** Characters of an error reply that are kept. */
+const ERROR_LENGTH_MAX = 60;
+
 /** Encodes commands one behind the other. `buffer` is replaced when it has to grow. */
 export class RequestWriter {
   buffer: Buffer;
@@ -144,13 +147,18 @@ export class ReplySkimmer {
   #line(buffer: Uint8Array, start: number, end: number): number {
     let position = start;
     while (position < end && buffer[position] !== LF) position++;
-    if (this.#state === State.ERROR && this.errors === 1) {
-      for (let at = start; at < position; at++) this.firstError += String.fromCharCode(buffer[at] as number);
-    }
+    if (this.#state === State.ERROR && this.errors === 1) this.#keepError(buffer, start, position);
     if (position === end) return end;
-    this.firstError = this.firstError.trimEnd();
     this.#close();
     return position + 1;
+  }
+
+  /** Errors quote arguments, which are long and random here: the beginning tells enough, and is fit for a terminal. */
+  #keepError(buffer: Uint8Array, start: number, end: number): void {
+    for (let at = start; at < end && this.firstError.length < ERROR_LENGTH_MAX; at++) {
+      const byte = buffer[at] as number;
+      if (byte !== CR) this.firstError += byte >= 32 && byte < 127 ? String.fromCharCode(byte) : '?';
+    }
   }
 
   #digits(buffer: Uint8Array, start: number, end: number): number {
@@ -182,4 +190,12 @@ export class ReplySkimmer {
     this.expected--;
     this.#state = State.TYPE;
   }
+}
+
+/** The text of the error reply that `buffer[0 … end)` begins with. */
+export function errorText(buffer: Uint8Array, end: number): string {
+  const skimmer = new ReplySkimmer();
+  skimmer.expected = Number.POSITIVE_INFINITY;
+  skimmer.push(buffer, end);
+  return skimmer.firstError;
 }

@@ -32,11 +32,24 @@ const START_ATTEMPTS = 3;
 const START_TIMEOUT_MS = 15_000;
 const STOP_TIMEOUT_MS = 10_000;
 
-/** Servers that run, so that none outlives the bench. */
+/** Servers that run and their directories, so that neither outlives the bench. */
 const running = new Set<ChildProcess>();
+const directories = new Set<string>();
 process.on('exit', () => {
   for (const server of running) server.kill('SIGKILL');
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
 });
+
+function makeDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'headwater-bench-'));
+  directories.add(directory);
+  return directory;
+}
+
+function removeDirectory(directory: string): void {
+  rmSync(directory, { recursive: true, force: true });
+  directories.delete(directory);
+}
 
 export class Server {
   readonly target: Target;
@@ -73,7 +86,7 @@ export class Server {
   }
 
   static async #startOnce(target: Target, options: readonly string[]): Promise<Server> {
-    const directory = mkdtempSync(join(tmpdir(), 'headwater-bench-'));
+    const directory = makeDirectory();
     const port = await freePort();
     const logFile = join(directory, 'server.log');
     const log = openSync(logFile, 'w');
@@ -92,7 +105,7 @@ export class Server {
     } catch (error) {
       const said = readFileSync(logFile, 'utf8').trim();
       await stop(server);
-      rmSync(directory, { recursive: true, force: true });
+      removeDirectory(directory);
       throw new Error(`${target.kind} did not start: ${(error as Error).message}\n${said}`);
     }
   }
@@ -101,7 +114,7 @@ export class Server {
   async stop(): Promise<void> {
     this.control.close();
     await stop(this.#process);
-    rmSync(this.#directory, { recursive: true, force: true });
+    removeDirectory(this.#directory);
   }
 }
 

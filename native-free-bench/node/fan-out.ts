@@ -60,7 +60,7 @@ function figures(smoke: boolean): Figure[] {
 async function measure(context: Context): Promise<Measurement> {
   const sizes = context.smoke ? SMOKE : FULL;
   // Without a limit: a replica that is cut off for its backlog would make the figures of both servers meaningless.
-  const server = await context.start('--client-output-buffer-limit', 'replica 0 0 0');
+  const server = await context.start('--client-output-buffer-limit', 'replica', '0', '0', '0');
   const generator = context.loadGenerator();
   const replicas = context.replicas();
   const template: Template = {

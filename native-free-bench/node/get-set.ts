@@ -46,6 +46,7 @@ function figures(): Figure[] {
         must: { ratioAtLeast: must },
       },
       { id: `${name}.${depth}.cpu`, label: '  processor time of the server', unit: 'us/op', must: null },
+      { id: `${name}.${depth}.generator`, label: '  and of the generator', unit: 'us/op', must: null },
     ]),
   );
 }
@@ -74,6 +75,7 @@ async function measure(context: Context): Promise<Measurement> {
       const result = await generator.call('closed', { ...job, durationMs: sizes.durationMs });
       values[`${name}.${depth}`] = result.replies / result.seconds;
       values[`${name}.${depth}.cpu`] = ((cpuSeconds(server.pid) - cpuBefore) * 1e6) / result.replies;
+      values[`${name}.${depth}.generator`] = (result.cpuSeconds * 1e6) / result.replies;
       checksum.add(result.checksum);
     }
   }

@@ -9,7 +9,7 @@
 import { Prng } from '../../src/base/prng.ts';
 import { MIB } from '../../src/base/units.ts';
 import { ReplyError } from '../lib/control-client.ts';
-import { type Dataset, LoadRefused, load } from '../lib/dataset.ts';
+import { checksumOf, type Dataset, LoadRefused, load } from '../lib/dataset.ts';
 import { settledResidentBytes } from '../lib/process-stats.ts';
 import type { RequestWriter } from '../lib/resp.ts';
 import { type Context, type Figure, type Measurement, pause, type Scenario, until } from '../lib/scenario.ts';
@@ -185,12 +185,14 @@ async function measure(context: Context): Promise<Measurement> {
   for (const kind of KINDS) {
     const server = await context.start();
     const empty = await settledResidentBytes(server.pid, context.smoke);
+    const dataset = (): Dataset => kind.make(sizeOf(kind, context), kind.id);
     try {
-      checksum.add((await load(server.port, kind.make(sizeOf(kind, context), kind.id))).checksum);
+      checksum.add((await load(server.port, dataset())).checksum);
       values[`rss.${kind.id}`] = ((await settledResidentBytes(server.pid, context.smoke)) - empty) / MIB;
       known.push(kind);
     } catch (error) {
       if (!(error instanceof LoadRefused)) throw error;
+      checksum.add(checksumOf(dataset()));
       notes.push(`${kind.label} is n/a: ${error.message}`);
     }
     await context.stop(server);

@@ -103,11 +103,6 @@ async function measure(context: Context): Promise<Measurement> {
   const notes: string[] = [];
   await server.control.call('RPUSH', 'ranges', ...Array<string>(Math.max(...RANGES)).fill(DATA));
   for (const { id, test, words, randomBelow } of VARIANTS) {
-    const first = await server.control.call(...(randomBelow > 0 ? words.map(withZero) : words));
-    if (first instanceof ReplyError) {
-      notes.push(`${id} is n/a: ${first.message}`);
-      continue;
-    }
     const share = words[0] === 'LRANGE' ? RANGES_SHARE : 1;
     const job = {
       port: server.port,
@@ -118,9 +113,14 @@ async function measure(context: Context): Promise<Measurement> {
       requests: randomBelow > 0 ? sizes.different : SAME_REQUESTS,
       replyBytes: test.reply,
     };
+    checksum.add(`${id} ${await generator.call('checksum', job)}`);
+    const first = await server.control.call(...(randomBelow > 0 ? words.map(withZero) : words));
+    if (first instanceof ReplyError) {
+      notes.push(`${id} is n/a: ${first.message.split(',')[0]}`);
+      continue;
+    }
     await generator.call('closed', { ...job, replies: sizes.warmUp * share });
     const result = await generator.call('closed', { ...job, replies: sizes.count * share });
-    checksum.add(`${id} ${result.checksum}`);
     if (result.errors === 0) values[id] = result.replies / result.seconds;
     else notes.push(`${id} is n/a: ${result.firstError}`);
   }
