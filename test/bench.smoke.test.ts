@@ -24,12 +24,14 @@ const SCENARIOS = ['get-set', 'fan-out', 'full-sync', 'stall', 'memory', 'types'
 const OPTIONAL = new Set(['touched', 'growth.rest']);
 
 describe('npm run bench -- --smoke', () => {
-  const directory = mkdtempSync(join(tmpdir(), 'headwater-bench-smoke-'));
-  const reportFile = join(directory, 'report.json');
+  let directory = '';
+  let reportFile = '';
   let report: Report;
   let output = '';
 
   beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'headwater-bench-smoke-'));
+    reportFile = join(directory, 'report.json');
     const bench = spawn(process.execPath, [join(root, 'bin', 'bench.js'), '--smoke', '--json', reportFile], {
       cwd: root,
       stdio: ['ignore', 'pipe', 'pipe'],
