@@ -40,6 +40,10 @@ export class Client {
   lastWriteOffset = 0;
   /** The connection closes once what is in the reply has been sent. */
   closeAfterReply = false;
+  /** Has subscriptions: in RESP2 such a client may send few commands. */
+  subscribed = false;
+  /** Carries the stream of a primary: nothing expires by itself for it, and limits do not hold. */
+  fromPrimary = false;
   noTouch = false;
   noEvict = false;
 

@@ -1,0 +1,44 @@
+/**
+ * The command line: argv, environment and configuration file to a running node. See cli-arguments.ts for the grammar.
+ */
+import { readFileSync } from 'node:fs';
+import { codeOf, ErrorCode, messageOf } from './base/errors.ts';
+import { parseArguments } from './cli-arguments.ts';
+import { Node } from './node.ts';
+import { helpAllText, helpText } from './server/config/help.ts';
+import { loadConfig } from './server/config/load.ts';
+import { versionLine } from './server/config/product.ts';
+
+const STDIN = 0;
+
+/** Runs the program; `argv` is without the interpreter and the script. Sets the exit code and ends the process on errors. */
+export async function main(argv: readonly string[]): Promise<void> {
+  const parsed = parseArguments(argv);
+  switch (parsed.mode) {
+    case 'version':
+      console.log(versionLine());
+      return;
+    case 'help':
+      console.log(helpText());
+      return;
+    case 'help-all':
+      console.log(helpAllText());
+      return;
+    default:
+  }
+  try {
+    const config = loadConfig({
+      file: parsed.file,
+      environment: process.env,
+      stdin: parsed.stdin ? readFileSync(STDIN, 'latin1') : null,
+      options: parsed.options,
+      directory: process.cwd(),
+    });
+    const node = new Node(config);
+    await node.start();
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error;
+    console.error(codeOf(error) === ErrorCode.CONFIG ? messageOf(error) : `# ${messageOf(error)}`);
+    process.exit(1);
+  }
+}

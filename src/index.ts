@@ -1,0 +1,4 @@
+/** The public API. */
+export { Node } from './node.ts';
+export { Config } from './server/config/config.ts';
+export { loadConfig, type Sources } from './server/config/load.ts';

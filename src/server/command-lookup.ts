@@ -1,0 +1,112 @@
+/**
+ * Hot path. From the bytes of a name to the row of a command, without making a string.
+ *
+ * A row is a spec with what is counted of its calls. Names are found by a small open hash of their length and first
+ * and last letters; the rows of one place are chained.
+ */
+import type { CommandSpec, CommandTable } from '../commands/spec.ts';
+
+export class CommandRow {
+  /** Lower case; of a subcommand `container|name`. */
+  readonly fullName: string;
+  readonly spec: CommandSpec;
+  readonly subcommands: ReadonlyMap<string, CommandRow>;
+  readonly parent: CommandRow | undefined;
+  calls = 0;
+  /** Microseconds in the handler, all calls together. */
+  usec = 0;
+  rejectedCalls = 0;
+  failedCalls = 0;
+
+  constructor(fullName: string, spec: CommandSpec, parent?: CommandRow) {
+    this.fullName = fullName;
+    this.spec = spec;
+    this.parent = parent;
+    const subcommands = new Map<string, CommandRow>();
+    for (const [name, sub] of Object.entries(spec.subcommands ?? {})) {
+      const lower = name.toLowerCase();
+      subcommands.set(lower, new CommandRow(`${fullName}|${lower}`, sub, this));
+    }
+    this.subcommands = subcommands;
+  }
+
+  resetStats(): void {
+    this.calls = 0;
+    this.usec = 0;
+    this.rejectedCalls = 0;
+    this.failedCalls = 0;
+    for (const row of this.subcommands.values()) row.resetStats();
+  }
+}
+
+interface Place {
+  readonly name: Uint8Array;
+  readonly row: CommandRow;
+  readonly next: Place | undefined;
+}
+
+const PLACES = 1024;
+
+function placeOf(length: number, first: number, second: number, last: number): number {
+  return ((first | 32) * 67 + (second | 32) * 31 + (last | 32) * 7 + length * 131) & (PLACES - 1);
+}
+
+export class CommandLookup {
+  readonly #places: (Place | undefined)[] = new Array<Place | undefined>(PLACES).fill(undefined);
+  readonly #rows = new Map<string, CommandRow>();
+
+  /** `renamed` holds rename-command lines: a new name, or an empty one to remove the command. */
+  constructor(
+    tables: readonly CommandTable[],
+    renamed: readonly (readonly [from: string, to: string])[] = [],
+  ) {
+    const rows = new Map<string, CommandRow>();
+    for (const table of tables) {
+      for (const [name, spec] of Object.entries(table)) {
+        const lower = name.toLowerCase();
+        if (rows.has(lower)) throw new Error(`command ${lower} stands in two tables`);
+        rows.set(lower, new CommandRow(lower, spec));
+      }
+    }
+    for (const [from, to] of renamed) {
+      const row = rows.get(from.toLowerCase());
+      if (row === undefined) continue;
+      rows.delete(from.toLowerCase());
+      if (to !== '') rows.set(to.toLowerCase(), row);
+    }
+    for (const [name, row] of rows) this.#add(name, row);
+  }
+
+  /** All rows by their lower-case name. */
+  get rows(): ReadonlyMap<string, CommandRow> {
+    return this.#rows;
+  }
+
+  /** The row of a name in any letter case, or undefined. */
+  find(bytes: Uint8Array, start: number, length: number): CommandRow | undefined {
+    if (length === 0) return undefined;
+    const second = length > 1 ? bytes[start + 1]! : 0;
+    let place = this.#places[placeOf(length, bytes[start]!, second, bytes[start + length - 1]!)];
+    for (; place !== undefined; place = place.next) {
+      const { name } = place;
+      if (name.length !== length) continue;
+      let i = 0;
+      while (i < length && lower(bytes[start + i]!) === name[i]) i++;
+      if (i === length) return place.row;
+    }
+    return undefined;
+  }
+
+  byName(name: string): CommandRow | undefined {
+    return this.#rows.get(name.toLowerCase());
+  }
+
+  #add(name: string, row: CommandRow): void {
+    const bytes = new Uint8Array(Buffer.from(name, 'latin1'));
+    const place = placeOf(bytes.length, bytes[0]!, bytes[1] ?? 0, bytes[bytes.length - 1]!);
+    this.#places[place] = { name: bytes, row, next: this.#places[place] };
+    this.#rows.set(name, row);
+  }
+}
+
+const lower = (byte: number): number => (byte >= 0x41 && byte <= 0x5a ? byte | 32 : byte);

@@ -1,0 +1,179 @@
+/**
+ * Hot path. A connected client: its socket, what it has sent, what it is answered.
+ *
+ * A socket is given one large read buffer that all connections share, so a read costs no allocation; requests are
+ * parsed where they lie, and an incomplete tail alone is copied. Everything that a read event held is answered with
+ * one write. Nothing of the shared buffer outlives the event.
+ */
+import type { Socket } from 'node:net';
+import { messageOf } from '../base/errors.ts';
+import { Client } from '../commands/client.ts';
+import { Parse, RequestReader } from '../resp/parser.ts';
+import { Reply } from '../resp/reply.ts';
+import type { Server } from './server.ts';
+
+/** Requests that one event runs before others get their turn; what is left goes on in the next turn. */
+const REQUESTS_PER_EVENT = 4096;
+
+/** What the connection needs of the node around it. */
+export interface ConnectionHost {
+  readonly server: Server;
+  run(connection: Connection): void;
+  /** The read event of a connection is over: what it wrote may go to the replicas. */
+  turnEnded(): void;
+  closed(connection: Connection): void;
+}
+
+export class Connection extends Client {
+  readonly reader: RequestReader;
+  readonly reply: Reply;
+  readonly socket: Socket;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localAddress: string;
+  readonly localPort: number;
+  readonly connectedMs: number;
+  lastActiveMs: number;
+  /** Name of the last command, for CLIENT LIST. */
+  lastCommand = 'NULL';
+  netInputBytes = 0;
+  netOutputBytes = 0;
+  /** While set, no request of this client runs: it waits for something. */
+  blocked = false;
+  /** REPLCONF and PSYNC have made this a replica: replies other than the stream's are not sent. */
+  isReplica = false;
+  closed = false;
+  /** Who takes over when the connection ends, besides the host: blocked clients, replicas. */
+  readonly onClose: (() => void)[] = [];
+  readonly #host: ConnectionHost;
+  #running = false;
+
+  constructor(id: number, socket: Socket, host: ConnectionHost) {
+    super(id);
+    this.#host = host;
+    this.socket = socket;
+    this.reader = new RequestReader(host.server.requestLimits);
+    this.reply = new Reply(host.server.bufferPool);
+    this.remoteAddress = socket.remoteAddress ?? '';
+    this.remotePort = socket.remotePort ?? 0;
+    this.localAddress = socket.localAddress ?? '';
+    this.localPort = socket.localPort ?? 0;
+    this.connectedMs = host.server.nowMs;
+    this.lastActiveMs = this.connectedMs;
+  }
+
+  /** Takes what the socket has read. */
+  received(bytes: Uint8Array, count: number): void {
+    const { server } = this.#host;
+    server.clock.tick();
+    server.stats.netInputBytes += count;
+    server.stats.readsProcessed++;
+    this.netInputBytes += count;
+    this.lastActiveMs = server.nowMs;
+    if (this.closed || this.closeAfterReply) return;
+    this.reader.push(bytes, 0, count);
+    if (!this.blocked && !this.#running) this.#work();
+    else this.reader.keep();
+  }
+
+  /** Goes on after the client was blocked. */
+  resume(): void {
+    this.blocked = false;
+    if (this.closed || this.#running) return;
+    this.#work();
+  }
+
+  /** Runs what can be run, and sends what was answered. */
+  #work(): void {
+    const { reader } = this;
+    const host = this.#host;
+    this.#running = true;
+    let left = REQUESTS_PER_EVENT;
+    while (!this.blocked && !this.closeAfterReply && !this.closed) {
+      const found = reader.next();
+      if (found === Parse.REQUEST) {
+        host.run(this);
+        if (--left === 0) break;
+      } else if (found === Parse.MORE) {
+        break;
+      } else if (found === Parse.ERROR) {
+        this.#protocolError();
+      }
+    }
+    this.#running = false;
+    host.server.feed.settle();
+    reader.keep();
+    this.flush();
+    host.turnEnded();
+    if (left === 0 && !this.closed) setImmediate(() => this.#goOn());
+  }
+
+  #goOn(): void {
+    if (this.closed || this.blocked || this.#running) return;
+    this.#host.server.clock.tick();
+    this.#work();
+  }
+
+  /** Sends what has been answered so far. */
+  flush(): void {
+    const { reply } = this;
+    if (this.closed) {
+      reply.discard();
+      return;
+    }
+    if (reply.size > 0) {
+      const bytes = reply.take();
+      const { stats } = this.#host.server;
+      stats.netOutputBytes += bytes.length;
+      stats.writesProcessed++;
+      this.netOutputBytes += bytes.length;
+      this.socket.write(bytes, () => reply.recycle(bytes));
+    }
+    if (this.closeAfterReply) this.socket.end();
+  }
+
+  /** Bytes that were answered and that the peer has not taken yet. */
+  get pendingOutputBytes(): number {
+    return this.socket.writableLength + this.reply.size;
+  }
+
+  /** Cuts the connection. What is still to be sent is lost. */
+  destroy(): void {
+    this.socket.destroy();
+    this.ended();
+  }
+
+  /** The socket is gone. */
+  ended(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.reply.discard();
+    for (const listener of this.onClose) listener();
+    this.#host.closed(this);
+  }
+
+  #protocolError(): void {
+    const { error } = this.reader;
+    const { log } = this.#host.server;
+    log.verbose(`Protocol error (${error || 'query buffer limit'}) from client: ${this.describe()}`);
+    if (error !== '') this.reply.error(`ERR ${error}`);
+    this.closeAfterReply = true;
+  }
+
+  failed(error: unknown): void {
+    this.#host.server.log.verbose(`Error on client connection: ${messageOf(error)} (${this.describe()})`);
+  }
+
+  get address(): string {
+    return formatAddress(this.remoteAddress, this.remotePort);
+  }
+
+  /** A short line for the log. */
+  describe(): string {
+    return `id=${this.id} addr=${this.address} name=${this.name}`;
+  }
+}
+
+export function formatAddress(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}

@@ -1,0 +1,264 @@
+/**
+ * Hot path. Runs requests: finds the command, refuses what may not run, queues inside MULTI, calls the handler, hands
+ * what changed to the stream, and counts.
+ *
+ * Knows no command by name: what is special about one is a flag of its row.
+ */
+import type { QueuedCommand } from '../commands/client.ts';
+import { CommandContext, Replicate, type StreamOp } from '../commands/context.ts';
+import { type CommandTable, Flag } from '../commands/spec.ts';
+import { GrowableBytes } from '../resp/growable-bytes.ts';
+import { Request } from '../resp/request.ts';
+import { encodeCommand } from '../resp/stream.ts';
+import { CommandLookup, type CommandRow } from './command-lookup.ts';
+import type { Connection } from './connection.ts';
+import type { Server } from './server.ts';
+
+/** Something that may refuse a command before it runs; returns the error, or undefined to let it pass. */
+export type Guard = (connection: Connection, row: CommandRow) => string | undefined;
+
+/** Told of each command that ran, with the microseconds that it took: SLOWLOG, MONITOR. */
+export type CallListener = (
+  connection: Connection,
+  row: CommandRow,
+  request: Request,
+  micros: number,
+) => void;
+
+const ARGUMENTS_SHOWN_BYTES = 128;
+
+export class Dispatcher {
+  readonly lookup: CommandLookup;
+  readonly context: CommandContext;
+  readonly #server: Server;
+  /** Asked in order, for every command. Empty while nothing can be refused but for authentication. */
+  readonly guards: Guard[] = [];
+  /** Listeners to calls; undefined while there are none. */
+  onCall: CallListener | undefined = undefined;
+  /** Called before a command runs, for MONITOR. */
+  beforeCall: CallListener | undefined = undefined;
+  /** Called after each command that ran outside or at the end of a transaction: blocked clients are served here. */
+  afterUnit: (() => void) | undefined = undefined;
+  /** Between MULTI's EXEC and its end, operations gather in one unit. */
+  #inUnit = false;
+  readonly #scratch = new GrowableBytes();
+  readonly #queuedRequest = new Request();
+
+  constructor(server: Server, tables: readonly CommandTable[]) {
+    this.#server = server;
+    this.lookup = new CommandLookup(tables, server.config.renamedCommands);
+    this.context = new CommandContext(server);
+  }
+
+  /** Runs one request of a client; its reply is appended to the connection's. */
+  run(connection: Connection, request: Request): void {
+    const row = this.#find(connection, request);
+    if (row === undefined) return;
+    if (connection.queued !== undefined && (row.spec.flags & Flag.NOT_QUEUED) === 0) {
+      if ((row.spec.flags & Flag.NO_MULTI) !== 0) {
+        this.reject(connection, row, 'ERR Command not allowed inside a transaction');
+        return;
+      }
+      connection.queued.push(keep(request));
+      connection.reply.queued();
+      return;
+    }
+    this.call(connection, row, request);
+    this.afterUnit?.();
+  }
+
+  /** Calls a command that may run. */
+  call(connection: Connection, row: CommandRow, request: Request): void {
+    const { context } = this;
+    const server = this.#server;
+    const outerRequest = context.request;
+    const outerReplicate = context.replicate;
+    const outerChanges = context.changes;
+    context.request = request;
+    context.reply = connection.reply;
+    context.client = connection;
+    const dbIndex = connection.dbIndex;
+    context.db = server.keyspace.databases[dbIndex]!;
+    context.db.accessClock = server.accessClock;
+    context.changes = 0;
+    context.replicate = Replicate.REQUEST;
+    const errors = connection.reply.errors;
+    if (this.beforeCall !== undefined) this.beforeCall(connection, row, request, 0);
+    const start = performance.now();
+    row.spec.handler(context);
+    const micros = (performance.now() - start) * 1000;
+    row.calls++;
+    row.usec += micros;
+    server.stats.commandsProcessed++;
+    if (connection.reply.errors !== errors) row.failedCalls++;
+    this.#replicate(connection, request, dbIndex, row);
+    if (this.onCall !== undefined) this.onCall(connection, row, request, micros);
+    context.request = outerRequest;
+    context.replicate = outerReplicate;
+    context.changes = outerChanges;
+  }
+
+  /**
+   * Runs the queued commands of a transaction as one unit of the stream. The reply's array header is written already.
+   */
+  runQueued(connection: Connection, queued: readonly QueuedCommand[]): void {
+    this.beginUnit();
+    for (const command of queued) {
+      const request = this.#queuedRequest;
+      request.bytes = command.bytes;
+      request.position = command.position;
+      request.length = command.length;
+      request.argc = command.position.length;
+      request.start = 0;
+      request.end = command.bytes.length;
+      request.canonical = command.canonical;
+      const row = this.#find(connection, request);
+      if (row !== undefined) this.call(connection, row, request);
+    }
+    this.endUnit(true);
+  }
+
+  /** From here to {@link endUnit} all operations for the stream are one unit. */
+  beginUnit(): void {
+    this.#inUnit = true;
+  }
+
+  endUnit(wrap: boolean): void {
+    this.#inUnit = false;
+    this.#server.feed.flush(wrap);
+  }
+
+  /** Streams an operation that no command of a client caused, such as an active expiry. */
+  replicateOp(op: StreamOp): void {
+    this.#queueOp(op);
+    if (!this.#inUnit) this.#server.feed.flush(false);
+  }
+
+  /** Answers an error for a command that does not run; a transaction that was being queued is broken. */
+  reject(connection: Connection, row: CommandRow | undefined, error: string): void {
+    if (row !== undefined) row.rejectedCalls++;
+    if (connection.queued !== undefined) connection.transactionBroken = true;
+    this.#server.noteError(error);
+    connection.reply.error(error);
+  }
+
+  /** The row that may run for a request, or undefined after an error has been answered. */
+  #find(connection: Connection, request: Request): CommandRow | undefined {
+    let row = this.lookup.find(request.bytes, request.position[0]!, request.length[0]!);
+    if (row === undefined) {
+      this.reject(connection, undefined, unknownCommand(request));
+      return undefined;
+    }
+    if (row.subcommands.size > 0 && request.argc > 1) {
+      const sub = row.subcommands.get(request.latin1(1).toLowerCase());
+      if (sub === undefined) {
+        this.reject(connection, row, unknownSubcommand(row, request));
+        return undefined;
+      }
+      row = sub;
+    }
+    const { arity, flags } = row.spec;
+    if (arity >= 0 ? request.argc !== arity : request.argc < -arity) {
+      this.reject(connection, row, `ERR wrong number of arguments for '${row.fullName}' command`);
+      return undefined;
+    }
+    if (!connection.authenticated && (flags & Flag.NO_AUTH) === 0) {
+      this.reject(connection, row, 'NOAUTH Authentication required.');
+      return undefined;
+    }
+    const { guards } = this;
+    for (let i = 0; i < guards.length; i++) {
+      const error = guards[i]!(connection, row);
+      if (error === undefined) continue;
+      this.reject(connection, row, error);
+      return undefined;
+    }
+    return row;
+  }
+
+  /** Hands what the command changed to the stream. */
+  #replicate(connection: Connection, request: Request, dbIndex: number, row: CommandRow): void {
+    const { context } = this;
+    const { feed } = this.#server;
+    const { changes, opsBefore, ops } = context;
+    if (changes === 0 && opsBefore.length === 0 && ops.length === 0) return;
+    this.#server.dirty += changes;
+    if (opsBefore.length === 0 && ops.length === 0 && !this.#inUnit) {
+      if (context.replicate === Replicate.REQUEST) {
+        if (request.canonical) feed.appendDeferred(dbIndex, request.bytes, request.start, request.end);
+        else this.#appendEncoded(dbIndex, request);
+      }
+    } else {
+      for (const op of opsBefore) this.#queueOp(op);
+      opsBefore.length = 0;
+      if (context.replicate === Replicate.REQUEST) {
+        if (changes > 0) this.#queueRequest(dbIndex, request);
+      } else if (context.replicate === Replicate.OPS) {
+        for (const op of ops) this.#queueOp(op);
+      }
+      ops.length = 0;
+      if (!this.#inUnit) feed.flush((row.spec.flags & Flag.TOUCHES_ARBITRARY_KEYS) === 0);
+    }
+    connection.lastWriteOffset = this.#server.streamLog.endOffset;
+  }
+
+  #queueOp(op: StreamOp): void {
+    if (!this.#server.streamLog.active) return;
+    const scratch = this.#scratch;
+    scratch.size = 0;
+    encodeCommand(scratch, op.words);
+    this.#server.feed.queue(op.dbIndex, scratch.bytes, 0, scratch.size);
+  }
+
+  #queueRequest(dbIndex: number, request: Request): void {
+    if (!this.#server.streamLog.active) return;
+    if (request.canonical) this.#server.feed.queue(dbIndex, request.bytes, request.start, request.end);
+    else this.#queueOp({ dbIndex, words: wordsOf(request) });
+  }
+
+  #appendEncoded(dbIndex: number, request: Request): void {
+    if (!this.#server.streamLog.active) return;
+    const scratch = this.#scratch;
+    scratch.size = 0;
+    encodeCommand(scratch, wordsOf(request));
+    this.#server.feed.appendVerbatim(dbIndex, scratch.bytes, 0, scratch.size);
+  }
+}
+
+/** A request in arrays of its own, for a transaction. */
+function keep(request: Request): QueuedCommand {
+  const { start, end, argc } = request;
+  const position = new Int32Array(argc);
+  let from = start;
+  let to = end;
+  // Words of an inline request may lie outside of its line, where its quotes were taken out.
+  for (let i = 0; i < argc; i++) {
+    from = Math.min(from, request.position[i]!);
+    to = Math.max(to, request.position[i]! + request.length[i]!);
+  }
+  for (let i = 0; i < argc; i++) position[i] = request.position[i]! - from;
+  return {
+    bytes: Uint8Array.prototype.slice.call(request.bytes, from, to),
+    position,
+    length: request.length.slice(0, argc),
+    canonical: request.canonical,
+  };
+}
+
+function wordsOf(request: Request): Uint8Array[] {
+  return Array.from({ length: request.argc }, (_, i) => request.copy(i));
+}
+
+function unknownCommand(request: Request): string {
+  let shown = '';
+  for (let i = 1; i < request.argc && shown.length < ARGUMENTS_SHOWN_BYTES; i++) {
+    shown += `'${request.latin1(i).slice(0, ARGUMENTS_SHOWN_BYTES - shown.length)}' `;
+  }
+  const name = request.latin1(0).slice(0, ARGUMENTS_SHOWN_BYTES);
+  return `ERR unknown command '${name}', with args beginning with: ${shown}`;
+}
+
+function unknownSubcommand(row: CommandRow, request: Request): string {
+  const sub = request.latin1(1).slice(0, ARGUMENTS_SHOWN_BYTES);
+  return `ERR unknown subcommand '${sub}'. Try ${row.fullName.toUpperCase()} HELP.`;
+}

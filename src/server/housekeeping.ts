@@ -1,0 +1,114 @@
+/**
+ * Work that goes on in slices beside the commands: deleting what has expired, giving back the memory of flushed
+ * databases, and what others register for a tick. No slice holds the loop for much more than a millisecond.
+ *
+ *   tick        `hz` times per second
+ *   slice       up to SLICE_US; while there is more, the next one comes after a pause that leaves three quarters of
+ *               the time to commands
+ */
+import { NIL } from '../base/units.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { Server } from './server.ts';
+
+const SLICE_US = 1000;
+/** Work of a slice between two looks at the clock. */
+const DELETIONS_PER_LOOK = 16;
+const BUCKETS_PER_LOOK = 8;
+const PAUSE_MS = 3;
+
+export type Ticker = (nowMs: number) => void;
+
+export class Housekeeping {
+  readonly #server: Server;
+  readonly #dispatcher: Dispatcher;
+  readonly #tickers: Ticker[] = [];
+  #timer: NodeJS.Timeout | undefined;
+  #sliceTimer: NodeJS.Timeout | undefined;
+  #database = 0;
+
+  constructor(server: Server, dispatcher: Dispatcher) {
+    this.#server = server;
+    this.#dispatcher = dispatcher;
+  }
+
+  /** `ticker` is called at each tick, about `hz` times per second. */
+  onTick(ticker: Ticker): void {
+    this.#tickers.push(ticker);
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => this.#tick(), 1000 / this.#server.config.values.hz);
+  }
+
+  /** Takes a changed `hz` over. */
+  restart(): void {
+    this.stop();
+    this.start();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    clearTimeout(this.#sliceTimer);
+    this.#sliceTimer = undefined;
+  }
+
+  /** Begins slices now, when something was put aside to be freed. */
+  wake(): void {
+    if (this.#sliceTimer === undefined) this.#sliceTimer = setTimeout(() => this.#slice(), 0);
+  }
+
+  #tick(): void {
+    const server = this.#server;
+    server.clock.tick();
+    const nowMs = server.nowMs;
+    for (const ticker of this.#tickers) ticker(nowMs);
+    if (this.#sliceTimer === undefined) this.#slice();
+  }
+
+  #slice(): void {
+    this.#sliceTimer = undefined;
+    this.#server.clock.tick();
+    const endUs = this.#server.clock.micros() + SLICE_US;
+    const moreDue = this.#expire(endUs);
+    const moreToFree = this.#free(endUs);
+    if (moreDue || moreToFree) this.#sliceTimer = setTimeout(() => this.#slice(), PAUSE_MS);
+  }
+
+  /** Deletes expired keys until `endUs`; returns whether there are more. */
+  #expire(endUs: number): boolean {
+    const server = this.#server;
+    if (!server.activeExpire || !server.deletesExpired || server.loading) return false;
+    const { context } = this.#dispatcher;
+    const { databases } = server.keyspace;
+    let deletions = 0;
+    for (let seen = 0; seen < databases.length; ) {
+      const db = databases[this.#database]!;
+      const entry = db.expiry.due(server.nowMs);
+      if (entry === NIL) {
+        this.#database = (this.#database + 1) % databases.length;
+        seen++;
+        continue;
+      }
+      seen = 0;
+      context.deleteExpired(db, entry);
+      for (const op of context.opsBefore) this.#dispatcher.replicateOp(op);
+      context.opsBefore.length = 0;
+      if (++deletions % DELETIONS_PER_LOOK === 0 && server.clock.micros() > endUs) {
+        server.stats.expireCyclesCut++;
+        this.#dispatcher.afterUnit?.();
+        return true;
+      }
+    }
+    if (deletions > 0) this.#dispatcher.afterUnit?.();
+    return false;
+  }
+
+  #free(endUs: number): boolean {
+    const { keyspace, clock } = this.#server;
+    while (keyspace.freeing) {
+      keyspace.freeSome(BUCKETS_PER_LOOK);
+      if (clock.micros() > endUs) return keyspace.freeing;
+    }
+    return false;
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * Listening sockets, and the change of an accepted socket into one that reads into a buffer of ours.
+ *
+ * Node.js offers reads into a user's buffer (`onread`) for sockets that connect, not for those that a server accepts.
+ * So the handle of an accepted socket is moved to a new socket that is made with `onread`. Where that is not possible,
+ * 'data' events serve; the rest of the program sees no difference.
+ */
+import {
+  type AddressInfo,
+  createServer,
+  type Server as NetServer,
+  Socket,
+  type SocketConstructorOpts,
+} from 'node:net';
+import { codeOf, ErrorCode, messageOf, OperatingError } from '../base/errors.ts';
+
+const READ_BUFFER_BYTES = 128 * 1024;
+
+/** The one read buffer of all connections: its content is done with when the read callback returns. */
+const readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
+
+/** The parts of an accepted socket that are no public interface; all are checked before they are used. */
+interface HandleOwner {
+  _handle: unknown;
+  _server?: unknown;
+  server?: unknown;
+}
+
+interface OnReadOptions extends SocketConstructorOpts {
+  handle: unknown;
+  onread: { buffer: Buffer; callback: (count: number, buffer: Buffer) => boolean };
+}
+
+/** Takes bytes that were read; they are stale when it returns. */
+export type Receive = (bytes: Uint8Array, count: number) => void;
+
+/**
+ * Gives `accepted`, a paused socket that has not read yet, its reader, and returns the socket to use from now on.
+ * `wire` is called with that socket before anything is read, to attach listeners; it returns the reader.
+ */
+export function readInPlace(accepted: Socket, wire: (socket: Socket) => Receive): Socket {
+  const owner = accepted as unknown as HandleOwner;
+  const handle = owner._handle;
+  if (typeof handle !== 'object' || handle === null || !('useUserBuffer' in handle)) {
+    const receive = wire(accepted);
+    accepted.on('data', (bytes) => receive(bytes as Buffer, bytes.length));
+    accepted.resume();
+    return accepted;
+  }
+  let receive: Receive = () => {};
+  const options: OnReadOptions = {
+    handle,
+    onread: {
+      buffer: readBuffer,
+      callback: (count, buffer) => {
+        receive(buffer, count);
+        return true;
+      },
+    },
+  };
+  owner._handle = null;
+  const socket = new Socket(options);
+  // The server counts its connections by these, and waits for them when it closes.
+  const fresh = socket as unknown as HandleOwner;
+  fresh._server = owner._server;
+  fresh.server = owner.server;
+  receive = wire(socket);
+  socket.resume();
+  return socket;
+}
+
+/** What the system says of an address that this machine does not have. */
+const UNAVAILABLE: ReadonlySet<string> = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EPROTONOSUPPORT']);
+
+export interface ListenOptions {
+  readonly hosts: readonly string[];
+  readonly port: number;
+  readonly backlog: number;
+}
+
+/** Opens a listening socket on each host. Rejects with a clear message when an address is in use. */
+export async function listen(
+  options: ListenOptions,
+  onSocket: (socket: Socket) => void,
+): Promise<NetServer[]> {
+  const servers: NetServer[] = [];
+  let { port } = options;
+  try {
+    for (const given of options.hosts) {
+      const optional = given.startsWith('-');
+      const server = await listenOn(optional ? given.slice(1) : given, port, options.backlog, onSocket).catch(
+        (error: unknown) => {
+          // An address with a minus before it may be one that this machine does not have.
+          if (optional && UNAVAILABLE.has(codeOf(error) ?? '')) return undefined;
+          throw error;
+        },
+      );
+      if (server === undefined) continue;
+      servers.push(server);
+      // Port 0 is any free port: the same on every address.
+      port = (server.address() as AddressInfo).port;
+    }
+  } catch (error) {
+    for (const server of servers) server.close();
+    throw error;
+  }
+  return servers;
+}
+
+function listenOn(
+  host: string,
+  port: number,
+  backlog: number,
+  onSocket: (socket: Socket) => void,
+): Promise<NetServer> {
+  const server = createServer({ pauseOnConnect: true, noDelay: true }, onSocket);
+  return new Promise((resolve, reject) => {
+    const refused = (error: Error): void => {
+      if (UNAVAILABLE.has(codeOf(error) ?? '')) {
+        reject(error);
+        return;
+      }
+      const reason =
+        codeOf(error) === 'EADDRINUSE'
+          ? `Could not create server TCP listening socket ${host}:${port}: bind: Address already in use`
+          : `Could not create server TCP listening socket ${host}:${port}: ${messageOf(error)}`;
+      reject(new OperatingError(ErrorCode.IO, reason));
+    };
+    server.once('error', refused);
+    const address = host === '*' ? '0.0.0.0' : host === '::*' ? '::' : host;
+    server.listen({ host: address, port, backlog, ipv6Only: true }, () => {
+      server.removeListener('error', refused);
+      resolve(server);
+    });
+  });
+}

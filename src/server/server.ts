@@ -1,0 +1,115 @@
+/**
+ * The state of a node that commands and connections share: configuration, dataset, clients, counters, the stream.
+ * Parts with a life of their own (snapshots, replicas, timers) hang here and are wired in node.ts.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/log.ts';
+import { Prng } from '../base/prng.ts';
+import { asOffset } from '../base/units.ts';
+import type { ServerPort, Settings } from '../commands/ports.ts';
+import { type HashKey, Keyspace } from '../keyspace/keyspace.ts';
+import { Feed } from '../replication/feed.ts';
+import { ReplicationHistory, randomHex40 } from '../replication/replid.ts';
+import { StreamLog } from '../replication/stream-log.ts';
+import { BufferPool } from '../resp/buffer-pool.ts';
+import { defaultLimits, type RequestLimits } from '../resp/parser.ts';
+import type { Config } from './config/config.ts';
+import type { Connection } from './connection.ts';
+import { ServerStats } from './stats.ts';
+import { WatchTable } from './watch-table.ts';
+
+const LRU_CLOCK_MASK = 0xffffff;
+const LRU_RESOLUTION_MS = 1000;
+
+/** What is told when many keys change at once, besides to the watchers. */
+export type FlushListener = () => void;
+
+export class Server implements ServerPort {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly settings: Settings;
+  readonly runId: string;
+  readonly prng: Prng;
+  readonly hashKey: HashKey;
+  readonly stats = new ServerStats();
+  readonly watchTable = new WatchTable();
+  readonly bufferPool = new BufferPool();
+  readonly requestLimits: RequestLimits = defaultLimits();
+  /** Connected clients, replicas among them, by id. */
+  readonly clients = new Map<number, Connection>();
+  readonly history: ReplicationHistory;
+  readonly streamLog: StreamLog;
+  readonly feed: Feed;
+  readonly startedMs: number;
+  keyspace: Keyspace;
+  eventClasses = 0;
+  deletesExpired = true;
+  /** Off under DEBUG SET-ACTIVE-EXPIRE 0. */
+  activeExpire = true;
+  /** A dataset is being loaded and commands without the flag LOADING are refused. */
+  loading = false;
+  /** Changes since the last successful save, for save points. */
+  dirty = 0;
+  #nextClientId = 1;
+
+  constructor(config: Config, log: Logger, clock: Clock) {
+    this.config = config;
+    this.log = log;
+    this.clock = clock;
+    this.settings = config.values;
+    this.runId = randomHex40(randomBytes);
+    this.prng = new Prng(randomBytes(4).readUInt32LE());
+    const key = randomBytes(8);
+    this.hashKey = { key0: key.readInt32LE(0), key1: key.readInt32LE(4) };
+    this.history = new ReplicationHistory(randomBytes);
+    this.streamLog = new StreamLog(config.values.replBacklogSize, asOffset(0));
+    this.feed = new Feed(this.streamLog);
+    this.startedMs = clock.nowMs();
+    this.keyspace = new Keyspace(config.values.databases, this.hashKey);
+  }
+
+  get nowMs(): number {
+    return this.clock.nowMs();
+  }
+
+  get accessClock(): number {
+    return Math.floor(this.clock.nowMs() / LRU_RESOLUTION_MS) & LRU_CLOCK_MASK;
+  }
+
+  nextClientId(): number {
+    return this.#nextClientId++;
+  }
+
+  /** Counts an error reply by its first word. */
+  noteError(error: string): void {
+    this.stats.errorReplies++;
+    const space = error.indexOf(' ');
+    const code = space < 0 ? error : error.slice(0, space);
+    this.stats.errorsByCode.set(code, (this.stats.errorsByCode.get(code) ?? 0) + 1);
+  }
+
+  keyModified(dbIndex: number, bytes: Uint8Array, start: number, length: number): void {
+    this.watchTable.keyModified(dbIndex, bytes, start, length);
+  }
+
+  keyEvent(): void {
+    // Nobody can subscribe to key events yet: eventClasses stays 0 and this is not called.
+  }
+
+  databaseModified(dbIndex: number): void {
+    this.watchTable.databaseModified(dbIndex, this.keyspace);
+  }
+
+  /** Replaces the dataset by an empty one; constant time, the old arena goes as a whole. */
+  flushAll(): void {
+    this.replaceKeyspace(new Keyspace(this.config.values.databases, this.hashKey));
+  }
+
+  /** Puts another dataset in the place of the present one. */
+  replaceKeyspace(keyspace: Keyspace): void {
+    this.databaseModified(-1);
+    this.keyspace = keyspace;
+  }
+}

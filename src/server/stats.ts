@@ -1,0 +1,35 @@
+/**
+ * Counters of a node since its start, as INFO shows them. Plain fields: the hot path increments them.
+ */
+import type { KeyspaceStats } from '../commands/ports.ts';
+
+export class ServerStats implements KeyspaceStats {
+  keyspaceHits = 0;
+  keyspaceMisses = 0;
+  expiredKeys = 0;
+  evictedKeys = 0;
+  connectionsReceived = 0;
+  connectionsRejected = 0;
+  commandsProcessed = 0;
+  netInputBytes = 0;
+  netOutputBytes = 0;
+  netReplOutputBytes = 0;
+  netReplInputBytes = 0;
+  syncFull = 0;
+  syncPartialOk = 0;
+  syncPartialErr = 0;
+  errorReplies = 0;
+  outputLimitDisconnections = 0;
+  /** Reads and writes of sockets, for total_reads_processed and total_writes_processed. */
+  readsProcessed = 0;
+  writesProcessed = 0;
+  /** Expiry cycles that ended for lack of time. */
+  expireCyclesCut = 0;
+  /** Errors by their first word, for INFO errorstats. */
+  readonly errorsByCode = new Map<string, number>();
+
+  reset(): void {
+    Object.assign(this, new ServerStats());
+    this.errorsByCode.clear();
+  }
+}
