@@ -9,7 +9,7 @@
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
-import { assert, debugAssert } from '../base/assert.ts';
+import { assert, debugAssert, debugChecks } from '../base/assert.ts';
 import { hashBytes } from '../base/hash.ts';
 import type { Prng } from '../base/prng.ts';
 import { NIL, type Ref } from '../base/units.ts';
@@ -123,10 +123,7 @@ export class Database extends EntryReader {
     valueLength: number,
     encoding: Encoding,
   ): Ref {
-    debugAssert(
-      this.#hash === this.hashKey(key, keyStart, keyLength),
-      'a key is added after it was looked for',
-    );
+    if (debugChecks) this.#checkHash(key, keyStart, keyLength);
     const inPlace = ENTRY_BYTES + keyLength + valueLength;
     const apart = keptApart(inPlace, valueLength);
     const entry = this.arena.alloc(apart ? ENTRY_BYTES + keyLength : inPlace);
@@ -156,10 +153,7 @@ export class Database extends EntryReader {
     encoding: Encoding,
     value: Ref,
   ): Ref {
-    debugAssert(
-      this.#hash === this.hashKey(key, keyStart, keyLength),
-      'a key is added after it was looked for',
-    );
+    if (debugChecks) this.#checkHash(key, keyStart, keyLength);
     const entry = this.arena.alloc(ENTRY_BYTES + keyLength);
     const word = wordPosition(entry);
     const i32 = this.arena.i32[entry >>> SEGMENT_SHIFT]!;
@@ -322,6 +316,8 @@ export class Database extends EntryReader {
    * looked for there and is absent. Returns the new entry.
    */
   moveTo(entry: Ref, target: Database, key: Uint8Array, keyStart: number, keyLength: number): Ref {
+    if (debugChecks)
+      assert(target.find(key, keyStart, keyLength) === NIL, 'a key that is moved to is absent');
     const deadline = this.deadline(entry);
     const access = this.access(entry);
     const moved = this.#takeValue(entry, target, key, keyStart, keyLength);
@@ -412,6 +408,10 @@ export class Database extends EntryReader {
       (entry) => this.word(entry, EntryWord.SLOT),
       (entry) => this.deadline(entry),
     );
+  }
+
+  #checkHash(key: Uint8Array, start: number, length: number): void {
+    assert(this.#hash === this.hashKey(key, start, length), 'a key is added after it was looked for');
   }
 
   /** Puts a new entry in the table. When there is no memory for that, frees the entry, and its string apart too. */

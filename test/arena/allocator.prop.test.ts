@@ -4,10 +4,10 @@ import { LARGE_BYTES_MAX, PAGE_BYTES, SEGMENT_SHIFT, wordPosition } from '../../
 import { SMALL_BYTES_MAX } from '../../src/arena/size-classes.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { asRef, type Ref } from '../../src/base/units.ts';
+import { ImageReader } from '../support/image-reader.ts';
 import { testSeed } from '../support/seed.ts';
-import { OtherThread } from './other-thread.ts';
 
-const other = new OtherThread();
+const other = new ImageReader();
 afterAll(() => other.close());
 
 /** Live objects: by ref, what was asked for. */

@@ -4,10 +4,10 @@ import { Image } from '../../src/arena/image.ts';
 import { SEGMENT_SHIFT, wordPosition } from '../../src/arena/layout.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { fillArena, sumOfObjects } from '../fixtures/workers/image-sums.js';
+import { ImageReader } from '../support/image-reader.ts';
 import { testSeed } from '../support/seed.ts';
-import { OtherThread } from './other-thread.ts';
 
-const other = new OtherThread();
+const other = new ImageReader();
 afterAll(() => other.close());
 
 interface Plan {

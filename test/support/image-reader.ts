@@ -1,10 +1,10 @@
-/** A worker thread of arena-fixture.js, as the tests of arena and keyspace use it. */
+/** A worker thread of arena-fixture.js: reads images of an arena, or fills an arena, for the tests of arena and keyspace. */
 import { once } from 'node:events';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import type { ShadowListener } from '../../src/arena/pages.ts';
 import { ARENA_READER, ARENA_READER_WORDS } from '../fixtures/workers/image-sums.js';
 
-export class OtherThread {
+export class ImageReader {
   readonly #worker: Worker;
   readonly #port: MessagePort;
   readonly state = new Int32Array(new SharedArrayBuffer(ARENA_READER_WORDS * 4));
@@ -30,7 +30,7 @@ export class OtherThread {
     return message;
   }
 
-  /** Starts a reader, blocks until it has made its first pass or failed, and resets what it counts. */
+  /** Starts a reader and resets what it counts. */
   startReading(task: object): void {
     this.state.fill(0);
     this.post({ role: 'read', ...task });
