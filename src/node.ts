@@ -9,6 +9,7 @@ import { SystemClock } from './base/clock.ts';
 import { createLogger, type Logger } from './base/log.ts';
 import type { CommandTable } from './commands/spec.ts';
 import { commandTables } from './commands/tables.ts';
+import { Blocking } from './server/blocking.ts';
 import type { Config } from './server/config/config.ts';
 import { Connection, type ConnectionHost } from './server/connection.ts';
 import { Dispatcher } from './server/dispatcher.ts';
@@ -27,6 +28,9 @@ export class Node implements ConnectionHost {
     this.server = new Server(config, log, clock);
     const tables: CommandTable[] = [...commandTables];
     this.dispatcher = new Dispatcher(this.server, tables);
+    const blocking = new Blocking(this.server, this.dispatcher);
+    this.server.blocking = blocking;
+    this.dispatcher.afterUnit = () => blocking.serve();
     this.housekeeping = new Housekeeping(this.server, this.dispatcher);
   }
 
@@ -64,6 +68,7 @@ export class Node implements ConnectionHost {
   closed(connection: Connection): void {
     this.server.clients.delete(connection.id);
     this.server.watchTable.unwatchAll(connection);
+    this.server.blocking?.closed(connection);
   }
 
   #accept(accepted: Socket): void {

@@ -39,6 +39,8 @@ export class Dispatcher {
   beforeCall: CallListener | undefined = undefined;
   /** Called after each command that ran outside or at the end of a transaction: blocked clients are served here. */
   afterUnit: (() => void) | undefined = undefined;
+  /** The row of the command that runs now. */
+  currentRow: CommandRow | undefined = undefined;
   /** Between MULTI's EXEC and its end, operations gather in one unit. */
   #inUnit = false;
   readonly #scratch = new GrowableBytes();
@@ -48,6 +50,11 @@ export class Dispatcher {
     this.#server = server;
     this.lookup = new CommandLookup(tables, server.config.renamedCommands);
     this.context = new CommandContext(server);
+  }
+
+  /** The commands of a transaction run now. */
+  get inTransaction(): boolean {
+    return this.#inUnit;
   }
 
   /** Runs one request of a client; its reply is appended to the connection's. */
@@ -84,6 +91,7 @@ export class Dispatcher {
     context.replicate = Replicate.REQUEST;
     const errors = connection.reply.errors;
     if (this.beforeCall !== undefined) this.beforeCall(connection, row, request, 0);
+    this.currentRow = row;
     const start = performance.now();
     row.spec.handler(context);
     const micros = (performance.now() - start) * 1000;
@@ -105,13 +113,7 @@ export class Dispatcher {
     this.beginUnit();
     for (const command of queued) {
       const request = this.#queuedRequest;
-      request.bytes = command.bytes;
-      request.position = command.position;
-      request.length = command.length;
-      request.argc = command.position.length;
-      request.start = 0;
-      request.end = command.bytes.length;
-      request.canonical = command.canonical;
+      fill(request, command);
       const row = this.#find(connection, request);
       if (row !== undefined) this.call(connection, row, request);
     }
@@ -132,6 +134,13 @@ export class Dispatcher {
   replicateOp(op: StreamOp): void {
     this.#queueOp(op);
     if (!this.#inUnit) this.#server.feed.flush(false);
+  }
+
+  /** Streams the deletions of expired keys that a lookup outside of a command caused. */
+  replicateDeletions(): void {
+    const { opsBefore } = this.context;
+    for (const op of opsBefore) this.replicateOp(op);
+    opsBefore.length = 0;
   }
 
   /** Answers an error for a command that does not run; a transaction that was being queued is broken. */
@@ -243,6 +252,23 @@ function keep(request: Request): QueuedCommand {
     length: request.length.slice(0, argc),
     canonical: request.canonical,
   };
+}
+
+function fill(request: Request, command: QueuedCommand): void {
+  request.bytes = command.bytes;
+  request.position = command.position;
+  request.length = command.length;
+  request.argc = command.position.length;
+  request.start = 0;
+  request.end = command.bytes.length;
+  request.canonical = command.canonical;
+}
+
+/** A request that outlives the buffer that it was read into. */
+export function keepRequest(request: Request): Request {
+  const kept = new Request();
+  fill(kept, keep(request));
+  return kept;
 }
 
 function wordsOf(request: Request): Uint8Array[] {

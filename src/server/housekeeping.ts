@@ -91,8 +91,7 @@ export class Housekeeping {
       }
       seen = 0;
       context.deleteExpired(db, entry);
-      for (const op of context.opsBefore) this.#dispatcher.replicateOp(op);
-      context.opsBefore.length = 0;
+      this.#dispatcher.replicateDeletions();
       if (++deletions % DELETIONS_PER_LOOK === 0 && server.clock.micros() > endUs) {
         server.stats.expireCyclesCut++;
         this.#dispatcher.afterUnit?.();

@@ -7,13 +7,15 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import { Prng } from '../base/prng.ts';
 import { asOffset } from '../base/units.ts';
-import type { ServerPort, Settings } from '../commands/ports.ts';
+import type { CommandContext } from '../commands/context.ts';
+import type { BlockRequest, ServerPort, Settings } from '../commands/ports.ts';
 import { type HashKey, Keyspace } from '../keyspace/keyspace.ts';
 import { Feed } from '../replication/feed.ts';
 import { ReplicationHistory, randomHex40 } from '../replication/replid.ts';
 import { StreamLog } from '../replication/stream-log.ts';
 import { BufferPool } from '../resp/buffer-pool.ts';
 import { defaultLimits, type RequestLimits } from '../resp/parser.ts';
+import type { Blocking } from './blocking.ts';
 import type { Config } from './config/config.ts';
 import type { Connection } from './connection.ts';
 import { ServerStats } from './stats.ts';
@@ -46,6 +48,8 @@ export class Server implements ServerPort {
   keyspace: Keyspace;
   eventClasses = 0;
   deletesExpired = true;
+  /** Set once, when the node is wired. */
+  blocking: Blocking | undefined = undefined;
   /** Off under DEBUG SET-ACTIVE-EXPIRE 0. */
   activeExpire = true;
   /** A dataset is being loaded and commands without the flag LOADING are refused. */
@@ -90,8 +94,13 @@ export class Server implements ServerPort {
     this.stats.errorsByCode.set(code, (this.stats.errorsByCode.get(code) ?? 0) + 1);
   }
 
+  block(context: CommandContext, request: BlockRequest): void {
+    this.blocking!.block(context, request);
+  }
+
   keyModified(dbIndex: number, bytes: Uint8Array, start: number, length: number): void {
     this.watchTable.keyModified(dbIndex, bytes, start, length);
+    this.blocking?.keyModified(dbIndex, bytes, start, length);
   }
 
   keyEvent(): void {
@@ -100,6 +109,7 @@ export class Server implements ServerPort {
 
   databaseModified(dbIndex: number): void {
     this.watchTable.databaseModified(dbIndex, this.keyspace);
+    this.blocking?.databaseModified(dbIndex);
   }
 
   /** Replaces the dataset by an empty one; constant time, the old arena goes as a whole. */
