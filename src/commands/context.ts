@@ -11,10 +11,11 @@ import { assert } from '../base/assert.ts';
 import { NIL, type Ref } from '../base/units.ts';
 import type { Database } from '../keyspace/database.ts';
 import { BytesView, type ValueType } from '../keyspace/entry.ts';
+import { BufferPool } from '../resp/buffer-pool.ts';
 import { Reply } from '../resp/reply.ts';
 import { Request } from '../resp/request.ts';
 import { Client } from './client.ts';
-import { EventClass, type ServerPort } from './ports.ts';
+import { type BlockRequest, EventClass, type ServerPort } from './ports.ts';
 
 /** What a typed lookup returns after it has answered WRONGTYPE. */
 export const WRONG = -1 as Ref;
@@ -33,7 +34,7 @@ export type Replicate = (typeof Replicate)[keyof typeof Replicate];
 export class CommandContext {
   readonly server: ServerPort;
   request: Request = new Request();
-  reply: Reply = new Reply();
+  reply: Reply = new Reply(new BufferPool());
   client: Client = new Client(0);
   db: Database;
   /** Changes of the present command, as Redis counts `dirty`. */
@@ -46,6 +47,8 @@ export class CommandContext {
   readonly opsBefore: StreamOp[] = [];
   /** A view for the handler's own use; stale after any write. */
   readonly view = new BytesView();
+  /** Bytes for the handler's own use: room for a printed number. */
+  readonly scratch = new Uint8Array(32);
   readonly #keyView = new BytesView();
 
   constructor(server: ServerPort) {
@@ -55,8 +58,21 @@ export class CommandContext {
 
   /** The entry of the key in argument `index` for a command that reads; NIL when there is none or it has expired. */
   lookupRead(index: number): Ref {
+    const entry = this.lookupUntouched(index);
+    if (entry !== NIL) this.noteAccess(entry);
+    return entry;
+  }
+
+  /** As {@link lookupRead} for commands that look at a key without using it, and so leave the access clock alone. */
+  lookupUntouched(index: number): Ref {
     const request = this.request;
-    const entry = this.findLive(this.db, request.bytes, request.position[index]!, request.length[index]!);
+    const entry = this.findLive(
+      this.db,
+      request.bytes,
+      request.position[index]!,
+      request.length[index]!,
+      false,
+    );
     const { stats } = this.server;
     if (entry === NIL) {
       stats.keyspaceMisses++;
@@ -64,14 +80,19 @@ export class CommandContext {
       return NIL;
     }
     stats.keyspaceHits++;
-    this.noteAccess(entry);
     return entry;
   }
 
   /** The entry of the key in argument `index` for a command that writes; NIL when there is none or it has expired. */
   lookupWrite(index: number): Ref {
     const request = this.request;
-    const entry = this.findLive(this.db, request.bytes, request.position[index]!, request.length[index]!);
+    const entry = this.findLive(
+      this.db,
+      request.bytes,
+      request.position[index]!,
+      request.length[index]!,
+      true,
+    );
     if (entry !== NIL) this.noteAccess(entry);
     return entry;
   }
@@ -79,7 +100,7 @@ export class CommandContext {
   /** As {@link lookupRead} or {@link lookupWrite}, without a trace: neither statistics nor the access clock. */
   lookupQuiet(index: number): Ref {
     const request = this.request;
-    return this.findLive(this.db, request.bytes, request.position[index]!, request.length[index]!);
+    return this.findLive(this.db, request.bytes, request.position[index]!, request.length[index]!, false);
   }
 
   /** lookupRead for one type: NIL, the entry, or WRONG after the error has been answered. */
@@ -94,15 +115,19 @@ export class CommandContext {
 
   /**
    * The entry of a key in any database, unless its deadline has passed: then it is deleted, and the deletion goes to
-   * the stream (a replica only hides it).
+   * the stream. A replica only hides it, but for a command that writes: that must find the place free.
    */
-  findLive(db: Database, bytes: Uint8Array, start: number, length: number): Ref {
+  findLive(db: Database, bytes: Uint8Array, start: number, length: number, forWrite: boolean): Ref {
     const entry = db.find(bytes, start, length);
-    if (entry === NIL) return NIL;
-    const deadline = db.deadline(entry);
-    if (deadline < 0 || deadline >= this.server.nowMs) return entry;
-    if (this.server.deletesExpired) this.deleteExpired(db, entry);
+    if (entry === NIL || !this.isExpired(db, entry)) return entry;
+    if (forWrite || this.server.deletesExpired) this.deleteExpired(db, entry);
     return NIL;
+  }
+
+  /** Whether the deadline of an entry has passed. Never for a primary's commands: it alone decides what expires. */
+  isExpired(db: Database, entry: Ref): boolean {
+    const deadline = db.deadline(entry);
+    return deadline >= 0 && deadline < this.server.nowMs && !this.client.fromPrimary;
   }
 
   /** Deletes an entry whose deadline has passed, with all that follows from it. */
@@ -131,6 +156,11 @@ export class CommandContext {
   /** Tells that the key in argument `index` changed: counts one change and tells the watchers. */
   changed(index: number): void {
     this.changes++;
+    this.modified(index);
+  }
+
+  /** Tells the watchers that the key in argument `index` changed, where that is not a change of its own. */
+  modified(index: number): void {
     const request = this.request;
     this.server.keyModified(
       this.client.dbIndex,
@@ -183,9 +213,23 @@ export class CommandContext {
     this.ops.push({ dbIndex, words });
   }
 
+  /** Lets the stream carry the request even if it changed nothing. */
+  replicateAlways(): void {
+    const { request } = this;
+    this.replicateIn(
+      this.client.dbIndex,
+      Array.from({ length: request.argc }, (_, i) => request.copy(i)),
+    );
+  }
+
   /** Keeps the present command out of the stream, whatever it changed. */
   replicateNothing(): void {
     this.replicate = Replicate.NOTHING;
+  }
+
+  /** Lets the present command wait until a key of it changes; the handler returns at once and without a reply. */
+  block(request: BlockRequest): void {
+    this.server.block(this, request);
   }
 
   /** Removes the entry of the key in argument `index` without counting or telling. */

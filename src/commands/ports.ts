@@ -2,7 +2,10 @@
  * What command handlers need of the server around them, as interfaces: the server layer provides them, tests may too.
  */
 import type { Prng } from '../base/prng.ts';
+import type { ValueType } from '../keyspace/entry.ts';
 import type { Keyspace } from '../keyspace/keyspace.ts';
+import type { Reply } from '../resp/reply.ts';
+import type { CommandContext } from './context.ts';
 
 /** Configuration that handlers of data commands look at; read anew by each command. Names as in redis.conf. */
 export interface Settings {
@@ -63,11 +66,32 @@ export interface ChangeListener {
     start: number,
     length: number,
   ): void;
-  /** All keys of a database, or of all databases (-1), went or changed at once. */
-  databaseModified(dbIndex: number): void;
+  /**
+   * All keys of a database, or of all databases (-1), are about to go, or to be swapped with those of `other`. Called
+   * before it happens, so that watched keys can still be found.
+   */
+  databaseModified(dbIndex: number, other?: number): void;
+}
+
+/**
+ * A command that found nothing and waits. When one of its keys changes and then holds a value of `type`, the whole
+ * command runs again, in the order in which clients came; it may well wait on.
+ */
+export interface BlockRequest {
+  readonly type: ValueType;
+  /** Argument indexes of the keys. */
+  readonly keys: readonly number[];
+  /** 0 is forever. */
+  readonly timeoutMs: number;
+  /** Answers when time is up, and at once where nobody may wait: in a transaction. */
+  readonly onTimeout: (reply: Reply) => void;
+  /** Run again also when a key is gone or has another type now (XREADGROUP). */
+  readonly whenDeleted?: boolean;
 }
 
 export interface ServerPort extends ChangeListener {
+  /** Makes the present command wait; see {@link BlockRequest}. */
+  block(context: CommandContext, request: BlockRequest): void;
   readonly settings: Settings;
   readonly stats: KeyspaceStats;
   readonly prng: Prng;
@@ -81,6 +105,6 @@ export interface ServerPort extends ChangeListener {
   readonly accessClock: number;
   /** False under DEBUG SET-ACTIVE-EXPIRE-like modes and on replicas: keys past their deadline are hidden and not deleted. */
   readonly deletesExpired: boolean;
-  /** Replaces the dataset by an empty one. */
+  /** Replaces the dataset by an empty one, in constant time, and tells the watchers. */
   flushAll(): void;
 }

@@ -65,6 +65,8 @@ export type KeyAccess = 'RO' | 'RW' | 'OW' | 'RM';
  * `last` is relative to the first key, negative: from the end; `count` instead names where the number of keys stands.
  */
 export interface KeySpec {
+  /** Remarks, word for word as COMMAND INFO gives them. */
+  readonly notes?: string;
   readonly access: KeyAccess;
   /** access | update | insert | delete | not_key | incomplete | variable_flags, as COMMAND INFO lists them. */
   readonly flags: readonly string[];

@@ -1,5 +1,21 @@
 /** All command tables that need nothing of the server around them; server/ adds its own. */
+import { bitCommands } from './bits.ts';
 import { connectionCommands } from './connection.ts';
+import { databaseCommands } from './databases.ts';
+import { expireCommands } from './expire.ts';
+import { genericCommands } from './generic.ts';
+import { objectCommands } from './object.ts';
+import { scanCommands } from './scan.ts';
 import type { CommandTable } from './spec.ts';
+import { stringCommands } from './string.ts';
 
-export const commandTables: readonly CommandTable[] = [connectionCommands];
+export const commandTables: readonly CommandTable[] = [
+  stringCommands,
+  bitCommands,
+  genericCommands,
+  expireCommands,
+  scanCommands,
+  objectCommands,
+  databaseCommands,
+  connectionCommands,
+];
