@@ -18,6 +18,8 @@ export const ErrorCode = {
   COW_LIMIT: 'COW_LIMIT',
   /** A job was asked to stop and did. */
   CANCELLED: 'CANCELLED',
+  /** There may be one at a time, and there is one. */
+  BUSY: 'BUSY',
   /** A worker thread ended while it had a job. */
   WORKER_DIED: 'WORKER_DIED',
   /** The operating system refused a read, a write, a rename. */

@@ -1,9 +1,9 @@
 /**
  * Bytes from one producer to one consumer on two threads, in chunks that the consumer can hand to sockets without a copy.
  *
- *   +--------+------------------+---------+---------+-----+-----------+
- *   | header | chunk lengths    | chunk 0 | chunk 1 |  …  | chunk n-1 |     one SharedArrayBuffer; n is a power of two
- *   +--------+------------------+---------+---------+-----+-----------+     memory that was never touched costs nothing
+ *   +--------+---------------+--------+--------+--------+-----+-----------+--------+
+ *   | header | chunk lengths | places | area 0 | area 1 |  …  | area n-1  | spares |     one SharedArrayBuffer; n is a power of two
+ *   +--------+---------------+--------+--------+--------+-----+-----------+--------+     memory that was never touched costs nothing
  *
  *   word              writer    meaning
  *   0  PUBLISHED      producer  chunks filled so far, modulo 2^32
@@ -15,7 +15,12 @@
  *   18 CANCELLED      consumer  1 once no more bytes are wanted
  *   32 CHUNK_BYTES    creator   fixed
  *   33 CHUNK_COUNT    creator   fixed
+ *   34 SPARE_COUNT    creator   fixed
  *   48 lengths        producer  bytes in each chunk, stored before PUBLISHED
+ *      places         consumer  the area that each chunk lies in, stored before RELEASED
+ *
+ * A chunk of which a view is still in use, by a socket that does not take its bytes, would hold up all behind it. So the consumer
+ * may lay the chunk's place into a spare area (detach), release it, and give the old area back later as a spare (reattach).
  *
  *        RELEASED ≤ index of a chunk the consumer may read < PUBLISHED ≤ RELEASED + CHUNK_COUNT
  *
@@ -43,6 +48,7 @@ const RingWord = {
   CANCELLED: 18,
   CHUNK_BYTES: 32,
   CHUNK_COUNT: 33,
+  SPARE_COUNT: 34,
 } as const;
 
 const Ending = { OPEN: 0, ENDED: 1, FAILED: 2 } as const;
@@ -59,35 +65,41 @@ assert(
   'ring: each side writes its own cache line',
 );
 assert(RingWord.CHUNK_BYTES - RingWord.RELEASED >= CACHE_LINE_WORDS, 'ring: constants lie apart');
-assert(HEADER_WORDS > RingWord.CHUNK_COUNT, 'ring: lengths start behind the header');
+assert(HEADER_WORDS > RingWord.SPARE_COUNT, 'ring: lengths start behind the header');
 
 export interface RingOptions {
   /** Multiple of 4. */
   readonly chunkBytes?: number;
   /** Power of two: chunk numbers run on when the counters wrap at 2^32. */
   readonly chunkCount?: number;
+  /** Areas beyond the chunks, for {@link RingConsumer.detach}. */
+  readonly spareCount?: number;
   /** What the counters start from; tests start them shortly before they wrap. */
   readonly firstCount?: number;
 }
 
 /** Memory of a new ring, 32 MiB by default. Pass it in a task and make one producer and one consumer over it. */
 export function createRingMemory(options: RingOptions = {}): SharedArrayBuffer {
-  const { chunkBytes = 256 * KIB, chunkCount = 128, firstCount = 0 } = options;
+  const { chunkBytes = 256 * KIB, chunkCount = 128, spareCount = 0, firstCount = 0 } = options;
   assert(chunkBytes > 0 && chunkBytes % WORD_BYTES === 0, 'ring: chunks are whole words');
   assert(chunkCount > 0 && chunkCount <= CHUNK_COUNT_MAX, 'ring: a count of chunks within its limit');
   assert((chunkCount & (chunkCount - 1)) === 0, 'ring: the count of chunks is a power of two');
-  const memory = new SharedArrayBuffer(chunksStart(chunkCount) + chunkCount * chunkBytes);
+  assert(spareCount >= 0 && spareCount <= CHUNK_COUNT_MAX, 'ring: a count of spares within its limit');
+  const memory = new SharedArrayBuffer(areasStart(chunkCount) + (chunkCount + spareCount) * chunkBytes);
   const words = new Int32Array(memory, 0, HEADER_WORDS);
   words[RingWord.PUBLISHED] = firstCount;
   words[RingWord.RELEASED] = firstCount;
   words[RingWord.CHUNK_BYTES] = chunkBytes;
   words[RingWord.CHUNK_COUNT] = chunkCount;
+  words[RingWord.SPARE_COUNT] = spareCount;
+  const places = new Int32Array(memory, (HEADER_WORDS + chunkCount) * WORD_BYTES, chunkCount);
+  for (let slot = 0; slot < chunkCount; slot++) places[slot] = slot;
   return memory;
 }
 
-function chunksStart(chunkCount: number): number {
-  const lengthsEnd = (HEADER_WORDS + chunkCount) * WORD_BYTES;
-  return Math.ceil(lengthsEnd / CHUNK_ALIGNMENT) * CHUNK_ALIGNMENT;
+function areasStart(chunkCount: number): number {
+  const placesEnd = (HEADER_WORDS + 2 * chunkCount) * WORD_BYTES;
+  return Math.ceil(placesEnd / CHUNK_ALIGNMENT) * CHUNK_ALIGNMENT;
 }
 
 /** The layout as one side sees it. */
@@ -95,22 +107,27 @@ class RingView {
   readonly memory: SharedArrayBuffer;
   readonly chunkBytes: number;
   readonly chunkCount: number;
+  readonly spareCount: number;
   protected readonly words: Int32Array<SharedArrayBuffer>;
   protected readonly lengths: Int32Array<SharedArrayBuffer>;
-  readonly #chunksStart: number;
+  protected readonly places: Int32Array<SharedArrayBuffer>;
+  readonly #areasStart: number;
 
   constructor(memory: SharedArrayBuffer) {
     const words = new Int32Array(memory, 0, HEADER_WORDS);
     const chunkBytes = words[RingWord.CHUNK_BYTES]!;
     const chunkCount = words[RingWord.CHUNK_COUNT]!;
-    const start = chunksStart(chunkCount);
-    assert(memory.byteLength === start + chunkCount * chunkBytes, 'memory of a ring');
+    const spareCount = words[RingWord.SPARE_COUNT]!;
+    const start = areasStart(chunkCount);
+    assert(memory.byteLength === start + (chunkCount + spareCount) * chunkBytes, 'memory of a ring');
     this.memory = memory;
     this.chunkBytes = chunkBytes;
     this.chunkCount = chunkCount;
+    this.spareCount = spareCount;
     this.words = words;
     this.lengths = new Int32Array(memory, HEADER_WORDS * WORD_BYTES, chunkCount);
-    this.#chunksStart = start;
+    this.places = new Int32Array(memory, (HEADER_WORDS + chunkCount) * WORD_BYTES, chunkCount);
+    this.#areasStart = start;
   }
 
   /** Chunks that are published and not released. */
@@ -122,7 +139,7 @@ class RingView {
   }
 
   protected viewOf(slot: number, bytes: number): Buffer<SharedArrayBuffer> {
-    return Buffer.from(this.memory, this.#chunksStart + slot * this.chunkBytes, bytes);
+    return Buffer.from(this.memory, this.#areasStart + this.places[slot]! * this.chunkBytes, bytes);
   }
 
   /** Steps a signal of this side, after the change that it tells of, and wakes who waits for it. */
@@ -165,7 +182,7 @@ export class RingProducer extends RingView {
 
   /** A free chunk to fill, or undefined when there is none or the consumer has cancelled. */
   tryAcquire(): Uint8Array<SharedArrayBuffer> | undefined {
-    assert(this.#open(), 'acquire: the ring is open');
+    assert(this.isOpen, 'acquire: the ring is open');
     if (this.cancelled) return undefined;
     if (this.#chunk === undefined && this.filled() < this.chunkCount) {
       this.#chunk = this.viewOf(this.#published & (this.chunkCount - 1), this.chunkBytes);
@@ -177,7 +194,7 @@ export class RingProducer extends RingView {
   async waitForSpace(): Promise<void> {
     for (;;) {
       const signal = Atomics.load(this.words, RingWord.SPACE_SIGNAL);
-      if (!this.#open() || this.cancelled || this.filled() < this.chunkCount) return;
+      if (!this.isOpen || this.cancelled || this.filled() < this.chunkCount) return;
       const wait = Atomics.waitAsync(this.words, RingWord.SPACE_SIGNAL, signal);
       if (wait.async) await wait.value;
     }
@@ -206,7 +223,7 @@ export class RingProducer extends RingView {
   }
 
   #close(ending: number): void {
-    assert(this.#open(), 'the ring ends once');
+    assert(this.isOpen, 'the ring ends once');
     this.#chunk = undefined;
     Atomics.store(this.words, RingWord.ENDING, ending);
     this.signal(RingWord.DATA_SIGNAL);
@@ -214,7 +231,8 @@ export class RingProducer extends RingView {
     Atomics.notify(this.words, RingWord.SPACE_SIGNAL);
   }
 
-  #open(): boolean {
+  /** False once this side has ended or failed. */
+  get isOpen(): boolean {
     return Atomics.load(this.words, RingWord.ENDING) === Ending.OPEN;
   }
 }
@@ -222,11 +240,14 @@ export class RingProducer extends RingView {
 /** The side that empties chunks. One per ring. Chunks are named by their index since the ring's start. */
 export class RingConsumer extends RingView {
   readonly #firstCount: number;
+  /** Areas that no place leads to. */
+  readonly #spares: number[];
   #released = 0;
 
   constructor(memory: SharedArrayBuffer) {
     super(memory);
     this.#firstCount = Atomics.load(this.words, RingWord.RELEASED);
+    this.#spares = Array.from({ length: this.spareCount }, (_, index) => this.chunkCount + index);
   }
 
   /** Index of the oldest chunk that is not released; it may not be published yet. */
@@ -252,6 +273,26 @@ export class RingConsumer extends RingView {
     );
     const slot = (this.#firstCount + index) & (this.chunkCount - 1);
     return this.viewOf(slot, this.lengths[slot]!);
+  }
+
+  /**
+   * Lets views of the oldest chunk, which is published, outlive its release: the place goes over to a spare area. Returns the area of the
+   * views, to be given to {@link reattach} once they are not in use, or -1 when there is no spare. Release the chunk next.
+   */
+  detach(): number {
+    assert(this.filled() > 0, 'detach: there is an oldest chunk');
+    const spare = this.#spares.pop();
+    if (spare === undefined) return -1;
+    const slot = (this.#firstCount + this.#released) & (this.chunkCount - 1);
+    const area = this.places[slot]!;
+    this.places[slot] = spare;
+    return area;
+  }
+
+  /** Makes an area that {@link detach} returned a spare again. */
+  reattach(area: number): void {
+    assert(this.#spares.length < this.spareCount, 'reattach: an area is given back once');
+    this.#spares.push(area);
   }
 
   /** Gives the oldest `count` chunks back. No view of them may be in use, not by a socket either. */

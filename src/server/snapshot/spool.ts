@@ -1,0 +1,440 @@
+/**
+ * The bytes of a dump between the worker that makes them and those who read them, each at its own pace.
+ *
+ *   dump    0 ─────────── file.start ───────── ring ──────────────────────── producedBytes
+ *           let go        spilled to a file    chunks of the worker's ring
+ *                         ▲ slow reader        ▲ reader        ▲ reader
+ *
+ * Chunks stay where the worker put them and readers get slices of them, without a copy. When the ring gets full its
+ * oldest chunk goes: just so when every reader is past it, else to the file. A reader that is in the file reads it
+ * through a buffer of its own. So the slowest reader never holds up the worker or the others.
+ *
+ * A chunk of which a slice is in flight to a socket that does not take it must not be filled anew: its memory is
+ * exchanged for a spare one (workers/byte-ring.ts). If spares run out, the readers that hold the chunk fail.
+ *
+ * When the disk fails, the readers that needed the chunk fail, and the others go on. A reader may open while byte 0 is
+ * still in the ring or in the file. Main thread.
+ */
+import { assert } from '../../base/assert.ts';
+import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
+import { KIB } from '../../base/units.ts';
+import type { RingConsumer } from '../../workers/byte-ring.ts';
+import { type OpenSpill, SpillFile } from './spill-file.ts';
+
+const READ_BYTES = 256 * KIB;
+const NO_BYTES = new Uint8Array(0);
+/** `detachedArea` of a chunk that is still in its place. */
+const IN_RING = -1;
+
+/** A chunk of the dump in shared memory. */
+class Chunk {
+  readonly bytes: Uint8Array;
+  /** Positions in the dump. */
+  readonly start: number;
+  readonly end: number;
+  /** Slices in flight. */
+  pins = 0;
+  detachedArea = IN_RING;
+
+  constructor(bytes: Uint8Array, start: number) {
+    this.bytes = bytes;
+    this.start = start;
+    this.end = start + bytes.length;
+  }
+}
+
+export interface SpoolOptions {
+  readonly openSpill: OpenSpill;
+  /** Called once nobody can join any more, because the first byte was let go. */
+  readonly onFirstByteGone: () => void;
+  /** Called when the last reader has closed. */
+  readonly onIdle: () => void;
+}
+
+export class Spool {
+  /** Bytes of the dump so far. */
+  producedBytes = 0;
+  /** The dump is complete. */
+  ended = false;
+  /** Why the dump, or the part of it that readers need, will not come; readers fail with it. */
+  error: OperatingError | undefined = undefined;
+  readonly #ring: RingConsumer;
+  readonly #options: SpoolOptions;
+  readonly #readers = new Set<SpoolReader>();
+  /** Chunks that are in the ring, in order. */
+  readonly #chunks: Chunk[] = [];
+  /** Index of the next chunk that the ring will give. */
+  #nextIndex = 0;
+  #file: SpillFile | undefined = undefined;
+  #spilling = false;
+  #firstByteGone = false;
+  /** Chunks that are free whenever the disk is fast enough, so that the worker does not wait for it. */
+  readonly #headroomChunks: number;
+  #closed = false;
+
+  constructor(ring: RingConsumer, options: SpoolOptions) {
+    this.#ring = ring;
+    this.#options = options;
+    this.#headroomChunks = Math.max(1, ring.chunkCount >>> 3);
+  }
+
+  /** Bytes of the whole dump, -1 until it is complete. */
+  get totalBytes(): number {
+    return this.ended ? this.producedBytes : -1;
+  }
+
+  /** A reader that comes now still gets the dump from its first byte. */
+  get hasFirstByte(): boolean {
+    if (this.#closed || this.error !== undefined) return false;
+    const first = this.#file ?? this.#chunks[0];
+    return first === undefined ? this.producedBytes === 0 : first.start === 0;
+  }
+
+  get readerCount(): number {
+    return this.#readers.size;
+  }
+
+  /** Dump bytes in memory. */
+  get memoryBytes(): number {
+    const first = this.#chunks[0];
+    let bytes = first === undefined ? 0 : this.producedBytes - first.start;
+    for (const reader of this.#readers) bytes += reader.bufferBytes;
+    return bytes;
+  }
+
+  /** Dump bytes in the file. */
+  get fileBytes(): number {
+    return this.#file?.bytes ?? 0;
+  }
+
+  /** A reader from byte 0, which must be there: see {@link hasFirstByte}. `onData` is called after a `next` that returned
+   * 0, when there is more, or the end, or a failure. */
+  openReader(onData: () => void): SpoolReader {
+    assert(this.hasFirstByte, 'a reader opens while the first byte is there');
+    const reader = new SpoolReader(this, onData);
+    this.#readers.add(reader);
+    return reader;
+  }
+
+  /** Takes what the worker makes until it has ended. Resolves when there is no more to come, whether all came or not. */
+  async pump(): Promise<void> {
+    const ring = this.#ring;
+    for (;;) {
+      await ring.waitForData(this.#nextIndex);
+      // First whether it has ended, then what there is: a chunk that came in between is seen next time.
+      const ringEnded = ring.ended;
+      this.#takeChunks();
+      if (this.error !== undefined || ring.cancelled) return;
+      if (ringEnded) {
+        if (ring.failure === undefined) this.#end();
+        return;
+      }
+      this.#relieve();
+    }
+  }
+
+  /** The dump will not be complete: readers fail, and the worker is told that nobody wants its bytes. */
+  fail(error: OperatingError): void {
+    if (this.ended || this.error !== undefined) return;
+    this.error = error;
+    this.#ring.cancel();
+    for (const reader of [...this.#readers]) reader.fail(error);
+  }
+
+  /** Lets go of everything that no slice in flight holds. Nobody may read any more. */
+  close(): void {
+    assert(this.#readers.size === 0, 'a spool closes behind its readers');
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#chunks.length = 0;
+    this.#file?.retire();
+    this.#file = undefined;
+  }
+
+  // For readers.
+
+  /** The chunk in memory that holds `position`, or undefined when memory does not hold it. */
+  chunkAt(position: number): Chunk | undefined {
+    const chunks = this.#chunks;
+    if (chunks.length === 0 || position < chunks[0]!.start || position >= this.producedBytes)
+      return undefined;
+    let low = 0;
+    let high = chunks.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >>> 1;
+      if (chunks[middle]!.start <= position) low = middle;
+      else high = middle - 1;
+    }
+    return chunks[low];
+  }
+
+  /** The file that holds `position`. */
+  fileAt(position: number): SpillFile | undefined {
+    const file = this.#file;
+    return file !== undefined && position >= file.start && position < file.end ? file : undefined;
+  }
+
+  unpin(chunk: Chunk): void {
+    chunk.pins--;
+    if (chunk.pins > 0) return;
+    if (chunk.detachedArea !== IN_RING) this.#ring.reattach(chunk.detachedArea);
+    chunk.detachedArea = IN_RING;
+  }
+
+  /** A reader has moved on. */
+  moved(): void {
+    if (!this.ended) this.#relieve();
+  }
+
+  closed(reader: SpoolReader): void {
+    this.#readers.delete(reader);
+    this.moved();
+    if (this.#readers.size === 0) this.#options.onIdle();
+  }
+
+  #takeChunks(): void {
+    const ring = this.#ring;
+    const end = ring.firstIndex + ring.available;
+    if (this.#nextIndex === end) return;
+    while (this.#nextIndex < end) {
+      const chunk = new Chunk(ring.chunk(this.#nextIndex++), this.producedBytes);
+      this.#chunks.push(chunk);
+      this.producedBytes = chunk.end;
+    }
+    for (const reader of [...this.#readers]) reader.wake();
+  }
+
+  #end(): void {
+    this.ended = true;
+    for (const reader of [...this.#readers]) reader.wake();
+  }
+
+  /** Makes room in the ring while it is fuller than it should be. */
+  #relieve(): void {
+    const { chunkCount } = this.#ring;
+    while (!this.#spilling && !this.ended && this.#chunks.length > chunkCount - this.#headroomChunks) {
+      const oldest = this.#chunks[0]!;
+      if (this.#isNeeded(oldest)) {
+        this.#spill(oldest);
+        return;
+      }
+      if (this.#file !== undefined) this.#dropFile();
+      if (!this.#release(oldest)) return;
+    }
+    if (!this.#firstByteGone && !this.hasFirstByte) {
+      this.#firstByteGone = true;
+      this.#options.onFirstByteGone();
+    }
+  }
+
+  #isNeeded(chunk: Chunk): boolean {
+    for (const reader of this.#readers) if (!reader.failed && reader.position < chunk.end) return true;
+    return false;
+  }
+
+  /** Gives the oldest chunk back to the worker; false when slices of it are in flight and there is no spare memory. */
+  #release(oldest: Chunk): boolean {
+    if (oldest.pins > 0) {
+      const area = this.#ring.detach();
+      if (area < 0) {
+        this.#failHolders(oldest);
+        return false;
+      }
+      oldest.detachedArea = area;
+    }
+    this.#chunks.shift();
+    this.#ring.release(1);
+    return true;
+  }
+
+  /** Too many sockets hold on to slices: those of the oldest chunk are given up, and their slices come back. */
+  #failHolders(chunk: Chunk): void {
+    const error = new OperatingError(ErrorCode.IO, 'too many readers of the dump stand still');
+    for (const reader of [...this.#readers]) if (reader.holds(chunk)) reader.fail(error);
+  }
+
+  /** Writes the oldest chunk behind the file's end, and gives it back. */
+  async #spill(oldest: Chunk): Promise<void> {
+    const file = this.#file ?? new SpillFile(this.#options.openSpill, oldest.start);
+    this.#file = file;
+    assert(file.end === oldest.start, 'the file ends where the ring begins');
+    this.#spilling = true;
+    let failure: unknown;
+    try {
+      await file.append(oldest.bytes);
+    } catch (error) {
+      failure = error;
+    }
+    this.#spilling = false;
+    if (this.#closed || this.error !== undefined) return;
+    if (failure !== undefined) {
+      this.#spillFailed(oldest, failure);
+    } else if (!this.#release(oldest)) {
+      // The chunk could not leave memory, so the file does without it.
+      file.end = oldest.start;
+      return;
+    }
+    this.#relieve();
+  }
+
+  #spillFailed(chunk: Chunk, failure: unknown): void {
+    // Only what the file system refused is an operating error.
+    if (codeOf(failure) !== ErrorCode.IO) throw failure;
+    const error = new OperatingError(ErrorCode.IO, `spooling the dump failed: ${messageOf(failure)}`);
+    for (const reader of [...this.#readers]) if (reader.position < chunk.end) reader.fail(error);
+    this.#dropFile();
+  }
+
+  #dropFile(): void {
+    this.#file?.retire();
+    this.#file = undefined;
+  }
+}
+
+/**
+ * A reader's place in the dump. `next` describes a slice in the fields, `advance` confirms what was written of it. The
+ * slice stays unchanged until its `advance`, also when the reader is closed in between: whoever has a slice in flight
+ * calls `advance` when the write is over, whatever came of it.
+ *
+ *   if (reader.next(256 * KIB) > 0) write(reader.bytes, reader.start, reader.end, () => reader.advance(written));
+ */
+export class SpoolReader {
+  /** The slice is bytes[start … end). */
+  bytes: Uint8Array = NO_BYTES;
+  start = 0;
+  end = 0;
+  /** Position in the dump of the next byte to be confirmed. */
+  position = 0;
+  /** It will get no more bytes: see {@link error}. */
+  failed = false;
+  error: OperatingError | undefined = undefined;
+  closed = false;
+  readonly #spool: Spool;
+  readonly #onData: () => void;
+  /** A slice was given and not confirmed. */
+  #inFlight = false;
+  /** The chunk of the slice in flight; undefined when it lies in the own buffer. */
+  #chunk: Chunk | undefined = undefined;
+  /** The last `next` returned 0. */
+  #waiting = false;
+  /** What was read of the file: bytes of the dump from #bufferStart to #bufferEnd. */
+  #buffer: Uint8Array = NO_BYTES;
+  #bufferStart = 0;
+  #bufferEnd = 0;
+  #reading = false;
+
+  constructor(spool: Spool, onData: () => void) {
+    this.#spool = spool;
+    this.#onData = onData;
+  }
+
+  /** The dump is complete and all of it was read. */
+  get atEnd(): boolean {
+    return this.#spool.ended && this.position === this.#spool.producedBytes;
+  }
+
+  /** Memory of the buffer for the file. */
+  get bufferBytes(): number {
+    return this.#buffer.length;
+  }
+
+  /** Bytes of the next slice, at most `bytesMax`; 0 when there is none now: `onData` will be called. */
+  next(bytesMax: number): number {
+    assert(!this.#inFlight, 'a reader has one slice in flight');
+    if (this.failed || this.closed) return 0;
+    const count = this.#fromMemory(bytesMax) || this.#fromBuffer(bytesMax);
+    this.#inFlight = count > 0;
+    this.#waiting = count === 0;
+    if (count === 0) this.#readAhead();
+    return count;
+  }
+
+  /** Confirms `bytes` of the slice; fewer than its size means that the rest comes with the next slice. */
+  advance(bytes: number): void {
+    assert(this.#inFlight, 'a slice is in flight');
+    assert(bytes >= 0 && bytes <= this.end - this.start, 'a reader advances within its slice');
+    this.#inFlight = false;
+    this.position += bytes;
+    const chunk = this.#chunk;
+    this.#chunk = undefined;
+    if (chunk !== undefined) this.#spool.unpin(chunk);
+    if (this.closed) this.#buffer = this.bytes = NO_BYTES;
+    this.#spool.moved();
+  }
+
+  /** No more is read. A slice in flight stays unchanged until its {@link advance}. */
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    if (!this.#inFlight) this.#buffer = this.bytes = NO_BYTES;
+    this.#spool.closed(this);
+  }
+
+  // For the spool.
+
+  /** There is more, or the end. */
+  wake(): void {
+    if (!this.#waiting || this.#reading) return;
+    this.#waiting = false;
+    this.#onData();
+  }
+
+  fail(error: OperatingError): void {
+    if (this.failed || this.closed) return;
+    this.failed = true;
+    this.error = error;
+    this.#waiting = false;
+    this.#onData();
+  }
+
+  /** Whether a slice of `chunk` is in flight. */
+  holds(chunk: Chunk): boolean {
+    return this.#chunk === chunk;
+  }
+
+  #fromMemory(bytesMax: number): number {
+    const chunk = this.#spool.chunkAt(this.position);
+    if (chunk === undefined) return 0;
+    chunk.pins++;
+    this.#chunk = chunk;
+    this.bytes = chunk.bytes;
+    this.start = this.position - chunk.start;
+    this.end = Math.min(this.start + bytesMax, chunk.bytes.length);
+    return this.end - this.start;
+  }
+
+  #fromBuffer(bytesMax: number): number {
+    if (this.position < this.#bufferStart || this.position >= this.#bufferEnd) return 0;
+    this.bytes = this.#buffer;
+    this.start = this.position - this.#bufferStart;
+    this.end = Math.min(this.start + bytesMax, this.#bufferEnd - this.#bufferStart);
+    return this.end - this.start;
+  }
+
+  /** Reads on in the file, when the next byte is there. */
+  async #readAhead(): Promise<void> {
+    const file = this.#spool.fileAt(this.position);
+    if (file === undefined || this.#reading) return;
+    if (this.#buffer.length === 0) this.#buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+    this.#reading = true;
+    const { position } = this;
+    const buffer = this.#buffer;
+    let count = 0;
+    let failure: unknown;
+    try {
+      count = await file.readAt(position, buffer);
+    } catch (error) {
+      failure = error;
+    }
+    this.#reading = false;
+    if (this.failed || this.closed) return;
+    if (failure !== undefined) {
+      if (codeOf(failure) !== ErrorCode.IO) throw failure;
+      this.fail(new OperatingError(ErrorCode.IO, `reading the spool failed: ${messageOf(failure)}`));
+      return;
+    }
+    this.#bufferStart = position;
+    this.#bufferEnd = position + count;
+    this.wake();
+  }
+}
