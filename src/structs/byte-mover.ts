@@ -1,0 +1,125 @@
+/**
+ * Hot path. Moves bytes inside an arena, and into it. On shared memory V8's own `copyWithin` and `set` go byte by byte
+ * unless source and target lie alike in their words. So there are four ways:
+ *
+ *   a few bytes       a loop
+ *   alike in words    copyWithin
+ *   up to a KiB       a loop of unaligned 32-bit loads and stores
+ *   more              Buffer.fill, whose memcpy does not know of sharing: three to five times as fast as the loop. It
+ *                     must not overlap, so within a segment the bytes go by way of a scratch buffer
+ *
+ * Positions are those in a segment. The barrier is the caller's business. For the thread that owns the arena; nobody
+ * else may be writing to the bytes. bench: micro/listpack
+ */
+import type { Arena } from '../arena/arena.ts';
+
+/** From here on a native call pays, where it does not go byte by byte. */
+const NATIVE_BYTES = 128;
+/** From here on the two calls of a move by way of the scratch buffer pay. */
+const FILL_BYTES = 1024;
+const SCRATCH_BYTES = 65536;
+/** Bytes from elsewhere: below this a loop over them is faster than `subarray` and `set`. */
+const SHORT_COPY_BYTES = 64;
+const WORD_MASK = 7;
+
+export class ByteMover {
+  readonly #arena: Arena;
+  /** By segment: the bytes of the arena that the views of the same index were made of, for segments are replaced. */
+  readonly #bytes: Uint8Array[] = [];
+  readonly #views: DataView[] = [];
+  readonly #buffers: Buffer[] = [];
+
+  constructor(arena: Arena) {
+    this.#arena = arena;
+  }
+
+  /** Moves `length` bytes within one segment; the ranges may overlap. */
+  within(segment: number, from: number, to: number, length: number): void {
+    const bytes = this.#arena.u8[segment]!;
+    if (((to - from) & WORD_MASK) === 0 && length >= NATIVE_BYTES) {
+      bytes.copyWithin(to, from, from + length);
+      return;
+    }
+    if (this.#bytes[segment] !== bytes) this.#see(segment);
+    if (length >= FILL_BYTES) this.#bounce(segment, from, to, length);
+    else if (to > from) moveUp(this.#views[segment]!, bytes, from, to, length);
+    else moveDown(this.#views[segment]!, bytes, from, to, length);
+  }
+
+  /** Copies `length` bytes from one object to another. */
+  across(fromSegment: number, from: number, toSegment: number, to: number, length: number): void {
+    if (fromSegment === toSegment && length < FILL_BYTES) this.within(fromSegment, from, to, length);
+    else this.copyIn(this.#arena.u8[fromSegment]!, from, toSegment, to, length);
+  }
+
+  /** Copies `length` bytes of any array into a segment; they do not lie where they are copied to. */
+  copyIn(bytes: Uint8Array, start: number, segment: number, to: number, length: number): void {
+    const target = this.#arena.u8[segment]!;
+    if (length < SHORT_COPY_BYTES) for (let i = 0; i < length; i++) target[to + i] = bytes[start + i]!;
+    else if (length < FILL_BYTES) target.set(bytes.subarray(start, start + length), to);
+    else {
+      if (this.#bytes[segment] !== target) this.#see(segment);
+      this.#buffers[segment]!.fill(bytes.subarray(start, start + length), to, to + length);
+    }
+  }
+
+  /** Moves by way of the scratch buffer, in pieces that do not overwrite what is still to be moved. */
+  #bounce(segment: number, from: number, to: number, length: number): void {
+    const bytes = this.#bytes[segment]!;
+    const buffer = this.#buffers[segment]!;
+    for (let done = 0; done < length; ) {
+      const piece = Math.min(length - done, SCRATCH_BYTES);
+      const at = to > from ? length - done - piece : done;
+      scratch.fill(bytes.subarray(from + at, from + at + piece), 0, piece);
+      // The value is longer than the range when the piece is short; what is too much is not copied.
+      buffer.fill(scratch, to + at, to + at + piece);
+      done += piece;
+    }
+  }
+
+  #see(segment: number): void {
+    const bytes = this.#arena.u8[segment]!;
+    this.#bytes[segment] = bytes;
+    this.#views[segment] = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#buffers[segment] = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+}
+
+/** Holds nothing between two calls. */
+const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+
+/** To a lower position: from the first byte to the last. */
+function moveDown(view: DataView, bytes: Uint8Array, from: number, to: number, length: number): void {
+  let i = 0;
+  // All four are loaded before the first is stored, so that ranges may overlap by less than 16 bytes.
+  for (const whole = length & ~15; i < whole; i += 16) {
+    const a = view.getInt32(from + i, true);
+    const b = view.getInt32(from + i + 4, true);
+    const c = view.getInt32(from + i + 8, true);
+    const d = view.getInt32(from + i + 12, true);
+    view.setInt32(to + i, a, true);
+    view.setInt32(to + i + 4, b, true);
+    view.setInt32(to + i + 8, c, true);
+    view.setInt32(to + i + 12, d, true);
+  }
+  for (; i < length; i++) bytes[to + i] = bytes[from + i]!;
+}
+
+/** To a higher position: from the last byte to the first. */
+function moveUp(view: DataView, bytes: Uint8Array, from: number, to: number, length: number): void {
+  let i = length;
+  for (; i >= 16; i -= 16) {
+    const a = view.getInt32(from + i - 16, true);
+    const b = view.getInt32(from + i - 12, true);
+    const c = view.getInt32(from + i - 8, true);
+    const d = view.getInt32(from + i - 4, true);
+    view.setInt32(to + i - 16, a, true);
+    view.setInt32(to + i - 12, b, true);
+    view.setInt32(to + i - 8, c, true);
+    view.setInt32(to + i - 4, d, true);
+  }
+  while (i > 0) {
+    i--;
+    bytes[to + i] = bytes[from + i]!;
+  }
+}
