@@ -1,0 +1,422 @@
+/**
+ * Hot path. Listpacks in the arena: small hashes, sets, sorted sets and lists, the nodes of quicklists, the blocks of
+ * streams. One object each, whose bytes are those that Redis keeps and dumps; their layout is drawn in
+ * listpack-read.ts. Saving one is copying it.
+ *
+ * Positions are bytes from the start of the listpack, {@link END} where there is no entry. A change returns the new
+ * place of the listpack, which is the old one while the block has room: blocks are chosen an eighth longer than needed
+ * when they grow, and given up when less than half of them is used. Stale after a change: the ref that was passed in,
+ * every position, every view of an element. What is inserted must not lie in the listpack itself.
+ *
+ * A listpack never passes 1 GiB: changes that would make it do so return NIL and change nothing.
+ */
+import type { Arena } from '../arena/arena.ts';
+import { bytePosition, SEGMENT_SHIFT } from '../arena/layout.ts';
+import { assert, debugAssert } from '../base/assert.ts';
+import { NIL, type Ref } from '../base/units.ts';
+import { ByteMover } from './byte-mover.ts';
+import { highHalf, Int64, parseInt64Halves } from './int64.ts';
+import { validateListpack } from './listpack-check.ts';
+import {
+  ELEMENT_CODE_BYTES_MAX,
+  encodeInteger,
+  encodeStringHeader,
+  writeBackLength,
+  writeU32,
+} from './listpack-encode.ts';
+import {
+  backLengthBytes,
+  beforeEntry,
+  behindEntry,
+  COUNT_AT,
+  COUNT_UNKNOWN,
+  countBetween,
+  countEntries,
+  type ElementView,
+  END,
+  elementEquals,
+  findElement,
+  headerCount,
+  LISTPACK_BYTES_MAX,
+  LISTPACK_EMPTY_BYTES,
+  LISTPACK_HEADER_BYTES,
+  listpackBytes,
+  readElement,
+  TERMINATOR,
+} from './listpack-read.ts';
+
+/** A block up to this size is kept, however empty. */
+const KEPT_BLOCK_BYTES = 64;
+const GROWTH_SHIFT = 3;
+const NO_BYTES = new Uint8Array(0);
+
+export class Listpack {
+  /** Position that the last change leaves: of the element inserted, or of what follows what was deleted, or END. */
+  at = END;
+  readonly #arena: Arena;
+  readonly #mover: ByteMover;
+  /** The element to be written: its encoding up to the data, the data, and the bytes of both. */
+  readonly #code = new Uint8Array(ELEMENT_CODE_BYTES_MAX);
+  #codeBytes = 0;
+  #data: Uint8Array = NO_BYTES;
+  #dataStart = 0;
+  #dataBytes = 0;
+  readonly #integer = new Int64();
+
+  constructor(arena: Arena) {
+    this.#arena = arena;
+    this.#mover = new ByteMover(arena);
+  }
+
+  /** An empty listpack in a block of at least `roomBytes`. */
+  create(roomBytes = 0): Ref {
+    const ref = this.#arena.alloc(Math.max(roomBytes, LISTPACK_EMPTY_BYTES));
+    const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
+    const base = bytePosition(ref);
+    writeU32(u8, base, LISTPACK_EMPTY_BYTES);
+    writeCount(u8, base, 0);
+    u8[base + LISTPACK_HEADER_BYTES] = TERMINATOR;
+    return ref;
+  }
+
+  /** A copy of the listpack at `start`, which is known to be valid, in a block just long enough. */
+  fromBytes(bytes: Uint8Array, start: number, length: number): Ref {
+    debugAssert(validateListpack(bytes, start, length, true), 'a listpack is made from a valid one');
+    const ref = this.#arena.alloc(length);
+    this.#mover.copyIn(bytes, start, ref >>> SEGMENT_SHIFT, bytePosition(ref), length);
+    return ref;
+  }
+
+  copy(ref: Ref): Ref {
+    const bytes = this.byteLength(ref);
+    const to = this.#arena.alloc(bytes);
+    this.#copyBytes(ref, 0, to, 0, bytes);
+    return to;
+  }
+
+  free(ref: Ref): void {
+    this.#arena.free(ref);
+  }
+
+  byteLength(ref: Ref): number {
+    return listpackBytes(this.#arena.u8[ref >>> SEGMENT_SHIFT]!, bytePosition(ref));
+  }
+
+  /** The count of entries. Where the header has lost it, walks, and notes it there once it fits again. */
+  count(ref: Ref): number {
+    const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
+    const base = bytePosition(ref);
+    const noted = headerCount(u8, base);
+    if (noted !== COUNT_UNKNOWN) return noted;
+    const count = countEntries(u8, base);
+    if (count < COUNT_UNKNOWN) {
+      this.#arena.touch(ref, COUNT_AT, 2);
+      writeCount(u8, base, count);
+    }
+    return count;
+  }
+
+  /** Whether an element of `bytes` bytes may be added without passing the limit. */
+  safeToAdd(ref: Ref, bytes: number): boolean {
+    return this.byteLength(ref) + bytes <= LISTPACK_BYTES_MAX;
+  }
+
+  /** Position of the first entry, or END. */
+  first(ref: Ref): number {
+    const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
+    return u8[bytePosition(ref) + LISTPACK_HEADER_BYTES] === TERMINATOR ? END : LISTPACK_HEADER_BYTES;
+  }
+
+  last(ref: Ref): number {
+    return this.previous(ref, END);
+  }
+
+  next(ref: Ref, at: number): number {
+    const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
+    const base = bytePosition(ref);
+    const behind = behindEntry(u8, base + at);
+    return u8[behind] === TERMINATOR ? END : behind - base;
+  }
+
+  /** Position of the entry before the one at `at`, END when that is the first; of the last entry when `at` is END. */
+  previous(ref: Ref, at: number): number {
+    const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
+    const base = bytePosition(ref);
+    const from = at === END ? listpackBytes(u8, base) - 1 : at;
+    return from === LISTPACK_HEADER_BYTES ? END : beforeEntry(u8, base + from) - base;
+  }
+
+  /** Position of the entry of an index, from 0 up or, counted from the end, from -1 down; END when there is none. */
+  seek(ref: Ref, index: number): number {
+    const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
+    const base = bytePosition(ref);
+    const count = headerCount(u8, base);
+    let backwards = index < 0;
+    if (count !== COUNT_UNKNOWN) {
+      if (index < 0) index += count;
+      if (index < 0 || index >= count) return END;
+      // Walks over the smaller half.
+      backwards = index > count >>> 1;
+      if (backwards) index -= count;
+    }
+    if (backwards) return this.#seekBackwards(u8, base, index);
+    let at = base + LISTPACK_HEADER_BYTES;
+    for (; index > 0 && u8[at] !== TERMINATOR; index--) at = behindEntry(u8, at);
+    return u8[at] === TERMINATOR ? END : at - base;
+  }
+
+  /** Fills `view` with the element at `at`. */
+  read(ref: Ref, at: number, view: ElementView): void {
+    readElement(this.#arena.u8[ref >>> SEGMENT_SHIFT]!, bytePosition(ref) + at, view);
+  }
+
+  /** Whether the element at `at` is these bytes; an integer is what spells it in canonical form. */
+  equals(ref: Ref, at: number, bytes: Uint8Array, start: number, length: number): boolean {
+    const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
+    return elementEquals(u8, bytePosition(ref) + at, bytes, start, length);
+  }
+
+  /** Position of the first element equal to the bytes, looking at the entry at `from` and every `skip` + 1 further. */
+  find(ref: Ref, from: number, bytes: Uint8Array, start: number, length: number, skip: number): number {
+    if (from === END) return END;
+    const base = bytePosition(ref);
+    const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
+    const found = findElement(u8, base + from, bytes, start, length, skip);
+    return found === END ? END : found - base;
+  }
+
+  /** Inserts before the entry at `at`; at the end when that is END. Canonical integers are stored as such. */
+  insert(ref: Ref, at: number, bytes: Uint8Array, start: number, length: number): Ref {
+    this.#take(bytes, start, length);
+    return this.#write(ref, at === END ? this.byteLength(ref) - 1 : at, 0, 1);
+  }
+
+  append(ref: Ref, bytes: Uint8Array, start: number, length: number): Ref {
+    return this.insert(ref, END, bytes, start, length);
+  }
+
+  prepend(ref: Ref, bytes: Uint8Array, start: number, length: number): Ref {
+    return this.insert(ref, LISTPACK_HEADER_BYTES, bytes, start, length);
+  }
+
+  /** Puts an element in the place of the one at `at`. */
+  replace(ref: Ref, at: number, bytes: Uint8Array, start: number, length: number): Ref {
+    this.#take(bytes, start, length);
+    return this.#write(ref, at, this.#entryBytes(ref, at), 0);
+  }
+
+  /** As {@link insert}, with a safe integer. */
+  insertInteger(ref: Ref, at: number, value: number): Ref {
+    return this.insertInt64(ref, at, highHalf(value), value | 0);
+  }
+
+  appendInteger(ref: Ref, value: number): Ref {
+    return this.insertInt64(ref, END, highHalf(value), value | 0);
+  }
+
+  replaceInteger(ref: Ref, at: number, value: number): Ref {
+    return this.replaceInt64(ref, at, highHalf(value), value | 0);
+  }
+
+  /** As {@link insert}, with an integer in its signed halves. */
+  insertInt64(ref: Ref, at: number, high: number, low: number): Ref {
+    this.#takeInteger(high, low);
+    return this.#write(ref, at === END ? this.byteLength(ref) - 1 : at, 0, 1);
+  }
+
+  appendInt64(ref: Ref, high: number, low: number): Ref {
+    return this.insertInt64(ref, END, high, low);
+  }
+
+  replaceInt64(ref: Ref, at: number, high: number, low: number): Ref {
+    this.#takeInteger(high, low);
+    return this.#write(ref, at, this.#entryBytes(ref, at), 0);
+  }
+
+  delete(ref: Ref, at: number): Ref {
+    return this.deleteEntries(ref, at, 1);
+  }
+
+  /** Deletes the entry at `at` and those that follow it, `count` in all, or as many as there are. */
+  deleteEntries(ref: Ref, at: number, count: number): Ref {
+    if (at === END) return ref;
+    const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
+    const start = bytePosition(ref) + at;
+    let end = start;
+    let deleted = 0;
+    for (; deleted < count && u8[end] !== TERMINATOR; deleted++) end = behindEntry(u8, end);
+    const behind = u8[end] === TERMINATOR;
+    const to = this.#splice(ref, at, end - start, 0, -deleted);
+    this.at = behind ? END : at;
+    return to;
+  }
+
+  /** Deletes `count` entries from that of an index (see {@link seek}) on, or as many as there are. */
+  deleteRange(ref: Ref, index: number, count: number): Ref {
+    return this.deleteEntries(ref, this.seek(ref, index), count);
+  }
+
+  /** Deletes the entry at `at` and all behind it. */
+  truncate(ref: Ref, at: number): Ref {
+    return this.deleteEntries(ref, at, Number.POSITIVE_INFINITY);
+  }
+
+  /** A new listpack of the entries from `at` on. With {@link truncate} it splits a listpack in two. */
+  copyFrom(ref: Ref, at: number): Ref {
+    if (at === END) return this.create();
+    const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
+    const base = bytePosition(ref);
+    const total = listpackBytes(u8, base);
+    const count = countBetween(u8, base + at, base + total - 1);
+    const bytes = LISTPACK_HEADER_BYTES + total - at;
+    const to = this.#arena.alloc(bytes);
+    writeU32(this.#arena.u8[to >>> SEGMENT_SHIFT]!, bytePosition(to), bytes);
+    writeCount(this.#arena.u8[to >>> SEGMENT_SHIFT]!, bytePosition(to), Math.min(count, COUNT_UNKNOWN));
+    this.#copyBytes(ref, at, to, LISTPACK_HEADER_BYTES, total - at);
+    return to;
+  }
+
+  /** Moves the entries of `other` behind those of `ref` and frees `other`; NIL, and nothing is changed, past 1 GiB. */
+  concat(ref: Ref, other: Ref): Ref {
+    const at = this.byteLength(ref) - 1;
+    const bytes = this.byteLength(other) - LISTPACK_EMPTY_BYTES;
+    const to = this.#splice(ref, at, 0, bytes, this.count(other));
+    if (to === NIL) return NIL;
+    this.#copyBytes(other, LISTPACK_HEADER_BYTES, to, at, bytes);
+    this.#arena.free(other);
+    this.at = bytes === 0 ? END : at;
+    return to;
+  }
+
+  /** Moves the listpack to a block just long enough, if that is a shorter one: for what will not grow any more. */
+  shrinkToFit(ref: Ref): Ref {
+    const bytes = this.byteLength(ref);
+    const block = this.#arena.blockBytes(ref);
+    // Blocks come in steps of at most an eighth and of at least 8 bytes.
+    if (block - bytes <= Math.max(8, bytes >>> 3)) return ref;
+    const to = this.copy(ref);
+    this.#arena.free(ref);
+    return to;
+  }
+
+  /** Checks every byte; for tests. */
+  validate(ref: Ref): void {
+    const bytes = this.byteLength(ref);
+    assert(bytes <= this.#arena.blockBytes(ref), 'a listpack lies within its block');
+    const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
+    assert(validateListpack(u8, bytePosition(ref), bytes, true), 'a listpack is well formed');
+  }
+
+  #seekBackwards(u8: Uint8Array, base: number, index: number): number {
+    const first = base + LISTPACK_HEADER_BYTES;
+    let at = base + listpackBytes(u8, base) - 1;
+    for (; index < 0; index++) {
+      if (at === first) return END;
+      at = beforeEntry(u8, at);
+    }
+    return at - base;
+  }
+
+  #entryBytes(ref: Ref, at: number): number {
+    const position = bytePosition(ref) + at;
+    return behindEntry(this.#arena.u8[ref >>> SEGMENT_SHIFT]!, position) - position;
+  }
+
+  #take(bytes: Uint8Array, start: number, length: number): void {
+    const first = length > 0 ? bytes[start]! : 0;
+    // Only a digit or a minus begins an integer.
+    if (first <= 0x39 && first >= 0x2d && parseInt64Halves(bytes, start, length, this.#integer)) {
+      this.#takeInteger(this.#integer.high, this.#integer.low);
+      return;
+    }
+    this.#codeBytes = encodeStringHeader(this.#code, length);
+    this.#data = bytes;
+    this.#dataStart = start;
+    this.#dataBytes = length;
+  }
+
+  #takeInteger(high: number, low: number): void {
+    this.#codeBytes = encodeInteger(this.#code, high, low);
+    this.#dataBytes = 0;
+  }
+
+  /** Writes the element that was taken in the place of `oldBytes` bytes at `at`. */
+  #write(ref: Ref, at: number, oldBytes: number, countChange: number): Ref {
+    const encoded = this.#codeBytes + this.#dataBytes;
+    debugAssert(!this.#dataIsInside(ref), 'what is inserted lies elsewhere');
+    const to = this.#splice(ref, at, oldBytes, encoded + backLengthBytes(encoded), countChange);
+    if (to !== NIL) {
+      const segment = to >>> SEGMENT_SHIFT;
+      const u8 = this.#arena.u8[segment]!;
+      const position = bytePosition(to) + at;
+      for (let i = 0; i < this.#codeBytes; i++) u8[position + i] = this.#code[i]!;
+      if (this.#dataBytes > 0)
+        this.#mover.copyIn(this.#data, this.#dataStart, segment, position + this.#codeBytes, this.#dataBytes);
+      writeBackLength(u8, position + encoded, encoded);
+      this.at = at;
+    }
+    // A view of a connection's buffer would keep that alive.
+    this.#data = NO_BYTES;
+    return to;
+  }
+
+  #dataIsInside(ref: Ref): boolean {
+    const from = this.#dataStart - bytePosition(ref);
+    return this.#data === this.#arena.u8[ref >>> SEGMENT_SHIFT] && from >= 0 && from < this.byteLength(ref);
+  }
+
+  /**
+   * Makes the `oldBytes` bytes at `at` into `newBytes` bytes, which the caller then writes without a barrier, and
+   * changes the header; in the same block or in another. Returns NIL past the limit.
+   */
+  #splice(ref: Ref, at: number, oldBytes: number, newBytes: number, countChange: number): Ref {
+    const arena = this.#arena;
+    const segment = ref >>> SEGMENT_SHIFT;
+    const u8 = arena.u8[segment]!;
+    const base = bytePosition(ref);
+    const total = listpackBytes(u8, base);
+    const newTotal = total + newBytes - oldBytes;
+    if (newTotal > LISTPACK_BYTES_MAX) return NIL;
+    const block = arena.blockBytes(ref);
+    const behind = at + oldBytes;
+    if (newTotal > block || (newTotal < total && newTotal * 2 < block && block > KEPT_BLOCK_BYTES)) {
+      const room = Math.min(newTotal + (newTotal >>> GROWTH_SHIFT), LISTPACK_BYTES_MAX);
+      const to = arena.alloc(room);
+      this.#copyBytes(ref, 0, to, 0, at);
+      this.#copyBytes(ref, behind, to, at + newBytes, total - behind);
+      arena.free(ref);
+      writeHeader(arena.u8[to >>> SEGMENT_SHIFT]!, bytePosition(to), newTotal, countChange);
+      return to;
+    }
+    if (newBytes === oldBytes) {
+      if (newBytes > 0) arena.touch(ref, at, newBytes);
+    } else {
+      arena.touch(ref, at, newTotal - at);
+      this.#mover.within(segment, base + behind, base + at + newBytes, total - behind);
+    }
+    if (newTotal !== total || countChange !== 0) {
+      arena.touch(ref, 0, LISTPACK_HEADER_BYTES);
+      writeHeader(u8, base, newTotal, countChange);
+    }
+    return ref;
+  }
+
+  #copyBytes(from: Ref, fromAt: number, to: Ref, toAt: number, bytes: number): void {
+    const source = bytePosition(from) + fromAt;
+    const target = bytePosition(to) + toAt;
+    this.#mover.across(from >>> SEGMENT_SHIFT, source, to >>> SEGMENT_SHIFT, target, bytes);
+  }
+}
+
+/** Sets the total, and changes the count unless it is lost already or is lost now. */
+function writeHeader(u8: Uint8Array, base: number, total: number, countChange: number): void {
+  writeU32(u8, base, total);
+  const count = headerCount(u8, base);
+  if (countChange !== 0 && count !== COUNT_UNKNOWN)
+    writeCount(u8, base, Math.min(count + countChange, COUNT_UNKNOWN));
+}
+
+function writeCount(u8: Uint8Array, base: number, count: number): void {
+  u8[base + COUNT_AT] = count;
+  u8[base + COUNT_AT + 1] = count >>> 8;
+}
