@@ -1,0 +1,50 @@
+/**
+ * What a dump may contain, by who is going to read it: the version in its header, and with it the kinds of values.
+ *
+ *   reader                          version   plainTypes
+ *   Redis 5 and 6, KeyDB, old tools 9         either: version 9 has no listpacks, so collections are plain
+ *   Redis 7.0, Valkey               10
+ *   Redis 7.2, Valkey               11
+ *   Redis 7.4 and later             12
+ *
+ * `plainTypes` writes collections element by element even where the version knows blobs; slower, and read by anything.
+ */
+import { unreachable } from '../base/assert.ts';
+import { Encoding, ValueType } from '../keyspace/entry.ts';
+import { RdbType } from './opcodes.ts';
+
+export type RdbVersion = 9 | 10 | 11 | 12;
+
+export interface Dialect {
+  readonly version: RdbVersion;
+  readonly plainTypes: boolean;
+}
+
+/** Functions travel in dumps from this version on. */
+export const FUNCTIONS_VERSION_MIN = 10;
+
+/** The type byte that stands before a value of this type and encoding. */
+export function rdbTypeOf(type: ValueType, encoding: Encoding, dialect: Dialect): RdbType {
+  const { version, plainTypes } = dialect;
+  const listpacks = version >= 10 && !plainTypes;
+  switch (type) {
+    case ValueType.STRING:
+      return RdbType.STRING;
+    case ValueType.LIST:
+      return listpacks ? RdbType.LIST_QUICKLIST_2 : RdbType.LIST;
+    case ValueType.SET:
+      if (encoding === Encoding.INTSET && !plainTypes) return RdbType.SET_INTSET;
+      return encoding === Encoding.LISTPACK && listpacks && version >= 11
+        ? RdbType.SET_LISTPACK
+        : RdbType.SET;
+    case ValueType.ZSET:
+      return encoding === Encoding.LISTPACK && listpacks ? RdbType.ZSET_LISTPACK : RdbType.ZSET_2;
+    case ValueType.HASH:
+      return encoding === Encoding.LISTPACK && listpacks ? RdbType.HASH_LISTPACK : RdbType.HASH;
+    case ValueType.STREAM:
+      if (version >= 11 && !plainTypes) return RdbType.STREAM_LISTPACKS_3;
+      return listpacks ? RdbType.STREAM_LISTPACKS_2 : RdbType.STREAM_LISTPACKS;
+    default:
+      return unreachable(type);
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * The numbers of the dump format: what stands before a record, what kind of value follows, how lengths and strings are
+ * written. They reach disk and wire, and are frozen by a golden test.
+ *
+ *   magic · AUX* · MODULE_AUX* · FUNCTION2* · per database { SELECTDB RESIZEDB record* } · EOF · CRC64
+ *   record    [EXPIRETIME_MS i64] [IDLE len | FREQ u8] type key value
+ *
+ *   length    00LLLLLL
+ *             01LLLLLL LLLLLLLL
+ *             10000000 u32 big-endian
+ *             10000001 u64 big-endian
+ *   string    a length and so many bytes, or 11 and a form of {@link StringForm}
+ */
+
+export const Opcode = {
+  SLOT_INFO: 244,
+  FUNCTION2: 245,
+  FUNCTION_PRE_GA: 246,
+  MODULE_AUX: 247,
+  IDLE: 248,
+  FREQ: 249,
+  AUX: 250,
+  RESIZEDB: 251,
+  EXPIRETIME_MS: 252,
+  EXPIRETIME: 253,
+  SELECTDB: 254,
+  EOF: 255,
+} as const;
+
+/** Only in files whose magic is VALKEY; other files give the number another meaning. */
+export const VALKEY_SLOT_IMPORT = 243;
+
+/** The byte before a key that says how its value is written. */
+export const RdbType = {
+  STRING: 0,
+  LIST: 1,
+  SET: 2,
+  ZSET: 3,
+  HASH: 4,
+  ZSET_2: 5,
+  MODULE_PRE_GA: 6,
+  MODULE_2: 7,
+  HASH_ZIPMAP: 9,
+  LIST_ZIPLIST: 10,
+  SET_INTSET: 11,
+  ZSET_ZIPLIST: 12,
+  HASH_ZIPLIST: 13,
+  LIST_QUICKLIST: 14,
+  STREAM_LISTPACKS: 15,
+  HASH_LISTPACK: 16,
+  ZSET_LISTPACK: 17,
+  LIST_QUICKLIST_2: 18,
+  STREAM_LISTPACKS_2: 19,
+  SET_LISTPACK: 20,
+  STREAM_LISTPACKS_3: 21,
+  HASH_METADATA_PRE_GA: 22,
+  HASH_LISTPACK_EX_PRE_GA: 23,
+  HASH_METADATA: 24,
+  HASH_LISTPACK_EX: 25,
+} as const;
+export type RdbType = (typeof RdbType)[keyof typeof RdbType];
+
+/** The name of a type for messages, or undefined for a byte that is none. */
+export function rdbTypeName(type: number): string | undefined {
+  return typeNames.get(type);
+}
+const typeNames = new Map<number, string>(
+  Object.entries(RdbType).map(([name, type]) => [type, name.toLowerCase().replaceAll('_', '-')]),
+);
+
+export const LENGTH_14_BIT = 0x40;
+export const LENGTH_32_BIT = 0x80;
+export const LENGTH_64_BIT = 0x81;
+/** The two high bits of a string that is no plain run of bytes; the low six are a {@link StringForm}. */
+export const SPECIAL_STRING = 0xc0;
+
+export const StringForm = { INT8: 0, INT16: 1, INT32: 2, LZF: 3 } as const;
+
+/** What announces each part of a module's data, so that who does not know the module can skip it. */
+export const ModulePart = { EOF: 0, SINT: 1, UINT: 2, FLOAT: 3, DOUBLE: 4, STRING: 5 } as const;
+
+export const MAGIC_BYTES = 9;
+export const CHECKSUM_BYTES = 8;
+/** From this version on a checksum follows the end. */
+export const CHECKSUM_VERSION_MIN = 5;
+/** The newest version that is read. Redis 8.6 and later write newer ones. */
+export const RDB_VERSION_MAX = 12;
+/** The version of the files whose magic is VALKEY that is read: those of Valkey 9.0 and 9.1. */
+export const VALKEY_VERSION = 80;

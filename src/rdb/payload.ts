@@ -1,0 +1,105 @@
+/**
+ * The payloads of DUMP and RESTORE: one value without its key, closed by a footer.
+ *
+ *   type u8 · value · version u16 LE · CRC64 of all before, or 0
+ *
+ * On the main thread; a codec holds kernels with some megabytes of address space, so a server makes one.
+ */
+import type { Arena } from '../arena/arena.ts';
+import { KIB, MIB, type Ref } from '../base/units.ts';
+import { ByteKernels, KERNELS_FREE_START, RDB_STRING_ROOM_BYTES } from '../kernels/kernels.ts';
+import type { Database } from '../keyspace/database.ts';
+import type { Dialect } from './dialect.ts';
+import { BytesFeed } from './feed.ts';
+import { ValueLoader } from './load-value.ts';
+import { ArenaReader } from './object-reader.ts';
+import { CHECKSUM_BYTES, RDB_VERSION_MAX } from './opcodes.ts';
+import { RECORD_ROOM_BYTES, ValueWriter } from './save-value.ts';
+import { type ChunkTarget, DumpSink } from './sink.ts';
+import { DumpSource, type SourceOptions } from './source.ts';
+
+const FOOTER_BYTES = 2 + CHECKSUM_BYTES;
+/** Strings beyond this are not compressed. */
+const STAGING_BYTES = MIB;
+const CHUNK_BYTES = 64 * KIB;
+const SINK_BYTES = CHUNK_BYTES + STAGING_BYTES + RDB_STRING_ROOM_BYTES + RECORD_ROOM_BYTES;
+const SOURCE: SourceOptions = { windowBytes: MIB, unpackedBytes: MIB };
+const MEMORY_BYTES = KERNELS_FREE_START + STAGING_BYTES + SINK_BYTES;
+
+export class PayloadCodec {
+  readonly #kernels = new ByteKernels(MEMORY_BYTES);
+  readonly #target = new CollectingTarget();
+
+  /** The payload of the value of `entry`, in memory of its own. */
+  dump(arena: Arena, entry: Ref, dialect: Dialect): Buffer {
+    const sinkStart = KERNELS_FREE_START + STAGING_BYTES;
+    const sink = new DumpSink(this.#kernels, sinkStart, SINK_BYTES, this.#target, true);
+    const writer = new ValueWriter(new ArenaReader(arena), this.#kernels, sink, {
+      dialect,
+      compress: true,
+      stagingStart: KERNELS_FREE_START,
+      stagingBytes: STAGING_BYTES,
+    });
+    writer.saveValue(entry);
+    sink.byte(dialect.version);
+    sink.byte(0);
+    sink.finish();
+    return this.#target.collected();
+  }
+
+  /** Whether the payload's version is one that is read here and its checksum is right or 0. */
+  check(bytes: Uint8Array, start: number, length: number): boolean {
+    if (length <= FOOTER_BYTES) return false;
+    const end = start + length;
+    const version = bytes[end - FOOTER_BYTES]! | (bytes[end - FOOTER_BYTES + 1]! << 8);
+    if (version > RDB_VERSION_MAX) return false;
+    const storedLow = littleEndian32(bytes, end - CHECKSUM_BYTES);
+    const storedHigh = littleEndian32(bytes, end - CHECKSUM_BYTES + 4);
+    if (storedLow === 0 && storedHigh === 0) return true;
+    this.#kernels.crcReset();
+    this.#kernels.crcUpdateFrom(bytes, start, end - CHECKSUM_BYTES);
+    return this.#kernels.crcLow() === storedLow && this.#kernels.crcHigh() === storedHigh;
+  }
+
+  /**
+   * Reads the value of a payload that {@link check} has passed. It changes no database: {@link LoadedValue.add} does,
+   * before the next use of the codec. Throws SHORT, CORRUPT, UNSUPPORTED or ARENA_FULL.
+   */
+  load(bytes: Uint8Array, start: number, length: number): LoadedValue {
+    const feed = new BytesFeed(bytes, start, length - FOOTER_BYTES);
+    const source = new DumpSource(feed, this.#kernels, SOURCE);
+    const loader = new ValueLoader(source);
+    loader.read(source.u8());
+    return loader;
+  }
+}
+
+export interface LoadedValue {
+  /** Adds the value under a key that has just been looked for and is absent. */
+  add(database: Database, key: Uint8Array, keyStart: number, keyLength: number): Ref;
+}
+
+/** Keeps what a sink publishes. */
+class CollectingTarget implements ChunkTarget {
+  readonly chunkBytes = CHUNK_BYTES;
+  readonly #chunk = new Uint8Array(CHUNK_BYTES);
+  #parts: Uint8Array[] = [];
+
+  acquire(): Uint8Array {
+    return this.#chunk;
+  }
+
+  publish(bytes: number): void {
+    this.#parts.push(this.#chunk.slice(0, bytes));
+  }
+
+  collected(): Buffer {
+    const all = Buffer.concat(this.#parts);
+    this.#parts = [];
+    return all;
+  }
+}
+
+function littleEndian32(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
+}

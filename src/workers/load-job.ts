@@ -1,0 +1,118 @@
+/**
+ * The main thread's side of a load: runs the task and takes over the keyspace that it filled.
+ *
+ *   from a file    startLoad(pool, plan, { kind: 'file', path })
+ *   from a ring    startLoad(pool, plan, { kind: 'ring', totalBytes }), then feed `input` until it is not wanted
+ *
+ * The old dataset is served until the caller puts the new one in its place.
+ */
+import { ErrorCode } from '../base/errors.ts';
+import { type HashKey, Keyspace } from '../keyspace/keyspace.ts';
+import type { LoadOptions, LoadResult } from '../rdb/load.ts';
+import { createRingMemory, RingProducer } from './byte-ring.ts';
+import { LoadControl } from './control-block.ts';
+import { workerEntryUrl } from './entry-urls.ts';
+import type { DumpPlace, LoadTask, LoadTaskResult } from './load-task.ts';
+import { createPool, type Pool } from './pool.ts';
+
+export type LoadPool = Pool<LoadTask, LoadTaskResult>;
+
+export function createLoadPool(threads: number): LoadPool {
+  return createPool({ duty: 'load', entry: workerEntryUrl('load-task'), threads });
+}
+
+export interface LoadPlan {
+  readonly databaseCount: number;
+  readonly hashKey: HashKey;
+  readonly options: LoadOptions;
+}
+
+export type LoadFrom =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'ring'; readonly totalBytes: number };
+
+export interface Loaded {
+  readonly keyspace: Keyspace;
+  readonly result: LoadResult;
+}
+
+/** Feeds a load from the main thread. The job may end at any time: all calls are harmless afterwards. */
+export class LoadInput {
+  readonly #ring: RingProducer;
+
+  constructor(memory: SharedArrayBuffer) {
+    this.#ring = new RingProducer(memory);
+  }
+
+  /** False once no more bytes are wanted: the dump is complete, or the load has failed. */
+  get wanted(): boolean {
+    return this.#ring.isOpen && !this.#ring.cancelled;
+  }
+
+  /** Memory to fill, or undefined when there is none now (see {@link waitForRoom}) or nothing is wanted. */
+  tryAcquire(): Uint8Array | undefined {
+    return this.#ring.isOpen ? this.#ring.tryAcquire() : undefined;
+  }
+
+  /** Hands over the first `bytes` of what {@link tryAcquire} returned in this turn. */
+  publish(bytes: number): void {
+    this.#ring.publish(bytes);
+  }
+
+  /** Resolves when tryAcquire has memory or nothing is wanted. */
+  waitForRoom(): Promise<void> {
+    return this.#ring.waitForSpace();
+  }
+
+  /** Says that all is there. */
+  end(): void {
+    if (this.#ring.isOpen) this.#ring.end();
+  }
+
+  /** Ends the load with `code`: no more bytes will come. */
+  fail(code: ErrorCode): void {
+    if (this.#ring.isOpen) this.#ring.fail(code);
+  }
+}
+
+export class LoadJob {
+  /** Takes the dump when it comes from a ring. */
+  readonly input: LoadInput | undefined;
+  /** For INFO: keys and bytes done. */
+  readonly control = new LoadControl();
+  /** Rejects with the errors of load-task.ts, with WORKER_DIED, or with an AssertionFailed that ends the process. */
+  readonly finished: Promise<Loaded>;
+
+  constructor(pool: LoadPool, plan: LoadPlan, from: LoadFrom) {
+    let place: DumpPlace;
+    if (from.kind === 'ring') {
+      const memory = createRingMemory();
+      this.input = new LoadInput(memory);
+      place = { kind: 'ring', memory, totalBytes: from.totalBytes };
+    } else {
+      this.input = undefined;
+      place = from;
+    }
+    this.finished = this.#follow(pool.run({ ...plan, from: place, control: this.control.shared }));
+  }
+
+  /** Asks the task to stop, also while it waits for bytes, for which `input` is failed. It may still finish. */
+  cancel(): void {
+    this.control.cancel();
+    this.input?.fail(ErrorCode.CANCELLED);
+  }
+
+  async #follow(job: Promise<LoadTaskResult>): Promise<Loaded> {
+    try {
+      const { share, ...result } = await job;
+      return { keyspace: Keyspace.adopt(share), result };
+    } finally {
+      // Who waits for room in the ring of a task that ended, or died, waits no longer.
+      this.input?.fail(ErrorCode.CANCELLED);
+    }
+  }
+}
+
+export function startLoad(pool: LoadPool, plan: LoadPlan, from: LoadFrom): LoadJob {
+  return new LoadJob(pool, plan, from);
+}
