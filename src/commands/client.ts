@@ -31,6 +31,8 @@ export class Client {
   authenticated = false;
   /** Commands since MULTI, or undefined outside of a transaction. */
   queued: QueuedCommand[] | undefined = undefined;
+  /** Flags of all of them together. */
+  queuedFlags = 0;
   /** A command was refused while queueing: EXEC will abort. */
   transactionBroken = false;
   /** A watched key changed: EXEC will answer nil. */
@@ -53,5 +55,12 @@ export class Client {
 
   get inTransaction(): boolean {
     return this.queued !== undefined;
+  }
+
+  /** Leaves the transaction. What was watched is the watch table's to forget. */
+  endTransaction(): void {
+    this.queued = undefined;
+    this.queuedFlags = 0;
+    this.transactionBroken = false;
   }
 }

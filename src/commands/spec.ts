@@ -33,6 +33,8 @@ export const Flag = {
   TOUCHES_ARBITRARY_KEYS: 1 << 19,
   /** Inside MULTI the command runs at once and is not queued: EXEC, DISCARD, WATCH, MULTI, QUIT, RESET. */
   NOT_QUEUED: 1 << 20,
+  /** Runs the commands of a transaction: what is refused to one of them is refused to it. */
+  RUNS_QUEUE: 1 << 21,
 } as const;
 
 /** Spelling and order in which COMMAND INFO lists the flags; bits that are not here are ours alone. */
@@ -50,7 +52,6 @@ export const flagNames: readonly (readonly [number, string])[] = [
   [Flag.SKIP_SLOWLOG, 'skip_slowlog'],
   [Flag.FAST, 'fast'],
   [Flag.NO_AUTH, 'no_auth'],
-  [Flag.MAY_REPLICATE, 'may_replicate'],
   [Flag.NO_ASYNC_LOADING, 'no_async_loading'],
   [Flag.NO_MULTI, 'no_multi'],
   [Flag.MOVABLEKEYS, 'movablekeys'],

@@ -39,6 +39,9 @@ export class Reply {
   size = 0;
   /** Error replies ever written; the dispatcher compares before and after a command. */
   errors = 0;
+  /** How many of them have been counted, and the text of the last one; for whoever counts. */
+  errorsNoted = 0;
+  lastError = '';
   readonly #pool: BufferPool;
   #bytes: Buffer = NO_BYTES;
 
@@ -74,6 +77,7 @@ export class Reply {
   /** An error: the whole text, code word first, without the dash. A char per byte; line ends become spaces. */
   error(text: string): void {
     this.errors++;
+    this.lastError = text;
     this.#line(Token.ERROR, text);
   }
 

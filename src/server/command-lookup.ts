@@ -5,6 +5,7 @@
  * and last letters; the rows of one place are chained.
  */
 import type { CommandSpec, CommandTable } from '../commands/spec.ts';
+import { LatencyHistogram } from './latency-histogram.ts';
 
 export class CommandRow {
   /** Lower case; of a subcommand `container|name`. */
@@ -17,6 +18,7 @@ export class CommandRow {
   usec = 0;
   rejectedCalls = 0;
   failedCalls = 0;
+  readonly latency = new LatencyHistogram();
 
   constructor(fullName: string, spec: CommandSpec, parent?: CommandRow) {
     this.fullName = fullName;
@@ -35,6 +37,7 @@ export class CommandRow {
     this.usec = 0;
     this.rejectedCalls = 0;
     this.failedCalls = 0;
+    this.latency.reset();
     for (const row of this.subcommands.values()) row.resetStats();
   }
 }

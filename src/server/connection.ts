@@ -8,12 +8,18 @@
 import type { Socket } from 'node:net';
 import { messageOf } from '../base/errors.ts';
 import { Client } from '../commands/client.ts';
+import { cutOffText, OutputGauge, type OutputLimit, OutputVerdict } from '../replication/output-limit.ts';
 import { Parse, RequestReader } from '../resp/parser.ts';
 import { Reply } from '../resp/reply.ts';
+import type { Request } from '../resp/request.ts';
 import type { Server } from './server.ts';
 
 /** Requests that one event runs before others get their turn; what is left goes on in the next turn. */
 const REQUESTS_PER_EVENT = 4096;
+
+/** Which replies a client wants: CLIENT REPLY. SKIP is none to the next command. */
+export const ReplyMode = { ON: 0, OFF: 1, SKIP: 2 } as const;
+export type ReplyMode = (typeof ReplyMode)[keyof typeof ReplyMode];
 
 /** What the connection needs of the node around it. */
 export interface ConnectionHost {
@@ -40,13 +46,21 @@ export class Connection extends Client {
   netOutputBytes = 0;
   /** While set, no request of this client runs: it waits for something. */
   blocked = false;
+  /** A command that has to wait until clients are no longer paused. */
+  postponed: Request | undefined = undefined;
+  /** Which replies are sent: CLIENT REPLY. */
+  replyMode: ReplyMode = ReplyMode.ON;
+  /** Sees the commands of all clients. */
+  monitor = false;
   /** REPLCONF and PSYNC have made this a replica: replies other than the stream's are not sent. */
   isReplica = false;
   closed = false;
   /** Who takes over when the connection ends, besides the host: blocked clients, replicas. */
   readonly onClose: (() => void)[] = [];
   readonly #host: ConnectionHost;
+  readonly #gauge = new OutputGauge();
   #running = false;
+  #flushDue = false;
 
   constructor(id: number, socket: Socket, host: ConnectionHost) {
     super(id);
@@ -92,7 +106,8 @@ export class Connection extends Client {
     while (!this.blocked && !this.closeAfterReply && !this.closed) {
       const found = reader.next();
       if (found === Parse.REQUEST) {
-        host.run(this);
+        if (this.replyMode === ReplyMode.ON) host.run(this);
+        else this.#runMuted();
         if (--left === 0) break;
       } else if (found === Parse.MORE) {
         break;
@@ -106,6 +121,18 @@ export class Connection extends Client {
     this.flush();
     host.turnEnded();
     if (left === 0 && !this.closed) setImmediate(() => this.#goOn());
+  }
+
+  /** Runs a request whose reply is not wanted. What others have written to this client stays. */
+  #runMuted(): void {
+    const { reply } = this;
+    const mark = reply.mark();
+    const skipped = this.replyMode === ReplyMode.SKIP;
+    this.#host.run(this);
+    // CLIENT REPLY ON is the one command that ends the silence and is answered.
+    if (this.replyMode === ReplyMode.ON) return;
+    if (skipped && this.replyMode === ReplyMode.SKIP) this.replyMode = ReplyMode.ON;
+    reply.truncate(mark);
   }
 
   #goOn(): void {
@@ -130,6 +157,29 @@ export class Connection extends Client {
       this.socket.write(bytes, () => reply.recycle(bytes));
     }
     if (this.closeAfterReply) this.socket.end();
+    else this.checkOutput();
+  }
+
+  /** Sends soon what somebody else has appended to the reply: a message, the end of a wait. */
+  flushSoon(): void {
+    if (this.#running || this.#flushDue) return;
+    this.#flushDue = true;
+    queueMicrotask(() => {
+      this.#flushDue = false;
+      if (!this.closed) this.flush();
+    });
+  }
+
+  /** Cuts the client off when more output waits for it than its class may have. */
+  checkOutput(): void {
+    const bytes = this.pendingOutputBytes;
+    if (this.isReplica || this.closed) return;
+    const { server } = this.#host;
+    const limit: OutputLimit = this.subscribed ? server.outputLimits.pubsub : server.outputLimits.normal;
+    if (this.#gauge.judge(limit, bytes, server.nowMs) === OutputVerdict.WITHIN) return;
+    server.stats.outputLimitDisconnections++;
+    server.log.warning(cutOffText(this.describe()));
+    this.destroy();
   }
 
   /** Bytes that were answered and that the peer has not taken yet. */

@@ -4,6 +4,7 @@
  *
  * Knows no command by name: what is special about one is a flag of its row.
  */
+import { assert } from '../base/assert.ts';
 import type { QueuedCommand } from '../commands/client.ts';
 import { CommandContext, Replicate, type StreamOp } from '../commands/context.ts';
 import { type CommandTable, Flag } from '../commands/spec.ts';
@@ -14,8 +15,11 @@ import { CommandLookup, type CommandRow } from './command-lookup.ts';
 import type { Connection } from './connection.ts';
 import type { Server } from './server.ts';
 
-/** Something that may refuse a command before it runs; returns the error, or undefined to let it pass. */
-export type Guard = (connection: Connection, row: CommandRow) => string | undefined;
+/**
+ * Something that may refuse a command before it runs; returns the error, or undefined to let it pass. `flags` are those
+ * of the row and, for a command that runs a transaction, those of all that it will run.
+ */
+export type Guard = (connection: Connection, row: CommandRow, flags: number) => string | undefined;
 
 /** Told of each command that ran, with the microseconds that it took: SLOWLOG, MONITOR. */
 export type CallListener = (
@@ -25,6 +29,14 @@ export type CallListener = (
   micros: number,
 ) => void;
 
+/** Told of a name that is no command; returns whether that is all: the connection is gone. */
+export type UnknownListener = (connection: Connection, request: Request) => boolean;
+
+/** Whether a command has to wait, as under CLIENT PAUSE. */
+export type Gate = (connection: Connection, flags: number) => boolean;
+
+/** The clock has not been read yet in this turn. */
+const NO_TIME = -1;
 const ARGUMENTS_SHOWN_BYTES = 128;
 
 export class Dispatcher {
@@ -33,16 +45,24 @@ export class Dispatcher {
   readonly #server: Server;
   /** Asked in order, for every command. Empty while nothing can be refused but for authentication. */
   readonly guards: Guard[] = [];
-  /** Listeners to calls; undefined while there are none. */
+  /** Told of every call; undefined while nobody listens. */
   onCall: CallListener | undefined = undefined;
-  /** Called before a command runs, for MONITOR. */
-  beforeCall: CallListener | undefined = undefined;
+  /** Told of calls that took at least `slowMicros`. */
+  onSlow: CallListener | undefined = undefined;
+  slowMicros = Number.POSITIVE_INFINITY;
+  /** Whether latencies of calls are kept per command. */
+  trackLatency = true;
+  onUnknown: UnknownListener | undefined = undefined;
+  /** While set, commands that it holds back wait; see {@link runPostponed}. */
+  gate: Gate | undefined = undefined;
   /** Called after each command that ran outside or at the end of a transaction: blocked clients are served here. */
   afterUnit: (() => void) | undefined = undefined;
   /** The row of the command that runs now. */
   currentRow: CommandRow | undefined = undefined;
   /** Between MULTI's EXEC and its end, operations gather in one unit. */
   #inUnit = false;
+  /** When the last call of this turn ended, in ms of the monotonic clock, or NO_TIME. */
+  #lastMs = NO_TIME;
   readonly #scratch = new GrowableBytes();
   readonly #queuedRequest = new Request();
 
@@ -61,21 +81,52 @@ export class Dispatcher {
   run(connection: Connection, request: Request): void {
     const row = this.#find(connection, request);
     if (row === undefined) return;
+    if (this.gate?.(connection, this.#flagsOf(connection, row))) {
+      connection.postponed = keepRequest(request);
+      connection.blocked = true;
+      return;
+    }
     if (connection.queued !== undefined && (row.spec.flags & Flag.NOT_QUEUED) === 0) {
       if ((row.spec.flags & Flag.NO_MULTI) !== 0) {
         this.reject(connection, row, 'ERR Command not allowed inside a transaction');
         return;
       }
       connection.queued.push(keep(request));
+      connection.queuedFlags |= row.spec.flags;
       connection.reply.queued();
       return;
     }
-    this.call(connection, row, request);
+    this.#call(connection, row, request);
     this.afterUnit?.();
   }
 
-  /** Calls a command that may run. */
+  /** Runs the command of a client that the gate held back, and then what else the client has sent. */
+  runPostponed(connection: Connection): void {
+    const request = connection.postponed;
+    if (request === undefined) return;
+    connection.postponed = undefined;
+    connection.blocked = false;
+    this.run(connection, request);
+    if (!connection.blocked) connection.resume();
+  }
+
+  /** Calls a command that may run, outside of the read event of a client. */
   call(connection: Connection, row: CommandRow, request: Request): void {
+    this.#lastMs = NO_TIME;
+    this.#call(connection, row, request);
+    this.#lastMs = NO_TIME;
+  }
+
+  /** The read event of a client is over: the next call reads the clock anew. */
+  turnEnded(): void {
+    this.#lastMs = NO_TIME;
+  }
+
+  /**
+   * The clock is read once per call: a call begins where the one before it in the same turn has ended. Parsing of a
+   * request counts with it, which is little; a second look at the clock would cost a tenth of a whole SET.
+   */
+  #call(connection: Connection, row: CommandRow, request: Request): void {
     const { context } = this;
     const server = this.#server;
     const outerRequest = context.request;
@@ -89,17 +140,26 @@ export class Dispatcher {
     context.db.accessClock = server.accessClock;
     context.changes = 0;
     context.replicate = Replicate.REQUEST;
-    const errors = connection.reply.errors;
-    if (this.beforeCall !== undefined) this.beforeCall(connection, row, request, 0);
     this.currentRow = row;
-    const start = performance.now();
+    connection.lastCommand = row.fullName;
+    const start = this.#lastMs === NO_TIME ? performance.now() : this.#lastMs;
     row.spec.handler(context);
-    const micros = (performance.now() - start) * 1000;
+    const end = performance.now();
+    this.#lastMs = end;
+    const micros = (end - start) * 1000;
     row.calls++;
     row.usec += micros;
+    if (this.trackLatency) row.latency.record(micros);
     server.stats.commandsProcessed++;
-    if (connection.reply.errors !== errors) row.failedCalls++;
+    const { reply } = connection;
+    if (reply.errors !== reply.errorsNoted) {
+      // Errors inside a transaction are noted with their commands, and are not EXEC's.
+      reply.errorsNoted = reply.errors;
+      row.failedCalls++;
+      server.noteError(reply.lastError);
+    }
     this.#replicate(connection, request, dbIndex, row);
+    if (micros >= this.slowMicros) this.onSlow?.(connection, row, request, micros);
     if (this.onCall !== undefined) this.onCall(connection, row, request, micros);
     context.request = outerRequest;
     context.replicate = outerReplicate;
@@ -114,8 +174,9 @@ export class Dispatcher {
     for (const command of queued) {
       const request = this.#queuedRequest;
       fill(request, command);
-      const row = this.#find(connection, request);
-      if (row !== undefined) this.call(connection, row, request);
+      const row = this.#rowOf(request);
+      assert(row !== undefined, 'a queued command was found when it was queued');
+      this.#call(connection, row, request);
     }
     this.endUnit(true);
   }
@@ -146,15 +207,38 @@ export class Dispatcher {
   /** Answers an error for a command that does not run; a transaction that was being queued is broken. */
   reject(connection: Connection, row: CommandRow | undefined, error: string): void {
     if (row !== undefined) row.rejectedCalls++;
-    if (connection.queued !== undefined) connection.transactionBroken = true;
-    this.#server.noteError(error);
-    connection.reply.error(error);
+    let text = error;
+    if (connection.queued !== undefined) {
+      connection.transactionBroken = true;
+      if (row !== undefined && (row.spec.flags & Flag.RUNS_QUEUE) !== 0) {
+        text = `EXECABORT Transaction discarded because of: ${error}`;
+        connection.endTransaction();
+        this.#server.watchTable.unwatchAll(connection);
+      }
+    }
+    this.#server.noteError(text);
+    connection.reply.error(text);
+    connection.reply.errorsNoted = connection.reply.errors;
+  }
+
+  /** The flags that count for a call: also those of a transaction's commands, when it runs one. */
+  #flagsOf(connection: Connection, row: CommandRow): number {
+    const { flags } = row.spec;
+    return (flags & Flag.RUNS_QUEUE) === 0 ? flags : flags | connection.queuedFlags;
+  }
+
+  /** The row of a request, or undefined when there is none. */
+  #rowOf(request: Request): CommandRow | undefined {
+    const row = this.lookup.find(request.bytes, request.position[0]!, request.length[0]!);
+    if (row === undefined || row.subcommands.size === 0 || request.argc === 1) return row;
+    return row.subcommands.get(request.latin1(1).toLowerCase());
   }
 
   /** The row that may run for a request, or undefined after an error has been answered. */
   #find(connection: Connection, request: Request): CommandRow | undefined {
     let row = this.lookup.find(request.bytes, request.position[0]!, request.length[0]!);
     if (row === undefined) {
+      if (this.onUnknown?.(connection, request)) return undefined;
       this.reject(connection, undefined, unknownCommand(request));
       return undefined;
     }
@@ -176,8 +260,9 @@ export class Dispatcher {
       return undefined;
     }
     const { guards } = this;
+    const allFlags = this.#flagsOf(connection, row);
     for (let i = 0; i < guards.length; i++) {
-      const error = guards[i]!(connection, row);
+      const error = guards[i]!(connection, row, allFlags);
       if (error === undefined) continue;
       this.reject(connection, row, error);
       return undefined;

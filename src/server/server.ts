@@ -11,6 +11,7 @@ import type { CommandContext } from '../commands/context.ts';
 import type { BlockRequest, ServerPort, Settings } from '../commands/ports.ts';
 import { type HashKey, Keyspace } from '../keyspace/keyspace.ts';
 import { Feed } from '../replication/feed.ts';
+import type { OutputLimit } from '../replication/output-limit.ts';
 import { ReplicationHistory, randomHex40 } from '../replication/replid.ts';
 import { StreamLog } from '../replication/stream-log.ts';
 import { BufferPool } from '../resp/buffer-pool.ts';
@@ -18,14 +19,14 @@ import { defaultLimits, type RequestLimits } from '../resp/parser.ts';
 import type { Blocking } from './blocking.ts';
 import type { Config } from './config/config.ts';
 import type { Connection } from './connection.ts';
+import { PubSub } from './pubsub.ts';
 import { ServerStats } from './stats.ts';
 import { WatchTable } from './watch-table.ts';
 
 const LRU_CLOCK_MASK = 0xffffff;
 const LRU_RESOLUTION_MS = 1000;
 
-/** What is told when many keys change at once, besides to the watchers. */
-export type FlushListener = () => void;
+const NO_LIMIT: OutputLimit = { hardBytes: 0, softBytes: 0, softMs: 0 };
 
 export class Server implements ServerPort {
   readonly config: Config;
@@ -37,8 +38,11 @@ export class Server implements ServerPort {
   readonly hashKey: HashKey;
   readonly stats = new ServerStats();
   readonly watchTable = new WatchTable();
+  readonly pubsub = new PubSub();
   readonly bufferPool = new BufferPool();
   readonly requestLimits: RequestLimits = defaultLimits();
+  /** `client-output-buffer-limit` of clients that are no replicas; that of replicas is the fan-out's. */
+  readonly outputLimits: { normal: OutputLimit; pubsub: OutputLimit };
   /** Connected clients, replicas among them, by id. */
   readonly clients = new Map<number, Connection>();
   readonly history: ReplicationHistory;
@@ -56,6 +60,8 @@ export class Server implements ServerPort {
   loading = false;
   /** Changes since the last successful save, for save points. */
   dirty = 0;
+  /** Clients may not write for a while, so nothing may expire either: CLIENT PAUSE, failover, shutdown. */
+  writesPaused = false;
   #nextClientId = 1;
 
   constructor(config: Config, log: Logger, clock: Clock) {
@@ -70,6 +76,7 @@ export class Server implements ServerPort {
     this.history = new ReplicationHistory(randomBytes);
     this.streamLog = new StreamLog(config.values.replBacklogSize, asOffset(0));
     this.feed = new Feed(this.streamLog);
+    this.outputLimits = { normal: NO_LIMIT, pubsub: NO_LIMIT };
     this.startedMs = clock.nowMs();
     this.keyspace = new Keyspace(config.values.databases, this.hashKey);
   }
@@ -103,8 +110,15 @@ export class Server implements ServerPort {
     this.blocking?.keyModified(dbIndex, bytes, start, length);
   }
 
-  keyEvent(): void {
-    // Nobody can subscribe to key events yet: eventClasses stays 0 and this is not called.
+  keyEvent(
+    _eventClass: number,
+    event: string,
+    dbIndex: number,
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+  ): void {
+    this.pubsub.keyEvent(this.eventClasses, event, dbIndex, bytes.subarray(start, start + length));
   }
 
   databaseModified(dbIndex: number): void {

@@ -34,6 +34,7 @@ export class WatchTable {
       if (watchers?.size === 0) this.#watchers.delete(id);
     }
     client.watched.length = 0;
+    client.watchBroken = false;
   }
 
   keyModified(dbIndex: number, bytes: Uint8Array, start: number, length: number): void {
