@@ -10,6 +10,8 @@ import { assert } from '../base/assert.ts';
 import type { Ref } from '../base/units.ts';
 import { Database, type DatabaseContext, type DatabaseShare } from './database.ts';
 import type { Encoding, ValueType } from './entry.ts';
+import { Releaser } from './release.ts';
+import { Structures } from './structures.ts';
 
 export interface HashKey {
   readonly key0: number;
@@ -35,23 +37,20 @@ export interface KeyspaceImage {
   readonly roots: readonly DatabaseRoot[];
 }
 
-interface Detached {
-  readonly database: Database;
-  readonly table: Ref;
-}
-
 export class Keyspace implements DatabaseContext {
   readonly arena: Arena;
   readonly hashKey0: number;
   readonly hashKey1: number;
   readonly databases: Database[];
-  /** Tables of flushed databases that are still to be freed. */
-  readonly #detached: Detached[] = [];
+  readonly structures: Structures;
+  readonly #releaser: Releaser;
 
   constructor(databaseCount: number, hashKey: HashKey, share?: KeyspaceShare) {
     this.arena = share === undefined ? new Arena() : Arena.adopt(share.arena);
     this.hashKey0 = hashKey.key0;
     this.hashKey1 = hashKey.key1;
+    this.structures = new Structures(this.arena, this.hashKey0, this.hashKey1);
+    this.#releaser = new Releaser(this.arena, this.structures);
     this.databases = Array.from({ length: databaseCount }, (_, i) => new Database(this, share?.databases[i]));
   }
 
@@ -91,7 +90,7 @@ export class Keyspace implements DatabaseContext {
   /** Empties one database; its memory comes back by {@link freeSome}. */
   flush(index: number): void {
     const database = this.databases[index]!;
-    if (database.keyCount > 0) this.#detached.push({ database, table: database.detach() });
+    if (database.keyCount > 0) this.#releaser.defer(database, database.detach());
   }
 
   swap(a: number, b: number): void {
@@ -106,20 +105,17 @@ export class Keyspace implements DatabaseContext {
 
   /** Whether {@link freeSome} has something to do. */
   get freeing(): boolean {
-    return this.#detached.length > 0;
+    return this.#releaser.freeing;
   }
 
   /** Does up to `steps` buckets' worth of freeing; returns whether there is more. */
   freeSome(steps: number): boolean {
-    const detached = this.#detached[0];
-    if (detached === undefined) return false;
-    if (detached.database.freeSome(detached.table, steps)) this.#detached.shift();
-    return this.#detached.length > 0;
+    return this.#releaser.freeSome(steps);
   }
 
+  /** Gives the memory of a value back that is no string: of a small one at once, of a large one by {@link freeSome}. */
   releaseObject(type: ValueType, encoding: Encoding, value: Ref): void {
-    // Strings are the only values so far, and those the database frees itself.
-    throw new Error(`no structure of type ${type} and encoding ${encoding} at ${value}`);
+    this.#releaser.release(type, encoding, value);
   }
 
   validate(): void {

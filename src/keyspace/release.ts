@@ -1,0 +1,72 @@
+/**
+ * Gives the memory of values back: of small ones at once, of large ones in slices, so that no command and no cycle of
+ * expiry stalls over a key with a million elements. Main thread, or whoever owns the arena.
+ *
+ *   release ──first slice──▶ all of it: done
+ *                └─ more ──▶ pending ──freeSome, slice by slice──▶ done
+ *
+ * What was put aside last is freed first: freeing a flushed database puts its large values aside, and there is never
+ * more than a slice's worth of them.
+ */
+import type { Arena } from '../arena/arena.ts';
+import type { Ref } from '../base/units.ts';
+import { Encoding, type ValueType } from './entry.ts';
+
+/** Frees a structure piece by piece: up to `steps` small pieces per call. Returns whether that was all of it. */
+export interface SlicedFree {
+  freeSome(ref: Ref, steps: number): boolean;
+}
+
+/** What finds the {@link SlicedFree} of a large value. */
+export interface SlicedFrees {
+  slicedFree(type: ValueType, encoding: Encoding): SlicedFree;
+}
+
+interface PendingFree {
+  readonly how: SlicedFree;
+  readonly ref: Ref;
+}
+
+/** Steps that the release itself does. A step is a bucket of a table or a node: some ten elements. */
+const FIRST_SLICE_STEPS = 8;
+
+export class Releaser {
+  readonly #arena: Arena;
+  readonly #frees: SlicedFrees;
+  readonly #pending: PendingFree[] = [];
+
+  constructor(arena: Arena, frees: SlicedFrees) {
+    this.#arena = arena;
+    this.#frees = frees;
+  }
+
+  /** Whether {@link freeSome} has something to do. */
+  get freeing(): boolean {
+    return this.#pending.length > 0;
+  }
+
+  /** Gives the value of an entry that is no string back. */
+  release(type: ValueType, encoding: Encoding, value: Ref): void {
+    if (encoding === Encoding.LISTPACK || encoding === Encoding.INTSET) {
+      this.#arena.free(value);
+      return;
+    }
+    const how = this.#frees.slicedFree(type, encoding);
+    if (!how.freeSome(value, FIRST_SLICE_STEPS)) this.defer(how, value);
+  }
+
+  /** Puts a structure aside that nobody reads any more. */
+  defer(how: SlicedFree, ref: Ref): void {
+    this.#pending.push({ how, ref });
+  }
+
+  /** Does up to `steps` steps; returns whether there is more to do. */
+  freeSome(steps: number): boolean {
+    const index = this.#pending.length - 1;
+    if (index < 0) return false;
+    const { how, ref } = this.#pending[index]!;
+    // Others may have been pushed behind it meanwhile.
+    if (how.freeSome(ref, steps)) this.#pending.splice(index, 1);
+    return this.#pending.length > 0;
+  }
+}

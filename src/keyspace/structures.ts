@@ -1,0 +1,31 @@
+/**
+ * What the values of a dataset are made of: one of each structure over its arena, shared by all commands. They hold
+ * cursors and no data; what those show is stale after the next call of the same structure.
+ *
+ * Small values (listpacks, intsets) are one object of the arena. What frees a large one, {@link Structures.slicedFree}
+ * names.
+ */
+import type { Arena } from '../arena/arena.ts';
+import { FieldTable } from '../structs/field-table.ts';
+import { Intset } from '../structs/intset.ts';
+import { Listpack } from '../structs/listpack.ts';
+import { Encoding, ValueType } from './entry.ts';
+import type { SlicedFree, SlicedFrees } from './release.ts';
+
+export class Structures implements SlicedFrees {
+  readonly listpacks: Listpack;
+  readonly intsets: Intset;
+  /** Hashes in encoding HASHTABLE. */
+  readonly fields: FieldTable;
+
+  constructor(arena: Arena, hashKey0: number, hashKey1: number) {
+    this.listpacks = new Listpack(arena);
+    this.intsets = new Intset(arena);
+    this.fields = new FieldTable(arena, hashKey0, hashKey1);
+  }
+
+  slicedFree(type: ValueType, encoding: Encoding): SlicedFree {
+    if (type === ValueType.HASH && encoding === Encoding.HASHTABLE) return this.fields;
+    throw new Error(`no structure of type ${type} and encoding ${encoding} is freed in slices`);
+  }
+}
