@@ -332,7 +332,8 @@ class DumpLoader {
     const storedHigh = source.u32();
     if (!this.#options.verifyChecksum || (storedLow === 0 && storedHigh === 0)) return;
     if (storedLow === low && storedHigh === high) return;
-    throw source.corrupt(
+    throw new OperatingError(
+      ErrorCode.CORRUPT,
       `Wrong RDB checksum expected: (${hex64(high, low)}) but got (${hex64(storedHigh, storedLow)}). Aborting now.`,
     );
   }
