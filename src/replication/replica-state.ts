@@ -120,6 +120,8 @@ export class ReplicaState {
   /** Wishes of Redis 8.6 and later; a dump with compression and checksum serves it all the same. */
   wantsNoCompression: boolean;
   wantsNoChecksum: boolean;
+  /** Its dump is complete before the first byte of it is sent, though it knows the mark (`repl-diskless-sync no`). */
+  spoolsFirst: boolean;
   /** It came by SYNC, so it need not send ACKs, and is not timed out for their absence. */
   legacy: boolean;
   /** Greatest offset acknowledged as applied, and as fsynced to its AOF. They only move forward. */
@@ -142,6 +144,7 @@ export class ReplicaState {
     this.filter = DumpFilter.NONE;
     this.wantsNoCompression = false;
     this.wantsNoChecksum = false;
+    this.spoolsFirst = false;
     this.legacy = false;
     this.ackOffset = asOffset(0);
     this.fsyncedOffset = asOffset(0);
@@ -169,7 +172,7 @@ export class ReplicaState {
   }
 
   get framing(): Framing {
-    return this.capaEof ? Framing.EOF_MARK : Framing.LENGTH;
+    return this.capaEof && !this.spoolsFirst ? Framing.EOF_MARK : Framing.LENGTH;
   }
 
   /** Follows one arrow of the drawing. */

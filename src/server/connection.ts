@@ -54,6 +54,8 @@ export class Connection extends Client {
   monitor = false;
   /** REPLCONF and PSYNC have made this a replica: replies other than the stream's are not sent. */
   isReplica = false;
+  /** Told of each empty line, which is how a replica says that it is alive. */
+  onEmptyLine: (() => void) | undefined = undefined;
   closed = false;
   /** Who takes over when the connection ends, besides the host: blocked clients, replicas. */
   readonly onClose: (() => void)[] = [];
@@ -113,6 +115,8 @@ export class Connection extends Client {
         break;
       } else if (found === Parse.ERROR) {
         this.#protocolError();
+      } else {
+        this.onEmptyLine?.();
       }
     }
     this.#running = false;
@@ -146,6 +150,10 @@ export class Connection extends Client {
     const { reply } = this;
     if (this.closed) {
       reply.discard();
+      return;
+    }
+    if (this.isReplica && reply.size > 0) {
+      this.#replicaAnswered();
       return;
     }
     if (reply.size > 0) {
@@ -208,6 +216,15 @@ export class Connection extends Client {
     log.verbose(`Protocol error (${error || 'query buffer limit'}) from client: ${this.describe()}`);
     if (error !== '') this.reply.error(`ERR ${error}`);
     this.closeAfterReply = true;
+  }
+
+  /** A replica sent what is answered: the answer would be taken for a part of the stream. */
+  #replicaAnswered(): void {
+    const { log } = this.#host.server;
+    log.warning(
+      `Replica generated a reply to command '${this.lastCommand}', disconnecting it: ${this.describe()}`,
+    );
+    this.destroy();
   }
 
   failed(error: unknown): void {

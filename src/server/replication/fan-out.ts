@@ -1,0 +1,184 @@
+/**
+ * The stream on its way to the peers. Hot path.
+ *
+ *   commands append ─▶ log ─▶ flush: each peer that has no write in flight gets a slice ─▶ sockets
+ *                       ▲        ▲
+ *   turn of a client ends        when: replication/fan-out.ts
+ *
+ * At the end of each read event the policy is asked. TURN_END is one setImmediate, so that all clients of a turn share
+ * a flush; LATER asks again at each turn's end, and a timer stands behind it for when no turn comes. A read event
+ * brings at most one read buffer and a bounded count of requests, so a long pipeline is flushed between its events and
+ * needs no look in their middle.
+ *
+ * Peers that stand at the same place, nearly all of them, are written the same view of the log. A peer that is far
+ * behind gets a slice per turn and not more, so that catching up does not hold the loop.
+ */
+import type { Clock } from '../../base/clock.ts';
+import { KIB, MIB } from '../../base/units.ts';
+import { FLUSH_BYTES, FlushPolicy, FlushWhen } from '../../replication/fan-out.ts';
+import type { StreamCursor, StreamLog } from '../../replication/stream-log.ts';
+
+/** Bytes per peer and flush; all peers together get no more than FLUSH_TOTAL_BYTES, but for the minimum. */
+const SLICE_BYTES_MAX = 256 * KIB;
+const SLICE_BYTES_MIN = 64 * KIB;
+const FLUSH_TOTAL_BYTES = 16 * MIB;
+
+/** A peer as the fan-out sees it. */
+export interface StreamTarget {
+  /** Writes what its cursor has, at most `bytesMax`, unless a write is in flight. Returns the count of writes. */
+  writeStream(bytesMax: number): number;
+  readonly streamLag: number;
+  readonly isWriting: boolean;
+}
+
+/** Makes the view of a slice that a socket can write. Peers at the same place share it. */
+class SliceViews {
+  #bytes: Uint8Array = new Uint8Array(0);
+  #start = 0;
+  #end = 0;
+  #view: Buffer = Buffer.alloc(0);
+
+  of(cursor: StreamCursor): Buffer {
+    const { bytes, start, end } = cursor;
+    if (bytes !== this.#bytes || start !== this.#start || end !== this.#end) {
+      this.#bytes = bytes;
+      this.#start = start;
+      this.#end = end;
+      this.#view = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start);
+    }
+    return this.#view;
+  }
+}
+
+export class FanOut {
+  readonly views = new SliceViews();
+  /** Flushes and writes ever made, for INFO. */
+  flushes = 0;
+  writes = 0;
+  readonly #log: StreamLog;
+  readonly #clock: Clock;
+  readonly #policy = new FlushPolicy();
+  readonly #targets: StreamTarget[] = [];
+  /** Targets with a write in flight. */
+  #writing = 0;
+  /** End of the log at the last flush. */
+  #flushedOffset = 0;
+  #immediate: NodeJS.Immediate | undefined = undefined;
+  #timer: NodeJS.Timeout | undefined = undefined;
+  readonly #onImmediate = (): void => this.flush();
+  readonly #onTimer = (): void => {
+    this.#timer = undefined;
+    this.#ask();
+  };
+
+  constructor(log: StreamLog, clock: Clock) {
+    this.#log = log;
+    this.#clock = clock;
+  }
+
+  get targetCount(): number {
+    return this.#targets.length;
+  }
+
+  /** Mean microseconds of the loop's time per write. */
+  get writeUs(): number {
+    return this.#policy.writeUs;
+  }
+
+  /** From now on `target` gets the stream; what it lacks already goes out at once. */
+  add(target: StreamTarget): void {
+    this.#targets.push(target);
+    if (target.isWriting) this.#writing++;
+    this.writes += target.writeStream(SLICE_BYTES_MAX);
+    if (target.streamLag > 0) this.#askSoon();
+  }
+
+  remove(target: StreamTarget): void {
+    const index = this.#targets.indexOf(target);
+    if (index < 0) return;
+    this.#targets[index] = this.#targets[this.#targets.length - 1]!;
+    this.#targets.pop();
+    if (target.isWriting) this.#writing--;
+  }
+
+  /** Something may have been appended to the log. Costs two comparisons when nothing was, or nobody listens. */
+  turnEnded(): void {
+    if (this.#targets.length === 0) return;
+    const bytes = this.#log.endOffset - this.#flushedOffset;
+    if (bytes === 0) return;
+    if (this.#immediate !== undefined && bytes < FLUSH_BYTES) return;
+    this.#ask();
+  }
+
+  /** Somebody waits for an acknowledgement of what is in the log now. */
+  flushUrgently(): void {
+    this.#policy.askUrgent();
+    this.flush();
+  }
+
+  flush(): void {
+    if (this.#immediate !== undefined) {
+      clearImmediate(this.#immediate);
+      this.#immediate = undefined;
+    }
+    const targets = this.#targets;
+    if (targets.length === 0) return;
+    const bytesMax = Math.max(SLICE_BYTES_MIN, Math.min(SLICE_BYTES_MAX, FLUSH_TOTAL_BYTES / targets.length));
+    const startUs = this.#clock.micros();
+    let writes = 0;
+    let behind = false;
+    for (let i = 0; i < targets.length; i++) {
+      const target = targets[i]!;
+      if (target.isWriting) continue;
+      writes += target.writeStream(bytesMax);
+      if (!target.isWriting && target.streamLag > 0) behind = true;
+    }
+    this.#flushedOffset = this.#log.endOffset;
+    this.#policy.flushed(startUs, this.#clock.micros(), writes);
+    this.flushes++;
+    this.writes += writes;
+    if (behind) this.#askSoon();
+  }
+
+  /** A write of a target did not end at once. */
+  writeBegan(): void {
+    this.#writing++;
+  }
+
+  /** The write of a target that is still one has ended. */
+  writeEnded(target: StreamTarget): void {
+    this.#writing--;
+    const lag = target.streamLag;
+    if (lag === 0) return;
+    if (this.#policy.writeAgain(lag)) this.writes += target.writeStream(SLICE_BYTES_MAX);
+    if (!target.isWriting && target.streamLag > 0 && this.#timer === undefined) this.#ask();
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    clearImmediate(this.#immediate);
+    this.#timer = undefined;
+    this.#immediate = undefined;
+  }
+
+  #ask(): void {
+    const bytes = this.#log.endOffset - this.#flushedOffset;
+    const ready = this.#targets.length - this.#writing;
+    switch (this.#policy.decide(this.#clock.micros(), bytes, ready)) {
+      case FlushWhen.NOW:
+        this.flush();
+        break;
+      case FlushWhen.TURN_END:
+        this.#askSoon();
+        break;
+      case FlushWhen.LATER:
+        this.#timer ??= setTimeout(this.#onTimer, Math.ceil(this.#policy.delayUs / 1000));
+        break;
+      default:
+    }
+  }
+
+  #askSoon(): void {
+    this.#immediate ??= setImmediate(this.#onImmediate);
+  }
+}

@@ -1,0 +1,226 @@
+/**
+ * Peers that wait for a full sync, and the snapshots that serve them.
+ *
+ *   PSYNC ─▶ waiting ──the snapshot that runs fits──▶ reads its dump
+ *                │                                      ▲
+ *                │ none runs, the delay is over         │ all that wait and fit take it
+ *                └──────────▶ a new snapshot starts ────┘
+ *                │
+ *                └ one runs that does not fit (another dialect or filter, too old) ─▶ waits for its end
+ *
+ * A snapshot is kept open to those who come a little later: for KEEP_MS from its start its first byte stays, in memory
+ * or in the spool's file, and the log stays from its offset on. That is how replicas that attach together, and those
+ * that reconnect at once after a lost sync, share one serialization without a delay before it. Main thread.
+ */
+import { codeOf, messageOf } from '../../base/errors.ts';
+import type { Dialect, RdbVersion } from '../../rdb/dialect.ts';
+import { canJoin, JoinVerdict, SNAPSHOT_FAILED_LINE } from '../../replication/full-sync.ts';
+import { DumpFilter, Framing, Phase } from '../../replication/replica-state.ts';
+import { randomHex40 } from '../../replication/replid.ts';
+import type { Server } from '../server.ts';
+import type { DumpReader, DumpSnapshot, DumpSource } from './dump-source.ts';
+import type { ReplicaPeer } from './replica-peer.ts';
+
+const KEEP_MS = 5000;
+/** The newest version that Valkey reads of those that are Redis' own. */
+const VALKEY_VERSION_MAX: RdbVersion = 11;
+
+export type RandomBytes = (count: number) => Uint8Array;
+
+export class FullSyncs {
+  /** For INFO: snapshots started for full syncs, and peers that joined one after its start. */
+  snapshotsStarted = 0;
+  lateJoins = 0;
+  readonly #server: Server;
+  readonly #source: DumpSource;
+  readonly #random: RandomBytes;
+  /** Peers in WAIT_START, in the order in which they asked. */
+  readonly #waiting = new Set<ReplicaPeer>();
+  /** Peers that read a dump or wait for its end. */
+  readonly #reading = new Set<ReplicaPeer>();
+  /** The snapshot that may still be joined, held open by a reader that does not read. */
+  #kept: DumpSnapshot | undefined = undefined;
+  #keeper: DumpReader | undefined = undefined;
+  #keptSinceMs = 0;
+  /** Snapshots whose end we hear of, those that somebody else started among them. */
+  readonly #listenedTo = new WeakSet<DumpSnapshot>();
+  /** When the first of those who wait now began to, by the monotonic clock. */
+  #waitingSinceMs = 0;
+
+  constructor(server: Server, source: DumpSource, random: RandomBytes) {
+    this.#server = server;
+    this.#source = source;
+    this.#random = random;
+  }
+
+  /** A peer in WAIT_START. It may be served within this call. */
+  add(peer: ReplicaPeer): void {
+    if (this.#waiting.size === 0) this.#waitingSinceMs = this.#server.clock.monotonicMs();
+    this.#waiting.add(peer);
+    const { log } = this.#server;
+    if (this.#serve()) return;
+    if (!this.#waiting.has(peer)) return;
+    if (this.#isBusy())
+      log.notice("Can't attach the replica to the current BGSAVE. Waiting for next BGSAVE for SYNC");
+    else log.notice('Delay next BGSAVE for diskless SYNC');
+  }
+
+  /** The peer is gone, or its dump is sent. */
+  remove(peer: ReplicaPeer): void {
+    this.#waiting.delete(peer);
+    if (!this.#reading.delete(peer)) return;
+    const { snapshot } = peer;
+    peer.releaseDump();
+    if (snapshot === undefined || snapshot !== this.#kept || snapshot.state !== 'running') return;
+    for (const other of this.#reading) if (other.snapshot === snapshot) return;
+    // Its last reader: without it the snapshot is cancelled.
+    this.#server.log.notice('Diskless rdb transfer, last replica dropped, its snapshot is cancelled');
+    this.#release();
+  }
+
+  /** Called a few times per second: delays that are over, snapshots that were kept long enough. */
+  tick(): void {
+    const nowMs = this.#server.clock.monotonicMs();
+    if (this.#kept !== undefined && nowMs - this.#keptSinceMs >= KEEP_MS) this.#release();
+    this.#serve();
+  }
+
+  /** Lets go of a snapshot that nobody reads, so that another can start. */
+  stop(): void {
+    this.#release();
+  }
+
+  /** Serves who can be served; returns whether nobody waits now. */
+  #serve(): boolean {
+    if (this.#waiting.size === 0) return true;
+    const current = this.#kept ?? this.#source.running;
+    if (current !== undefined) {
+      for (const peer of this.#waiting) {
+        if (!this.#fits(current, peer)) continue;
+        this.lateJoins++;
+        this.#server.log.notice('Waiting for end of BGSAVE for SYNC');
+        this.#attach(peer, current);
+      }
+    }
+    if (this.#waiting.size === 0) return true;
+    if (this.#isBusy() || this.#isDelayed()) return false;
+    const [first] = this.#waiting;
+    this.#start(first!);
+    return this.#waiting.size === 0;
+  }
+
+  /** A snapshot is being made. */
+  #isBusy(): boolean {
+    return this.#source.running?.state === 'running';
+  }
+
+  #isDelayed(): boolean {
+    const { values } = this.#server.config;
+    const delayMs = values.replDisklessSyncDelay * 1000;
+    if (delayMs === 0 || !values.replDisklessSync) return false;
+    const replicasMax = values.replDisklessSyncMaxReplicas;
+    if (replicasMax > 0 && this.#waiting.size >= replicasMax) return false;
+    return this.#server.clock.monotonicMs() - this.#waitingSinceMs < delayMs;
+  }
+
+  /** Starts the snapshot that `first` needs, and gives it to all others whom it fits. */
+  #start(first: ReplicaPeer): void {
+    const { log, config } = this.#server;
+    this.#release();
+    const target = first.state.framing === Framing.EOF_MARK ? 'replicas sockets' : 'disk';
+    log.notice(`Starting BGSAVE for SYNC with target: ${target}`);
+    let snapshot: DumpSnapshot;
+    try {
+      snapshot = this.#source.start({
+        dialect: this.#dialectOf(first),
+        filter: first.state.filter,
+        compress: config.values.rdbcompression,
+        checksum: config.values.rdbchecksum,
+        reason: 'replication',
+      });
+    } catch (error) {
+      if (codeOf(error) === undefined) throw error;
+      log.warning(`BGSAVE for replication failed: ${messageOf(error)}`);
+      for (const peer of [...this.#waiting]) this.#refuse(peer);
+      return;
+    }
+    this.snapshotsStarted++;
+    this.#kept = snapshot;
+    this.#keptSinceMs = this.#server.clock.monotonicMs();
+    this.#keeper = snapshot.spool.openReader(ignoreData);
+    for (const peer of [...this.#waiting]) if (this.#fits(snapshot, peer)) this.#attach(peer, snapshot);
+  }
+
+  #fits(snapshot: DumpSnapshot, peer: ReplicaPeer): boolean {
+    const { history, streamLog } = this.#server;
+    const joinable = {
+      dialect: dialectKey(snapshot.request.dialect),
+      filter: snapshot.request.filter,
+      replid: snapshot.replid,
+      offset: snapshot.startOffset,
+      hasFirstChunk: snapshot.spool.hasFirstByte,
+      failed: snapshot.state === 'failed',
+    };
+    const dialect = dialectKey(this.#dialectOf(peer));
+    return canJoin(joinable, peer.state, dialect, history, streamLog) === JoinVerdict.JOIN;
+  }
+
+  #attach(peer: ReplicaPeer, snapshot: DumpSnapshot): void {
+    this.#waiting.delete(peer);
+    this.#reading.add(peer);
+    if (!this.#listenedTo.has(snapshot)) {
+      this.#listenedTo.add(snapshot);
+      snapshot.onEnd(() => this.#ended(snapshot));
+    }
+    peer.takeDump(snapshot, this.#server.history, randomHex40(this.#random));
+    if (snapshot.state === 'done' && peer.state.phase === Phase.WAIT_DUMP) peer.dumpReady();
+  }
+
+  #ended(snapshot: DumpSnapshot): void {
+    const readers = [...this.#reading].filter((peer) => peer.snapshot === snapshot);
+    if (snapshot.state === 'done') {
+      for (const peer of readers) if (peer.state.phase === Phase.WAIT_DUMP) peer.dumpReady();
+    } else {
+      if (this.#kept === snapshot) this.#release();
+      const reason = snapshot.error === undefined ? '' : `: ${snapshot.error.message}`;
+      if (readers.length > 0) this.#server.log.warning(`Background transfer to replicas failed${reason}`);
+      for (const peer of readers) peer.connection.destroy();
+    }
+    this.#serve();
+  }
+
+  /** The snapshot cannot be made: the peer is told, and may ask again. */
+  #refuse(peer: ReplicaPeer): void {
+    this.#waiting.delete(peer);
+    peer.refuse(SNAPSHOT_FAILED_LINE);
+  }
+
+  #release(): void {
+    this.#keeper?.close();
+    this.#keeper = undefined;
+    this.#kept = undefined;
+  }
+
+  /** The dump that a peer can read: as configured, for a Valkey no newer than it knows. */
+  #dialectOf(peer: ReplicaPeer): Dialect {
+    const { rdbVersion, rdbPlainTypes } = this.#server.config.values;
+    const version = rdbVersion as RdbVersion;
+    const isValkey = peer.state.version !== 0;
+    return {
+      version: isValkey && version > VALKEY_VERSION_MAX ? VALKEY_VERSION_MAX : version,
+      plainTypes: rdbPlainTypes,
+    };
+  }
+}
+
+function dialectKey(dialect: Dialect): number {
+  return dialect.version * 2 + (dialect.plainTypes ? 1 : 0);
+}
+
+/** The keeper holds the dump and reads nothing of it. */
+function ignoreData(): void {}
+
+/** Whether this peer's dump must be complete before it is sent (`repl-diskless-sync no`); filtered dumps never are. */
+export function spoolsFirst(disklessSync: boolean, filter: number): boolean {
+  return !disklessSync && filter === DumpFilter.NONE;
+}
