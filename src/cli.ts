@@ -35,6 +35,8 @@ export async function main(argv: readonly string[]): Promise<void> {
       directory: process.cwd(),
     });
     const node = new Node(config);
+    node.onExit = (code) => process.exit(code);
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => node.signal(name));
     await node.start();
   } catch (error) {
     if (codeOf(error) === undefined) throw error;

@@ -1,13 +1,13 @@
 /**
  * A node: the parts wired together, and the order in which they start and stop.
  *
- *   start   load the dump → listen → housekeeping → "Ready to accept connections"
+ *   start   listen → housekeeping → load the dump → "Ready to accept connections"
  *   stop    stop listening → (save) → close clients → stop workers
  */
 import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
 import { SystemClock } from './base/clock.ts';
 import { createLogger, type Logger } from './base/log.ts';
-import type { CommandTable } from './commands/spec.ts';
+import { type CommandTable, Flag } from './commands/spec.ts';
 import { commandTables } from './commands/tables.ts';
 import { Blocking } from './server/blocking.ts';
 import type { Config } from './server/config/config.ts';
@@ -15,23 +15,34 @@ import { Connection, type ConnectionHost } from './server/connection.ts';
 import { Dispatcher } from './server/dispatcher.ts';
 import { Housekeeping } from './server/housekeeping.ts';
 import { listen, readInPlace } from './server/listener.ts';
+import { replicationCommands } from './server/replication/commands.ts';
+import { Primary } from './server/replication/primary.ts';
 import { Server } from './server/server.ts';
+import { Dumps } from './server/snapshot/dumps.ts';
+import { Snapshots } from './server/snapshot/snapshots.ts';
+import { createSnapshotPool } from './workers/snapshot-job.ts';
 
 export class Node implements ConnectionHost {
   readonly server: Server;
   readonly dispatcher: Dispatcher;
   readonly housekeeping: Housekeeping;
+  readonly dumps: Dumps;
+  /** Called when the node has stopped by itself: SHUTDOWN, or a signal. */
+  onExit: (code: number) => void = () => {};
   #listeners: NetServer[] = [];
+  #stopping = false;
 
   constructor(config: Config, log: Logger = loggerFor(config)) {
     const clock = new SystemClock();
     this.server = new Server(config, log, clock);
-    const tables: CommandTable[] = [...commandTables];
+    this.dumps = new Dumps(this.server, (code) => this.#exit(code));
+    const tables: CommandTable[] = [...commandTables, this.dumps.commands];
     this.dispatcher = new Dispatcher(this.server, tables);
     const blocking = new Blocking(this.server, this.dispatcher);
     this.server.blocking = blocking;
     this.dispatcher.afterUnit = () => blocking.serve();
     this.housekeeping = new Housekeeping(this.server, this.dispatcher);
+    this.dumps.wire(this.dispatcher, this.housekeeping);
   }
 
   /** Loads the dataset, opens the sockets. Rejects with an OperatingError when it cannot. */
@@ -44,6 +55,15 @@ export class Node implements ConnectionHost {
       (socket) => this.#accept(socket),
     );
     this.housekeeping.start();
+    try {
+      await this.dumps.dumpLoad.atStart(values.replicaof !== null);
+    } catch (error) {
+      // Who ends a node while it loads does not ask whether the dump was good.
+      if (this.#stopping) return;
+      await this.stop();
+      throw error;
+    }
+    this.dumps.snapshots.warm();
     log.notice('Ready to accept connections tcp');
   }
 
@@ -52,23 +72,38 @@ export class Node implements ConnectionHost {
     return (this.#listeners[0]!.address() as AddressInfo).port;
   }
 
+  /** Ends the node at once; what is to be saved is saved before. */
   async stop(): Promise<void> {
+    this.#stopping = true;
     this.housekeeping.stop();
     for (const listener of this.#listeners) listener.close();
     for (const connection of this.server.clients.values()) connection.destroy();
-    await Promise.resolve();
+    await this.dumps.close();
+  }
+
+  /** SIGTERM and SIGINT, for who runs the node as a process. */
+  signal(name: 'SIGTERM' | 'SIGINT'): void {
+    this.dumps.shutdown.signal(name);
+  }
+
+  async #exit(code: number): Promise<void> {
+    if (code === 0) await this.stop();
+    this.onExit(code);
   }
 
   run(connection: Connection): void {
     this.dispatcher.run(connection, connection.reader.request);
   }
 
-  turnEnded(): void {}
+  turnEnded(): void {
+    this.primary.turnEnded();
+  }
 
   closed(connection: Connection): void {
     this.server.clients.delete(connection.id);
     this.server.watchTable.unwatchAll(connection);
     this.server.blocking?.closed(connection);
+    this.primary.closed(connection);
   }
 
   #accept(accepted: Socket): void {

@@ -1,0 +1,190 @@
+/**
+ * Saving and loading of the dataset: BGSAVE, SAVE, save points, the dump at start, and what is known of the last save.
+ *
+ *   BGSAVE, save point ──▶ #begin ──▶ snapshot ──▶ writeDump ──▶ #ended: dirty, status, time of the last save
+ *   SAVE, SHUTDOWN, DEBUG RELOAD ──▶ save(): the same, awaited
+ *
+ * A save never holds the event loop. SAVE answers its client when the dump is on disk; it holds the dataset as it was
+ * when SAVE ran. Main thread.
+ */
+import { codeOf, ErrorCode, OperatingError } from '../../base/errors.ts';
+import type { RdbVersion } from '../../rdb/dialect.ts';
+import { DumpFilter } from '../../replication/replica-state.ts';
+import type { Server } from '../server.ts';
+import { type DumpDisk, realDisk, writeDump } from './dump-file.ts';
+import type { Snapshot, SnapshotRequest, Snapshots } from './snapshots.ts';
+
+/** Seconds after a save that failed before a save point tries again. */
+const RETRY_SECONDS = 5;
+const MS_PER_SECOND = 1000;
+const BYTES_PER_MB = 1024 * 1024;
+
+export const ALREADY_SAVING = 'ERR Background save already in progress';
+
+const MISCONF =
+  "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that " +
+  'may modify the data set are disabled, because this instance is configured to report errors during writes if RDB ' +
+  'snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.';
+
+/** How a save ended. */
+export type SaveEnd = 'saved' | 'failed' | 'cancelled';
+
+export class Persistence {
+  /** Unix time in seconds of the last save that succeeded, or of the start. */
+  lastSaveSeconds: number;
+  lastSucceeded = true;
+  /** Seconds that the last save took, -1 before the first. */
+  lastDurationSeconds = -1;
+  /** Shadow memory of the last save. */
+  lastCowBytes = 0;
+  /** Saves that succeeded. */
+  saveCount = 0;
+  /** A BGSAVE is to begin as soon as it can. */
+  scheduled = false;
+  readonly #server: Server;
+  readonly #snapshots: Snapshots;
+  readonly #disk: DumpDisk;
+  #lastTrySeconds = 0;
+  /** The save that is under way. */
+  #saving: Snapshot | undefined = undefined;
+  #savingEnded: Promise<unknown> = Promise.resolve();
+  #saves = 0;
+
+  constructor(server: Server, snapshots: Snapshots, disk: DumpDisk = realDisk) {
+    this.#server = server;
+    this.#snapshots = snapshots;
+    this.#disk = disk;
+    this.lastSaveSeconds = this.#nowSeconds();
+  }
+
+  /** The snapshot that is being saved, or undefined. */
+  get saving(): Snapshot | undefined {
+    return this.#saving;
+  }
+
+  /** Whether a save or a full sync is making a dump: no other can begin. */
+  get busy(): boolean {
+    return this.#saving !== undefined || this.#snapshots.inProgress !== undefined;
+  }
+
+  /** Begins a save in the background; throws BUSY while a dump is being made. */
+  bgsave(): void {
+    this.scheduled = false;
+    const { log } = this.#server;
+    const ended = this.#begin();
+    log.notice(`Background saving started by pid ${process.pid}`);
+    ended.then((end) => {
+      if (end === 'saved') log.notice('Background saving terminated with success');
+      else log.warning(end === 'failed' ? 'Background saving error' : 'Background saving cancelled');
+    });
+  }
+
+  /** Saves the dataset as it is now. Throws BUSY while a dump is being made. */
+  save(): Promise<SaveEnd> {
+    this.scheduled = false;
+    return this.#begin();
+  }
+
+  /** Ends whatever makes a dump, and waits for that end. */
+  async stopDumps(): Promise<void> {
+    this.scheduled = false;
+    const saving = this.#saving;
+    const snapshot = this.#snapshots.inProgress;
+    if (snapshot !== undefined) {
+      if (snapshot === saving) this.#server.log.warning('There is a child saving an .rdb. Killing it!');
+      snapshot.cancel();
+      await new Promise<void>((resolve) => snapshot.onEnd(resolve));
+    }
+    await this.#savingEnded;
+  }
+
+  /** Save points and scheduled saves. Called at each tick. */
+  tick(): void {
+    if (this.#server.loading || this.busy) return;
+    const nowSeconds = this.#nowSeconds();
+    const mayTry = this.lastSucceeded || nowSeconds - this.#lastTrySeconds > RETRY_SECONDS;
+    if (!mayTry) return;
+    if (this.scheduled) {
+      this.bgsave();
+      return;
+    }
+    const { dirty, config, log } = this.#server;
+    for (const { seconds, changes } of config.values.save) {
+      if (dirty < changes || nowSeconds - this.lastSaveSeconds <= seconds) continue;
+      log.notice(`${changes} changes in ${seconds} seconds. Saving...`);
+      this.bgsave();
+      return;
+    }
+  }
+
+  /** The error for commands that write, and for PING, while saves fail; undefined when all is well. */
+  get writeRefusal(): string | undefined {
+    if (this.lastSucceeded) return undefined;
+    const { stopWritesOnBgsaveError, save } = this.#server.config.values;
+    return stopWritesOnBgsaveError && save.length > 0 ? MISCONF : undefined;
+  }
+
+  /** What a save asks of the snapshot; full syncs begin with it and change the dialect. */
+  request(reason: SnapshotRequest['reason']): SnapshotRequest {
+    const { rdbVersion, rdbPlainTypes, rdbcompression, rdbchecksum } = this.#server.config.values;
+    return {
+      dialect: { version: rdbVersion as RdbVersion, plainTypes: rdbPlainTypes },
+      filter: DumpFilter.NONE,
+      compress: rdbcompression,
+      checksum: rdbchecksum,
+      reason,
+    };
+  }
+
+  #begin(): Promise<SaveEnd> {
+    if (this.busy) throw new OperatingError(ErrorCode.BUSY, 'a dump is being made');
+    const { dir, dbfilename } = this.#server.config.values;
+    const snapshot = this.#snapshots.start(this.request('bgsave'));
+    this.#saving = snapshot;
+    this.#lastTrySeconds = this.#nowSeconds();
+    const written = writeDump(snapshot, {
+      directory: dir,
+      name: dbfilename,
+      temporaryName: `temp-${process.pid}-${++this.#saves}.rdb`,
+      disk: this.#disk,
+    });
+    const ended = this.#follow(snapshot, written);
+    this.#savingEnded = ended;
+    return ended;
+  }
+
+  async #follow(snapshot: Snapshot, written: Promise<void>): Promise<SaveEnd> {
+    const server = this.#server;
+    const { log } = server;
+    let end: SaveEnd = 'saved';
+    try {
+      await written;
+    } catch (error) {
+      if (!(error instanceof OperatingError)) throw error;
+      end = codeOf(error) === ErrorCode.CANCELLED ? 'cancelled' : 'failed';
+      if (end === 'failed') log.warning(error.message);
+    }
+    // A disk that failed leaves a worker behind that nobody reads: the next save waits for its end.
+    await new Promise<void>((resolve) => snapshot.onEnd(resolve));
+    const { touchedBytes, durationMs, freezeMicros } = snapshot.figures;
+    this.#saving = undefined;
+    this.lastCowBytes = touchedBytes;
+    this.lastDurationSeconds = Math.floor(durationMs / MS_PER_SECOND);
+    if (end === 'saved') {
+      log.notice('DB saved on disk');
+      const mb = Math.floor(touchedBytes / BYTES_PER_MB);
+      log.notice(`Copy-on-write of the snapshot: ${mb} MB, frozen in ${freezeMicros} microseconds`);
+      server.dirty = Math.max(0, server.dirty - snapshot.startDirty);
+      this.lastSaveSeconds = this.#nowSeconds();
+      this.lastSucceeded = true;
+      this.saveCount++;
+    } else if (end === 'failed') {
+      this.lastSucceeded = false;
+    }
+    return end;
+  }
+
+  #nowSeconds(): number {
+    return Math.floor(this.#server.nowMs / MS_PER_SECOND);
+  }
+}

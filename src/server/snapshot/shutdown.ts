@@ -1,0 +1,176 @@
+/**
+ * The end of the node: SHUTDOWN, SIGTERM, SIGINT.
+ *
+ *            begin                     all in sync, or time is up            saved
+ *   RUNNING ───────▶ WAITING (replicas) ──────────────────▶ SAVING ───────────────────▶ ENDED: exit 0
+ *      ▲                │ abort              save failed, no FORCE │
+ *      └────────────────┴──────────────────────────────────────────┘
+ *
+ * From WAITING on writes are held back, so that what replicas and the final dump get is the last state. The final dump
+ * is written as any other; reads are answered meanwhile. Main thread.
+ */
+import { assert, unreachable } from '../../base/assert.ts';
+import type { Server } from '../server.ts';
+import type { Persistence } from './persistence.ts';
+
+export interface ShutdownFlags {
+  /** Write a dump although there are no save points. */
+  readonly save: boolean;
+  /** Write none although there are. */
+  readonly nosave: boolean;
+  /** Do not wait for replicas. */
+  readonly now: boolean;
+  /** End even if the dump cannot be written. */
+  readonly force: boolean;
+}
+
+/** What the rest of the node does for its end. */
+export interface ShutdownPort {
+  /** Holds writes of clients back until {@link resumeWrites}. */
+  pauseWrites(): void;
+  resumeWrites(): void;
+  /** Whether each replica has acknowledged the end of the stream; asks those that have not. */
+  replicasInSync(): boolean;
+  /** Lines for the log about replicas that are behind, and how many are in sync. */
+  replicaReport(): readonly string[];
+  /** Ends the process, or whatever runs the node. */
+  exit(code: number): void;
+}
+
+type State = 'running' | 'waiting' | 'saving' | 'ended';
+
+export const SHUTDOWN_FAILED = 'ERR Errors trying to SHUTDOWN. Check logs.';
+
+const MS_PER_SECOND = 1000;
+
+export class Shutdown {
+  readonly #server: Server;
+  readonly #persistence: Persistence;
+  readonly #port: ShutdownPort;
+  #state: State = 'running';
+  #flags: ShutdownFlags = { save: false, nosave: false, now: false, force: false };
+  #deadlineMs = 0;
+  /** Told when the shutdown does not happen. */
+  #onCancel: (() => void)[] = [];
+  #signalled = false;
+
+  constructor(server: Server, persistence: Persistence, port: ShutdownPort) {
+    this.#server = server;
+    this.#persistence = persistence;
+    this.#port = port;
+  }
+
+  /** Milliseconds until the shutdown stops to wait for replicas, for INFO; -1 while it does not wait. */
+  get waitMs(): number {
+    if (this.#state !== 'waiting') return -1;
+    return Math.max(0, this.#deadlineMs - this.#server.clock.monotonicMs());
+  }
+
+  /** Begins the end. `onCancel` is called when it does not come to it: aborted, or the dump could not be written. */
+  begin(flags: ShutdownFlags, onCancel: () => void): void {
+    if (this.#state !== 'running') {
+      this.#onCancel.push(onCancel);
+      return;
+    }
+    const server = this.#server;
+    this.#onCancel.push(onCancel);
+    // A dataset that is not complete is no dump.
+    this.#flags = server.loading ? { ...flags, save: false, nosave: true } : flags;
+    server.log.warning('User requested shutdown...');
+    this.#port.pauseWrites();
+    const timeoutMs = server.config.values.shutdownTimeout * MS_PER_SECOND;
+    if (!flags.now && timeoutMs > 0 && !this.#port.replicasInSync()) {
+      this.#state = 'waiting';
+      this.#deadlineMs = server.clock.monotonicMs() + timeoutMs;
+      server.log.notice('Waiting for replicas before shutting down.');
+      return;
+    }
+    this.#finish();
+  }
+
+  /** SHUTDOWN ABORT; false when there is nothing to abort any more. */
+  abort(): boolean {
+    if (this.#state !== 'waiting') return false;
+    this.#server.log.notice('Shutdown manually aborted.');
+    this.#cancel();
+    return true;
+  }
+
+  /** Called at each tick. */
+  tick(): void {
+    if (this.#state !== 'waiting') return;
+    const timeIsUp = this.#server.clock.monotonicMs() >= this.#deadlineMs;
+    if (timeIsUp || this.#port.replicasInSync()) this.#finish();
+  }
+
+  /** A signal of the operating system. The second SIGINT ends the process at once. */
+  signal(name: 'SIGTERM' | 'SIGINT'): void {
+    const { log, config } = this.#server;
+    if (this.#signalled && name === 'SIGINT') {
+      log.warning('You insist... exiting now.');
+      this.#port.exit(1);
+      return;
+    }
+    this.#signalled = true;
+    log.warning(`Received ${name} scheduling shutdown...`);
+    const words = name === 'SIGINT' ? config.values.shutdownOnSigint : config.values.shutdownOnSigterm;
+    const flags: ShutdownFlags = {
+      save: words.includes('save'),
+      nosave: words.includes('nosave'),
+      now: words.includes('now'),
+      force: words.includes('force'),
+    };
+    this.begin(flags, () => {
+      this.#signalled = false;
+      log.warning(
+        `${name} received but errors trying to shut down the server, check the logs for more information`,
+      );
+    });
+  }
+
+  async #finish(): Promise<void> {
+    assert(this.#state === 'running' || this.#state === 'waiting', 'the end comes once');
+    this.#state = 'saving';
+    const { log } = this.#server;
+    for (const line of this.#port.replicaReport()) log.notice(line);
+    // Who waits for a dump may begin the next one when it fails.
+    while (this.#persistence.busy) await this.#persistence.stopDumps();
+    if (this.#savesAtEnd() && !(await this.#saved())) return;
+    this.#state = 'ended';
+    log.warning('Redis is now ready to exit, bye bye...');
+    this.#port.exit(0);
+  }
+
+  #savesAtEnd(): boolean {
+    if (this.#flags.save) return true;
+    return !this.#flags.nosave && this.#server.config.values.save.length > 0;
+  }
+
+  /** Writes the last dump; false when that failed and the node stays. */
+  async #saved(): Promise<boolean> {
+    const { log } = this.#server;
+    log.notice('Saving the final RDB snapshot before exiting.');
+    const end = await this.#persistence.save();
+    switch (end) {
+      case 'saved':
+        return true;
+      case 'failed':
+      case 'cancelled':
+        if (this.#flags.force) {
+          log.warning('Error trying to save the DB, but exiting anyway.');
+          return true;
+        }
+        log.warning("Error trying to save the DB, can't exit.");
+        this.#cancel();
+        return false;
+      default:
+        return unreachable(end);
+    }
+  }
+
+  #cancel(): void {
+    this.#state = 'running';
+    this.#port.resumeWrites();
+    for (const listener of this.#onCancel.splice(0)) listener();
+  }
+}
