@@ -199,6 +199,16 @@ export class Listpack {
     return this.insert(ref, LISTPACK_HEADER_BYTES, bytes, start, length);
   }
 
+  /** Inserts `length` bytes that are `entries` whole entries already, before the entry at `at` or, with END, at the end. */
+  insertEntries(ref: Ref, at: number, bytes: Uint8Array, length: number, entries: number): Ref {
+    const position = at === END ? this.byteLength(ref) - 1 : at;
+    const to = this.#splice(ref, position, 0, length, entries);
+    if (to === NIL) return NIL;
+    this.#mover.copyIn(bytes, 0, to >>> SEGMENT_SHIFT, bytePosition(to) + position, length);
+    this.at = position;
+    return to;
+  }
+
   /** Puts an element in the place of the one at `at`. */
   replace(ref: Ref, at: number, bytes: Uint8Array, start: number, length: number): Ref {
     this.#take(bytes, start, length);

@@ -5,6 +5,5 @@
  *   word 2     LENGTH   bytes of the member
  *   byte 12    the member
  */
-export const MEMBER_SCORE_DOUBLE = 0;
 export const MEMBER_LENGTH_WORD = 2;
 export const MEMBER_HEADER_BYTES = 12;
