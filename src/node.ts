@@ -7,7 +7,7 @@
 import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
 import { SystemClock } from './base/clock.ts';
 import { createLogger, type Logger } from './base/log.ts';
-import { type CommandTable, Flag } from './commands/spec.ts';
+import type { CommandTable } from './commands/spec.ts';
 import { commandTables } from './commands/tables.ts';
 import { Blocking } from './server/blocking.ts';
 import type { Config } from './server/config/config.ts';
@@ -19,14 +19,13 @@ import { replicationCommands } from './server/replication/commands.ts';
 import { Primary } from './server/replication/primary.ts';
 import { Server } from './server/server.ts';
 import { Dumps } from './server/snapshot/dumps.ts';
-import { Snapshots } from './server/snapshot/snapshots.ts';
-import { createSnapshotPool } from './workers/snapshot-job.ts';
 
 export class Node implements ConnectionHost {
   readonly server: Server;
   readonly dispatcher: Dispatcher;
   readonly housekeeping: Housekeeping;
   readonly dumps: Dumps;
+  readonly primary: Primary;
   /** Called when the node has stopped by itself: SHUTDOWN, or a signal. */
   onExit: (code: number) => void = () => {};
   #listeners: NetServer[] = [];
@@ -36,13 +35,16 @@ export class Node implements ConnectionHost {
     const clock = new SystemClock();
     this.server = new Server(config, log, clock);
     this.dumps = new Dumps(this.server, (code) => this.#exit(code));
-    const tables: CommandTable[] = [...commandTables, this.dumps.commands];
+    this.primary = new Primary(this.server, this.dumps.snapshots);
+    this.dumps.replicas = this.primary;
+    const tables: CommandTable[] = [...commandTables, this.dumps.commands, replicationCommands(this.primary)];
     this.dispatcher = new Dispatcher(this.server, tables);
     const blocking = new Blocking(this.server, this.dispatcher);
     this.server.blocking = blocking;
     this.dispatcher.afterUnit = () => blocking.serve();
     this.housekeeping = new Housekeeping(this.server, this.dispatcher);
     this.dumps.wire(this.dispatcher, this.housekeeping);
+    this.primary.wire(this.dispatcher, this.housekeeping);
   }
 
   /** Loads the dataset, opens the sockets. Rejects with an OperatingError when it cannot. */
@@ -78,6 +80,7 @@ export class Node implements ConnectionHost {
     this.housekeeping.stop();
     for (const listener of this.#listeners) listener.close();
     for (const connection of this.server.clients.values()) connection.destroy();
+    this.primary.stop();
     await this.dumps.close();
   }
 

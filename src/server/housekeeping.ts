@@ -22,6 +22,8 @@ export class Housekeeping {
   readonly #server: Server;
   readonly #dispatcher: Dispatcher;
   readonly #tickers: Ticker[] = [];
+  /** Called after each slice: what has expired is in the stream. */
+  afterSlice: (() => void) | undefined = undefined;
   #timer: NodeJS.Timeout | undefined;
   #sliceTimer: NodeJS.Timeout | undefined;
   #database = 0;
@@ -71,6 +73,7 @@ export class Housekeeping {
     const endUs = this.#server.clock.micros() + SLICE_US;
     const moreDue = this.#expire(endUs);
     const moreToFree = this.#free(endUs);
+    this.afterSlice?.();
     if (moreDue || moreToFree) this.#sliceTimer = setTimeout(() => this.#slice(), PAUSE_MS);
   }
 

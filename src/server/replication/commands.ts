@@ -23,7 +23,7 @@ function timeoutArgument(context: CommandContext, index: number): number {
   return Number.NaN;
 }
 
-export function replicationCommands(primary: Primary, inTransaction: () => boolean): CommandTable {
+export function replicationCommands(primary: Primary): CommandTable {
   function replconf(context: CommandContext): void {
     const { request } = context;
     const words = Array.from({ length: request.argc - 1 }, (_, i) => request.latin1(i + 1));
@@ -48,7 +48,7 @@ export function replicationCommands(primary: Primary, inTransaction: () => boole
   function waitFor(context: CommandContext, replicas: number, timeoutMs: number, fsynced: boolean): void {
     const connection = connectionOf(context);
     const count = primary.waiters.countOf(connection.lastWriteOffset, fsynced);
-    if (count >= replicas || connection.inTransaction || inTransaction()) {
+    if (count >= replicas || connection.inTransaction || primary.inTransaction) {
       replyCount(connection, fsynced, count);
       return;
     }

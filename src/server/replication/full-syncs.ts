@@ -153,6 +153,8 @@ export class FullSyncs {
 
   #fits(snapshot: DumpSnapshot, peer: ReplicaPeer): boolean {
     const { history, streamLog } = this.#server;
+    // No stream tells it what the dump lacks: it gets nothing older than its request.
+    if (peer.state.rdbOnly && snapshot.startOffset !== streamLog.endOffset) return false;
     const joinable = {
       dialect: dialectKey(snapshot.request.dialect),
       filter: snapshot.request.filter,

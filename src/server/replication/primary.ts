@@ -13,6 +13,7 @@
 import { randomBytes } from 'node:crypto';
 import { assert } from '../../base/assert.ts';
 import type { Logger } from '../../base/log.ts';
+import { Flag } from '../../commands/spec.ts';
 import { cutOffText, type OutputLimit, OutputVerdict, replicaLimit } from '../../replication/output-limit.ts';
 import {
   backlogCreatedLine,
@@ -32,6 +33,8 @@ import {
   replicaName,
 } from '../../replication/replica-state.ts';
 import type { Connection } from '../connection.ts';
+import type { Dispatcher } from '../dispatcher.ts';
+import type { Housekeeping } from '../housekeeping.ts';
 import type { Server } from '../server.ts';
 import type { DumpSource } from './dump-source.ts';
 import { FanOut } from './fan-out.ts';
@@ -59,6 +62,7 @@ export class Primary implements PeerListener {
   readonly #log: Logger;
   /** Clients that said REPLCONF or PSYNC. */
   readonly #byConnection = new Map<Connection, ReplicaPeer>();
+  #dispatcher: Dispatcher | undefined = undefined;
   #getackDue = false;
   #secondMs = 0;
   /** Since when there are no replicas. */
@@ -81,6 +85,21 @@ export class Primary implements PeerListener {
       this.#countGood();
       return null;
     });
+  }
+
+  /** Takes its place among commands and ticks. */
+  wire(dispatcher: Dispatcher, housekeeping: Housekeeping): void {
+    this.#dispatcher = dispatcher;
+    dispatcher.guards.push((connection, _row, flags) =>
+      (flags & Flag.WRITE) === 0 || connection.fromPrimary ? undefined : this.writeRefusal,
+    );
+    housekeeping.onTick((nowMs) => this.tick(nowMs));
+    housekeeping.afterSlice = () => this.turnEnded();
+  }
+
+  /** The commands of a transaction run now: nobody may wait. */
+  get inTransaction(): boolean {
+    return this.#dispatcher?.inTransaction === true;
   }
 
   /** PSYNC and SYNC. A refusal is answered, everything else is written to the socket by the peer. */
