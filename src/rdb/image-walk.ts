@@ -25,6 +25,8 @@ export interface TableVisitor {
 const CHUNK_WORDS = CHUNK_BUCKETS * BUCKET_WORDS;
 /** Refs of chunks that are copied at once. */
 const DIRECTORY_WORDS = 1024;
+/** Entries lie anywhere, so each is a miss of the cache: a tenth of the time of a dump, when one waits for each. */
+const PREFETCH_ENTRIES = 16;
 
 export class TableWalk {
   readonly #reader: ObjectReader;
@@ -53,8 +55,18 @@ export class TableWalk {
         this.#reader.read(directory, index, words, this.#directory, 0);
       }
       this.#gather(this.#directory[place]!, Math.min(CHUNK_BUCKETS, buckets - index * CHUNK_BUCKETS));
-      for (let i = 0; i < this.#count; i++) visitor.entry(this.#entries[i]!);
+      this.#visit(visitor);
       visitor.progress(this.#count);
+    }
+  }
+
+  #visit(visitor: TableVisitor): void {
+    const entries = this.#entries;
+    const count = this.#count;
+    for (let i = 0; i < count; ) {
+      const end = Math.min(count, i + PREFETCH_ENTRIES);
+      this.#reader.prefetch(entries, i, end);
+      for (; i < end; i++) visitor.entry(entries[i]!);
     }
   }
 

@@ -8,6 +8,8 @@ import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
 export interface ObjectReader {
   /** Copies words [fromWord, fromWord + words) of the object at `ref` into `into` from word `at` on. */
   read(ref: number, fromWord: number, words: number, into: Int32Array, at: number): void;
+  /** Tells that the objects `refs[from]` … `refs[end - 1]` are read next. */
+  prefetch(refs: Int32Array, from: number, end: number): void;
 }
 
 /** On the thread that owns the arena. */
@@ -22,4 +24,7 @@ export class ArenaReader implements ObjectReader {
     const start = wordPosition(ref) + fromWord;
     into.set(this.#arena.i32[ref >>> SEGMENT_SHIFT]!.subarray(start, start + words), at);
   }
+
+  /** One value is dumped at a time: nothing is gained. */
+  prefetch(): void {}
 }
