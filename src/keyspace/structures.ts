@@ -9,6 +9,8 @@ import type { Arena } from '../arena/arena.ts';
 import { FieldTable } from '../structs/field-table.ts';
 import { Intset } from '../structs/intset.ts';
 import { Listpack } from '../structs/listpack.ts';
+import { SortedSet } from '../structs/sorted-set.ts';
+import { SortedTable } from '../structs/sorted-table.ts';
 import { Encoding, ValueType } from './entry.ts';
 import type { SlicedFree, SlicedFrees } from './release.ts';
 
@@ -17,15 +19,29 @@ export class Structures implements SlicedFrees {
   readonly intsets: Intset;
   /** Hashes in encoding HASHTABLE. */
   readonly fields: FieldTable;
+  /** Sorted sets in encoding SKIPLIST. */
+  readonly sortedTables: SortedTable;
+  /** The sorted set that a command works on, of either encoding. */
+  readonly sortedSet: SortedSet;
+  readonly #arena: Arena;
 
   constructor(arena: Arena, hashKey0: number, hashKey1: number) {
     this.listpacks = new Listpack(arena);
     this.intsets = new Intset(arena);
     this.fields = new FieldTable(arena, hashKey0, hashKey1);
+    this.sortedTables = new SortedTable(arena, hashKey0, hashKey1);
+    this.#arena = arena;
+    this.sortedSet = this.newSortedSet();
+  }
+
+  /** One more {@link sortedSet}, for commands that have several open. */
+  newSortedSet(): SortedSet {
+    return new SortedSet(this.#arena, this.listpacks, this.sortedTables);
   }
 
   slicedFree(type: ValueType, encoding: Encoding): SlicedFree {
     if (type === ValueType.HASH && encoding === Encoding.HASHTABLE) return this.fields;
+    if (type === ValueType.ZSET && encoding === Encoding.SKIPLIST) return this.sortedTables;
     throw new Error(`no structure of type ${type} and encoding ${encoding} is freed in slices`);
   }
 }
