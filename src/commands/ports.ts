@@ -2,30 +2,20 @@
  * What command handlers need of the server around them, as interfaces: the server layer provides them, tests may too.
  */
 import type { Prng } from '../base/prng.ts';
+import type { EncodingLimits } from '../keyspace/encoding-limits.ts';
 import type { ValueType } from '../keyspace/entry.ts';
 import type { Keyspace } from '../keyspace/keyspace.ts';
 import type { Reply } from '../resp/reply.ts';
 import type { CommandContext } from './context.ts';
 
 /** Configuration that handlers of data commands look at; read anew by each command. Names as in redis.conf. */
-export interface Settings {
+export interface Settings extends EncodingLimits {
   readonly protoMaxBulkLen: number;
   readonly lazyfreeLazyExpire: boolean;
   readonly lazyfreeLazyServerDel: boolean;
   readonly lazyfreeLazyUserDel: boolean;
   readonly lazyfreeLazyUserFlush: boolean;
-  readonly listMaxListpackSize: number;
-  readonly listCompressDepth: number;
-  readonly hashMaxListpackEntries: number;
-  readonly hashMaxListpackValue: number;
-  readonly setMaxIntsetEntries: number;
-  readonly setMaxListpackEntries: number;
-  readonly setMaxListpackValue: number;
-  readonly zsetMaxListpackEntries: number;
-  readonly zsetMaxListpackValue: number;
   readonly hllSparseMaxBytes: number;
-  readonly streamNodeMaxBytes: number;
-  readonly streamNodeMaxEntries: number;
 }
 
 /** Counters that INFO stats shows; written by the dispatcher and by lookups. */

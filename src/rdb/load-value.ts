@@ -1,13 +1,19 @@
 /**
  * Values of a dump, by their type byte: read first, and added to a database only once they are known to be sound, so
  * that a bad payload changes nothing. For the loading worker, and on the main thread for RESTORE.
+ *
+ * Strings are read here, collections by a loader per type, which builds them in the arena of the keyspace. After each
+ * {@link ValueLoader.read} that returned true either `add` or `discard` is due.
  * Hot path.
  */
 import { parseInt64, parseInteger } from '../base/bytes.ts';
 import { ErrorCode, OperatingError } from '../base/errors.ts';
-import type { Ref } from '../base/units.ts';
+import { NIL, type Ref } from '../base/units.ts';
 import type { Database } from '../keyspace/database.ts';
-import { BytesView, EMBSTR_BYTES_MAX, Encoding } from '../keyspace/entry.ts';
+import type { EncodingLimits } from '../keyspace/encoding-limits.ts';
+import { BytesView, EMBSTR_BYTES_MAX, Encoding, ValueType } from '../keyspace/entry.ts';
+import type { Keyspace } from '../keyspace/keyspace.ts';
+import { HashLoader } from './load-hash.ts';
 import { RdbType, rdbTypeName } from './opcodes.ts';
 import type { DumpSource } from './source.ts';
 
@@ -26,25 +32,82 @@ export function stringEncoding(bytes: Uint8Array, start: number, length: number)
   return integer ? Encoding.INT : Encoding.EMBSTR;
 }
 
+/** Reads the collections of one type. */
+export interface CollectionLoader {
+  /** Of what was read last: how it is encoded and where it is; NIL when it is empty. It belongs to the caller. */
+  readonly encoding: Encoding;
+  readonly value: Ref;
+  /** Reads what follows the key of a value of this type. Having thrown, it has left nothing in the arena. */
+  read(rdbType: number): void;
+}
+
 export class ValueLoader {
   readonly #source: DumpSource;
+  readonly #keyspace: Keyspace;
   readonly #string = new BytesView();
+  readonly #hashes: HashLoader;
+  /** What was read last. */
+  #type: ValueType = ValueType.STRING;
+  #encoding: Encoding = Encoding.RAW;
+  #value: Ref = NIL;
 
-  constructor(source: DumpSource) {
+  constructor(source: DumpSource, keyspace: Keyspace, limits: EncodingLimits) {
     this.#source = source;
+    this.#keyspace = keyspace;
+    this.#hashes = new HashLoader(source, keyspace, limits);
   }
 
-  /** Reads a value whose type byte was `type`. Throws UNSUPPORTED for a type that cannot be held here. */
-  read(type: number): void {
-    if (type === RdbType.STRING) this.#source.string(this.#string);
-    else throw this.#refusal(type);
+  /** Whether the dump is Valkey's own, which gives some type bytes a meaning of its own. */
+  set valkey(valkey: boolean) {
+    this.#hashes.valkey = valkey;
+  }
+
+  /**
+   * Reads a value whose type byte was `rdbType`. False when it is an empty collection, which no key may hold: Redis
+   * once wrote such. Throws UNSUPPORTED for what cannot be held here.
+   */
+  read(rdbType: number): boolean {
+    if (rdbType === RdbType.STRING) {
+      this.#source.string(this.#string);
+      this.#type = ValueType.STRING;
+      return true;
+    }
+    switch (rdbType) {
+      case RdbType.HASH:
+      case RdbType.HASH_ZIPMAP:
+      case RdbType.HASH_ZIPLIST:
+      case RdbType.HASH_LISTPACK:
+      case RdbType.HASH_METADATA_PRE_GA:
+      case RdbType.HASH_LISTPACK_EX_PRE_GA:
+      case RdbType.HASH_METADATA:
+      case RdbType.HASH_LISTPACK_EX:
+        return this.#readWith(this.#hashes, ValueType.HASH, rdbType);
+      default:
+        throw this.#refusal(rdbType);
+    }
   }
 
   /** Adds what was read last to `database`, under a key that has just been looked for there and is absent. */
   add(database: Database, key: Uint8Array, keyStart: number, keyLength: number): Ref {
+    if (this.#type !== ValueType.STRING)
+      return database.addObject(key, keyStart, keyLength, this.#type, this.#encoding, this.#value);
     const { bytes, position, length } = this.#string;
     const encoding = stringEncoding(bytes, position, length);
     return database.addString(key, keyStart, keyLength, bytes, position, length, encoding);
+  }
+
+  /** Gives back the memory of what was read last. */
+  discard(): void {
+    if (this.#type !== ValueType.STRING)
+      this.#keyspace.releaseObject(this.#type, this.#encoding, this.#value);
+  }
+
+  #readWith(loader: CollectionLoader, type: ValueType, rdbType: number): boolean {
+    loader.read(rdbType);
+    this.#type = type;
+    this.#encoding = loader.encoding;
+    this.#value = loader.value;
+    return loader.value !== NIL;
   }
 
   #refusal(type: number): OperatingError {

@@ -14,6 +14,7 @@ import { ErrorCode, OperatingError } from '../base/errors.ts';
 import { NIL } from '../base/units.ts';
 import type { ByteKernels } from '../kernels/kernels.ts';
 import type { Database } from '../keyspace/database.ts';
+import type { EncodingLimits } from '../keyspace/encoding-limits.ts';
 import { BytesView } from '../keyspace/entry.ts';
 import type { Keyspace } from '../keyspace/keyspace.ts';
 import { ValueLoader } from './load-value.ts';
@@ -38,6 +39,7 @@ export interface LoadOptions {
   readonly verifyChecksum: boolean;
   /** The access clock that the keys get. */
   readonly accessClock: number;
+  readonly limits: EncodingLimits;
 }
 
 /** What a dump says about itself, as far as anybody asks. */
@@ -57,6 +59,8 @@ export interface LoadResult {
   readonly functions: readonly Uint8Array[];
   readonly keysLoaded: number;
   readonly keysExpired: number;
+  /** Keys left out because they hold an empty collection, which some versions of Redis wrote by mistake. */
+  readonly keysEmpty: number;
   readonly bytes: number;
 }
 
@@ -72,6 +76,7 @@ export interface LoadProgress {
 export type LoadListener = (progress: LoadProgress) => void;
 
 const PROGRESS_BYTES = 256 * 1024;
+const FREE_STEPS = 1000;
 const AUX_BYTES_MAX = 256;
 const CLUSTER_SLOTS = 16384;
 const REPLID_CHARS = 40;
@@ -104,6 +109,7 @@ class DumpLoader {
   #database: Database;
   #databaseIndex = 0;
   #valkey = false;
+  #keysEmpty = 0;
   #reportAt = PROGRESS_BYTES;
   /** Deadline of the next key, -1 without one. */
   #deadline = -1;
@@ -123,7 +129,7 @@ class DumpLoader {
     this.#keyspace = keyspace;
     this.#options = options;
     this.#onProgress = onProgress;
-    this.#values = new ValueLoader(source);
+    this.#values = new ValueLoader(source, keyspace, options.limits);
     this.#database = keyspace.databases[0]!;
     for (const database of keyspace.databases) database.accessClock = options.accessClock;
   }
@@ -147,6 +153,7 @@ class DumpLoader {
       functions: this.#functions,
       keysLoaded: this.#progress.keysLoaded,
       keysExpired: this.#progress.keysExpired,
+      keysEmpty: this.#keysEmpty,
       bytes: source.position,
     };
   }
@@ -159,6 +166,7 @@ class DumpLoader {
       throw new OperatingError(ErrorCode.CORRUPT, 'Wrong signature trying to load DB from file');
     }
     this.#valkey = match[1] === undefined;
+    this.#values.valkey = this.#valkey;
     const version = Number(match[1] ?? match[2]);
     const message = `Can't handle RDB format version ${version}`;
     if (version < 1) throw new OperatingError(ErrorCode.CORRUPT, message);
@@ -227,10 +235,16 @@ class DumpLoader {
     const source = this.#source;
     source.string(this.#view);
     this.#copyKey();
-    this.#values.read(type);
+    const holdsSomething = this.#values.read(type);
     const deadline = this.#deadline;
     this.#deadline = -1;
+    if (!holdsSomething) {
+      this.#keysEmpty++;
+      return;
+    }
     if (deadline >= 0 && deadline < this.#options.nowMs && !this.#options.keepExpired) {
+      this.#values.discard();
+      while (this.#keyspace.freeSome(FREE_STEPS));
       this.#progress.keysExpired++;
       return;
     }

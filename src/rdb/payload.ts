@@ -9,14 +9,17 @@ import type { Arena } from '../arena/arena.ts';
 import { KIB, MIB, type Ref } from '../base/units.ts';
 import { ByteKernels, KERNELS_FREE_START, RDB_STRING_ROOM_BYTES } from '../kernels/kernels.ts';
 import type { Database } from '../keyspace/database.ts';
+import type { EncodingLimits } from '../keyspace/encoding-limits.ts';
+import type { Keyspace } from '../keyspace/keyspace.ts';
 import type { Dialect } from './dialect.ts';
 import { BytesFeed } from './feed.ts';
 import { ValueLoader } from './load-value.ts';
 import { ArenaReader } from './object-reader.ts';
 import { CHECKSUM_BYTES, RDB_VERSION_MAX } from './opcodes.ts';
-import { RECORD_ROOM_BYTES, ValueWriter } from './save-value.ts';
+import { ValueWriter } from './save-value.ts';
 import { type ChunkTarget, DumpSink } from './sink.ts';
 import { DumpSource, type SourceOptions } from './source.ts';
+import { RECORD_ROOM_BYTES } from './string-writer.ts';
 
 const FOOTER_BYTES = 2 + CHECKSUM_BYTES;
 /** Strings beyond this are not compressed. */
@@ -62,14 +65,21 @@ export class PayloadCodec {
   }
 
   /**
-   * Reads the value of a payload that {@link check} has passed. It changes no database: {@link LoadedValue.add} does,
-   * before the next use of the codec. Throws SHORT, CORRUPT, UNSUPPORTED or ARENA_FULL.
+   * Reads the value of a payload that {@link check} has passed. It changes no database of `keyspace`:
+   * {@link LoadedValue.add} does, or `discard` gives it up; one of both is due before the next use of the codec.
+   * Throws SHORT, CORRUPT, UNSUPPORTED or ARENA_FULL, and has left nothing behind then.
    */
-  load(bytes: Uint8Array, start: number, length: number): LoadedValue {
+  load(
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+    keyspace: Keyspace,
+    limits: EncodingLimits,
+  ): LoadedValue {
     const feed = new BytesFeed(bytes, start, length - FOOTER_BYTES);
     const source = new DumpSource(feed, this.#kernels, SOURCE);
-    const loader = new ValueLoader(source);
-    loader.read(source.u8());
+    const loader = new ValueLoader(source, keyspace, limits);
+    if (!loader.read(source.u8())) throw source.corrupt('a collection is empty');
     return loader;
   }
 }
@@ -77,6 +87,8 @@ export class PayloadCodec {
 export interface LoadedValue {
   /** Adds the value under a key that has just been looked for and is absent. */
   add(database: Database, key: Uint8Array, keyStart: number, keyLength: number): Ref;
+  /** Gives the memory of the value back instead. */
+  discard(): void;
 }
 
 /** Keeps what a sink publishes. */

@@ -13,8 +13,9 @@ import { type Dialect, FUNCTIONS_VERSION_MIN } from './dialect.ts';
 import { TableWalk } from './image-walk.ts';
 import type { ObjectReader } from './object-reader.ts';
 import { Opcode } from './opcodes.ts';
-import { RECORD_ROOM_BYTES, ValueWriter } from './save-value.ts';
+import { ValueWriter } from './save-value.ts';
 import { type ChunkTarget, DumpSink } from './sink.ts';
+import { RECORD_ROOM_BYTES } from './string-writer.ts';
 
 /** Strings up to this are compressed where that pays; longer ones are written as they are. */
 export const COMPRESSED_BYTES_MAX = 8 * 1024 * 1024;

@@ -15,6 +15,7 @@ import { testSeed } from '../support/seed.ts';
 import { temporaryDirectory } from '../support/server-process.ts';
 import {
   dumpOf,
+  LIMITS,
   loadBytes,
   loadOptions,
   type Model,
@@ -152,7 +153,7 @@ describe('payloads', () => {
       const theirs = bytesOf(String(await client.call('DUMP', 'key')));
       expect(codec.check(theirs, 0, theirs.length)).toBe(true);
       database.remove(entry);
-      const loaded = codec.load(theirs, 0, theirs.length);
+      const loaded = codec.load(theirs, 0, theirs.length, keyspace, LIMITS);
       database.find(name, 0, name.length);
       loaded.add(database, name, 0, name.length);
       expect(modelOf(keyspace)[0]!.get('key')).toEqual({ value, deadline: -1 });

@@ -3,6 +3,7 @@ import { Image } from '../../src/arena/image.ts';
 import { bytesOf, latin1 } from '../../src/base/bytes.ts';
 import type { Prng } from '../../src/base/prng.ts';
 import { NIL } from '../../src/base/units.ts';
+import type { EncodingLimits } from '../../src/keyspace/encoding-limits.ts';
 import { BytesView, Encoding } from '../../src/keyspace/entry.ts';
 import { Keyspace } from '../../src/keyspace/keyspace.ts';
 import { type ByteFeed, BytesFeed } from '../../src/rdb/feed.ts';
@@ -33,11 +34,27 @@ export const saveOptions = (changes: Partial<SaveOptions> = {}): SaveOptions => 
   ...changes,
 });
 
+/** Defaults of redis.conf. */
+export const LIMITS: EncodingLimits = {
+  listMaxListpackSize: -2,
+  listCompressDepth: 0,
+  hashMaxListpackEntries: 512,
+  hashMaxListpackValue: 64,
+  setMaxIntsetEntries: 512,
+  setMaxListpackEntries: 128,
+  setMaxListpackValue: 64,
+  zsetMaxListpackEntries: 128,
+  zsetMaxListpackValue: 64,
+  streamNodeMaxBytes: 4096,
+  streamNodeMaxEntries: 100,
+};
+
 export const loadOptions = (changes: Partial<LoadOptions> = {}): LoadOptions => ({
   nowMs: NOW_MS,
   keepExpired: false,
   verifyChecksum: true,
   accessClock: 77,
+  limits: LIMITS,
   ...changes,
 });
 

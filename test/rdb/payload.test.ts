@@ -6,7 +6,7 @@ import { NIL } from '../../src/base/units.ts';
 import { BytesView } from '../../src/keyspace/entry.ts';
 import { PayloadCodec } from '../../src/rdb/payload.ts';
 import { testSeed } from '../support/seed.ts';
-import { newKeyspace, newModel, put, randomText } from './keyspaces.ts';
+import { LIMITS, newKeyspace, newModel, put, randomText } from './keyspaces.ts';
 
 const codec = new PayloadCodec();
 const keyspace = newKeyspace();
@@ -23,7 +23,7 @@ function payloadOf(value: string, key = 'key', version: 9 | 10 | 11 | 12 = 11): 
 function restored(payload: Uint8Array): string {
   expect(codec.check(payload, 0, payload.length)).toBe(true);
   const name = bytesOf('restored');
-  const value = codec.load(payload, 0, payload.length);
+  const value = codec.load(payload, 0, payload.length, keyspace, LIMITS);
   expect(database.find(name, 0, name.length)).toBe(NIL);
   const entry = value.add(database, name, 0, name.length);
   const view = new BytesView();

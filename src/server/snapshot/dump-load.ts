@@ -12,6 +12,7 @@ import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
 import { asOffset, KIB, MIB } from '../../base/units.ts';
+import { encodingLimits } from '../../keyspace/encoding-limits.ts';
 import { type Loaded, LoadJob, type LoadPool } from '../../workers/load-job.ts';
 import type { Server } from '../server.ts';
 
@@ -114,13 +115,15 @@ export class DumpLoad {
         keepExpired,
         verifyChecksum: config.values.rdbchecksum,
         accessClock,
+        limits: encodingLimits(config.values),
       },
     };
     this.#job = new LoadJob(this.#parts.pool, plan, { kind: 'file', path });
     try {
       const loaded = await this.#job.finished;
       clock.tick();
-      const { aux, keysLoaded, keysExpired } = loaded.result;
+      const { aux, keysLoaded, keysExpired, keysEmpty } = loaded.result;
+      const skipped = keysEmpty > 0 ? `, empty keys skipped: ${keysEmpty}` : '';
       if (aux.redisVersion !== undefined) log.notice(`Loading RDB produced by version ${aux.redisVersion}`);
       if (aux.ctime !== undefined) {
         log.notice(`RDB age ${Math.max(0, Math.floor(clock.nowMs() / MS_PER_SECOND) - aux.ctime)} seconds`);
@@ -128,7 +131,7 @@ export class DumpLoad {
       if (aux.usedMemoryBytes !== undefined) {
         log.notice(`RDB memory usage when created ${(aux.usedMemoryBytes / MIB).toFixed(2)} Mb`);
       }
-      log.notice(`Done loading RDB, keys loaded: ${keysLoaded}, keys expired: ${keysExpired}.`);
+      log.notice(`Done loading RDB, keys loaded: ${keysLoaded}, keys expired: ${keysExpired}${skipped}.`);
       return loaded;
     } finally {
       this.#job = undefined;

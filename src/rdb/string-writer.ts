@@ -1,0 +1,118 @@
+/**
+ * Strings of objects into a dump, for the writers of values. On the thread of the snapshot over an image, on the main
+ * thread over the live arena.
+ *
+ *   staging area of the kernels' memory     start
+ *                                           │ an object, or a string of it, or a piece of a string
+ *
+ * Strings go from the staging area to the sink in one kernel call. One that does not fit the area streams through it
+ * in pieces, and is not compressed then: LZF needs the whole string and its output in memory.
+ * Stale after each call: the content of the staging area. The sink is settled before and afterwards.
+ * Hot path.
+ */
+
+import { PAGE_WORDS } from '../arena/layout.ts';
+import { assert } from '../base/assert.ts';
+import { type ByteKernels, RDB_STRING_ROOM_BYTES } from '../kernels/kernels.ts';
+import type { Dialect } from './dialect.ts';
+import type { ObjectReader } from './object-reader.ts';
+import type { DumpSink } from './sink.ts';
+
+/** Room in the sink for what comes beside a string: deadline, type, lengths. */
+export const RECORD_ROOM_BYTES = 64;
+
+/** Of a string that streams. */
+const PIECE_WORDS = 65536;
+/** The first of many bytes that are copied as a loop. */
+const SHORT_COPY_BYTES = 48;
+
+export interface WriterOptions {
+  readonly dialect: Dialect;
+  readonly compress: boolean;
+  /** The staging area in the kernels' memory, on a multiple of 8. */
+  readonly stagingStart: number;
+  readonly stagingBytes: number;
+}
+
+export class StringWriter {
+  readonly reader: ObjectReader;
+  readonly sink: DumpSink;
+  readonly dialect: Dialect;
+  /** The kernels' memory, and in it the staging area. */
+  readonly words: Int32Array;
+  readonly start: number;
+  readonly firstWord: number;
+  readonly stagingBytes: number;
+  readonly #kernels: ByteKernels;
+  readonly #compress: boolean;
+
+  constructor(reader: ObjectReader, kernels: ByteKernels, sink: DumpSink, options: WriterOptions) {
+    const { stagingStart, stagingBytes } = options;
+    assert(stagingStart % 8 === 0 && stagingBytes % 8 === 0, 'the staging area is aligned');
+    assert(stagingBytes >= PAGE_WORDS * 4, 'the staging area holds a page');
+    assert(
+      sink.roomBytes >= stagingBytes + RDB_STRING_ROOM_BYTES + RECORD_ROOM_BYTES,
+      'the sink has room for a staged string',
+    );
+    this.reader = reader;
+    this.sink = sink;
+    this.dialect = options.dialect;
+    this.words = new Int32Array(kernels.memory.buffer);
+    this.start = stagingStart;
+    this.firstWord = stagingStart >>> 2;
+    this.stagingBytes = stagingBytes;
+    this.#kernels = kernels;
+    this.#compress = options.compress;
+  }
+
+  /** Writes a string that is in the staging area. */
+  staged(position: number, bytes: number): void {
+    const { sink } = this;
+    sink.position += this.#kernels.rdbString(position, bytes, sink.position, this.#compress);
+    sink.settle();
+  }
+
+  /** Writes `bytes` bytes of the object at `ref` from byte `from` on, as a string. */
+  object(ref: number, from: number, bytes: number): void {
+    const fromWord = from >>> 2;
+    const skip = from & 3;
+    if (skip + bytes <= this.stagingBytes) {
+      this.reader.read(ref, fromWord, (skip + bytes + 3) >>> 2, this.words, this.firstWord);
+      this.staged(this.start + skip, bytes);
+      return;
+    }
+    this.sink.length(bytes);
+    this.#stream(ref, fromWord, skip, bytes);
+  }
+
+  /** Writes bytes of any array as a string. */
+  bytes(bytes: Uint8Array, start: number, length: number): void {
+    const { sink } = this;
+    if (length > this.stagingBytes) {
+      sink.length(length);
+      sink.raw(bytes.subarray(start, start + length));
+      return;
+    }
+    const { memory } = sink;
+    const at = this.start;
+    if (length <= SHORT_COPY_BYTES) for (let i = 0; i < length; i++) memory[at + i] = bytes[start + i]!;
+    else memory.set(bytes.subarray(start, start + length), at);
+    this.staged(at, length);
+  }
+
+  #stream(ref: number, fromWord: number, skip: number, bytes: number): void {
+    const { sink } = this;
+    const pieceWords = Math.min(PIECE_WORDS, this.stagingBytes >>> 2);
+    for (let left = skip + bytes; left > 0; ) {
+      const words = Math.min(pieceWords, (left + 3) >>> 2);
+      this.reader.read(ref, fromWord, words, this.words, this.firstWord);
+      const end = Math.min(left, words << 2);
+      sink.memory.copyWithin(sink.position, this.start + skip, this.start + end);
+      sink.position += end - skip;
+      sink.settle();
+      left -= end;
+      fromWord += words;
+      skip = 0;
+    }
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * Makes a listpack in memory of its own, element after element: for loaders, that know its length only at the end and
+ * put it into the arena as a whole. The memory is used again; that of an unusually long listpack is given up.
+ * Hot path.
+ */
+import { Int64, parseInt64Halves } from './int64.ts';
+import {
+  ELEMENT_CODE_BYTES_MAX,
+  encodeInteger,
+  encodeStringHeader,
+  writeBackLength,
+  writeU32,
+} from './listpack-encode.ts';
+import {
+  backLengthBytes,
+  COUNT_AT,
+  COUNT_UNKNOWN,
+  LISTPACK_BYTES_MAX,
+  LISTPACK_HEADER_BYTES,
+  TERMINATOR,
+} from './listpack-read.ts';
+
+const FIRST_BYTES = 4096;
+const KEPT_BYTES = 1 << 20;
+const SHORT_COPY_BYTES = 48;
+const BACK_LENGTH_BYTES_MAX = 5;
+const NOT_AN_INTEGER_FROM = 0x39;
+const MINUS = 0x2d;
+
+export class ListpackBuilder {
+  /** The listpack is bytes[0, length) after {@link finish}; stale after the next {@link begin}. */
+  bytes = new Uint8Array(FIRST_BYTES);
+  length = LISTPACK_HEADER_BYTES;
+  count = 0;
+  readonly #code = new Uint8Array(ELEMENT_CODE_BYTES_MAX);
+  readonly #integer = new Int64();
+
+  begin(): void {
+    if (this.bytes.length > KEPT_BYTES) this.bytes = new Uint8Array(FIRST_BYTES);
+    this.length = LISTPACK_HEADER_BYTES;
+    this.count = 0;
+  }
+
+  /** Whether an element of `bytes` bytes fits below the limit of a listpack. */
+  hasRoomFor(bytes: number): boolean {
+    return this.length + bytes + ELEMENT_CODE_BYTES_MAX + BACK_LENGTH_BYTES_MAX + 1 <= LISTPACK_BYTES_MAX;
+  }
+
+  /** Adds an element, for which there is room; a canonical integer as such. */
+  append(bytes: Uint8Array, start: number, length: number): void {
+    const first = length > 0 ? bytes[start]! : 0;
+    if (first <= NOT_AN_INTEGER_FROM && first >= MINUS) {
+      if (parseInt64Halves(bytes, start, length, this.#integer)) {
+        this.appendInt64(this.#integer.high, this.#integer.low);
+        return;
+      }
+    }
+    const header = encodeStringHeader(this.#code, length);
+    const at = this.#writeCode(header, length) + header;
+    const to = this.bytes;
+    if (length <= SHORT_COPY_BYTES) for (let i = 0; i < length; i++) to[at + i] = bytes[start + i]!;
+    else to.set(bytes.subarray(start, start + length), at);
+    writeBackLength(to, at + length, header + length);
+  }
+
+  /** Adds an integer, given in signed halves, for which there is room. */
+  appendInt64(high: number, low: number): void {
+    const encoded = encodeInteger(this.#code, high, low);
+    const at = this.#writeCode(encoded, 0);
+    writeBackLength(this.bytes, at + encoded, encoded);
+  }
+
+  /** Closes the listpack. */
+  finish(): void {
+    const { bytes, count } = this;
+    bytes[this.length++] = TERMINATOR;
+    writeU32(bytes, 0, this.length);
+    const noted = Math.min(count, COUNT_UNKNOWN);
+    bytes[COUNT_AT] = noted;
+    bytes[COUNT_AT + 1] = noted >>> 8;
+  }
+
+  /** Writes the code of the next element, whose data has `dataBytes` bytes, and returns where. Counts it. */
+  #writeCode(codeBytes: number, dataBytes: number): number {
+    const at = this.length;
+    const encoded = codeBytes + dataBytes;
+    const end = at + encoded + backLengthBytes(encoded);
+    // One more for the terminator.
+    if (end + 1 > this.bytes.length) this.#grow(end + 1);
+    for (let i = 0; i < codeBytes; i++) this.bytes[at + i] = this.#code[i]!;
+    this.length = end;
+    this.count++;
+    return at;
+  }
+
+  #grow(bytes: number): void {
+    const grown = new Uint8Array(Math.max(bytes, this.bytes.length * 2));
+    grown.set(this.bytes.subarray(0, this.length));
+    this.bytes = grown;
+  }
+}
