@@ -12,20 +12,14 @@
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT } from '../arena/layout.ts';
-import { assert, debugAssert } from '../base/assert.ts';
+import { assert, debugAssert, debugChecks } from '../base/assert.ts';
 import { NIL, type Ref } from '../base/units.ts';
 import { ByteMover } from './byte-mover.ts';
-import { highHalf, Int64, parseInt64Halves } from './int64.ts';
+import { EncodedElement } from './encoded-element.ts';
+import { highHalf } from './int64.ts';
 import { validateListpack } from './listpack-check.ts';
+import { writeU32 } from './listpack-encode.ts';
 import {
-  ELEMENT_CODE_BYTES_MAX,
-  encodeInteger,
-  encodeStringHeader,
-  writeBackLength,
-  writeU32,
-} from './listpack-encode.ts';
-import {
-  backLengthBytes,
   beforeEntry,
   behindEntry,
   COUNT_AT,
@@ -48,24 +42,18 @@ import {
 /** A block up to this size is kept, however empty. */
 const KEPT_BLOCK_BYTES = 64;
 const GROWTH_SHIFT = 3;
-const NO_BYTES = new Uint8Array(0);
 
 export class Listpack {
   /** Position that the last change leaves: of the element inserted, or of what follows what was deleted, or END. */
   at = END;
   readonly #arena: Arena;
   readonly #mover: ByteMover;
-  /** The element to be written: its encoding up to the data, the data, and the bytes of both. */
-  readonly #code = new Uint8Array(ELEMENT_CODE_BYTES_MAX);
-  #codeBytes = 0;
-  #data: Uint8Array = NO_BYTES;
-  #dataStart = 0;
-  #dataBytes = 0;
-  readonly #integer = new Int64();
+  readonly #element: EncodedElement;
 
   constructor(arena: Arena) {
     this.#arena = arena;
     this.#mover = new ByteMover(arena);
+    this.#element = new EncodedElement(this.#mover);
   }
 
   /** An empty listpack in a block of at least `roomBytes`. */
@@ -187,7 +175,7 @@ export class Listpack {
 
   /** Inserts before the entry at `at`; at the end when that is END. Canonical integers are stored as such. */
   insert(ref: Ref, at: number, bytes: Uint8Array, start: number, length: number): Ref {
-    this.#take(bytes, start, length);
+    this.#element.take(bytes, start, length);
     return this.#write(ref, at === END ? this.byteLength(ref) - 1 : at, 0, 1);
   }
 
@@ -211,7 +199,7 @@ export class Listpack {
 
   /** Puts an element in the place of the one at `at`. */
   replace(ref: Ref, at: number, bytes: Uint8Array, start: number, length: number): Ref {
-    this.#take(bytes, start, length);
+    this.#element.take(bytes, start, length);
     return this.#write(ref, at, this.#entryBytes(ref, at), 0);
   }
 
@@ -230,7 +218,7 @@ export class Listpack {
 
   /** As {@link insert}, with an integer in its signed halves. */
   insertInt64(ref: Ref, at: number, high: number, low: number): Ref {
-    this.#takeInteger(high, low);
+    this.#element.takeInteger(high, low);
     return this.#write(ref, at === END ? this.byteLength(ref) - 1 : at, 0, 1);
   }
 
@@ -239,7 +227,7 @@ export class Listpack {
   }
 
   replaceInt64(ref: Ref, at: number, high: number, low: number): Ref {
-    this.#takeInteger(high, low);
+    this.#element.takeInteger(high, low);
     return this.#write(ref, at, this.#entryBytes(ref, at), 0);
   }
 
@@ -332,47 +320,21 @@ export class Listpack {
     return behindEntry(this.#arena.u8[ref >>> SEGMENT_SHIFT]!, position) - position;
   }
 
-  #take(bytes: Uint8Array, start: number, length: number): void {
-    const first = length > 0 ? bytes[start]! : 0;
-    // Only a digit or a minus begins an integer.
-    if (first <= 0x39 && first >= 0x2d && parseInt64Halves(bytes, start, length, this.#integer)) {
-      this.#takeInteger(this.#integer.high, this.#integer.low);
-      return;
-    }
-    this.#codeBytes = encodeStringHeader(this.#code, length);
-    this.#data = bytes;
-    this.#dataStart = start;
-    this.#dataBytes = length;
-  }
-
-  #takeInteger(high: number, low: number): void {
-    this.#codeBytes = encodeInteger(this.#code, high, low);
-    this.#dataBytes = 0;
-  }
-
   /** Writes the element that was taken in the place of `oldBytes` bytes at `at`. */
   #write(ref: Ref, at: number, oldBytes: number, countChange: number): Ref {
-    const encoded = this.#codeBytes + this.#dataBytes;
-    debugAssert(!this.#dataIsInside(ref), 'what is inserted lies elsewhere');
-    const to = this.#splice(ref, at, oldBytes, encoded + backLengthBytes(encoded), countChange);
+    const element = this.#element;
+    if (debugChecks) {
+      const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
+      assert(!element.liesIn(u8, bytePosition(ref), this.byteLength(ref)), 'what is inserted lies elsewhere');
+    }
+    const to = this.#splice(ref, at, oldBytes, element.entryBytes, countChange);
     if (to !== NIL) {
       const segment = to >>> SEGMENT_SHIFT;
-      const u8 = this.#arena.u8[segment]!;
-      const position = bytePosition(to) + at;
-      for (let i = 0; i < this.#codeBytes; i++) u8[position + i] = this.#code[i]!;
-      if (this.#dataBytes > 0)
-        this.#mover.copyIn(this.#data, this.#dataStart, segment, position + this.#codeBytes, this.#dataBytes);
-      writeBackLength(u8, position + encoded, encoded);
+      element.write(this.#arena.u8[segment]!, segment, bytePosition(to) + at);
       this.at = at;
     }
-    // A view of a connection's buffer would keep that alive.
-    this.#data = NO_BYTES;
+    element.drop();
     return to;
-  }
-
-  #dataIsInside(ref: Ref): boolean {
-    const from = this.#dataStart - bytePosition(ref);
-    return this.#data === this.#arena.u8[ref >>> SEGMENT_SHIFT] && from >= 0 && from < this.byteLength(ref);
   }
 
   /**

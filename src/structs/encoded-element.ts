@@ -1,0 +1,80 @@
+/**
+ * Hot path. An element on its way into a listpack: its encoding up to the data, and the data, which stays where it
+ * came from until {@link EncodedElement.write}. For the thread that owns the arena.
+ */
+import type { ByteMover } from './byte-mover.ts';
+import { Int64, parseInt64Halves } from './int64.ts';
+import {
+  ELEMENT_CODE_BYTES_MAX,
+  encodeInteger,
+  encodeStringHeader,
+  writeBackLength,
+} from './listpack-encode.ts';
+import { backLengthBytes } from './listpack-read.ts';
+
+const NO_BYTES = new Uint8Array(0);
+
+export class EncodedElement {
+  /** Bytes of the whole entry. */
+  entryBytes = 0;
+  readonly #mover: ByteMover;
+  readonly #code = new Uint8Array(ELEMENT_CODE_BYTES_MAX);
+  #codeBytes = 0;
+  #data: Uint8Array = NO_BYTES;
+  #dataStart = 0;
+  #dataBytes = 0;
+  readonly #integer = new Int64();
+
+  constructor(mover: ByteMover) {
+    this.#mover = mover;
+  }
+
+  /** Takes these bytes; canonical integers as such. */
+  take(bytes: Uint8Array, start: number, length: number): void {
+    const first = length > 0 ? bytes[start]! : 0;
+    // Only a digit or a minus begins an integer.
+    if (first <= 0x39 && first >= 0x2d && parseInt64Halves(bytes, start, length, this.#integer)) {
+      this.takeInteger(this.#integer.high, this.#integer.low);
+      return;
+    }
+    this.#codeBytes = encodeStringHeader(this.#code, length);
+    this.#data = bytes;
+    this.#dataStart = start;
+    this.#dataBytes = length;
+    this.#measure();
+  }
+
+  /** Takes an integer, in its signed halves. */
+  takeInteger(high: number, low: number): void {
+    this.#codeBytes = encodeInteger(this.#code, high, low);
+    this.#dataBytes = 0;
+    this.#measure();
+  }
+
+  /** Whether the data lies in bytes [from, from + length) of `bytes`. */
+  liesIn(bytes: Uint8Array, from: number, length: number): boolean {
+    const at = this.#dataStart - from;
+    return this.#data === bytes && at >= 0 && at < length;
+  }
+
+  /** Writes the entry at a position of a segment, whose bytes are `u8`. The barrier is the caller's business. */
+  write(u8: Uint8Array, segment: number, position: number): void {
+    const code = this.#code;
+    const codeBytes = this.#codeBytes;
+    for (let i = 0; i < codeBytes; i++) u8[position + i] = code[i]!;
+    if (this.#dataBytes > 0)
+      this.#mover.copyIn(this.#data, this.#dataStart, segment, position + codeBytes, this.#dataBytes);
+    const encoded = codeBytes + this.#dataBytes;
+    writeBackLength(u8, position + encoded, encoded);
+  }
+
+  /** Lets go of the data: a view of a connection's buffer would keep that alive. */
+  drop(): void {
+    this.#data = NO_BYTES;
+  }
+
+  #measure(): void {
+    const encoded = this.#codeBytes + this.#dataBytes;
+    this.entryBytes = encoded + backLengthBytes(encoded);
+  }
+}
