@@ -2,11 +2,10 @@
  * Commands that walk the keys of the database. SCAN looks at a bounded number of keys per call; KEYS looks at all of
  * them in one turn, as in Redis. Main thread.
  */
-import { globMatch } from '../base/glob.ts';
 import { asRef, NIL, type Ref } from '../base/units.ts';
 import { Aggregate } from '../resp/reply.ts';
-import { integerArgument, SYNTAX_ERROR } from './arguments.ts';
 import type { CommandContext } from './context.ts';
+import { cursorArgument, matchesPattern, SCAN_STEPS_PER_ELEMENT, scanOptions } from './scan-options.ts';
 import { type CommandTable, Flag, NO_KEYS } from './spec.ts';
 import { typeName } from './value-names.ts';
 
@@ -46,15 +45,8 @@ export const scanCommands = {
   },
 } as const satisfies CommandTable;
 
-const COUNT_DEFAULT = 10;
-/** A higher COUNT is taken for this: what one call does must not hold up all others. */
-const COUNT_MAX = 65_536;
-/** Positions of the table that a call looks at, per key asked for, before it answers with less. */
-const STEPS_PER_KEY = 10;
 /** A replica hides expired keys and cannot delete them: it gives up looking for another one after so many. */
 const RANDOM_TRIES_MAX = 100;
-const STAR = 0x2a;
-const UINT64_MAX = 0xffff_ffff_ffff_ffffn;
 
 function randomKey(context: CommandContext): void {
   const { db, reply, server, view } = context;
@@ -91,26 +83,16 @@ function keys(context: CommandContext): void {
   reply.setDeferred(token, count, Aggregate.ARRAY);
 }
 
-/** Whether the bytes in the context's view match the pattern in argument `index`. */
+/** Whether the bytes in the context's view match the pattern in argument `index`; all do when that is 0. */
 function matches(context: CommandContext, index: number): boolean {
-  const { request, view } = context;
-  const start = request.position[index]!;
-  const length = request.length[index]!;
-  if (length === 1 && request.bytes[start] === STAR) return true;
-  return globMatch(request.bytes, start, length, view.bytes, view.position, view.length, false);
-}
-
-interface ScanOptions {
-  count: number;
-  /** Arguments of the pattern and the type; 0 for none. */
-  matchAt: number;
-  typeAt: number;
+  const { view } = context;
+  return matchesPattern(context, index, view.bytes, view.position, view.length);
 }
 
 function scan(context: CommandContext): void {
-  const start = parseCursor(context);
+  const start = cursorArgument(context, 1);
   if (start < 0) return;
-  const options = parseOptions(context);
+  const options = scanOptions(context, 2, true);
   if (options === undefined) return;
   const { db, reply, view } = context;
   const found: number[] = [];
@@ -118,7 +100,7 @@ function scan(context: CommandContext): void {
     found.push(entry);
   };
   let cursor = start;
-  let steps = options.count * STEPS_PER_KEY;
+  let steps = options.count * SCAN_STEPS_PER_ELEMENT;
   do cursor = db.scan(cursor, visit);
   while (cursor !== 0 && --steps > 0 && found.length < options.count);
   reply.array(2);
@@ -128,7 +110,7 @@ function scan(context: CommandContext): void {
   for (let i = 0; i < found.length; i++) {
     const entry = asRef(found[i]!);
     db.keyInto(entry, view);
-    if (options.matchAt > 0 && !matches(context, options.matchAt)) continue;
+    if (!matches(context, options.matchAt)) continue;
     if (options.typeAt > 0 && !hasType(context, entry, options.typeAt)) continue;
     if (context.isExpired(db, entry)) {
       // Other entries stay where they are when one is removed.
@@ -143,39 +125,4 @@ function scan(context: CommandContext): void {
 
 function hasType(context: CommandContext, entry: Ref, typeAt: number): boolean {
   return context.request.equalsIgnoreCase(typeAt, typeName(context.db.type(entry)).toUpperCase());
-}
-
-/** The cursor in argument 1, or -1 after the error has been answered. Only its low 32 bits can be ours. */
-function parseCursor(context: CommandContext): number {
-  const text = context.request.latin1(1);
-  const value = /^\d{1,40}$/.test(text) ? BigInt(text) : -1n;
-  if (value >= 0n && value <= UINT64_MAX) return Number(BigInt.asUintN(32, value));
-  context.reply.error('ERR invalid cursor');
-  return -1;
-}
-
-/** Undefined after the error has been answered. */
-function parseOptions(context: CommandContext): ScanOptions | undefined {
-  const { request, reply } = context;
-  const options: ScanOptions = { count: COUNT_DEFAULT, matchAt: 0, typeAt: 0 };
-  for (let i = 2; i < request.argc; i += 2) {
-    const hasValue = i + 1 < request.argc;
-    if (hasValue && request.equalsIgnoreCase(i, 'COUNT')) {
-      const count = integerArgument(context, i + 1);
-      if (Number.isNaN(count)) return undefined;
-      if (count >= 1) {
-        options.count = Math.min(count, COUNT_MAX);
-        continue;
-      }
-    } else if (hasValue && request.equalsIgnoreCase(i, 'MATCH')) {
-      options.matchAt = i + 1;
-      continue;
-    } else if (hasValue && request.equalsIgnoreCase(i, 'TYPE')) {
-      options.typeAt = i + 1;
-      continue;
-    }
-    reply.error(SYNTAX_ERROR);
-    return undefined;
-  }
-  return options;
 }
