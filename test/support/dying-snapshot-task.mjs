@@ -1,0 +1,4 @@
+/** A snapshot worker whose thread ends in the middle of its task, as one does that runs out of memory. */
+export function runTask() {
+  process.exit(1);
+}
