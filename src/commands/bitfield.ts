@@ -137,13 +137,13 @@ function run(context: CommandContext, entry: Ref, operation: Operation, grew: bo
     reply.integer64(old);
     return false;
   }
-  const wanted = operation.kind === 'set' ? targetValue(operation) : old + operation.value;
-  const next = fit(operation, wanted);
+  const sets = operation.kind === 'set';
+  const next = sets ? sum(operation, targetValue(operation), 0n) : sum(operation, old, operation.value);
   if (next === undefined) {
     reply.nil();
     return false;
   }
-  reply.integer64(operation.kind === 'set' ? old : next);
+  reply.integer64(sets ? old : next);
   writeField(context, entry, operation, next);
   return grew || old !== next;
 }
@@ -153,14 +153,25 @@ function targetValue({ signed, value }: Operation): bigint {
   return signed ? value : BigInt.asUintN(64, value);
 }
 
-/** The value that is stored for `wanted`, or undefined when it does not fit and must fail. */
-function fit({ signed, bits, overflow }: Operation, wanted: bigint): bigint | undefined {
+/**
+ * The sum as it is stored, or undefined when it does not fit and must fail. The two differences are taken in 64 bits as
+ * Redis takes them: SET of a number far below the least one of a short signed field counts as too great there, and a
+ * stock replica that runs the same command must come to the same value.
+ */
+function sum({ signed, bits, overflow }: Operation, value: bigint, increment: bigint): bigint | undefined {
   const max = (1n << BigInt(signed ? bits - 1 : bits)) - 1n;
   const min = signed ? -max - 1n : 0n;
-  if (wanted >= min && wanted <= max) return wanted;
+  const room = BigInt.asIntN(64, max - value);
+  const depth = BigInt.asIntN(64, min - value);
+  const short = signed && bits < 64;
+  const mayRise = short || (increment > 0n && value >= 0n);
+  const maySink = short || (increment < 0n && (!signed || value < 0n));
+  const tooGreat = value > max || (mayRise && increment > room);
+  const tooSmall = value < min || (maySink && increment < depth);
+  if (!tooGreat && !tooSmall) return value + increment;
   if (overflow === 'fail') return undefined;
-  if (overflow === 'sat') return wanted > max ? max : min;
-  return signed ? BigInt.asIntN(bits, wanted) : BigInt.asUintN(bits, wanted);
+  if (overflow === 'sat') return tooGreat ? max : min;
+  return signed ? BigInt.asIntN(bits, value + increment) : BigInt.asUintN(bits, value + increment);
 }
 
 /** The value of a field; bits behind the end of the string are clear. */

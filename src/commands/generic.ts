@@ -249,6 +249,7 @@ function move(context: CommandContext): void {
 function makePlace(context: CommandContext, dbIndex: number, index: number, replace: boolean): boolean {
   const { bytes, position, length } = context.request;
   const target = context.server.keyspace.databases[dbIndex]!;
+  target.accessClock = context.server.accessClock;
   const existing: Ref = context.findLive(target, bytes, position[index]!, length[index]!, true);
   if (existing === NIL) return true;
   if (!replace) return false;

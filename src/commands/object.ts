@@ -64,7 +64,7 @@ export const objectCommands = {
 } as const satisfies CommandTable;
 
 const ACCESS_CLOCK_MASK = 0xffffff;
-/** Redis shares the integers from 0 to 9999, and tells this count of them. */
+/** Redis shares the integers from 0 to 9999, as a rule, and tells this count of them. */
 const SHARED_REFCOUNT = 2_147_483_647;
 
 const HELP = [

@@ -244,13 +244,13 @@ export class CommandHarness {
     }));
   }
 
-  /** One execution unit, by the rules of replication/feed.ts. */
+  /** One execution unit as Redis streams it: the SELECT for its first command stands before MULTI. */
   #append(unit: readonly StreamedCommand[], wrap: boolean): void {
     const wrapped = wrap && unit.length > 1;
-    if (wrapped) this.stream.push(['MULTI']);
-    for (const { db, words } of unit) {
+    for (const [i, { db, words }] of unit.entries()) {
       if (db !== this.#streamDb) this.stream.push(['SELECT', String(db)]);
       this.#streamDb = db;
+      if (wrapped && i === 0) this.stream.push(['MULTI']);
       this.stream.push([...words]);
     }
     if (wrapped) this.stream.push(['EXEC']);
