@@ -1,0 +1,256 @@
+/** Dumps on disk, by the program as it is run: saved under load, loaded again here and by a real server, or refused. */
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, expect, test } from 'vitest';
+import { Prng } from '../../src/base/prng.ts';
+import { startHeadwater } from '../support/headwater.ts';
+import { findRedisServer, startRedis } from '../support/real-redis.ts';
+import type { RespClient } from '../support/resp-client.ts';
+import { RespError } from '../support/resp-parser.ts';
+import { testSeed } from '../support/seed.ts';
+import { type TestServer, temporaryDirectory } from '../support/server-process.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+const servers: TestServer[] = [];
+afterEach(async () => {
+  for (const server of servers.splice(0)) await server.stop();
+});
+
+function track<T extends TestServer>(server: T): T {
+  servers.push(server);
+  return server;
+}
+
+/** redis-check-rdb is the server's executable under another name. */
+function checkRdb(file: string): string {
+  const link = join(temporaryDirectory('check'), 'redis-check-rdb');
+  copyFileSync(findRedisServer(), link);
+  return execFileSync(link, [file], { encoding: 'utf8' });
+}
+
+async function contentOf(client: RespClient): Promise<Map<string, string>> {
+  const keys = ((await client.call('KEYS', '*')) as string[]).sort();
+  const replies = await client.pipeline(
+    keys.flatMap((key) => [
+      ['GET', key],
+      ['PEXPIRETIME', key],
+    ]),
+  );
+  return new Map(keys.map((key, i) => [key, `${replies[2 * i]} ${replies[2 * i + 1]}`]));
+}
+
+function randomWrites(prng: Prng, count: number): string[][] {
+  return Array.from({ length: count }, () => {
+    const key = `key:${prng.below(5000)}`;
+    switch (prng.below(6)) {
+      case 0:
+        return ['DEL', key];
+      case 1:
+        return ['SET', key, String(prng.below(1_000_000))];
+      case 2:
+        return ['SET', key, 'x'.repeat(prng.below(3000)), 'PX', String(3_600_000 + prng.below(1000))];
+      case 3:
+        return ['APPEND', key, 'tail'.repeat(prng.below(20))];
+      case 4:
+        return ['SETRANGE', key, String(prng.below(5000)), 'middle'];
+      default:
+        return ['SET', key, `value ${prng.u32()}`];
+    }
+  });
+}
+
+async function saved(client: RespClient, server: TestServer, count: number): Promise<void> {
+  await waitFor(() => server.lines.filter((line) => line.includes('DB saved on disk')).length >= count, {
+    what: `${count} saves`,
+  });
+  await client.call('PING');
+}
+
+test('a dump saved while writes go on is what the dataset was, to redis-check-rdb, to redis-server and to us', async () => {
+  const prng = new Prng(testSeed('writes'));
+  const server = track(await startHeadwater({ args: ['--snapshot-spool-memory', '64kb'] }));
+  const client = await server.client();
+  await client.pipeline(randomWrites(prng, 20_000));
+  const before = await contentOf(client);
+  // The save begins in front of the writes that follow it, whatever its worker has done by then.
+  const replies = await client.pipeline([['BGSAVE'], ...randomWrites(prng, 20_000)]);
+  expect(replies[0]).toBe('Background saving started');
+  await saved(client, server, 1);
+  const dump = join(server.dir, 'dump.rdb');
+  expect(checkRdb(dump)).toContain('RDB looks OK');
+  expect(readdirSync(server.dir)).toEqual(['dump.rdb']);
+
+  for (const start of [startRedis, startHeadwater]) {
+    const dir = temporaryDirectory('restored');
+    copyFileSync(dump, join(dir, 'dump.rdb'));
+    const other = track(await start({ dir }));
+    const otherClient = await other.client();
+    expect(await contentOf(otherClient)).toEqual(before);
+    await otherClient.close();
+  }
+  await client.close();
+});
+
+test('a dump of redis-server is loaded, in plain and in old versions of the format', async () => {
+  const prng = new Prng(testSeed('writes'));
+  const redis = track(await startRedis());
+  const client = await redis.client();
+  await client.pipeline(randomWrites(prng, 5000));
+  const before = await contentOf(client);
+  await client.call('SAVE');
+  const dir = temporaryDirectory('from-redis');
+  copyFileSync(join(redis.dir, 'dump.rdb'), join(dir, 'dump.rdb'));
+  const server = track(
+    await startHeadwater({ dir, args: ['--rdb-version', '9', '--rdb-plain-types', 'yes'] }),
+  );
+  const ours = await server.client();
+  expect(await contentOf(ours)).toEqual(before);
+  expect(await ours.call('SAVE')).toBe('OK');
+  expect(readFileSync(join(dir, 'dump.rdb')).subarray(0, 9).toString()).toBe('REDIS0009');
+  expect(server.output).toContain('Done loading RDB, keys loaded: ');
+  await client.close();
+  await ours.close();
+});
+
+test('kill -9 in the middle of a save keeps the dump before it; SIGTERM saves when there are save points', async () => {
+  const dir = temporaryDirectory('killed');
+  const first = track(await startHeadwater({ dir, args: ['--save', '3600', '1'] }));
+  const client = await first.client();
+  await client.call('SET', 'generation', '1');
+  expect(await client.call('SAVE')).toBe('OK');
+  await client.pipeline(Array.from({ length: 20_000 }, (_, i) => ['SET', `key:${i}`, 'x'.repeat(1000)]));
+  await client.pipeline([['SET', 'generation', '2'], ['BGSAVE']]);
+  await first.kill();
+
+  const second = track(await startHeadwater({ dir, args: ['--save', '3600', '1'] }));
+  const again = await second.client();
+  const generation = await again.call('GET', 'generation');
+  // The save may have been through before the kill; then all of it is there.
+  expect([
+    ['1', 1],
+    ['2', 20_001],
+  ]).toContainEqual([generation, await again.call('DBSIZE')]);
+  await again.call('SET', 'generation', '3');
+  await second.stop();
+  expect(second.exitCode).toBe(0);
+  expect(second.output).toContain('Saving the final RDB snapshot before exiting.');
+
+  const third = track(await startHeadwater({ dir }));
+  const last = await third.client();
+  expect(await last.call('GET', 'generation')).toBe('3');
+  await last.close();
+});
+
+test('keys that have expired meanwhile are not loaded', async () => {
+  const server = track(await startHeadwater({}));
+  const client = await server.client();
+  await client.pipeline([
+    ['SET', 'stays', 'a'],
+    ['SET', 'goes', 'b', 'PX', '60'],
+    ['SET', 'later', 'c', 'EX', '1000'],
+  ]);
+  await client.call('SAVE');
+  await waitFor(async () => (await client.call('EXISTS', 'goes')) === 0);
+  const dir = temporaryDirectory('expired');
+  copyFileSync(join(server.dir, 'dump.rdb'), join(dir, 'dump.rdb'));
+  const second = track(await startHeadwater({ dir }));
+  await second.waitForLine('keys loaded: 2, keys expired: 1.');
+  const again = await second.client();
+  expect(await again.call('DBSIZE')).toBe(2);
+  await client.close();
+  await again.close();
+});
+
+test('a dump that is damaged is refused: exit code 1, position and reason, and the file is left alone', async () => {
+  const server = track(await startHeadwater({}));
+  const client = await server.client();
+  await client.pipeline(Array.from({ length: 1000 }, (_, i) => ['SET', `key:${i}`, `a value, the ${i}th`]));
+  await client.call('SAVE');
+  await client.close();
+  const good = readFileSync(join(server.dir, 'dump.rdb'));
+  const changed = (position: number, byte: number): Buffer => {
+    const copy = Buffer.from(good);
+    copy[position] = byte;
+    return copy;
+  };
+  const cases: [name: string, bytes: Buffer, reason: RegExp][] = [
+    ['truncated', good.subarray(0, good.length - 500), /\d+/],
+    ['empty', Buffer.alloc(0), /./],
+    ['no dump', Buffer.from('this is no dump at all, is it?'), /Wrong signature trying to load DB from file/],
+    [
+      'too new',
+      Buffer.concat([Buffer.from('REDIS0099'), good.subarray(9)]),
+      /Can't handle RDB format version 99/,
+    ],
+    ['wrong checksum', changed(good.length - 1, good.at(-1)! ^ 1), /checksum/i],
+    ['changed value', changed(good.length >> 1, good[good.length >> 1]! ^ 0x55), /\d+|checksum/i],
+  ];
+  for (const [name, bytes, reason] of cases) {
+    const dir = temporaryDirectory('damaged');
+    const file = join(dir, 'dump.rdb');
+    writeFileSync(file, bytes);
+    const failure = await startHeadwater({ dir }).then(
+      (started) => track(started).output,
+      (error: Error) => error.message,
+    );
+    expect(failure, name).toContain('ended with code 1');
+    expect(failure, name).toContain('Fatal error loading the DB, check server logs. Exiting.');
+    expect(failure, name).toMatch(/Error loading .*dump\.rdb: /);
+    expect(failure, name).toMatch(reason);
+    expect(readFileSync(file).equals(bytes), name).toBe(true);
+  }
+});
+
+test('save points save, and SAVE, BGSAVE and SHUTDOWN answer as Redis does', async () => {
+  const server = track(await startHeadwater({ args: ['--save', '1', '5'] }));
+  const client = await server.client();
+  const dump = join(server.dir, 'dump.rdb');
+  const start = Number(await client.call('LASTSAVE'));
+  await client.pipeline(Array.from({ length: 5 }, (_, i) => ['SET', `key:${i}`, 'v']));
+  await server.waitForLine('5 changes in 1 seconds. Saving...');
+  await waitFor(() => existsSync(dump));
+  await saved(client, server, 1);
+  expect(Number(await client.call('LASTSAVE'))).toBeGreaterThanOrEqual(start);
+  const answers: [command: string[], reply: string | RegExp][] = [
+    [['BGSAVE', 'SOMETIME'], 'ERR syntax error'],
+    [['BGSAVE', 'SCHEDULE', 'NOW'], 'ERR syntax error'],
+    [['SHUTDOWN', 'ABORT'], 'ERR No shutdown in progress.'],
+    [['SHUTDOWN', 'SAVE', 'NOSAVE'], 'ERR syntax error'],
+    [['SHUTDOWN', 'ABORT', 'NOW'], 'ERR syntax error'],
+    [['SHUTDOWN', 'SLOWLY'], 'ERR syntax error'],
+  ];
+  for (const [command, expected] of answers) {
+    const reply = await client.command(...command);
+    expect(reply, command.join(' ')).toBeInstanceOf(RespError);
+    expect((reply as RespError).message, command.join(' ')).toBe(expected);
+  }
+  // Two at once: the second is refused while the first is on its way.
+  const [first, second] = await client.pipeline([['BGSAVE'], ['BGSAVE']]);
+  expect(first).toBe('Background saving started');
+  expect((second as RespError).message).toBe('ERR Background save already in progress');
+  client.send('SHUTDOWN', 'NOSAVE');
+  await server.exited;
+  expect(server.exitCode).toBe(0);
+  expect(server.output).toContain('User requested shutdown...');
+  expect(server.output).toContain('Redis is now ready to exit, bye bye...');
+});
+
+test('SHUTDOWN that cannot save leaves the server running; FORCE ends it', async () => {
+  const server = track(
+    await startHeadwater({ args: ['--save', '3600', '1', '--dbfilename', 'a-directory'] }),
+  );
+  const client = await server.client();
+  mkdirSync(join(server.dir, 'a-directory'));
+  await client.call('SET', 'key', 'value');
+  const refused = await client.command('SHUTDOWN');
+  expect((refused as RespError).message).toBe('ERR Errors trying to SHUTDOWN. Check logs.');
+  expect(server.output).toContain("Error trying to save the DB, can't exit.");
+  expect(await client.call('GET', 'key')).toBe('value');
+  const write = await client.command('SET', 'key', 'other');
+  expect((write as RespError).message).toMatch(/^MISCONF /);
+  client.send('SHUTDOWN', 'FORCE');
+  await server.exited;
+  expect(server.exitCode).toBe(0);
+  expect(server.output).toContain('Error trying to save the DB, but exiting anyway.');
+});
