@@ -121,8 +121,8 @@ export class Server implements ServerPort {
     this.pubsub.keyEvent(this.eventClasses, event, dbIndex, bytes.subarray(start, start + length));
   }
 
-  databaseModified(dbIndex: number): void {
-    this.watchTable.databaseModified(dbIndex, this.keyspace);
+  databaseModified(dbIndex: number, other = dbIndex): void {
+    this.watchTable.databaseModified(dbIndex, this.keyspace, other);
     this.blocking?.databaseModified(dbIndex);
   }
 
