@@ -1,0 +1,313 @@
+/**
+ * Hot path. The nodes of long lists, and the chain that they make.
+ *
+ *   list     word 0 HEAD       word 1 TAIL      nodes; NIL while the list is empty
+ *            word 2 COUNT      elements
+ *            word 3 NODES
+ *
+ *   node     word 0 PREVIOUS   word 1 NEXT
+ *            word 2 BLOCK      where its bytes are
+ *            word 3 START      packed: position of the listpack in the block
+ *            word 4 COUNT      elements, at least 1
+ *            word 5 PLAIN      bytes of the one element of a plain node, which begin at 0; -1: packed
+ *
+ *   block    ░░░░░░░░░[ header │ entry │ entry │ … │ terminator ]░░░░░░░░
+ *                     START          there is room on both sides
+ *
+ * The listpack moves within its block: pushing at the head writes the entry where the header was and the header before
+ * it, popping there moves the header up. So all four ends of pushing and popping cost the same, whatever the length of
+ * the node. The bytes are those of any listpack, and dumps carry them as they are.
+ *
+ * What changes a listpack in its middle wants it at the start of its block: {@link QuicklistNodes.settle}.
+ */
+import type { Arena } from '../arena/arena.ts';
+import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
+import { asRef, NIL, type Ref } from '../base/units.ts';
+import { ByteMover } from './byte-mover.ts';
+import { EncodedElement } from './encoded-element.ts';
+import { writeU32 } from './listpack-encode.ts';
+import {
+  beforeEntry,
+  behindEntry,
+  COUNT_AT,
+  COUNT_UNKNOWN,
+  LISTPACK_EMPTY_BYTES,
+  LISTPACK_HEADER_BYTES,
+  listpackBytes,
+  TERMINATOR,
+} from './listpack-read.ts';
+
+export const ListWord = { HEAD: 0, TAIL: 1, COUNT: 2, NODES: 3 } as const;
+export const LIST_BYTES = 16;
+export const NodeWord = { PREVIOUS: 0, NEXT: 1, BLOCK: 2, START: 3, COUNT: 4, PLAIN: 5 } as const;
+export const NODE_BYTES = 24;
+export const PACKED = -1;
+
+/** A node's first block; doubled when it is full. */
+const FIRST_BLOCK_BYTES = 512;
+/** A listpack moves in its block to make room while at least 1/8 of the block is free: so a byte moves 8 others. */
+const SLACK_SHIFT = 3;
+/** What a block may be longer than its listpack, once nothing is pushed to that any more. */
+const KEPT_SLACK_BYTES = 64;
+
+export class QuicklistNodes {
+  readonly arena: Arena;
+  readonly mover: ByteMover;
+  /** The element that {@link push} pushes. */
+  readonly element: EncodedElement;
+
+  constructor(arena: Arena) {
+    this.arena = arena;
+    this.mover = new ByteMover(arena);
+    this.element = new EncodedElement(this.mover);
+  }
+
+  /** A word of a list or a node. */
+  word(ref: Ref, word: number): number {
+    return this.arena.i32[ref >>> SEGMENT_SHIFT]![wordPosition(ref) + word]!;
+  }
+
+  set(ref: Ref, word: number, value: number): void {
+    this.arena.touch(ref, word << 2, 4);
+    this.arena.i32[ref >>> SEGMENT_SHIFT]![wordPosition(ref) + word] = value;
+  }
+
+  ref(ref: Ref, word: number): Ref {
+    return asRef(this.word(ref, word));
+  }
+
+  isPacked(node: Ref): boolean {
+    return this.word(node, NodeWord.PLAIN) === PACKED;
+  }
+
+  /** The bytes of the segment where those of a node are. */
+  u8(node: Ref): Uint8Array {
+    return this.arena.u8[this.word(node, NodeWord.BLOCK) >>> SEGMENT_SHIFT]!;
+  }
+
+  /** Position in {@link u8} of a node's listpack or plain element. */
+  base(node: Ref): number {
+    return bytePosition(this.word(node, NodeWord.BLOCK)) + this.word(node, NodeWord.START);
+  }
+
+  /** Bytes of a node's listpack, or of its plain element. */
+  bytes(node: Ref): number {
+    const plain = this.word(node, NodeWord.PLAIN);
+    return plain === PACKED ? listpackBytes(this.u8(node), this.base(node)) : plain;
+  }
+
+  /** A node, not in any list yet, of a block, which is given up when there is no memory for the node. */
+  make(block: Ref, start: number, count: number, plain: number): Ref {
+    let node: Ref;
+    try {
+      node = this.arena.alloc(NODE_BYTES);
+    } catch (error) {
+      this.arena.free(block);
+      throw error;
+    }
+    const i32 = this.arena.i32[node >>> SEGMENT_SHIFT]!;
+    const word = wordPosition(node);
+    i32[word + NodeWord.BLOCK] = block;
+    i32[word + NodeWord.START] = start;
+    i32[word + NodeWord.COUNT] = count;
+    i32[word + NodeWord.PLAIN] = plain;
+    return node;
+  }
+
+  makePlain(bytes: Uint8Array, start: number, length: number): Ref {
+    const block = this.arena.alloc(length);
+    this.mover.copyIn(bytes, start, block >>> SEGMENT_SHIFT, bytePosition(block), length);
+    return this.make(block, 0, 1, length);
+  }
+
+  /** A node of {@link element} alone, with room for more on the side where it is pushed. */
+  makePacked(atHead: boolean, bytesMax: number): Ref {
+    const total = LISTPACK_EMPTY_BYTES + this.element.entryBytes;
+    const block = this.arena.alloc(Math.max(total, Math.min(FIRST_BLOCK_BYTES, bytesMax)));
+    const start = atHead ? this.arena.blockBytes(block) - total : 0;
+    const segment = block >>> SEGMENT_SHIFT;
+    const u8 = this.arena.u8[segment]!;
+    const base = bytePosition(block) + start;
+    writeHeader(u8, base, total, 1);
+    this.element.write(u8, segment, base + LISTPACK_HEADER_BYTES);
+    u8[base + total - 1] = TERMINATOR;
+    return this.make(block, start, 1, PACKED);
+  }
+
+  /** Puts a node behind `after`, or at the head when that is NIL. */
+  link(list: Ref, node: Ref, after: Ref): void {
+    const next = after === NIL ? this.ref(list, ListWord.HEAD) : this.ref(after, NodeWord.NEXT);
+    this.arena.touch(node, 0, 8);
+    const i32 = this.arena.i32[node >>> SEGMENT_SHIFT]!;
+    i32[wordPosition(node) + NodeWord.PREVIOUS] = after;
+    i32[wordPosition(node) + NodeWord.NEXT] = next;
+    this.#join(list, after, node);
+    this.#join(list, node, next);
+    this.#count(list, this.word(node, NodeWord.COUNT), 1);
+  }
+
+  /** Takes the chain of nodes from `first` to `last`, with `elements` elements, out of a list. */
+  unlink(list: Ref, first: Ref, last: Ref, elements: number, nodes: number): void {
+    this.#join(list, this.ref(first, NodeWord.PREVIOUS), this.ref(last, NodeWord.NEXT));
+    this.#count(list, -elements, -nodes);
+  }
+
+  /** Takes a node out and frees it. */
+  remove(list: Ref, node: Ref): void {
+    this.unlink(list, node, node, this.word(node, NodeWord.COUNT), 1);
+    this.free(node);
+  }
+
+  free(node: Ref): void {
+    this.arena.free(this.ref(node, NodeWord.BLOCK));
+    this.arena.free(node);
+  }
+
+  /** Pushes {@link element} into a packed node; false when there is no room, and none can be made cheaply. */
+  push(list: Ref, node: Ref, atHead: boolean, bytesMax: number): boolean {
+    const { arena, element } = this;
+    const bytes = element.entryBytes;
+    const total = listpackBytes(this.u8(node), this.base(node));
+    if (total + bytes > bytesMax || !this.#makeRoom(node, atHead, total, bytes, bytesMax)) return false;
+    const block = this.word(node, NodeWord.BLOCK);
+    const start = this.word(node, NodeWord.START);
+    const segment = block >>> SEGMENT_SHIFT;
+    const u8 = arena.u8[segment]!;
+    const base = bytePosition(block) + start;
+    const count = this.word(node, NodeWord.COUNT) + 1;
+    if (atHead) {
+      arena.touch(block, start - bytes, bytes + LISTPACK_HEADER_BYTES);
+      writeHeader(u8, base - bytes, total + bytes, count);
+      element.write(u8, segment, base - bytes + LISTPACK_HEADER_BYTES);
+      this.set(node, NodeWord.START, start - bytes);
+    } else {
+      arena.touch(block, start, LISTPACK_HEADER_BYTES);
+      writeHeader(u8, base, total + bytes, count);
+      arena.touch(block, start + total - 1, bytes + 1);
+      element.write(u8, segment, base + total - 1);
+      u8[base + total + bytes - 1] = TERMINATOR;
+    }
+    this.#countIn(list, node, 1);
+    return true;
+  }
+
+  /** Takes the first `count` elements of a packed node that has more. */
+  dropFirst(list: Ref, node: Ref, count: number): void {
+    const u8 = this.u8(node);
+    const base = this.base(node);
+    const total = listpackBytes(u8, base);
+    let at = base + LISTPACK_HEADER_BYTES;
+    for (let left = count; left > 0; left--) at = behindEntry(u8, at);
+    const bytes = at - base - LISTPACK_HEADER_BYTES;
+    const start = this.word(node, NodeWord.START) + bytes;
+    this.arena.touch(this.word(node, NodeWord.BLOCK), start, LISTPACK_HEADER_BYTES);
+    writeHeader(u8, base + bytes, total - bytes, this.word(node, NodeWord.COUNT) - count);
+    this.set(node, NodeWord.START, start);
+    this.#countIn(list, node, -count);
+  }
+
+  /** Takes the last `count` elements of a packed node that has more. */
+  dropLast(list: Ref, node: Ref, count: number): void {
+    const u8 = this.u8(node);
+    const base = this.base(node);
+    let at = base + listpackBytes(u8, base) - 1;
+    for (let left = count; left > 0; left--) at = beforeEntry(u8, at);
+    const block = this.word(node, NodeWord.BLOCK);
+    this.arena.touch(block, this.word(node, NodeWord.START), LISTPACK_HEADER_BYTES);
+    writeHeader(u8, base, at + 1 - base, this.word(node, NodeWord.COUNT) - count);
+    this.arena.touch(block, at - bytePosition(block), 1);
+    u8[at] = TERMINATOR;
+    this.#countIn(list, node, -count);
+  }
+
+  /** Moves a packed node's listpack to the start of its block and returns that. */
+  settle(node: Ref): Ref {
+    const block = this.ref(node, NodeWord.BLOCK);
+    if (this.word(node, NodeWord.START) !== 0) this.#moveTo(node, 0, this.bytes(node));
+    return block;
+  }
+
+  /** Notes that the settled listpack of a node is at `block` now and has so many elements more. */
+  changed(list: Ref, node: Ref, block: Ref, countChange: number): void {
+    this.set(node, NodeWord.BLOCK, block);
+    this.#countIn(list, node, countChange);
+  }
+
+  /** Gives up what a block is longer than needed: nothing is pushed to this node any more. */
+  trim(node: Ref): void {
+    if (!this.isPacked(node)) return;
+    const total = this.bytes(node);
+    const slack = this.arena.blockBytes(this.ref(node, NodeWord.BLOCK)) - total;
+    if (slack > Math.max(KEPT_SLACK_BYTES, total >>> SLACK_SHIFT))
+      this.#moveToBlock(node, total, false, total);
+  }
+
+  /** Whether there are `bytes` bytes of room beside the listpack, perhaps after it has moved. */
+  #makeRoom(node: Ref, atHead: boolean, total: number, bytes: number, bytesMax: number): boolean {
+    const start = this.word(node, NodeWord.START);
+    const block = this.arena.blockBytes(this.ref(node, NodeWord.BLOCK));
+    const slack = block - total;
+    if (bytes <= (atHead ? start : slack - start)) return true;
+    const half = slack >>> 1;
+    if (bytes <= half && slack >= block >>> SLACK_SHIFT) {
+      // To the middle: the other side may be next.
+      this.#moveTo(node, half, total);
+      return true;
+    }
+    if (block >= bytesMax) return false;
+    this.#moveToBlock(node, Math.min((total + bytes) * 2, bytesMax), atHead, total);
+    return true;
+  }
+
+  #moveTo(node: Ref, start: number, total: number): void {
+    const block = this.ref(node, NodeWord.BLOCK);
+    const base = bytePosition(block);
+    this.arena.touch(block, start, total);
+    this.mover.within(block >>> SEGMENT_SHIFT, base + this.word(node, NodeWord.START), base + start, total);
+    this.set(node, NodeWord.START, start);
+  }
+
+  /** Moves the listpack to a block of `bytes` bytes, to its end or its start. */
+  #moveToBlock(node: Ref, bytes: number, toEnd: boolean, total: number): void {
+    const { arena } = this;
+    const from = this.ref(node, NodeWord.BLOCK);
+    const to = arena.alloc(bytes);
+    const start = toEnd ? arena.blockBytes(to) - total : 0;
+    this.mover.across(
+      from >>> SEGMENT_SHIFT,
+      this.base(node),
+      to >>> SEGMENT_SHIFT,
+      bytePosition(to) + start,
+      total,
+    );
+    arena.free(from);
+    this.set(node, NodeWord.BLOCK, to);
+    this.set(node, NodeWord.START, start);
+  }
+
+  /** Makes `next` follow `node` in a list; NIL stands for the list itself. */
+  #join(list: Ref, node: Ref, next: Ref): void {
+    if (node === NIL) this.set(list, ListWord.HEAD, next);
+    else this.set(node, NodeWord.NEXT, next);
+    if (next === NIL) this.set(list, ListWord.TAIL, node);
+    else this.set(next, NodeWord.PREVIOUS, node);
+  }
+
+  #count(list: Ref, elements: number, nodes: number): void {
+    this.set(list, ListWord.COUNT, this.word(list, ListWord.COUNT) + elements);
+    this.set(list, ListWord.NODES, this.word(list, ListWord.NODES) + nodes);
+  }
+
+  #countIn(list: Ref, node: Ref, change: number): void {
+    this.set(node, NodeWord.COUNT, this.word(node, NodeWord.COUNT) + change);
+    this.set(list, ListWord.COUNT, this.word(list, ListWord.COUNT) + change);
+  }
+}
+
+/** Writes a listpack's header. */
+function writeHeader(u8: Uint8Array, base: number, total: number, count: number): void {
+  writeU32(u8, base, total);
+  const noted = Math.min(count, COUNT_UNKNOWN);
+  u8[base + COUNT_AT] = noted;
+  u8[base + COUNT_AT + 1] = noted >>> 8;
+}
