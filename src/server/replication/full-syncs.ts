@@ -80,14 +80,22 @@ export class FullSyncs {
 
   /** Called a few times per second: delays that are over, snapshots that were kept long enough. */
   tick(): void {
-    const nowMs = this.#server.clock.monotonicMs();
-    if (this.#kept !== undefined && nowMs - this.#keptSinceMs >= KEEP_MS) this.#release();
+    if (this.#kept !== undefined && !this.#isWorthKeeping(this.#kept)) this.#release();
     this.#serve();
   }
 
   /** Lets go of a snapshot that nobody reads, so that another can start. */
   stop(): void {
     this.#release();
+  }
+
+  /** A finished dump is kept no longer than the backlog would cover what follows it. */
+  #isWorthKeeping(snapshot: DumpSnapshot): boolean {
+    const { clock, streamLog } = this.#server;
+    if (clock.monotonicMs() - this.#keptSinceMs >= KEEP_MS) return false;
+    return (
+      snapshot.state === 'running' || streamLog.endOffset - snapshot.startOffset <= streamLog.backlogBytesMax
+    );
   }
 
   /** Serves who can be served; returns whether nobody waits now. */

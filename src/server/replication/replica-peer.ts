@@ -58,14 +58,9 @@ export class ReplicaPeer implements StreamTarget {
   #mark = '';
   #writing: Writing = Writing.NOTHING;
   #writingBytes = 0;
-  /** Callbacks to come of writes that were over at once. */
-  #callbacksSpent = 0;
   /** A slice of the dump follows in the next turn. */
   #dumpImmediate: NodeJS.Immediate | undefined = undefined;
-  readonly #onWritten = (): void => {
-    if (this.#callbacksSpent > 0) this.#callbacksSpent--;
-    else this.#written();
-  };
+  readonly #onWritten = (): void => this.#written();
   readonly #onDumpTurn = (): void => {
     this.#dumpImmediate = undefined;
     this.sendDump();
@@ -169,7 +164,7 @@ export class ReplicaPeer implements StreamTarget {
 
   /** Keeps a peer that waits from giving up. One whose socket takes nothing needs no second line. */
   sendKeepalive(): void {
-    if (this.connection.socket.writableLength === 0) this.#line(KEEPALIVE_LINE);
+    if (this.connection.writer.waitingBytes === 0) this.#line(KEEPALIVE_LINE);
   }
 
   /** Writes a last line and closes. */
@@ -203,7 +198,7 @@ export class ReplicaPeer implements StreamTarget {
   #line(text: string): void {
     if (text === '') return;
     this.#count(text.length);
-    this.connection.socket.write(text, 'latin1');
+    this.connection.writer.write(Buffer.from(text, 'latin1'));
   }
 
   #count(bytes: number): void {
@@ -215,14 +210,10 @@ export class ReplicaPeer implements StreamTarget {
   }
 
   #write(bytes: Buffer, what: Writing, count: number): void {
-    const { socket } = this.connection;
     this.#writing = what;
     this.#writingBytes = count;
     this.#count(count);
-    socket.write(bytes, this.#onWritten);
-    if (socket.writableLength > 0) return;
-    this.#callbacksSpent++;
-    this.#writtenAtOnce();
+    if (this.connection.writer.write(bytes, this.#onWritten)) this.#writtenAtOnce();
   }
 
   /** The kernel took all of it, in the turn of the write. */
