@@ -13,6 +13,7 @@ import { Parse, RequestReader } from '../resp/parser.ts';
 import { Reply } from '../resp/reply.ts';
 import type { Request } from '../resp/request.ts';
 import type { Server } from './server.ts';
+import { SocketWriter } from './socket-writer.ts';
 
 /** Requests that one event runs before others get their turn; what is left goes on in the next turn. */
 const REQUESTS_PER_EVENT = 4096;
@@ -34,6 +35,7 @@ export class Connection extends Client {
   readonly reader: RequestReader;
   readonly reply: Reply;
   readonly socket: Socket;
+  readonly writer: SocketWriter;
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly localAddress: string;
@@ -68,6 +70,7 @@ export class Connection extends Client {
     super(id);
     this.#host = host;
     this.socket = socket;
+    this.writer = new SocketWriter(socket);
     this.reader = new RequestReader(host.server.requestLimits);
     this.reply = new Reply(host.server.bufferPool);
     this.remoteAddress = socket.remoteAddress ?? '';
@@ -162,7 +165,7 @@ export class Connection extends Client {
       stats.netOutputBytes += bytes.length;
       stats.writesProcessed++;
       this.netOutputBytes += bytes.length;
-      this.socket.write(bytes, () => reply.recycle(bytes));
+      if (this.writer.write(bytes, () => reply.recycle(bytes))) reply.recycle(bytes);
     }
     if (this.closeAfterReply) this.socket.end();
     else this.checkOutput();
@@ -192,7 +195,7 @@ export class Connection extends Client {
 
   /** Bytes that were answered and that the peer has not taken yet. */
   get pendingOutputBytes(): number {
-    return this.socket.writableLength + this.reply.size;
+    return this.writer.waitingBytes + this.reply.size;
   }
 
   /** Cuts the connection. What is still to be sent is lost. */
@@ -233,6 +236,10 @@ export class Connection extends Client {
 
   get address(): string {
     return formatAddress(this.remoteAddress, this.remotePort);
+  }
+
+  get localAddressText(): string {
+    return formatAddress(this.localAddress, this.localPort);
   }
 
   /** A short line for the log. */

@@ -1,0 +1,121 @@
+/**
+ * Hot path. Writes to a socket, past the stream machinery of Node.js where that is possible.
+ *
+ * A `Writable` costs each write a request object with its own bookkeeping, two callbacks and a turn of the microtask
+ * queue, about as much as parsing and running a command. The socket's handle takes the same bytes by one call and
+ * usually writes them at once. What the kernel does not take waits in libuv's queue of the handle, in order.
+ *
+ * The handle is no public interface. What is used of it is checked when this module is loaded; without it, and for
+ * sockets without such a handle, `socket.write` serves, with the same results.
+ */
+import type { Socket } from 'node:net';
+
+/** What the handle's writes need, as Node.js keeps it for its own streams. */
+interface StreamWrap {
+  readonly WriteWrap: new () => WriteRequest;
+  /** State of the last write; at `kLastWriteWasAsync`, whether it is still under way. */
+  readonly streamBaseState: Int32Array;
+  readonly kLastWriteWasAsync: number;
+}
+
+interface WriteRequest {
+  oncomplete: (this: WriteRequest, status: number) => void;
+  /** Keeps the bytes alive while libuv has them. */
+  buffer: Uint8Array | undefined;
+  bytes: number;
+  writer: SocketWriter | undefined;
+  onWritten: (() => void) | undefined;
+}
+
+interface WritableHandle {
+  writeBuffer(request: WriteRequest, bytes: Uint8Array): number;
+}
+
+function streamWrap(): StreamWrap | undefined {
+  const { binding } = process as unknown as { binding?: (name: string) => Partial<StreamWrap> };
+  if (binding === undefined) return undefined;
+  let wrap: Partial<StreamWrap>;
+  try {
+    wrap = binding('stream_wrap');
+  } catch {
+    // Node.js under its permission model, or a later one without this door: streams serve.
+    return undefined;
+  }
+  const { WriteWrap, streamBaseState, kLastWriteWasAsync } = wrap;
+  if (WriteWrap === undefined || streamBaseState === undefined || kLastWriteWasAsync === undefined)
+    return undefined;
+  return { WriteWrap, streamBaseState, kLastWriteWasAsync };
+}
+
+const wrap = streamWrap();
+
+function onComplete(this: WriteRequest, status: number): void {
+  const { writer, onWritten, bytes } = this;
+  this.buffer = undefined;
+  this.writer = undefined;
+  this.onWritten = undefined;
+  writer!.completed(bytes, status);
+  onWritten?.();
+}
+
+export class SocketWriter {
+  readonly #socket: Socket;
+  readonly #handle: WritableHandle | undefined;
+  /** Bytes that the handle has and the kernel has not. */
+  #waitingBytes = 0;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    const { _handle } = socket as unknown as { _handle?: unknown };
+    const direct =
+      wrap !== undefined && typeof _handle === 'object' && _handle !== null && 'writeBuffer' in _handle;
+    this.#handle = direct ? (_handle as WritableHandle) : undefined;
+  }
+
+  /** Bytes that were written here and that the kernel has not taken yet. */
+  get waitingBytes(): number {
+    return this.#waitingBytes + this.#socket.writableLength;
+  }
+
+  /**
+   * Writes `bytes`, which stay as they are until they are written. Returns true when that is so at once; otherwise
+   * `onWritten` is called later, also when the write has failed. A failure destroys the socket.
+   */
+  write(bytes: Uint8Array, onWritten?: () => void): boolean {
+    const socket = this.#socket;
+    if (this.#handle === undefined || socket.writableLength > 0) {
+      socket.write(bytes, onWritten);
+      return false;
+    }
+    if (socket.destroyed) {
+      if (onWritten !== undefined) setImmediate(onWritten);
+      return false;
+    }
+    const { WriteWrap, streamBaseState, kLastWriteWasAsync } = wrap!;
+    const request = new WriteWrap();
+    request.oncomplete = onComplete;
+    request.buffer = bytes;
+    request.bytes = bytes.length;
+    request.writer = this;
+    request.onWritten = onWritten;
+    const status = this.#handle.writeBuffer(request, bytes);
+    if (status !== 0) {
+      this.#fail(status);
+      if (onWritten !== undefined) setImmediate(onWritten);
+      return false;
+    }
+    if (streamBaseState[kLastWriteWasAsync] === 0) return true;
+    this.#waitingBytes += bytes.length;
+    return false;
+  }
+
+  /** libuv is done with a write that had to wait. */
+  completed(bytes: number, status: number): void {
+    this.#waitingBytes -= bytes;
+    if (status !== 0) this.#fail(status);
+  }
+
+  #fail(status: number): void {
+    if (!this.#socket.destroyed) this.#socket.destroy(new Error(`write failed with status ${status}`));
+  }
+}
