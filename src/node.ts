@@ -9,6 +9,8 @@ import { SystemClock } from './base/clock.ts';
 import { createLogger, type Logger } from './base/log.ts';
 import type { CommandTable } from './commands/spec.ts';
 import { commandTables } from './commands/tables.ts';
+import { Admin } from './server/admin/admin.ts';
+import { defineJobInfo } from './server/admin/job-sections.ts';
 import { Blocking } from './server/blocking.ts';
 import type { Config } from './server/config/config.ts';
 import { Connection, type ConnectionHost } from './server/connection.ts';
@@ -26,6 +28,7 @@ export class Node implements ConnectionHost {
   readonly housekeeping: Housekeeping;
   readonly dumps: Dumps;
   readonly primary: Primary;
+  readonly admin: Admin;
   /** Called when the node has stopped by itself: SHUTDOWN, or a signal. */
   onExit: (code: number) => void = () => {};
   #listeners: NetServer[] = [];
@@ -37,7 +40,17 @@ export class Node implements ConnectionHost {
     this.dumps = new Dumps(this.server, (code) => this.#exit(code));
     this.primary = new Primary(this.server, this.dumps.snapshots);
     this.dumps.replicas = this.primary;
-    const tables: CommandTable[] = [...commandTables, this.dumps.commands, replicationCommands(this.primary)];
+    this.admin = new Admin(this.server, {
+      port: () => this.port,
+      reload: (save) => this.dumps.reload(save),
+    });
+    defineJobInfo(this.admin.info, this.dumps, this.primary);
+    const tables: CommandTable[] = [
+      ...commandTables,
+      ...this.admin.tables,
+      this.dumps.commands,
+      replicationCommands(this.primary),
+    ];
     this.dispatcher = new Dispatcher(this.server, tables);
     const blocking = new Blocking(this.server, this.dispatcher);
     this.server.blocking = blocking;
@@ -45,6 +58,7 @@ export class Node implements ConnectionHost {
     this.housekeeping = new Housekeeping(this.server, this.dispatcher);
     this.dumps.wire(this.dispatcher, this.housekeeping);
     this.primary.wire(this.dispatcher, this.housekeeping);
+    this.admin.wire(this.dispatcher, this.housekeeping);
   }
 
   /** Loads the dataset, opens the sockets. Rejects with an OperatingError when it cannot. */
@@ -57,6 +71,7 @@ export class Node implements ConnectionHost {
       (socket) => this.#accept(socket),
     );
     this.housekeeping.start();
+    this.admin.start();
     try {
       await this.dumps.dumpLoad.atStart(values.replicaof !== null);
     } catch (error) {
@@ -78,6 +93,7 @@ export class Node implements ConnectionHost {
   async stop(): Promise<void> {
     this.#stopping = true;
     this.housekeeping.stop();
+    this.admin.stop();
     for (const listener of this.#listeners) listener.close();
     for (const connection of this.server.clients.values()) connection.destroy();
     this.primary.stop();
@@ -99,6 +115,7 @@ export class Node implements ConnectionHost {
   }
 
   turnEnded(): void {
+    this.dispatcher.turnEnded();
     this.primary.turnEnded();
   }
 
@@ -106,6 +123,7 @@ export class Node implements ConnectionHost {
     this.server.clients.delete(connection.id);
     this.server.watchTable.unwatchAll(connection);
     this.server.blocking?.closed(connection);
+    this.admin.closed(connection);
     this.primary.closed(connection);
   }
 
@@ -113,9 +131,10 @@ export class Node implements ConnectionHost {
     const { server } = this;
     server.clock.tick();
     server.stats.connectionsReceived++;
+    if (!this.admin.admit(accepted)) return;
     readInPlace(accepted, (socket) => {
       const connection = new Connection(server.nextClientId(), socket, this);
-      connection.authenticated = server.config.values.requirepass === '';
+      this.admin.admission.greet(connection);
       server.clients.set(connection.id, connection);
       socket.on('error', (error) => connection.failed(error));
       socket.on('end', () => connection.destroy());

@@ -6,7 +6,7 @@ import type { Reply } from '../resp/reply.ts';
 import { type CommandSpec, Flag, flagNames, type KeySpec } from './spec.ts';
 
 /** All ACL categories, in the order in which they are listed. */
-const CATEGORIES = [
+export const CATEGORIES = [
   'keyspace',
   'read',
   'write',

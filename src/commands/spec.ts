@@ -58,8 +58,11 @@ export const flagNames: readonly (readonly [number, string])[] = [
   [Flag.ALLOW_BUSY, 'allow_busy'],
 ];
 
-/** What a command does to the keys of one key specification, as COMMAND INFO spells it. */
-export type KeyAccess = 'RO' | 'RW' | 'OW' | 'RM';
+/**
+ * What a command does to the keys of one key specification, as COMMAND INFO spells it; `not_key` is a shard channel,
+ * which is routed as a key and is none.
+ */
+export type KeyAccess = 'RO' | 'RW' | 'OW' | 'RM' | 'not_key';
 
 /**
  * One key specification. `begin` is an argument index (negative: from the end) or a keyword after which keys begin;

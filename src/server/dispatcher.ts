@@ -53,8 +53,8 @@ export class Dispatcher {
   /** Whether latencies of calls are kept per command. */
   trackLatency = true;
   onUnknown: UnknownListener | undefined = undefined;
-  /** While set, commands that it holds back wait; see {@link runPostponed}. */
-  gate: Gate | undefined = undefined;
+  /** Commands that one of these holds back wait; see {@link runPostponed}. */
+  readonly gates = new Set<Gate>();
   /** Called after each command that ran outside or at the end of a transaction: blocked clients are served here. */
   afterUnit: (() => void) | undefined = undefined;
   /** The row of the command that runs now. */
@@ -81,7 +81,7 @@ export class Dispatcher {
   run(connection: Connection, request: Request): void {
     const row = this.#find(connection, request);
     if (row === undefined) return;
-    if (this.gate?.(connection, this.#flagsOf(connection, row))) {
+    if (this.gates.size > 0 && this.#isHeld(connection, row)) {
       connection.postponed = keepRequest(request);
       connection.blocked = true;
       return;
@@ -219,6 +219,12 @@ export class Dispatcher {
     this.#server.noteError(text);
     connection.reply.error(text);
     connection.reply.errorsNoted = connection.reply.errors;
+  }
+
+  #isHeld(connection: Connection, row: CommandRow): boolean {
+    const flags = this.#flagsOf(connection, row);
+    for (const gate of this.gates) if (gate(connection, flags)) return true;
+    return false;
   }
 
   /** The flags that count for a call: also those of a transaction's commands, when it runs one. */

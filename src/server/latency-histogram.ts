@@ -55,7 +55,7 @@ export class LatencyHistogram {
 }
 
 function bucketOf(ns: number): number {
-  if (ns < SUBS) return ns < 0 ? 0 : ns;
+  if (ns < SUBS) return Math.max(ns, 0);
   const octave = 31 - Math.clz32(ns);
   return ((octave - SUB_BITS + 1) << SUB_BITS) + ((ns >>> (octave - SUB_BITS)) & (SUBS - 1));
 }

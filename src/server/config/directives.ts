@@ -188,7 +188,10 @@ const observability = {
   'slowlog-max-len': obeyed(integer(128, 0, LONG_MAX), 'entries of SLOWLOG'),
   'latency-tracking': obeyed(yesNo('yes'), 'keep latency histograms per command'),
   'latency-tracking-info-percentiles': obeyed(percentiles([50, 99, 99.9]), 'percentiles in INFO'),
-  'latency-monitor-threshold': accepted(integer(0, 0, LONG_MAX), 'milliseconds; 0 = none'),
+  'latency-monitor-threshold': obeyed(
+    integer(0, 0, LONG_MAX),
+    'milliseconds from which LATENCY keeps a sample; 0 = none',
+  ),
   'syslog-enabled': accepted(yesNo('no'), 'log to syslog', IMMUTABLE),
   'syslog-ident': accepted(string('redis'), 'name in syslog', IMMUTABLE),
   'syslog-facility': accepted(

@@ -8,8 +8,8 @@ const WRITES = Flag.WRITE | Flag.MAY_REPLICATE;
 export class WriteGate {
   readonly #server: Server;
   readonly #dispatcher: Dispatcher;
-  /** The gate that was there before, for CLIENT PAUSE; it goes on to be asked. */
-  #outer: Gate | undefined = undefined;
+  readonly #gate: Gate = (connection, flags) =>
+    (flags & WRITES) !== 0 && !connection.fromPrimary && !connection.isReplica;
   /** Those who want writes held back. */
   #holders = 0;
 
@@ -20,20 +20,14 @@ export class WriteGate {
 
   close(): void {
     this.#holders++;
-    if (this.#holders > 1) return;
-    const outer = this.#dispatcher.gate;
-    this.#outer = outer;
-    this.#dispatcher.gate = (connection, flags) => {
-      const isWrite = (flags & WRITES) !== 0 && !connection.fromPrimary && !connection.isReplica;
-      return isWrite || (outer?.(connection, flags) ?? false);
-    };
+    this.#dispatcher.gates.add(this.#gate);
   }
 
   /** Lets the writes that were held back run, in the order of their clients. */
   open(): void {
     this.#holders--;
     if (this.#holders > 0) return;
-    this.#dispatcher.gate = this.#outer;
+    this.#dispatcher.gates.delete(this.#gate);
     for (const connection of [...this.#server.clients.values()]) this.#dispatcher.runPostponed(connection);
   }
 }

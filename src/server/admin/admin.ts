@@ -1,0 +1,166 @@
+/**
+ * The server's own side, wired together: its commands, what they work on, what is refused to whom, and the work of a
+ * tick. Main thread.
+ */
+import type { Socket } from 'node:net';
+import { assert } from '../../base/assert.ts';
+import { type CommandTable, Flag } from '../../commands/spec.ts';
+import type { CommandRow } from '../command-lookup.ts';
+import type { Connection } from '../connection.ts';
+import type { Dispatcher } from '../dispatcher.ts';
+import type { Housekeeping } from '../housekeeping.ts';
+import type { Server } from '../server.ts';
+import { aclCommands } from './acl.ts';
+import { Admission } from './admission.ts';
+import { clientCommands } from './client-command.ts';
+import { commandCommands } from './command-command.ts';
+import { configCommands } from './config-command.ts';
+import { hookConfig } from './config-hooks.ts';
+import { debugCommands } from './debug.ts';
+import { handshakeCommands } from './handshake.ts';
+import { InfoRegistry } from './info-registry.ts';
+import { defineInfo } from './info-sections.ts';
+import { LatencyMonitor, latencyCommands, noteCall } from './latency-monitor.ts';
+import { LoopDelay } from './loop-delay.ts';
+import { memoryCommands } from './memory-command.ts';
+import { MemoryMeter } from './memory-meter.ts';
+import { Monitors } from './monitors.ts';
+import type { AdminParts } from './parts.ts';
+import { Pause } from './pause.ts';
+import { pubsubCommands } from './pubsub-commands.ts';
+import { Rates } from './rates.ts';
+import { serverCommands } from './server-commands.ts';
+import { SlowLog, slowLogCommands } from './slow-log.ts';
+import { transactionCommands } from './transaction.ts';
+
+/** What the rest of the node does for its commands. */
+export interface AdminHost {
+  readonly port: () => number;
+  readonly reload: (save: boolean) => Promise<boolean>;
+}
+
+const OOM = "OOM command not allowed when used memory > 'maxmemory'.";
+const KEYSPACE_FLAGS = Flag.READONLY | Flag.WRITE | Flag.MAY_REPLICATE;
+/** What a client that speaks RESP2 may send while it has subscriptions. */
+const WHILE_SUBSCRIBED: ReadonlySet<string> = new Set([
+  'subscribe',
+  'unsubscribe',
+  'psubscribe',
+  'punsubscribe',
+  'ssubscribe',
+  'sunsubscribe',
+  'ping',
+  'quit',
+  'reset',
+]);
+
+export class Admin implements AdminParts {
+  readonly server: Server;
+  readonly tables: readonly CommandTable[];
+  readonly info = new InfoRegistry();
+  readonly slowLog: SlowLog;
+  readonly latency: LatencyMonitor;
+  readonly loopDelay = new LoopDelay();
+  readonly monitors: Monitors;
+  readonly pause: Pause;
+  readonly rates = new Rates();
+  readonly memory: MemoryMeter;
+  readonly admission: Admission;
+  readonly port: () => number;
+  readonly reload: (save: boolean) => Promise<boolean>;
+  #dispatcher: Dispatcher | undefined = undefined;
+  #housekeeping: Housekeeping | undefined = undefined;
+
+  constructor(server: Server, host: AdminHost) {
+    this.server = server;
+    this.port = host.port;
+    this.reload = host.reload;
+    this.slowLog = new SlowLog(server);
+    this.latency = new LatencyMonitor(server);
+    this.monitors = new Monitors(server, () => this.dispatcher);
+    this.pause = new Pause(server, () => this.dispatcher);
+    this.memory = new MemoryMeter(server);
+    this.admission = new Admission(server);
+    this.tables = [
+      handshakeCommands(this),
+      clientCommands(this),
+      transactionCommands(this),
+      serverCommands(this),
+      configCommands(this),
+      commandCommands(this),
+      debugCommands(this),
+      memoryCommands(this),
+      slowLogCommands(this),
+      latencyCommands(this),
+      aclCommands(this),
+      pubsubCommands(this),
+    ];
+    defineInfo(this);
+  }
+
+  /** The dispatcher of the tables above, which is made from them. */
+  get dispatcher(): Dispatcher {
+    assert(this.#dispatcher !== undefined, 'commands run once the node is wired');
+    return this.#dispatcher;
+  }
+
+  get housekeeping(): Housekeeping {
+    assert(this.#housekeeping !== undefined, 'commands run once the node is wired');
+    return this.#housekeeping;
+  }
+
+  /** Takes its place among commands and ticks. */
+  wire(dispatcher: Dispatcher, housekeeping: Housekeeping): void {
+    this.#dispatcher = dispatcher;
+    this.#housekeeping = housekeeping;
+    dispatcher.guards.push((connection, row, flags) => this.#refusal(connection, row, flags));
+    dispatcher.onUnknown = (connection, request) => this.admission.unknown(connection, request);
+    dispatcher.onSlow = (connection, row, request, micros) => {
+      const { slowlogLogSlowerThan } = this.server.config.values;
+      if (slowlogLogSlowerThan >= 0 && micros >= slowlogLogSlowerThan) {
+        this.slowLog.note(connection, row, request, micros);
+      }
+      noteCall(this.latency, row, micros);
+    };
+    hookConfig(this);
+    housekeeping.onTick(() => {
+      this.rates.tick(this.server.stats, this.server.clock.monotonicMs());
+      this.memory.tick();
+      this.admission.tick();
+    });
+  }
+
+  start(): void {
+    this.memory.start();
+    this.loopDelay.start();
+  }
+
+  stop(): void {
+    this.loopDelay.stop();
+    this.pause.stop();
+  }
+
+  /** Turns an accepted socket away, or returns true. */
+  admit(socket: Socket): boolean {
+    return this.admission.admit(socket);
+  }
+
+  closed(connection: Connection): void {
+    this.server.pubsub.removeAll(connection);
+    this.monitors.remove(connection);
+  }
+
+  #refusal(connection: Connection, row: CommandRow, flags: number): string | undefined {
+    if ((flags & Flag.DENYOOM) !== 0 && !connection.fromPrimary) {
+      const { maxmemory } = this.server.config.values;
+      if (maxmemory > 0 && this.memory.usedBytes > maxmemory) return OOM;
+    }
+    if (connection.subscribed && connection.protocol === 2 && !WHILE_SUBSCRIBED.has(row.fullName)) {
+      return `ERR Can't execute '${row.fullName}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`;
+    }
+    if (connection.monitor && (flags & KEYSPACE_FLAGS) !== 0) {
+      return "ERR Replica can't interact with the keyspace";
+    }
+    return undefined;
+  }
+}

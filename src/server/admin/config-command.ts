@@ -1,0 +1,103 @@
+/** CONFIG. What a changed value does is said in config-hooks.ts. */
+import type { CommandContext } from '../../commands/context.ts';
+import { type CommandSpec, type CommandTable, Flag, type Handler, NO_KEYS } from '../../commands/spec.ts';
+import type { AdminParts } from './parts.ts';
+import { connectionOf, container, isLocal, replyHelp } from './parts.ts';
+
+const { ADMIN, NOSCRIPT, LOADING, STALE } = Flag;
+const GROUP = { group: 'server', categories: [], keys: NO_KEYS } as const;
+
+const HELP = [
+  'GET <pattern>',
+  '    Return parameters matching the glob-like <pattern> and their values.',
+  'SET <directive> <value>',
+  '    Set the configuration <directive> to <value>.',
+  'RESETSTAT',
+  '    Reset statistics reported by the INFO command.',
+  'REWRITE',
+  '    Rewrite the configuration file.',
+];
+
+export function configCommands(parts: AdminParts): CommandTable {
+  const { server, loopDelay, memory } = parts;
+
+  function get({ request, reply }: CommandContext): void {
+    const patterns: string[] = [];
+    for (let i = 2; i < request.argc; i++) patterns.push(request.latin1(i));
+    const found = server.config.get(patterns);
+    reply.map(found.length);
+    for (const [name, text] of found) {
+      reply.bulkLatin1(name);
+      reply.bulkLatin1(text);
+    }
+  }
+
+  function set(context: CommandContext): void {
+    const { request, reply } = context;
+    const words: string[] = [];
+    for (let i = 2; i < request.argc; i++) words.push(request.latin1(i));
+    const { error } = server.config.set(words, {
+      loading: server.loading,
+      local: isLocal(connectionOf(context)),
+    });
+    for (const warning of server.config.warnings.splice(0)) server.log.warning(warning);
+    if (error === null) reply.ok();
+    else reply.error(error);
+  }
+
+  function rewrite({ reply }: CommandContext): void {
+    const error = server.config.rewrite();
+    if (error === null) {
+      server.log.notice('CONFIG REWRITE executed with success.');
+      reply.ok();
+    } else {
+      server.log.warning(`CONFIG REWRITE failed: ${error}`);
+      reply.error(error);
+    }
+  }
+
+  function resetStat({ reply }: CommandContext): void {
+    server.stats.reset();
+    for (const each of parts.dispatcher.lookup.rows.values()) each.resetStats();
+    loopDelay.reset();
+    memory.peakBytes = memory.usedBytes;
+    reply.ok();
+  }
+
+  const row = (arity: number, since: string, summary: string, handler: Handler): CommandSpec => ({
+    ...GROUP,
+    arity,
+    since,
+    summary,
+    handler,
+    flags: ADMIN | NOSCRIPT | LOADING | STALE,
+  });
+
+  return {
+    CONFIG: {
+      ...GROUP,
+      arity: -2,
+      flags: 0,
+      since: '2.0.0',
+      summary: 'Looks at the configuration and changes it.',
+      handler: container,
+      subcommands: {
+        GET: row(-3, '2.0.0', 'Answers directives that match patterns.', get),
+        SET: {
+          ...row(-4, '2.0.0', 'Sets directives: all of them or none.', set),
+          tips: ['request_policy:all_nodes', 'response_policy:all_succeeded'],
+        },
+        RESETSTAT: row(2, '2.0.0', 'Begins the statistics of INFO anew.', resetStat),
+        REWRITE: row(2, '2.8.0', 'Writes the configuration to its file.', rewrite),
+        HELP: {
+          ...GROUP,
+          arity: 2,
+          flags: LOADING | STALE,
+          since: '5.0.0',
+          summary: 'Tells about the subcommands.',
+          handler: (context) => replyHelp(context, 'CONFIG', HELP),
+        },
+      },
+    },
+  };
+}

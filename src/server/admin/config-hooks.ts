@@ -1,0 +1,71 @@
+/**
+ * What CONFIG SET does besides setting a value that somebody reads anew each time. Each hook is called once after the
+ * values are set, and again with the old ones when a later hook refuses.
+ */
+
+import { EventClass } from '../../commands/ports.ts';
+import { setAuthenticated } from './handshake.ts';
+import type { AdminParts } from './parts.ts';
+
+const EVENTS_TO_SOMEBODY = EventClass.KEYSPACE | EventClass.KEYEVENT;
+const MS_PER_SECOND = 1000;
+
+/** Takes the configuration over as it is, and from now on with every change. */
+export function hookConfig(parts: AdminParts): void {
+  const { server, dispatcher, housekeeping, slowLog } = parts;
+  const { config, log } = server;
+  const { values } = config;
+
+  /** Applies now and whenever one of the directives changes. */
+  const keep = (names: Parameters<typeof config.onChange>[0], apply: () => void): void => {
+    apply();
+    config.onChange(names, () => {
+      apply();
+      return null;
+    });
+  };
+
+  keep(['loglevel'], () => {
+    log.level = values.loglevel;
+  });
+  keep(['proto-max-bulk-len', 'client-query-buffer-limit'], () => {
+    server.requestLimits.bulkBytesMax = values.protoMaxBulkLen;
+    server.requestLimits.queryBytesMax = values.clientQueryBufferLimit;
+  });
+  keep(['client-output-buffer-limit'], () => {
+    for (const name of ['normal', 'pubsub'] as const) {
+      const { hardBytes, softBytes, softSeconds } = values.clientOutputBufferLimit[name];
+      server.outputLimits[name] = { hardBytes, softBytes, softMs: softSeconds * MS_PER_SECOND };
+    }
+  });
+  keep(['notify-keyspace-events'], () => {
+    // Without K and E there is no channel that an event could go to.
+    const classes = values.notifyKeyspaceEvents;
+    server.eventClasses = (classes & EVENTS_TO_SOMEBODY) === 0 ? 0 : classes;
+  });
+  keep(['slowlog-log-slower-than', 'slowlog-max-len', 'latency-monitor-threshold'], () => {
+    const slow = values.slowlogLogSlowerThan < 0 ? Number.POSITIVE_INFINITY : values.slowlogLogSlowerThan;
+    const spike = values.latencyMonitorThreshold * 1000 || Number.POSITIVE_INFINITY;
+    dispatcher.slowMicros = Math.min(slow, spike);
+    slowLog.trim();
+  });
+  keep(['latency-tracking'], () => {
+    dispatcher.trackLatency = values.latencyTracking;
+  });
+  keep(['requirepass'], () => {
+    // Who is in stays in. Without a password everybody is.
+    if (values.requirepass !== '') return;
+    for (const connection of server.clients.values()) setAuthenticated(connection, true);
+  });
+  config.onChange(['hz'], () => {
+    housekeeping.restart();
+    return null;
+  });
+  config.onChange(['tcp-keepalive'], () => {
+    for (const { socket } of server.clients.values()) {
+      socket.setKeepAlive(values.tcpKeepalive > 0, values.tcpKeepalive * MS_PER_SECOND);
+    }
+    return null;
+  });
+  config.onChange(['port', 'bind'], () => 'headwater takes a new address only when it starts');
+}

@@ -1,0 +1,98 @@
+/**
+ * DEBUG DIGEST and DIGEST-VALUE: a hash of the dataset that does not depend on the order in which keys, members and
+ * fields lie in memory, the same as that of Redis' debug.c.
+ *
+ *   xor(d, x)   d ^= sha1(x)                    for what has no order
+ *   mix(d, x)   xor(d, x), then d = sha1(d)     for what has one
+ *
+ *   value   mix(type), then what the type holds, then xor("!!expire!!") if there is a deadline
+ *   key     mix(name), value                    dataset   for each database that has keys: mix(number), xor(each key)
+ *
+ * Numbers are four bytes, the highest first. Blocks as long as it takes, as in Redis.
+ */
+import { bytesOf } from '../../base/bytes.ts';
+import type { Ref } from '../../base/units.ts';
+import type { Database } from '../../keyspace/database.ts';
+import { BytesView, ValueType } from '../../keyspace/entry.ts';
+import type { Keyspace } from '../../keyspace/keyspace.ts';
+import { SHA1_BYTES, sha1 } from './sha1.ts';
+
+const EXPIRE_MARK = bytesOf('!!expire!!');
+
+export class Digest {
+  readonly bytes = new Uint8Array(SHA1_BYTES);
+  readonly #hash = new Uint8Array(SHA1_BYTES);
+
+  clear(): void {
+    this.bytes.fill(0);
+  }
+
+  xor(bytes: Uint8Array, start: number, length: number): void {
+    sha1(bytes, start, length, this.#hash);
+    for (let i = 0; i < SHA1_BYTES; i++) this.bytes[i]! ^= this.#hash[i]!;
+  }
+
+  mix(bytes: Uint8Array, start: number, length: number): void {
+    this.xor(bytes, start, length);
+    sha1(this.bytes, 0, SHA1_BYTES, this.bytes);
+  }
+
+  mixNumber(number: number): void {
+    this.mix(Uint8Array.of(number >>> 24, number >>> 16, number >>> 8, number), 0, 4);
+  }
+
+  xorDigest(other: Digest): void {
+    this.xor(other.bytes, 0, SHA1_BYTES);
+  }
+
+  hex(): string {
+    return Buffer.from(this.bytes).toString('hex');
+  }
+}
+
+/** Mixes what a value of one type holds. */
+type ValueDigester = (keyspace: Keyspace, db: Database, entry: Ref, digest: Digest) => void;
+
+const view = new BytesView();
+
+const digesters: ReadonlyMap<ValueType, ValueDigester> = new Map<ValueType, ValueDigester>([
+  [
+    ValueType.STRING,
+    (_keyspace, db, entry, digest) => {
+      db.stringInto(entry, view);
+      digest.mix(view.bytes, view.position, view.length);
+    },
+  ],
+]);
+
+/** Mixes type, value and deadline of an entry. */
+export function digestValue(keyspace: Keyspace, db: Database, entry: Ref, digest: Digest): void {
+  const type = db.type(entry);
+  digest.mixNumber(type);
+  const digester = digesters.get(type);
+  if (digester === undefined) throw new Error(`no digest for values of type ${type}`);
+  digester(keyspace, db, entry, digest);
+  if (db.deadline(entry) >= 0) digest.xor(EXPIRE_MARK, 0, EXPIRE_MARK.length);
+}
+
+/** Walks the whole dataset. */
+export function digestDataset(keyspace: Keyspace): string {
+  const all = new Digest();
+  const one = new Digest();
+  const key = new BytesView();
+  for (const [index, db] of keyspace.databases.entries()) {
+    if (db.keyCount === 0) continue;
+    all.mixNumber(index);
+    let cursor = 0;
+    do {
+      cursor = db.scan(cursor, (entry) => {
+        one.clear();
+        db.keyInto(entry, key);
+        one.mix(key.bytes, key.position, key.length);
+        digestValue(keyspace, db, entry, one);
+        all.xorDigest(one);
+      });
+    } while (cursor !== 0);
+  }
+  return all.hex();
+}
