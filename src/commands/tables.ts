@@ -4,6 +4,7 @@ import { connectionCommands } from './connection.ts';
 import { databaseCommands } from './databases.ts';
 import { expireCommands } from './expire.ts';
 import { genericCommands } from './generic.ts';
+import { hashCommands } from './hash.ts';
 import { objectCommands } from './object.ts';
 import { scanCommands } from './scan.ts';
 import type { CommandTable } from './spec.ts';
@@ -12,6 +13,7 @@ import { stringCommands } from './string.ts';
 export const commandTables: readonly CommandTable[] = [
   stringCommands,
   bitCommands,
+  hashCommands,
   genericCommands,
   expireCommands,
   scanCommands,

@@ -6,6 +6,7 @@
  * names.
  */
 import type { Arena } from '../arena/arena.ts';
+import { FieldMap } from '../structs/field-map.ts';
 import { FieldTable } from '../structs/field-table.ts';
 import { Intset } from '../structs/intset.ts';
 import { Listpack } from '../structs/listpack.ts';
@@ -19,6 +20,8 @@ export class Structures implements SlicedFrees {
   readonly intsets: Intset;
   /** Hashes in encoding HASHTABLE. */
   readonly fields: FieldTable;
+  /** The hash that a command works on, of either encoding. */
+  readonly fieldMap: FieldMap;
   /** Sorted sets in encoding SKIPLIST. */
   readonly sortedTables: SortedTable;
   /** The sorted set that a command works on, of either encoding. */
@@ -29,6 +32,7 @@ export class Structures implements SlicedFrees {
     this.listpacks = new Listpack(arena);
     this.intsets = new Intset(arena);
     this.fields = new FieldTable(arena, hashKey0, hashKey1);
+    this.fieldMap = new FieldMap(arena, this.listpacks, this.fields);
     this.sortedTables = new SortedTable(arena, hashKey0, hashKey1);
     this.#arena = arena;
     this.sortedSet = this.newSortedSet();

@@ -49,11 +49,14 @@ export class Listpack {
   readonly #arena: Arena;
   readonly #mover: ByteMover;
   readonly #element: EncodedElement;
+  /** Of a pair. */
+  readonly #second: EncodedElement;
 
   constructor(arena: Arena) {
     this.#arena = arena;
     this.#mover = new ByteMover(arena);
     this.#element = new EncodedElement(this.#mover);
+    this.#second = new EncodedElement(this.#mover);
   }
 
   /** An empty listpack in a block of at least `roomBytes`. */
@@ -181,6 +184,34 @@ export class Listpack {
 
   append(ref: Ref, bytes: Uint8Array, start: number, length: number): Ref {
     return this.insert(ref, END, bytes, start, length);
+  }
+
+  /** Appends two elements in one move: either both are there afterwards or none. */
+  appendPair(
+    ref: Ref,
+    first: Uint8Array,
+    firstStart: number,
+    firstLength: number,
+    second: Uint8Array,
+    secondStart: number,
+    secondLength: number,
+  ): Ref {
+    this.#element.take(first, firstStart, firstLength);
+    this.#second.take(second, secondStart, secondLength);
+    const { entryBytes } = this.#element;
+    const at = this.byteLength(ref) - 1;
+    const to = this.#splice(ref, at, 0, entryBytes + this.#second.entryBytes, 2);
+    if (to !== NIL) {
+      const segment = to >>> SEGMENT_SHIFT;
+      const u8 = this.#arena.u8[segment]!;
+      const position = bytePosition(to) + at;
+      this.#element.write(u8, segment, position);
+      this.#second.write(u8, segment, position + entryBytes);
+      this.at = at;
+    }
+    this.#element.drop();
+    this.#second.drop();
+    return to;
   }
 
   prepend(ref: Ref, bytes: Uint8Array, start: number, length: number): Ref {

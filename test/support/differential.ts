@@ -19,6 +19,8 @@ const TIME_LEFT: Readonly<Record<string, number>> = { TTL: DRIFT_MS / 1000, PTTL
 /** Replies of these are times since 1970. */
 const TIMES = new Set(['EXPIRETIME', 'PEXPIRETIME']);
 const UNORDERED = new Set(['KEYS', 'SMEMBERS', 'SINTER', 'SUNION', 'SDIFF', 'HKEYS', 'HVALS']);
+/** Pairs in any order. */
+const UNORDERED_PAIRS = new Set(['HGETALL']);
 
 export interface Difference {
   readonly command: readonly Argument[];
@@ -112,11 +114,18 @@ function sameReply(command: readonly Argument[], ours: RespValue, theirs: RespVa
   if (TIMES.has(name) && isInteger(ours) && isInteger(theirs)) {
     return ours === theirs || nearTimes(Number(ours), Number(theirs));
   }
+  if (UNORDERED_PAIRS.has(name)) return sameValue(sortedPairs(ours), sortedPairs(theirs));
   return sameValue(UNORDERED.has(name) ? sorted(ours) : ours, UNORDERED.has(name) ? sorted(theirs) : theirs);
 }
 
 function isInteger(value: RespValue): value is number | bigint {
   return typeof value === 'number' || typeof value === 'bigint';
+}
+
+function sortedPairs(value: RespValue): RespValue {
+  if (!Array.isArray(value)) return value;
+  const pairs = value.flatMap((first, i) => (i % 2 === 0 ? [[first, value[i + 1]!]] : []));
+  return pairs.sort((a, b) => (String(a[0]) < String(b[0]) ? -1 : 1));
 }
 
 function sorted(value: RespValue): RespValue {
