@@ -42,6 +42,8 @@ export class FullSyncs {
   #kept: DumpSnapshot | undefined = undefined;
   #keeper: DumpReader | undefined = undefined;
   #keptSinceMs = 0;
+  /** The snapshot whose last reader left: it will fail soon. */
+  #abandoned: DumpSnapshot | undefined = undefined;
   /** Snapshots whose end we hear of, those that somebody else started among them. */
   readonly #listenedTo = new WeakSet<DumpSnapshot>();
   /** When the first of those who wait now began to, by the monotonic clock. */
@@ -71,10 +73,11 @@ export class FullSyncs {
     if (!this.#reading.delete(peer)) return;
     const { snapshot } = peer;
     peer.releaseDump();
-    if (snapshot === undefined || snapshot !== this.#kept || snapshot.state !== 'running') return;
+    if (snapshot === undefined || snapshot !== this.#kept || snapshot.spool.totalBytes >= 0) return;
     for (const other of this.#reading) if (other.snapshot === snapshot) return;
     // Its last reader: without it the snapshot is cancelled.
     this.#server.log.notice('Diskless rdb transfer, last replica dropped, its snapshot is cancelled');
+    this.#abandoned = snapshot;
     this.#release();
   }
 
@@ -169,7 +172,7 @@ export class FullSyncs {
       replid: snapshot.replid,
       offset: snapshot.startOffset,
       hasFirstChunk: snapshot.spool.hasFirstByte,
-      failed: snapshot.state === 'failed',
+      failed: snapshot.state === 'failed' || snapshot === this.#abandoned,
     };
     const dialect = dialectKey(this.#dialectOf(peer));
     return canJoin(joinable, peer.state, dialect, history, streamLog) === JoinVerdict.JOIN;
