@@ -1,0 +1,358 @@
+/**
+ * Hot path. A set in whichever form it has. One object serves set after set: `open` or `create` says which.
+ *
+ *   INTSET     all members are integers, and few             intset.ts
+ *   LISTPACK   few and short                                 listpack.ts
+ *   TABLE      the rest                                      member-table.ts
+ *
+ *   open(ref, form) ─▶ has · add · remove
+ *                  └─▶ first ─▶ next │ random ─▶ member · removeCurrent
+ *
+ * A set changes its form by the rules of Redis 7.2, only from the first line of the table downwards, but for
+ * `reduceToIntset`. `ref` and `form` are where it is after each change: who owns it notes them. Stale after a change:
+ * where first, next or random stand. Stale after the next of these: the view of the member.
+ */
+import type { Arena } from '../arena/arena.ts';
+import type { Prng } from '../base/prng.ts';
+import { asRef, NIL, type Ref } from '../base/units.ts';
+import { Int64, parseInt64Halves } from './int64.ts';
+import type { Intset } from './intset.ts';
+import { NOT_FOUND } from './intset-read.ts';
+import type { Listpack } from './listpack.ts';
+import { ELEMENT_TEXT_BYTES_MAX, ElementView, END, elementToBytes } from './listpack-read.ts';
+import type { MemberTable } from './member-table.ts';
+
+export const SetForm = { INTSET: 0, LISTPACK: 1, TABLE: 2 } as const;
+export type SetForm = (typeof SetForm)[keyof typeof SetForm];
+
+/** Up to where a set stays in its form; names as in redis.conf. */
+export interface SetLimits {
+  readonly setMaxIntsetEntries: number;
+  readonly setMaxListpackEntries: number;
+  readonly setMaxListpackValue: number;
+}
+
+/** Whatever the limit says, an intset has no more integers than this. */
+const INTSET_ENTRIES_MAX = 2 ** 30;
+/** More than an element needs in a listpack beside its bytes. */
+const ELEMENT_BYTES_BESIDE = 16;
+
+export class MemberSet {
+  ref: Ref = NIL;
+  form: SetForm = SetForm.INTSET;
+  readonly #arena: Arena;
+  readonly #intsets: Intset;
+  readonly #listpacks: Listpack;
+  readonly #tables: MemberTable;
+  readonly #integer = new Int64();
+  readonly #view = new ElementView();
+  readonly #text = new Uint8Array(ELEMENT_TEXT_BYTES_MAX);
+  // Where first, next and random stand: index of an integer or of a bucket, position in a listpack, member of a table.
+  #index = 0;
+  #at = END;
+  #member: Ref = NIL;
+  /** Members of the bucket, from last to first, that `next` has yet to go to. */
+  readonly #bucket: number[] = [];
+  readonly #collect = (member: Ref): void => {
+    this.#bucket.push(member);
+  };
+
+  constructor(arena: Arena, intsets: Intset, listpacks: Listpack, tables: MemberTable) {
+    this.#arena = arena;
+    this.#intsets = intsets;
+    this.#listpacks = listpacks;
+    this.#tables = tables;
+  }
+
+  open(ref: Ref, form: SetForm): void {
+    this.ref = ref;
+    this.form = form;
+  }
+
+  /** Begins an empty set. */
+  create(form: SetForm): void {
+    if (form === SetForm.INTSET) this.ref = this.#intsets.create();
+    else this.ref = form === SetForm.LISTPACK ? this.#listpacks.create() : this.#tables.create();
+    this.form = form;
+  }
+
+  /** Begins an empty set for about `count` members, the first of which is these bytes. */
+  createFor(bytes: Uint8Array, start: number, length: number, count: number, limits: SetLimits): void {
+    const integer = parseInt64Halves(bytes, start, length, this.#integer);
+    if (integer && count <= limits.setMaxIntsetEntries) this.create(SetForm.INTSET);
+    else this.create(count <= limits.setMaxListpackEntries ? SetForm.LISTPACK : SetForm.TABLE);
+  }
+
+  count(): number {
+    if (this.form === SetForm.INTSET) return this.#intsets.count(this.ref);
+    return this.form === SetForm.LISTPACK ? this.#listpacks.count(this.ref) : this.#tables.count(this.ref);
+  }
+
+  has(bytes: Uint8Array, start: number, length: number): boolean {
+    if (this.form === SetForm.TABLE) return this.#tables.find(this.ref, bytes, start, length) !== NIL;
+    if (this.form === SetForm.LISTPACK) return this.#findInListpack(bytes, start, length) !== END;
+    const integer = this.#integer;
+    if (!parseInt64Halves(bytes, start, length, integer)) return false;
+    return this.#intsets.find(this.ref, integer.high, integer.low) !== NOT_FOUND;
+  }
+
+  /** Adds a member; returns false when it is there. The bytes must not lie in the set itself. */
+  add(bytes: Uint8Array, start: number, length: number, limits: SetLimits): boolean {
+    if (this.form === SetForm.TABLE) return this.#addToTable(bytes, start, length);
+    if (this.form === SetForm.LISTPACK) return this.#addToListpack(bytes, start, length, limits);
+    return this.#addToIntset(bytes, start, length, limits);
+  }
+
+  /** Takes a member out; returns false when it is not there. */
+  remove(bytes: Uint8Array, start: number, length: number): boolean {
+    if (this.form === SetForm.TABLE) {
+      const member = this.#tables.find(this.ref, bytes, start, length);
+      if (member === NIL) return false;
+      this.#tables.removeFound(this.ref, member);
+      return true;
+    }
+    if (this.form === SetForm.LISTPACK) {
+      const at = this.#findInListpack(bytes, start, length);
+      if (at === END) return false;
+      this.ref = this.#listpacks.delete(this.ref, at);
+      return true;
+    }
+    if (!parseInt64Halves(bytes, start, length, this.#integer)) return false;
+    this.ref = this.#intsets.remove(this.ref, this.#integer.high, this.#integer.low);
+    return this.#intsets.changed;
+  }
+
+  /** Goes to the first member; returns false when there is none. */
+  first(): boolean {
+    if (this.form === SetForm.LISTPACK) {
+      this.#at = this.#listpacks.first(this.ref);
+      return this.#at !== END;
+    }
+    this.#index = -1;
+    this.#bucket.length = 0;
+    return this.next();
+  }
+
+  /** Goes on to the next member; returns false behind the last. */
+  next(): boolean {
+    if (this.form === SetForm.LISTPACK) {
+      this.#at = this.#listpacks.next(this.ref, this.#at);
+      return this.#at !== END;
+    }
+    if (this.form === SetForm.INTSET) return ++this.#index < this.#intsets.count(this.ref);
+    const bucket = this.#bucket;
+    while (bucket.length === 0) {
+      if (++this.#index >= this.#tables.buckets(this.ref)) return false;
+      this.#tables.visitBucket(this.ref, this.#index, this.#collect);
+    }
+    this.#member = asRef(bucket.pop()!);
+    return true;
+  }
+
+  /** Goes to a member at random; the set is not empty. `next` does not follow it. */
+  random(prng: Prng): void {
+    if (this.form === SetForm.TABLE) this.#member = this.#tables.random(this.ref, prng);
+    else if (this.form === SetForm.INTSET) this.#index = this.#intsets.random(this.ref, prng);
+    else this.#at = this.#listpacks.seek(this.ref, prng.below(this.#listpacks.count(this.ref)));
+  }
+
+  /** Of the member where {@link random} or next stands: a number that no other member of the unchanged set has. */
+  place(): number {
+    if (this.form === SetForm.TABLE) return this.#member;
+    return this.form === SetForm.INTSET ? this.#index : this.#at;
+  }
+
+  /** The text of the member where first, next, random or scan stands, in a view that the next call changes. */
+  member(): ElementView {
+    const view = this.#view;
+    if (this.form === SetForm.TABLE) {
+      view.bytes = this.#tables.bytesOf(this.#member);
+      view.position = this.#tables.memberPosition(this.#member);
+      view.length = this.#tables.memberLength(this.#member);
+      return view;
+    }
+    if (this.form === SetForm.LISTPACK) {
+      this.#listpacks.read(this.ref, this.#at, view);
+    } else {
+      this.#intsets.get(this.ref, this.#index, this.#integer);
+      view.isInteger = true;
+      view.high = this.#integer.high;
+      view.low = this.#integer.low;
+    }
+    elementToBytes(view, this.#text);
+    return view;
+  }
+
+  /** The text of that member in an array of its own. */
+  copyMember(): Uint8Array {
+    const { bytes, position, length } = this.member();
+    return Uint8Array.prototype.slice.call(bytes, position, position + length);
+  }
+
+  /** Takes out the member where {@link random} stands. */
+  removeCurrent(): void {
+    if (this.form === SetForm.TABLE) this.#tables.remove(this.ref, this.#member);
+    else if (this.form === SetForm.LISTPACK) this.ref = this.#listpacks.delete(this.ref, this.#at);
+    else this.ref = this.#intsets.removeRange(this.ref, this.#index, 1);
+  }
+
+  /**
+   * Visits the members of one position of an iteration (see hash-table.ts), all of them when the set is no table.
+   * Before each call of `visit` the set stands at the member.
+   */
+  scan(cursor: number, visit: () => void): number {
+    if (this.form === SetForm.TABLE) {
+      return this.#tables.scan(this.ref, cursor, (member) => {
+        this.#member = member;
+        visit();
+      });
+    }
+    for (let more = this.first(); more; more = this.next()) visit();
+    return 0;
+  }
+
+  /** Makes the set a table if it is to get about `count` members more than its form holds. */
+  makeRoom(count: number, limits: SetLimits): void {
+    if (this.form === SetForm.TABLE) return;
+    const { setMaxIntsetEntries, setMaxListpackEntries } = limits;
+    const most = this.form === SetForm.INTSET ? setMaxIntsetEntries : setMaxListpackEntries;
+    if (count > most) this.enlarge();
+  }
+
+  /** Makes a set of another form a table. */
+  enlarge(): void {
+    const tables = this.#tables;
+    const table = tables.create();
+    try {
+      for (let more = this.first(); more; more = this.next()) {
+        const { bytes, position, length } = this.member();
+        tables.find(table, bytes, position, length);
+        tables.add(table, bytes, position, length);
+      }
+    } catch (error) {
+      tables.freeSome(table, Number.POSITIVE_INFINITY);
+      throw error;
+    }
+    this.#arena.free(this.ref);
+    this.open(table, SetForm.TABLE);
+  }
+
+  /** Makes the set an intset if all its members are integers and not too many. */
+  reduceToIntset(limits: SetLimits): void {
+    if (this.form === SetForm.INTSET || this.count() > intsetEntriesMax(limits)) return;
+    let intset = this.#intsets.create();
+    const integer = this.#integer;
+    try {
+      for (let more = this.first(); more; more = this.next()) {
+        const { bytes, position, length } = this.member();
+        if (!parseInt64Halves(bytes, position, length, integer)) {
+          this.#intsets.free(intset);
+          return;
+        }
+        intset = this.#intsets.add(intset, integer.high, integer.low);
+      }
+    } catch (error) {
+      this.#intsets.free(intset);
+      throw error;
+    }
+    this.free();
+    this.open(intset, SetForm.INTSET);
+  }
+
+  /** A set of its own with the same members; returns its ref, of the same form. */
+  copy(): Ref {
+    if (this.form === SetForm.INTSET) return this.#intsets.copy(this.ref);
+    return this.form === SetForm.LISTPACK ? this.#listpacks.copy(this.ref) : this.#tables.copy(this.ref);
+  }
+
+  /** Gives all memory back at once; for sets that are known to be short. */
+  free(): void {
+    if (this.form === SetForm.TABLE) this.#tables.freeSome(this.ref, Number.POSITIVE_INFINITY);
+    else this.#arena.free(this.ref);
+    this.open(NIL, SetForm.INTSET);
+  }
+
+  /** Checks everything; for tests. */
+  validate(): void {
+    if (this.form === SetForm.INTSET) this.#intsets.validate(this.ref);
+    else if (this.form === SetForm.LISTPACK) this.#listpacks.validate(this.ref);
+    else this.#tables.validate(this.ref);
+  }
+
+  #findInListpack(bytes: Uint8Array, start: number, length: number): number {
+    return this.#listpacks.find(this.ref, this.#listpacks.first(this.ref), bytes, start, length, 0);
+  }
+
+  #addToTable(bytes: Uint8Array, start: number, length: number): boolean {
+    if (this.#tables.find(this.ref, bytes, start, length) !== NIL) return false;
+    this.#tables.add(this.ref, bytes, start, length);
+    return true;
+  }
+
+  #addToListpack(bytes: Uint8Array, start: number, length: number, limits: SetLimits): boolean {
+    if (this.#findInListpack(bytes, start, length) !== END) return false;
+    const listpacks = this.#listpacks;
+    if (
+      length <= limits.setMaxListpackValue &&
+      listpacks.count(this.ref) < limits.setMaxListpackEntries &&
+      listpacks.safeToAdd(this.ref, length + ELEMENT_BYTES_BESIDE)
+    ) {
+      this.ref = listpacks.append(this.ref, bytes, start, length);
+      return true;
+    }
+    this.enlarge();
+    return this.#addToTable(bytes, start, length);
+  }
+
+  #addToIntset(bytes: Uint8Array, start: number, length: number, limits: SetLimits): boolean {
+    const integer = this.#integer;
+    if (parseInt64Halves(bytes, start, length, integer)) {
+      this.ref = this.#intsets.add(this.ref, integer.high, integer.low);
+      if (!this.#intsets.changed) return false;
+      if (this.#intsets.count(this.ref) > intsetEntriesMax(limits)) this.enlarge();
+      return true;
+    }
+    const count = this.#intsets.count(this.ref);
+    const { setMaxListpackEntries, setMaxListpackValue } = limits;
+    if (
+      count < setMaxListpackEntries &&
+      length <= setMaxListpackValue &&
+      this.#longestText(count) <= setMaxListpackValue
+    ) {
+      this.#intsetToListpack();
+      return this.#addToListpack(bytes, start, length, limits);
+    }
+    this.enlarge();
+    return this.#addToTable(bytes, start, length);
+  }
+
+  /** Digits of the smallest or the greatest integer of `count`, whichever has more. */
+  #longestText(count: number): number {
+    return count === 0 ? 0 : Math.max(this.#textLength(0), this.#textLength(count - 1));
+  }
+
+  #textLength(index: number): number {
+    this.#index = index;
+    return this.member().length;
+  }
+
+  #intsetToListpack(): void {
+    const count = this.#intsets.count(this.ref);
+    let listpack = this.#listpacks.create();
+    const integer = this.#integer;
+    try {
+      for (let i = 0; i < count; i++) {
+        this.#intsets.get(this.ref, i, integer);
+        listpack = this.#listpacks.appendInt64(listpack, integer.high, integer.low);
+      }
+    } catch (error) {
+      this.#listpacks.free(listpack);
+      throw error;
+    }
+    this.#arena.free(this.ref);
+    this.open(listpack, SetForm.LISTPACK);
+  }
+}
+
+const intsetEntriesMax = (limits: SetLimits): number =>
+  Math.min(limits.setMaxIntsetEntries, INTSET_ENTRIES_MAX);
