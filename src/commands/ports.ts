@@ -75,6 +75,8 @@ export interface BlockRequest {
   readonly timeoutMs: number;
   /** Answers when time is up, and at once where nobody may wait: in a transaction. */
   readonly onTimeout: (reply: Reply) => void;
+  /** Answers where nobody may wait, when that is something else. */
+  readonly onRefused?: (reply: Reply) => void;
   /** Run again also when a key is gone or has another type now (XREADGROUP). */
   readonly whenDeleted?: boolean;
 }

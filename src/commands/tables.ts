@@ -5,6 +5,7 @@ import { databaseCommands } from './databases.ts';
 import { expireCommands } from './expire.ts';
 import { genericCommands } from './generic.ts';
 import { hashCommands } from './hash.ts';
+import { listCommands } from './list.ts';
 import { objectCommands } from './object.ts';
 import { scanCommands } from './scan.ts';
 import type { CommandTable } from './spec.ts';
@@ -13,6 +14,7 @@ import { stringCommands } from './string.ts';
 export const commandTables: readonly CommandTable[] = [
   stringCommands,
   bitCommands,
+  listCommands,
   hashCommands,
   genericCommands,
   expireCommands,

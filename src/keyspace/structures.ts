@@ -9,7 +9,9 @@ import type { Arena } from '../arena/arena.ts';
 import { FieldMap } from '../structs/field-map.ts';
 import { FieldTable } from '../structs/field-table.ts';
 import { Intset } from '../structs/intset.ts';
+import { List } from '../structs/list.ts';
 import { Listpack } from '../structs/listpack.ts';
+import { Quicklist } from '../structs/quicklist.ts';
 import { SortedSet } from '../structs/sorted-set.ts';
 import { SortedTable } from '../structs/sorted-table.ts';
 import { Encoding, ValueType } from './entry.ts';
@@ -18,6 +20,11 @@ import type { SlicedFree, SlicedFrees } from './release.ts';
 export class Structures implements SlicedFrees {
   readonly listpacks: Listpack;
   readonly intsets: Intset;
+  readonly quicklists: Quicklist;
+  /** The list that a command works on, of either encoding. */
+  readonly list: List;
+  /** A second one, for commands that have two open. */
+  readonly otherList: List;
   /** Hashes in encoding HASHTABLE. */
   readonly fields: FieldTable;
   /** The hash that a command works on, of either encoding. */
@@ -31,6 +38,9 @@ export class Structures implements SlicedFrees {
   constructor(arena: Arena, hashKey0: number, hashKey1: number) {
     this.listpacks = new Listpack(arena);
     this.intsets = new Intset(arena);
+    this.quicklists = new Quicklist(arena, this.listpacks);
+    this.list = new List(arena, this.listpacks, this.quicklists);
+    this.otherList = new List(arena, this.listpacks, this.quicklists);
     this.fields = new FieldTable(arena, hashKey0, hashKey1);
     this.fieldMap = new FieldMap(arena, this.listpacks, this.fields);
     this.sortedTables = new SortedTable(arena, hashKey0, hashKey1);
@@ -44,6 +54,7 @@ export class Structures implements SlicedFrees {
   }
 
   slicedFree(type: ValueType, encoding: Encoding): SlicedFree {
+    if (type === ValueType.LIST && encoding === Encoding.QUICKLIST) return this.quicklists;
     if (type === ValueType.HASH && encoding === Encoding.HASHTABLE) return this.fields;
     if (type === ValueType.ZSET && encoding === Encoding.SKIPLIST) return this.sortedTables;
     throw new Error(`no structure of type ${type} and encoding ${encoding} is freed in slices`);

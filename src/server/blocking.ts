@@ -70,7 +70,7 @@ export class Blocking {
     }
     const connection = context.client;
     if (connection.inTransaction || this.#dispatcher.inTransaction || !(connection instanceof Connection)) {
-      block.onTimeout(context.reply);
+      (block.onRefused ?? block.onTimeout)(context.reply);
       return;
     }
     const row = this.#dispatcher.currentRow;

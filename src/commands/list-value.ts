@@ -1,0 +1,94 @@
+/**
+ * Hot path. Lists behind keys: opening them, noting where they went, answering elements. Main thread.
+ */
+import { NIL, type Ref } from '../base/units.ts';
+import { Encoding, ValueType } from '../keyspace/entry.ts';
+import type { List } from '../structs/list.ts';
+import { ELEMENT_TEXT_BYTES_MAX, ElementView, elementToBytes } from '../structs/listpack-read.ts';
+import type { CommandContext } from './context.ts';
+import { EventClass } from './ports.ts';
+
+/** Of the element that is answered; never outlive a call. */
+const element = new ElementView();
+const elementText = new Uint8Array(ELEMENT_TEXT_BYTES_MAX);
+
+/** The list of `entry`; stale once another one is opened. */
+export function openList(context: CommandContext, entry: Ref): List {
+  return openIn(context, entry, context.server.keyspace.structures.list);
+}
+
+/** As {@link openList}, in a given List. */
+export function openIn(context: CommandContext, entry: Ref, list: List): List {
+  const { db } = context;
+  const large = db.encoding(entry) === Encoding.QUICKLIST;
+  list.open(db.value(entry), large, context.server.settings.listMaxListpackSize);
+  return list;
+}
+
+const encodingOf = (list: List): Encoding => (list.large ? Encoding.QUICKLIST : Encoding.LISTPACK);
+
+/** Notes in `entry` where its list is after a change. */
+export function settleList(context: CommandContext, entry: Ref, list: List): void {
+  const { db } = context;
+  const encoding = encodingOf(list);
+  if (db.value(entry) !== list.ref || db.encoding(entry) !== encoding)
+    db.setObject(entry, encoding, list.ref);
+}
+
+/** Adds a new list under the key in argument `index`, which was looked for last and is absent. */
+export function addList(context: CommandContext, index: number, list: List): void {
+  const { request, db } = context;
+  const { bytes, position, length } = request;
+  db.addObject(bytes, position[index]!, length[index]!, ValueType.LIST, encodingOf(list), list.ref);
+  context.notify(EventClass.NEW, 'new', index);
+}
+
+/** To be called when elements of the list of `entry` went and all else is told: an emptied list goes with its key. */
+export function settleShrunk(context: CommandContext, entry: Ref, list: List, index: number): void {
+  if (list.count === 0) {
+    list.free();
+    context.db.removeEmptied(entry);
+    context.notify(EventClass.GENERIC, 'del', index);
+    return;
+  }
+  list.shrink();
+  settleList(context, entry, list);
+}
+
+/** Takes a range of elements out of the list of `entry`. What is much is given back in slices. */
+export function removeElements(context: CommandContext, list: List, index: number, count: number): void {
+  const gone = list.removeRange(index, count);
+  if (gone !== NIL) context.server.keyspace.releaseObject(ValueType.LIST, Encoding.QUICKLIST, gone);
+}
+
+/** Answers the element at the cursor of `list`. */
+export function replyElement(context: CommandContext, list: List): void {
+  const { reply } = context;
+  list.cursor.read(element);
+  if (element.isInteger && !element.isWide) {
+    reply.bulkInteger(element.int);
+    return;
+  }
+  elementToBytes(element, elementText);
+  reply.bulk(element.bytes, element.position, element.length);
+}
+
+/** Answers an array of `count` elements from `index` on, which exist; backwards from there when asked. */
+export function replyElements(
+  context: CommandContext,
+  list: List,
+  index: number,
+  count: number,
+  backwards: boolean,
+): void {
+  context.reply.array(count);
+  if (count === 0) return;
+  const { cursor } = list;
+  list.seek(index);
+  replyElement(context, list);
+  for (let left = count - 1; left > 0; left--) {
+    if (backwards) cursor.previous();
+    else cursor.next();
+    replyElement(context, list);
+  }
+}
