@@ -1,12 +1,11 @@
 /** Commands on keys, whatever their type: deleting, renaming, moving, copying. Main thread. */
-import { assert } from '../base/assert.ts';
 import { equalBytes } from '../base/bytes.ts';
 import { NIL, type Ref } from '../base/units.ts';
 import { databaseArgument, SYNTAX_ERROR } from './arguments.ts';
 import type { CommandContext } from './context.ts';
 import { EventClass } from './ports.ts';
 import { type CommandTable, Flag, keyAt, keysFrom, LOOK_AT_KEY } from './spec.ts';
-import { valueCopiers } from './value-copiers.ts';
+import { copyValue } from './value-copiers.ts';
 import { typeName } from './value-names.ts';
 
 const { WRITE, READONLY, DENYOOM, FAST } = Flag;
@@ -205,11 +204,10 @@ function copy(context: CommandContext): void {
     return;
   }
   const deadline = context.db.deadline(source);
-  const copier = valueCopiers[context.db.type(source)];
-  assert(copier !== undefined, 'values of every type can be copied');
   const start = request.position[2]!;
   const length = request.length[2]!;
-  const copied = copier(context.db, source, target, request.bytes, start, length);
+  const { structures } = server.keyspace;
+  const copied = copyValue(structures, context.db, source, target, request.bytes, start, length);
   context.notifyKey(EventClass.NEW, 'new', dbIndex, request.bytes, start, length);
   if (deadline >= 0) target.setDeadline(copied, deadline);
   context.changedKey(dbIndex, request.bytes, start, length);

@@ -18,11 +18,16 @@ export interface ScanOptions {
   typeAt: number;
 }
 
-/** The cursor in argument `index`, or -1 after the error has been answered. Only its low 32 bits can be ours. */
+/**
+ * The cursor in argument `index`, or -1 after the error has been answered. Redis reads it by strtoul: nothing is 0, and
+ * with a minus it counts down from 2^64. Only its low 32 bits can be ours.
+ */
 export function cursorArgument(context: CommandContext, index: number): number {
   const text = context.request.latin1(index);
-  const value = /^\d{1,40}$/.test(text) ? BigInt(text) : -1n;
-  if (value >= 0n && value <= UINT64_MAX) return Number(BigInt.asUintN(32, value));
+  if (text === '') return 0;
+  const [, sign, digits] = /^([+-]?)(\d{1,40})$/.exec(text) ?? [];
+  const value = digits === undefined ? UINT64_MAX + 1n : BigInt(digits);
+  if (value <= UINT64_MAX) return Number(BigInt.asUintN(32, sign === '-' ? -value : value));
   context.reply.error('ERR invalid cursor');
   return -1;
 }

@@ -10,12 +10,14 @@ import { objectCommands } from './object.ts';
 import { scanCommands } from './scan.ts';
 import type { CommandTable } from './spec.ts';
 import { stringCommands } from './string.ts';
+import { sortedSetCommands } from './zset.ts';
 
 export const commandTables: readonly CommandTable[] = [
   stringCommands,
   bitCommands,
   listCommands,
   hashCommands,
+  sortedSetCommands,
   genericCommands,
   expireCommands,
   scanCommands,

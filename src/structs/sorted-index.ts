@@ -129,23 +129,28 @@ export class SortedIndex extends IndexNodes {
 
   /** Gives an entry that is there another score. Throws as {@link insert}. */
   move(index: Ref, score: number, member: Ref, newScore: number): void {
-    this.#descendTo(index, score, member);
+    const height = this.#descendTo(index, score, member);
     const leaf = asRef(this.#nodes[0]!);
     const place = this.#places[0]!;
-    // Where it stays between its neighbours in the leaf, only the score is written.
-    if (
-      place > 0 &&
-      place + 1 < this.word(leaf, NodeWord.COUNT) &&
-      this.scoreAt(leaf, place - 1) < newScore &&
-      newScore < this.scoreAt(leaf, place + 1)
-    ) {
-      assert(this.word(leaf, LEAF_MEMBERS_WORD + place) === member, 'an entry that moves is in its index');
+    // Where it stays between its neighbours in the leaf, only the score is written. Zeros differ in their sign alone.
+    if (newScore === score || this.#fitsBetween(leaf, place, newScore)) {
+      assert(this.memberAt(leaf, place, 0) === member, 'an entry that moves is in its index');
       this.arena.touch(leaf, 0, NODE_BYTES);
       this.setScore(leaf, place, newScore);
+      if (place === 0) this.#renewFirst(0, height, newScore, member);
       return;
     }
     this.insert(index, newScore, member);
     this.remove(index, score, member);
+  }
+
+  #fitsBetween(leaf: Ref, place: number, score: number): boolean {
+    return (
+      place > 0 &&
+      place + 1 < this.word(leaf, NodeWord.COUNT) &&
+      this.scoreAt(leaf, place - 1) < score &&
+      score < this.scoreAt(leaf, place + 1)
+    );
   }
 
   /** How many entries lie before this score and member. */

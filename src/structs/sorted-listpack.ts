@@ -209,9 +209,8 @@ export class SortedListpack {
     if (room > this.#pair.length || this.#pair.length > PAIR_BYTES_KEPT)
       this.#pair = new Uint8Array(Math.max(room, PAIR_BYTES_MIN));
     const behind = this.#encodeText(0, bytes, start, length);
-    // Redis has the integers of 52 bits without a point; its text of greater ones is an integer as well.
-    if (Number.isSafeInteger(score) && !Object.is(score, -0))
-      return this.#encodeInteger(behind, highHalf(score), score | 0);
+    // Zero loses its sign here, as it does in Redis; integers beyond 2^53 are texts that spell one.
+    if (Number.isSafeInteger(score)) return this.#encodeInteger(behind, highHalf(score), score | 0);
     const text = formatDouble(score);
     const digits = this.#digits;
     for (let i = 0; i < text.length; i++) digits[i] = text.charCodeAt(i);

@@ -68,10 +68,17 @@ test('no name stands in two tables', () => {
   for (const name of names) expect(name).toBe(name.toUpperCase());
 });
 
+/** WITHSCORE came with Redis 7.2; the real server is a 7.0. */
+const arityOfLater = new Map<string, number>([
+  ['ZRANK', -3],
+  ['ZREVRANK', -3],
+]);
+
 test.each(commands)('%s is described as by the real server', async (name, spec) => {
   const reply = (await client.call('COMMAND', 'INFO', name)) as RespValue[];
   expect(reply[0], `${name} is unknown to the real server`).not.toBeNull();
-  expect(ourInfo(name, spec)).toEqual(infoOf(reply[0]!));
+  const info = infoOf(reply[0]!);
+  expect(ourInfo(name, spec)).toEqual({ ...info, arity: arityOfLater.get(name) ?? info.arity });
 });
 
 test.each(commands)('%s is documented as since the same version, in the same group', async (name, spec) => {

@@ -70,9 +70,9 @@ class Pair {
 
   moveAt(rank: number, score: number): void {
     const { score: old, text, member } = this.entries[rank]!;
-    const target = this.rank(score, text);
-    const there = this.entries[target];
-    if (score === old || (there !== undefined && there.score === score && there.text === text)) return;
+    // The same text may be there with the other score. Zeros of both signs are equal, and change places with nobody.
+    const there = this.entries[this.rank(score, text)];
+    if (score !== old && there !== undefined && there.score === score && there.text === text) return;
     this.tree.move(this.index, old, member, score);
     this.entries.splice(rank, 1);
     this.entries.splice(this.rank(score, text), 0, { score, text, member });
