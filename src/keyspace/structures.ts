@@ -6,6 +6,7 @@
  * names.
  */
 import type { Arena } from '../arena/arena.ts';
+import type { Ref } from '../base/units.ts';
 import { FieldMap } from '../structs/field-map.ts';
 import { FieldTable } from '../structs/field-table.ts';
 import { Intset } from '../structs/intset.ts';
@@ -51,6 +52,12 @@ export class Structures implements SlicedFrees {
   /** One more {@link sortedSet}, for commands that have several open. */
   newSortedSet(): SortedSet {
     return new SortedSet(this.#arena, this.listpacks, this.sortedTables);
+  }
+
+  /** Bytes of a value that is no string, as allocated; of a large one estimated from `samples` of its elements. */
+  valueBytes(type: ValueType, encoding: Encoding, value: Ref, samples: number): number {
+    if (type === ValueType.HASH && encoding === Encoding.HASHTABLE) return this.fields.bytes(value, samples);
+    return this.#arena.blockBytes(value);
   }
 
   slicedFree(type: ValueType, encoding: Encoding): SlicedFree {

@@ -212,6 +212,19 @@ export class FieldTable implements EntryHasher {
     return this.#tables.freeSome(table, buckets, this.#freeField);
   }
 
+  /** Bytes of the table and its fields, estimated from the first `samples` of them. */
+  bytes(table: Ref, samples: number): number {
+    let seen = 0;
+    let bytes = 0;
+    const visit = (field: Ref): void => {
+      seen++;
+      bytes += this.#arena.blockBytes(field);
+    };
+    const buckets = this.#tables.buckets(table);
+    for (let i = 0; i < buckets && seen < samples; i++) this.#tables.visitBucket(table, i, visit);
+    return this.#tables.bytes(table) + Math.round((bytes / Math.max(1, seen)) * this.count(table));
+  }
+
   /** Checks places and lengths of all fields, and that no two have one name; for tests. */
   validate(table: Ref): void {
     this.#tables.validate(table);

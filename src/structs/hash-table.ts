@@ -49,6 +49,8 @@ export const CHUNK_SHIFT = 6;
 /** Entries per bucket above which one bucket is split, and below which one is merged. */
 const GROW_ENTRIES = 8;
 const SHRINK_ENTRIES = 3;
+/** Few buckets have more entries: those that a growing table has not yet split have sixteen at most, on average. */
+const FAIR_PLACES = 32;
 
 export interface EntryHasher {
   hashOf(entry: Ref): number;
@@ -234,7 +236,10 @@ export class HashTable {
     }
   }
 
-  /** An entry at random, NIL when there is none. Entries of fuller buckets are a little less likely, as in Redis. */
+  /**
+   * An entry at random, NIL when there is none. All are equally likely, as long as no bucket has more entries than
+   * FAIR_PLACES. Takes about four tries.
+   */
   random(table: Ref, prng: Prng): Ref {
     if (this.#word(table, TableWord.COUNT) === 0) return NIL;
     const buckets = this.#word(table, TableWord.BUCKETS);
@@ -242,15 +247,20 @@ export class HashTable {
       const start = this.#bucketAt(table, prng.below(buckets));
       let entries = 0;
       for (let b = start; b !== NIL; b = asRef(this.#word(b, 0))) entries += this.#entriesIn(b);
-      if (entries === 0) continue;
-      let skip = prng.below(entries);
-      for (let b = start; b !== NIL; b = asRef(this.#word(b, 0))) {
-        for (let place = 0; place < BUCKET_ENTRIES; place++) {
-          const entry = this.#word(b, ENTRY_WORD + place);
-          if (entry !== NIL && skip-- === 0) return asRef(entry);
-        }
-      }
+      // A place is drawn whether it is taken or not: entries of a bucket not yet split would come up half as often.
+      let skip = prng.below(Math.max(FAIR_PLACES, entries));
+      if (skip >= entries) continue;
+      let bucket = start;
+      for (; skip >= BUCKET_ENTRIES; skip -= BUCKET_ENTRIES) bucket = asRef(this.#word(bucket, 0));
+      return asRef(this.#word(bucket, ENTRY_WORD + skip));
     }
+  }
+
+  /** Bytes of the table without its entries. */
+  bytes(table: Ref): number {
+    const buckets = this.#word(table, TableWord.BUCKETS) + this.#word(table, TableWord.OVERFLOW);
+    const directory = asRef(this.#word(table, TableWord.DIRECTORY));
+    return this.#arena.blockBytes(table) + this.#arena.blockBytes(directory) + buckets * BUCKET_BYTES;
   }
 
   /**

@@ -13,7 +13,7 @@
 import { bytesOf } from '../../base/bytes.ts';
 import type { Ref } from '../../base/units.ts';
 import type { Database } from '../../keyspace/database.ts';
-import { BytesView, ValueType } from '../../keyspace/entry.ts';
+import { BytesView, Encoding, ValueType } from '../../keyspace/entry.ts';
 import type { Keyspace } from '../../keyspace/keyspace.ts';
 import { SHA1_BYTES, sha1 } from './sha1.ts';
 
@@ -55,12 +55,29 @@ type ValueDigester = (keyspace: Keyspace, db: Database, entry: Ref, digest: Dige
 
 const view = new BytesView();
 
+const element = new Digest();
+
 const digesters: ReadonlyMap<ValueType, ValueDigester> = new Map<ValueType, ValueDigester>([
   [
     ValueType.STRING,
     (_keyspace, db, entry, digest) => {
       db.stringInto(entry, view);
       digest.mix(view.bytes, view.position, view.length);
+    },
+  ],
+  [
+    ValueType.HASH,
+    (keyspace, db, entry, digest) => {
+      const map = keyspace.structures.fieldMap;
+      map.open(db.value(entry), db.encoding(entry) === Encoding.HASHTABLE);
+      map.forEach((handle) => {
+        element.clear();
+        map.readField(handle);
+        element.mix(map.field.bytes, map.field.position, map.field.length);
+        map.readValue(handle);
+        element.mix(map.value.bytes, map.value.position, map.value.length);
+        digest.xorDigest(element);
+      });
     },
   ],
 ]);

@@ -10,6 +10,7 @@ import {
   keyAt,
   NO_KEYS,
 } from '../../commands/spec.ts';
+import { ValueType } from '../../keyspace/entry.ts';
 import type { AdminParts } from './parts.ts';
 import { container, replyHelp, SYNTAX_ERROR } from './parts.ts';
 
@@ -18,6 +19,8 @@ const GROUP = { group: 'server', categories: [], keys: NO_KEYS, flags: 0 } as co
 const TIPS = ['nondeterministic_output', 'request_policy:all_shards', 'response_policy:special'];
 /** With less data than this the doctor has nothing to say. */
 const DOCTOR_BYTES_MIN = 5 * 1024 * 1024;
+/** Elements of a large value that MEMORY USAGE looks at unless it is told otherwise. */
+const SAMPLES_DEFAULT = 5;
 const HIGH_FRAGMENTATION = 1.4;
 
 const HELP = [
@@ -44,12 +47,13 @@ const HEALTHY =
 export function memoryCommands({ server, memory }: AdminParts): CommandTable {
   function usage(context: CommandContext): void {
     const { request, reply, db } = context;
+    let samples = SAMPLES_DEFAULT;
     for (let i = 3; i < request.argc; i += 2) {
       if (!request.equalsIgnoreCase(i, 'SAMPLES') || i + 1 >= request.argc) {
         reply.error(SYNTAX_ERROR);
         return;
       }
-      const samples = integerArgument(context, i + 1);
+      samples = integerArgument(context, i + 1);
       if (Number.isNaN(samples)) return;
       if (samples < 0) {
         reply.error(SYNTAX_ERROR);
@@ -57,8 +61,17 @@ export function memoryCommands({ server, memory }: AdminParts): CommandTable {
       }
     }
     const entry = context.lookupQuiet(2);
-    if (entry === NIL) reply.nil();
-    else reply.integer(db.entryBytes(entry));
+    if (entry === NIL) {
+      reply.nil();
+      return;
+    }
+    const type = db.type(entry);
+    let bytes = db.entryBytes(entry);
+    if (type !== ValueType.STRING) {
+      const all = samples === 0 ? Number.POSITIVE_INFINITY : samples;
+      bytes += server.keyspace.structures.valueBytes(type, db.encoding(entry), db.value(entry), all);
+    }
+    reply.integer(bytes);
   }
 
   function stats({ reply }: CommandContext): void {
