@@ -65,6 +65,27 @@ describe('chunks', () => {
     expect(consumer.firstIndex).toBe(8);
   });
 
+  test('that are detached outlive their release, until there is no spare', () => {
+    const memory = createRingMemory({ chunkBytes: 64, chunkCount: 2, spareCount: 1 });
+    const producer = new RingProducer(memory);
+    const consumer = new RingConsumer(memory);
+    publishText(producer, 'held');
+    const view = consumer.chunk(0);
+    const area = consumer.detach();
+    expect(area).toBeGreaterThanOrEqual(0);
+    consumer.release(1);
+    for (const text of ['b', 'c', 'd', 'e']) {
+      publishText(producer, text);
+      expect(consumer.chunk(consumer.firstIndex).toString()).toBe(text);
+      expect(consumer.detach()).toBe(-1);
+      consumer.release(1);
+    }
+    expect(view.toString()).toBe('held');
+    consumer.reattach(area);
+    publishText(producer, 'f');
+    expect(consumer.detach()).toBeGreaterThanOrEqual(0);
+  });
+
   test('acquired and not published are dropped at the end', () => {
     const { producer, consumer } = ringOf(2);
     producer.tryAcquire();

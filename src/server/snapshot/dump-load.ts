@@ -30,8 +30,8 @@ export interface LoadView {
 
 export interface DumpLoadParts {
   readonly pool: LoadPool;
-  /** Takes over the libraries of functions of a dump. Absent: they are dropped, with a line in the log. */
-  readonly takeFunctions?: (libraries: readonly Uint8Array[]) => void;
+  /** Takes over the libraries of functions of a dump. */
+  readonly takeFunctions: (libraries: readonly Uint8Array[]) => void;
 }
 
 export class DumpLoad {
@@ -143,10 +143,7 @@ export class DumpLoad {
     this.keysLoaded = keysLoaded;
     this.keysExpired = keysExpired;
     this.#server.replaceKeyspace(loaded.keyspace);
-    if (this.#parts.takeFunctions !== undefined) this.#parts.takeFunctions(functions);
-    else if (functions.length > 0) {
-      this.#server.log.warning(`${functions.length} function libraries of the dump were dropped`);
-    }
+    this.#parts.takeFunctions(functions);
   }
 
   /** Goes on behind the history of the dump, under a new id. */

@@ -42,6 +42,8 @@ export class Dumps {
   readonly shutdown: Shutdown;
   readonly commands: CommandTable;
   replicas: ReplicaPort = NO_REPLICAS;
+  /** Libraries of functions that the last dump brought; opaque here, and carried on in every dump. */
+  functions: readonly Uint8Array[] = [];
   readonly #server: Server;
   #gate: WriteGate | undefined = undefined;
   #dispatcher: Dispatcher | undefined = undefined;
@@ -49,9 +51,17 @@ export class Dumps {
   /** `exit` ends the process, or whatever runs the node. */
   constructor(server: Server, exit: (code: number) => void) {
     this.#server = server;
-    this.snapshots = new Snapshots(server, { pool: createSnapshotPool(1) });
+    this.snapshots = new Snapshots(server, {
+      pool: createSnapshotPool(1),
+      functions: () => this.functions,
+    });
     this.persistence = new Persistence(server, this.snapshots);
-    this.dumpLoad = new DumpLoad(server, { pool: createLoadPool(1) });
+    this.dumpLoad = new DumpLoad(server, {
+      pool: createLoadPool(1),
+      takeFunctions: (libraries) => {
+        this.functions = libraries;
+      },
+    });
     this.shutdown = new Shutdown(server, this.persistence, {
       pauseWrites: () => this.#gate?.close(),
       resumeWrites: () => this.#gate?.open(),
