@@ -8,6 +8,7 @@ import { hashCommands } from './hash.ts';
 import { listCommands } from './list.ts';
 import { objectCommands } from './object.ts';
 import { scanCommands } from './scan.ts';
+import { setCommands } from './set.ts';
 import type { CommandTable } from './spec.ts';
 import { stringCommands } from './string.ts';
 import { sortedSetCommands } from './zset.ts';
@@ -17,6 +18,7 @@ export const commandTables: readonly CommandTable[] = [
   bitCommands,
   listCommands,
   hashCommands,
+  setCommands,
   sortedSetCommands,
   genericCommands,
   expireCommands,

@@ -12,6 +12,8 @@ import { FieldTable } from '../structs/field-table.ts';
 import { Intset } from '../structs/intset.ts';
 import { List } from '../structs/list.ts';
 import { Listpack } from '../structs/listpack.ts';
+import { MemberSet } from '../structs/member-set.ts';
+import { MemberTable } from '../structs/member-table.ts';
 import { Quicklist } from '../structs/quicklist.ts';
 import { SortedSet } from '../structs/sorted-set.ts';
 import { SortedTable } from '../structs/sorted-table.ts';
@@ -30,6 +32,12 @@ export class Structures implements SlicedFrees {
   readonly fields: FieldTable;
   /** The hash that a command works on, of either encoding. */
   readonly fieldMap: FieldMap;
+  /** Sets in encoding HASHTABLE. */
+  readonly members: MemberTable;
+  /** The set that a command works on, of whichever encoding. */
+  readonly memberSet: MemberSet;
+  /** A second one, for commands that have two open. */
+  readonly otherMemberSet: MemberSet;
   /** Sorted sets in encoding SKIPLIST. */
   readonly sortedTables: SortedTable;
   /** The sorted set that a command works on, of either encoding. */
@@ -44,9 +52,17 @@ export class Structures implements SlicedFrees {
     this.otherList = new List(arena, this.listpacks, this.quicklists);
     this.fields = new FieldTable(arena, hashKey0, hashKey1);
     this.fieldMap = new FieldMap(arena, this.listpacks, this.fields);
+    this.members = new MemberTable(arena, hashKey0, hashKey1);
     this.sortedTables = new SortedTable(arena, hashKey0, hashKey1);
     this.#arena = arena;
+    this.memberSet = this.newMemberSet();
+    this.otherMemberSet = this.newMemberSet();
     this.sortedSet = this.newSortedSet();
+  }
+
+  /** One more {@link memberSet}, for commands that have several open. */
+  newMemberSet(): MemberSet {
+    return new MemberSet(this.#arena, this.intsets, this.listpacks, this.members);
   }
 
   /** One more {@link sortedSet}, for commands that have several open. */
@@ -57,12 +73,14 @@ export class Structures implements SlicedFrees {
   /** Bytes of a value that is no string, as allocated; of a large one estimated from `samples` of its elements. */
   valueBytes(type: ValueType, encoding: Encoding, value: Ref, samples: number): number {
     if (type === ValueType.HASH && encoding === Encoding.HASHTABLE) return this.fields.bytes(value, samples);
+    if (type === ValueType.SET && encoding === Encoding.HASHTABLE) return this.members.bytes(value, samples);
     return this.#arena.blockBytes(value);
   }
 
   slicedFree(type: ValueType, encoding: Encoding): SlicedFree {
     if (type === ValueType.LIST && encoding === Encoding.QUICKLIST) return this.quicklists;
     if (type === ValueType.HASH && encoding === Encoding.HASHTABLE) return this.fields;
+    if (type === ValueType.SET && encoding === Encoding.HASHTABLE) return this.members;
     if (type === ValueType.ZSET && encoding === Encoding.SKIPLIST) return this.sortedTables;
     throw new Error(`no structure of type ${type} and encoding ${encoding} is freed in slices`);
   }

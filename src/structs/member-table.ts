@@ -150,6 +150,19 @@ export class MemberTable implements EntryHasher {
     return this.#tables.freeSome(table, buckets, this.#freeMember);
   }
 
+  /** Bytes of the table and its members, estimated from the first `samples` of them. */
+  bytes(table: Ref, samples: number): number {
+    let seen = 0;
+    let bytes = 0;
+    const visit = (member: Ref): void => {
+      seen++;
+      bytes += this.#arena.blockBytes(member);
+    };
+    const buckets = this.#tables.buckets(table);
+    for (let i = 0; i < buckets && seen < samples; i++) this.#tables.visitBucket(table, i, visit);
+    return this.#tables.bytes(table) + Math.round((bytes / Math.max(1, seen)) * this.count(table));
+  }
+
   /** Checks places and lengths of all members, and that no two are the same; for tests. */
   validate(table: Ref): void {
     this.#tables.validate(table);

@@ -18,7 +18,7 @@ const YEAR_2020_MS = 1_577_836_800_000;
 const TIME_LEFT: Readonly<Record<string, number>> = { TTL: DRIFT_MS / 1000, PTTL: DRIFT_MS, OBJECT: 60 };
 /** Replies of these are times since 1970. */
 const TIMES = new Set(['EXPIRETIME', 'PEXPIRETIME']);
-const UNORDERED = new Set(['KEYS', 'SMEMBERS', 'SINTER', 'SUNION', 'SDIFF', 'HKEYS', 'HVALS']);
+const UNORDERED = new Set(['KEYS', 'SMEMBERS', 'SPOP', 'SINTER', 'SUNION', 'SDIFF', 'HKEYS', 'HVALS']);
 /** Pairs in any order. */
 const UNORDERED_PAIRS = new Set(['HGETALL']);
 

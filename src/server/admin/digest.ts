@@ -12,6 +12,7 @@
  */
 import { bytesOf } from '../../base/bytes.ts';
 import type { Ref } from '../../base/units.ts';
+import { openMembersIn } from '../../commands/set-value.ts';
 import type { Database } from '../../keyspace/database.ts';
 import { BytesView, Encoding, ValueType } from '../../keyspace/entry.ts';
 import type { Keyspace } from '../../keyspace/keyspace.ts';
@@ -78,6 +79,16 @@ const digesters: ReadonlyMap<ValueType, ValueDigester> = new Map<ValueType, Valu
         element.mix(map.value.bytes, map.value.position, map.value.length);
         digest.xorDigest(element);
       });
+    },
+  ],
+  [
+    ValueType.SET,
+    (keyspace, db, entry, digest) => {
+      const set = openMembersIn(db, entry, keyspace.structures.memberSet);
+      for (let more = set.first(); more; more = set.next()) {
+        const { bytes, position, length } = set.member();
+        digest.xor(bytes, position, length);
+      }
     },
   ],
 ]);
