@@ -14,6 +14,7 @@ import type { EncodingLimits } from '../keyspace/encoding-limits.ts';
 import { BytesView, EMBSTR_BYTES_MAX, Encoding, ValueType } from '../keyspace/entry.ts';
 import type { Keyspace } from '../keyspace/keyspace.ts';
 import { HashLoader } from './load-hash.ts';
+import { ListLoader } from './load-list.ts';
 import { RdbType, rdbTypeName } from './opcodes.ts';
 import type { DumpSource } from './source.ts';
 
@@ -45,6 +46,7 @@ export class ValueLoader {
   readonly #source: DumpSource;
   readonly #keyspace: Keyspace;
   readonly #string = new BytesView();
+  readonly #lists: ListLoader;
   readonly #hashes: HashLoader;
   /** What was read last. */
   #type: ValueType = ValueType.STRING;
@@ -54,6 +56,7 @@ export class ValueLoader {
   constructor(source: DumpSource, keyspace: Keyspace, limits: EncodingLimits) {
     this.#source = source;
     this.#keyspace = keyspace;
+    this.#lists = new ListLoader(source, keyspace, limits);
     this.#hashes = new HashLoader(source, keyspace, limits);
   }
 
@@ -73,6 +76,11 @@ export class ValueLoader {
       return true;
     }
     switch (rdbType) {
+      case RdbType.LIST:
+      case RdbType.LIST_ZIPLIST:
+      case RdbType.LIST_QUICKLIST:
+      case RdbType.LIST_QUICKLIST_2:
+        return this.#readWith(this.#lists, ValueType.LIST, rdbType);
       case RdbType.HASH:
       case RdbType.HASH_ZIPMAP:
       case RdbType.HASH_ZIPLIST:

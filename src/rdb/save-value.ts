@@ -26,6 +26,7 @@ import { rdbTypeOf } from './dialect.ts';
 import type { ObjectReader } from './object-reader.ts';
 import { Opcode, type RdbType } from './opcodes.ts';
 import { HashSaver } from './save-hash.ts';
+import { ListSaver } from './save-list.ts';
 import type { DumpSink } from './sink.ts';
 import { StringWriter, type WriterOptions } from './string-writer.ts';
 
@@ -36,6 +37,7 @@ export class ValueWriter {
   readonly #reader: ObjectReader;
   readonly #sink: DumpSink;
   readonly #strings: StringWriter;
+  readonly #lists: ListSaver;
   readonly #hashes: HashSaver;
   readonly #doubles: Float64Array;
   /** Words read at first: as many as the entry before had. */
@@ -52,6 +54,7 @@ export class ValueWriter {
     this.#reader = reader;
     this.#sink = sink;
     this.#strings = new StringWriter(reader, kernels, sink, options);
+    this.#lists = new ListSaver(this.#strings);
     this.#hashes = new HashSaver(this.#strings);
     this.#doubles = new Float64Array(kernels.memory.buffer);
   }
@@ -88,6 +91,9 @@ export class ValueWriter {
     switch (type) {
       case ValueType.STRING:
         this.#writeString(entry);
+        return;
+      case ValueType.LIST:
+        this.#lists.save(rdbType, metaEncoding(this.#meta), this.#value);
         return;
       case ValueType.HASH:
         this.#hashes.save(rdbType, metaEncoding(this.#meta), this.#value);
