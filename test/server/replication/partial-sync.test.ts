@@ -138,6 +138,15 @@ describe('WAIT', () => {
     expect(await client.call('WAIT', 0, 0)).toBe(2);
   });
 
+  test('is about all of a transaction', async () => {
+    await start();
+    const replica = await attach({ ack: 'asked' });
+    await replica.waitForDump();
+    await client.pipeline([['MULTI'], ['SET', 'a', '1'], ['SET', 'b', '2'], ['EXEC']]);
+    expect(await client.call('WAIT', 1, 0)).toBe(1);
+    expect(replica.getAcks).toBe(1);
+  });
+
   test('answers what there is when time is up', async () => {
     await start();
     const replica = await attach({ ack: 'asked' });
