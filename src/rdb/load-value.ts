@@ -15,6 +15,8 @@ import { BytesView, EMBSTR_BYTES_MAX, Encoding, ValueType } from '../keyspace/en
 import type { Keyspace } from '../keyspace/keyspace.ts';
 import { HashLoader } from './load-hash.ts';
 import { ListLoader } from './load-list.ts';
+import { SetLoader } from './load-set.ts';
+import { SortedSetLoader } from './load-zset.ts';
 import { RdbType, rdbTypeName } from './opcodes.ts';
 import type { DumpSource } from './source.ts';
 
@@ -48,6 +50,8 @@ export class ValueLoader {
   readonly #string = new BytesView();
   readonly #lists: ListLoader;
   readonly #hashes: HashLoader;
+  readonly #sets: SetLoader;
+  readonly #sortedSets: SortedSetLoader;
   /** What was read last. */
   #type: ValueType = ValueType.STRING;
   #encoding: Encoding = Encoding.RAW;
@@ -58,6 +62,8 @@ export class ValueLoader {
     this.#keyspace = keyspace;
     this.#lists = new ListLoader(source, keyspace, limits);
     this.#hashes = new HashLoader(source, keyspace, limits);
+    this.#sets = new SetLoader(source, keyspace, limits);
+    this.#sortedSets = new SortedSetLoader(source, keyspace, limits);
   }
 
   /** Whether the dump is Valkey's own, which gives some type bytes a meaning of its own. */
@@ -90,6 +96,15 @@ export class ValueLoader {
       case RdbType.HASH_METADATA:
       case RdbType.HASH_LISTPACK_EX:
         return this.#readWith(this.#hashes, ValueType.HASH, rdbType);
+      case RdbType.SET:
+      case RdbType.SET_INTSET:
+      case RdbType.SET_LISTPACK:
+        return this.#readWith(this.#sets, ValueType.SET, rdbType);
+      case RdbType.ZSET:
+      case RdbType.ZSET_2:
+      case RdbType.ZSET_ZIPLIST:
+      case RdbType.ZSET_LISTPACK:
+        return this.#readWith(this.#sortedSets, ValueType.ZSET, rdbType);
       default:
         throw this.#refusal(rdbType);
     }

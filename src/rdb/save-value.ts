@@ -27,6 +27,8 @@ import type { ObjectReader } from './object-reader.ts';
 import { Opcode, type RdbType } from './opcodes.ts';
 import { HashSaver } from './save-hash.ts';
 import { ListSaver } from './save-list.ts';
+import { SetSaver } from './save-set.ts';
+import { SortedSetSaver } from './save-zset.ts';
 import type { DumpSink } from './sink.ts';
 import { StringWriter, type WriterOptions } from './string-writer.ts';
 
@@ -39,6 +41,8 @@ export class ValueWriter {
   readonly #strings: StringWriter;
   readonly #lists: ListSaver;
   readonly #hashes: HashSaver;
+  readonly #sets: SetSaver;
+  readonly #sortedSets: SortedSetSaver;
   readonly #doubles: Float64Array;
   /** Words read at first: as many as the entry before had. */
   #guess = 32;
@@ -56,6 +60,8 @@ export class ValueWriter {
     this.#strings = new StringWriter(reader, kernels, sink, options);
     this.#lists = new ListSaver(this.#strings);
     this.#hashes = new HashSaver(this.#strings);
+    this.#sets = new SetSaver(this.#strings);
+    this.#sortedSets = new SortedSetSaver(this.#strings);
     this.#doubles = new Float64Array(kernels.memory.buffer);
   }
 
@@ -97,6 +103,12 @@ export class ValueWriter {
         return;
       case ValueType.HASH:
         this.#hashes.save(rdbType, metaEncoding(this.#meta), this.#value);
+        return;
+      case ValueType.SET:
+        this.#sets.save(rdbType, metaEncoding(this.#meta), this.#value);
+        return;
+      case ValueType.ZSET:
+        this.#sortedSets.save(rdbType, metaEncoding(this.#meta), this.#value);
         return;
       default:
         throw new OperatingError(ErrorCode.UNSUPPORTED, `values of type ${type} are not written to dumps`);
