@@ -16,8 +16,8 @@ export interface QueuedCommand {
 export interface WatchedKey {
   readonly dbIndex: number;
   readonly key: Uint8Array;
-  /** The key was there and expired already when it was watched; then its lazy deletion is no change. */
-  readonly expired: boolean;
+  /** The key was there and expired already when it was watched; then its lazy deletion, to come, is no change. */
+  expired: boolean;
 }
 
 export class Client {

@@ -208,13 +208,12 @@ export class Dispatcher {
   reject(connection: Connection, row: CommandRow | undefined, error: string): void {
     if (row !== undefined) row.rejectedCalls++;
     let text = error;
-    if (connection.queued !== undefined) {
-      connection.transactionBroken = true;
-      if (row !== undefined && (row.spec.flags & Flag.RUNS_QUEUE) !== 0) {
-        text = `EXECABORT Transaction discarded because of: ${error}`;
-        connection.endTransaction();
-        this.#server.watchTable.unwatchAll(connection);
-      }
+    if (connection.queued !== undefined) connection.transactionBroken = true;
+    if (row !== undefined && (row.spec.flags & Flag.RUNS_QUEUE) !== 0) {
+      const reason = error.startsWith('ERR ') ? error.slice('ERR '.length) : error;
+      text = `EXECABORT Transaction discarded because of: ${reason}`;
+      connection.endTransaction();
+      this.#server.watchTable.unwatchAll(connection);
     }
     this.#server.noteError(text);
     connection.reply.error(text);

@@ -106,7 +106,7 @@ export class Server implements ServerPort {
   }
 
   keyModified(dbIndex: number, bytes: Uint8Array, start: number, length: number): void {
-    this.watchTable.keyModified(dbIndex, bytes, start, length);
+    this.watchTable.keyModified(dbIndex, bytes, start, length, this.deletesExpired);
     this.blocking?.keyModified(dbIndex, bytes, start, length);
   }
 
@@ -121,7 +121,7 @@ export class Server implements ServerPort {
     this.pubsub.keyEvent(this.eventClasses, event, dbIndex, bytes.subarray(start, start + length));
   }
 
-  databaseModified(dbIndex: number, other = dbIndex): void {
+  databaseModified(dbIndex: number, other?: number): void {
     this.watchTable.databaseModified(dbIndex, this.keyspace, other);
     this.blocking?.databaseModified(dbIndex);
   }

@@ -4,11 +4,13 @@
  * Keys are strings here, one char per byte, with the number of the database before them. While nobody watches, a
  * change costs one comparison.
  */
-import { latin1 } from '../base/bytes.ts';
+import { equalBytes, latin1 } from '../base/bytes.ts';
 import { NIL } from '../base/units.ts';
 import type { Client } from '../commands/client.ts';
 import type { CommandContext } from '../commands/context.ts';
 import type { Keyspace } from '../keyspace/keyspace.ts';
+
+const NO_DATABASE = -1;
 
 export class WatchTable {
   readonly #watchers = new Map<string, Set<Client>>();
@@ -37,26 +39,42 @@ export class WatchTable {
     client.watchBroken = false;
   }
 
-  keyModified(dbIndex: number, bytes: Uint8Array, start: number, length: number): void {
+  /** `deletesExpired`: whatever changes an expired key deletes it before, and that is told as a change of its own. */
+  keyModified(
+    dbIndex: number,
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+    deletesExpired: boolean,
+  ): void {
     if (this.#watchers.size === 0) return;
     const watchers = this.#watchers.get(idOf(dbIndex, bytes, start, length));
     if (watchers === undefined) return;
-    for (const client of watchers) client.watchBroken = true;
+    for (const client of watchers) {
+      const watched = client.watched.find(
+        ({ dbIndex: index, key }) =>
+          index === dbIndex && key.length === length && equalBytes(key, 0, bytes, start, length),
+      );
+      if (watched?.expired === true && deletesExpired) watched.expired = false;
+      else client.watchBroken = true;
+    }
   }
 
   /**
    * All of a database, or of every one (-1), is about to be flushed or swapped: breaks who watches a key that is there,
    * or, for a swap, that is there in `other`.
    */
-  databaseModified(dbIndex: number, keyspace: Keyspace, other = dbIndex): void {
-    for (const watchers of this.#watchers.values()) {
-      for (const client of watchers) {
-        for (const { dbIndex: watchedIn, key } of client.watched) {
-          if (dbIndex >= 0 && watchedIn !== dbIndex) continue;
-          const here = keyspace.databases[watchedIn]!.find(key, 0, key.length) !== NIL;
-          const there = other >= 0 && keyspace.databases[other]!.find(key, 0, key.length) !== NIL;
-          if (here || there) client.watchBroken = true;
-        }
+  databaseModified(dbIndex: number, keyspace: Keyspace, other = NO_DATABASE): void {
+    const clients = new Set<Client>();
+    for (const watchers of this.#watchers.values()) for (const client of watchers) clients.add(client);
+    for (const client of clients) {
+      for (const watched of client.watched) {
+        const { dbIndex: watchedIn, key } = watched;
+        if (dbIndex >= 0 && watchedIn !== dbIndex) continue;
+        const here = keyspace.databases[watchedIn]!.find(key, 0, key.length) !== NIL;
+        const there = other >= 0 && keyspace.databases[other]!.find(key, 0, key.length) !== NIL;
+        if (watched.expired && !there) watched.expired = false;
+        else if (here || there) client.watchBroken = true;
       }
     }
   }

@@ -26,7 +26,7 @@ const DENIED =
   'connections from the outside.\r\n';
 const ATTACK =
   'Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. This is likely ' +
-  'due to an attacker attempting to use Cross Protocol Scripting to compromise your Redis instance. Connection from ';
+  'due to an attacker attempting to use Cross Protocol Scripting to compromise your Redis instance. Connection aborted.';
 
 export class Admission {
   readonly #server: Server;
@@ -63,7 +63,7 @@ export class Admission {
   /** A name that is no command: an HTTP request cuts its connection off. */
   unknown(connection: Connection, request: Request): boolean {
     if (!request.equalsIgnoreCase(0, 'POST') && !request.equalsIgnoreCase(0, 'HOST:')) return false;
-    this.#server.log.warning(`${ATTACK}${connection.address} aborted.`);
+    this.#server.log.warning(ATTACK, { client: connection.address });
     connection.destroy();
     return true;
   }

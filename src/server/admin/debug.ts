@@ -2,6 +2,7 @@
  * DEBUG: for tests and for the curious. Allowed by `enable-debug-command`. What Redis has and this server has no use
  * for answers as an unknown subcommand does.
  */
+import { bytesOf } from '../../base/bytes.ts';
 import { globMatch } from '../../base/glob.ts';
 import { NIL } from '../../base/units.ts';
 import type { CommandContext } from '../../commands/context.ts';
@@ -284,7 +285,7 @@ function protocol({ request, reply }: CommandContext): void {
       return;
     case 'attrib':
       if (reply.protocol === 3) {
-        const attribute = Buffer.from('|1\r\n$14\r\nkey-popularity\r\n*2\r\n$7\r\nkey:123\r\n:90\r\n');
+        const attribute = bytesOf('|1\r\n$14\r\nkey-popularity\r\n*2\r\n$7\r\nkey:123\r\n:90\r\n');
         reply.raw(attribute, 0, attribute.length);
       }
       reply.bulkLatin1('Some real reply following the attribute');

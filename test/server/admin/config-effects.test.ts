@@ -1,0 +1,220 @@
+/** CONFIG SET takes effect at once, and DEBUG, SLOWLOG, LATENCY and MEMORY do what they say. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startHeadwater } from '../../support/headwater.ts';
+import type { RespClient } from '../../support/resp-client.ts';
+import { RespError } from '../../support/resp-parser.ts';
+import type { TestServer } from '../../support/server-process.ts';
+
+let server: TestServer;
+let client: RespClient;
+
+beforeAll(async () => {
+  server = await startHeadwater({ args: ['--enable-debug-command', 'local'] });
+  client = await server.client();
+});
+
+afterAll(async () => {
+  await client.close();
+  await server.stop();
+});
+
+describe('CONFIG SET', () => {
+  test('loglevel', async () => {
+    await client.call('CONFIG', 'SET', 'loglevel', 'debug');
+    const other = await server.client();
+    other.write('*x\r\n');
+    await other.closed;
+    expect(await server.waitForLine('Protocol error (Protocol error: invalid multibulk length)')).toContain(
+      '"level":25',
+    );
+    await client.call('CONFIG', 'SET', 'loglevel', 'notice');
+  });
+
+  test('proto-max-bulk-len and client-query-buffer-limit', async () => {
+    await client.call('CONFIG', 'SET', 'proto-max-bulk-len', '1mb', 'client-query-buffer-limit', '1mb');
+    const other = await server.client();
+    other.write('*2\r\n$4\r\nECHO\r\n$1048577\r\n');
+    expect(await other.reply()).toEqual(new RespError('ERR Protocol error: invalid bulk length'));
+    await other.closed;
+    const greedy = await server.client();
+    greedy.write(
+      `*3\r\n$4\r\nECHO\r\n$1000000\r\n${'x'.repeat(1_000_000)}\r\n$1000000\r\n${'x'.repeat(900_000)}`,
+    );
+    await greedy.closed;
+    await client.call('CONFIG', 'SET', 'proto-max-bulk-len', '512mb', 'client-query-buffer-limit', '1gb');
+    expect(await client.call('ECHO', 'x'.repeat(2_000_000))).toHaveLength(2_000_000);
+  });
+
+  test('maxmemory refuses what adds and lets through what frees', async () => {
+    await client.call('SET', 'mm', '1');
+    await client.call('CONFIG', 'SET', 'maxmemory', '1');
+    const oom = new RespError("OOM command not allowed when used memory > 'maxmemory'.");
+    expect(await client.command('SET', 'mm', '2')).toEqual(oom);
+    expect(await client.call('GET', 'mm')).toBe('1');
+    expect(await client.call('DEL', 'mm')).toBe(1);
+    await client.call('CONFIG', 'SET', 'maxmemory', '0');
+    expect(await client.call('SET', 'mm', '2')).toBe('OK');
+    expect(await client.infoField('errorstats', 'errorstat_OOM')).toBe('count=1');
+  });
+
+  test('port is refused with the reason, and stays', async () => {
+    const reply = await client.command('CONFIG', 'SET', 'port', '1');
+    expect((reply as RespError).message).toMatch(
+      /^ERR CONFIG SET failed \(possibly related to argument 'port'\) - /,
+    );
+    expect(await client.call('CONFIG', 'GET', 'port')).toEqual(['port', String(server.port)]);
+  });
+
+  test('REWRITE keeps what was set, for the next start', async () => {
+    const own = await startHeadwater({ conf: '# mine\nmaxclients 50\n' });
+    const admin = await own.client();
+    await admin.call('CONFIG', 'SET', 'maxclients', '60', 'slowlog-max-len', '5');
+    expect(await admin.call('CONFIG', 'REWRITE')).toBe('OK');
+    await admin.close();
+    await own.stop();
+    expect(await client.command('CONFIG', 'REWRITE')).toEqual(
+      new RespError('ERR The server is running without a config file'),
+    );
+  });
+});
+
+describe('DEBUG', () => {
+  test('is refused unless the configuration allows it', async () => {
+    const closed = await startHeadwater();
+    const other = await closed.client();
+    const refused = await other.command('DEBUG', 'SLEEP', '0');
+    expect((refused as RespError).message).toMatch(
+      /^ERR DEBUG command not allowed\. If the enable-debug-command option is set to "local", you can run it/,
+    );
+    await other.close();
+    await closed.stop();
+    expect(await client.call('DEBUG', 'SLEEP', '0')).toBe('OK');
+  });
+
+  test('POPULATE makes keys as Redis does', async () => {
+    await client.call('FLUSHALL');
+    await client.call('SET', 'p:1', 'stays');
+    expect(await client.call('DEBUG', 'POPULATE', '3', 'p', '12')).toBe('OK');
+    expect(await client.call('DBSIZE')).toBe(3);
+    expect(await client.call('GET', 'p:0')).toBe('value:0\0\0\0\0\0');
+    expect(await client.call('GET', 'p:1')).toBe('stays');
+    await client.call('DEBUG', 'POPULATE', '2');
+    expect(await client.call('GET', 'key:1')).toBe('value:1');
+  });
+
+  test('RELOAD keeps the dataset', async () => {
+    await client.call('FLUSHALL');
+    await client.pipeline([
+      ['SET', 'a', '1'],
+      ['SET', 'b', '2', 'PX', '10000000'],
+      ['SELECT', '3'],
+      ['SET', 'c', '3'],
+      ['SELECT', '0'],
+    ]);
+    const before = await client.call('DEBUG', 'DIGEST');
+    expect(await client.call('DEBUG', 'RELOAD')).toBe('OK');
+    expect(await client.call('DEBUG', 'DIGEST')).toBe(before);
+    expect(await client.call('GET', 'a')).toBe('1');
+  });
+
+  test('RELOAD of a file that is no dump says so and keeps the dataset', async () => {
+    await client.call('SET', 'a', 'kept');
+    writeFileSync(join(server.dir, 'dump.rdb'), 'no dump');
+    expect(await client.command('DEBUG', 'RELOAD', 'NOSAVE')).toBeInstanceOf(RespError);
+    expect(await client.call('GET', 'a')).toBe('kept');
+  });
+
+  test('CHANGE-REPL-ID makes a new history', async () => {
+    const before = await client.infoField('replication', 'master_replid');
+    await client.call('DEBUG', 'CHANGE-REPL-ID');
+    expect(await client.infoField('replication', 'master_replid')).not.toBe(before);
+  });
+
+  test('SET-ACTIVE-EXPIRE 0 leaves expired keys in place', async () => {
+    await client.call('FLUSHALL');
+    await client.call('DEBUG', 'SET-ACTIVE-EXPIRE', '0');
+    await client.call('SET', 'e', '1', 'PX', '1');
+    await client.call('DEBUG', 'SLEEP', '0.01');
+    await client.call('PING');
+    expect(await client.call('DBSIZE')).toBe(1);
+    expect(await client.call('GET', 'e')).toBeNull();
+    await client.call('DEBUG', 'SET-ACTIVE-EXPIRE', '1');
+  });
+
+  test('OBJECT tells what the dump would take', async () => {
+    await client.call('SET', 'o', 'hello world');
+    expect(await client.call('DEBUG', 'OBJECT', 'o')).toMatch(
+      /^Value at:0x[0-9a-f]+ refcount:1 encoding:embstr serializedlength:12 lru:\d+ lru_seconds_idle:0$/,
+    );
+  });
+});
+
+describe('SLOWLOG', () => {
+  test('keeps slow calls, shortened and without secrets', async () => {
+    await client.call('CONFIG', 'SET', 'slowlog-log-slower-than', '0', 'slowlog-max-len', '4');
+    await client.call('SLOWLOG', 'RESET');
+    await client.call('SET', 'k', 'v'.repeat(200));
+    await client.call('MSET', ...Array.from({ length: 40 }, (_, i) => `m${i}`));
+    await client.command('AUTH', 'someone', 'secret');
+    await client.call('CONFIG', 'SET', 'masterauth', 'secret');
+    const calls = (await client.call('SLOWLOG', 'GET', '-1')) as [
+      number,
+      number,
+      number,
+      string[],
+      string,
+      string,
+    ][];
+    await client.call('CONFIG', 'SET', 'slowlog-log-slower-than', '10000', 'slowlog-max-len', '128');
+    expect(calls).toHaveLength(4);
+    const [config, auth, mset, set] = calls.map(([, , , words]) => words);
+    expect(config).toEqual(['CONFIG', 'SET', 'masterauth', '(redacted)']);
+    expect(auth).toEqual(['AUTH', '(redacted)', '(redacted)']);
+    expect(mset).toHaveLength(32);
+    expect(mset!.at(-1)).toBe('... (10 more arguments)');
+    expect(set![2]).toBe(`${'v'.repeat(128)}... (72 more bytes)`);
+    expect(calls[0]![4]).toMatch(/^127\.0\.0\.1:\d+$/);
+    const ids = calls.map(([id]) => id);
+    expect(ids).toEqual([...ids].sort((a, b) => b - a));
+  });
+});
+
+describe('LATENCY', () => {
+  test('keeps samples of slow commands from its threshold on', async () => {
+    await client.call('CONFIG', 'SET', 'latency-monitor-threshold', '5');
+    await client.call('DEBUG', 'SLEEP', '0.02');
+    const latest = (await client.call('LATENCY', 'LATEST')) as [string, number, number, number][];
+    expect(latest[0]![0]).toBe('command');
+    expect(latest[0]![2]).toBeGreaterThanOrEqual(20);
+    expect(await client.call('LATENCY', 'HISTORY', 'command')).toHaveLength(1);
+    expect(String(await client.call('LATENCY', 'GRAPH', 'command'))).toContain('command - high');
+    expect(String(await client.call('LATENCY', 'DOCTOR'))).toContain('1. command: 1 latency spikes');
+    expect(await client.call('LATENCY', 'RESET')).toBe(1);
+    await client.call('CONFIG', 'SET', 'latency-monitor-threshold', '0');
+  });
+
+  test('HISTOGRAM counts every call', async () => {
+    await client.call('CONFIG', 'RESETSTAT');
+    await client.pipeline(Array.from({ length: 50 }, () => ['GET', 'k']));
+    const [name, [, calls, , pairs]] = (await client.call('LATENCY', 'HISTOGRAM', 'get')) as [
+      string,
+      [string, number, string, number[]],
+    ];
+    expect([name, calls]).toEqual(['get', 50]);
+    expect(pairs.at(-1)).toBe(50);
+    for (let i = 2; i < pairs.length; i += 2) expect(pairs[i]).toBeGreaterThan(pairs[i - 2]!);
+  });
+});
+
+test('MEMORY USAGE grows with the value', async () => {
+  await client.pipeline([
+    ['SET', 'small', 'x'],
+    ['SET', 'large', 'x'.repeat(10_000)],
+  ]);
+  const small = Number(await client.call('MEMORY', 'USAGE', 'small'));
+  const large = Number(await client.call('MEMORY', 'USAGE', 'large', 'SAMPLES', '0'));
+  expect(small).toBeGreaterThan(16);
+  expect(large).toBeGreaterThan(10_000);
+});
