@@ -178,7 +178,11 @@ export class Dispatcher {
       assert(row !== undefined, 'a queued command was found when it was queued');
       this.#call(connection, row, request);
     }
+    const { streamLog } = this.#server;
+    const offset = streamLog.endOffset;
     this.endUnit(true);
+    // WAIT is about the end of the transaction, which is in the stream only now.
+    if (streamLog.endOffset !== offset) connection.lastWriteOffset = streamLog.endOffset;
   }
 
   /** From here to {@link endUnit} all operations for the stream are one unit. */
