@@ -5,7 +5,7 @@ import type { Reply } from '../resp/reply.ts';
 import { SYNTAX_ERROR } from './arguments.ts';
 import { timeoutArgument } from './block-timeout.ts';
 import { type CommandContext, WRONG } from './context.ts';
-import { addList, openIn, openList, settleList, settleShrunk } from './list-value.ts';
+import { addList, newList, openIn, openList, settleList, settleShrunk } from './list-value.ts';
 import { EventClass } from './ports.ts';
 
 export function lpush(context: CommandContext): void {
@@ -33,7 +33,7 @@ function push(context: CommandContext, atHead: boolean, onlyIfPresent: boolean):
     return;
   }
   const { list } = server.keyspace.structures;
-  if (entry === NIL) list.create(server.settings.listMaxListpackSize);
+  if (entry === NIL) newList(context, list);
   else openList(context, entry);
   const { argc, bytes, position, length } = request;
   if (!list.large) {
@@ -115,7 +115,7 @@ function move(context: CommandContext, fromHead: boolean, toHead: boolean): bool
   if (target !== source) {
     settleList(context, source, list);
     to = structures.otherList;
-    if (target === NIL) to.create(server.settings.listMaxListpackSize);
+    if (target === NIL) newList(context, to);
     else openIn(context, target, to);
   }
   to.prepareFor(1, takenLength);

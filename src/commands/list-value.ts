@@ -20,12 +20,18 @@ export function openList(context: CommandContext, entry: Ref): List {
 /** As {@link openList}, in a given List. */
 export function openIn(context: CommandContext, entry: Ref, list: List): List {
   const { db } = context;
-  const large = db.encoding(entry) === Encoding.QUICKLIST;
-  list.open(db.value(entry), large, context.server.settings.listMaxListpackSize);
+  list.configure(context.server.settings.listMaxListpackSize);
+  list.open(db.value(entry), db.encoding(entry) === Encoding.QUICKLIST);
   return list;
 }
 
 const encodingOf = (list: List): Encoding => (list.large ? Encoding.QUICKLIST : Encoding.LISTPACK);
+
+/** A new, empty list, that is no key's yet. */
+export function newList(context: CommandContext, list: List): void {
+  list.configure(context.server.settings.listMaxListpackSize);
+  list.create();
+}
 
 /** Notes in `entry` where its list is after a change. */
 export function settleList(context: CommandContext, entry: Ref, list: List): void {

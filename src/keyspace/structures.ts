@@ -74,6 +74,7 @@ export class Structures implements SlicedFrees {
   valueBytes(type: ValueType, encoding: Encoding, value: Ref, samples: number): number {
     if (type === ValueType.HASH && encoding === Encoding.HASHTABLE) return this.fields.bytes(value, samples);
     if (type === ValueType.SET && encoding === Encoding.HASHTABLE) return this.members.bytes(value, samples);
+    if (type === ValueType.LIST && encoding === Encoding.QUICKLIST) return this.quicklists.bytes(value, samples);
     return this.#arena.blockBytes(value);
   }
 

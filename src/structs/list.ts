@@ -35,16 +35,19 @@ export class List {
     this.#quicklists = quicklists;
   }
 
-  /** Opens a list; `nodeSize` is list-max-listpack-size. */
-  open(ref: Ref, large: boolean, nodeSize: number): void {
+  open(ref: Ref, large: boolean): void {
     this.ref = ref;
     this.large = large;
+  }
+
+  /** Takes list-max-listpack-size, for whatever changes a list. */
+  configure(nodeSize: number): void {
     this.#quicklists.configure(nodeSize);
   }
 
   /** Makes a new, empty list. */
-  create(nodeSize: number): void {
-    this.open(this.#listpacks.create(), false, nodeSize);
+  create(): void {
+    this.open(this.#listpacks.create(), false);
   }
 
   get count(): number {

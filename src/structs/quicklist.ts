@@ -316,14 +316,14 @@ export class Quicklist {
     return false;
   }
 
-  /** Bytes of list, nodes and blocks, as allocated: of up to `sample` nodes, as a share of all. */
-  memoryBytes(list: Ref, sample: number): number {
+  /** Bytes of a list, as allocated; what its nodes take is the mean of the first `samples` of them. */
+  bytes(list: Ref, samples: number): number {
     const nodes = this.#nodes;
     const arena = this.#arena;
     let bytes = 0;
     let seen = 0;
     let node = nodes.ref(list, ListWord.HEAD);
-    for (; node !== NIL && seen < sample; node = nodes.ref(node, NodeWord.NEXT)) {
+    for (; node !== NIL && seen < samples; node = nodes.ref(node, NodeWord.NEXT)) {
       bytes += arena.blockBytes(node) + arena.blockBytes(nodes.ref(node, NodeWord.BLOCK));
       seen++;
     }

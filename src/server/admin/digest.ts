@@ -16,6 +16,7 @@ import { openMembersIn } from '../../commands/set-value.ts';
 import type { Database } from '../../keyspace/database.ts';
 import { BytesView, Encoding, ValueType } from '../../keyspace/entry.ts';
 import type { Keyspace } from '../../keyspace/keyspace.ts';
+import { ELEMENT_TEXT_BYTES_MAX, ElementView, elementToBytes } from '../../structs/listpack-read.ts';
 import { SHA1_BYTES, sha1 } from './sha1.ts';
 
 const EXPIRE_MARK = bytesOf('!!expire!!');
@@ -57,6 +58,8 @@ type ValueDigester = (keyspace: Keyspace, db: Database, entry: Ref, digest: Dige
 const view = new BytesView();
 
 const element = new Digest();
+const listElement = new ElementView();
+const elementText = new Uint8Array(ELEMENT_TEXT_BYTES_MAX);
 
 const digesters: ReadonlyMap<ValueType, ValueDigester> = new Map<ValueType, ValueDigester>([
   [
@@ -64,6 +67,18 @@ const digesters: ReadonlyMap<ValueType, ValueDigester> = new Map<ValueType, Valu
     (_keyspace, db, entry, digest) => {
       db.stringInto(entry, view);
       digest.mix(view.bytes, view.position, view.length);
+    },
+  ],
+  [
+    ValueType.LIST,
+    (keyspace, db, entry, digest) => {
+      const { list } = keyspace.structures;
+      list.open(db.value(entry), db.encoding(entry) === Encoding.QUICKLIST);
+      for (let more = list.seek(0); more; more = list.cursor.next()) {
+        list.cursor.read(listElement);
+        elementToBytes(listElement, elementText);
+        digest.mix(listElement.bytes, listElement.position, listElement.length);
+      }
     },
   ],
   [
