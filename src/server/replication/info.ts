@@ -44,11 +44,6 @@ export function forklessReplicationFields(primary: Primary): string {
   );
 }
 
-/** Bytes of the stream that replicas hold in memory beyond the backlog, for INFO memory. */
-export function replicaBufferBytes(primary: Primary): number {
-  return primary.server.streamLog.pinnedBytes;
-}
-
 /** ROLE. */
 export function replyRole(primary: Primary, reply: Reply): void {
   reply.array(3);
