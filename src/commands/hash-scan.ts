@@ -65,7 +65,7 @@ export function hRandField(context: CommandContext): void {
     reply.error(SYNTAX_ERROR);
     return;
   }
-  if (count < -REPEATED_COUNT_MAX || (withValues && count > -COUNT_MIN / 2)) {
+  if (count < -REPEATED_COUNT_MAX || (withValues && count >= -COUNT_MIN / 2)) {
     reply.error('ERR value is out of range');
     return;
   }

@@ -59,7 +59,7 @@ const DEFAULTS: Settings = {
   lazyfreeLazyUserFlush: false,
   listMaxListpackSize: -2,
   listCompressDepth: 0,
-  hashMaxListpackEntries: 128,
+  hashMaxListpackEntries: 512,
   hashMaxListpackValue: 64,
   setMaxIntsetEntries: 512,
   setMaxListpackEntries: 128,
