@@ -4,7 +4,17 @@
 import { NIL, type Ref } from '../base/units.ts';
 import { Encoding, ValueType } from '../keyspace/entry.ts';
 import type { List } from '../structs/list.ts';
-import { ELEMENT_TEXT_BYTES_MAX, ElementView, elementToBytes } from '../structs/listpack-read.ts';
+import type { ListCursor } from '../structs/list-cursor.ts';
+import {
+  behindEntry,
+  ELEMENT_TEXT_BYTES_MAX,
+  ElementCode,
+  ElementView,
+  elementToBytes,
+  SHORT_LENGTH_MASK,
+  TERMINATOR,
+} from '../structs/listpack-read.ts';
+import { PACKED } from '../structs/quicklist-nodes.ts';
 import type { CommandContext } from './context.ts';
 import { EventClass } from './ports.ts';
 
@@ -69,8 +79,11 @@ export function removeElements(context: CommandContext, list: List, index: numbe
 
 /** Answers the element at the cursor of `list`. */
 export function replyElement(context: CommandContext, list: List): void {
-  const { reply } = context;
-  list.cursor.read(element);
+  replyAt(context, list.cursor);
+}
+
+function replyAt({ reply }: CommandContext, cursor: ListCursor): void {
+  cursor.read(element);
   if (element.isInteger && !element.isWide) {
     reply.bulkInteger(element.int);
     return;
@@ -91,10 +104,40 @@ export function replyElements(
   if (count === 0) return;
   const { cursor } = list;
   list.seek(index);
-  replyElement(context, list);
-  for (let left = count - 1; left > 0; left--) {
-    if (backwards) cursor.previous();
-    else cursor.next();
-    replyElement(context, list);
+  if (!backwards) {
+    for (let left = replyRun(context, cursor, count); left > 0; left = replyRun(context, cursor, left))
+      cursor.nextNode();
+    return;
   }
+  replyAt(context, cursor);
+  for (let left = count - 1; left > 0; left--) {
+    cursor.previous();
+    replyAt(context, cursor);
+  }
+}
+
+/** Answers up to `count` elements from the cursor on, until its node ends; returns how many are left. */
+function replyRun(context: CommandContext, cursor: ListCursor, count: number): number {
+  if (cursor.plainBytes !== PACKED) {
+    replyAt(context, cursor);
+    return count - 1;
+  }
+  const { reply } = context;
+  const { u8 } = cursor;
+  let { at } = cursor;
+  let left = count;
+  for (; left > 0; left--) {
+    const byte = u8[at]!;
+    if (byte === TERMINATOR) return left;
+    if (byte >= ElementCode.STRING_6 && byte < ElementCode.INT_13) {
+      const length = byte & SHORT_LENGTH_MASK;
+      reply.bulk(u8, at + 1, length);
+      at += length + 2;
+    } else {
+      cursor.at = at;
+      replyAt(context, cursor);
+      at = behindEntry(u8, at);
+    }
+  }
+  return 0;
 }

@@ -90,6 +90,11 @@ export class ListCursor {
       }
       if (this.node === NIL) return false;
     }
+    return this.nextNode();
+  }
+
+  /** Goes to the first element of the next node of a quicklist; false when there is none. */
+  nextNode(): boolean {
     const next = asRef(this.#word(this.node, NodeWord.NEXT));
     if (next === NIL) return false;
     this.#enter(next);

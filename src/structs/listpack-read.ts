@@ -43,6 +43,9 @@ export const ElementCode = {
   INT_64: 0xf4,
 } as const;
 
+/** The length in the first byte of a STRING_6. */
+export const SHORT_LENGTH_MASK = 0x3f;
+
 /** Room for the text of an integer element. */
 export const ELEMENT_TEXT_BYTES_MAX = INT64_TEXT_BYTES_MAX;
 

@@ -163,23 +163,38 @@ export class QuicklistNodes {
     this.arena.free(node);
   }
 
-  /** Pushes {@link element} into a packed node; false when there is no room, and none can be made cheaply. */
-  push(list: Ref, node: Ref, atHead: boolean, bytesMax: number): boolean {
+  /**
+   * Pushes {@link element} into a node; false when it is a plain one or has no room, and none can be made cheaply.
+   */
+  push(list: Ref, node: Ref, atHead: boolean, bytesMax: number, countMax: number): boolean {
     const { arena, element } = this;
+    const words = arena.i32[node >>> SEGMENT_SHIFT]!;
+    const word = wordPosition(node);
+    const count = words[word + NodeWord.COUNT]! + 1;
+    if (words[word + NodeWord.PLAIN] !== PACKED || count > countMax) return false;
+    let block = words[word + NodeWord.BLOCK]!;
+    let start = words[word + NodeWord.START]!;
+    let segment = block >>> SEGMENT_SHIFT;
+    let u8 = arena.u8[segment]!;
+    let base = bytePosition(block) + start;
     const bytes = element.entryBytes;
-    const total = listpackBytes(this.u8(node), this.base(node));
-    if (total + bytes > bytesMax || !this.#makeRoom(node, atHead, total, bytes, bytesMax)) return false;
-    const block = this.word(node, NodeWord.BLOCK);
-    const start = this.word(node, NodeWord.START);
-    const segment = block >>> SEGMENT_SHIFT;
-    const u8 = arena.u8[segment]!;
-    const base = bytePosition(block) + start;
-    const count = this.word(node, NodeWord.COUNT) + 1;
+    const total = listpackBytes(u8, base);
+    if (total + bytes > bytesMax) return false;
+    const room = atHead ? start : arena.blockBytes(asRef(block)) - start - total;
+    if (bytes > room) {
+      if (!this.#makeRoom(node, atHead, total, bytes, bytesMax)) return false;
+      block = words[word + NodeWord.BLOCK]!;
+      start = words[word + NodeWord.START]!;
+      segment = block >>> SEGMENT_SHIFT;
+      u8 = arena.u8[segment]!;
+      base = bytePosition(block) + start;
+    }
+    arena.touch(node, NodeWord.START << 2, 8);
     if (atHead) {
       arena.touch(block, start - bytes, bytes + LISTPACK_HEADER_BYTES);
       writeHeader(u8, base - bytes, total + bytes, count);
       element.write(u8, segment, base - bytes + LISTPACK_HEADER_BYTES);
-      this.set(node, NodeWord.START, start - bytes);
+      words[word + NodeWord.START] = start - bytes;
     } else {
       arena.touch(block, start, LISTPACK_HEADER_BYTES);
       writeHeader(u8, base, total + bytes, count);
@@ -187,23 +202,31 @@ export class QuicklistNodes {
       element.write(u8, segment, base + total - 1);
       u8[base + total + bytes - 1] = TERMINATOR;
     }
-    this.#countIn(list, node, 1);
+    words[word + NodeWord.COUNT] = count;
+    this.set(list, ListWord.COUNT, this.word(list, ListWord.COUNT) + 1);
     return true;
   }
 
   /** Takes the first `count` elements of a packed node that has more. */
   dropFirst(list: Ref, node: Ref, count: number): void {
-    const u8 = this.u8(node);
-    const base = this.base(node);
+    const { arena } = this;
+    const words = arena.i32[node >>> SEGMENT_SHIFT]!;
+    const word = wordPosition(node);
+    const block = words[word + NodeWord.BLOCK]!;
+    const u8 = arena.u8[block >>> SEGMENT_SHIFT]!;
+    const base = bytePosition(block) + words[word + NodeWord.START]!;
     const total = listpackBytes(u8, base);
     let at = base + LISTPACK_HEADER_BYTES;
     for (let left = count; left > 0; left--) at = behindEntry(u8, at);
     const bytes = at - base - LISTPACK_HEADER_BYTES;
-    const start = this.word(node, NodeWord.START) + bytes;
-    this.arena.touch(this.word(node, NodeWord.BLOCK), start, LISTPACK_HEADER_BYTES);
-    writeHeader(u8, base + bytes, total - bytes, this.word(node, NodeWord.COUNT) - count);
-    this.set(node, NodeWord.START, start);
-    this.#countIn(list, node, -count);
+    const start = words[word + NodeWord.START]! + bytes;
+    const inNode = words[word + NodeWord.COUNT]! - count;
+    arena.touch(block, start, LISTPACK_HEADER_BYTES);
+    writeHeader(u8, base + bytes, total - bytes, inNode);
+    arena.touch(node, NodeWord.START << 2, 8);
+    words[word + NodeWord.START] = start;
+    words[word + NodeWord.COUNT] = inNode;
+    this.set(list, ListWord.COUNT, this.word(list, ListWord.COUNT) - count);
   }
 
   /** Takes the last `count` elements of a packed node that has more. */
@@ -242,12 +265,10 @@ export class QuicklistNodes {
       this.#moveToBlock(node, total, false, total);
   }
 
-  /** Whether there are `bytes` bytes of room beside the listpack, perhaps after it has moved. */
+  /** Moves the listpack so that there are `bytes` bytes of room beside it; false when that is not worth it. */
   #makeRoom(node: Ref, atHead: boolean, total: number, bytes: number, bytesMax: number): boolean {
-    const start = this.word(node, NodeWord.START);
     const block = this.arena.blockBytes(this.ref(node, NodeWord.BLOCK));
     const slack = block - total;
-    if (bytes <= (atHead ? start : slack - start)) return true;
     const half = slack >>> 1;
     if (bytes <= half && slack >= block >>> SLACK_SHIFT) {
       // To the middle: the other side may be next.

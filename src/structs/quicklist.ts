@@ -377,12 +377,7 @@ export class Quicklist {
 
   /** Pushes the element that was taken into a node if it may have one more. */
   #pushTo(list: Ref, node: Ref, atHead: boolean): boolean {
-    const nodes = this.#nodes;
-    return (
-      nodes.isPacked(node) &&
-      nodes.word(node, NodeWord.COUNT) < this.#countMax &&
-      nodes.push(list, node, atHead, this.#bytesMax)
-    );
+    return this.#nodes.push(list, node, atHead, this.#bytesMax, this.#countMax);
   }
 
   #fits(node: Ref, entryBytes: number): boolean {
