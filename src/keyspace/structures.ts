@@ -75,6 +75,8 @@ export class Structures implements SlicedFrees {
     if (type === ValueType.HASH && encoding === Encoding.HASHTABLE) return this.fields.bytes(value, samples);
     if (type === ValueType.SET && encoding === Encoding.HASHTABLE) return this.members.bytes(value, samples);
     if (type === ValueType.LIST && encoding === Encoding.QUICKLIST) return this.quicklists.bytes(value, samples);
+    if (type === ValueType.ZSET && encoding === Encoding.SKIPLIST)
+      return this.sortedTables.bytes(value, samples);
     return this.#arena.blockBytes(value);
   }
 

@@ -95,6 +95,18 @@ export class SortedIndex extends IndexNodes {
     return this.word(index, IndexWord.COUNT);
   }
 
+  /** Bytes of the index without its members. Looks at the inner nodes. */
+  bytes(index: Ref): number {
+    let nodes = 1;
+    let first = asRef(this.word(index, IndexWord.ROOT));
+    for (let level = this.word(index, IndexWord.HEIGHT); level > 0; level--) {
+      for (let node = first; node !== NIL; node = asRef(this.word(node, NodeWord.NEXT)))
+        nodes += this.word(node, NodeWord.COUNT);
+      first = this.child(first, 0);
+    }
+    return INDEX_BYTES + nodes * NODE_BYTES;
+  }
+
   /** The word that belongs to the owner of the index. */
   table(index: Ref): Ref {
     return asRef(this.word(index, IndexWord.TABLE));

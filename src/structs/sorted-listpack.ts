@@ -161,19 +161,7 @@ export class SortedListpack {
   validate(ref: Ref): void {
     this.#listpacks.validate(ref);
     assert(this.#listpacks.count(ref) % 2 === 0, 'members and scores come in pairs');
-    const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
-    const view = new ElementView();
-    const text = new Uint8Array(ELEMENT_TEXT_BYTES_MAX);
-    for (let at = this.seek(ref, 0), next = END; at !== END; at = next) {
-      next = this.next(ref, at);
-      if (next === END) return;
-      this.memberInto(ref, next, view, text);
-      const { bytes, position, length } = view;
-      const difference = this.#compareMember(u8, bytePosition(ref) + at, bytes, position, length);
-      const score = this.score(ref, at);
-      const other = this.score(ref, next);
-      assert(score < other || (score === other && difference < 0), 'pairs are in order');
-    }
+    assert(isInOrder(this.#arena.u8[ref >>> SEGMENT_SHIFT]!, bytePosition(ref)), 'pairs are in order');
   }
 
   /** Position of the first pair that belongs behind this one, or END. */
@@ -249,4 +237,31 @@ export function readScore(u8: Uint8Array, at: number, view: ElementView): number
   const score = parseFloat64(view.bytes, view.position, view.length);
   assert(score !== undefined, 'the score of a member is a number');
   return score;
+}
+
+/** Whether the pairs of the valid listpack at `base`, whose scores are numbers, ascend and none is twice. */
+export function isInOrder(u8: Uint8Array, base: number): boolean {
+  const view = new ElementView();
+  const text = new Uint8Array(ELEMENT_TEXT_BYTES_MAX);
+  const other = new ElementView();
+  const otherText = new Uint8Array(ELEMENT_TEXT_BYTES_MAX);
+  let before = Number.NEGATIVE_INFINITY;
+  let previous = -1;
+  for (let at = base + LISTPACK_HEADER_BYTES; u8[at] !== TERMINATOR; ) {
+    const scoreAt = behindEntry(u8, at);
+    const score = readScore(u8, scoreAt, view);
+    if (score < before) return false;
+    if (score === before && previous >= 0) {
+      readElement(u8, previous, other);
+      elementToBytes(other, otherText);
+      readElement(u8, at, view);
+      elementToBytes(view, text);
+      const { bytes, position, length } = other;
+      if (compareBytes(bytes, position, length, view.bytes, view.position, view.length) >= 0) return false;
+    }
+    before = score;
+    previous = at;
+    at = behindEntry(u8, scoreAt);
+  }
+  return true;
 }

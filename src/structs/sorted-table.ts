@@ -165,6 +165,20 @@ export class SortedTable implements EntryHasher {
     return to;
   }
 
+  /** Bytes of a set, as allocated; those of its members are estimated from the first `samples` of them. */
+  bytes(set: Ref, samples: number): number {
+    const cursor = new IndexCursor();
+    let seen = 0;
+    let bytes = 0;
+    let more = this.index.seekRank(set, 0, cursor);
+    for (; more && seen < samples; more = this.index.next(cursor)) {
+      seen++;
+      bytes += this.#arena.blockBytes(cursor.member);
+    }
+    const members = Math.round((bytes / Math.max(1, seen)) * this.count(set));
+    return this.index.bytes(set) + this.#tables.bytes(this.index.table(set)) + members;
+  }
+
   /**
    * Frees up to `steps` buckets and nodes of a set that nobody reads any more; returns whether that was all of it.
    */

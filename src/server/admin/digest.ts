@@ -10,7 +10,7 @@
  *
  * Numbers are four bytes, the highest first. Blocks as long as it takes, as in Redis.
  */
-import { bytesOf } from '../../base/bytes.ts';
+import { bytesOf, formatDouble } from '../../base/bytes.ts';
 import type { Ref } from '../../base/units.ts';
 import { openMembersIn } from '../../commands/set-value.ts';
 import type { Database } from '../../keyspace/database.ts';
@@ -103,6 +103,21 @@ const digesters: ReadonlyMap<ValueType, ValueDigester> = new Map<ValueType, Valu
       for (let more = set.first(); more; more = set.next()) {
         const { bytes, position, length } = set.member();
         digest.xor(bytes, position, length);
+      }
+    },
+  ],
+  [
+    ValueType.ZSET,
+    (keyspace, db, entry, digest) => {
+      const set = keyspace.structures.sortedSet;
+      set.open(db.value(entry), db.encoding(entry) === Encoding.SKIPLIST);
+      for (let more = set.seek(0); more; more = set.next()) {
+        element.clear();
+        const { bytes, position, length } = set.member();
+        element.mix(bytes, position, length);
+        const score = formatDouble(set.score);
+        element.mix(bytesOf(score), 0, score.length);
+        digest.xorDigest(element);
       }
     },
   ],
