@@ -2,6 +2,7 @@
  * The command line: argv, environment and configuration file to a running node. See cli-arguments.ts for the grammar.
  */
 import { readFileSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
 import { codeOf, ErrorCode, messageOf } from './base/errors.ts';
 import { parseArguments } from './cli-arguments.ts';
 import { Node } from './node.ts';
@@ -10,6 +11,10 @@ import { loadConfig } from './server/config/load.ts';
 import { versionLine } from './server/config/product.ts';
 
 const STDIN = 0;
+
+// V8 forgets the compiled code of functions that rest for a while. The code of a freeze rests between two snapshots, and
+// to compile it anew would hold the loop for milliseconds.
+setFlagsFromString('--no-flush-bytecode');
 
 /** Runs the program; `argv` is without the interpreter and the script. Sets the exit code and ends the process on errors. */
 export async function main(argv: readonly string[]): Promise<void> {

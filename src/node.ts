@@ -43,6 +43,8 @@ export class Node implements ConnectionHost {
     this.admin = new Admin(this.server, {
       port: () => this.port,
       reload: (save) => this.dumps.reload(save),
+      unblock: (connection, error) =>
+        this.server.blocking!.unblock(connection, error) || this.primary.waiters.unblock(connection, error),
     });
     defineJobInfo(this.admin.info, this.dumps, this.primary);
     const tables: CommandTable[] = [

@@ -37,6 +37,7 @@ import { transactionCommands } from './transaction.ts';
 export interface AdminHost {
   readonly port: () => number;
   readonly reload: (save: boolean) => Promise<boolean>;
+  readonly unblock: (connection: Connection, error?: string) => boolean;
 }
 
 const OOM = "OOM command not allowed when used memory > 'maxmemory'.";
@@ -68,6 +69,7 @@ export class Admin implements AdminParts {
   readonly admission: Admission;
   readonly port: () => number;
   readonly reload: (save: boolean) => Promise<boolean>;
+  readonly unblock: (connection: Connection, error?: string) => boolean;
   #dispatcher: Dispatcher | undefined = undefined;
   #housekeeping: Housekeeping | undefined = undefined;
 
@@ -75,6 +77,7 @@ export class Admin implements AdminParts {
     this.server = server;
     this.port = host.port;
     this.reload = host.reload;
+    this.unblock = host.unblock;
     this.slowLog = new SlowLog(server);
     this.latency = new LatencyMonitor(server);
     this.monitors = new Monitors(server, () => this.dispatcher);

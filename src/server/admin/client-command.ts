@@ -182,9 +182,8 @@ export function clientCommands(parts: AdminParts): CommandTable {
     const connection = server.clients.get(id);
     const error = 'UNBLOCKED client unblocked via CLIENT UNBLOCK';
     const ended =
-      connection !== undefined &&
-      server.blocking?.unblock(connection, reason === 'error' ? error : undefined);
-    reply.integer(ended === true ? 1 : 0);
+      connection !== undefined && parts.unblock(connection, reason === 'error' ? error : undefined);
+    reply.integer(ended ? 1 : 0);
   }
 
   function reply(context: CommandContext): void {

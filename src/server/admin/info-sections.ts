@@ -77,7 +77,7 @@ function clientLines({ server }: AdminParts): string[] {
     maxclients: server.config.values.maxclients,
     client_recent_max_input_buffer: most(normal.map(({ reader }) => reader.ownBytes)),
     client_recent_max_output_buffer: most(normal.map(({ pendingOutputBytes }) => pendingOutputBytes)),
-    blocked_clients: server.blocking?.clientCount ?? 0,
+    blocked_clients: clients.filter(({ blocked }) => blocked).length,
     tracking_clients: 0,
     pubsub_clients: server.pubsub.clients.size,
     watching_clients: clients.filter(({ watched }) => watched.length > 0).length,

@@ -30,6 +30,8 @@ export interface AdminParts {
   readonly port: () => number;
   /** Saves the dataset, if asked to, and loads it again; tells whether that went well. */
   readonly reload: (save: boolean) => Promise<boolean>;
+  /** Ends a client's wait, with an error or as if its time were up; false when it does not wait. */
+  readonly unblock: (connection: Connection, error?: string) => boolean;
 }
 
 /** The connection whose command runs. */
