@@ -5,6 +5,7 @@ import { databaseCommands } from './databases.ts';
 import { expireCommands } from './expire.ts';
 import { genericCommands } from './generic.ts';
 import { hashCommands } from './hash.ts';
+import { hyperloglogCommands } from './hyperloglog.ts';
 import { listCommands } from './list.ts';
 import { objectCommands } from './object.ts';
 import { scanCommands } from './scan.ts';
@@ -19,6 +20,7 @@ export const commandTables: readonly CommandTable[] = [
   listCommands,
   hashCommands,
   setCommands,
+  hyperloglogCommands,
   sortedSetCommands,
   genericCommands,
   expireCommands,
