@@ -16,9 +16,10 @@ import { latin1 } from '../base/bytes.ts';
 import { NIL } from '../base/units.ts';
 import type { CommandContext } from '../commands/context.ts';
 import type { BlockRequest } from '../commands/ports.ts';
+import type { ValueType } from '../keyspace/entry.ts';
 import type { Request } from '../resp/request.ts';
 import type { CommandRow } from './command-lookup.ts';
-import { Connection } from './connection.ts';
+import { Connection, ReplyMode } from './connection.ts';
 import { type Dispatcher, keepRequest } from './dispatcher.ts';
 import type { Server } from './server.ts';
 
@@ -29,6 +30,8 @@ interface Waiter {
   readonly block: BlockRequest;
   readonly keys: readonly { readonly id: string; readonly bytes: Uint8Array }[];
   readonly dbIndex: number;
+  /** When time is up, in ms of the monotonic clock; infinite when never. */
+  readonly deadlineMs: number;
   timer: NodeJS.Timeout | undefined;
   /** Still in the queues. */
   waiting: boolean;
@@ -88,6 +91,7 @@ export class Blocking {
       block,
       keys,
       dbIndex,
+      deadlineMs: block.timeoutMs > 0 ? performance.now() + block.timeoutMs : Number.POSITIVE_INFINITY,
       timer: undefined,
       waiting: true,
     };
@@ -98,9 +102,7 @@ export class Blocking {
     }
     this.#byClient.set(connection, waiter);
     connection.blocked = true;
-    if (block.timeoutMs > 0) {
-      waiter.timer = setTimeout(() => this.#timeUp(waiter), Math.min(block.timeoutMs, TIMER_MS_MAX));
-    }
+    if (block.timeoutMs > 0) this.#setTimer(waiter, block.timeoutMs);
   }
 
   /** Notes a change for those who wait for the key. */
@@ -123,9 +125,7 @@ export class Blocking {
     this.#inRun = true;
     for (const id of this.#changed) {
       this.#changed.delete(id);
-      for (const waiter of [...(this.#queues.get(id) ?? [])]) {
-        if (waiter.waiting && this.#mayRun(waiter, id)) this.#runAgain(waiter);
-      }
+      this.#serveKey(id);
     }
     this.#inRun = false;
   }
@@ -134,10 +134,7 @@ export class Blocking {
   unblock(connection: Connection, error?: string): boolean {
     const waiter = this.#byClient.get(connection);
     if (waiter === undefined) return false;
-    this.#forget(waiter);
-    if (error === undefined) waiter.block.onTimeout(connection.reply);
-    else connection.reply.error(error);
-    this.#resume(connection);
+    this.#end(waiter, error);
     return true;
   }
 
@@ -147,36 +144,76 @@ export class Blocking {
     if (waiter !== undefined) this.#forget(waiter);
   }
 
-  #mayRun(waiter: Waiter, id: string): boolean {
+  /** Runs the commands of those who wait for a key again, in the order in which they came, while it has what they want. */
+  #serveKey(id: string): void {
+    const queue = this.#queues.get(id);
+    if (queue === undefined) return;
+    /** What the key holds; looked up again after each command. There may be thousands who wait. */
+    let type: ValueType | undefined;
+    let known = false;
+    for (const waiter of queue) {
+      if (!known) type = this.#typeOf(waiter, id);
+      known = true;
+      if (type !== waiter.block.type && waiter.block.whenDeleted !== true) continue;
+      this.#runAgain(waiter);
+      known = false;
+    }
+  }
+
+  /** The type of what a key holds that somebody waits for, or undefined when it is gone. */
+  #typeOf(waiter: Waiter, id: string): ValueType | undefined {
     const key = waiter.keys.find((each) => each.id === id);
     assert(key !== undefined, 'a waiter stands in the queues of its keys');
     const db = this.#server.keyspace.databases[waiter.dbIndex]!;
     const entry = this.#dispatcher.context.findLive(db, key.bytes, 0, key.bytes.length, true);
     this.#dispatcher.replicateDeletions();
-    if (entry === NIL || db.type(entry) !== waiter.block.type) return waiter.block.whenDeleted === true;
-    return true;
+    return entry === NIL ? undefined : db.type(entry);
   }
 
   #runAgain(waiter: Waiter): void {
     const { connection } = waiter;
+    const mark = connection.reply.mark();
     waiter.waiting = false;
     this.#serving = waiter;
-    this.#dispatcher.call(connection, waiter.row, waiter.request);
+    this.#dispatcher.callAgain(connection, waiter.row, waiter.request);
     this.#serving = undefined;
     if (waiter.waiting) return;
     this.#forget(waiter);
-    this.#resume(connection);
+    this.#resume(connection, mark);
+  }
+
+  #setTimer(waiter: Waiter, ms: number): void {
+    waiter.timer = setTimeout(() => this.#timeUp(waiter), Math.min(ms, TIMER_MS_MAX));
   }
 
   #timeUp(waiter: Waiter): void {
+    const left = waiter.deadlineMs - performance.now();
+    if (left >= 1) {
+      this.#setTimer(waiter, left);
+      return;
+    }
     this.#server.clock.tick();
+    this.#end(waiter, undefined);
+  }
+
+  /** Answers a client that waits any longer: with an error, or that time is up. */
+  #end(waiter: Waiter, error: string | undefined): void {
+    const { connection } = waiter;
+    const { reply } = connection;
+    const mark = reply.mark();
     this.#forget(waiter);
-    waiter.block.onTimeout(waiter.connection.reply);
-    this.#resume(waiter.connection);
+    if (error === undefined) waiter.block.onTimeout(reply);
+    else {
+      reply.error(error);
+      reply.errorsNoted = reply.errors;
+      this.#server.noteError(error);
+    }
+    this.#resume(connection, mark);
   }
 
   /** The client goes on in a turn of its own: what it sent meanwhile must not run inside somebody else's unit. */
-  #resume(connection: Connection): void {
+  #resume(connection: Connection, mark: number): void {
+    if (connection.replyMode !== ReplyMode.ON) connection.reply.truncate(mark);
     connection.flush();
     setImmediate(() => connection.resume());
   }
@@ -193,7 +230,7 @@ export class Blocking {
   }
 }
 
-/** setTimeout's own limit; who waits longer than 24 days is answered then. */
+/** setTimeout's own limit; who waits longer than 24 days gets another one then. */
 const TIMER_MS_MAX = 0x7fffffff;
 
 function idOf(dbIndex: number, bytes: Uint8Array, start: number, length: number): string {

@@ -59,6 +59,8 @@ export class Dispatcher {
   afterUnit: (() => void) | undefined = undefined;
   /** The row of the command that runs now. */
   currentRow: CommandRow | undefined = undefined;
+  /** The present call is that of a command that has waited. */
+  #again = false;
   /** Between MULTI's EXEC and its end, operations gather in one unit. */
   #inUnit = false;
   /** When the last call of this turn ended, in ms of the monotonic clock, or NO_TIME. */
@@ -110,10 +112,12 @@ export class Dispatcher {
     if (!connection.blocked) connection.resume();
   }
 
-  /** Calls a command that may run, outside of the read event of a client. */
-  call(connection: Connection, row: CommandRow, request: Request): void {
+  /** Calls the command of a client that has waited. It was counted and told when it was called first. */
+  callAgain(connection: Connection, row: CommandRow, request: Request): void {
     this.#lastMs = NO_TIME;
+    this.#again = true;
     this.#call(connection, row, request);
+    this.#again = false;
     this.#lastMs = NO_TIME;
   }
 
@@ -147,10 +151,12 @@ export class Dispatcher {
     const end = performance.now();
     this.#lastMs = end;
     const micros = (end - start) * 1000;
-    row.calls++;
     row.usec += micros;
-    if (this.trackLatency) row.latency.record(micros);
-    server.stats.commandsProcessed++;
+    if (!this.#again) {
+      row.calls++;
+      if (this.trackLatency) row.latency.record(micros);
+      server.stats.commandsProcessed++;
+    }
     const { reply } = connection;
     if (reply.errors !== reply.errorsNoted) {
       // Errors inside a transaction are noted with their commands, and are not EXEC's.
@@ -160,7 +166,7 @@ export class Dispatcher {
     }
     this.#replicate(connection, request, dbIndex, row);
     if (micros >= this.slowMicros) this.onSlow?.(connection, row, request, micros);
-    if (this.onCall !== undefined) this.onCall(connection, row, request, micros);
+    if (this.onCall !== undefined && !this.#again) this.onCall(connection, row, request, micros);
     context.request = outerRequest;
     context.replicate = outerReplicate;
     context.changes = outerChanges;

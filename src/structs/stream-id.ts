@@ -1,0 +1,242 @@
+/**
+ * Hot path. The ids of stream entries: milliseconds and a sequence number, 64 bits each and unsigned, in halves.
+ *
+ *   text     1526919030474-55
+ *   words    MS_HIGH · MS_LOW · SEQ_HIGH · SEQ_LOW, in the arena
+ *   bytes    the same, big-endian, in dumps
+ *
+ * The halves are signed 32-bit integers; they are compared as unsigned ones. No state, any thread.
+ */
+import { int64Number, writeInt64 } from './int64.ts';
+
+export const ID_WORDS = 4;
+export const ID_BYTES = 16;
+/** Two numbers of up to 20 digits, and what stands between them. */
+export const ID_TEXT_BYTES_MAX = 41;
+
+const ZERO = 0x30;
+const MINUS = 0x2d;
+const DIGITS_MAX = 20;
+const TWO_32 = 2 ** 32;
+/** Up to so many digits a number is a safe integer. */
+const SAFE_DIGITS = 15;
+const UINT64_MAX = 0xffff_ffff_ffff_ffffn;
+
+export class StreamId {
+  msHigh = 0;
+  msLow = 0;
+  seqHigh = 0;
+  seqLow = 0;
+
+  set(msHigh: number, msLow: number, seqHigh: number, seqLow: number): void {
+    this.msHigh = msHigh;
+    this.msLow = msLow;
+    this.seqHigh = seqHigh;
+    this.seqLow = seqLow;
+  }
+
+  copyFrom(other: StreamId): void {
+    this.msHigh = other.msHigh;
+    this.msLow = other.msLow;
+    this.seqHigh = other.seqHigh;
+    this.seqLow = other.seqLow;
+  }
+
+  /** 0-0. */
+  setMin(): void {
+    this.set(0, 0, 0, 0);
+  }
+
+  setMax(): void {
+    this.set(-1, -1, -1, -1);
+  }
+
+  /** The first id of a millisecond, which is a safe integer. */
+  setMs(ms: number): void {
+    this.msHigh = Math.floor(ms / TWO_32) | 0;
+    this.msLow = ms | 0;
+    this.seqHigh = 0;
+    this.seqLow = 0;
+  }
+
+  get isMin(): boolean {
+    return (this.msHigh | this.msLow | this.seqHigh | this.seqLow) === 0;
+  }
+
+  get isMax(): boolean {
+    return (this.msHigh & this.msLow & this.seqHigh & this.seqLow) === -1;
+  }
+
+  /** Negative, 0 or positive as this id is before, equal to or behind the other. */
+  compare(other: StreamId): number {
+    if (this.msHigh !== other.msHigh) return (this.msHigh >>> 0) - (other.msHigh >>> 0);
+    if (this.msLow !== other.msLow) return (this.msLow >>> 0) - (other.msLow >>> 0);
+    if (this.seqHigh !== other.seqHigh) return (this.seqHigh >>> 0) - (other.seqHigh >>> 0);
+    return (this.seqLow >>> 0) - (other.seqLow >>> 0);
+  }
+
+  sameMs(other: StreamId): boolean {
+    return this.msHigh === other.msHigh && this.msLow === other.msLow;
+  }
+
+  /** The next id, or false, and 0-0, behind the last one. */
+  increment(): boolean {
+    if (this.incrementSeq()) return true;
+    this.msLow = (this.msLow + 1) | 0;
+    if (this.msLow !== 0) return true;
+    this.msHigh = (this.msHigh + 1) | 0;
+    return this.msHigh !== 0;
+  }
+
+  /** The next id of the same millisecond, or false, and its first id, behind its last one. */
+  incrementSeq(): boolean {
+    this.seqLow = (this.seqLow + 1) | 0;
+    if (this.seqLow !== 0) return true;
+    this.seqHigh = (this.seqHigh + 1) | 0;
+    return this.seqHigh !== 0;
+  }
+
+  /** The id before this one, or false, and the last one, before 0-0. */
+  decrement(): boolean {
+    this.seqLow = (this.seqLow - 1) | 0;
+    if (this.seqLow !== -1) return true;
+    this.seqHigh = (this.seqHigh - 1) | 0;
+    if (this.seqHigh !== -1) return true;
+    this.msLow = (this.msLow - 1) | 0;
+    if (this.msLow !== -1) return true;
+    this.msHigh = (this.msHigh - 1) | 0;
+    return this.msHigh !== -1;
+  }
+
+  /** Becomes `master` and so many ms and sequence numbers, each in halves and modulo 2^64. */
+  setSum(master: StreamId, msHigh: number, msLow: number, seqHigh: number, seqLow: number): void {
+    let low = (master.msLow >>> 0) + (msLow >>> 0);
+    this.msLow = low | 0;
+    this.msHigh = (master.msHigh + msHigh + (low >= TWO_32 ? 1 : 0)) | 0;
+    low = (master.seqLow >>> 0) + (seqLow >>> 0);
+    this.seqLow = low | 0;
+    this.seqHigh = (master.seqHigh + seqHigh + (low >= TWO_32 ? 1 : 0)) | 0;
+  }
+
+  /** Becomes the distance from `master` to `id`, part by part and modulo 2^64. */
+  setDifference(id: StreamId, master: StreamId): void {
+    this.msHigh = (id.msHigh - master.msHigh - (id.msLow >>> 0 < master.msLow >>> 0 ? 1 : 0)) | 0;
+    this.msLow = (id.msLow - master.msLow) | 0;
+    this.seqHigh = (id.seqHigh - master.seqHigh - (id.seqLow >>> 0 < master.seqLow >>> 0 ? 1 : 0)) | 0;
+    this.seqLow = (id.seqLow - master.seqLow) | 0;
+  }
+
+  fromWords(words: Int32Array, at: number): void {
+    this.msHigh = words[at]!;
+    this.msLow = words[at + 1]!;
+    this.seqHigh = words[at + 2]!;
+    this.seqLow = words[at + 3]!;
+  }
+
+  toWords(words: Int32Array, at: number): void {
+    words[at] = this.msHigh;
+    words[at + 1] = this.msLow;
+    words[at + 2] = this.seqHigh;
+    words[at + 3] = this.seqLow;
+  }
+
+  /** Takes 16 bytes, big-endian. */
+  fromBytes(bytes: Uint8Array, at: number): void {
+    this.msHigh = readBig32(bytes, at);
+    this.msLow = readBig32(bytes, at + 4);
+    this.seqHigh = readBig32(bytes, at + 8);
+    this.seqLow = readBig32(bytes, at + 12);
+  }
+
+  toBytes(bytes: Uint8Array, at: number): void {
+    writeBig32(bytes, at, this.msHigh);
+    writeBig32(bytes, at + 4, this.msLow);
+    writeBig32(bytes, at + 8, this.seqHigh);
+    writeBig32(bytes, at + 12, this.seqLow);
+  }
+
+  /** Writes the text at `at` and returns the position behind it. */
+  write(bytes: Uint8Array, at: number): number {
+    const end = writeUint64(bytes, at, this.msHigh, this.msLow);
+    bytes[end] = MINUS;
+    return writeUint64(bytes, end + 1, this.seqHigh, this.seqLow);
+  }
+
+  toString(): string {
+    const bytes = Buffer.alloc(ID_TEXT_BYTES_MAX);
+    return bytes.toString('latin1', 0, this.write(bytes, 0));
+  }
+
+  /** Takes the digits in bytes[start, end) as milliseconds; false when they are none, or beyond 64 bits. */
+  parseMs(bytes: Uint8Array, start: number, end: number): boolean {
+    if (!parseUint64(bytes, start, end)) return false;
+    this.msHigh = parsedHigh;
+    this.msLow = parsedLow;
+    return true;
+  }
+
+  parseSeq(bytes: Uint8Array, start: number, end: number): boolean {
+    if (!parseUint64(bytes, start, end)) return false;
+    this.seqHigh = parsedHigh;
+    this.seqLow = parsedLow;
+    return true;
+  }
+}
+
+/** Milliseconds of an id as the nearest double. */
+export const idMs = (id: StreamId): number => int64Number(id.msHigh, id.msLow);
+
+// What parseUint64 found; read at once.
+let parsedHigh = 0;
+let parsedLow = 0;
+
+function parseUint64(bytes: Uint8Array, start: number, end: number): boolean {
+  let at = start;
+  if (at === end) return false;
+  while (at < end - 1 && bytes[at] === ZERO) at++;
+  const digits = end - at;
+  if (digits > DIGITS_MAX) return false;
+  if (digits > SAFE_DIGITS) return parseLong(bytes, at, end);
+  let value = 0;
+  for (; at < end; at++) {
+    const digit = bytes[at]! - ZERO;
+    if (digit < 0 || digit > 9) return false;
+    value = value * 10 + digit;
+  }
+  parsedHigh = Math.floor(value / TWO_32) | 0;
+  parsedLow = value | 0;
+  return true;
+}
+
+/** Ids of more than fifteen digits are written by people who test limits: this may allocate. */
+function parseLong(bytes: Uint8Array, start: number, end: number): boolean {
+  let text = '';
+  for (let at = start; at < end; at++) {
+    const digit = bytes[at]! - ZERO;
+    if (digit < 0 || digit > 9) return false;
+    text += digit;
+  }
+  const value = BigInt(text);
+  if (value > UINT64_MAX) return false;
+  parsedHigh = Number(value >> 32n) | 0;
+  parsedLow = Number(value & 0xffff_ffffn) | 0;
+  return true;
+}
+
+function writeUint64(bytes: Uint8Array, at: number, high: number, low: number): number {
+  if (high >= 0) return writeInt64(bytes, at, high, low);
+  const text = ((BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)).toString();
+  for (let i = 0; i < text.length; i++) bytes[at + i] = text.charCodeAt(i);
+  return at + text.length;
+}
+
+function readBig32(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
+}
+
+function writeBig32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 24;
+  bytes[at + 1] = value >>> 16;
+  bytes[at + 2] = value >>> 8;
+  bytes[at + 3] = value;
+}

@@ -1,0 +1,481 @@
+/**
+ * Hot path. Streams: an append-only log of entries in listpacks (stream-node.ts), which a tree (id-tree.ts) finds by
+ * the id of their first entry, and consumer groups (stream-groups.ts).
+ *
+ *   word 0      LENGTH         live entries
+ *   word 1      NODES          tree of nodes
+ *   word 2-5    LAST_ID        of the last entry ever added
+ *   word 6-9    FIRST_ID       of the first live entry, 0-0 when there is none
+ *   word 10-13  MAX_DELETED    greatest id that was deleted by name
+ *   word 14-15  ENTRIES_ADDED  entries ever added, a double
+ *   word 16     GROUPS         list of groups by name, or NIL
+ *
+ * One object serves stream after stream: `open` or `create` says which. A stream never moves. A change that finds no
+ * memory changes nothing. Stale after a change of the entries: cursors.
+ */
+import type { Arena } from '../arena/arena.ts';
+import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
+import { assert } from '../base/assert.ts';
+import { NIL, type Ref } from '../base/units.ts';
+import { IdCursor, type IdTree } from './id-tree.ts';
+import { Int64 } from './int64.ts';
+import type { Listpack } from './listpack.ts';
+import { ListpackBuilder } from './listpack-builder.ts';
+import { behindEntry, elementEquals, LISTPACK_BYTES_MAX, LISTPACK_HEADER_BYTES } from './listpack-read.ts';
+import { StreamCursor } from './stream-cursor.ts';
+import { ID_WORDS, StreamId } from './stream-id.ts';
+import { ENTRY_ELEMENTS, EntryFlag, StreamNode } from './stream-node.ts';
+import { isValidStreamNode } from './stream-node-check.ts';
+
+export const StreamWord = {
+  LENGTH: 0,
+  NODES: 1,
+  LAST_ID: 2,
+  FIRST_ID: 6,
+  MAX_DELETED: 10,
+  ENTRIES_ADDED: 14,
+  GROUPS: 16,
+} as const;
+export const STREAM_WORDS = 18;
+export const STREAM_BYTES = STREAM_WORDS * 4;
+
+/** The longest node, and the longest entry. */
+export const STREAM_NODE_BYTES_MAX = 1 << 30;
+/** A node that follows another gets at least room for so much at once. */
+const NODE_ROOM_BYTES_MAX = 4096;
+
+/** Fields and values as arguments of a request: from argument `from` on, in turn. */
+export interface StreamFields {
+  readonly bytes: Uint8Array;
+  readonly position: Int32Array;
+  readonly length: Int32Array;
+}
+
+export class StreamLog {
+  ref: Ref = NIL;
+  readonly cursor: StreamCursor;
+  readonly #arena: Arena;
+  readonly #listpacks: Listpack;
+  readonly #tree: IdTree;
+  readonly #tail: IdCursor;
+  readonly #node = new StreamNode();
+  readonly #builder = new ListpackBuilder();
+  readonly #id = new StreamId();
+  readonly #count = new Int64();
+
+  constructor(arena: Arena, listpacks: Listpack, tree: IdTree) {
+    this.#arena = arena;
+    this.#listpacks = listpacks;
+    this.#tree = tree;
+    this.#tail = new IdCursor(arena);
+    this.cursor = new StreamCursor(arena);
+  }
+
+  open(ref: Ref): void {
+    this.ref = ref;
+  }
+
+  /** Begins an empty stream. */
+  create(): void {
+    const nodes = this.#tree.create();
+    let ref: Ref;
+    try {
+      ref = this.#arena.alloc(STREAM_BYTES);
+    } catch (error) {
+      this.#arena.free(nodes);
+      throw error;
+    }
+    const i32 = this.#arena.i32[ref >>> SEGMENT_SHIFT]!;
+    const word = wordPosition(ref);
+    i32.fill(0, word, word + STREAM_WORDS);
+    i32[word + StreamWord.NODES] = nodes;
+    this.ref = ref;
+  }
+
+  get length(): number {
+    return this.#word(StreamWord.LENGTH);
+  }
+
+  get nodes(): Ref {
+    return this.#word(StreamWord.NODES) as Ref;
+  }
+
+  get nodeCount(): number {
+    return this.#tree.count(this.nodes);
+  }
+
+  get entriesAdded(): number {
+    return this.#arena.f64[this.ref >>> SEGMENT_SHIFT]![
+      (wordPosition(this.ref) + StreamWord.ENTRIES_ADDED) >>> 1
+    ]!;
+  }
+
+  set entriesAdded(count: number) {
+    const { ref } = this;
+    this.#arena.touch(ref, StreamWord.ENTRIES_ADDED * 4, 8);
+    this.#arena.f64[ref >>> SEGMENT_SHIFT]![(wordPosition(ref) + StreamWord.ENTRIES_ADDED) >>> 1] = count;
+  }
+
+  readLastId(into: StreamId): void {
+    this.#readId(StreamWord.LAST_ID, into);
+  }
+
+  readFirstId(into: StreamId): void {
+    this.#readId(StreamWord.FIRST_ID, into);
+  }
+
+  readMaxDeleted(into: StreamId): void {
+    this.#readId(StreamWord.MAX_DELETED, into);
+  }
+
+  setLastId(id: StreamId): void {
+    this.#setId(StreamWord.LAST_ID, id);
+  }
+
+  setMaxDeleted(id: StreamId): void {
+    this.#setId(StreamWord.MAX_DELETED, id);
+  }
+
+  setFirstId(id: StreamId): void {
+    this.#setId(StreamWord.FIRST_ID, id);
+  }
+
+  /** For loaders, that add whole nodes. */
+  setLength(length: number): void {
+    this.#setWord(StreamWord.LENGTH, length);
+  }
+
+  /** Adds a node, which belongs to the stream then, under an id behind those of all others. */
+  addNode(master: StreamId, listpack: Ref): boolean {
+    return this.#tree.insert(this.nodes, master, listpack);
+  }
+
+  /** Looks at the entries from `from` to `to`, by {@link cursor}. */
+  seek(from: StreamId, to: StreamId, backwards: boolean): StreamCursor {
+    this.cursor.open(this.nodes, from, to, backwards);
+    return this.cursor;
+  }
+
+  /** Makes `into` the id of the first or last live entry, 0-0 when there is none. */
+  readEdgeId(last: boolean, into: StreamId): boolean {
+    edgeTo.setMax();
+    const found = this.seek(zero, edgeTo, last).next();
+    if (found) into.copyFrom(this.cursor.id);
+    else into.setMin();
+    return found;
+  }
+
+  /**
+   * Adds an entry whose id is behind that of the last one; `fields` pairs from argument `from` on. A node is followed
+   * by another when it would pass `nodeBytesMax` bytes or `nodeEntriesMax` entries, 0 for no limit. False when the
+   * entry is too long.
+   */
+  append(
+    id: StreamId,
+    args: StreamFields,
+    from: number,
+    fields: number,
+    nodeBytesMax: number,
+    nodeEntriesMax: number,
+  ): boolean {
+    let bytes = 0;
+    for (let i = from; i < from + fields * 2; i++) bytes += args.length[i]!;
+    if (bytes > STREAM_NODE_BYTES_MAX) return false;
+    const limit = nodeBytesMax === 0 ? STREAM_NODE_BYTES_MAX : Math.min(nodeBytesMax, STREAM_NODE_BYTES_MAX);
+    const tail = this.#tail;
+    const node = tail.seekLast(this.nodes) ? tail.value : NIL;
+    let added = false;
+    if (node !== NIL && this.#listpacks.byteLength(node) + bytes < limit) {
+      this.#openNode(node, tail.id);
+      if (nodeEntriesMax === 0 || this.#node.live + this.#node.deleted < nodeEntriesMax)
+        added = this.#appendTo(node, id, args, from, fields);
+    }
+    if (!added && !this.#appendNode(node, id, args, from, fields, limit)) return false;
+    const length = this.length + 1;
+    this.#setWord(StreamWord.LENGTH, length);
+    this.entriesAdded += 1;
+    this.setLastId(id);
+    if (length === 1) this.setFirstId(id);
+    return true;
+  }
+
+  /** Deletes an entry; false when it is not there. The first id and the greatest deleted one are the caller's. */
+  delete(id: StreamId): boolean {
+    const cursor = this.seek(id, id, false);
+    if (!cursor.next()) return false;
+    const { node } = cursor;
+    const ref = cursor.nodeRef;
+    if (node.live === 1) {
+      this.#tree.remove(this.nodes, node.master);
+      this.#arena.free(ref);
+    } else {
+      this.#flag(ref, node);
+      this.#setCounts(ref, node, 1);
+    }
+    this.#setWord(StreamWord.LENGTH, this.length - 1);
+    return true;
+  }
+
+  /** Makes the first id that of the first live entry. */
+  updateFirstId(): void {
+    const id = this.#id;
+    this.readEdgeId(false, id);
+    this.setFirstId(id);
+  }
+
+  /**
+   * Deletes from the front until `maxLength` entries are left; returns how many went. With `approximate` whole nodes
+   * only, and no more than `limit` entries, where 0 is no limit.
+   */
+  trimToLength(maxLength: number, approximate: boolean, limit: number): number {
+    return this.#trim(maxLength, undefined, approximate, limit);
+  }
+
+  /** As {@link trimToLength}, of the entries before `minId`. */
+  trimBefore(minId: StreamId, approximate: boolean, limit: number): number {
+    return this.#trim(-1, minId, approximate, limit);
+  }
+
+  #trim(maxLength: number, minId: StreamId | undefined, approximate: boolean, limit: number): number {
+    const tail = this.#tail;
+    const node = this.#node;
+    const before = this.length;
+    while (tail.seekFirst(this.nodes)) {
+      const { length } = this;
+      if (minId === undefined && length <= maxLength) break;
+      const ref = tail.value;
+      this.#openNode(ref, tail.id);
+      const { live } = node;
+      if (limit > 0 && before - length + live > limit) break;
+      const whole =
+        minId === undefined ? length - live >= maxLength : node.readLast() && node.id.compare(minId) < 0;
+      if (!whole) {
+        if (!approximate) this.#trimNode(ref, maxLength, minId);
+        break;
+      }
+      this.#tree.remove(this.nodes, tail.id);
+      this.#arena.free(ref);
+      this.#setWord(StreamWord.LENGTH, length - live);
+    }
+    const deleted = before - this.length;
+    if (deleted > 0) this.updateFirstId();
+    return deleted;
+  }
+
+  /** Deletes entries of the first node, which `#node` looks at. */
+  #trimNode(ref: Ref, maxLength: number, minId: StreamId | undefined): void {
+    const node = this.#node;
+    let deleted = 0;
+    for (let more = node.readFirst(); more; more = node.readNext()) {
+      if (minId === undefined ? this.length <= maxLength : node.id.compare(minId) >= 0) break;
+      if (node.isDeleted) continue;
+      this.#flag(ref, node);
+      this.#setWord(StreamWord.LENGTH, this.length - 1);
+      deleted++;
+    }
+    if (deleted > 0) this.#setCounts(ref, node, deleted);
+  }
+
+  /** A stream of its own with the same entries; without groups. */
+  copyEntries(): Ref {
+    const from = this.ref;
+    this.create();
+    const to = this.ref;
+    const i32 = this.#arena.i32;
+    const { nodes } = this;
+    const words = i32[from >>> SEGMENT_SHIFT]!.slice(wordPosition(from), wordPosition(from) + STREAM_WORDS);
+    words[StreamWord.NODES] = nodes;
+    words[StreamWord.GROUPS] = NIL;
+    i32[to >>> SEGMENT_SHIFT]!.set(words, wordPosition(to));
+    this.ref = from;
+    const tail = this.#tail;
+    try {
+      for (let more = tail.seekFirst(this.nodes); more; more = tail.next())
+        this.#tree.insert(nodes, tail.id, this.#listpacks.copy(tail.value));
+    } catch (error) {
+      // No memory for all of it.
+      this.#tree.freeSome(nodes, Number.POSITIVE_INFINITY, (node) => this.#arena.free(node));
+      this.#arena.free(to);
+      throw error;
+    }
+    return to;
+  }
+
+  /** Checks nodes, counts and ids; for tests. */
+  validate(): void {
+    this.#tree.validate(this.nodes);
+    const tail = this.#tail;
+    let length = 0;
+    for (let more = tail.seekFirst(this.nodes); more; more = tail.next()) {
+      this.#listpacks.validate(tail.value);
+      this.#openNode(tail.value, tail.id);
+      const { u8 } = this.#node;
+      const bytes = this.#listpacks.byteLength(tail.value);
+      assert(isValidStreamNode(u8, bytePosition(tail.value), bytes, tail.id), 'a node of a stream is sound');
+      length += this.#node.live;
+    }
+    assert(length === this.length, 'a stream knows how many entries it has');
+    const first = new StreamId();
+    const id = new StreamId();
+    this.readEdgeId(false, id);
+    this.readFirstId(first);
+    assert(id.compare(first) === 0, 'a stream knows its first entry');
+    this.readEdgeId(true, id);
+    this.readLastId(first);
+    assert(id.compare(first) <= 0, 'no entry is behind the last id');
+  }
+
+  /** Appends to the last node, which `#node` looks at; false when it has no room. */
+  #appendTo(ref: Ref, id: StreamId, args: StreamFields, from: number, fields: number): boolean {
+    const node = this.#node;
+    const listpacks = this.#listpacks;
+    const builder = this.#builder;
+    const same = fields === node.masterFields && this.#hasMasterFields(args, from);
+    builder.beginEntries();
+    this.#buildEntry(id, node.master, args, from, fields, same);
+    if (!listpacks.safeToAdd(ref, builder.length + ENTRY_BYTES_MORE)) return false;
+    const { live } = node;
+    let to = listpacks.replaceInteger(ref, LISTPACK_HEADER_BYTES, live + 1);
+    if (to !== ref) this.#tree.setAt(this.#tail, to);
+    try {
+      const behind = listpacks.insertEntries(to, -1, builder.bytes, builder.length, builder.count);
+      if (behind !== to) this.#tree.setAt(this.#tail, behind);
+    } catch (error) {
+      // No memory: the entry was not counted.
+      to = listpacks.replaceInteger(to, LISTPACK_HEADER_BYTES, live);
+      this.#tree.setAt(this.#tail, to);
+      throw error;
+    }
+    return true;
+  }
+
+  /** Begins a node with its first entry, behind `full`, if there is one. */
+  #appendNode(
+    full: Ref,
+    id: StreamId,
+    args: StreamFields,
+    from: number,
+    fields: number,
+    limit: number,
+  ): boolean {
+    const listpacks = this.#listpacks;
+    const builder = this.#builder;
+    if (full !== NIL) {
+      const shrunk = listpacks.shrinkToFit(full);
+      if (shrunk !== full) this.#tree.setAt(this.#tail, shrunk);
+    }
+    builder.beginEntries();
+    this.#buildNumber(1);
+    this.#buildNumber(0);
+    this.#buildNumber(fields);
+    for (let i = 0; i < fields; i++) {
+      const at = from + i * 2;
+      if (!builder.hasRoomFor(args.length[at]!)) return false;
+      builder.append(args.bytes, args.position[at]!, args.length[at]!);
+    }
+    this.#buildNumber(0);
+    for (let i = 0, bytes = builder.length; i < fields; i++) {
+      bytes += args.length[from + i * 2 + 1]! + ENTRY_BYTES_MORE;
+      if (bytes > LISTPACK_BYTES_MAX) return false;
+    }
+    this.#buildEntry(id, id, args, from, fields, true);
+    // The first node of a stream may stay its only one, and a small one.
+    const room = full === NIL ? 0 : Math.min(limit, NODE_ROOM_BYTES_MAX);
+    const empty = listpacks.create(Math.max(room, builder.length + ENTRY_BYTES_MORE));
+    const node = listpacks.insertEntries(empty, -1, builder.bytes, builder.length, builder.count);
+    try {
+      this.#tree.insert(this.nodes, id, node);
+    } catch (error) {
+      // No memory for its place in the tree.
+      listpacks.free(node);
+      throw error;
+    }
+    return true;
+  }
+
+  #hasMasterFields(args: StreamFields, from: number): boolean {
+    const { u8, masterFields } = this.#node;
+    let at = this.#node.masterFieldsAt;
+    for (let i = 0; i < masterFields; i++) {
+      const index = from + i * 2;
+      if (!elementEquals(u8, at, args.bytes, args.position[index]!, args.length[index]!)) return false;
+      at = behindEntry(u8, at);
+    }
+    return true;
+  }
+
+  #buildEntry(
+    id: StreamId,
+    master: StreamId,
+    args: StreamFields,
+    from: number,
+    fields: number,
+    same: boolean,
+  ): void {
+    const builder = this.#builder;
+    const distance = this.#id;
+    distance.setDifference(id, master);
+    this.#buildNumber(same ? EntryFlag.SAME_FIELDS : 0);
+    builder.appendInt64(distance.msHigh, distance.msLow);
+    builder.appendInt64(distance.seqHigh, distance.seqLow);
+    if (!same) this.#buildNumber(fields);
+    for (let i = from; i < from + fields * 2; i += 2) {
+      if (!same) builder.append(args.bytes, args.position[i]!, args.length[i]!);
+      builder.append(args.bytes, args.position[i + 1]!, args.length[i + 1]!);
+    }
+    this.#buildNumber(same ? fields + ENTRY_ELEMENTS : fields * 2 + 1 + ENTRY_ELEMENTS);
+  }
+
+  #buildNumber(value: number): void {
+    this.#count.setNumber(value);
+    this.#builder.appendInt64(this.#count.high, this.#count.low);
+  }
+
+  /** Marks the entry that `node` has read as deleted. The flags have two bits: nothing moves. */
+  #flag(ref: Ref, node: StreamNode): void {
+    const at = node.at - bytePosition(ref);
+    this.#listpacks.replaceInteger(ref, at, node.flags | EntryFlag.DELETED);
+  }
+
+  /** Notes in a node that `deleted` more of its entries are. */
+  #setCounts(ref: Ref, node: StreamNode, deleted: number): void {
+    const listpacks = this.#listpacks;
+    const deletedAt = node.deletedAt - bytePosition(ref);
+    // The latter first: the former may move it.
+    let to = listpacks.replaceInteger(ref, deletedAt, node.deleted + deleted);
+    to = listpacks.replaceInteger(to, LISTPACK_HEADER_BYTES, node.live - deleted);
+    if (to === ref) return;
+    this.#tail.descend(this.nodes, node.master);
+    this.#tree.setAt(this.#tail, to);
+  }
+
+  #openNode(ref: Ref, master: StreamId): void {
+    this.#node.open(this.#arena.u8[ref >>> SEGMENT_SHIFT]!, bytePosition(ref), master);
+  }
+
+  #word(word: number): number {
+    return this.#arena.i32[this.ref >>> SEGMENT_SHIFT]![wordPosition(this.ref) + word]!;
+  }
+
+  #setWord(word: number, value: number): void {
+    const { ref } = this;
+    this.#arena.touch(ref, word * 4, 4);
+    this.#arena.i32[ref >>> SEGMENT_SHIFT]![wordPosition(ref) + word] = value;
+  }
+
+  #readId(word: number, into: StreamId): void {
+    into.fromWords(this.#arena.i32[this.ref >>> SEGMENT_SHIFT]!, wordPosition(this.ref) + word);
+  }
+
+  #setId(word: number, id: StreamId): void {
+    const { ref } = this;
+    this.#arena.touch(ref, word * 4, ID_WORDS * 4);
+    id.toWords(this.#arena.i32[ref >>> SEGMENT_SHIFT]!, wordPosition(ref) + word);
+  }
+}
+
+/** More than an element has beside its bytes. */
+const ENTRY_BYTES_MORE = 16;
+const zero = new StreamId();
+/** Never outlives a call. */
+const edgeTo = new StreamId();

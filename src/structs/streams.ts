@@ -1,0 +1,72 @@
+/**
+ * Streams as wholes: one instance of each of their parts, copying and freeing in slices. A stream is drawn in
+ * stream-log.ts, its groups in stream-groups.ts. For the thread that owns the arena.
+ */
+import type { Arena } from '../arena/arena.ts';
+import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
+import { asRef, type Ref } from '../base/units.ts';
+import { ID_ENTRY_WORDS, IdCursor, IdTree, type ValueVisitor } from './id-tree.ts';
+import type { Listpack } from './listpack.ts';
+import { StreamGroups } from './stream-groups.ts';
+import { StreamLog, StreamWord } from './stream-log.ts';
+
+export class Streams {
+  /** The stream that a command works on. */
+  readonly log: StreamLog;
+  readonly groups: StreamGroups;
+  readonly #arena: Arena;
+  readonly #tree: IdTree;
+  readonly #free: ValueVisitor = (ref) => this.#arena.free(ref);
+
+  constructor(arena: Arena, listpacks: Listpack) {
+    this.#arena = arena;
+    this.#tree = new IdTree(arena);
+    this.log = new StreamLog(arena, listpacks, this.#tree);
+    this.groups = new StreamGroups(arena, this.#tree);
+  }
+
+  /** A stream of its own with the same entries and groups. */
+  copy(ref: Ref): Ref {
+    this.log.open(ref);
+    const to = this.log.copyEntries();
+    try {
+      this.groups.copyGroups(ref, to);
+    } catch (error) {
+      // No memory for all of it.
+      this.freeSome(to, Number.POSITIVE_INFINITY);
+      throw error;
+    }
+    return to;
+  }
+
+  /** Frees up to `steps` leaves of the trees of a stream that nobody reads any more; returns whether that was all. */
+  freeSome(ref: Ref, steps: number): boolean {
+    const left = this.groups.freeGroups(ref, steps);
+    if (left <= 0) return false;
+    const nodes = asRef(this.#arena.i32[ref >>> SEGMENT_SHIFT]![wordPosition(ref) + StreamWord.NODES]!);
+    if (!this.#tree.freeSome(nodes, left, this.#free)) return false;
+    this.#arena.free(ref);
+    return true;
+  }
+
+  /** Bytes of a stream as allocated, estimated from `samples` of its nodes; all of them for 0. */
+  bytes(ref: Ref, samples: number): number {
+    this.log.open(ref);
+    const { nodes, nodeCount } = this.log;
+    const cursor = new IdCursor(this.#arena);
+    let looked = 0;
+    let bytes = 0;
+    for (let more = cursor.seekFirst(nodes); more; more = cursor.next()) {
+      bytes += this.#arena.blockBytes(cursor.value) + ID_ENTRY_WORDS * 4;
+      if (++looked === samples) break;
+    }
+    const all = looked === 0 ? 0 : Math.round((bytes / looked) * nodeCount);
+    return this.#arena.blockBytes(ref) + all + this.groups.bytes(ref);
+  }
+
+  validate(ref: Ref): void {
+    this.log.open(ref);
+    this.log.validate();
+    this.groups.validate(ref);
+  }
+}
