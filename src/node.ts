@@ -7,8 +7,10 @@
 import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
 import { SystemClock } from './base/clock.ts';
 import { createLogger, type Logger } from './base/log.ts';
+import { payloadCommands } from './commands/payload.ts';
 import type { CommandTable } from './commands/spec.ts';
 import { commandTables } from './commands/tables.ts';
+import type { Dialect, RdbVersion } from './rdb/dialect.ts';
 import { Admin } from './server/admin/admin.ts';
 import { defineJobInfo } from './server/admin/job-sections.ts';
 import { Blocking } from './server/blocking.ts';
@@ -49,6 +51,7 @@ export class Node implements ConnectionHost {
     defineJobInfo(this.admin.info, this.dumps, this.primary);
     const tables: CommandTable[] = [
       ...commandTables,
+      payloadCommands(() => dialectOf(config)),
       ...this.admin.tables,
       this.dumps.commands,
       replicationCommands(this.primary),
@@ -144,6 +147,12 @@ export class Node implements ConnectionHost {
       return (bytes, count) => connection.received(bytes, count);
     });
   }
+}
+
+/** What payloads of DUMP are written in: as dumps are. */
+function dialectOf(config: Config): Dialect {
+  const { rdbVersion, rdbPlainTypes } = config.values;
+  return { version: rdbVersion as RdbVersion, plainTypes: rdbPlainTypes };
 }
 
 function loggerFor(config: Config): Logger {

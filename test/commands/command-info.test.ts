@@ -1,6 +1,7 @@
 /** The command tables against COMMAND INFO of a real server: what clients and proxies route by. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { replyCommandInfo } from '../../src/commands/command-info.ts';
+import { payloadCommands } from '../../src/commands/payload.ts';
 import type { CommandSpec } from '../../src/commands/spec.ts';
 import { commandTables } from '../../src/commands/tables.ts';
 import { BufferPool } from '../../src/resp/buffer-pool.ts';
@@ -9,7 +10,10 @@ import { type RealRedis, startRedis } from '../support/real-redis.ts';
 import type { RespClient } from '../support/resp-client.ts';
 import { RespParser, type RespValue } from '../support/resp-parser.ts';
 
-const commands: [string, CommandSpec][] = commandTables.flatMap((table) => Object.entries(table));
+const commands: [string, CommandSpec][] = [
+  ...commandTables,
+  payloadCommands(() => ({ version: 10, plainTypes: false })),
+].flatMap((table) => Object.entries(table));
 
 let redis: RealRedis;
 let client: RespClient;
