@@ -17,6 +17,7 @@ import { MemberTable } from '../structs/member-table.ts';
 import { Quicklist } from '../structs/quicklist.ts';
 import { SortedSet } from '../structs/sorted-set.ts';
 import { SortedTable } from '../structs/sorted-table.ts';
+import { Streams } from '../structs/streams.ts';
 import { Encoding, ValueType } from './entry.ts';
 import type { SlicedFree, SlicedFrees } from './release.ts';
 
@@ -42,6 +43,7 @@ export class Structures implements SlicedFrees {
   readonly sortedTables: SortedTable;
   /** The sorted set that a command works on, of either encoding. */
   readonly sortedSet: SortedSet;
+  readonly streams: Streams;
   readonly #arena: Arena;
 
   constructor(arena: Arena, hashKey0: number, hashKey1: number) {
@@ -54,6 +56,7 @@ export class Structures implements SlicedFrees {
     this.fieldMap = new FieldMap(arena, this.listpacks, this.fields);
     this.members = new MemberTable(arena, hashKey0, hashKey1);
     this.sortedTables = new SortedTable(arena, hashKey0, hashKey1);
+    this.streams = new Streams(arena, this.listpacks);
     this.#arena = arena;
     this.memberSet = this.newMemberSet();
     this.otherMemberSet = this.newMemberSet();
@@ -74,9 +77,11 @@ export class Structures implements SlicedFrees {
   valueBytes(type: ValueType, encoding: Encoding, value: Ref, samples: number): number {
     if (type === ValueType.HASH && encoding === Encoding.HASHTABLE) return this.fields.bytes(value, samples);
     if (type === ValueType.SET && encoding === Encoding.HASHTABLE) return this.members.bytes(value, samples);
-    if (type === ValueType.LIST && encoding === Encoding.QUICKLIST) return this.quicklists.bytes(value, samples);
     if (type === ValueType.ZSET && encoding === Encoding.SKIPLIST)
       return this.sortedTables.bytes(value, samples);
+    if (type === ValueType.LIST && encoding === Encoding.QUICKLIST)
+      return this.quicklists.bytes(value, samples);
+    if (type === ValueType.STREAM) return this.streams.bytes(value, samples);
     return this.#arena.blockBytes(value);
   }
 
@@ -85,6 +90,7 @@ export class Structures implements SlicedFrees {
     if (type === ValueType.HASH && encoding === Encoding.HASHTABLE) return this.fields;
     if (type === ValueType.SET && encoding === Encoding.HASHTABLE) return this.members;
     if (type === ValueType.ZSET && encoding === Encoding.SKIPLIST) return this.sortedTables;
+    if (type === ValueType.STREAM) return this.streams;
     throw new Error(`no structure of type ${type} and encoding ${encoding} is freed in slices`);
   }
 }

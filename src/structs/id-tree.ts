@@ -7,8 +7,7 @@
  *   node     word 0 COUNT   word 1 LEVEL, 0 in a leaf
  *            then per entry: 4 words of id, 1 word of ref: the value, or the child that begins with the id
  *
- * An id stands in the last child that begins at or before it, or in the first one: what the first child begins with is
- * never looked at. Ids mostly come in order, so a full last leaf is not halved: it stays full, and another begins. The
+ * An id stands in the last child that begins at or before it, or in the first one. Ids mostly come in order, so a full last leaf is not halved: it stays full, and another begins. The
  * first leaf grows with its entries. A leaf that has become sparse is joined with the next one where they fit.
  *
  * An insertion that finds no memory changes nothing; a removal never fails. Stale after a change: cursors.
@@ -213,6 +212,7 @@ export class IdTree {
       this.#put(leaf, 0, id, value);
       this.#setWord(tree, IdTreeWord.ROOT, leaf);
     } else {
+      this.#lowerFirst(id);
       this.#insertAt(tree, cursor.leaf, cursor.places[cursor.leaf]!, id, value);
     }
     this.#setWord(tree, IdTreeWord.COUNT, this.count(tree) + 1);
@@ -298,6 +298,19 @@ export class IdTree {
     return id;
   }
 
+  /** Notes on the way to a place that first children begin at `id`, where they began behind it. */
+  #lowerFirst(id: StreamId): void {
+    const { nodes, places, leaf } = this.#cursor;
+    for (let depth = 0; depth < leaf; depth++) {
+      const node = nodes[depth]!;
+      const i32 = this.#arena.i32[node >>> SEGMENT_SHIFT]!;
+      const word = entryWord(wordPosition(node), 0);
+      if (places[depth] !== 0 || compareAt(i32, word, id) <= 0) continue;
+      this.#arena.touch(node, entryWord(0, 0) * 4, ID_WORDS * 4);
+      id.toWords(i32, word);
+    }
+  }
+
   /** Inserts an entry at a place of the cursor's node at `depth`. Takes all memory before it changes anything. */
   #insertAt(tree: Ref, depth: number, place: number, id: StreamId, value: number): void {
     const { nodes, places } = this.#cursor;
@@ -369,7 +382,7 @@ export class IdTree {
     const bytes = nodeBytes(count + moved);
     if (count + moved > ID_NODE_ENTRIES_MAX / 2 || bytes > this.#arena.blockBytes(asRef(node))) return;
     this.#move(right, 0, node, moved);
-    // What began the first child of the right node was never looked at; now it is.
+    // Its first child may hold ids from before the place where it is said to begin; now that must be true.
     if (this.#word(node, IdNodeWord.LEVEL) > 0) {
       const i32 = this.#arena.i32[node >>> SEGMENT_SHIFT]!;
       this.#idAt(parent, place).toWords(i32, wordPosition(node) + entryWord(0, count));

@@ -41,6 +41,12 @@ export class ListpackBuilder {
     this.count = 0;
   }
 
+  /** Begins entries without a listpack around them, in bytes[0, length), for {@link Listpack.insertEntries}. */
+  beginEntries(): void {
+    this.begin();
+    this.length = 0;
+  }
+
   /** Whether an element of `bytes` bytes fits below the limit of a listpack. */
   hasRoomFor(bytes: number): boolean {
     return this.length + bytes + ELEMENT_CODE_BYTES_MAX + BACK_LENGTH_BYTES_MAX + 1 <= LISTPACK_BYTES_MAX;
