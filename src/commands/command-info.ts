@@ -125,6 +125,7 @@ function replyKeySpec(reply: Reply, key: KeySpec): void {
   for (const flag of key.flags) reply.simple(flag);
   reply.bulkLatin1('begin_search');
   if ('index' in key.begin) replyTyped(reply, 'index', [['index', key.begin.index]]);
+  else if ('unknown' in key.begin) replyTyped(reply, 'unknown', []);
   else {
     const { keyword, startFrom } = key.begin;
     replyTyped(reply, 'keyword', [

@@ -74,7 +74,10 @@ export interface KeySpec {
   readonly access: KeyAccess;
   /** access | update | insert | delete | not_key | incomplete | variable_flags, as COMMAND INFO lists them. */
   readonly flags: readonly string[];
-  readonly begin: { readonly index: number } | { readonly keyword: string; readonly startFrom: number };
+  readonly begin:
+    | { readonly index: number }
+    | { readonly keyword: string; readonly startFrom: number }
+    | { readonly unknown: true };
   readonly find:
     | { readonly kind: 'range'; readonly last: number; readonly step: number; readonly limit: number }
     | { readonly kind: 'keynum'; readonly numberAt: number; readonly firstKey: number; readonly step: number }

@@ -10,6 +10,7 @@ import { listCommands } from './list.ts';
 import { objectCommands } from './object.ts';
 import { scanCommands } from './scan.ts';
 import { setCommands } from './set.ts';
+import { sortCommands } from './sort.ts';
 import type { CommandTable } from './spec.ts';
 import { stringCommands } from './string.ts';
 import { sortedSetCommands } from './zset.ts';
@@ -25,6 +26,7 @@ export const commandTables: readonly CommandTable[] = [
   genericCommands,
   expireCommands,
   scanCommands,
+  sortCommands,
   objectCommands,
   databaseCommands,
   connectionCommands,

@@ -13,7 +13,8 @@ export interface FoundKey {
 export function findKeys(context: CommandContext, spec: CommandSpec): FoundKey[] | undefined {
   const last = spec.keys.at(-1);
   if (spec.findKeys !== undefined && last !== undefined) {
-    return spec.findKeys(context)?.map((index, i) => ({ index, spec: spec.keys[i] ?? last }));
+    const { keys } = spec;
+    return spec.findKeys(context)?.map((index, i) => ({ index, spec: i === 0 ? (keys[0] ?? last) : last }));
   }
   const found: FoundKey[] = [];
   for (const key of spec.keys) {
@@ -30,6 +31,7 @@ export function findKeys(context: CommandContext, spec: CommandSpec): FoundKey[]
 function firstOf(key: KeySpec, request: Request): number | undefined {
   const { argc } = request;
   if ('index' in key.begin) return key.begin.index < 0 ? argc + key.begin.index : key.begin.index;
+  if ('unknown' in key.begin) return undefined;
   const { keyword, startFrom } = key.begin;
   const step = startFrom > 0 ? 1 : -1;
   for (let i = startFrom > 0 ? startFrom : argc + startFrom; i >= 1 && i < argc; i += step) {
