@@ -4,6 +4,7 @@
 import { formatDouble } from '../base/bytes.ts';
 import { NIL } from '../base/units.ts';
 import { ValueType } from '../keyspace/entry.ts';
+import { isIntegerScore } from '../structs/sorted-listpack.ts';
 import type { SortedSet } from '../structs/sorted-set.ts';
 import { integerArgument, SYNTAX_ERROR } from './arguments.ts';
 import { type CommandContext, WRONG } from './context.ts';
@@ -138,8 +139,13 @@ function scanMembers(context: CommandContext, set: SortedSet, from: number, opti
   reply.array(found.length * 2);
   for (let i = 0; i < found.length; i++) {
     reply.bulk(found[i]!, 0, found[i]!.length);
-    reply.bulkLatin1(formatDouble(scores[i]!));
+    reply.bulkLatin1(scannedScore(scores[i]!, set.large));
   }
+}
+
+/** A listpack shows what it has, and that are integers where a double of so many digits would have an exponent. */
+function scannedScore(score: number, large: boolean): string {
+  return !large && isIntegerScore(score) ? String(BigInt(score)) : formatDouble(score);
 }
 
 export function zrandmember(context: CommandContext): void {

@@ -35,6 +35,7 @@ import {
 } from './listpack-read.ts';
 
 /** "-1.2345678901234567e-308" and what stands around it. */
+const INTEGER_SCORE_MAX = 2 ** 62;
 const SCORE_ENTRY_BYTES_MAX = 32;
 const ENTRY_OVERHEAD_BYTES = 2 * ELEMENT_CODE_BYTES_MAX;
 const PAIR_BYTES_MIN = 256;
@@ -197,8 +198,8 @@ export class SortedListpack {
     if (room > this.#pair.length || this.#pair.length > PAIR_BYTES_KEPT)
       this.#pair = new Uint8Array(Math.max(room, PAIR_BYTES_MIN));
     const behind = this.#encodeText(0, bytes, start, length);
-    // Zero loses its sign here, as it does in Redis; integers beyond 2^53 are texts that spell one.
-    if (Number.isSafeInteger(score)) return this.#encodeInteger(behind, highHalf(score), score | 0);
+    // Zero loses its sign here, as it does in Redis.
+    if (isIntegerScore(score)) return this.#encodeInteger(behind, highHalf(score), score | 0);
     const text = formatDouble(score);
     const digits = this.#digits;
     for (let i = 0; i < text.length; i++) digits[i] = text.charCodeAt(i);
@@ -228,6 +229,11 @@ export class SortedListpack {
     writeBackLength(this.#pair, at, at - start);
     return at + backLengthBytes(at - start);
   }
+}
+
+/** Whether a listpack has this score as an integer element; as far as Redis does that. */
+export function isIntegerScore(score: number): boolean {
+  return Number.isInteger(score) && Math.abs(score) <= INTEGER_SCORE_MAX;
 }
 
 /** The score that the element at `at` tells. */
