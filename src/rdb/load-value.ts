@@ -16,6 +16,7 @@ import type { Keyspace } from '../keyspace/keyspace.ts';
 import { HashLoader } from './load-hash.ts';
 import { ListLoader } from './load-list.ts';
 import { SetLoader } from './load-set.ts';
+import { StreamLoader } from './load-stream.ts';
 import { SortedSetLoader } from './load-zset.ts';
 import { RdbType, rdbTypeName } from './opcodes.ts';
 import type { DumpSource } from './source.ts';
@@ -52,6 +53,7 @@ export class ValueLoader {
   readonly #hashes: HashLoader;
   readonly #sets: SetLoader;
   readonly #sortedSets: SortedSetLoader;
+  readonly #streams: StreamLoader;
   /** What was read last. */
   #type: ValueType = ValueType.STRING;
   #encoding: Encoding = Encoding.RAW;
@@ -64,6 +66,7 @@ export class ValueLoader {
     this.#hashes = new HashLoader(source, keyspace, limits);
     this.#sets = new SetLoader(source, keyspace, limits);
     this.#sortedSets = new SortedSetLoader(source, keyspace, limits);
+    this.#streams = new StreamLoader(source, keyspace);
   }
 
   /** Whether the dump is Valkey's own, which gives some type bytes a meaning of its own. */
@@ -105,6 +108,10 @@ export class ValueLoader {
       case RdbType.ZSET_ZIPLIST:
       case RdbType.ZSET_LISTPACK:
         return this.#readWith(this.#sortedSets, ValueType.ZSET, rdbType);
+      case RdbType.STREAM_LISTPACKS:
+      case RdbType.STREAM_LISTPACKS_2:
+      case RdbType.STREAM_LISTPACKS_3:
+        return this.#readWith(this.#streams, ValueType.STREAM, rdbType);
       default:
         throw this.#refusal(rdbType);
     }

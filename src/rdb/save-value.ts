@@ -8,7 +8,7 @@
  * Hot path.
  */
 import { PAGE_WORDS, wordPosition } from '../arena/layout.ts';
-import { ErrorCode, OperatingError } from '../base/errors.ts';
+import { unreachable } from '../base/assert.ts';
 import type { ByteKernels } from '../kernels/kernels.ts';
 import {
   ENTRY_BYTES,
@@ -28,6 +28,7 @@ import { Opcode, type RdbType } from './opcodes.ts';
 import { HashSaver } from './save-hash.ts';
 import { ListSaver } from './save-list.ts';
 import { SetSaver } from './save-set.ts';
+import { StreamSaver } from './save-stream.ts';
 import { SortedSetSaver } from './save-zset.ts';
 import type { DumpSink } from './sink.ts';
 import { StringWriter, type WriterOptions } from './string-writer.ts';
@@ -43,6 +44,7 @@ export class ValueWriter {
   readonly #hashes: HashSaver;
   readonly #sets: SetSaver;
   readonly #sortedSets: SortedSetSaver;
+  readonly #streams: StreamSaver;
   readonly #doubles: Float64Array;
   /** Words read at first: as many as the entry before had. */
   #guess = 32;
@@ -62,6 +64,7 @@ export class ValueWriter {
     this.#hashes = new HashSaver(this.#strings);
     this.#sets = new SetSaver(this.#strings);
     this.#sortedSets = new SortedSetSaver(this.#strings);
+    this.#streams = new StreamSaver(this.#strings);
     this.#doubles = new Float64Array(kernels.memory.buffer);
   }
 
@@ -110,8 +113,11 @@ export class ValueWriter {
       case ValueType.ZSET:
         this.#sortedSets.save(rdbType, metaEncoding(this.#meta), this.#value);
         return;
+      case ValueType.STREAM:
+        this.#streams.save(rdbType, this.#value);
+        return;
       default:
-        throw new OperatingError(ErrorCode.UNSUPPORTED, `values of type ${type} are not written to dumps`);
+        unreachable(type);
     }
   }
 

@@ -164,6 +164,29 @@ export class StreamGroups {
     return delivery;
   }
 
+  /** For loaders: adds a delivery whose consumer is told later; false when the entry has one. */
+  addUnowned(group: Ref, id: StreamId, timeMs: number, count: number): boolean {
+    const delivery = this.#arena.alloc(DELIVERY_BYTES);
+    this.#setWord(delivery, DeliveryWord.CONSUMER, NIL);
+    this.setDelivery(delivery, timeMs, count);
+    let added = false;
+    try {
+      added = this.#tree.insert(this.pendingOf(group), id, delivery);
+    } finally {
+      if (!added) this.#arena.free(delivery);
+    }
+    return added;
+  }
+
+  /** Tells the consumer of such a delivery; false when there is none, or when it has one. */
+  own(group: Ref, consumer: Ref, id: StreamId): boolean {
+    const delivery = this.findDelivery(group, id);
+    if (delivery === NIL || this.consumerOf(delivery) !== NIL) return false;
+    this.#tree.insert(this.pendingOf(consumer), id, delivery);
+    this.#setWord(delivery, DeliveryWord.CONSUMER, consumer);
+    return true;
+  }
+
   /** Gives a delivery to another consumer. */
   moveDelivery(delivery: Ref, id: StreamId, consumer: Ref): void {
     const before = this.consumerOf(delivery);
