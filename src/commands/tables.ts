@@ -4,6 +4,7 @@ import { connectionCommands } from './connection.ts';
 import { databaseCommands } from './databases.ts';
 import { expireCommands } from './expire.ts';
 import { genericCommands } from './generic.ts';
+import { geoCommands } from './geo.ts';
 import { hashCommands } from './hash.ts';
 import { hyperloglogCommands } from './hyperloglog.ts';
 import { listCommands } from './list.ts';
@@ -23,6 +24,7 @@ export const commandTables: readonly CommandTable[] = [
   setCommands,
   hyperloglogCommands,
   sortedSetCommands,
+  geoCommands,
   genericCommands,
   expireCommands,
   scanCommands,

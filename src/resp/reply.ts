@@ -174,7 +174,13 @@ export class Reply {
   }
 
   double(value: number): void {
-    const text = formatDouble(value);
+    // Most scores are integers; their digits need no string.
+    if (this.protocol === 2 && Number.isSafeInteger(value) && !Object.is(value, -0)) this.bulkInteger(value);
+    else this.doubleText(formatDouble(value));
+  }
+
+  /** A double that is printed already. */
+  doubleText(text: string): void {
     if (this.protocol === 3) this.#line(Token.DOUBLE, text);
     else this.bulkLatin1(text);
   }
