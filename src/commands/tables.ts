@@ -13,6 +13,7 @@ import { scanCommands } from './scan.ts';
 import { setCommands } from './set.ts';
 import { sortCommands } from './sort.ts';
 import type { CommandTable } from './spec.ts';
+import { streamCommands } from './stream.ts';
 import { stringCommands } from './string.ts';
 import { sortedSetCommands } from './zset.ts';
 
@@ -25,6 +26,7 @@ export const commandTables: readonly CommandTable[] = [
   hyperloglogCommands,
   sortedSetCommands,
   geoCommands,
+  streamCommands,
   genericCommands,
   expireCommands,
   scanCommands,

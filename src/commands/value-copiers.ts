@@ -30,6 +30,7 @@ function copyObject(structures: Structures, type: ValueType, encoding: Encoding,
   if (encoding === Encoding.SKIPLIST) return structures.sortedTables.copy(value);
   if (encoding === Encoding.HASHTABLE && type === ValueType.HASH) return structures.fields.copy(value);
   if (encoding === Encoding.HASHTABLE && type === ValueType.SET) return structures.members.copy(value);
+  if (type === ValueType.STREAM) return structures.streams.copy(value);
   throw new Error(`no structure of type ${type} and encoding ${encoding} is copied`);
 }
 

@@ -165,6 +165,16 @@ export class StreamLog {
     return found;
   }
 
+  /** Makes `into` the id of the first entry, be it deleted; false when there is none. */
+  readFirstStored(into: StreamId): boolean {
+    const tail = this.#tail;
+    if (!tail.seekFirst(this.nodes)) return false;
+    this.#openNode(tail.value, tail.id);
+    this.#node.readFirst();
+    into.copyFrom(this.#node.id);
+    return true;
+  }
+
   /**
    * Adds an entry whose id is behind that of the last one; `fields` pairs from argument `from` on. A node is followed
    * by another when it would pass `nodeBytesMax` bytes or `nodeEntriesMax` entries, 0 for no limit. False when the

@@ -17,6 +17,7 @@ import type { Database } from '../../keyspace/database.ts';
 import { BytesView, Encoding, ValueType } from '../../keyspace/entry.ts';
 import type { Keyspace } from '../../keyspace/keyspace.ts';
 import { ELEMENT_TEXT_BYTES_MAX, ElementView, elementToBytes } from '../../structs/listpack-read.ts';
+import { StreamId } from '../../structs/stream-id.ts';
 import { SHA1_BYTES, sha1 } from './sha1.ts';
 
 const EXPIRE_MARK = bytesOf('!!expire!!');
@@ -60,6 +61,9 @@ const view = new BytesView();
 const element = new Digest();
 const listElement = new ElementView();
 const elementText = new Uint8Array(ELEMENT_TEXT_BYTES_MAX);
+
+const streamStart = new StreamId();
+const streamEnd = new StreamId();
 
 const digesters: ReadonlyMap<ValueType, ValueDigester> = new Map<ValueType, ValueDigester>([
   [
@@ -118,6 +122,25 @@ const digesters: ReadonlyMap<ValueType, ValueDigester> = new Map<ValueType, Valu
         const score = formatDouble(set.score);
         element.mix(bytesOf(score), 0, score.length);
         digest.xorDigest(element);
+      }
+    },
+  ],
+  [
+    ValueType.STREAM,
+    (keyspace, db, entry, digest) => {
+      const { log } = keyspace.structures.streams;
+      log.open(db.value(entry));
+      streamEnd.setMax();
+      const cursor = log.seek(streamStart, streamEnd, false);
+      const { node } = cursor;
+      while (cursor.next()) {
+        const id = bytesOf(cursor.id.toString().replace('-', '.'));
+        digest.mix(id, 0, id.length);
+        for (let left = node.fieldCount; left > 0; left--) {
+          node.nextField();
+          digest.mix(node.field.bytes, node.field.position, node.field.length);
+          digest.mix(node.value.bytes, node.value.position, node.value.length);
+        }
       }
     },
   ],
