@@ -163,7 +163,7 @@ function replyPending(context: CommandContext, named: Ref, count: number, withCo
   const groups = groupsOf(context);
   reply.bulkLatin1('pel-count');
   reply.integer(groups.pendingCount(named));
-  reply.bulkLatin1('pel');
+  reply.bulkLatin1('pending');
   const array = reply.deferArray();
   let entries = 0;
   const cursor = new IdCursor(server.keyspace.arena);
