@@ -2,6 +2,7 @@
  * Places on earth: sorted sets whose scores are geohashes (base/geohash.ts). GEOSEARCH and GEORADIUS are in
  * geo-search.ts. Main thread.
  */
+import { bytesOf } from '../base/bytes.ts';
 import { decodePlace, distance, encodePlace, Place, standardGeohash } from '../base/geohash.ts';
 import { NIL } from '../base/units.ts';
 import { ValueType } from '../keyspace/entry.ts';
@@ -139,12 +140,12 @@ function geoAdd(context: CommandContext): void {
     reply.error(SYNTAX_ERROR);
     return;
   }
-  const words: Uint8Array[] = [Buffer.from('zadd')];
+  const words: Uint8Array[] = [bytesOf('zadd')];
   for (let at = 1; at < first; at++) words.push(request.copy(at));
   const place = new Place();
   for (let at = first; at < request.argc; at += 3) {
     if (!placeArgument(context, at, place)) return;
-    words.push(Buffer.from(String(encodePlace(place.longitude, place.latitude))), request.copy(at + 2));
+    words.push(bytesOf(String(encodePlace(place.longitude, place.latitude))), request.copy(at + 2));
   }
   const before = context.changes;
   context.request = requestOf(words);
