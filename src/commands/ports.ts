@@ -97,6 +97,8 @@ export interface ServerPort extends ChangeListener {
   readonly accessClock: number;
   /** False under DEBUG SET-ACTIVE-EXPIRE-like modes and on replicas: keys past their deadline are hidden and not deleted. */
   readonly deletesExpired: boolean;
+  /** Whether anything goes to a stream: not before the first replica came. Rewriting a command may be dear. */
+  readonly streaming: boolean;
   /** Replaces the dataset by an empty one, in constant time, and tells the watchers. */
   flushAll(): void;
 }

@@ -83,11 +83,11 @@ export function xadd(context: CommandContext): void {
   context.changed(1);
   context.notify(EventClass.STREAM, 'xadd', 1);
   if (options.trims && options.apply(context, log) > 0) context.notify(EventClass.STREAM, 'xtrim', 1);
-  if (sequence === Sequence.ANY || (options.trims && options.approximate))
-    context.replicateIn(
-      context.client.dbIndex,
-      options.replicated(context, log, sequence === Sequence.ANY ? id : undefined),
-    );
+  if (sequence === Sequence.GIVEN && !(options.trims && options.approximate)) return;
+  if (server.streaming) {
+    const given = sequence === Sequence.ANY ? id : undefined;
+    context.replicateIn(context.client.dbIndex, options.replicated(context, log, given));
+  } else context.replicateNothing();
 }
 
 /** The id of now, or the one behind the last where the clock is behind it. */

@@ -85,6 +85,10 @@ export class Server implements ServerPort {
     return this.clock.nowMs();
   }
 
+  get streaming(): boolean {
+    return this.streamLog.active;
+  }
+
   get accessClock(): number {
     return Math.floor(this.clock.nowMs() / LRU_RESOLUTION_MS) & LRU_CLOCK_MASK;
   }

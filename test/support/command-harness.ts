@@ -85,6 +85,7 @@ class RecordingServer implements ServerPort {
   eventClasses = EVERY_EVENT;
   nowMs: number;
   deletesExpired = true;
+  streaming = true;
   events: KeyEvent[] = [];
   modified: string[] = [];
   blocked: BlockRequest | undefined;
