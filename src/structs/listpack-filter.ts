@@ -17,10 +17,10 @@ import {
   COUNT_AT,
   COUNT_UNKNOWN,
   countEntries,
-  elementEquals,
+  END,
+  findElement,
   LISTPACK_HEADER_BYTES,
   listpackBytes,
-  TERMINATOR,
 } from './listpack-read.ts';
 
 const NONE = -1;
@@ -57,10 +57,10 @@ export class ListpackFilter {
     /** Where the next run goes, and where it begins. */
     let to = NONE;
     let run = 0;
-    let at = base + LISTPACK_HEADER_BYTES;
-    while (u8[at] !== TERMINATOR && removed < max) {
+    let at = findElement(u8, base + LISTPACK_HEADER_BYTES, bytes, start, length, 0);
+    while (at !== END && removed < max) {
       const behind = behindEntry(u8, at);
-      if (elementEquals(u8, at, bytes, start, length) && --skip < 0) {
+      if (--skip < 0) {
         if (to === NONE) {
           this.#arena.touch(block, from, end - base);
           to = at;
@@ -71,7 +71,7 @@ export class ListpackFilter {
         run = behind;
         removed++;
       }
-      at = behind;
+      at = findElement(u8, behind, bytes, start, length, 0);
     }
     this.removed = removed;
     if (removed === 0) return;
@@ -85,8 +85,7 @@ export class ListpackFilter {
 
 function countEqual(u8: Uint8Array, base: number, bytes: Uint8Array, start: number, length: number): number {
   let count = 0;
-  for (let at = base + LISTPACK_HEADER_BYTES; u8[at] !== TERMINATOR; at = behindEntry(u8, at)) {
-    if (elementEquals(u8, at, bytes, start, length)) count++;
-  }
+  let at = findElement(u8, base + LISTPACK_HEADER_BYTES, bytes, start, length, 0);
+  for (; at !== END; count++) at = findElement(u8, behindEntry(u8, at), bytes, start, length, 0);
   return count;
 }
