@@ -300,8 +300,16 @@ export class StreamLog {
     this.ref = from;
     const tail = this.#tail;
     try {
-      for (let more = tail.seekFirst(this.nodes); more; more = tail.next())
-        this.#tree.insert(nodes, tail.id, this.#listpacks.copy(tail.value));
+      for (let more = tail.seekFirst(this.nodes); more; more = tail.next()) {
+        // Until it has its place, nobody else would free it.
+        const node = this.#listpacks.copy(tail.value);
+        let added = false;
+        try {
+          added = this.#tree.insert(nodes, tail.id, node);
+        } finally {
+          if (!added) this.#arena.free(node);
+        }
+      }
     } catch (error) {
       // No memory for all of it.
       this.#tree.freeSome(nodes, Number.POSITIVE_INFINITY, (node) => this.#arena.free(node));
