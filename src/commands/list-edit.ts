@@ -16,8 +16,8 @@ import { EventClass } from './ports.ts';
 
 const INT64_MAX = 2 ** 63;
 const RANK_ZERO =
-  "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from " +
-  'the end of the list';
+  "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start " +
+  'from the end of the list';
 const RANGE_64 = 'ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807';
 
 export function llen(context: CommandContext): void {
