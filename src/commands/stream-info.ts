@@ -153,7 +153,7 @@ function replyProgress(context: CommandContext, log: StreamLog, group: Ref): voi
   else replyInteger(context, read);
   reply.bulkLatin1('lag');
   const lag = groupLag(log, groups, group);
-  if (lag === -1) reply.nil();
+  if (Number.isNaN(lag)) reply.nil();
   else replyInteger(context, lag);
 }
 

@@ -40,7 +40,7 @@ export function entriesUpTo(log: StreamLog, id: StreamId): number {
   return ENTRIES_READ_UNKNOWN;
 }
 
-/** Entries that a group has yet to read, or -1 when that is unknown. */
+/** Entries that a group has yet to read, or NaN when that is unknown. Negative where a client claimed to have read more. */
 export function groupLag(log: StreamLog, groups: StreamGroups, group: Ref): number {
   const { entriesAdded } = log;
   if (entriesAdded === 0) return 0;
@@ -48,5 +48,5 @@ export function groupLag(log: StreamLog, groups: StreamGroups, group: Ref): numb
   const read = groups.entriesRead(group);
   if (read !== ENTRIES_READ_UNKNOWN && !isFragmentedFrom(log, groupId)) return entriesAdded - read;
   const estimated = entriesUpTo(log, groupId);
-  return estimated === ENTRIES_READ_UNKNOWN ? -1 : entriesAdded - estimated;
+  return estimated === ENTRIES_READ_UNKNOWN ? Number.NaN : entriesAdded - estimated;
 }
