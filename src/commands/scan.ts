@@ -111,12 +111,12 @@ function scan(context: CommandContext): void {
     const entry = asRef(found[i]!);
     db.keyInto(entry, view);
     if (!matches(context, options.matchAt)) continue;
-    if (options.typeAt > 0 && !hasType(context, entry, options.typeAt)) continue;
     if (context.isExpired(db, entry)) {
       // Other entries stay where they are when one is removed.
       if (context.server.deletesExpired) context.deleteExpired(db, entry);
       continue;
     }
+    if (options.typeAt > 0 && !hasType(context, entry, options.typeAt)) continue;
     reply.bulk(view.bytes, view.position, view.length);
     count++;
   }
