@@ -31,9 +31,11 @@ const SHORT_BULK_BYTES = 7;
 /** "*0" with its line end: what a deferred length occupies until it is known. Longer ones move the elements. */
 const DEFERRED_BYTES = 4;
 /** Less than this leaves in a small copy, and the large buffer is free at once. */
-const SMALL_BYTES = 512;
+export const SMALL_BYTES = 512;
 
 const NO_BYTES = Buffer.alloc(0);
+/** "+OK" alone: shared by all, written to sockets and never changed. */
+const OK_BYTES = Buffer.from('+OK\r\n');
 
 export class Reply {
   protocol: 2 | 3 = 2;
@@ -264,6 +266,11 @@ export class Reply {
     this.#bytes = NO_BYTES;
     this.size = 0;
     if (size >= SMALL_BYTES) return bytes.subarray(0, size);
+    // The commonest reply of all, and to make a buffer costs as much as the command that it answers.
+    if (size === OK_BYTES.length && bytes[0] === Token.SIMPLE && bytes[1] === 0x4f && bytes[2] === 0x4b) {
+      this.#pool.give(bytes);
+      return OK_BYTES;
+    }
     const small = Buffer.allocUnsafe(size);
     for (let i = 0; i < size; i++) small[i] = bytes[i]!;
     this.#pool.give(bytes);

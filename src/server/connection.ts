@@ -10,7 +10,7 @@ import { messageOf } from '../base/errors.ts';
 import { Client } from '../commands/client.ts';
 import { cutOffText, OutputGauge, type OutputLimit, OutputVerdict } from '../replication/output-limit.ts';
 import { Parse, RequestReader } from '../resp/parser.ts';
-import { Reply } from '../resp/reply.ts';
+import { Reply, SMALL_BYTES } from '../resp/reply.ts';
 import type { Request } from '../resp/request.ts';
 import type { Server } from './server.ts';
 import { SocketWriter } from './socket-writer.ts';
@@ -165,7 +165,9 @@ export class Connection extends Client {
       stats.netOutputBytes += bytes.length;
       stats.writesProcessed++;
       this.netOutputBytes += bytes.length;
-      if (this.writer.write(bytes, () => reply.recycle(bytes))) reply.recycle(bytes);
+      // A short reply comes in a copy of its own: nothing to give back.
+      if (bytes.length < SMALL_BYTES) this.writer.write(bytes);
+      else if (this.writer.write(bytes, () => reply.recycle(bytes))) reply.recycle(bytes);
     }
     if (this.closeAfterReply) this.socket.end();
     else this.checkOutput();

@@ -49,6 +49,12 @@ function streamWrap(): StreamWrap | undefined {
 
 const wrap = streamWrap();
 
+/**
+ * The request of the next write. One that ended at once has left nothing behind and serves again: making one costs more
+ * than the rest of a short write, apart from the system call.
+ */
+let spare: WriteRequest | undefined;
+
 function onComplete(this: WriteRequest, status: number): void {
   const { writer, onWritten, bytes } = this;
   this.buffer = undefined;
@@ -92,19 +98,22 @@ export class SocketWriter {
       return false;
     }
     const { WriteWrap, streamBaseState, kLastWriteWasAsync } = wrap!;
-    const request = new WriteWrap();
-    request.oncomplete = onComplete;
-    request.buffer = bytes;
-    request.bytes = bytes.length;
-    request.writer = this;
-    request.onWritten = onWritten;
+    spare ??= new WriteWrap();
+    const request = spare;
     const status = this.#handle.writeBuffer(request, bytes);
     if (status !== 0) {
+      spare = undefined;
       this.#fail(status);
       if (onWritten !== undefined) setImmediate(onWritten);
       return false;
     }
     if (streamBaseState[kLastWriteWasAsync] === 0) return true;
+    spare = undefined;
+    request.oncomplete = onComplete;
+    request.buffer = bytes;
+    request.bytes = bytes.length;
+    request.writer = this;
+    request.onWritten = onWritten;
     this.#waitingBytes += bytes.length;
     return false;
   }
