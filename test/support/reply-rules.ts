@@ -66,10 +66,10 @@ export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
 ];
 
 /**
- * What a 7.0 does otherwise with the dataset is kept out of the random commands: consumers are made before they read,
- * since XREADGROUP, XCLAIM and XAUTOCLAIM of a 7.2 make them in any case; XSETID sets no id below the last one
- * deleted, which a 7.2 refuses; ZRANK has no more words than a 7.0 knows; and
- * what SORT sorts is a copy, since a 7.x gives a small sorted set the encoding of a large one then.
+ * What a 7.0 does otherwise with the dataset is kept out of the random commands. Consumers are made before they read,
+ * since XREADGROUP, XCLAIM and XAUTOCLAIM of a 7.2 make them in any case. XSETID sets no id below the last one deleted,
+ * which a 7.2 refuses. GEO commands store no distances, of which the last bit is a matter of the C library. ZRANK has no
+ * more words than a 7.0 knows. What SORT sorts is a copy, since a small sorted set gets the encoding of a large one then.
  */
 
 /** Whether the replies are the same, or differ in a known way. */
