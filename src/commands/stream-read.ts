@@ -234,9 +234,8 @@ function readGroup(context: CommandContext, log: StreamLog, i: number): boolean 
     replicateConsumer(context, keyAt, group, consumer);
     created = true;
   }
-  if (!isByte(context, idAt, GREATER)) {
+  if (!asksForNew(context, idAt)) {
     if (!created) replicateConsumer(context, keyAt, group, consumer);
-    idArgument(context, idAt, after, 0);
     replyKey(context, keyAt);
     replyPending(context, log, consumer);
     context.changes++;
@@ -252,6 +251,13 @@ function readGroup(context: CommandContext, log: StreamLog, i: number): boolean 
   deliver(context, log, keyAt, group, consumer);
   context.changes++;
   return true;
+}
+
+/** Whether the id is >, or the greatest one, which stands for it in Redis; else it is in `after`. */
+function asksForNew(context: CommandContext, idAt: number): boolean {
+  if (isByte(context, idAt, GREATER)) return true;
+  idArgument(context, idAt, after, 0);
+  return after.isMax;
 }
 
 function replicateConsumer(context: CommandContext, keyAt: number, group: Ref, consumer: Ref): void {
