@@ -9,6 +9,7 @@
  * Whoever enters from the event loop (a socket's data, a timer) calls tick() first. Within a turn all commands see one time, as
  * Redis' commands do, and no key expires between two reads of one command.
  */
+import { performance } from 'node:perf_hooks';
 
 export interface Clock {
   nowMs(): number;

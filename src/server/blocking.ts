@@ -11,6 +11,7 @@
  * transaction is never seen half done. Clients of one key are served in the order in which they came. Serving may change
  * further keys (BLMOVE): those are noted and served in the same run.
  */
+import { performance } from 'node:perf_hooks';
 import { assert } from '../base/assert.ts';
 import { latin1 } from '../base/bytes.ts';
 import { NIL } from '../base/units.ts';

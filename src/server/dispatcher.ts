@@ -4,6 +4,7 @@
  *
  * Knows no command by name: what is special about one is a flag of its row.
  */
+import { performance } from 'node:perf_hooks';
 import { assert } from '../base/assert.ts';
 import type { QueuedCommand } from '../commands/client.ts';
 import { CommandContext, Replicate, type StreamOp } from '../commands/context.ts';
