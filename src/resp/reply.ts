@@ -35,7 +35,7 @@ export const SMALL_BYTES = 512;
 
 const NO_BYTES = Buffer.alloc(0);
 /** "+OK" alone: shared by all, written to sockets and never changed. */
-const OK_BYTES = Buffer.from('+OK\r\n');
+const OK_BYTES = Buffer.of(Token.SIMPLE, 0x4f, 0x4b, CR, LF);
 
 export class Reply {
   protocol: 2 | 3 = 2;
