@@ -21,6 +21,7 @@ import { Housekeeping } from './server/housekeeping.ts';
 import { listen, readInPlace } from './server/listener.ts';
 import { replicationCommands } from './server/replication/commands.ts';
 import { Primary } from './server/replication/primary.ts';
+import { SendQueue } from './server/send-queue.ts';
 import { Server } from './server/server.ts';
 import { Dumps } from './server/snapshot/dumps.ts';
 
@@ -31,6 +32,7 @@ export class Node implements ConnectionHost {
   readonly dumps: Dumps;
   readonly primary: Primary;
   readonly admin: Admin;
+  readonly sendQueue = new SendQueue();
   /** Called when the node has stopped by itself: SHUTDOWN, or a signal. */
   onExit: (code: number) => void = () => {};
   #listeners: NetServer[] = [];

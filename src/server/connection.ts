@@ -3,20 +3,23 @@
  *
  * A socket is given one large read buffer that all connections share, so a read costs no allocation; requests are
  * parsed where they lie, and an incomplete tail alone is copied. Everything that a read event held is answered with
- * one write. Nothing of the shared buffer outlives the event.
+ * one write, at the end of the loop's turn (send-queue.ts). Nothing of the shared buffer outlives the event.
  */
 import type { Socket } from 'node:net';
 import { messageOf } from '../base/errors.ts';
+import { KIB } from '../base/units.ts';
 import { Client } from '../commands/client.ts';
 import { cutOffText, OutputGauge, type OutputLimit, OutputVerdict } from '../replication/output-limit.ts';
 import { Parse, RequestReader } from '../resp/parser.ts';
 import { Reply, SMALL_BYTES } from '../resp/reply.ts';
 import type { Request } from '../resp/request.ts';
+import type { SendQueue } from './send-queue.ts';
 import type { Server } from './server.ts';
 import { SocketWriter } from './socket-writer.ts';
 
 /** Requests that one event runs before others get their turn; what is left goes on in the next turn. */
 const REQUESTS_PER_EVENT = 4096;
+const SEND_AT_ONCE_BYTES = 64 * KIB;
 
 /** Which replies a client wants: CLIENT REPLY. SKIP is none to the next command. */
 export const ReplyMode = { ON: 0, OFF: 1, SKIP: 2 } as const;
@@ -26,6 +29,7 @@ export type ReplyMode = (typeof ReplyMode)[keyof typeof ReplyMode];
 export interface ConnectionHost {
   readonly server: Server;
   run(connection: Connection): void;
+  readonly sendQueue: SendQueue;
   /** The read event of a connection is over: what it wrote may go to the replicas. */
   turnEnded(): void;
   closed(connection: Connection): void;
@@ -54,6 +58,8 @@ export class Connection extends Client {
   replyMode: ReplyMode = ReplyMode.ON;
   /** Sees the commands of all clients. */
   monitor = false;
+  /** Waits in the queue of those who send at the end of the turn. */
+  sendQueued = false;
   /** REPLCONF and PSYNC have made this a replica: replies other than the stream's are not sent. */
   isReplica = false;
   /** Told of each empty line, which is how a replica says that it is alive. */
@@ -125,7 +131,9 @@ export class Connection extends Client {
     this.#running = false;
     host.server.feed.settle();
     reader.keep();
-    this.flush();
+    // Much to send goes at once, so that replies do not gather behind a long pipeline.
+    if (this.reply.size >= SEND_AT_ONCE_BYTES) this.flush();
+    else if (this.reply.size > 0 || this.closeAfterReply) host.sendQueue.add(this);
     host.turnEnded();
     if (left === 0 && !this.closed) setImmediate(() => this.#goOn());
   }
