@@ -74,7 +74,7 @@ class Generator {
   #index(): Argument {
     const n = this.#prng.below(40);
     if (n === 0)
-      return this.#of<Argument>('abc', '', '1.5', '9223372036854775808', '-9223372036854775808', 1e15);
+      return this.#of<Argument>('abc', '', '1.5', '9223372036854775808', '-9223372036854775807', 1e15);
     return this.#prng.below(40) - 20;
   }
 
