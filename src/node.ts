@@ -73,6 +73,7 @@ export class Node implements ConnectionHost {
     const { config, log } = this.server;
     const { values } = config;
     for (const warning of config.warnings.splice(0)) log.warning(warning);
+    this.server.loading = true;
     this.#listeners = await listen(
       { hosts: values.bind, port: values.port, backlog: values.tcpBacklog },
       (socket) => this.#accept(socket),

@@ -67,9 +67,10 @@ export class DumpLoad {
     const server = this.#server;
     const { log, config } = server;
     const path = join(config.values.dir, config.values.dbfilename);
-    if (config.values.dbfilename === '' || !(await exists(path))) return undefined;
+    // From the first turn on: a client that connects before the file is found must not see an empty dataset.
     server.loading = true;
     try {
+      if (config.values.dbfilename === '' || !(await exists(path))) return undefined;
       const continues = !isReplica && (await namesHistory(path));
       const loaded = await this.#load(path, isReplica || continues);
       const { replication } = loaded.result.aux;
