@@ -10,6 +10,7 @@
  *            the mark                        page was not part of the image at all
  *   meta     the arena's owner only          page bitmap, runs, slab bitmaps (layout below); images never read it
  */
+import { withView } from '../base/byte-copy.ts';
 import { BLOCK_BYTES, PAGE_BYTES, SEGMENT_BLOCKS, SEGMENT_PAGES } from './layout.ts';
 import { SMALL_BYTES_MIN } from './size-classes.ts';
 
@@ -72,7 +73,7 @@ export class Segment {
 
   constructor(share: SegmentShare) {
     this.share = share;
-    this.u8 = new Uint8Array(share.data);
+    this.u8 = withView(new Uint8Array(share.data));
     this.i32 = new Int32Array(share.data);
     this.f64 = new Float64Array(share.data);
     this.pages = share.data.byteLength / PAGE_BYTES;

@@ -9,20 +9,26 @@
  * Specified in https://github.com/veorq/SipHash (halfsiphash.c). Hot path. Any thread.
  */
 
+import type { ViewedBytes } from './byte-copy.ts';
+
 /**
  * The hash of `length` bytes from `start` under the key `k0`, `k1`, as a signed 32-bit integer. Allocates nothing.
  * The bytes may lie in shared memory.
  */
-export function hashBytes(k0: number, k1: number, bytes: Uint8Array, start: number, length: number): number {
+export function hashBytes(k0: number, k1: number, bytes: ViewedBytes, start: number, length: number): number {
   let v0 = k0 | 0;
   let v1 = k1 | 0;
   let v2 = 0x6c796765 ^ k0;
   let v3 = 0x74656462 ^ k1;
 
+  const { view } = bytes;
   const tail = start + (length & ~3);
   let m = 0;
   for (let at = start; at < tail; at += 4) {
-    m = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
+    m =
+      view !== undefined
+        ? view.getInt32(at, true)
+        : bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
     v3 ^= m;
     // One round; it stands here three times since V8 keeps the words in registers only within one function.
     v0 = (v0 + v1) | 0;

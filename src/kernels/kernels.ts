@@ -8,8 +8,10 @@
  * and positions in it never go stale. Moving bytes between shared memory and here is the caller's business.
  * Hot path.
  */
+
 import { readFileSync } from 'node:fs';
 import { assert, debugAssert } from '../base/assert.ts';
+import { copyBytes } from '../base/byte-copy.ts';
 
 export { type Crc64, crc64, crc64Combine } from './plain-crc64.ts';
 
@@ -46,7 +48,6 @@ const SCRATCH_BYTES = KERNELS_FREE_START - SCRATCH;
 const PAGE_BYTES = 65536;
 const PAGES_MAX = 65536;
 /** Below this many bytes a loop copies faster than `subarray` and `set`. */
-const SHORT_COPY_BYTES = 48;
 
 let compiled: WasmModule | undefined;
 
@@ -100,8 +101,7 @@ export class ByteKernels {
     const memory = this.memory;
     for (let at = start; at < end; ) {
       const slice = Math.min(end - at, SCRATCH_BYTES);
-      if (slice < SHORT_COPY_BYTES) for (let i = 0; i < slice; i++) memory[SCRATCH + i] = bytes[at + i]!;
-      else memory.set(bytes.subarray(at, at + slice), SCRATCH);
+      copyBytes(bytes, at, memory, SCRATCH, slice);
       this.#wasm.crcUpdate(SCRATCH, slice);
       at += slice;
     }

@@ -14,6 +14,7 @@
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
+import { equalBytes } from '../base/byte-copy.ts';
 import { asRef, type Ref } from '../base/units.ts';
 
 /** Numbers as in Redis' object types. */
@@ -121,10 +122,8 @@ export class EntryReader {
     const word = wordPosition(entry);
     // Length first: most keys that share a tag differ in it.
     if (i32[word + EntryWord.KEY] !== length) return false;
-    const u8 = this.arena.u8[segment]!;
     const at = bytePosition(entry) + metaHeaderBytes(i32[word + EntryWord.META]!);
-    for (let i = 0; i < length; i++) if (u8[at + i] !== bytes[start + i]) return false;
-    return true;
+    return equalBytes(this.arena.u8[segment]!, at, bytes, start, length);
   }
 
   keyInto(entry: Ref, view: BytesView): void {

@@ -6,6 +6,7 @@
  * A hash that stays within the limits is put together in the heap as one listpack, any other in a table of the arena.
  * Hot path.
  */
+import { copyBytes } from '../base/byte-copy.ts';
 import { ErrorCode, OperatingError } from '../base/errors.ts';
 import { NIL, type Ref } from '../base/units.ts';
 import type { EncodingLimits } from '../keyspace/encoding-limits.ts';
@@ -31,7 +32,6 @@ import { readZipmap } from './zipmap.ts';
 
 const FIELD_FIRST_BYTES = 256;
 const FIELD_KEPT_BYTES = 65536;
-const SHORT_COPY_BYTES = 48;
 
 export class HashLoader implements CollectionLoader {
   encoding: Encoding = Encoding.LISTPACK;
@@ -294,8 +294,7 @@ export class HashLoader implements CollectionLoader {
     else if (this.#field.length > FIELD_KEPT_BYTES && length <= FIELD_KEPT_BYTES)
       this.#field = new Uint8Array(FIELD_KEPT_BYTES);
     const field = this.#field;
-    if (length <= SHORT_COPY_BYTES) for (let i = 0; i < length; i++) field[i] = bytes[position + i]!;
-    else field.set(bytes.subarray(position, position + length));
+    copyBytes(bytes, position, field, 0, length);
     this.#fieldLength = length;
   }
 

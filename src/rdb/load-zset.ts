@@ -9,6 +9,7 @@
  * limits say. A large set that a dump begins from either end fills its nodes.
  * Hot path.
  */
+import { copyBytes } from '../base/byte-copy.ts';
 import { parseFloat64 } from '../base/bytes.ts';
 import type { OperatingError } from '../base/errors.ts';
 import { NIL, type Ref } from '../base/units.ts';
@@ -38,7 +39,6 @@ const ScoreText = { NAN: 253, INFINITY: 254, MINUS_INFINITY: 255 } as const;
 
 const MEMBER_FIRST_BYTES = 256;
 const MEMBER_KEPT_BYTES = 65536;
-const SHORT_COPY_BYTES = 48;
 
 export class SortedSetLoader implements CollectionLoader {
   encoding: Encoding = Encoding.LISTPACK;
@@ -173,8 +173,7 @@ export class SortedSetLoader implements CollectionLoader {
     if (length > this.#member.length || this.#member.length > MEMBER_KEPT_BYTES)
       this.#member = new Uint8Array(Math.max(length, MEMBER_FIRST_BYTES));
     const member = this.#member;
-    if (length <= SHORT_COPY_BYTES) for (let i = 0; i < length; i++) member[i] = bytes[position + i]!;
-    else member.set(bytes.subarray(position, position + length));
+    copyBytes(bytes, position, member, 0, length);
   }
 
   #duplicate(): OperatingError {

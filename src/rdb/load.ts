@@ -9,6 +9,7 @@
  *
  * Hot path: one record per key.
  */
+import { copyBytes } from '../base/byte-copy.ts';
 import { latin1 } from '../base/bytes.ts';
 import { ErrorCode, OperatingError } from '../base/errors.ts';
 import { NIL } from '../base/units.ts';
@@ -81,7 +82,6 @@ const AUX_BYTES_MAX = 256;
 const CLUSTER_SLOTS = 16384;
 const REPLID_CHARS = 40;
 const KEY_BYTES_FIRST = 4096;
-const SHORT_COPY_BYTES = 48;
 const MODULE_NAME_CHARS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
 
 /** Reads all of `source`, over `kernels`, into `keyspace`, which is empty. */
@@ -258,11 +258,7 @@ class DumpLoader {
   #copyKey(): void {
     const { bytes, position, length } = this.#view;
     if (length > this.#key.length) this.#key = new Uint8Array(length);
-    if (length <= SHORT_COPY_BYTES) {
-      for (let i = 0; i < length; i++) this.#key[i] = bytes[position + i]!;
-    } else {
-      this.#key.set(bytes.subarray(position, position + length));
-    }
+    copyBytes(bytes, position, this.#key, 0, length);
     this.#keyLength = length;
   }
 

@@ -13,6 +13,7 @@
 
 import { PAGE_WORDS } from '../arena/layout.ts';
 import { assert } from '../base/assert.ts';
+import { copyBytes } from '../base/byte-copy.ts';
 import { type ByteKernels, RDB_STRING_ROOM_BYTES } from '../kernels/kernels.ts';
 import type { Dialect } from './dialect.ts';
 import type { ObjectReader } from './object-reader.ts';
@@ -24,7 +25,6 @@ export const RECORD_ROOM_BYTES = 64;
 /** Of a string that streams. */
 const PIECE_WORDS = 65536;
 /** The first of many bytes that are copied as a loop. */
-const SHORT_COPY_BYTES = 48;
 
 export interface WriterOptions {
   readonly dialect: Dialect;
@@ -95,8 +95,7 @@ export class StringWriter {
     }
     const { memory } = sink;
     const at = this.start;
-    if (length <= SHORT_COPY_BYTES) for (let i = 0; i < length; i++) memory[at + i] = bytes[start + i]!;
-    else memory.set(bytes.subarray(start, start + length), at);
+    copyBytes(bytes, start, memory, at, length);
     this.staged(at, length);
   }
 

@@ -11,15 +11,15 @@
  * Positions are those in a segment. The barrier is the caller's business. For the thread that owns the arena; nobody
  * else may be writing to the bytes. bench: micro/listpack
  */
+
 import type { Arena } from '../arena/arena.ts';
+import { copyBytes } from '../base/byte-copy.ts';
 
 /** From here on a native call pays, where it does not go byte by byte. */
 const NATIVE_BYTES = 128;
 /** From here on the two calls of a move by way of the scratch buffer pay. */
 const FILL_BYTES = 1024;
 const SCRATCH_BYTES = 65536;
-/** Bytes from elsewhere: below this a loop over them is faster than `subarray` and `set`. */
-const SHORT_COPY_BYTES = 64;
 const WORD_MASK = 7;
 
 export class ByteMover {
@@ -55,8 +55,7 @@ export class ByteMover {
   /** Copies `length` bytes of any array into a segment; they do not lie where they are copied to. */
   copyIn(bytes: Uint8Array, start: number, segment: number, to: number, length: number): void {
     const target = this.#arena.u8[segment]!;
-    if (length < SHORT_COPY_BYTES) for (let i = 0; i < length; i++) target[to + i] = bytes[start + i]!;
-    else if (length < FILL_BYTES) target.set(bytes.subarray(start, start + length), to);
+    if (length < FILL_BYTES) copyBytes(bytes, start, target, to, length);
     else {
       if (this.#bytes[segment] !== target) this.#see(segment);
       this.#buffers[segment]!.fill(bytes.subarray(start, start + length), to, to + length);

@@ -5,7 +5,9 @@
  *
  * After a change the owner of the list notes `ref` and `large`. Stale after it: the cursor and all views of elements.
  */
+
 import type { Arena } from '../arena/arena.ts';
+import { copyBytes } from '../base/byte-copy.ts';
 import { NIL, type Ref } from '../base/units.ts';
 import { ListCursor } from './list-cursor.ts';
 import type { Listpack } from './listpack.ts';
@@ -14,7 +16,6 @@ import type { Quicklist } from './quicklist.ts';
 
 const TAKEN_FIRST_BYTES = 256;
 const TAKEN_KEPT_BYTES = 65536;
-const SHORT_COPY_BYTES = 48;
 
 export class List {
   ref: Ref = NIL;
@@ -110,8 +111,7 @@ export class List {
     else if (this.taken.length > TAKEN_KEPT_BYTES && length <= TAKEN_KEPT_BYTES)
       this.taken = new Uint8Array(TAKEN_KEPT_BYTES);
     const { taken } = this;
-    if (length <= SHORT_COPY_BYTES) for (let i = 0; i < length; i++) taken[i] = bytes[position + i]!;
-    else taken.set(bytes.subarray(position, position + length));
+    copyBytes(bytes, position, taken, 0, length);
     this.takenLength = length;
     this.dropEnd(head);
   }

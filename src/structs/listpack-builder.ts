@@ -3,6 +3,7 @@
  * put it into the arena as a whole. The memory is used again; that of an unusually long listpack is given up.
  * Hot path.
  */
+import { copyBytes } from '../base/byte-copy.ts';
 import { Int64, parseInt64Halves } from './int64.ts';
 import {
   ELEMENT_CODE_BYTES_MAX,
@@ -22,7 +23,6 @@ import {
 
 const FIRST_BYTES = 4096;
 const KEPT_BYTES = 1 << 20;
-const SHORT_COPY_BYTES = 48;
 const BACK_LENGTH_BYTES_MAX = 5;
 const NOT_AN_INTEGER_FROM = 0x39;
 const MINUS = 0x2d;
@@ -64,8 +64,7 @@ export class ListpackBuilder {
     const header = encodeStringHeader(this.#code, length);
     const at = this.#writeCode(header, length) + header;
     const to = this.bytes;
-    if (length <= SHORT_COPY_BYTES) for (let i = 0; i < length; i++) to[at + i] = bytes[start + i]!;
-    else to.set(bytes.subarray(start, start + length), at);
+    copyBytes(bytes, start, to, at, length);
     writeBackLength(to, at + length, header + length);
   }
 
