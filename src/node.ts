@@ -11,14 +11,17 @@ import { payloadCommands } from './commands/payload.ts';
 import type { CommandTable } from './commands/spec.ts';
 import { commandTables } from './commands/tables.ts';
 import type { Dialect, RdbVersion } from './rdb/dialect.ts';
+import type { Request } from './resp/request.ts';
 import { Admin } from './server/admin/admin.ts';
 import { defineJobInfo } from './server/admin/job-sections.ts';
 import { Blocking } from './server/blocking.ts';
+import type { CommandRow } from './server/command-lookup.ts';
 import type { Config } from './server/config/config.ts';
 import { Connection, type ConnectionHost } from './server/connection.ts';
 import { Dispatcher } from './server/dispatcher.ts';
 import { Housekeeping } from './server/housekeeping.ts';
 import { listen, readInPlace } from './server/listener.ts';
+import { LookAhead } from './server/look-ahead.ts';
 import { replicationCommands } from './server/replication/commands.ts';
 import { Primary } from './server/replication/primary.ts';
 import { SendQueue } from './server/send-queue.ts';
@@ -33,6 +36,7 @@ export class Node implements ConnectionHost {
   readonly primary: Primary;
   readonly admin: Admin;
   readonly sendQueue = new SendQueue();
+  readonly lookAhead: LookAhead;
   /** Called when the node has stopped by itself: SHUTDOWN, or a signal. */
   onExit: (code: number) => void = () => {};
   #listeners: NetServer[] = [];
@@ -59,6 +63,7 @@ export class Node implements ConnectionHost {
       replicationCommands(this.primary),
     ];
     this.dispatcher = new Dispatcher(this.server, tables);
+    this.lookAhead = new LookAhead(this.dispatcher.lookup);
     const blocking = new Blocking(this.server, this.dispatcher);
     this.server.blocking = blocking;
     this.dispatcher.afterUnit = () => blocking.serve();
@@ -118,8 +123,8 @@ export class Node implements ConnectionHost {
     this.onExit(code);
   }
 
-  run(connection: Connection): void {
-    this.dispatcher.run(connection, connection.reader.request);
+  run(connection: Connection, request: Request, known?: CommandRow): void {
+    this.dispatcher.run(connection, request, known);
   }
 
   turnEnded(): void {

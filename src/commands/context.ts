@@ -65,14 +65,7 @@ export class CommandContext {
 
   /** As {@link lookupRead} for commands that look at a key without using it, and so leave the access clock alone. */
   lookupUntouched(index: number): Ref {
-    const request = this.request;
-    const entry = this.findLive(
-      this.db,
-      request.bytes,
-      request.position[index]!,
-      request.length[index]!,
-      false,
-    );
+    const entry = this.#findArgument(index, false);
     const { stats } = this.server;
     if (entry === NIL) {
       stats.keyspaceMisses++;
@@ -85,22 +78,14 @@ export class CommandContext {
 
   /** The entry of the key in argument `index` for a command that writes; NIL when there is none or it has expired. */
   lookupWrite(index: number): Ref {
-    const request = this.request;
-    const entry = this.findLive(
-      this.db,
-      request.bytes,
-      request.position[index]!,
-      request.length[index]!,
-      true,
-    );
+    const entry = this.#findArgument(index, true);
     if (entry !== NIL) this.noteAccess(entry);
     return entry;
   }
 
   /** As {@link lookupRead} or {@link lookupWrite}, without a trace: neither statistics nor the access clock. */
   lookupQuiet(index: number): Ref {
-    const request = this.request;
-    return this.findLive(this.db, request.bytes, request.position[index]!, request.length[index]!, false);
+    return this.#findArgument(index, false);
   }
 
   /** lookupRead for one type: NIL, the entry, or WRONG after the error has been answered. */
@@ -118,10 +103,7 @@ export class CommandContext {
    * the stream. A replica only hides it, but for a command that writes: that must find the place free.
    */
   findLive(db: Database, bytes: Uint8Array, start: number, length: number, forWrite: boolean): Ref {
-    const entry = db.find(bytes, start, length);
-    if (entry === NIL || !this.isExpired(db, entry)) return entry;
-    if (forWrite || this.server.deletesExpired) this.deleteExpired(db, entry);
-    return NIL;
+    return this.#live(db, db.find(bytes, start, length), forWrite);
   }
 
   /** Whether the deadline of an entry has passed. Never for a primary's commands: it alone decides what expires. */
@@ -246,9 +228,24 @@ export class CommandContext {
   /** Sets the access clock of an entry that was read or written, unless an image is being read: a look at a key must
    * not cost a page. */
   noteAccess(entry: Ref): void {
-    const { accessClock } = this.server;
-    if (this.db.access(entry) === accessClock || this.client.noTouch || this.db.arena.frozen) return;
-    this.db.setAccess(entry, accessClock);
+    const { db } = this;
+    if (db.access(entry) === db.accessClock || this.client.noTouch || db.arena.frozen) return;
+    db.setAccess(entry, db.accessClock);
+  }
+
+  #findArgument(index: number, forWrite: boolean): Ref {
+    const { request, db } = this;
+    const { bytes } = request;
+    const start = request.position[index]!;
+    const length = request.length[index]!;
+    const hash = index === request.hashedIndex ? request.hash : db.hashKey(bytes, start, length);
+    return this.#live(db, db.findHashed(hash, bytes, start, length), forWrite);
+  }
+
+  #live(db: Database, entry: Ref, forWrite: boolean): Ref {
+    if (entry === NIL || !this.isExpired(db, entry)) return entry;
+    if (forWrite || this.server.deletesExpired) this.deleteExpired(db, entry);
+    return NIL;
   }
 
   #checkType(entry: Ref, type: ValueType): Ref {

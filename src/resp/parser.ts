@@ -13,17 +13,21 @@
  * The own buffer grows with the bytes that have arrived and never by what a client announces. Where parsing stopped
  * inside a request is remembered, so a request costs time in proportion to its bytes however they are cut.
  *
+ * There are two ways in. `lookAhead` finds the requests that lie in the chunk whole and spelled plainly, which is nearly
+ * all of them, many at once and fast. `next` finds the others: cut ones, inline ones, odd and wrong ones.
+ *
  * Behaviour and error texts are those of Redis 7.0, its leniences included: the two bytes behind an argument and the
  * one behind a CR may be anything (such a request is not `canonical`), and a NUL hides the end of a line, which then
  * never comes. One thing is stricter: a line is too long by its length alone, not by how it was cut into reads.
  *
  * Stale: a returned request, once `next`, `push` or `keep` is called again. Main thread.
  */
-import { parseInt64 } from '../base/bytes.ts';
+import { withView } from '../base/byte-copy.ts';
+import { parseInt64, parseInteger } from '../base/bytes.ts';
 import { GIB, KIB, MIB } from '../base/units.ts';
 import { splitWords } from './inline.ts';
 import { Request } from './request.ts';
-import { CR, DIGIT_0, LF, Token } from './tokens.ts';
+import { CR, DIGIT_0, DIGIT_9, LF, Token } from './tokens.ts';
 
 export interface RequestLimits {
   /** `proto-max-bulk-len`; an argument may have as many bytes. */
@@ -54,8 +58,8 @@ const OWN_BYTES_KEPT_MAX = MIB;
 /** Argument arrays beyond this are released with their request. */
 const ARGUMENTS_KEPT_MAX = 1024;
 
-/** Enough digits for every length that is allowed; more go through the thorough way. */
-const LENGTH_DIGITS_MAX = 10;
+/** "*1", "$0" and three line ends. */
+const REQUEST_BYTES_MIN = 10;
 
 /** What {@link RequestReader.next} found. */
 export const Parse = {
@@ -136,6 +140,31 @@ export class RequestReader {
     this.#end = end;
   }
 
+  /**
+   * Fills `requests` with those that lie next in the chunk, as many as are whole and spelled plainly, and returns how
+   * many. The reader itself stays where it is: {@link take} moves it behind each of them as it is run.
+   */
+  lookAhead(requests: readonly Request[]): number {
+    if (this.#remaining !== 0 || this.#inOwn || this.authRequired || this.#failed) return 0;
+    const source = this.#source;
+    const end = this.#end;
+    const { bulkBytesMax } = this.limits;
+    let position = this.#position;
+    let found = 0;
+    while (found < requests.length) {
+      position = parseWhole(requests[found]!, source, position, end, bulkBytesMax);
+      if (position === NONE) break;
+      found++;
+    }
+    return found;
+  }
+
+  /** Goes behind a request that {@link lookAhead} has found; those before it were taken. */
+  take(request: Request): void {
+    this.#position = request.end;
+    this.#scanned = request.end;
+  }
+
   /** Looks for the following request and leaves it in `request`. */
   next(): Parse {
     if (this.#failed) return Parse.ERROR;
@@ -176,99 +205,42 @@ export class RequestReader {
   #parse(): Parse {
     const request = this.request;
     const source = this.#source;
-    const end = this.#end;
-    let position = this.#position;
-    let remaining = this.#remaining;
 
-    if (remaining === 0) {
-      if (position === end) return Parse.MORE;
-      request.bytes = source;
-      request.start = position;
-      request.argc = 0;
-      request.canonical = true;
-      request.inline = false;
-      if (source[position] !== Token.ARRAY) return this.#inline();
-      // "*3": nearly all requests have fewer than ten arguments.
-      remaining = position + 4 <= end ? source[position + 1]! - DIGIT_0 : 0;
-      if (remaining > 0 && remaining < 10 && source[position + 2] === CR && source[position + 3] === LF) {
-        position += 4;
-      } else {
-        const count = this.#count();
-        if (count !== Parse.REQUEST) return count;
-        position = this.#position;
-        remaining = this.#remaining;
-      }
+    if (this.#remaining === 0) {
+      if (this.#position === this.#end) return Parse.MORE;
+      request.begin(source, this.#position);
+      if (source[this.#position] !== Token.ARRAY) return this.#inline();
+      const count = this.#count();
+      if (count !== Parse.REQUEST) return count;
     }
 
-    const limits = this.limits;
-    let bulkMax = limits.bulkBytesMax;
-    if (this.authRequired && bulkMax > UNAUTHENTICATED_BULK_BYTES_MAX)
-      bulkMax = UNAUTHENTICATED_BULK_BYTES_MAX;
-    let bulk = this.#bulk;
-    do {
-      if (bulk < 0) {
-        // "$100": digits without a leading zero, or a single zero.
-        let at = position + 1;
-        bulk = 0;
-        if (at < end && source[position] === Token.BULK) {
-          const limit = end - at < LENGTH_DIGITS_MAX ? end : at + LENGTH_DIGITS_MAX;
-          while (at < limit) {
-            const digit = source[at]! - DIGIT_0;
-            if (digit < 0 || digit > 9) break;
-            bulk = bulk * 10 + digit;
-            at++;
-          }
-        }
-        if (
-          at - position > 1 &&
-          at + 1 < end &&
-          source[at] === CR &&
-          source[at + 1] === LF &&
-          (source[position + 1] !== DIGIT_0 || at - position === 2) &&
-          bulk <= bulkMax
-        ) {
-          position = at + 2;
-        } else {
-          this.#position = position;
-          if (this.#scanned < position) this.#scanned = position;
-          this.#remaining = remaining;
-          this.#bulk = NONE;
-          const found = this.#bulkLength(bulkMax);
-          if (found !== Parse.REQUEST) return found;
-          position = this.#position;
-          bulk = this.#bulk;
-        }
+    while (this.#remaining !== 0) {
+      if (this.#bulk === NONE) {
+        const found = this.#bulkLength();
+        if (found !== Parse.REQUEST) return found;
       }
-      const after = position + bulk;
-      if (after + 2 > end) {
-        this.#position = position;
-        this.#scanned = position;
-        this.#remaining = remaining;
-        this.#bulk = bulk;
-        return Parse.MORE;
-      }
+      const start = this.#position;
+      const after = start + this.#bulk;
+      if (after + 2 > this.#end) return Parse.MORE;
       if (source[after] !== CR || source[after + 1] !== LF) request.canonical = false;
-      request.add(position, bulk);
-      position = after + 2;
-      bulk = NONE;
-    } while (--remaining !== 0);
-
-    request.end = position;
-    this.#position = position;
-    this.#scanned = position;
-    this.#remaining = 0;
-    this.#bulk = NONE;
+      request.add(start, this.#bulk);
+      this.#position = after + 2;
+      this.#scanned = this.#position;
+      this.#bulk = NONE;
+      this.#remaining--;
+    }
+    request.end = this.#position;
     return Parse.REQUEST;
   }
 
-  /** Reads "*<count>" at #position the thorough way. REQUEST means that #remaining arguments follow. */
+  /** Reads "*<count>" at #position. REQUEST means that #remaining arguments follow. */
   #count(): Parse {
     const lineEnd = this.#line();
     if (lineEnd === LINE_INCOMPLETE) return Parse.MORE;
     if (lineEnd === LINE_TOO_LONG) return this.#fail('Protocol error: too big mbulk count string');
     const position = this.#position;
-    const count = parseInt64(this.#source, position + 1, lineEnd - position - 1);
-    if (count === undefined || count > this.limits.argumentsMax) {
+    const count = announced(this.#source, position + 1, lineEnd - position - 1);
+    if (Number.isNaN(count) || count > this.limits.argumentsMax) {
       return this.#fail('Protocol error: invalid multibulk length');
     }
     if (count > UNAUTHENTICATED_ARGUMENTS_MAX && this.authRequired) {
@@ -276,15 +248,15 @@ export class RequestReader {
     }
     this.#endLine(lineEnd);
     if (count > 0) {
-      this.#remaining = Number(count);
+      this.#remaining = count;
       return Parse.REQUEST;
     }
     this.request.end = this.#position;
     return Parse.EMPTY;
   }
 
-  /** Reads "$<length>" at #position the thorough way. REQUEST means that #bulk bytes follow. */
-  #bulkLength(bulkMax: number): Parse {
+  /** Reads "$<length>" at #position. REQUEST means that #bulk bytes follow. */
+  #bulkLength(): Parse {
     const lineEnd = this.#line();
     if (lineEnd === LINE_INCOMPLETE) return Parse.MORE;
     if (lineEnd === LINE_TOO_LONG) return this.#fail('Protocol error: too big bulk count string');
@@ -293,13 +265,15 @@ export class RequestReader {
     if (first !== Token.BULK) {
       return this.#fail(`Protocol error: expected '$', got '${String.fromCharCode(first)}'`);
     }
-    const length = parseInt64(this.#source, position + 1, lineEnd - position - 1);
-    if (length === undefined || length < 0 || length > this.limits.bulkBytesMax) {
+    const length = announced(this.#source, position + 1, lineEnd - position - 1);
+    if (Number.isNaN(length) || length < 0 || length > this.limits.bulkBytesMax) {
       return this.#fail('Protocol error: invalid bulk length');
     }
-    if (length > bulkMax) return this.#fail('Protocol error: unauthenticated bulk length');
+    if (this.authRequired && length > UNAUTHENTICATED_BULK_BYTES_MAX) {
+      return this.#fail('Protocol error: unauthenticated bulk length');
+    }
     this.#endLine(lineEnd);
-    this.#bulk = Number(length);
+    this.#bulk = length;
     return Parse.REQUEST;
   }
 
@@ -465,7 +439,63 @@ export class RequestReader {
   }
 }
 
+/**
+ * Reads the request at `position` into `request` when all of it lies before `end`, has neither odd nor wrong spellings,
+ * and not too many arguments; returns where it ends, or NONE. `request` is spoiled then.
+ */
+function parseWhole(
+  request: Request,
+  source: Uint8Array,
+  position: number,
+  end: number,
+  bulkBytesMax: number,
+): number {
+  if (end - position < REQUEST_BYTES_MIN || source[position] !== Token.ARRAY) return NONE;
+  // "*3": the first digit is no zero, and the count ends before the least that a request has.
+  let count = source[position + 1]! - DIGIT_0;
+  if (count < 1 || count > 9) return NONE;
+  let at = position + 2;
+  for (let byte = source[at]!; byte !== CR; byte = source[++at]!) {
+    if (byte < DIGIT_0 || byte > DIGIT_9) return NONE;
+    count = count * 10 + byte - DIGIT_0;
+    if (count > ARGUMENTS_KEPT_MAX) return NONE;
+  }
+  if (source[at + 1] !== LF) return NONE;
+  at += 2;
+  request.begin(source, position);
+  for (let i = 0; i < count; i++) {
+    // "$100": at least one digit, and no zero before others.
+    if (at + 4 > end || source[at] !== Token.BULK) return NONE;
+    let length = source[at + 1]! - DIGIT_0;
+    if (length < 0 || length > 9) return NONE;
+    at += 2;
+    if (source[at] !== CR) {
+      if (length === 0) return NONE;
+      for (let byte = source[at]!; byte !== CR; byte = source[at]!) {
+        if (byte < DIGIT_0 || byte > DIGIT_9 || ++at + 1 >= end) return NONE;
+        length = length * 10 + byte - DIGIT_0;
+      }
+      if (length > bulkBytesMax) return NONE;
+    }
+    if (source[at + 1] !== LF) return NONE;
+    at += 2;
+    const after = at + length;
+    if (after + 2 > end) return NONE;
+    if (source[after] !== CR || source[after + 1] !== LF) request.canonical = false;
+    request.add(at, length);
+    at = after + 2;
+  }
+  request.end = at;
+  return at;
+}
+
+/** The integer that a line announces, which may be a double beyond all limits; NaN when it is none in canonical form. */
+function announced(source: Uint8Array, start: number, length: number): number {
+  const value = parseInteger(source, start, length);
+  return Number.isNaN(value) ? Number(parseInt64(source, start, length)) : value;
+}
+
 /** Bytes that are not zeroed, since all of them are written before they are read. */
 function newBytes(length: number): Uint8Array {
-  return new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
+  return withView(new Uint8Array(Buffer.allocUnsafeSlow(length).buffer));
 }

@@ -13,8 +13,9 @@
  * Stale: marks and tokens after `truncate` to before them and after `take`. Main thread.
  */
 import { assert } from '../base/assert.ts';
+import { copyBytes } from '../base/byte-copy.ts';
 import { decimalLength, formatDouble, writeDecimal } from '../base/bytes.ts';
-import { BufferPool, POOLED_BYTES_MIN } from './buffer-pool.ts';
+import { BufferPool, POOLED_BYTES_MIN, type PooledBuffer, partOf } from './buffer-pool.ts';
 import { CR, DIGIT_0, LF, SPACE, Token } from './tokens.ts';
 
 /** What `setDeferred` makes of the elements that followed. The length of a map counts its pairs. */
@@ -23,19 +24,17 @@ export type Aggregate = (typeof Aggregate)[keyof typeof Aggregate];
 
 /** Token, sign, 16 digits, CR LF. */
 const HEADER_BYTES_MAX = 20;
-/** Copies below these are loops. A native copy of bytes costs 60 to 130 ns whatever its length, a loop 2 to 3 ns a byte. */
-const LOOP_BYTES = 40;
+/** Texts below this are written by a loop: a native call costs 60 to 130 ns. */
 const LOOP_CHARS = 24;
-/** What a bulk string of two digits' length has beside its bytes. */
+/** Bulk strings below this have lengths of one or two digits, and {@link SHORT_BULK_BYTES} beside their bytes. */
+const SHORT_BULK_MAX = 100;
 const SHORT_BULK_BYTES = 7;
 /** "*0" with its line end: what a deferred length occupies until it is known. Longer ones move the elements. */
 const DEFERRED_BYTES = 4;
-/** Less than this leaves in a small copy, and the large buffer is free at once. */
-export const SMALL_BYTES = 512;
+/** Less than this may leave in a small copy, so that the large buffer is free at once. */
+const SMALL_BYTES = 2048;
 
-const NO_BYTES = Buffer.alloc(0);
-/** "+OK" alone: shared by all, written to sockets and never changed. */
-const OK_BYTES = Buffer.of(Token.SIMPLE, 0x4f, 0x4b, CR, LF);
+const NO_BYTES: PooledBuffer = Buffer.alloc(0);
 
 export class Reply {
   protocol: 2 | 3 = 2;
@@ -47,7 +46,7 @@ export class Reply {
   errorsNoted = 0;
   lastError = '';
   readonly #pool: BufferPool;
-  #bytes: Buffer = NO_BYTES;
+  #bytes: PooledBuffer = NO_BYTES;
 
   /** Connections of one node share a pool; a reply without one has its own. */
   constructor(pool: BufferPool = new BufferPool()) {
@@ -96,7 +95,7 @@ export class Reply {
 
   /** A bulk string of bytes[position, position + length), which may lie in shared memory. */
   bulk(bytes: Uint8Array, position: number, length: number): void {
-    if (length < LOOP_BYTES) {
+    if (length < SHORT_BULK_MAX) {
       this.#shortBulk(bytes, position, length);
       return;
     }
@@ -261,20 +260,19 @@ export class Reply {
    * once the socket has written them, or never.
    */
   take(): Buffer {
-    const bytes = this.#bytes;
-    const size = this.size;
+    const taken = partOf(this.#bytes, this.size);
     this.#bytes = NO_BYTES;
     this.size = 0;
-    if (size >= SMALL_BYTES) return bytes.subarray(0, size);
-    // The commonest reply of all, and to make a buffer costs as much as the command that it answers.
-    if (size === OK_BYTES.length && bytes[0] === Token.SIMPLE && bytes[1] === 0x4f && bytes[2] === 0x4b) {
-      this.#pool.give(bytes);
-      return OK_BYTES;
-    }
-    const small = Buffer.allocUnsafe(size);
-    for (let i = 0; i < size; i++) small[i] = bytes[i]!;
-    this.#pool.give(bytes);
-    return small;
+    return taken;
+  }
+
+  /** As {@link take}, where they may lie for long: few bytes come in an array of their own, which is not recycled. */
+  takeToKeep(): Buffer {
+    if (this.size >= SMALL_BYTES) return this.take();
+    const kept = Buffer.allocUnsafe(this.size);
+    copyBytes(this.#bytes, 0, kept, 0, this.size);
+    this.discard();
+    return kept;
   }
 
   /** Takes back a buffer that {@link take} has returned, from this or another reply of the same pool. */
@@ -303,7 +301,7 @@ export class Reply {
     const needed = this.size + bytes;
     const old = this.#bytes;
     const grown = this.#pool.take(Math.max(needed, old.length * 2, POOLED_BYTES_MIN));
-    grown.set(old.subarray(0, this.size));
+    if (this.size > 0) grown.set(old.subarray(0, this.size));
     this.#bytes = grown;
     this.#pool.give(old);
   }
@@ -320,7 +318,7 @@ export class Reply {
     } else to[at++] = DIGIT_0 + length;
     to[at++] = CR;
     to[at++] = LF;
-    for (let i = 0; i < length; i++) to[at + i] = bytes[position + i]!;
+    copyBytes(bytes, position, to, at, length);
     at += length;
     to[at] = CR;
     to[at + 1] = LF;
@@ -376,12 +374,7 @@ export class Reply {
   /** The room is there. */
   #copy(bytes: Uint8Array, position: number, length: number): void {
     const at = this.size;
-    if (length < LOOP_BYTES) {
-      const to = this.#bytes;
-      for (let i = 0; i < length; i++) to[at + i] = bytes[position + i]!;
-    } else {
-      this.#bytes.set(bytes.subarray(position, position + length), at);
-    }
+    copyBytes(bytes, position, this.#bytes, at, length);
     this.size = at + length;
   }
 

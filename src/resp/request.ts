@@ -25,6 +25,19 @@ export class Request {
   canonical = false;
   /** True when it was a line of words. A primary never sends one, except an empty one. */
   inline = false;
+  /** The argument whose hash as a key is known already, and that hash; argument 0 is none. */
+  hashedIndex = 0;
+  hash = 0;
+
+  /** Starts anew with a request of no arguments at `start`. */
+  begin(bytes: Uint8Array, start: number): void {
+    this.bytes = bytes;
+    this.start = start;
+    this.argc = 0;
+    this.canonical = true;
+    this.inline = false;
+    this.hashedIndex = 0;
+  }
 
   add(position: number, length: number): void {
     if (this.argc === this.position.length) this.#grow();

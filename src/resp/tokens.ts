@@ -4,6 +4,7 @@ export const CR = 0x0d;
 export const LF = 0x0a;
 export const SPACE = 0x20;
 export const DIGIT_0 = 0x30;
+export const DIGIT_9 = 0x39;
 
 /** First bytes of requests and replies. The second group exists in RESP3 only. */
 export const Token = {

@@ -4,15 +4,18 @@
  * A row is a spec with what is counted of its calls. Names are found by a small open hash of their length and first
  * and last letters; the rows of one place are chained.
  */
-import type { CommandSpec, CommandTable } from '../commands/spec.ts';
+import type { CommandSpec, CommandTable, Handler } from '../commands/spec.ts';
 import { LatencyHistogram } from './latency-histogram.ts';
 
 export class CommandRow {
   /** Lower case; of a subcommand `container|name`. */
   readonly fullName: string;
   readonly spec: CommandSpec;
+  readonly handler: Handler;
   readonly subcommands: ReadonlyMap<string, CommandRow>;
   readonly parent: CommandRow | undefined;
+  /** Index of the argument that is the first key, 0 when there is none or only the arguments tell. */
+  readonly firstKey: number;
   calls = 0;
   /** Microseconds in the handler, all calls together. */
   usec = 0;
@@ -23,7 +26,10 @@ export class CommandRow {
   constructor(fullName: string, spec: CommandSpec, parent?: CommandRow) {
     this.fullName = fullName;
     this.spec = spec;
+    this.handler = spec.handler;
     this.parent = parent;
+    const begin = spec.keys[0]?.begin;
+    this.firstKey = begin !== undefined && 'index' in begin ? Math.max(begin.index, 0) : 0;
     const subcommands = new Map<string, CommandRow>();
     for (const [name, sub] of Object.entries(spec.subcommands ?? {})) {
       const lower = name.toLowerCase();

@@ -11,8 +11,10 @@ import { KIB } from '../base/units.ts';
 import { Client } from '../commands/client.ts';
 import { cutOffText, OutputGauge, type OutputLimit, OutputVerdict } from '../replication/output-limit.ts';
 import { Parse, RequestReader } from '../resp/parser.ts';
-import { Reply, SMALL_BYTES } from '../resp/reply.ts';
+import { Reply } from '../resp/reply.ts';
 import type { Request } from '../resp/request.ts';
+import type { CommandRow } from './command-lookup.ts';
+import type { LookAhead } from './look-ahead.ts';
 import type { SendQueue } from './send-queue.ts';
 import type { Server } from './server.ts';
 import { SocketWriter } from './socket-writer.ts';
@@ -28,7 +30,8 @@ export type ReplyMode = (typeof ReplyMode)[keyof typeof ReplyMode];
 /** What the connection needs of the node around it. */
 export interface ConnectionHost {
   readonly server: Server;
-  run(connection: Connection): void;
+  run(connection: Connection, request: Request, known?: CommandRow): void;
+  readonly lookAhead: LookAhead;
   readonly sendQueue: SendQueue;
   /** The read event of a connection is over: what it wrote may go to the replicas. */
   turnEnded(): void;
@@ -69,6 +72,7 @@ export class Connection extends Client {
   readonly onClose: (() => void)[] = [];
   readonly #host: ConnectionHost;
   readonly #gauge = new OutputGauge();
+  readonly #onSent = (bytes: Uint8Array): void => this.reply.recycle(bytes as Buffer);
   #running = false;
   #flushDue = false;
 
@@ -114,12 +118,14 @@ export class Connection extends Client {
     const host = this.#host;
     this.#running = true;
     let left = REQUESTS_PER_EVENT;
-    while (!this.blocked && !this.closeAfterReply && !this.closed) {
+    while (left > 0 && this.#mayRun) {
+      const ahead = this.#runAhead();
+      left -= ahead;
+      if (ahead > 0) continue;
       const found = reader.next();
       if (found === Parse.REQUEST) {
-        if (this.replyMode === ReplyMode.ON) host.run(this);
-        else this.#runMuted();
-        if (--left === 0) break;
+        this.#run(reader.request);
+        left--;
       } else if (found === Parse.MORE) {
         break;
       } else if (found === Parse.ERROR) {
@@ -135,15 +141,45 @@ export class Connection extends Client {
     if (this.reply.size >= SEND_AT_ONCE_BYTES) this.flush();
     else if (this.reply.size > 0 || this.closeAfterReply) host.sendQueue.add(this);
     host.turnEnded();
-    if (left === 0 && !this.closed) setImmediate(() => this.#goOn());
+    if (left <= 0 && !this.closed) setImmediate(() => this.#goOn());
+  }
+
+  get #mayRun(): boolean {
+    return !this.blocked && !this.closeAfterReply && !this.closed;
+  }
+
+  /** Runs requests that lie whole in the chunk, with what they need read beforehand; returns how many it was. */
+  #runAhead(): number {
+    const { reader } = this;
+    const { lookAhead, server } = this.#host;
+    if (lookAhead.busy) return 0;
+    const { requests, rows } = lookAhead;
+    const count = reader.lookAhead(requests);
+    if (count === 0) return 0;
+    lookAhead.prepare(server.keyspace.databases[this.dbIndex]!, count);
+    lookAhead.busy = true;
+    let ran = 0;
+    while (ran < count && this.#mayRun) {
+      const request = requests[ran]!;
+      reader.take(request);
+      this.#run(request, rows[ran]);
+      ran++;
+    }
+    lookAhead.busy = false;
+    return ran;
+  }
+
+  #run(request: Request, known?: CommandRow): void {
+    if (this.replyMode === ReplyMode.ON) this.#host.run(this, request, known);
+    else this.#runMuted(request);
   }
 
   /** Runs a request whose reply is not wanted. What others have written to this client stays. */
-  #runMuted(): void {
+  #runMuted(request: Request): void {
     const { reply } = this;
     const mark = reply.mark();
     const skipped = this.replyMode === ReplyMode.SKIP;
-    this.#host.run(this);
+    this.#host.run(this, request);
     // CLIENT REPLY ON is the one command that ends the silence and is answered.
     if (this.replyMode === ReplyMode.ON) return;
     if (skipped && this.replyMode === ReplyMode.SKIP) this.replyMode = ReplyMode.ON;
@@ -168,14 +204,14 @@ export class Connection extends Client {
       return;
     }
     if (reply.size > 0) {
-      const bytes = reply.take();
+      const { writer } = this;
+      // Behind bytes that wait, these will wait too.
+      const bytes = writer.waitingBytes === 0 ? reply.take() : reply.takeToKeep();
       const { stats } = this.#host.server;
       stats.netOutputBytes += bytes.length;
       stats.writesProcessed++;
       this.netOutputBytes += bytes.length;
-      // A short reply comes in a copy of its own: nothing to give back.
-      if (bytes.length < SMALL_BYTES) this.writer.write(bytes);
-      else if (this.writer.write(bytes, () => reply.recycle(bytes))) reply.recycle(bytes);
+      if (writer.write(bytes, this.#onSent)) reply.recycle(bytes);
     }
     if (this.closeAfterReply) this.socket.end();
     else this.checkOutput();

@@ -44,7 +44,10 @@ export class Dispatcher {
   readonly lookup: CommandLookup;
   readonly context: CommandContext;
   readonly #server: Server;
-  /** Asked in order, for every command. Empty while nothing can be refused but for authentication. */
+  /**
+   * Asked in order, for every command, while there is an obstacle or the client is in a mode that allows few commands.
+   * Otherwise nothing can be refused but for authentication.
+   */
   readonly guards: Guard[] = [];
   /** Told of every call; undefined while nobody listens. */
   onCall: CallListener | undefined = undefined;
@@ -80,9 +83,9 @@ export class Dispatcher {
     return this.#inUnit;
   }
 
-  /** Runs one request of a client; its reply is appended to the connection's. */
-  run(connection: Connection, request: Request): void {
-    const row = this.#find(connection, request);
+  /** Runs one request of a client; its reply is appended to the connection's. `known` is what the lookup of its name found. */
+  run(connection: Connection, request: Request, known?: CommandRow): void {
+    const row = this.#find(connection, request, known);
     if (row === undefined) return;
     if (this.gates.size > 0 && this.#isHeld(connection, row)) {
       connection.postponed = keepRequest(request);
@@ -148,7 +151,7 @@ export class Dispatcher {
     this.currentRow = row;
     connection.lastCommand = row.fullName;
     const start = this.#lastMs === NO_TIME ? performance.now() : this.#lastMs;
-    row.spec.handler(context);
+    row.handler(context);
     const end = performance.now();
     this.#lastMs = end;
     const micros = (end - start) * 1000;
@@ -251,8 +254,8 @@ export class Dispatcher {
   }
 
   /** The row that may run for a request, or undefined after an error has been answered. */
-  #find(connection: Connection, request: Request): CommandRow | undefined {
-    let row = this.lookup.find(request.bytes, request.position[0]!, request.length[0]!);
+  #find(connection: Connection, request: Request, known: CommandRow | undefined): CommandRow | undefined {
+    let row = known ?? this.lookup.find(request.bytes, request.position[0]!, request.length[0]!);
     if (row === undefined) {
       if (this.onUnknown?.(connection, request)) return undefined;
       this.reject(connection, undefined, unknownCommand(request));
@@ -275,6 +278,7 @@ export class Dispatcher {
       this.reject(connection, row, 'NOAUTH Authentication required.');
       return undefined;
     }
+    if (this.#server.obstacles === 0 && !connection.subscribed && !connection.monitor) return row;
     const { guards } = this;
     const allFlags = this.#flagsOf(connection, row);
     for (let i = 0; i < guards.length; i++) {

@@ -12,12 +12,14 @@ import {
   Socket,
   type SocketConstructorOpts,
 } from 'node:net';
+import { withView } from '../base/byte-copy.ts';
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../base/errors.ts';
+import { streamWrap } from './stream-wrap.ts';
 
 const READ_BUFFER_BYTES = 128 * 1024;
 
 /** The one read buffer of all connections: its content is done with when the read callback returns. */
-const readBuffer = Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
+const readBuffer = withView(Buffer.allocUnsafeSlow(READ_BUFFER_BYTES));
 
 /** The parts of an accepted socket that are no public interface; all are checked before they are used. */
 interface HandleOwner {
@@ -52,8 +54,8 @@ export function readInPlace(accepted: Socket, wire: (socket: Socket) => Receive)
     handle,
     onread: {
       buffer: readBuffer,
-      callback: (count, buffer) => {
-        receive(buffer, count);
+      callback: (count) => {
+        receive(readBuffer, count);
         return true;
       },
     },
@@ -66,7 +68,29 @@ export function readInPlace(accepted: Socket, wire: (socket: Socket) => Receive)
   fresh.server = owner.server;
   receive = wire(socket);
   socket.resume();
+  readDirectly(handle, receive);
   return socket;
+}
+
+/** A handle's callback for what was read: with a positive count in the state, or through the given buffer an end or error. */
+interface ReadingHandle {
+  onread?: (this: unknown, ...given: unknown[]) => unknown;
+}
+
+/**
+ * Takes the callback of the handle over, so that bytes come without the bookkeeping of a stream. Ends and errors go
+ * the way of the stream. The socket does not pause, so that nothing but them is missed there.
+ */
+function readDirectly(handle: object, receive: Receive): void {
+  const reading = handle as ReadingHandle;
+  const { onread } = reading;
+  if (streamWrap === undefined || typeof onread !== 'function') return;
+  const { streamBaseState, kReadBytesOrError } = streamWrap;
+  reading.onread = (...given) => {
+    const count = streamBaseState[kReadBytesOrError]!;
+    if (count > 0) receive(readBuffer, count);
+    else onread.apply(handle, given);
+  };
 }
 
 /** What the system says of an address that this machine does not have. */

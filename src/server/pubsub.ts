@@ -147,6 +147,6 @@ export class PubSub {
     for (const word of head) reply.bulkLatin1(word);
     reply.bulk(channel, 0, channel.length);
     reply.bulk(message, 0, message.length);
-    return reply.take();
+    return reply.takeToKeep();
   }
 }

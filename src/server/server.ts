@@ -26,6 +26,22 @@ import { WatchTable } from './watch-table.ts';
 const LRU_CLOCK_MASK = 0xffffff;
 const LRU_RESOLUTION_MS = 1000;
 
+/**
+ * What may keep commands from running, as bits of {@link Server.obstacles}. Each belongs to a guard of the dispatcher,
+ * which is asked while one of them is there.
+ */
+export const Obstacle = {
+  /** A dataset is being loaded. */
+  LOADING: 1 << 0,
+  /** The last save failed. */
+  SAVE_FAILED: 1 << 1,
+  /** `maxmemory` is set. */
+  MEMORY_LIMIT: 1 << 2,
+  /** `min-replicas-to-write` is set. */
+  REPLICAS_WANTED: 1 << 3,
+} as const;
+export type Obstacle = (typeof Obstacle)[keyof typeof Obstacle];
+
 const NO_LIMIT: OutputLimit = { hardBytes: 0, softBytes: 0, softMs: 0 };
 
 export class Server implements ServerPort {
@@ -56,8 +72,8 @@ export class Server implements ServerPort {
   blocking: Blocking | undefined = undefined;
   /** Off under DEBUG SET-ACTIVE-EXPIRE 0. */
   activeExpire = true;
-  /** A dataset is being loaded and commands without the flag LOADING are refused. */
-  loading = false;
+  /** Bits of {@link Obstacle}. */
+  obstacles = 0;
   /** Changes since the last successful save, for save points. */
   dirty = 0;
   /** Clients may not write for a while, so nothing may expire either: CLIENT PAUSE, failover, shutdown. */
@@ -83,6 +99,24 @@ export class Server implements ServerPort {
 
   get nowMs(): number {
     return this.clock.nowMs();
+  }
+
+  /** A dataset is being loaded and commands without the flag LOADING are refused. */
+  get loading(): boolean {
+    return this.hasObstacle(Obstacle.LOADING);
+  }
+
+  set loading(loading: boolean) {
+    this.setObstacle(Obstacle.LOADING, loading);
+  }
+
+  hasObstacle(obstacle: Obstacle): boolean {
+    return (this.obstacles & obstacle) !== 0;
+  }
+
+  setObstacle(obstacle: Obstacle, isThere: boolean): void {
+    if (isThere) this.obstacles |= obstacle;
+    else this.obstacles &= ~obstacle;
   }
 
   get streaming(): boolean {

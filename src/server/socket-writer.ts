@@ -5,18 +5,11 @@
  * queue, about as much as parsing and running a command. The socket's handle takes the same bytes by one call and
  * usually writes them at once. What the kernel does not take waits in libuv's queue of the handle, in order.
  *
- * The handle is no public interface. What is used of it is checked when this module is loaded; without it, and for
- * sockets without such a handle, `socket.write` serves, with the same results.
+ * The handle is no public interface (stream-wrap.ts). Without it, and for sockets without such a handle, `socket.write`
+ * serves, with the same results.
  */
 import type { Socket } from 'node:net';
-
-/** What the handle's writes need, as Node.js keeps it for its own streams. */
-interface StreamWrap {
-  readonly WriteWrap: new () => WriteRequest;
-  /** State of the last write; at `kLastWriteWasAsync`, whether it is still under way. */
-  readonly streamBaseState: Int32Array;
-  readonly kLastWriteWasAsync: number;
-}
+import { streamWrap } from './stream-wrap.ts';
 
 interface WriteRequest {
   oncomplete: (this: WriteRequest, status: number) => void;
@@ -24,30 +17,12 @@ interface WriteRequest {
   buffer: Uint8Array | undefined;
   bytes: number;
   writer: SocketWriter | undefined;
-  onWritten: (() => void) | undefined;
+  onWritten: ((bytes: Uint8Array) => void) | undefined;
 }
 
 interface WritableHandle {
   writeBuffer(request: WriteRequest, bytes: Uint8Array): number;
 }
-
-function streamWrap(): StreamWrap | undefined {
-  const { binding } = process as unknown as { binding?: (name: string) => Partial<StreamWrap> };
-  if (binding === undefined) return undefined;
-  let wrap: Partial<StreamWrap>;
-  try {
-    wrap = binding('stream_wrap');
-  } catch {
-    // Node.js under its permission model, or a later one without this door: streams serve.
-    return undefined;
-  }
-  const { WriteWrap, streamBaseState, kLastWriteWasAsync } = wrap;
-  if (WriteWrap === undefined || streamBaseState === undefined || kLastWriteWasAsync === undefined)
-    return undefined;
-  return { WriteWrap, streamBaseState, kLastWriteWasAsync };
-}
-
-const wrap = streamWrap();
 
 /**
  * The request of the next write. One that ended at once has left nothing behind and serves again: making one costs more
@@ -56,12 +31,12 @@ const wrap = streamWrap();
 let spare: WriteRequest | undefined;
 
 function onComplete(this: WriteRequest, status: number): void {
-  const { writer, onWritten, bytes } = this;
+  const { writer, onWritten, bytes, buffer } = this;
   this.buffer = undefined;
   this.writer = undefined;
   this.onWritten = undefined;
   writer!.completed(bytes, status);
-  onWritten?.();
+  onWritten?.(buffer!);
 }
 
 export class SocketWriter {
@@ -74,7 +49,7 @@ export class SocketWriter {
     this.#socket = socket;
     const { _handle } = socket as unknown as { _handle?: unknown };
     const direct =
-      wrap !== undefined && typeof _handle === 'object' && _handle !== null && 'writeBuffer' in _handle;
+      streamWrap !== undefined && typeof _handle === 'object' && _handle !== null && 'writeBuffer' in _handle;
     this.#handle = direct ? (_handle as WritableHandle) : undefined;
   }
 
@@ -85,26 +60,26 @@ export class SocketWriter {
 
   /**
    * Writes `bytes`, which stay as they are until they are written. Returns true when that is so at once; otherwise
-   * `onWritten` is called later, also when the write has failed. A failure destroys the socket.
+   * `onWritten` is called with them later, also when the write has failed. A failure destroys the socket.
    */
-  write(bytes: Uint8Array, onWritten?: () => void): boolean {
+  write(bytes: Uint8Array, onWritten?: (bytes: Uint8Array) => void): boolean {
     const socket = this.#socket;
     if (this.#handle === undefined || socket.writableLength > 0) {
-      socket.write(bytes, onWritten);
+      socket.write(bytes, () => onWritten?.(bytes));
       return false;
     }
     if (socket.destroyed) {
-      if (onWritten !== undefined) setImmediate(onWritten);
+      if (onWritten !== undefined) setImmediate(onWritten, bytes);
       return false;
     }
-    const { WriteWrap, streamBaseState, kLastWriteWasAsync } = wrap!;
-    spare ??= new WriteWrap();
+    const { WriteWrap, streamBaseState, kLastWriteWasAsync } = streamWrap!;
+    spare ??= new WriteWrap() as WriteRequest;
     const request = spare;
     const status = this.#handle.writeBuffer(request, bytes);
     if (status !== 0) {
       spare = undefined;
       this.#fail(status);
-      if (onWritten !== undefined) setImmediate(onWritten);
+      if (onWritten !== undefined) setImmediate(onWritten, bytes);
       return false;
     }
     if (streamBaseState[kLastWriteWasAsync] === 0) return true;

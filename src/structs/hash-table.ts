@@ -59,6 +59,10 @@ export interface EntryHasher {
 /** The tag of a hash: its high 8 bits, never 0. The low bits choose the bucket. */
 export const tagOf = (hash: number): number => hash >>> 24 || 1;
 
+/** The first place that `matches`, high bits of equal bytes among the tags of `part`, tells. */
+const placeOf = (part: number, matches: number): number =>
+  (part << 2) + ((31 - Math.clz32(matches & -matches)) >>> 3);
+
 /** Index of a hash's bucket in a table of `buckets` buckets. */
 export function bucketIndex(hash: number, buckets: number): number {
   const level = 31 - Math.clz32(buckets);
@@ -117,7 +121,7 @@ export class HashTable {
       for (let part = 0; part < TAG_WORDS; part++) {
         const matches = zeroBytes(i32[word + TAG_WORD + part]! ^ pattern);
         if (matches !== 0) {
-          const place = (part << 2) + ((31 - Math.clz32(matches & -matches)) >>> 3);
+          const place = placeOf(part, matches);
           this.#bucket = bucket;
           this.#place = place;
           return asRef(i32[word + ENTRY_WORD + place]!);
@@ -127,6 +131,36 @@ export class HashTable {
     } while (bucket !== NIL);
     this.#bucket = NIL;
     return NIL;
+  }
+
+  /**
+   * Puts into `refs` what {@link first} would return for each of `count` hashes, or NIL if that is in an overflow bucket,
+   * and returns a number that means nothing.
+   * First all buckets are read and then all are looked at, so that the processor waits for their memory once, and not
+   * once for each. The loop that reads does nothing else: what is under way side by side is what fits into the processor's
+   * window. Its loads must have a use, or the compiler leaves them out: that is the number.
+   */
+  firstOfEach(table: Ref, hashes: Int32Array, count: number, refs: Int32Array): number {
+    const { i32 } = this.#arena;
+    const buckets = this.#word(table, TableWord.BUCKETS);
+    let used = 0;
+    for (let i = 0; i < count; i++) {
+      refs[i] = this.#bucketAt(table, bucketIndex(hashes[i]!, buckets));
+    }
+    for (let i = 0; i < count; i++) used ^= i32[refs[i]! >>> SEGMENT_SHIFT]![wordPosition(refs[i]!)]!;
+    for (let i = 0; i < count; i++) {
+      const bucket = refs[i]!;
+      const words = i32[bucket >>> SEGMENT_SHIFT]!;
+      const word = wordPosition(bucket);
+      const pattern = Math.imul(tagOf(hashes[i]!), 0x01010101);
+      let found = 0;
+      for (let part = 0; part < TAG_WORDS && found === 0; part++) {
+        const matches = zeroBytes(words[word + TAG_WORD + part]! ^ pattern);
+        if (matches !== 0) found = words[word + ENTRY_WORD + placeOf(part, matches)]!;
+      }
+      refs[i] = found;
+    }
+    return used;
   }
 
   /** The entry after the one that {@link first} or this returned, or NIL. */

@@ -83,7 +83,7 @@ test('a client that blocks now and then loses nothing', () => {
       for (let budget = prng.below(4); budget > 0; budget--) {
         const parse = reader.next();
         if (parse === Parse.MORE) break;
-        const each = record(reader);
+        const each = record(reader.request);
         returned += each.raw.length;
         found.push(each);
       }

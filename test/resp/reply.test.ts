@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { BufferPool } from '../../src/resp/buffer-pool.ts';
+import { BufferPool, partOf } from '../../src/resp/buffer-pool.ts';
 import { Aggregate, Reply } from '../../src/resp/reply.ts';
 
 function written(protocol: 2 | 3, write: (reply: Reply) => void): string {
@@ -136,8 +136,16 @@ describe('the buffer', () => {
     expect(pool.heldBytes).toBe(16 * 1024);
     reply.ok();
     expect(pool.heldBytes).toBe(0);
-    expect(reply.take().buffer).not.toBe(first.buffer);
+    const third = reply.take();
+    expect(third.buffer).toBe(first.buffer);
+    expect(third.toString()).toBe('+OK\r\n');
+    reply.recycle(third);
+    reply.ok();
+    expect(reply.takeToKeep().buffer).not.toBe(first.buffer);
     expect(pool.heldBytes).toBe(16 * 1024);
+    reply.ok();
+    expect(reply.take()).toBe(third);
+    reply.recycle(third);
     reply.ok();
     reply.discard();
     expect(reply.size).toBe(0);
@@ -148,7 +156,7 @@ describe('the buffer', () => {
     const pool = new BufferPool();
     const taken = Array.from({ length: 20 }, () => pool.take(600 * 1024));
     expect(taken[0]).toHaveLength(1024 * 1024);
-    for (const buffer of taken) pool.give(buffer.subarray(0, 10));
+    for (const buffer of taken) pool.give(partOf(buffer, 10));
     expect(pool.heldBytes).toBe(8 * 1024 * 1024);
     expect(pool.take(1024 * 1024)).toHaveLength(1024 * 1024);
     expect(pool.take(2 ** 20 + 1)).toHaveLength(2 ** 20 + 1);

@@ -1,5 +1,6 @@
 /** Runs a RequestReader over bytes that arrive in given pieces, and records what it finds. */
 import { defaultLimits, Parse, type RequestLimits, RequestReader } from '../../src/resp/parser.ts';
+import { Request } from '../../src/resp/request.ts';
 
 export interface Found {
   /** The arguments, a char per byte; empty for an empty line or array. */
@@ -30,8 +31,7 @@ export function makeReader(limits: Partial<RequestLimits> = {}): RequestReader {
   return new RequestReader({ ...defaultLimits(), ...limits });
 }
 
-export function record(reader: RequestReader): Found {
-  const { request } = reader;
+export function record(request: Request): Found {
   return {
     words: Array.from({ length: request.argc }, (_, i) => request.latin1(i)),
     canonical: request.canonical,
@@ -40,12 +40,22 @@ export function record(reader: RequestReader): Found {
   };
 }
 
-/** Takes all requests that are there. */
+const AHEAD = Array.from({ length: 3 }, () => new Request());
+
+/**
+ * Takes all requests that are there. Both ways take their turn: those that lie ahead whole, but for the last of three,
+ * which is then looked at again, and what the thorough way finds.
+ */
 export function drain(reader: RequestReader, into: Found[]): typeof Parse.MORE | typeof Parse.ERROR {
   while (true) {
+    const ahead = reader.lookAhead(AHEAD);
+    for (let i = 0; i < Math.min(ahead, AHEAD.length - 1); i++) {
+      reader.take(AHEAD[i]!);
+      into.push(record(AHEAD[i]!));
+    }
     const parse = reader.next();
     if (parse === Parse.MORE || parse === Parse.ERROR) return parse;
-    into.push(record(reader));
+    into.push(record(reader.request));
   }
 }
 

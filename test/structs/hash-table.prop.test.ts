@@ -72,8 +72,21 @@ class Model {
     return seen;
   }
 
+  /** What is read ahead is what would be found, or nothing. */
+  #validateAhead(): void {
+    const some = Int32Array.from(this.entries.slice(0, 500), (entry) => this.hashOf(entry));
+    const refs = new Int32Array(some.length);
+    this.tables.firstOfEach(this.table, some, some.length, refs);
+    const first = Array.from(some, (hash) => this.tables.first(this.table, hash));
+    const missed = first.filter((ref, i) => refs[i] !== ref);
+    expect(refs.filter((ref, i) => ref !== first[i]).every((ref) => ref === NIL)).toBe(true);
+    // Few hashes, if they are any good, are in overflow buckets.
+    if (this.hashOf === hashes[0]![1]) expect(missed.length).toBeLessThanOrEqual(first.length / 5);
+  }
+
   validate(): void {
     this.tables.validate(this.table);
+    this.#validateAhead();
     expect(this.tables.count(this.table)).toBe(this.entries.length);
   }
 }

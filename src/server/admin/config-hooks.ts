@@ -4,6 +4,7 @@
  */
 
 import { EventClass } from '../../commands/ports.ts';
+import { Obstacle } from '../server.ts';
 import { setAuthenticated } from './handshake.ts';
 import type { AdminParts } from './parts.ts';
 
@@ -48,6 +49,9 @@ export function hookConfig(parts: AdminParts): void {
     const spike = values.latencyMonitorThreshold * 1000 || Number.POSITIVE_INFINITY;
     dispatcher.slowMicros = Math.min(slow, spike);
     slowLog.trim();
+  });
+  keep(['maxmemory'], () => {
+    server.setObstacle(Obstacle.MEMORY_LIMIT, values.maxmemory > 0);
   });
   keep(['latency-tracking'], () => {
     dispatcher.trackLatency = values.latencyTracking;

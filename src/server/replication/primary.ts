@@ -35,7 +35,7 @@ import {
 import type { Connection } from '../connection.ts';
 import type { Dispatcher } from '../dispatcher.ts';
 import type { Housekeeping } from '../housekeeping.ts';
-import type { Server } from '../server.ts';
+import { Obstacle, type Server } from '../server.ts';
 import type { DumpSource } from './dump-source.ts';
 import { FanOut } from './fan-out.ts';
 import { FullSyncs, spoolsFirst } from './full-syncs.ts';
@@ -81,7 +81,9 @@ export class Primary implements PeerListener {
       server.streamLog.backlogBytesMax = server.config.values.replBacklogSize;
       return null;
     });
+    this.#noteReplicasWanted();
     server.config.onChange(['min-replicas-to-write', 'min-replicas-max-lag'], () => {
+      this.#noteReplicasWanted();
       this.#countGood();
       return null;
     });
@@ -194,9 +196,8 @@ export class Primary implements PeerListener {
 
   /** The error that a write gets now, or undefined: too few replicas follow (`min-replicas-to-write`). */
   get writeRefusal(): string | undefined {
-    const { minReplicasToWrite, minReplicasMaxLag } = this.server.config.values;
-    if (minReplicasToWrite === 0 || minReplicasMaxLag === 0) return undefined;
-    return this.goodReplicas >= minReplicasToWrite
+    if (!this.server.hasObstacle(Obstacle.REPLICAS_WANTED)) return undefined;
+    return this.goodReplicas >= this.server.config.values.minReplicasToWrite
       ? undefined
       : 'NOREPLICAS Not enough good replicas to write.';
   }
@@ -359,6 +360,12 @@ export class Primary implements PeerListener {
     streamLog.drop();
     feed.invalidateSelect();
     this.#log.notice(`Replication backlog freed after ${ttl} seconds without connected replicas.`);
+  }
+
+  #noteReplicasWanted(): void {
+    const { minReplicasToWrite, minReplicasMaxLag } = this.server.config.values;
+    const isWanted = minReplicasToWrite > 0 && minReplicasMaxLag > 0;
+    this.server.setObstacle(Obstacle.REPLICAS_WANTED, isWanted);
   }
 
   #countGood(): void {

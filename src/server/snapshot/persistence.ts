@@ -10,7 +10,7 @@
 import { codeOf, ErrorCode, OperatingError } from '../../base/errors.ts';
 import type { RdbVersion } from '../../rdb/dialect.ts';
 import { DumpFilter } from '../../replication/replica-state.ts';
-import type { Server } from '../server.ts';
+import { Obstacle, type Server } from '../server.ts';
 import { type DumpDisk, realDisk, writeDump } from './dump-file.ts';
 import type { Snapshot, SnapshotRequest, Snapshots } from './snapshots.ts';
 
@@ -32,7 +32,6 @@ export type SaveEnd = 'saved' | 'failed' | 'cancelled';
 export class Persistence {
   /** Unix time in seconds of the last save that succeeded, or of the start. */
   lastSaveSeconds: number;
-  lastSucceeded = true;
   /** Seconds that the last save took, -1 before the first. */
   lastDurationSeconds = -1;
   /** Shadow memory of the last save. */
@@ -55,6 +54,11 @@ export class Persistence {
     this.#snapshots = snapshots;
     this.#disk = disk;
     this.lastSaveSeconds = this.#nowSeconds();
+  }
+
+  /** Whether the last save did; true before the first. */
+  get lastSucceeded(): boolean {
+    return !this.#server.hasObstacle(Obstacle.SAVE_FAILED);
   }
 
   /** The snapshot that is being saved, or undefined. */
@@ -176,10 +180,10 @@ export class Persistence {
       log.notice(`Copy-on-write of the snapshot: ${mb} MB, frozen in ${freezeMicros} microseconds`);
       server.dirty = Math.max(0, server.dirty - snapshot.startDirty);
       this.lastSaveSeconds = this.#nowSeconds();
-      this.lastSucceeded = true;
+      server.setObstacle(Obstacle.SAVE_FAILED, false);
       this.saveCount++;
     } else if (end === 'failed') {
-      this.lastSucceeded = false;
+      server.setObstacle(Obstacle.SAVE_FAILED, true);
     }
     return end;
   }
