@@ -32,6 +32,23 @@ export interface SnapshotPlan {
   /** `snapshot-cow-max`: bytes of shadow pages at which the snapshot gives up. */
   readonly cowBytesMax: number;
   readonly ring?: RingOptions;
+  /** What was made for it beforehand; made now when absent. */
+  readonly means?: SnapshotMeans;
+}
+
+/**
+ * What a snapshot needs besides the image: the memory of its ring, its control block, the channel for shadow pages. To make
+ * them takes longer than the freeze itself, so who wants that turn short makes them in an earlier one. Untouched they
+ * cost no memory.
+ */
+export class SnapshotMeans {
+  readonly ringMemory: SharedArrayBuffer;
+  readonly control = new SnapshotControl();
+  readonly channel = new MessageChannel();
+
+  constructor(ring: RingOptions = {}) {
+    this.ringMemory = createRingMemory(ring);
+  }
 }
 
 export class SnapshotJob {
@@ -47,13 +64,13 @@ export class SnapshotJob {
   readonly #keyspace: Keyspace;
   #lost = false;
 
-  constructor(pool: SnapshotPool, { keyspace, save, cowBytesMax, ring = {} }: SnapshotPlan) {
+  constructor(pool: SnapshotPool, { keyspace, save, cowBytesMax, ring, means }: SnapshotPlan) {
     assert(onMainThread(), 'freeze runs on the main thread');
-    const { port1, port2 } = new MessageChannel();
+    const { ringMemory, control, channel } = means ?? new SnapshotMeans(ring);
+    const { port1, port2 } = channel;
     this.#keyspace = keyspace;
-    const memory = createRingMemory(ring);
-    this.ring = new RingConsumer(memory);
-    this.control = new SnapshotControl();
+    this.ring = new RingConsumer(ringMemory);
+    this.control = control;
     this.control.keysTotal = keyspace.keyCount;
     const image = keyspace.freeze(
       cowBytesMax,
@@ -63,7 +80,7 @@ export class SnapshotJob {
     const task: SnapshotTask = {
       image,
       options: save,
-      ring: memory,
+      ring: ringMemory,
       control: this.control.shared,
       shadows: port2,
     };

@@ -18,7 +18,12 @@ import type { ReplicationAux, SaveOptions } from '../../rdb/save.ts';
 import { DumpFilter } from '../../replication/replica-state.ts';
 import type { StreamCursor } from '../../replication/stream-log.ts';
 import type { RingOptions } from '../../workers/byte-ring.ts';
-import { type SnapshotJob, type SnapshotPool, startSnapshot } from '../../workers/snapshot-job.ts';
+import {
+  type SnapshotJob,
+  SnapshotMeans,
+  type SnapshotPool,
+  startSnapshot,
+} from '../../workers/snapshot-job.ts';
 import type { Server } from '../server.ts';
 import { type OpenSpill, spillsIn } from './spill-file.ts';
 import { Spool } from './spool.ts';
@@ -103,6 +108,7 @@ export class Snapshot {
     server: Server,
     request: SnapshotRequest,
     parts: SnapshotParts,
+    means: SnapshotMeans,
     listener: SnapshotListener,
   ) {
     const { streamLog, feed, history, clock } = server;
@@ -120,12 +126,12 @@ export class Snapshot {
     this.#listener = listener;
     const hasData = (request.filter & DumpFilter.NO_DATA) === 0;
     this.#keyspace = hasData ? server.keyspace : new Keyspace(1, server.hashKey);
-    const { snapshotCowMax, snapshotSpoolMemory } = server.config.values;
+    const { snapshotCowMax } = server.config.values;
     this.#job = startSnapshot(parts.pool, {
       keyspace: this.#keyspace,
       save: saveOptions(server, request, aux, parts),
       cowBytesMax: snapshotCowMax === 0 ? Number.MAX_SAFE_INTEGER : snapshotCowMax,
-      ring: ringFor(snapshotSpoolMemory),
+      means,
     });
     // Who reads the stream from here on has no database selected.
     feed.invalidateSelect();
@@ -232,6 +238,8 @@ export class Snapshots {
   startedCount = 0;
   readonly #server: Server;
   readonly #parts: SnapshotParts;
+  /** For the next snapshot, with the bytes of `snapshot-spool-memory` that they were made for. */
+  #means: { readonly spoolBytes: number; readonly means: SnapshotMeans } | undefined = undefined;
   #closed = false;
 
   constructor(server: Server, parts: SnapshotParts) {
@@ -291,6 +299,7 @@ export class Snapshots {
       // The node ends, or its worker cannot work, which the first snapshot will tell.
       if (!(error instanceof OperatingError)) throw error;
     }
+    this.#prepare();
   }
 
   /**
@@ -301,7 +310,7 @@ export class Snapshots {
     if (this.#closed) throw new OperatingError(ErrorCode.CANCELLED, 'the server is shutting down');
     if (this.inProgress !== undefined) throw new OperatingError(ErrorCode.BUSY, 'a snapshot is in progress');
     this.startedCount++;
-    const snapshot = new Snapshot(this.startedCount, this.#server, request, this.#parts, {
+    const snapshot = new Snapshot(this.startedCount, this.#server, request, this.#parts, this.#takeMeans(), {
       over: (ended) => {
         this.lastFigures = ended.figures;
       },
@@ -309,7 +318,23 @@ export class Snapshots {
     });
     this.#latest = snapshot;
     this.#open.add(snapshot);
+    setImmediate(() => this.#prepare());
     return snapshot;
+  }
+
+  /** Makes the means of the next snapshot, in a turn of its own. */
+  #prepare(): void {
+    if (this.#closed) return;
+    const spoolBytes = this.#server.config.values.snapshotSpoolMemory;
+    if (this.#means?.spoolBytes === spoolBytes) return;
+    this.#means = { spoolBytes, means: new SnapshotMeans(ringFor(spoolBytes)) };
+  }
+
+  #takeMeans(): SnapshotMeans {
+    this.#prepare();
+    const { means } = this.#means!;
+    this.#means = undefined;
+    return means;
   }
 
   /** Lets the log go on without what it keeps for those who might join. */
