@@ -5,10 +5,14 @@ if (Number(process.versions.node.split('.')[0]) < 20) {
   process.exit(1);
 }
 const { existsSync } = await import('node:fs');
+const { setFlagsFromString } = await import('node:v8');
 const cli = new URL('../dist/cli.js', import.meta.url);
 if (!existsSync(cli)) {
   console.error('headwater is not built yet: run `npm run build` first.');
   process.exit(1);
 }
+// A command runs through a dozen small functions; V8's own budget ends in the middle of them. bench: get-set
+setFlagsFromString('--max-inlined-bytecode-size=1000');
+setFlagsFromString('--max-inlined-bytecode-size-cumulative=6000');
 const { main } = await import(cli.href);
 await main(process.argv.slice(2));

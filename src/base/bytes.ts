@@ -159,19 +159,6 @@ export function writeDecimal(bytes: Uint8Array, at: number, value: number): numb
   return end;
 }
 
-export function equalBytes(
-  a: Uint8Array,
-  aStart: number,
-  b: Uint8Array,
-  bStart: number,
-  length: number,
-): boolean {
-  for (let i = 0; i < length; i++) {
-    if (a[aStart + i] !== b[bStart + i]) return false;
-  }
-  return true;
-}
-
 /** Negative, 0 or positive as memcmp over the common length, and then the shorter first. */
 export function compareBytes(
   a: Uint8Array,

@@ -1,5 +1,5 @@
 /** Commands on keys, whatever their type: deleting, renaming, moving, copying. Main thread. */
-import { equalBytes } from '../base/bytes.ts';
+import { equalBytes } from '../base/byte-copy.ts';
 import { NIL, type Ref } from '../base/units.ts';
 import { databaseArgument, SYNTAX_ERROR } from './arguments.ts';
 import type { CommandContext } from './context.ts';

@@ -1,7 +1,7 @@
 /**
  * Hot path. Commands on the members of one set, by name. Main thread.
  */
-import { equalBytes } from '../base/bytes.ts';
+import { equalBytes } from '../base/byte-copy.ts';
 import { NIL, type Ref } from '../base/units.ts';
 import { ValueType } from '../keyspace/entry.ts';
 import type { MemberSet } from '../structs/member-set.ts';

@@ -1,7 +1,7 @@
 /**
  * Hot path. Streams behind keys: opening and making them, ids in arguments and replies, entries in replies. Main thread.
  */
-import { equalBytes } from '../base/bytes.ts';
+import { equalBytes } from '../base/byte-copy.ts';
 import { NIL, type Ref } from '../base/units.ts';
 import { Encoding, ValueType } from '../keyspace/entry.ts';
 import type { Reply } from '../resp/reply.ts';

@@ -22,7 +22,7 @@
  *
  * Stale: a returned request, once `next`, `push` or `keep` is called again. Main thread.
  */
-import { withView } from '../base/byte-copy.ts';
+import { type ViewedBytes, withView } from '../base/byte-copy.ts';
 import { parseInt64, parseInteger } from '../base/bytes.ts';
 import { GIB, KIB, MIB } from '../base/units.ts';
 import { splitWords } from './inline.ts';
@@ -60,6 +60,11 @@ const ARGUMENTS_KEPT_MAX = 1024;
 
 /** "*1", "$0" and three line ends. */
 const REQUEST_BYTES_MIN = 10;
+/** CR LF, "*" with one digit and them, "$" with one digit and them, as words of little-endian bytes without the digit. */
+const LINE_END = 0x0a0d;
+const SHORT_LINE_MASK = 0xffff_00ff | 0;
+const SHORT_ARRAY = (LINE_END << 16) | Token.ARRAY;
+const SHORT_BULK = (LINE_END << 16) | Token.BULK;
 
 /** What {@link RequestReader.next} found. */
 export const Parse = {
@@ -146,13 +151,15 @@ export class RequestReader {
    */
   lookAhead(requests: readonly Request[]): number {
     if (this.#remaining !== 0 || this.#inOwn || this.authRequired || this.#failed) return 0;
-    const source = this.#source;
+    const source: ViewedBytes = this.#source;
+    if (source.view === undefined) withView(source);
+    const view = source.view!;
     const end = this.#end;
     const { bulkBytesMax } = this.limits;
     let position = this.#position;
     let found = 0;
     while (found < requests.length) {
-      position = parseWhole(requests[found]!, source, position, end, bulkBytesMax);
+      position = parseWhole(requests[found]!, source, view, position, end, bulkBytesMax);
       if (position === NONE) break;
       found++;
     }
@@ -208,7 +215,7 @@ export class RequestReader {
 
     if (this.#remaining === 0) {
       if (this.#position === this.#end) return Parse.MORE;
-      request.begin(source, this.#position);
+      request.begin(source, this.#position, 0);
       if (source[this.#position] !== Token.ARRAY) return this.#inline();
       const count = this.#count();
       if (count !== Parse.REQUEST) return count;
@@ -441,50 +448,62 @@ export class RequestReader {
 
 /**
  * Reads the request at `position` into `request` when all of it lies before `end`, has neither odd nor wrong spellings,
- * and not too many arguments; returns where it ends, or NONE. `request` is spoiled then.
+ * and not too many arguments; returns where it ends, or NONE. `request` is spoiled then. `view` is that of `source`:
+ * "*3" or "$7" with its line end is one word.
  */
 function parseWhole(
   request: Request,
   source: Uint8Array,
+  view: DataView,
   position: number,
   end: number,
   bulkBytesMax: number,
 ): number {
-  if (end - position < REQUEST_BYTES_MIN || source[position] !== Token.ARRAY) return NONE;
-  // "*3": the first digit is no zero, and the count ends before the least that a request has.
-  let count = source[position + 1]! - DIGIT_0;
-  if (count < 1 || count > 9) return NONE;
-  let at = position + 2;
-  for (let byte = source[at]!; byte !== CR; byte = source[++at]!) {
-    if (byte < DIGIT_0 || byte > DIGIT_9) return NONE;
-    count = count * 10 + byte - DIGIT_0;
-    if (count > ARGUMENTS_KEPT_MAX) return NONE;
-  }
-  if (source[at + 1] !== LF) return NONE;
-  at += 2;
-  request.begin(source, position);
-  for (let i = 0; i < count; i++) {
-    // "$100": at least one digit, and no zero before others.
-    if (at + 4 > end || source[at] !== Token.BULK) return NONE;
-    let length = source[at + 1]! - DIGIT_0;
-    if (length < 0 || length > 9) return NONE;
+  if (end - position < REQUEST_BYTES_MIN) return NONE;
+  const head = view.getInt32(position, true);
+  let count = ((head >>> 8) & 0xff) - DIGIT_0;
+  if ((head & 0xff) !== Token.ARRAY || count < 1 || count > 9) return NONE;
+  let at = position + 4;
+  if ((head & SHORT_LINE_MASK) !== SHORT_ARRAY) {
+    // The count ends before the least that a request has.
+    at = position + 2;
+    for (let byte = source[at]!; byte !== CR; byte = source[++at]!) {
+      if (byte < DIGIT_0 || byte > DIGIT_9) return NONE;
+      count = count * 10 + byte - DIGIT_0;
+      if (count > ARGUMENTS_KEPT_MAX) return NONE;
+    }
+    if (source[at + 1] !== LF) return NONE;
     at += 2;
-    if (source[at] !== CR) {
+  }
+  request.begin(source, position, count);
+  const starts = request.position;
+  const lengths = request.length;
+  for (let i = 0; i < count; i++) {
+    if (at + 4 > end) return NONE;
+    const word = view.getInt32(at, true);
+    let length = ((word >>> 8) & 0xff) - DIGIT_0;
+    if ((word & 0xff) !== Token.BULK || length < 0 || length > 9) return NONE;
+    if ((word & SHORT_LINE_MASK) === SHORT_BULK) {
+      at += 4;
+    } else {
+      // "$100": no zero before others.
       if (length === 0) return NONE;
+      at += 2;
       for (let byte = source[at]!; byte !== CR; byte = source[at]!) {
         if (byte < DIGIT_0 || byte > DIGIT_9 || ++at + 1 >= end) return NONE;
         length = length * 10 + byte - DIGIT_0;
       }
-      if (length > bulkBytesMax) return NONE;
+      if (length > bulkBytesMax || source[at + 1] !== LF) return NONE;
+      at += 2;
     }
-    if (source[at + 1] !== LF) return NONE;
-    at += 2;
     const after = at + length;
     if (after + 2 > end) return NONE;
-    if (source[after] !== CR || source[after + 1] !== LF) request.canonical = false;
-    request.add(at, length);
+    if (view.getInt16(after, true) !== LINE_END) request.canonical = false;
+    starts[i] = at;
+    lengths[i] = length;
     at = after + 2;
   }
+  request.argc = count;
   request.end = at;
   return at;
 }

@@ -26,9 +26,6 @@ export type Aggregate = (typeof Aggregate)[keyof typeof Aggregate];
 const HEADER_BYTES_MAX = 20;
 /** Texts below this are written by a loop: a native call costs 60 to 130 ns. */
 const LOOP_CHARS = 24;
-/** Bulk strings below this have lengths of one or two digits, and {@link SHORT_BULK_BYTES} beside their bytes. */
-const SHORT_BULK_MAX = 100;
-const SHORT_BULK_BYTES = 7;
 /** "*0" with its line end: what a deferred length occupies until it is known. Longer ones move the elements. */
 const DEFERRED_BYTES = 4;
 /** Less than this may leave in a small copy, so that the large buffer is free at once. */
@@ -95,14 +92,15 @@ export class Reply {
 
   /** A bulk string of bytes[position, position + length), which may lie in shared memory. */
   bulk(bytes: Uint8Array, position: number, length: number): void {
-    if (length < SHORT_BULK_MAX) {
-      this.#shortBulk(bytes, position, length);
-      return;
-    }
-    this.#reserve(length + HEADER_BYTES_MAX + 2);
-    this.#header(Token.BULK, length);
-    this.#copy(bytes, position, length);
-    this.#lineEnd();
+    const at = this.#room(length + HEADER_BYTES_MAX + 2);
+    const to = this.#bytes;
+    to[at] = Token.BULK;
+    const start = writeLineOf(to, at + 1, length);
+    copyBytes(bytes, position, to, start, length);
+    const end = start + length;
+    to[end] = CR;
+    to[end + 1] = LF;
+    this.size = end + 2;
   }
 
   /** A bulk string in UTF-8. */
@@ -306,25 +304,6 @@ export class Reply {
     this.#pool.give(old);
   }
 
-  /** In one piece: elements of collections are short, and come by the hundred. */
-  #shortBulk(bytes: Uint8Array, position: number, length: number): void {
-    let at = this.#room(length + SHORT_BULK_BYTES);
-    const to = this.#bytes;
-    to[at++] = Token.BULK;
-    if (length >= 10) {
-      const tens = (length * 103) >>> 10;
-      to[at++] = DIGIT_0 + tens;
-      to[at++] = DIGIT_0 + length - tens * 10;
-    } else to[at++] = DIGIT_0 + length;
-    to[at++] = CR;
-    to[at++] = LF;
-    copyBytes(bytes, position, to, at, length);
-    at += length;
-    to[at] = CR;
-    to[at + 1] = LF;
-    this.size = at + 2;
-  }
-
   #header(token: number, value: number): void {
     const at = this.#room(HEADER_BYTES_MAX);
     const bytes = this.#bytes;
@@ -388,6 +367,27 @@ export class Reply {
   #elements(kind: Aggregate, count: number): number {
     return kind === Aggregate.MAP && this.protocol === 2 ? count * 2 : count;
   }
+}
+
+/** Writes a length and the line end, and returns the position behind them. Short ones come by the hundred. */
+function writeLineOf(bytes: Uint8Array, at: number, length: number): number {
+  let end = at;
+  if (length < 1000) {
+    let rest = length;
+    if (length >= 100) {
+      const hundreds = (length * 41) >>> 12;
+      bytes[end++] = DIGIT_0 + hundreds;
+      rest -= hundreds * 100;
+    }
+    const tens = (rest * 103) >>> 10;
+    if (length >= 10) bytes[end++] = DIGIT_0 + tens;
+    bytes[end++] = DIGIT_0 + rest - tens * 10;
+  } else {
+    end = writeDecimal(bytes, at, length);
+  }
+  bytes[end] = CR;
+  bytes[end + 1] = LF;
+  return end + 2;
 }
 
 /** Field names and the like, which need no encoder. */

@@ -29,8 +29,9 @@ export class Request {
   hashedIndex = 0;
   hash = 0;
 
-  /** Starts anew with a request of no arguments at `start`. */
-  begin(bytes: Uint8Array, start: number): void {
+  /** Starts anew with a request at `start` of no arguments yet; makes room for `count`. */
+  begin(bytes: Uint8Array, start: number, count: number): void {
+    if (count > this.position.length) this.#grow(count);
     this.bytes = bytes;
     this.start = start;
     this.argc = 0;
@@ -40,7 +41,7 @@ export class Request {
   }
 
   add(position: number, length: number): void {
-    if (this.argc === this.position.length) this.#grow();
+    if (this.argc === this.position.length) this.#grow(this.argc * 2);
     this.position[this.argc] = position;
     this.length[this.argc] = length;
     this.argc++;
@@ -75,9 +76,9 @@ export class Request {
     this.argc = 0;
   }
 
-  #grow(): void {
-    const position = new Int32Array(this.argc * 2);
-    const length = new Int32Array(this.argc * 2);
+  #grow(count: number): void {
+    const position = new Int32Array(count);
+    const length = new Int32Array(count);
     position.set(this.position);
     length.set(this.length);
     this.position = position;

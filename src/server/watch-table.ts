@@ -4,7 +4,9 @@
  * Keys are strings here, one char per byte, with the number of the database before them. While nobody watches, a
  * change costs one comparison.
  */
-import { equalBytes, latin1 } from '../base/bytes.ts';
+
+import { equalBytes } from '../base/byte-copy.ts';
+import { latin1 } from '../base/bytes.ts';
 import { NIL } from '../base/units.ts';
 import type { Client } from '../commands/client.ts';
 import type { CommandContext } from '../commands/context.ts';

@@ -6,7 +6,7 @@
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
-import { equalBytes } from '../base/bytes.ts';
+import { equalBytes } from '../base/byte-copy.ts';
 import { asRef, NIL, type Ref } from '../base/units.ts';
 import {
   beforeEntry,

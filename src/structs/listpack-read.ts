@@ -17,7 +17,7 @@
  * All functions take positions in `u8` and trust the bytes: what comes from elsewhere passes listpack-check.ts first.
  * No state, any thread. Specified in https://github.com/antirez/listpack.
  */
-import { equalBytes } from '../base/bytes.ts';
+import { equalBytes } from '../base/byte-copy.ts';
 import { GIB } from '../base/units.ts';
 import { INT64_TEXT_BYTES_MAX, Int64, int64Number, parseInt64Halves, writeInt64 } from './int64.ts';
 

@@ -11,7 +11,7 @@
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
 import { assert, debugAssert, debugChecks } from '../base/assert.ts';
-import { equalBytes } from '../base/bytes.ts';
+import { equalBytes } from '../base/byte-copy.ts';
 import { hashBytes } from '../base/hash.ts';
 import type { Prng } from '../base/prng.ts';
 import { NIL, type Ref } from '../base/units.ts';

@@ -12,7 +12,7 @@
 import type { Arena } from '../arena/arena.ts';
 import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
 import { assert } from '../base/assert.ts';
-import { equalBytes } from '../base/bytes.ts';
+import { equalBytes } from '../base/byte-copy.ts';
 import { NIL, type Ref } from '../base/units.ts';
 import type { ListCursor } from './list-cursor.ts';
 import type { Listpack } from './listpack.ts';

@@ -10,7 +10,7 @@
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
 import { assert, debugAssert, debugChecks } from '../base/assert.ts';
-import { equalBytes } from '../base/bytes.ts';
+import { equalBytes } from '../base/byte-copy.ts';
 import { hashBytes } from '../base/hash.ts';
 import { asRef, NIL, type Ref } from '../base/units.ts';
 import { ByteMover } from './byte-mover.ts';

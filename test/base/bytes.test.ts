@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
+import { equalBytes } from '../../src/base/byte-copy.ts';
 import {
   bytesOf,
   compareBytes,
   decimalLength,
-  equalBytes,
   equalsIgnoreCase,
   formatDouble,
   latin1,
