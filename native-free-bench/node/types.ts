@@ -19,7 +19,7 @@ const RANDOM_BELOW = 1_000_000;
 const DATA = 'xxx';
 const MUST: Must = { ratioAtLeast: 1 };
 
-const FULL = { warmUp: 50_000, count: 400_000, different: 400_000 };
+const FULL = { warmUp: 300_000, count: 1_000_000, different: 400_000 };
 const SMOKE = { warmUp: 800, count: 2_000, different: 1_000 };
 
 /** Ranges carry hundreds of elements each, so fewer of them do. */

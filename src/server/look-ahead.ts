@@ -44,7 +44,8 @@ export class LookAhead {
       const hash = db.hashKey(bytes, position[index]!, length[index]!);
       request.hashedIndex = index;
       request.hash = hash;
-      hashes[keys++] = hash;
+      // One key again and again is read with its first command.
+      if (keys === 0 || hashes[keys - 1] !== hash) hashes[keys++] = hash;
     }
     // Alone it would only wait earlier.
     if (keys > 1) this.used = db.readAhead(hashes, keys);
