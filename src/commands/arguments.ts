@@ -29,6 +29,17 @@ export function integerArgument(context: CommandContext, index: number, error = 
   return Number.NaN;
 }
 
+/** Argument `index` as an integer of 64 bits of which the negative is one too, or NaN after the error has been answered. */
+export function negatableArgument(context: CommandContext, index: number): number {
+  const { request, reply } = context;
+  const value = integerArgument(context, index);
+  // The doubles of many integers are -2^63, of which one only is refused.
+  if (value !== Number(INT64_MIN)) return value;
+  if (parseInt64(request.bytes, request.position[index]!, request.length[index]!) !== INT64_MIN) return value;
+  reply.error(`ERR value is out of range, value must between ${-INT64_MAX} and ${INT64_MAX}`);
+  return Number.NaN;
+}
+
 /** Argument `index` as an integer of 32 bits, or NaN after the error has been answered. */
 export function intArgument(context: CommandContext, index: number, error?: string): number {
   const value = integerArgument(context, index, error);
