@@ -7,7 +7,7 @@
  * Texts are compared byte by byte, whatever the locale. The elements are copied to the heap for the time of the command:
  * looking up keys named after them may delete what has expired.
  */
-import { parseFloat64 } from '../base/bytes.ts';
+import { cStringLength, leadingSpaces, parseFloat64 } from '../base/bytes.ts';
 import { NIL, type Ref } from '../base/units.ts';
 import { BytesView, Encoding, ValueType } from '../keyspace/entry.ts';
 import { ELEMENT_TEXT_BYTES_MAX, ElementView, elementToBytes } from '../structs/listpack-read.ts';
@@ -67,9 +67,8 @@ export const sortCommands = {
 
 const STAR = 0x2a;
 const HASH_MARK = 0x23;
-const SPACE = 0x20;
-const TAB = 0x09;
-const CARRIAGE_RETURN = 0x0d;
+/** strtod tells of smaller ones that they are out of range. */
+const NORMAL_DOUBLE_MIN = 2 ** -1022;
 const NO_BYTES = new Uint8Array(0);
 const NOT_A_DOUBLE = "ERR One or more scores can't be converted into double";
 
@@ -230,16 +229,14 @@ function weigh(context: CommandContext, items: Item[], by: Uint8Array | undefine
   return valid;
 }
 
-/** The double that strtod reads, which may stand behind spaces; nothing at all is 0. */
+/** The double that strtod reads up to a zero byte, which may stand behind spaces; nothing at all is 0. */
 function scoreOf({ bytes, position, length }: BytesView): number | undefined {
-  if (length === 0) return 0;
-  let at = position;
-  const end = position + length;
-  while (at < end && isSpace(bytes[at]!)) at++;
-  return parseFloat64(bytes, at, end - at);
+  const textLength = cStringLength(bytes, position, length);
+  if (textLength === 0) return 0;
+  const spaces = leadingSpaces(bytes, position, textLength);
+  const score = parseFloat64(bytes, position + spaces, textLength - spaces);
+  return score !== undefined && score !== 0 && Math.abs(score) < NORMAL_DOUBLE_MIN ? undefined : score;
 }
-
-const isSpace = (byte: number): boolean => byte === SPACE || (byte >= TAB && byte <= CARRIAGE_RETURN);
 
 function sortItems(items: Item[], alpha: boolean, descending: boolean): void {
   const compare = alpha ? compareTexts : compareScores;
