@@ -412,7 +412,11 @@ function sortedSetCombinations(w: RandomWords): Step {
     () => [['ZINTERCARD', ...many, ...w.maybe('LIMIT', w.of<Argument>(0, 1, 3, -1))]],
     () => [['ZRANGESTORE', w.key('zset'), w.key('zset'), w.index(), w.index(), ...w.maybe('REV')]],
     () => [
-      ['ZRANGESTORE', w.key('zset'), w.key('zset'), w.scoreBound(), w.scoreBound(), 'BYSCORE', ...w.limit()],
+      [
+        ...['ZRANGESTORE', w.key('zset'), w.key('zset'), w.scoreBound(), w.scoreBound(), 'BYSCORE'],
+        ...w.maybe('REV'),
+        ...w.limit(),
+      ],
     ],
   )();
 }
