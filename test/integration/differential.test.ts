@@ -1,6 +1,7 @@
 /**
- * Random commands over all types and options, sent in pipelines to headwater and to a real server: the replies are the
- * same, the digests at checkpoints too, and at the end a real replica of headwater holds what both hold.
+ * Random commands over all types and options, sent in pipelines to headwater and to a real server, in RESP2 and RESP3 by
+ * turns: the replies are the same, the digests at checkpoints too, and at the end a real replica of headwater holds what
+ * both hold.
  *
  * HEADWATER_DIFFERENTIAL_COMMANDS sets how many. The real server is a 7.0: what a 7.2 does otherwise is listed in
  * support/reply-rules.ts and docs/compatibility.md.
@@ -59,12 +60,14 @@ test(`${COMMANDS} random commands have the replies and effects of a real server`
   await Promise.all([ours, theirs].map((server) => call(server, 'DEBUG', 'SET-ACTIVE-EXPIRE', '0')));
   const random = new RandomCommands(new Prng(seed), { without: await absentCommands(us, them) });
   const tally = new Map<string, number>();
+  let protocol: 2 | 3 = 2;
   for (let done = 0; done < COMMANDS; ) {
     const setting = random.configuration();
     for (const client of [us, them, below]) await client.call(...setting);
     const commands = random.batch(BATCH);
-    const [a, b] = await Promise.all([us.pipeline(commands), them.pipeline(commands)]);
-    expectSameReplies(commands, a, b);
+    const [a, b] = await Promise.all([us, them].map((client) => runIn(client, protocol, commands)));
+    expectSameReplies(commands, a!, b!);
+    protocol = protocol === 2 ? 3 : 2;
     for (const [name] of commands) tally.set(String(name), (tally.get(String(name)) ?? 0) + 1);
     done += commands.length;
     await expectSameEffects(us, them, `after ${done} commands`);
@@ -76,6 +79,14 @@ test(`${COMMANDS} random commands have the replies and effects of a real server`
   expect(await digestOf(replica)).toBe(await digestOf(theirs));
   await Promise.all([us, them, below].map((client) => client.close()));
 });
+
+/** The replies to a batch in one protocol; what is asked for between batches is answered in RESP2. */
+async function runIn(client: RespClient, protocol: 2 | 3, commands: Argument[][]): Promise<RespValue[]> {
+  await client.call('HELLO', protocol);
+  const replies = await client.pipeline(commands);
+  await client.call('HELLO', 2);
+  return replies;
+}
 
 /** Compares reply by reply; those of a transaction stand in the reply to EXEC. */
 function expectSameReplies(
