@@ -9,7 +9,7 @@ import { NIL, type Ref } from '../base/units.ts';
 import type { Dialect } from '../rdb/dialect.ts';
 import { CHECKSUM_BYTES } from '../rdb/opcodes.ts';
 import { type LoadedValue, PayloadCodec } from '../rdb/payload.ts';
-import { deadlineText, integerArgument, SYNTAX_ERROR } from './arguments.ts';
+import { integerArgument, integerText, SYNTAX_ERROR } from './arguments.ts';
 import type { CommandContext } from './context.ts';
 import { alreadyExpired } from './deadline.ts';
 import { EventClass } from './ports.ts';
@@ -96,7 +96,7 @@ export function payloadCommands(dialect: () => Dialect): CommandTable {
     const words: (Uint8Array | string)[] = Array.from({ length: request.argc }, (_, i) => request.copy(i));
     if (tooNew) words[3] = used.dump(db.arena, entry, dialect());
     if (deadlineMs >= 0) {
-      words[2] = deadlineText(deadlineMs);
+      words[2] = integerText(deadlineMs);
       words.push('ABSTTL');
     }
     context.replicateAs(...words);
