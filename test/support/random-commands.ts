@@ -462,7 +462,7 @@ function streams(w: RandomWords): Step {
         'XSETID',
         key,
         w.of('100-0', '101-5', '200', 'x', '-1'),
-        ...w.maybe('ENTRIESADDED', w.count(), 'MAXDELETEDID', w.streamId()),
+        ...w.maybe('ENTRIESADDED', w.keptCount(), 'MAXDELETEDID', w.streamId()),
       ],
     ],
     () => [['XINFO', 'STREAM', key]],
@@ -476,7 +476,7 @@ function groups(w: RandomWords): Step {
   const group = w.of('g1', 'g2', 'g1', 'gone');
   const made = w.of('g1', 'g2');
   const consumer = w.of(...CONSUMERS);
-  const entriesRead = w.rarely(4, 'ENTRIESREAD', w.count());
+  const entriesRead = w.rarely(4, 'ENTRIESREAD', w.keptCount());
   const ids = (): Argument[] => w.list(1 + w.below(4), () => w.streamId());
   const read = (id: string): Argument[] => [
     ...['XREADGROUP', 'GROUP', group, consumer, ...w.maybe('COUNT', w.count()), ...w.rarely(5, 'NOACK')],
@@ -514,7 +514,7 @@ function groups(w: RandomWords): Step {
       [
         ...['XCLAIM', key, group, consumer, w.of<Argument>(0, 0, 1e9, 'x'), ...ids()],
         ...w.rarely(4, 'IDLE', w.below(1000)),
-        ...w.rarely(4, 'RETRYCOUNT', w.count()),
+        ...w.rarely(4, 'RETRYCOUNT', w.keptCount()),
         ...w.rarely(4, 'FORCE'),
         ...w.rarely(4, 'JUSTID'),
         ...w.rarely(6, 'LASTID', w.streamId()),
