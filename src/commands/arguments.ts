@@ -16,7 +16,7 @@ const INT_MAX = 2147483647;
 const INT64_MAX = 0x7fff_ffff_ffff_ffffn;
 const INT64_MIN = -0x8000_0000_0000_0000n;
 /** The last double that is a signed 64-bit integer. */
-const INT64_DOUBLE_MAX = 2 ** 63 - 1024;
+export const INT64_DOUBLE_MAX = 2 ** 63 - 1024;
 
 /** Argument `index` as an integer of 64 bits, or NaN after the error has been answered. */
 export function integerArgument(context: CommandContext, index: number, error = NOT_AN_INTEGER): number {

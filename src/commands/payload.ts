@@ -9,7 +9,7 @@ import { NIL, type Ref } from '../base/units.ts';
 import type { Dialect } from '../rdb/dialect.ts';
 import { CHECKSUM_BYTES } from '../rdb/opcodes.ts';
 import { type LoadedValue, PayloadCodec } from '../rdb/payload.ts';
-import { integerArgument, integerText, SYNTAX_ERROR } from './arguments.ts';
+import { INT64_DOUBLE_MAX, integerArgument, integerText, keptArgument, SYNTAX_ERROR } from './arguments.ts';
 import type { CommandContext } from './context.ts';
 import { alreadyExpired } from './deadline.ts';
 import { EventClass } from './ports.ts';
@@ -54,7 +54,7 @@ export function payloadCommands(dialect: () => Dialect): CommandTable {
       reply.error(BUSY_KEY);
       return;
     }
-    const ttl = integerArgument(context, 2);
+    const ttl = keptArgument(context, 2);
     if (Number.isNaN(ttl)) return;
     if (ttl < 0) {
       reply.error('ERR Invalid TTL value, must be >= 0');
@@ -71,7 +71,7 @@ export function payloadCommands(dialect: () => Dialect): CommandTable {
       return;
     }
     const replaced = options.replace && removeKey(context);
-    const deadline = ttl > 0 && !options.absolute ? ttl + server.nowMs : ttl;
+    const deadline = ttl > 0 && !options.absolute ? deadlineAfter(ttl, server.nowMs) : ttl;
     if (ttl > 0 && alreadyExpired(context, deadline)) {
       value.discard();
       if (replaced) tellRemoved(context);
@@ -128,6 +128,12 @@ export function payloadCommands(dialect: () => Dialect): CommandTable {
 }
 
 /** The options from argument 4 on; undefined after the error has been answered. */
+/** Redis adds in 64 bits: a time that is too far away becomes one that has passed. */
+function deadlineAfter(ttl: number, nowMs: number): number {
+  const deadline = ttl + nowMs;
+  return deadline > INT64_DOUBLE_MAX ? -1 : deadline;
+}
+
 function restoreOptions(context: CommandContext): RestoreOptions | undefined {
   const { request, reply } = context;
   const options: RestoreOptions = { replace: false, absolute: false, idle: -1 };

@@ -68,6 +68,22 @@ test('payloads are restored with their deadlines', async () => {
   ]);
 });
 
+test('a time to live beyond 64 bits has passed, and a replica is told of none', async () => {
+  const string = await payloadOf('SET', 's', 'hello');
+  await differential.run([
+    ['FLUSHALL'],
+    ['RESTORE', 'a', '9223372036854775807', string],
+    ['EXISTS', 'a'],
+    ['RESTORE', 'a', 0, string],
+    ['RESTORE', 'a', '9223372036854775807', string, 'REPLACE'],
+    ['EXISTS', 'a'],
+    ['RESTORE', 'b', '9223372036854775807', string, 'ABSTTL'],
+    ['PEXPIRETIME', 'b'],
+    ['RESTORE', 'c', '4611686018427387904', string],
+    ['PEXPIRETIME', 'c'],
+  ]);
+});
+
 test('what is wrong is refused in the order of the real server', async () => {
   const good = await payloadOf('SET', 's', 'hello');
   const bad = Buffer.from(good);
