@@ -68,6 +68,21 @@ test('payloads are restored with their deadlines', async () => {
   ]);
 });
 
+test('zeros of a sorted set keep their sign when it is restored as a large one', async () => {
+  const long = 'x'.repeat(65);
+  const large = await payloadOf('ZADD', 'z', -1, long, '-0', 'a', '-0', 'b');
+  await differential.run([['RESTORE', 'large', 0, large]]);
+  await differential.run([['ZRANGE', 'large', 0, -1, 'WITHSCORES']]);
+  expect(differential.harness.call('ZSCORE', 'large', 'a')).toBe('-0');
+  await differential.run([['ZREM', 'z', long]]);
+  const short = Buffer.from(differential.harness.call('DUMP', 'z') as string, 'latin1');
+  await differential.run([
+    ['RESTORE', 'short', 0, short],
+    ['OBJECT', 'ENCODING', 'short'],
+    ['ZRANGE', 'short', 0, -1, 'WITHSCORES'],
+  ]);
+});
+
 test('a time to live beyond 64 bits has passed, and a replica is told of none', async () => {
   const string = await payloadOf('SET', 's', 'hello');
   await differential.run([
