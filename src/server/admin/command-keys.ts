@@ -59,7 +59,7 @@ function indexesOf({ find }: KeySpec, begin: number, request: Request): number[]
     else if (find.limit <= 1) last = argc + find.last;
     else last = first + Math.floor((argc - first) / find.limit) + find.last;
   }
-  if (last >= argc) return undefined;
+  if (last < first || last >= argc) return undefined;
   const indexes: number[] = [];
   for (let index = first; index <= last; index += step) indexes.push(index);
   return indexes;
