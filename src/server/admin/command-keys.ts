@@ -22,7 +22,7 @@ export function findKeys(context: CommandContext, spec: CommandSpec): FoundKey[]
     if (first === undefined) continue;
     const indexes = indexesOf(key, first, context.request);
     if (indexes === undefined) return undefined;
-    for (const index of indexes) found.push({ index, spec: key });
+    for (const index of indexes) found.push({ index, spec: spec.keyOf?.(context) ?? key });
   }
   return found;
 }
