@@ -600,7 +600,7 @@ function sorting(w: RandomWords): Step {
   const command = w.of<Argument[]>(
     ['SORT', 'drawn', ...limit, ...order, ...bad],
     ['SORT', 'drawn', ...limit, ...order, 'ALPHA', ...bad],
-    ['SORT', 'drawn', ...order, 'ALPHA', 'STORE', w.key('list'), ...bad],
+    ['SORT', 'drawn', ...order, ...w.maybe('ALPHA'), 'STORE', w.key('list'), ...bad],
     [
       'SORT_RO',
       'drawn',
