@@ -13,6 +13,9 @@ const PLUS = 0x2b;
 const MINUS = 0x2d;
 const DOT = 0x2e;
 const LOWER = 0x20;
+const SPACE = 0x20;
+const TAB = 0x09;
+const CARRIAGE_RETURN = 0x0d;
 
 /** Below this many bytes a loop over them is faster than a native call. */
 const SHORT_TEXT_BYTES = 16;
@@ -82,6 +85,22 @@ export function parseFloat64(bytes: Uint8Array, start: number, length: number): 
   }
   if (rest < 3 || bytes[unsigned] !== ZERO || (bytes[unsigned + 1]! | LOWER) !== 0x78) return undefined;
   return binaryFloat64(latin1(bytes, start, length));
+}
+
+/** How many of the bytes a C library takes for the text: those before the first zero byte. */
+export function cStringLength(bytes: Uint8Array, start: number, length: number): number {
+  for (let at = start; at < start + length; at++) if (bytes[at] === 0) return at - start;
+  return length;
+}
+
+/** How many blanks, as C's isspace knows them, the bytes begin with. */
+export function leadingSpaces(bytes: Uint8Array, start: number, length: number): number {
+  let at = start;
+  for (; at < start + length; at++) {
+    const byte = bytes[at]!;
+    if (byte !== SPACE && (byte < TAB || byte > CARRIAGE_RETURN)) break;
+  }
+  return at - start;
 }
 
 const NOT_DECIMAL = 0;

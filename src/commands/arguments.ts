@@ -16,7 +16,7 @@ const INT_MAX = 2147483647;
 const INT64_MAX = 0x7fff_ffff_ffff_ffffn;
 const INT64_MIN = -0x8000_0000_0000_0000n;
 /** The last double that is a signed 64-bit integer. */
-const DEADLINE_MAX = 2 ** 63 - 1024;
+export const INT64_DOUBLE_MAX = 2 ** 63 - 1024;
 
 /** Argument `index` as an integer of 64 bits, or NaN after the error has been answered. */
 export function integerArgument(context: CommandContext, index: number, error = NOT_AN_INTEGER): number {
@@ -27,6 +27,25 @@ export function integerArgument(context: CommandContext, index: number, error = 
   if (big !== undefined) return Number(big);
   context.reply.error(error);
   return Number.NaN;
+}
+
+/** Argument `index` as an integer of 64 bits of which the negative is one too, or NaN after the error has been answered. */
+export function negatableArgument(context: CommandContext, index: number): number {
+  const { request, reply } = context;
+  const value = integerArgument(context, index);
+  // The doubles of many integers are -2^63, of which one only is refused.
+  if (value !== Number(INT64_MIN)) return value;
+  if (parseInt64(request.bytes, request.position[index]!, request.length[index]!) !== INT64_MIN) return value;
+  reply.error(`ERR value is out of range, value must between ${-INT64_MAX} and ${INT64_MAX}`);
+  return Number.NaN;
+}
+
+/**
+ * Argument `index` as a number that is kept, or NaN after the error has been answered: never so great that the double is
+ * no integer of 64 bits, which a replica or a dump could not take.
+ */
+export function keptArgument(context: CommandContext, index: number, error?: string): number {
+  return Math.min(integerArgument(context, index, error), INT64_DOUBLE_MAX);
 }
 
 /** Argument `index` as an integer of 32 bits, or NaN after the error has been answered. */
@@ -86,15 +105,15 @@ export function deadlineArgument(
     const ms = unit.seconds ? big * 1000n : big;
     const sum = ms + BigInt(base);
     const fits = ms >= INT64_MIN && ms <= INT64_MAX && sum <= INT64_MAX;
-    if (fits && (mayPass || big > 0n)) return Math.min(Number(sum), DEADLINE_MAX);
+    if (fits && (mayPass || big > 0n)) return Math.min(Number(sum), INT64_DOUBLE_MAX);
   }
   reply.error(`ERR invalid expire time in '${command}' command`);
   return Number.NaN;
 }
 
-/** The decimal digits of a deadline, for the stream. */
-export function deadlineText(deadlineMs: number): string {
-  return Number.isSafeInteger(deadlineMs) ? String(deadlineMs) : BigInt(deadlineMs).toString();
+/** The decimal digits of an integer that may be a double beyond 2^53, for the stream. */
+export function integerText(value: number): string {
+  return Number.isSafeInteger(value) ? String(value) : BigInt(value).toString();
 }
 
 /** Answers an integer that may be a double beyond 2^53. */

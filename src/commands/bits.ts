@@ -15,6 +15,7 @@ import { growString, storeBytes, stringLength } from './string-value.ts';
 
 const { WRITE, READONLY, DENYOOM, FAST } = Flag;
 const BITMAP = { group: 'bitmap', categories: ['bitmap'] } as const;
+const CHANGED_KEY = keyAt(1, 'RW', 'access', 'update');
 const BITFIELD_KEY: readonly KeySpec[] = [
   {
     ...keyAt(1, 'RW', 'access', 'update', 'variable_flags'),
@@ -27,7 +28,7 @@ export const bitCommands = {
     ...BITMAP,
     arity: 4,
     flags: WRITE | DENYOOM,
-    keys: [keyAt(1, 'RW', 'access', 'update')],
+    keys: [CHANGED_KEY],
     since: '2.2.0',
     summary: 'Sets or clears a bit of a string, which grows as far as needed.',
     handler: setBit,
@@ -76,6 +77,7 @@ export const bitCommands = {
     since: '3.2.0',
     summary: 'Reads, sets and adds to integers of any width within a string.',
     handler: bitField,
+    keyOf: keyOfBitField,
   },
   BITFIELD_RO: {
     ...BITMAP,
@@ -87,6 +89,17 @@ export const bitCommands = {
     handler: bitFieldReadOnly,
   },
 } as const satisfies CommandTable;
+
+/** What a BITFIELD does to its key: one of GET and OVERFLOW alone reads it, and one that is malformed may do anything. */
+function keyOfBitField({ request }: CommandContext): KeySpec {
+  for (let i = 2; i < request.argc; i++) {
+    const left = request.argc - i - 1;
+    if (left >= 2 && request.equalsIgnoreCase(i, 'GET')) i += 2;
+    else if (left >= 1 && request.equalsIgnoreCase(i, 'OVERFLOW')) i++;
+    else return CHANGED_KEY;
+  }
+  return READ_KEY[0]!;
+}
 
 function setBit(context: CommandContext): void {
   const offset = bitOffsetArgument(context, 2, 0);

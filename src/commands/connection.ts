@@ -1,4 +1,5 @@
 /** Commands about the connection itself that need nothing of the server around it. */
+import { databaseArgument } from './arguments.ts';
 import type { CommandContext } from './context.ts';
 import type { CommandTable } from './spec.ts';
 import { Flag, NO_KEYS } from './spec.ts';
@@ -26,16 +27,10 @@ function echo(context: CommandContext): void {
 }
 
 function select(context: CommandContext): void {
-  const { request, reply } = context;
-  const index = request.integer(1);
-  if (Number.isNaN(index) || index < -2147483648 || index > 2147483647) {
-    reply.error('ERR value is not an integer or out of range');
-  } else if (index < 0 || index >= context.server.keyspace.databases.length) {
-    reply.error('ERR DB index is out of range');
-  } else {
-    context.selectDatabase(index);
-    reply.ok();
-  }
+  const index = databaseArgument(context, 1);
+  if (Number.isNaN(index)) return;
+  context.selectDatabase(index);
+  context.reply.ok();
 }
 
 function quit(context: CommandContext): void {

@@ -5,7 +5,7 @@
 import { NIL } from '../base/units.ts';
 import {
   deadlineArgument,
-  deadlineText,
+  integerText,
   MS_FROM_NOW,
   MS_SINCE_1970,
   replyInteger,
@@ -154,7 +154,7 @@ function setDeadline(context: CommandContext, unit: TimeUnit, command: string): 
 /** The conditions go on with the rest: they hold on the replica too. */
 function replicateAbsolute(context: CommandContext, deadline: number): void {
   const { request } = context;
-  const words: (Uint8Array | string)[] = ['PEXPIREAT', request.copy(1), deadlineText(deadline)];
+  const words: (Uint8Array | string)[] = ['PEXPIREAT', request.copy(1), integerText(deadline)];
   for (let i = 3; i < request.argc; i++) words.push(request.copy(i));
   context.replicateAs(...words);
 }

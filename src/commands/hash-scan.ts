@@ -2,7 +2,7 @@
 import type { Prng } from '../base/prng.ts';
 import { Aggregate } from '../resp/reply.ts';
 import type { FieldMap } from '../structs/field-map.ts';
-import { integerArgument, SYNTAX_ERROR } from './arguments.ts';
+import { negatableArgument, SYNTAX_ERROR } from './arguments.ts';
 import type { CommandContext } from './context.ts';
 import { readHash } from './hash-value.ts';
 import { cursorArgument, matchesPattern, SCAN_STEPS_PER_ELEMENT, scanOptions } from './scan-options.ts';
@@ -11,7 +11,9 @@ import { cursorArgument, matchesPattern, SCAN_STEPS_PER_ELEMENT, scanOptions } f
 const DRAWN_SHARE = 3;
 /** More fields than this, with repetitions, no reply can hold. */
 const REPEATED_COUNT_MAX = 2 ** 24;
-const COUNT_MIN = -(2 ** 63);
+/** From so many pairs on, the length of the reply is none that Redis can count with. */
+const PAIRS_COUNT_LIMIT = 2 ** 62;
+const OUT_OF_RANGE = 'ERR value is out of range';
 
 export function hScan(context: CommandContext): void {
   const { reply } = context;
@@ -54,23 +56,23 @@ export function hRandField(context: CommandContext): void {
     randomField(context);
     return;
   }
-  const count = integerArgument(context, 2);
+  const count = negatableArgument(context, 2);
   if (Number.isNaN(count)) return;
-  if (count === COUNT_MIN) {
-    reply.error('ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807');
-    return;
-  }
   const withValues = request.argc === 4;
   if (request.argc > 4 || (withValues && !request.equalsIgnoreCase(3, 'WITHVALUES'))) {
     reply.error(SYNTAX_ERROR);
     return;
   }
-  if (count < -REPEATED_COUNT_MAX || (withValues && count >= -COUNT_MIN / 2)) {
-    reply.error('ERR value is out of range');
+  if (withValues && Math.abs(count) >= PAIRS_COUNT_LIMIT) {
+    reply.error(OUT_OF_RANGE);
     return;
   }
   const map = readHash(context, () => reply.emptyArray());
   if (map === undefined) return;
+  if (count < -REPEATED_COUNT_MAX) {
+    reply.error(OUT_OF_RANGE);
+    return;
+  }
   const handles =
     count < 0 ? drawn(map, -count, context.server.prng) : distinct(map, count, context.server.prng);
   reply.array(handles.length * (withValues && reply.protocol === 2 ? 2 : 1));

@@ -2,7 +2,7 @@
 import { NIL } from '../base/units.ts';
 import { ValueType } from '../keyspace/entry.ts';
 import { Aggregate, type Reply } from '../resp/reply.ts';
-import { integerArgument, SYNTAX_ERROR } from './arguments.ts';
+import { integerArgument, negatableArgument, SYNTAX_ERROR } from './arguments.ts';
 import { type CommandContext, WRONG } from './context.ts';
 import {
   openList,
@@ -14,11 +14,9 @@ import {
 } from './list-value.ts';
 import { EventClass } from './ports.ts';
 
-const INT64_MAX = 2 ** 63;
 const RANK_ZERO =
   "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start " +
   'from the end of the list';
-const RANGE_64 = 'ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807';
 
 export function llen(context: CommandContext): void {
   const entry = context.readTyped(1, ValueType.LIST);
@@ -225,10 +223,10 @@ function parsePosition(context: CommandContext): PositionQuery | undefined {
   for (let i = 3; i < request.argc; i += 2) {
     const hasValue = i + 1 < request.argc;
     if (hasValue && request.equalsIgnoreCase(i, 'RANK')) {
-      const rank = integerArgument(context, i + 1);
+      const rank = negatableArgument(context, i + 1);
       if (Number.isNaN(rank)) return undefined;
-      if (rank === 0 || rank === -INT64_MAX) {
-        reply.error(rank === 0 ? RANK_ZERO : RANGE_64);
+      if (rank === 0) {
+        reply.error(RANK_ZERO);
         return undefined;
       }
       query.skip = Math.abs(rank) - 1;

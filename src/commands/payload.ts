@@ -9,7 +9,7 @@ import { NIL, type Ref } from '../base/units.ts';
 import type { Dialect } from '../rdb/dialect.ts';
 import { CHECKSUM_BYTES } from '../rdb/opcodes.ts';
 import { type LoadedValue, PayloadCodec } from '../rdb/payload.ts';
-import { deadlineText, integerArgument, SYNTAX_ERROR } from './arguments.ts';
+import { INT64_DOUBLE_MAX, integerArgument, integerText, keptArgument, SYNTAX_ERROR } from './arguments.ts';
 import type { CommandContext } from './context.ts';
 import { alreadyExpired } from './deadline.ts';
 import { EventClass } from './ports.ts';
@@ -54,7 +54,7 @@ export function payloadCommands(dialect: () => Dialect): CommandTable {
       reply.error(BUSY_KEY);
       return;
     }
-    const ttl = integerArgument(context, 2);
+    const ttl = keptArgument(context, 2);
     if (Number.isNaN(ttl)) return;
     if (ttl < 0) {
       reply.error('ERR Invalid TTL value, must be >= 0');
@@ -71,7 +71,7 @@ export function payloadCommands(dialect: () => Dialect): CommandTable {
       return;
     }
     const replaced = options.replace && removeKey(context);
-    const deadline = ttl > 0 && !options.absolute ? ttl + server.nowMs : ttl;
+    const deadline = ttl > 0 && !options.absolute ? deadlineAfter(ttl, server.nowMs) : ttl;
     if (ttl > 0 && alreadyExpired(context, deadline)) {
       value.discard();
       if (replaced) tellRemoved(context);
@@ -96,7 +96,7 @@ export function payloadCommands(dialect: () => Dialect): CommandTable {
     const words: (Uint8Array | string)[] = Array.from({ length: request.argc }, (_, i) => request.copy(i));
     if (tooNew) words[3] = used.dump(db.arena, entry, dialect());
     if (deadlineMs >= 0) {
-      words[2] = deadlineText(deadlineMs);
+      words[2] = integerText(deadlineMs);
       words.push('ABSTTL');
     }
     context.replicateAs(...words);
@@ -128,6 +128,12 @@ export function payloadCommands(dialect: () => Dialect): CommandTable {
 }
 
 /** The options from argument 4 on; undefined after the error has been answered. */
+/** Redis adds in 64 bits: a time that is too far away becomes one that has passed. */
+function deadlineAfter(ttl: number, nowMs: number): number {
+  const deadline = ttl + nowMs;
+  return deadline > INT64_DOUBLE_MAX ? -1 : deadline;
+}
+
 function restoreOptions(context: CommandContext): RestoreOptions | undefined {
   const { request, reply } = context;
   const options: RestoreOptions = { replace: false, absolute: false, idle: -1 };

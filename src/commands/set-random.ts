@@ -2,16 +2,13 @@
 import { GIB, NIL, type Ref } from '../base/units.ts';
 import { ValueType } from '../keyspace/entry.ts';
 import type { MemberSet } from '../structs/member-set.ts';
-import { integerArgument, SYNTAX_ERROR } from './arguments.ts';
+import { integerArgument, negatableArgument, SYNTAX_ERROR } from './arguments.ts';
 import { type CommandContext, WRONG } from './context.ts';
 import { EventClass } from './ports.ts';
 import { openMembers, replySetMember, settleOrDrop } from './set-value.ts';
 
 const NOT_POSITIVE = 'ERR value is out of range, must be positive';
-const OUT_OF_LONG =
-  'ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807';
 const OUT_OF_RANGE = 'ERR value is out of range';
-const LONG_MIN = '-9223372036854775808';
 
 /** Popped members that one SREM of the stream names. */
 const REMOVED_AT_ONCE = 1024;
@@ -107,7 +104,7 @@ export function srandmember(context: CommandContext): void {
     return;
   }
   const many = request.argc === 3;
-  const wanted = many ? countArgument(context) : 1;
+  const wanted = many ? negatableArgument(context, 2) : 1;
   if (Number.isNaN(wanted)) return;
   const entry = context.readTyped(1, ValueType.SET);
   if (entry === WRONG) return;
@@ -125,13 +122,6 @@ export function srandmember(context: CommandContext): void {
   } else {
     replyDistinct(context, set, Math.min(wanted, set.count()));
   }
-}
-
-function countArgument(context: CommandContext): number {
-  const count = integerArgument(context, 2);
-  if (Number.isNaN(count) || context.request.latin1(2) !== LONG_MIN) return count;
-  context.reply.error(OUT_OF_LONG);
-  return Number.NaN;
 }
 
 /** Answers `count` members, each drawn from all of them. */

@@ -7,7 +7,7 @@
  * Texts are compared byte by byte, whatever the locale. The elements are copied to the heap for the time of the command:
  * looking up keys named after them may delete what has expired.
  */
-import { parseFloat64 } from '../base/bytes.ts';
+import { cStringLength, leadingSpaces, parseFloat64 } from '../base/bytes.ts';
 import { NIL, type Ref } from '../base/units.ts';
 import { BytesView, Encoding, ValueType } from '../keyspace/entry.ts';
 import { ELEMENT_TEXT_BYTES_MAX, ElementView, elementToBytes } from '../structs/listpack-read.ts';
@@ -67,9 +67,10 @@ export const sortCommands = {
 
 const STAR = 0x2a;
 const HASH_MARK = 0x23;
-const SPACE = 0x20;
-const TAB = 0x09;
-const CARRIAGE_RETURN = 0x0d;
+/** Elements that one RPUSH of the stream carries. */
+const PUSHED_AT_ONCE = 1024;
+/** strtod tells of smaller ones that they are out of range. */
+const NORMAL_DOUBLE_MIN = 2 ** -1022;
 const NO_BYTES = new Uint8Array(0);
 const NOT_A_DOUBLE = "ERR One or more scores can't be converted into double";
 
@@ -175,7 +176,7 @@ function run(context: CommandContext, query: SortQuery): void {
   const from = Math.min(Math.max(query.offset, 0), items.length);
   const until = query.count < 0 ? items.length : Math.min(from + query.count, items.length);
   const part = items.slice(from, until);
-  if (query.storeAt > 0) store(context, query, part);
+  if (query.storeAt > 0) store(context, query, part, !unsorted && !alpha);
   else answer(context, query, part);
 }
 
@@ -230,16 +231,14 @@ function weigh(context: CommandContext, items: Item[], by: Uint8Array | undefine
   return valid;
 }
 
-/** The double that strtod reads, which may stand behind spaces; nothing at all is 0. */
+/** The double that strtod reads up to a zero byte, which may stand behind spaces; nothing at all is 0. */
 function scoreOf({ bytes, position, length }: BytesView): number | undefined {
-  if (length === 0) return 0;
-  let at = position;
-  const end = position + length;
-  while (at < end && isSpace(bytes[at]!)) at++;
-  return parseFloat64(bytes, at, end - at);
+  const textLength = cStringLength(bytes, position, length);
+  if (textLength === 0) return 0;
+  const spaces = leadingSpaces(bytes, position, textLength);
+  const score = parseFloat64(bytes, position + spaces, textLength - spaces);
+  return score !== undefined && score !== 0 && Math.abs(score) < NORMAL_DOUBLE_MIN ? undefined : score;
 }
-
-const isSpace = (byte: number): boolean => byte === SPACE || (byte >= TAB && byte <= CARRIAGE_RETURN);
 
 function sortItems(items: Item[], alpha: boolean, descending: boolean): void {
   const compare = alpha ? compareTexts : compareScores;
@@ -313,8 +312,11 @@ function answer(context: CommandContext, query: SortQuery, part: readonly Item[]
   }
 }
 
-/** Stores the result as a list; what there is nothing for is an empty string there. */
-function store(context: CommandContext, query: SortQuery, part: readonly Item[]): void {
+/**
+ * Stores the result as a list; what there is nothing for is an empty string there. Sorted by numbers, it is the list that
+ * is streamed: SORT of Redis looks at an errno that any command before has left, so a replica might refuse ours.
+ */
+function store(context: CommandContext, query: SortQuery, part: readonly Item[], byNumbers: boolean): void {
   const { reply, server, db } = context;
   const { storeAt } = query;
   const count = part.length * Math.max(1, query.get.length);
@@ -323,16 +325,19 @@ function store(context: CommandContext, query: SortQuery, part: readonly Item[])
     const entry = context.lookupWrite(storeAt);
     if (entry === NIL) return;
     context.removeEntry(entry);
+    if (byNumbers) context.replicateAs('DEL', context.request.copy(storeAt));
     context.changed(storeAt);
     context.notify(EventClass.GENERIC, 'del', storeAt);
     return;
   }
+  const elements: Uint8Array[] = [];
   const { list } = server.keyspace.structures;
   const view = new BytesView();
   newList(context, list);
   const push = (bytes: Uint8Array, position: number, length: number): void => {
     list.prepareFor(1, length);
     list.push(false, bytes, position, length);
+    if (byNumbers) elements.push(Uint8Array.from(bytes.subarray(position, position + length)));
   };
   for (const { bytes } of part) {
     if (query.get.length === 0) push(bytes, 0, bytes.length);
@@ -351,7 +356,16 @@ function store(context: CommandContext, query: SortQuery, part: readonly Item[])
       list.ref,
       false,
     );
+  if (byNumbers) replicateList(context, storeAt, elements);
   context.changes += count;
   context.modified(storeAt);
   context.notify(EventClass.LIST, 'sortstore', storeAt);
+}
+
+/** Lets the stream carry a list in place of whatever the key in argument `index` held. */
+function replicateList(context: CommandContext, index: number, elements: readonly Uint8Array[]): void {
+  const key = context.request.copy(index);
+  context.replicateAs('DEL', key);
+  for (let at = 0; at < elements.length; at += PUSHED_AT_ONCE)
+    context.replicateAs('RPUSH', key, ...elements.slice(at, at + PUSHED_AT_ONCE));
 }

@@ -102,6 +102,8 @@ export interface CommandSpec {
   readonly subcommands?: Readonly<Record<string, CommandSpec>>;
   /** For movable keys: the argument indexes of the keys of the request in the context, or undefined when it is malformed. */
   readonly findKeys?: (context: CommandContext) => number[] | undefined;
+  /** For a key with `variable_flags`: what the request in the context does with it. */
+  readonly keyOf?: (context: CommandContext) => KeySpec;
 }
 
 /** A command table: upper-case names and rows. */

@@ -5,7 +5,7 @@ import { NIL } from '../base/units.ts';
 import { ValueType } from '../keyspace/entry.ts';
 import { StreamId } from '../structs/stream-id.ts';
 import type { StreamLog } from '../structs/stream-log.ts';
-import { integerArgument, SYNTAX_ERROR } from './arguments.ts';
+import { keptArgument, SYNTAX_ERROR } from './arguments.ts';
 import { type CommandContext, WRONG } from './context.ts';
 import { EventClass } from './ports.ts';
 import { TrimOptions } from './stream-trim.ts';
@@ -162,7 +162,7 @@ export function xsetid(context: CommandContext): void {
   for (let at = 3; at < request.argc; at += 2) {
     const more = at + 1 < request.argc;
     if (more && request.equalsIgnoreCase(at, 'ENTRIESADDED')) {
-      entriesAdded = integerArgument(context, at + 1);
+      entriesAdded = keptArgument(context, at + 1);
       if (Number.isNaN(entriesAdded)) return;
       if (entriesAdded < 0) {
         reply.error('ERR entries_added must be positive');

@@ -10,7 +10,7 @@ import { Aggregate } from '../resp/reply.ts';
 import { IdCursor } from '../structs/id-tree.ts';
 import { StreamId } from '../structs/stream-id.ts';
 import type { StreamLog } from '../structs/stream-log.ts';
-import { integerArgument, replyInteger, SYNTAX_ERROR } from './arguments.ts';
+import { integerArgument, keptArgument, replyInteger, SYNTAX_ERROR } from './arguments.ts';
 import { type CommandContext, WRONG, WRONGTYPE } from './context.ts';
 import {
   copyName,
@@ -183,7 +183,7 @@ function parseClaim(context: CommandContext): ClaimOptions | undefined {
       timeMs = integerArgument(context, ++at, 'ERR Invalid TIME option argument for XCLAIM');
       if (Number.isNaN(timeMs)) return undefined;
     } else if (more && request.equalsIgnoreCase(at, 'RETRYCOUNT')) {
-      retryCount = integerArgument(context, ++at, 'ERR Invalid RETRYCOUNT option argument for XCLAIM');
+      retryCount = keptArgument(context, ++at, 'ERR Invalid RETRYCOUNT option argument for XCLAIM');
       if (Number.isNaN(retryCount)) return undefined;
     } else if (more && request.equalsIgnoreCase(at, 'LASTID')) {
       if (!idArgument(context, ++at, lastId, 0)) return undefined;

@@ -5,7 +5,7 @@ import { NIL, type Ref } from '../base/units.ts';
 import { Encoding, ValueType } from '../keyspace/entry.ts';
 import { ENTRIES_READ_UNKNOWN } from '../structs/stream-groups.ts';
 import { StreamId } from '../structs/stream-id.ts';
-import { integerArgument } from './arguments.ts';
+import { keptArgument } from './arguments.ts';
 import { type CommandContext, WRONG } from './context.ts';
 import { EventClass } from './ports.ts';
 import {
@@ -74,7 +74,7 @@ function parseOptions(context: CommandContext, creates: boolean): GroupOptions |
     if (creates && request.equalsIgnoreCase(at, 'MKSTREAM')) {
       makeStream = true;
     } else if (at + 1 < request.argc && request.equalsIgnoreCase(at, 'ENTRIESREAD')) {
-      entriesRead = integerArgument(context, ++at);
+      entriesRead = keptArgument(context, ++at);
       if (Number.isNaN(entriesRead)) return undefined;
       if (entriesRead < 0 && entriesRead !== ENTRIES_READ_UNKNOWN) {
         reply.error('ERR value for ENTRIESREAD must be positive or -1');

@@ -9,7 +9,7 @@ import { StreamId } from '../structs/stream-id.ts';
 import type { StreamLog } from '../structs/stream-log.ts';
 import { integerArgument, SYNTAX_ERROR } from './arguments.ts';
 import type { CommandContext } from './context.ts';
-import { boundArgument } from './stream-value.ts';
+import { idArgument } from './stream-value.ts';
 
 const NO_MAXLEN = -1;
 const LIMIT_NODES = 100;
@@ -81,7 +81,7 @@ export class TrimOptions {
     this.trims = true;
     this.byId = byId;
     this.#boundAt = index;
-    if (byId) return boundArgument(context, index, this.minId, 0) ? index : -1;
+    if (byId) return idArgument(context, index, this.minId, 0) ? index : -1;
     this.maxLength = integerArgument(context, index);
     if (Number.isNaN(this.maxLength)) return -1;
     if (this.maxLength < 0) {

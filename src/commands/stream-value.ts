@@ -9,6 +9,7 @@ import type { StreamCursor } from '../structs/stream-cursor.ts';
 import type { StreamGroups } from '../structs/stream-groups.ts';
 import { ID_TEXT_BYTES_MAX, StreamId } from '../structs/stream-id.ts';
 import type { StreamLog } from '../structs/stream-log.ts';
+import { integerText } from './arguments.ts';
 import { type CommandContext, WRONG } from './context.ts';
 import { EventClass } from './ports.ts';
 
@@ -232,9 +233,9 @@ export function replicateClaim(
     '0',
     id,
     'TIME',
-    String(groups.deliveryTime(delivery)),
+    integerText(groups.deliveryTime(delivery)),
     'RETRYCOUNT',
-    String(groups.deliveryCount(delivery)),
+    integerText(groups.deliveryCount(delivery)),
     'FORCE',
     'JUSTID',
     'LASTID',
@@ -254,6 +255,6 @@ export function replicateGroupId(context: CommandContext, keyIndex: number, grou
     copyName(context, group),
     lastId.toString(),
     'ENTRIESREAD',
-    String(groups.entriesRead(group)),
+    integerText(groups.entriesRead(group)),
   );
 }

@@ -46,9 +46,9 @@ function findKeys({ request }: CommandContext): number[] | undefined {
     // Names of groups and consumers may well be STREAMS.
     at += request.equalsIgnoreCase(at, 'GROUP') ? 3 : 1;
   }
-  const left = request.argc - at - 1;
-  if (left < 2 || left % 2 !== 0) return undefined;
-  return Array.from({ length: left / 2 }, (_, i) => at + 1 + i);
+  // A key without an id is no error here.
+  const keys = Math.floor((request.argc - at - 1) / 2);
+  return keys < 1 ? undefined : Array.from({ length: keys }, (_, i) => at + 1 + i);
 }
 
 export const streamCommands = {

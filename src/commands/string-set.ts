@@ -8,7 +8,7 @@ import { NIL, type Ref } from '../base/units.ts';
 import { ValueType } from '../keyspace/entry.ts';
 import {
   deadlineArgument,
-  deadlineText,
+  integerText,
   MS_FROM_NOW,
   MS_SINCE_1970,
   SECONDS_FROM_NOW,
@@ -84,7 +84,7 @@ function setAt(
   context.db.setDeadline(stored, deadline);
   context.notify(EventClass.GENERIC, 'expire', 1);
   const { request } = context;
-  context.replicateAs('SET', request.copy(1), request.copy(valueIndex), 'PXAT', deadlineText(deadline));
+  context.replicateAs('SET', request.copy(1), request.copy(valueIndex), 'PXAT', integerText(deadline));
 }
 
 /** The answer was the primary's to give; the rest of the request goes on as it came. */
@@ -168,7 +168,7 @@ export function getEx(context: CommandContext): void {
     context.db.setDeadline(entry, deadline);
     context.changed(1);
     context.notify(EventClass.GENERIC, 'expire', 1);
-    context.replicateAs('PEXPIREAT', context.request.copy(1), deadlineText(deadline));
+    context.replicateAs('PEXPIREAT', context.request.copy(1), integerText(deadline));
   } else if ((options.flags & Option.PERSIST) !== 0 && context.db.clearDeadline(entry)) {
     context.changed(1);
     context.notify(EventClass.GENERIC, 'persist', 1);

@@ -42,6 +42,7 @@ export const stringCommands = {
     arity: -3,
     flags: WRITE | DENYOOM,
     keys: SET_KEY,
+    keyOf: keyOfSet,
     since: '1.0.0',
     summary: 'Sets a key to a string, whatever it held, on conditions and with a deadline if asked for.',
     handler: set,
@@ -230,6 +231,12 @@ export const stringCommands = {
     handler: lcs,
   },
 } as const satisfies CommandTable;
+
+/** What a SET does to its key: with GET it reads it, too. */
+function keyOfSet({ request }: CommandContext): KeySpec {
+  for (let i = 3; i < request.argc; i++) if (request.equalsIgnoreCase(i, 'GET')) return COUNTER_KEY[0]!;
+  return OVERWRITTEN_KEY[0]!;
+}
 
 function get(context: CommandContext): void {
   const entry = context.readTyped(1, ValueType.STRING);

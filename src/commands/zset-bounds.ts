@@ -1,7 +1,7 @@
 /**
  * What ranges of sorted sets say: of ranks, of scores, of members. All become ranks [from, until). Main thread.
  */
-import { latin1, parseFloat64 } from '../base/bytes.ts';
+import { cStringLength, latin1, leadingSpaces, parseFloat64 } from '../base/bytes.ts';
 import type { SortedSet } from '../structs/sorted-set.ts';
 import { integerArgument } from './arguments.ts';
 import type { CommandContext } from './context.ts';
@@ -120,7 +120,10 @@ function isExclusive(context: CommandContext, at: number): boolean {
   return request.length[at]! > 0 && request.bytes[request.position[at]!] === PARENTHESIS;
 }
 
-/** The number of a bound, or NaN. Redis reads it by strtod: blanks may precede, nothing is 0, too much is infinity. */
+/**
+ * The number of a bound, or NaN. Redis reads it by strtod: it ends at a zero byte, blanks may precede, nothing is 0, too
+ * much is infinity.
+ */
 function scoreBound(context: CommandContext, at: number, exclusive: boolean): number {
   const { request } = context;
   const skip = exclusive ? 1 : 0;
@@ -128,14 +131,17 @@ function scoreBound(context: CommandContext, at: number, exclusive: boolean): nu
   const length = request.length[at]! - skip;
   const value = parseFloat64(request.bytes, start, length);
   if (value !== undefined) return value;
+  return oddScoreBound(request.bytes, start, cStringLength(request.bytes, start, length));
+}
+
+function oddScoreBound(bytes: Uint8Array, start: number, length: number): number {
+  if (length === 0) return 0;
   if (length > ODD_BOUND_BYTES_MAX) return Number.NaN;
-  const text = latin1(request.bytes, start, length);
-  const bare = text.replace(/^[ \t\n\v\f\r]+/, '');
-  if (text === '') return 0;
-  if (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(bare)) return Number(bare);
-  const infinite = /^([+-]?)inf(inity)?$/i.exec(bare);
-  if (infinite === null) return Number.NaN;
-  return infinite[1] === '-' ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+  const spaces = leadingSpaces(bytes, start, length);
+  const value = parseFloat64(bytes, start + spaces, length - spaces);
+  if (value !== undefined) return value;
+  const text = latin1(bytes, start + spaces, length - spaces);
+  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : Number.NaN;
 }
 
 function memberEnd(context: CommandContext, at: number): End {

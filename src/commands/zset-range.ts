@@ -140,17 +140,19 @@ function storeRange(
 ): void {
   const { keyspace, settings } = context.server;
   const { zsetMaxListpackEntries, zsetMaxListpackValue } = settings;
+  const { kind = RangeKind.RANK, reverse } = asked;
   const target = keyspace.structures.newSortedSet();
-  // Small at first whatever is to come, as in Redis 7.0: what passes through a listpack loses the sign of a zero.
-  target.create(false);
+  // What passes through a listpack loses the sign of a zero, on the replicas that run the same command too. As there, a
+  // range of ranks is known to be long before, another one only on the way, and members come in the order of the range.
+  target.create(kind === RangeKind.RANK && until - from > zsetMaxListpackEntries);
   try {
-    let more = source !== undefined && until > from && source.seek(from);
+    let more = source !== undefined && until > from && source.seek(reverse ? until - 1 : from);
     for (let left = until - from; source !== undefined && more; left--) {
       const { bytes, position, length } = source.member();
       const { score } = source;
       target.find(bytes, position, length);
       target.add(score, bytes, position, length, zsetMaxListpackEntries, zsetMaxListpackValue);
-      more = left > 1 && source.next();
+      more = left > 1 && (reverse ? source.previous() : source.next());
     }
   } catch (error) {
     // No memory for the whole of it: nothing is stored.

@@ -6,7 +6,7 @@ import { NIL } from '../base/units.ts';
 import { ValueType } from '../keyspace/entry.ts';
 import { isIntegerScore } from '../structs/sorted-listpack.ts';
 import type { SortedSet } from '../structs/sorted-set.ts';
-import { integerArgument, SYNTAX_ERROR } from './arguments.ts';
+import { negatableArgument, SYNTAX_ERROR } from './arguments.ts';
 import { type CommandContext, WRONG } from './context.ts';
 import { EventClass } from './ports.ts';
 import {
@@ -167,24 +167,31 @@ export function zrandmember(context: CommandContext): void {
 
 /** More members than this are not answered with repetitions. */
 const REPEATED_MAX = 2 ** 31;
+/** From so many pairs on, the length of the reply is none that Redis can count with. */
+const PAIRS_COUNT_LIMIT = 2 ** 62;
+const OUT_OF_RANGE = 'ERR value is out of range';
 
 function randomMembers(context: CommandContext): void {
   const { request, reply, server } = context;
-  const wanted = integerArgument(context, 2);
+  const wanted = negatableArgument(context, 2);
   if (Number.isNaN(wanted)) return;
   const withScores = request.argc === 4 && request.equalsIgnoreCase(3, 'WITHSCORES');
   if (request.argc > 3 && !withScores) {
     reply.error(SYNTAX_ERROR);
     return;
   }
-  if (wanted < -REPEATED_MAX) {
-    reply.error('ERR value is out of range');
+  if (withScores && Math.abs(wanted) >= PAIRS_COUNT_LIMIT) {
+    reply.error(OUT_OF_RANGE);
     return;
   }
   const entry = context.readTyped(1, ValueType.ZSET);
   if (entry === WRONG) return;
   if (entry === NIL || wanted === 0) {
     reply.emptyArray();
+    return;
+  }
+  if (wanted < -REPEATED_MAX) {
+    reply.error(OUT_OF_RANGE);
     return;
   }
   const set = openSet(context, entry);

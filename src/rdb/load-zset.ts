@@ -84,7 +84,8 @@ export class SortedSetLoader implements CollectionLoader {
     const view = this.#view;
     const count = source.length('the count of members of a sorted set');
     if (count === 0) return;
-    this.#set.create(count > this.#limits.zsetMaxListpackEntries);
+    // Large at first, as in Redis: what passes through a listpack before a long member comes loses the sign of a zero.
+    this.#set.create(true);
     for (let i = 0; i < count; i++) {
       source.string(view);
       const { length } = view;
@@ -93,6 +94,7 @@ export class SortedSetLoader implements CollectionLoader {
       if (Number.isNaN(score)) throw source.corrupt('Zset with NAN score detected');
       this.#add(score, this.#member, 0, length);
     }
+    this.#set.reduce(this.#limits.zsetMaxListpackEntries, this.#limits.zsetMaxListpackValue);
   }
 
   #readListpack(): void {

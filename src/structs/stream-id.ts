@@ -7,6 +7,7 @@
  *
  * The halves are signed 32-bit integers; they are compared as unsigned ones. No state, any thread.
  */
+import { leadingSpaces } from '../base/bytes.ts';
 import { int64Number, writeInt64 } from './int64.ts';
 
 export const ID_WORDS = 4;
@@ -16,6 +17,7 @@ export const ID_TEXT_BYTES_MAX = 41;
 
 const ZERO = 0x30;
 const MINUS = 0x2d;
+const PLUS = 0x2b;
 const DIGITS_MAX = 20;
 const TWO_32 = 2 ** 32;
 /** Up to so many digits a number is a safe integer. */
@@ -167,7 +169,7 @@ export class StreamId {
     return bytes.toString('latin1', 0, this.write(bytes, 0));
   }
 
-  /** Takes the digits in bytes[start, end) as milliseconds; false when they are none, or beyond 64 bits. */
+  /** Takes the number in bytes[start, end) as milliseconds; false when it is none, or beyond 64 bits. */
   parseMs(bytes: Uint8Array, start: number, end: number): boolean {
     if (!parseUint64(bytes, start, end)) return false;
     this.msHigh = parsedHigh;
@@ -190,7 +192,29 @@ export const idMs = (id: StreamId): number => int64Number(id.msHigh, id.msLow);
 let parsedHigh = 0;
 let parsedLow = 0;
 
+/** Plain digits, or what strtoull takes beside them. */
 function parseUint64(bytes: Uint8Array, start: number, end: number): boolean {
+  return parseDigits(bytes, start, end) || parseSigned(bytes, start, end);
+}
+
+/**
+ * Blanks and a sign before the digits; a negative number counts from 2^64 down. Redis tries a plain integer first, of which
+ * it refuses a negative one: "-5" is no number, "-05" and " -5" are.
+ */
+function parseSigned(bytes: Uint8Array, start: number, end: number): boolean {
+  let at = start + leadingSpaces(bytes, start, end - start);
+  const negative = bytes[at] === MINUS;
+  if (negative && at === start && bytes[at + 1] !== ZERO) return false;
+  if (at < end && (negative || bytes[at] === PLUS)) at++;
+  if (at === start || !parseDigits(bytes, at, end)) return false;
+  if (negative) {
+    parsedLow = -parsedLow | 0;
+    parsedHigh = (~parsedHigh + (parsedLow === 0 ? 1 : 0)) | 0;
+  }
+  return true;
+}
+
+function parseDigits(bytes: Uint8Array, start: number, end: number): boolean {
   let at = start;
   if (at === end) return false;
   while (at < end - 1 && bytes[at] === ZERO) at++;

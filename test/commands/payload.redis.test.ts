@@ -68,6 +68,37 @@ test('payloads are restored with their deadlines', async () => {
   ]);
 });
 
+test('zeros of a sorted set keep their sign when it is restored as a large one', async () => {
+  const long = 'x'.repeat(65);
+  const large = await payloadOf('ZADD', 'z', -1, long, '-0', 'a', '-0', 'b');
+  await differential.run([['RESTORE', 'large', 0, large]]);
+  await differential.run([['ZRANGE', 'large', 0, -1, 'WITHSCORES']]);
+  expect(differential.harness.call('ZSCORE', 'large', 'a')).toBe('-0');
+  await differential.run([['ZREM', 'z', long]]);
+  const short = Buffer.from(differential.harness.call('DUMP', 'z') as string, 'latin1');
+  await differential.run([
+    ['RESTORE', 'short', 0, short],
+    ['OBJECT', 'ENCODING', 'short'],
+    ['ZRANGE', 'short', 0, -1, 'WITHSCORES'],
+  ]);
+});
+
+test('a time to live beyond 64 bits has passed, and a replica is told of none', async () => {
+  const string = await payloadOf('SET', 's', 'hello');
+  await differential.run([
+    ['FLUSHALL'],
+    ['RESTORE', 'a', '9223372036854775807', string],
+    ['EXISTS', 'a'],
+    ['RESTORE', 'a', 0, string],
+    ['RESTORE', 'a', '9223372036854775807', string, 'REPLACE'],
+    ['EXISTS', 'a'],
+    ['RESTORE', 'b', '9223372036854775807', string, 'ABSTTL'],
+    ['PEXPIRETIME', 'b'],
+    ['RESTORE', 'c', '4611686018427387904', string],
+    ['PEXPIRETIME', 'c'],
+  ]);
+});
+
 test('what is wrong is refused in the order of the real server', async () => {
   const good = await payloadOf('SET', 's', 'hello');
   const bad = Buffer.from(good);

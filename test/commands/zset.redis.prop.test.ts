@@ -249,6 +249,7 @@ class Generator {
       ],
       () => [['ZRANGESTORE', this.#key(), this.#key(), this.#rank(), this.#rank(), ...this.#maybe('REV')]],
       () => [['ZRANGESTORE', this.#key(), this.#key(), '-inf', '+inf', 'BYSCORE', ...this.#limit()]],
+      () => [['ZRANGESTORE', this.#key(), this.#key(), '+inf', '-inf', 'BYSCORE', 'REV', ...this.#limit()]],
       () => [['ZRANGESTORE', this.#key(), this.#lexKey(), '-', '+', 'BYLEX', ...this.#limit()]],
     )();
   }

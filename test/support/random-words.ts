@@ -117,6 +117,12 @@ export class RandomWords {
     return this.prng.below(20) === 0 ? this.integer() : this.prng.below(12);
   }
 
+  /** A count that a stream keeps: exact up to 2^53 here, and not so near to 2^63 that Redis counts on below zero. */
+  keptCount(): Argument {
+    const odd = this.of<Argument>('', 'abc', '1.5', -1, -2, 2 ** 31, 2 ** 40, '9223372036854775808');
+    return this.prng.below(20) === 0 ? odd : this.prng.below(12);
+  }
+
   /** COUNT of a reply that may be long: an integer that is no surprise to the memory of the test. */
   limit(): Argument[] {
     const number = (): Argument => this.of<Argument>(0, 1, 2, 5, 20, -1, 'x');

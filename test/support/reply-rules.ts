@@ -75,8 +75,25 @@ export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
 /** Whether the replies are the same, or differ in a known way. */
 export function sameReply(command: Command, ours: RespValue, theirs: RespValue): boolean {
   const name = String(command[0]).toUpperCase();
-  if (same(name, command, ours, theirs)) return true;
+  if (kindOf(ours) === kindOf(theirs) && same(name, command, asArray(ours), asArray(theirs))) return true;
   return KNOWN_DIFFERENCES.some(({ holds }) => holds(command, ours, theirs));
+}
+
+/** The types of RESP3 beside those of RESP2; doubles are numbers in either. */
+function kindOf(value: RespValue): string {
+  if (value instanceof Map) return '%';
+  return value instanceof Set ? '~' : '';
+}
+
+/** Maps and sets of RESP3 as the arrays of RESP2. Inside of others they begin with their type. */
+function asArray(value: RespValue): RespValue {
+  if (value instanceof Map) return asArray([...value].flat());
+  if (value instanceof Set) return asArray([...value]);
+  if (!Array.isArray(value)) return value;
+  return value.map((item) => {
+    const inner = asArray(item);
+    return kindOf(item) === '' ? inner : [kindOf(item), ...(inner as RespValue[])];
+  });
 }
 
 function same(name: string, command: Command, ours: RespValue, theirs: RespValue): boolean {

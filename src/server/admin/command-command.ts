@@ -99,8 +99,8 @@ export function commandCommands(parts: AdminParts): CommandTable {
     const { request, reply } = context;
     const asked = tailOf(request, WORDS_BEFORE);
     const container = find(asked.latin1(0));
-    const row =
-      asked.argc > 1 ? (container?.subcommands.get(asked.latin1(1).toLowerCase()) ?? container) : container;
+    const isContainer = asked.argc > 1 && container !== undefined && container.subcommands.size > 0;
+    const row = isContainer ? container.subcommands.get(asked.latin1(1).toLowerCase()) : container;
     if (row === undefined) {
       reply.error('ERR Invalid command specified');
       return undefined;

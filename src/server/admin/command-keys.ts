@@ -22,7 +22,7 @@ export function findKeys(context: CommandContext, spec: CommandSpec): FoundKey[]
     if (first === undefined) continue;
     const indexes = indexesOf(key, first, context.request);
     if (indexes === undefined) return undefined;
-    for (const index of indexes) found.push({ index, spec: key });
+    for (const index of indexes) found.push({ index, spec: spec.keyOf?.(context) ?? key });
   }
   return found;
 }
@@ -59,7 +59,7 @@ function indexesOf({ find }: KeySpec, begin: number, request: Request): number[]
     else if (find.limit <= 1) last = argc + find.last;
     else last = first + Math.floor((argc - first) / find.limit) + find.last;
   }
-  if (last >= argc) return undefined;
+  if (last < first || last >= argc) return undefined;
   const indexes: number[] = [];
   for (let index = first; index <= last; index += step) indexes.push(index);
   return indexes;
