@@ -127,13 +127,13 @@ export function payloadCommands(dialect: () => Dialect): CommandTable {
   };
 }
 
-/** The options from argument 4 on; undefined after the error has been answered. */
 /** Redis adds in 64 bits: a time that is too far away becomes one that has passed. */
 function deadlineAfter(ttl: number, nowMs: number): number {
   const deadline = ttl + nowMs;
   return deadline > INT64_DOUBLE_MAX ? -1 : deadline;
 }
 
+/** The options from argument 4 on; undefined after the error has been answered. */
 function restoreOptions(context: CommandContext): RestoreOptions | undefined {
   const { request, reply } = context;
   const options: RestoreOptions = { replace: false, absolute: false, idle: -1 };

@@ -31,7 +31,9 @@ test('values have the type of their kind and follow CONFIG SET', () => {
 
 test('every directive has its own field', () => {
   expect(new Set(directiveNames.map(fieldOf)).size).toBe(directiveNames.length);
-  expect(Object.keys(Object.getPrototypeOf(newConfig().values)).sort()).toEqual(directiveNames.map(fieldOf).sort());
+  expect(Object.keys(Object.getPrototypeOf(newConfig().values)).sort()).toEqual(
+    directiveNames.map(fieldOf).sort(),
+  );
 });
 
 test('CONFIG GET answers names as asked, patterns in lower case, aliases beside names', () => {
