@@ -18,7 +18,7 @@ import {
   wordPosition,
 } from './layout.ts';
 import { FreezeWord } from './pages.ts';
-import { NO_SHADOW } from './segment.ts';
+import { dataWords, NO_SHADOW } from './segment.ts';
 
 /** Returns a chunk of shadow pages that has been announced and not yet been seen here. */
 export type ChunkSource = (chunkIndex: number) => SharedArrayBuffer;
@@ -37,7 +37,7 @@ export class Image {
 
   constructor(share: ImageShare, chunkSource: ChunkSource) {
     this.#epoch = share.epoch;
-    this.#data = share.segments.map((segment) => new Int32Array(segment.data));
+    this.#data = share.segments.map(dataWords);
     this.#marks = share.segments.map((segment) => new Int32Array(segment.marks));
     this.#shadow = share.segments.map((segment) => new Int32Array(segment.shadow));
     this.#words = new Int32Array(share.words);

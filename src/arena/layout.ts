@@ -28,6 +28,14 @@ export const BLOCK_PAGES = BLOCK_BYTES / PAGE_BYTES;
 export const BLOCK_GRANULES = BLOCK_BYTES / GRANULE_BYTES;
 export const SEGMENT_BLOCKS = SEGMENT_BYTES / BLOCK_BYTES;
 
+/**
+ * Bytes in front of the data of a segment. A SharedArrayBuffer of this size comes from the C library's malloc, and that of
+ * glibc puts 16 bytes of its own at the start of the pages that it maps. With these behind them the data begins on a page of
+ * the system: a page of ours is one of its pages, and what is aligned to a cache line here lies in one. Elsewhere it
+ * costs a page of addresses. Without it GET at depth 64 takes 7 % longer: bench get-set.
+ */
+export const DATA_OFFSET_BYTES = PAGE_BYTES - 16;
+
 /** Beyond this an object gets a segment of its own. */
 export const LARGE_BYTES_MAX = SEGMENT_BYTES / 2;
 /** The longest object: a string of 512 MiB with its header and room to grow. */

@@ -3,7 +3,7 @@
  * SharedArrayBuffers, so that a segment crosses to another thread as a {@link SegmentShare}.
  *
  *   buffer   who writes                      what
- *   data     the arena's owner               objects
+ *   data     the arena's owner               objects, from DATA_OFFSET_BYTES on
  *   marks    the arena's owner, after a      per page: the freeze epoch whose image no longer reads the live page
  *            page's copy is complete
  *   shadow   the arena's owner, before       per page: the shadow slot that holds the page, or NO_SHADOW when the
@@ -11,7 +11,7 @@
  *   meta     the arena's owner only          page bitmap, runs, slab bitmaps (layout below); images never read it
  */
 import { withView } from '../base/byte-copy.ts';
-import { BLOCK_BYTES, PAGE_BYTES, SEGMENT_BLOCKS, SEGMENT_PAGES } from './layout.ts';
+import { BLOCK_BYTES, DATA_OFFSET_BYTES, PAGE_BYTES, SEGMENT_BLOCKS, SEGMENT_PAGES } from './layout.ts';
 import { SMALL_BYTES_MIN } from './size-classes.ts';
 
 /** Shadow slot of a page that was handed out after the freeze. */
@@ -52,6 +52,11 @@ export interface SegmentShare {
   readonly meta: SharedArrayBuffer | undefined;
 }
 
+/** The data of a segment as words, for who reads an image of it. */
+export function dataWords(share: SegmentShare): Int32Array {
+  return new Int32Array(share.data, DATA_OFFSET_BYTES);
+}
+
 export class Segment {
   readonly share: SegmentShare;
   readonly u8: Uint8Array;
@@ -73,10 +78,10 @@ export class Segment {
 
   constructor(share: SegmentShare) {
     this.share = share;
-    this.u8 = withView(new Uint8Array(share.data));
-    this.i32 = new Int32Array(share.data);
-    this.f64 = new Float64Array(share.data);
-    this.pages = share.data.byteLength / PAGE_BYTES;
+    this.u8 = withView(new Uint8Array(share.data, DATA_OFFSET_BYTES));
+    this.i32 = dataWords(share);
+    this.f64 = new Float64Array(share.data, DATA_OFFSET_BYTES);
+    this.pages = this.u8.length / PAGE_BYTES;
     this.marks = new Int32Array(share.marks);
     this.shadow = new Int32Array(share.shadow);
     const meta = share.meta ?? NO_META;
@@ -100,7 +105,7 @@ const NO_META = new SharedArrayBuffer(0);
 export function reserveSegment(dataBytes: number, singleObject: boolean): Segment {
   const pages = dataBytes / PAGE_BYTES;
   return new Segment({
-    data: new SharedArrayBuffer(dataBytes),
+    data: new SharedArrayBuffer(DATA_OFFSET_BYTES + dataBytes),
     marks: new SharedArrayBuffer(pages * 4),
     shadow: new SharedArrayBuffer(pages * 4),
     meta: singleObject ? undefined : new SharedArrayBuffer(META_WORDS * 4),

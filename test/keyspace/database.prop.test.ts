@@ -19,7 +19,7 @@ type Contents = Map<string, Value>;
 const bytesOf = (text: string): Uint8Array => Buffer.from(text, 'latin1');
 
 function textOf(view: BytesView): string {
-  return Buffer.from(view.bytes.buffer, view.position, view.length).toString('latin1');
+  return Buffer.from(view.bytes.subarray(view.position, view.position + view.length)).toString('latin1');
 }
 
 function randomKey(prng: Prng): string {

@@ -29,7 +29,7 @@ function get(db: Database, key: string): string | undefined {
   if (entry === NIL) return undefined;
   const view = new BytesView();
   db.stringInto(entry, view);
-  return Buffer.from(view.bytes.buffer, view.position, view.length).toString('latin1');
+  return Buffer.from(view.bytes.subarray(view.position, view.position + view.length)).toString('latin1');
 }
 
 test('the empty key and the empty value are as good as any', () => {
@@ -154,7 +154,8 @@ test('a string of 512 MiB is held, changed at its end and given back', () => {
   expect([keyspace.arena.shadowPages, image.roots.length]).toEqual([1, 1]);
   const view = new BytesView();
   db.stringInto(entry, view);
-  const slice = (from: number): string => Buffer.from(view.bytes.buffer, view.position + from, 5).toString();
+  const slice = (from: number): string =>
+    Buffer.from(view.bytes.subarray(view.position + from, view.position + from + 5)).toString();
   expect([view.length, slice(0), slice(length - 5)]).toEqual([length, 'start', '\0\0END']);
   db.remove(entry);
   expect(keyspace.arena.pageUseBytes).toBeLessThan(10 * MIB);
