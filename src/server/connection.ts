@@ -214,7 +214,7 @@ export class Connection extends Client {
       if (writer.write(bytes, this.#onSent)) reply.recycle(bytes);
     }
     if (this.closeAfterReply) this.socket.end();
-    else this.checkOutput();
+    else if (this.writer.waitingBytes > 0 || this.#gauge.softSinceMs !== -1) this.checkOutput();
   }
 
   /** Sends soon what somebody else has appended to the reply: a message, the end of a wait. */

@@ -74,7 +74,7 @@ export function readInPlace(accepted: Socket, wire: (socket: Socket) => Receive)
 
 /** A handle's callback for what was read: with a positive count in the state, or through the given buffer an end or error. */
 interface ReadingHandle {
-  onread?: (this: unknown, ...given: unknown[]) => unknown;
+  onread?: (this: unknown, given: unknown) => unknown;
 }
 
 /**
@@ -86,10 +86,10 @@ function readDirectly(handle: object, receive: Receive): void {
   const { onread } = reading;
   if (streamWrap === undefined || typeof onread !== 'function') return;
   const { streamBaseState, kReadBytesOrError } = streamWrap;
-  reading.onread = (...given) => {
+  reading.onread = (given) => {
     const count = streamBaseState[kReadBytesOrError]!;
     if (count > 0) receive(readBuffer, count);
-    else onread.apply(handle, given);
+    else onread.call(handle, given);
   };
 }
 

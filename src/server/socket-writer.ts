@@ -39,6 +39,7 @@ function onComplete(this: WriteRequest, status: number): void {
   onWritten?.(buffer!);
 }
 
+/** The one way out of its socket: writes of others would not keep the order. */
 export class SocketWriter {
   readonly #socket: Socket;
   readonly #handle: WritableHandle | undefined;
@@ -55,7 +56,7 @@ export class SocketWriter {
 
   /** Bytes that were written here and that the kernel has not taken yet. */
   get waitingBytes(): number {
-    return this.#waitingBytes + this.#socket.writableLength;
+    return this.#handle === undefined ? this.#socket.writableLength : this.#waitingBytes;
   }
 
   /**
@@ -64,7 +65,7 @@ export class SocketWriter {
    */
   write(bytes: Uint8Array, onWritten?: (bytes: Uint8Array) => void): boolean {
     const socket = this.#socket;
-    if (this.#handle === undefined || socket.writableLength > 0) {
+    if (this.#handle === undefined) {
       socket.write(bytes, () => onWritten?.(bytes));
       return false;
     }
