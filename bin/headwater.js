@@ -12,6 +12,7 @@ if (!existsSync(cli)) {
   process.exit(1);
 }
 // A command runs through a dozen small functions; V8's own budget ends in the middle of them. bench: get-set
+setFlagsFromString('--semi-space-growth-factor=1');
 setFlagsFromString('--max-inlined-bytecode-size=1000');
 setFlagsFromString('--max-inlined-bytecode-size-cumulative=6000');
 const { main } = await import(cli.href);

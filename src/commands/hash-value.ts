@@ -6,13 +6,8 @@ import { NIL, type Ref } from '../base/units.ts';
 import { Encoding, ValueType } from '../keyspace/entry.ts';
 import type { FieldMap } from '../structs/field-map.ts';
 import { type CommandContext, WRONG } from './context.ts';
+import { roomForArguments, roomForPair } from './listpack-room.ts';
 import { EventClass } from './ports.ts';
-
-/** What a listpack has beside its elements, and at most an element beside its bytes when it is short, or long. */
-const LISTPACK_BYTES_BESIDE = 7;
-const SHORT_BYTES_MAX = 63;
-const SHORT_BYTES_BESIDE = 2;
-const LONG_BYTES_BESIDE = 10;
 
 /** The hash of `entry`; stale once another one is opened. */
 export function openHash(context: CommandContext, entry: Ref): FieldMap {
@@ -47,7 +42,12 @@ export function settleHash(context: CommandContext, entry: Ref, map: FieldMap): 
 export function setPairs(context: CommandContext, entry: Ref, from: number): number {
   const { request } = context;
   const { bytes } = request;
-  const map = beginHash(context, entry, isLarge(context, from), entry === NIL ? roomFor(context, from) : 0);
+  const map = beginHash(
+    context,
+    entry,
+    isLarge(context, from),
+    entry === NIL ? roomForArguments(context, from) : 0,
+  );
   let created = 0;
   try {
     for (let i = from; i < request.argc; i += 2) {
@@ -71,7 +71,7 @@ export function setField(context: CommandContext, entry: Ref, bytes: Uint8Array,
   const name = request.position[2]!;
   const nameLength = request.length[2]!;
   const large = Math.max(nameLength, length) > server.settings.hashMaxListpackValue;
-  const room = LISTPACK_BYTES_BESIDE + roomForElement(nameLength) + roomForElement(length);
+  const room = roomForPair(nameLength, length);
   const map = beginHash(context, entry, large, room);
   try {
     setPair(context, entry, map, request.bytes, name, nameLength, bytes, 0, length);
@@ -137,14 +137,3 @@ function isLarge(context: CommandContext, from: number): boolean {
   for (let i = from; i < argc; i++) if (length[i]! > hashMaxListpackValue) return true;
   return false;
 }
-
-/** Bytes of a listpack of the arguments from `from` on; it needs less when integers are among them. */
-function roomFor(context: CommandContext, from: number): number {
-  const { argc, length } = context.request;
-  let bytes = LISTPACK_BYTES_BESIDE;
-  for (let i = from; i < argc; i++) bytes += roomForElement(length[i]!);
-  return bytes;
-}
-
-const roomForElement = (length: number): number =>
-  length + (length <= SHORT_BYTES_MAX ? SHORT_BYTES_BESIDE : LONG_BYTES_BESIDE);

@@ -7,10 +7,14 @@ import { ValueType } from '../keyspace/entry.ts';
 import type { SortedSet } from '../structs/sorted-set.ts';
 import { SYNTAX_ERROR } from './arguments.ts';
 import { type CommandContext, WRONG } from './context.ts';
+import { roomForArguments } from './listpack-room.ts';
 import { EventClass } from './ports.ts';
 import { addSet, NOT_A_FLOAT, openSet, settle } from './zset-value.ts';
 
 const Option = { NX: 1, XX: 2, GT: 4, LT: 8, CH: 16, INCR: 32 } as const;
+
+/** A listpack that is longer is not made at once: so many members, or such long ones, may not stay in one. */
+const WHOLE_BYTES_MAX = 8192;
 
 /** What became of one member. */
 const Done = { NOTHING: 0, UNCHANGED: 1, ADDED: 2, UPDATED: 3, NOT_A_NUMBER: 4 } as const;
@@ -116,7 +120,11 @@ function addToNew(context: CommandContext, options: number, first: number): void
   const { settings } = server;
   const set = server.keyspace.structures.sortedSet;
   const long = request.length[first + 1]! > settings.zsetMaxListpackValue;
-  set.create(long || settings.zsetMaxListpackEntries === 0);
+  const large = long || settings.zsetMaxListpackEntries === 0;
+  // One member is followed by others; of many it is likely that they are all.
+  const room = request.argc > first + 2 ? roomForArguments(context, first) : 0;
+  if (room > 0 && room <= WHOLE_BYTES_MAX) set.create(large, room);
+  else set.create(large);
   try {
     addAll(context, NIL, set, options, first);
   } catch (error) {
@@ -147,7 +155,10 @@ function addAll(context: CommandContext, entry: Ref, set: SortedSet, options: nu
     reply.error('ERR resulting score is not a number (NaN)');
     return;
   }
-  if (entry === NIL) addSet(context, 1, set);
+  if (entry === NIL) {
+    if (added > 1) set.shrinkToFit();
+    addSet(context, 1, set);
+  }
   if (added + updated > 0) {
     context.changes += added + updated;
     context.modified(1);

@@ -49,10 +49,15 @@ export class SortedSet {
     this.large = large;
   }
 
-  /** Begins an empty set. */
-  create(large: boolean): void {
-    this.ref = large ? this.#tables.create() : this.#listpacks.create(FIRST_ROOM_BYTES);
+  /** Begins an empty set; a small one with room for so many bytes of listpack. */
+  create(large: boolean, roomBytes = FIRST_ROOM_BYTES): void {
+    this.ref = large ? this.#tables.create() : this.#listpacks.create(roomBytes);
     this.large = large;
+  }
+
+  /** Moves a small set that has more room than it needs to a shorter block. */
+  shrinkToFit(): void {
+    if (!this.large) this.ref = this.#listpacks.shrinkToFit(this.ref);
   }
 
   count(): number {
