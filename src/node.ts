@@ -123,8 +123,8 @@ export class Node implements ConnectionHost {
     this.onExit(code);
   }
 
-  run(connection: Connection, request: Request, known?: CommandRow): void {
-    this.dispatcher.run(connection, request, known);
+  run(connection: Connection, request: Request, known?: CommandRow, follows?: boolean): void {
+    this.dispatcher.run(connection, request, known, follows);
   }
 
   turnEnded(): void {

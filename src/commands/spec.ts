@@ -35,6 +35,8 @@ export const Flag = {
   NOT_QUEUED: 1 << 20,
   /** Runs the commands of a transaction: what is refused to one of them is refused to it. */
   RUNS_QUEUE: 1 << 21,
+  /** Takes no more time than its request has bytes, though Redis does not call it fast. */
+  BRIEF: 1 << 22,
 } as const;
 
 /** Spelling and order in which COMMAND INFO lists the flags; bits that are not here are ours alone. */

@@ -13,7 +13,7 @@ import { decr, decrBy, incr, incrBy, incrByFloat } from './string-number.ts';
 import { getDel, getEx, getSet, mset, msetNx, pSetEx, set, setEx, setNx } from './string-set.ts';
 import { growString, lengthAllowed, replyString, storeArgument, stringLength } from './string-value.ts';
 
-const { WRITE, READONLY, DENYOOM, FAST } = Flag;
+const { WRITE, READONLY, DENYOOM, FAST, BRIEF } = Flag;
 const STRING = { group: 'string', categories: ['string'] } as const;
 const SET_KEY: readonly KeySpec[] = [
   {
@@ -40,7 +40,7 @@ export const stringCommands = {
   SET: {
     ...STRING,
     arity: -3,
-    flags: WRITE | DENYOOM,
+    flags: WRITE | DENYOOM | BRIEF,
     keys: SET_KEY,
     keyOf: keyOfSet,
     since: '1.0.0',
@@ -59,7 +59,7 @@ export const stringCommands = {
   SETEX: {
     ...STRING,
     arity: 4,
-    flags: WRITE | DENYOOM,
+    flags: WRITE | DENYOOM | BRIEF,
     keys: OVERWRITTEN_KEY,
     since: '2.0.0',
     summary: 'Sets a key to a string that lives for some seconds.',
@@ -68,7 +68,7 @@ export const stringCommands = {
   PSETEX: {
     ...STRING,
     arity: 4,
-    flags: WRITE | DENYOOM,
+    flags: WRITE | DENYOOM | BRIEF,
     keys: OVERWRITTEN_KEY,
     since: '2.6.0',
     summary: 'Sets a key to a string that lives for some milliseconds.',
@@ -114,7 +114,7 @@ export const stringCommands = {
   MSET: {
     ...STRING,
     arity: -3,
-    flags: WRITE | DENYOOM,
+    flags: WRITE | DENYOOM | BRIEF,
     keys: [keysFrom(1, -1, 2, 'OW', 'update')],
     since: '1.0.1',
     tips: ['request_policy:multi_shard', 'response_policy:all_succeeded'],

@@ -4,7 +4,7 @@
  * A row is a spec with what is counted of its calls. Names are found by a small open hash of their length and first
  * and last letters; the rows of one place are chained.
  */
-import type { CommandSpec, CommandTable, Handler } from '../commands/spec.ts';
+import { type CommandSpec, type CommandTable, Flag, type Handler } from '../commands/spec.ts';
 import { LatencyHistogram } from './latency-histogram.ts';
 
 export class CommandRow {
@@ -16,6 +16,8 @@ export class CommandRow {
   readonly parent: CommandRow | undefined;
   /** Index of the argument that is the first key, 0 when there is none or only the arguments tell. */
   readonly firstKey: number;
+  /** With so many words a call takes little time, whatever they are, if the request is short; 0: it may take any time. */
+  readonly shortArgc: number;
   calls = 0;
   /** Microseconds in the handler, all calls together. */
   usec = 0;
@@ -28,6 +30,9 @@ export class CommandRow {
     this.spec = spec;
     this.handler = spec.handler;
     this.parent = parent;
+    const isShort = (spec.flags & (Flag.FAST | Flag.BRIEF)) !== 0 && (spec.flags & Flag.PUBSUB) === 0;
+    // With more words than it must have, a command may do more: pop a count, trim to a length.
+    this.shortArgc = isShort ? Math.abs(spec.arity) : 0;
     const begin = spec.keys[0]?.begin;
     this.firstKey = begin !== undefined && 'index' in begin ? Math.max(begin.index, 0) : 0;
     const subcommands = new Map<string, CommandRow>();

@@ -30,7 +30,7 @@ export type ReplyMode = (typeof ReplyMode)[keyof typeof ReplyMode];
 /** What the connection needs of the node around it. */
 export interface ConnectionHost {
   readonly server: Server;
-  run(connection: Connection, request: Request, known?: CommandRow): void;
+  run(connection: Connection, request: Request, known?: CommandRow, follows?: boolean): void;
   readonly lookAhead: LookAhead;
   readonly sendQueue: SendQueue;
   /** The read event of a connection is over: what it wrote may go to the replicas. */
@@ -162,15 +162,15 @@ export class Connection extends Client {
     while (ran < count && this.#mayRun) {
       const request = requests[ran]!;
       reader.take(request);
-      this.#run(request, rows[ran]);
+      this.#run(request, rows[ran], ran + 1 < count);
       ran++;
     }
     lookAhead.busy = false;
     return ran;
   }
 
-  #run(request: Request, known?: CommandRow): void {
-    if (this.replyMode === ReplyMode.ON) this.#host.run(this, request, known);
+  #run(request: Request, known?: CommandRow, follows = false): void {
+    if (this.replyMode === ReplyMode.ON) this.#host.run(this, request, known, follows);
     else this.#runMuted(request);
   }
 

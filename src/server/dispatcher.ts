@@ -4,7 +4,6 @@
  *
  * Knows no command by name: what is special about one is a flag of its row.
  */
-import { performance } from 'node:perf_hooks';
 import { assert } from '../base/assert.ts';
 import type { QueuedCommand } from '../commands/client.ts';
 import { CommandContext, Replicate, type StreamOp } from '../commands/context.ts';
@@ -12,6 +11,7 @@ import { type CommandTable, Flag } from '../commands/spec.ts';
 import { GrowableBytes } from '../resp/growable-bytes.ts';
 import { Request } from '../resp/request.ts';
 import { encodeCommand } from '../resp/stream.ts';
+import { CallClock } from './call-clock.ts';
 import { CommandLookup, type CommandRow } from './command-lookup.ts';
 import type { Connection } from './connection.ts';
 import type { Server } from './server.ts';
@@ -36,8 +36,12 @@ export type UnknownListener = (connection: Connection, request: Request) => bool
 /** Whether a command has to wait, as under CLIENT PAUSE. */
 export type Gate = (connection: Connection, flags: number) => boolean;
 
-/** The clock has not been read yet in this turn. */
-const NO_TIME = -1;
+/** Requests of more bytes have their time measured by themselves. */
+const SHORT_REQUEST_BYTES = 1024;
+/** So have those that answer more. */
+const SHORT_REPLY_BYTES = 4096;
+/** Whoever asks for calls that take less wants to know of each. */
+const SHARED_SLOW_MICROS = 1000;
 const ARGUMENTS_SHOWN_BYTES = 128;
 
 export class Dispatcher {
@@ -54,8 +58,7 @@ export class Dispatcher {
   /** Told of calls that took at least `slowMicros`. */
   onSlow: CallListener | undefined = undefined;
   slowMicros = Number.POSITIVE_INFINITY;
-  /** Whether latencies of calls are kept per command. */
-  trackLatency = true;
+  readonly clock = new CallClock();
   onUnknown: UnknownListener | undefined = undefined;
   /** Commands that one of these holds back wait; see {@link runPostponed}. */
   readonly gates = new Set<Gate>();
@@ -67,8 +70,6 @@ export class Dispatcher {
   #again = false;
   /** Between MULTI's EXEC and its end, operations gather in one unit. */
   #inUnit = false;
-  /** When the last call of this turn ended, in ms of the monotonic clock, or NO_TIME. */
-  #lastMs = NO_TIME;
   readonly #scratch = new GrowableBytes();
   readonly #queuedRequest = new Request();
 
@@ -83,8 +84,10 @@ export class Dispatcher {
     return this.#inUnit;
   }
 
-  /** Runs one request of a client; its reply is appended to the connection's. `known` is what the lookup of its name found. */
-  run(connection: Connection, request: Request, known?: CommandRow): void {
+  /** Runs one request of a client; its reply is appended to the connection's. `known` is what the lookup of its name
+   * found; `follows` tells that another request of the client lies ready behind it.
+   */
+  run(connection: Connection, request: Request, known?: CommandRow, follows = false): void {
     const row = this.#find(connection, request, known);
     if (row === undefined) return;
     if (this.gates.size > 0 && this.#isHeld(connection, row)) {
@@ -102,7 +105,7 @@ export class Dispatcher {
       connection.reply.queued();
       return;
     }
-    this.#call(connection, row, request);
+    this.#call(connection, row, request, follows);
     this.afterUnit?.();
   }
 
@@ -118,23 +121,19 @@ export class Dispatcher {
 
   /** Calls the command of a client that has waited. It was counted and told when it was called first. */
   callAgain(connection: Connection, row: CommandRow, request: Request): void {
-    this.#lastMs = NO_TIME;
+    this.clock.stop();
     this.#again = true;
-    this.#call(connection, row, request);
+    this.#call(connection, row, request, false);
     this.#again = false;
-    this.#lastMs = NO_TIME;
+    this.clock.stop();
   }
 
   /** The read event of a client is over: the next call reads the clock anew. */
   turnEnded(): void {
-    this.#lastMs = NO_TIME;
+    this.clock.stop();
   }
 
-  /**
-   * The clock is read once per call: a call begins where the one before it in the same turn has ended. Parsing of a
-   * request counts with it, which is little; a second look at the clock would cost a tenth of a whole SET.
-   */
-  #call(connection: Connection, row: CommandRow, request: Request): void {
+  #call(connection: Connection, row: CommandRow, request: Request, follows: boolean): void {
     const { context } = this;
     const server = this.#server;
     const outerRequest = context.request;
@@ -150,18 +149,28 @@ export class Dispatcher {
     context.replicate = Replicate.REQUEST;
     this.currentRow = row;
     connection.lastCommand = row.fullName;
-    const start = this.#lastMs === NO_TIME ? performance.now() : this.#lastMs;
+    const { clock } = this;
+    const { reply } = connection;
+    const replyBytes = reply.size;
+    const isShort =
+      request.argc === row.shortArgc && request.end - request.start <= SHORT_REQUEST_BYTES && !this.#again;
+    const startMs = clock.begin(!isShort);
     row.handler(context);
-    const end = performance.now();
-    this.#lastMs = end;
-    const micros = (end - start) * 1000;
-    row.usec += micros;
+    let micros: number;
+    if (isShort) {
+      const mayGoOn =
+        follows &&
+        this.onCall === undefined &&
+        this.slowMicros >= SHARED_SLOW_MICROS &&
+        reply.size - replyBytes <= SHORT_REPLY_BYTES;
+      micros = clock.endShared(row, mayGoOn);
+    } else {
+      micros = clock.end(row, startMs, this.#again);
+    }
     if (!this.#again) {
       row.calls++;
-      if (this.trackLatency) row.latency.record(micros);
       server.stats.commandsProcessed++;
     }
-    const { reply } = connection;
     if (reply.errors !== reply.errorsNoted) {
       // Errors inside a transaction are noted with their commands, and are not EXEC's.
       reply.errorsNoted = reply.errors;
@@ -186,7 +195,7 @@ export class Dispatcher {
       fill(request, command);
       const row = this.#rowOf(request);
       assert(row !== undefined, 'a queued command was found when it was queued');
-      this.#call(connection, row, request);
+      this.#call(connection, row, request, false);
     }
     const { streamLog } = this.#server;
     const offset = streamLog.endOffset;

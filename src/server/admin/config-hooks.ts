@@ -54,7 +54,7 @@ export function hookConfig(parts: AdminParts): void {
     server.setObstacle(Obstacle.MEMORY_LIMIT, values.maxmemory > 0);
   });
   keep(['latency-tracking'], () => {
-    dispatcher.trackLatency = values.latencyTracking;
+    dispatcher.clock.trackLatency = values.latencyTracking;
   });
   keep(['requirepass'], () => {
     // Who is in stays in. Without a password everybody is.
