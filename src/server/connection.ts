@@ -121,7 +121,10 @@ export class Connection extends Client {
     while (left > 0 && this.#mayRun) {
       const ahead = this.#runAhead();
       left -= ahead;
-      if (ahead > 0) continue;
+      if (ahead > 0) {
+        if (reader.pendingBytes === 0) break;
+        continue;
+      }
       const found = reader.next();
       if (found === Parse.REQUEST) {
         this.#run(reader.request);
