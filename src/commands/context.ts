@@ -238,8 +238,11 @@ export class CommandContext {
     const { bytes } = request;
     const start = request.position[index]!;
     const length = request.length[index]!;
-    const hash = index === request.hashedIndex ? request.hash : db.hashKey(bytes, start, length);
-    return this.#live(db, db.findHashed(hash, bytes, start, length), forWrite);
+    const entry =
+      index === request.aheadArgument
+        ? db.findAhead(request.aheadIndex, request.aheadHash, bytes, start, length)
+        : db.find(bytes, start, length);
+    return this.#live(db, entry, forWrite);
   }
 
   #live(db: Database, entry: Ref, forWrite: boolean): Ref {

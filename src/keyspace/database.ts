@@ -13,7 +13,7 @@ import { assert, debugAssert, debugChecks } from '../base/assert.ts';
 import { copyBytes } from '../base/byte-copy.ts';
 import { hashBytes } from '../base/hash.ts';
 import type { Prng } from '../base/prng.ts';
-import { NIL, type Ref } from '../base/units.ts';
+import { asRef, NIL, type Ref } from '../base/units.ts';
 import { type EntryVisitor, HashTable } from '../structs/hash-table.ts';
 import {
   ACCESS_SHIFT,
@@ -68,8 +68,10 @@ export class Database extends EntryReader {
   expiry: ExpiryIndex;
   /** Hash of the key that was looked for last. */
   #hash = 0;
-  /** The entries that {@link readAhead} reads. */
+  /** The entries that {@link readAhead} has read last, in which table, and its version then. */
   readonly #ahead = new Int32Array(AHEAD_KEYS_MAX);
+  #aheadTable: Ref = NIL;
+  #aheadVersion = 0;
   /** The access clock that new entries get. */
   accessClock = 0;
 
@@ -113,6 +115,31 @@ export class Database extends EntryReader {
     return this.findHashed(this.hashKey(bytes, start, length), bytes, start, length);
   }
 
+  /**
+   * As {@link find} for key `index` of those that were read ahead, whose hash was `hash`. While no entry has come, gone or
+   * moved since, the entry that was met there is still in its place.
+   */
+  findAhead(index: number, hash: number, bytes: Uint8Array, start: number, length: number): Ref {
+    const tables = this.#tables;
+    if (this.#aheadTable === this.table && this.#aheadVersion === tables.version) {
+      const entry = asRef(this.#ahead[index]!);
+      // It is none, or that of another key with the same tag, or this one.
+      if (entry !== NIL && this.keyEquals(entry, bytes, start, length)) {
+        if (debugChecks)
+          assert(this.findHashed(hash, bytes, start, length) === entry, 'read ahead is in its place');
+        this.#hash = hash;
+        tables.forgetPlace();
+        return entry;
+      }
+    }
+    return this.findHashed(hash, bytes, start, length);
+  }
+
+  /** What was read ahead is not believed any more: the table goes elsewhere for a while. */
+  forgetAhead(): void {
+    this.#aheadTable = NIL;
+  }
+
   /** As {@link find} for a key whose hash is known. */
   findHashed(hash: number, bytes: Uint8Array, start: number, length: number): Ref {
     this.#hash = hash;
@@ -132,6 +159,8 @@ export class Database extends EntryReader {
     const { i32 } = this.arena;
     const refs = this.#ahead;
     let used = this.#tables.firstOfEach(this.table, hashes, count, refs);
+    this.#aheadTable = this.table;
+    this.#aheadVersion = this.#tables.version;
     for (let i = 0; i < count; i++) {
       const words = i32[refs[i]! >>> SEGMENT_SHIFT]!;
       const word = wordPosition(refs[i]!);

@@ -101,6 +101,8 @@ export class Keyspace implements DatabaseContext {
     first.expiry = second.expiry;
     second.table = table;
     second.expiry = expiry;
+    first.forgetAhead();
+    second.forgetAhead();
   }
 
   /** Whether {@link freeSome} has something to do. */

@@ -25,9 +25,13 @@ export class Request {
   canonical = false;
   /** True when it was a line of words. A primary never sends one, except an empty one. */
   inline = false;
-  /** The argument whose hash as a key is known already, and that hash; argument 0 is none. */
-  hashedIndex = 0;
-  hash = 0;
+  /**
+   * The argument that was looked at as a key before the request runs, its hash, and which it was of the keys that were
+   * looked at together; argument 0 is none.
+   */
+  aheadArgument = 0;
+  aheadHash = 0;
+  aheadIndex = 0;
 
   /** Starts anew with a request at `start` of no arguments yet; makes room for `count`. */
   begin(bytes: Uint8Array, start: number, count: number): void {
@@ -37,7 +41,7 @@ export class Request {
     this.argc = 0;
     this.canonical = true;
     this.inline = false;
-    this.hashedIndex = 0;
+    this.aheadArgument = 0;
   }
 
   add(position: number, length: number): void {

@@ -76,6 +76,8 @@ export type EntryVisitor = (entry: Ref) => void;
 export class HashTable {
   readonly #arena: Arena;
   readonly #hasher: EntryHasher;
+  /** Counts the changes to where entries are and what they are, in all tables that were changed by this object. */
+  version = 0;
   /** Where `first` and `next` stopped: bucket, or NIL once that is stale, place in it, tag. */
   #bucket: Ref = NIL;
   #place = 0;
@@ -186,6 +188,11 @@ export class HashTable {
     return NIL;
   }
 
+  /** Forgets where `first` and `next` stopped: an entry was found in another way. */
+  forgetPlace(): void {
+    this.#bucket = NIL;
+  }
+
   /**
    * Puts `to`, of the same hash, in the place of `from`, which {@link first} or {@link next} returned last. Returns
    * false, and changes nothing, when that place is forgotten or another's.
@@ -193,12 +200,14 @@ export class HashTable {
   replaceFound(from: Ref, to: Ref): boolean {
     const bucket = this.#bucket;
     if (bucket === NIL || this.#word(bucket, ENTRY_WORD + this.#place) !== from) return false;
+    this.version++;
     this.#setWord(bucket, ENTRY_WORD + this.#place, to);
     return true;
   }
 
   /** Adds an entry that is not there yet. Throws ARENA_FULL, having changed nothing, when there is no memory. */
   insert(table: Ref, hash: number, entry: Ref): void {
+    this.version++;
     this.#bucket = NIL;
     const arena = this.#arena;
     const buckets = this.#word(table, TableWord.BUCKETS);
@@ -211,6 +220,7 @@ export class HashTable {
 
   /** Takes out the entry that {@link first} or {@link next} returned last, whose hash is `hash`. */
   removeFound(table: Ref, hash: number): void {
+    this.version++;
     const arena = this.#arena;
     const buckets = this.#word(table, TableWord.BUCKETS);
     this.#takeOut(table, this.#bucketAt(table, bucketIndex(hash, buckets)), this.#bucket, this.#place);

@@ -77,6 +77,22 @@ test.each<[string, string[][]]>([
     ],
   ],
   [
+    'a key that goes while its database is elsewhere',
+    [
+      ['SET', 'j', V],
+      ['GET', 'j'],
+      ['SWAPDB', '0', '7'],
+      ['SELECT', '7'],
+      ['DEL', 'j'],
+      ['SET', 'other', V],
+      ['SELECT', '0'],
+      ['SWAPDB', '0', '7'],
+      ['GET', 'j'],
+      ['GET', 'other'],
+      ['DEL', 'other'],
+    ],
+  ],
+  [
     'a dataset that is flushed',
     [['SET', 'd', V], ['FLUSHALL'], ['GET', 'd'], ['SET', 'd', 'again'], ['GET', 'd'], ['DBSIZE']],
   ],
