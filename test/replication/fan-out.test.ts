@@ -1,5 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { FLUSH_BYTES, FlushPolicy, FlushWhen, PAUSE_US_MAX } from '../../src/replication/fan-out.ts';
+import {
+  FLUSH_BYTES,
+  FlushPolicy,
+  FlushWhen,
+  PACKET_BYTES,
+  PAUSE_US_MAX,
+  sliceBytes,
+} from '../../src/replication/fan-out.ts';
 
 const { NONE, NOW, TURN_END, LATER } = FlushWhen;
 
@@ -109,4 +116,24 @@ describe('under constant load', () => {
       expect(worstUs).toBeLessThanOrEqual(PAUSE_US_MAX + 50);
     },
   );
+});
+
+describe('a slice', () => {
+  const MAX = 4 * PACKET_BYTES + 100;
+
+  test.each([
+    [0, 0],
+    [1, 1],
+    [PACKET_BYTES, PACKET_BYTES],
+    [PACKET_BYTES + 1, PACKET_BYTES],
+    [2 * PACKET_BYTES - 1, PACKET_BYTES],
+    [2 * PACKET_BYTES, 2 * PACKET_BYTES],
+    [100 * PACKET_BYTES, 4 * PACKET_BYTES],
+  ])('of %i bytes that lack has %i', (lag, bytes) => {
+    expect(sliceBytes(lag, MAX)).toBe(bytes);
+  });
+
+  test('is what was asked for when that is less than a packet', () => {
+    expect(sliceBytes(10 * PACKET_BYTES, 1000)).toBe(1000);
+  });
 });

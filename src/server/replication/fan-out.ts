@@ -15,7 +15,7 @@
  */
 import type { Clock } from '../../base/clock.ts';
 import { KIB, MIB } from '../../base/units.ts';
-import { FLUSH_BYTES, FlushPolicy, FlushWhen } from '../../replication/fan-out.ts';
+import { FLUSH_BYTES, FlushPolicy, FlushWhen, PACKET_BYTES } from '../../replication/fan-out.ts';
 import type { StreamCursor, StreamLog } from '../../replication/stream-log.ts';
 
 /** Bytes per peer and flush; all peers together get no more than FLUSH_TOTAL_BYTES, but for the minimum. */
@@ -25,8 +25,11 @@ const FLUSH_TOTAL_BYTES = 16 * MIB;
 
 /** A peer as the fan-out sees it. */
 export interface StreamTarget {
-  /** Writes what its cursor has, at most `bytesMax`, unless a write is in flight. Returns the count of writes. */
-  writeStream(bytesMax: number): number;
+  /**
+   * Writes what its cursor has, at most `bytesMax`, unless a write is in flight; the last bytes may stay for a next write,
+   * unless `all` are wanted. Returns the count of writes.
+   */
+  writeStream(bytesMax: number, all: boolean): number;
   readonly streamLag: number;
   readonly isWriting: boolean;
 }
@@ -89,7 +92,7 @@ export class FanOut {
   add(target: StreamTarget): void {
     this.#targets.push(target);
     if (target.isWriting) this.#writing++;
-    this.writes += target.writeStream(SLICE_BYTES_MAX);
+    this.writes += target.writeStream(SLICE_BYTES_MAX, true);
     if (target.streamLag > 0) this.#askSoon();
   }
 
@@ -126,18 +129,21 @@ export class FanOut {
     const bytesMax = Math.max(SLICE_BYTES_MIN, Math.min(SLICE_BYTES_MAX, FLUSH_TOTAL_BYTES / targets.length));
     const startUs = this.#clock.micros();
     let writes = 0;
-    let behind = false;
+    let behind = 0;
+    const all = this.#policy.isUrgent;
     for (let i = 0; i < targets.length; i++) {
       const target = targets[i]!;
       if (target.isWriting) continue;
-      writes += target.writeStream(bytesMax);
-      if (!target.isWriting && target.streamLag > 0) behind = true;
+      writes += target.writeStream(bytesMax, all);
+      if (!target.isWriting) behind = Math.max(behind, target.streamLag);
     }
     this.#flushedOffset = this.#log.endOffset;
     this.#policy.flushed(startUs, this.#clock.micros(), writes);
     this.flushes++;
     this.writes += writes;
-    if (behind) this.#askSoon();
+    // Less than a packet is what a write has left for the next one: that may wait for company.
+    if (behind >= PACKET_BYTES) this.#askSoon();
+    else if (behind > 0) this.#ask();
   }
 
   /** A write of a target did not end at once. */
@@ -150,7 +156,7 @@ export class FanOut {
     this.#writing--;
     const lag = target.streamLag;
     if (lag === 0) return;
-    if (this.#policy.writeAgain(lag)) this.writes += target.writeStream(SLICE_BYTES_MAX);
+    if (this.#policy.writeAgain(lag)) this.writes += target.writeStream(SLICE_BYTES_MAX, false);
     if (!target.isWriting && target.streamLag > 0 && this.#timer === undefined) this.#ask();
   }
 

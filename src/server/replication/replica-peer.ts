@@ -14,6 +14,7 @@
 import { assert } from '../../base/assert.ts';
 import type { Offset } from '../../base/units.ts';
 import { KIB, offsetAfter } from '../../base/units.ts';
+import { sliceBytes } from '../../replication/fan-out.ts';
 import { fullSyncLine, KEEPALIVE_LINE, payloadHeader, payloadTrailer } from '../../replication/full-sync.ts';
 import { OutputGauge } from '../../replication/output-limit.ts';
 import { Framing, PeerEvent, Phase, ReplicaState } from '../../replication/replica-state.ts';
@@ -145,11 +146,11 @@ export class ReplicaPeer implements StreamTarget {
     }
   }
 
-  writeStream(bytesMax: number): number {
+  writeStream(bytesMax: number, all: boolean): number {
     const { cursor } = this;
     assert(cursor !== undefined, 'a peer that takes the stream has a cursor');
     let writes = 0;
-    let left = bytesMax;
+    let left = all ? bytesMax : sliceBytes(cursor.lag, bytesMax);
     // A slice ends at a block's end, so there may be a second one.
     while (!this.isWriting && left > 0) {
       const bytes = cursor.next(left);
