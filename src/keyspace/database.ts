@@ -68,8 +68,9 @@ export class Database extends EntryReader {
   expiry: ExpiryIndex;
   /** Hash of the key that was looked for last. */
   #hash = 0;
-  /** The entries that {@link readAhead} has read last, in which table, and its version then. */
+  /** The entries that {@link readAhead} has read last, how many, in which table, and its version then. */
   readonly #ahead = new Int32Array(AHEAD_KEYS_MAX);
+  #aheadCount = 0;
   #aheadTable: Ref = NIL;
   #aheadVersion = 0;
   /** The access clock that new entries get. */
@@ -116,12 +117,15 @@ export class Database extends EntryReader {
   }
 
   /**
-   * As {@link find} for key `index` of those that were read ahead, whose hash was `hash`. While no entry has come, gone or
-   * moved since, the entry that was met there is still in its place.
+   * As {@link find} for a key with this hash, which was perhaps number `index` of those that were read ahead last: they
+   * may have been others, or of another database. While no entry has come, gone or moved since, the entry that was met
+   * there is in its place, whoever asked for it.
    */
   findAhead(index: number, hash: number, bytes: Uint8Array, start: number, length: number): Ref {
     const tables = this.#tables;
-    if (this.#aheadTable === this.table && this.#aheadVersion === tables.version) {
+    const isIntact = this.#aheadTable === this.table && this.#aheadVersion === tables.version;
+    // What lies behind the count was read before, and is stale.
+    if (isIntact && index < this.#aheadCount) {
       const entry = asRef(this.#ahead[index]!);
       // It is none, or that of another key with the same tag, or this one.
       if (entry !== NIL && this.keyEquals(entry, bytes, start, length)) {
@@ -137,7 +141,7 @@ export class Database extends EntryReader {
 
   /** What was read ahead is not believed any more: the table goes elsewhere for a while. */
   forgetAhead(): void {
-    this.#aheadTable = NIL;
+    this.#aheadCount = 0;
   }
 
   /** As {@link find} for a key whose hash is known. */
@@ -159,6 +163,7 @@ export class Database extends EntryReader {
     const { i32 } = this.arena;
     const refs = this.#ahead;
     let used = this.#tables.firstOfEach(this.table, hashes, count, refs);
+    this.#aheadCount = count;
     this.#aheadTable = this.table;
     this.#aheadVersion = this.#tables.version;
     for (let i = 0; i < count; i++) {

@@ -268,3 +268,44 @@ test('a dataset that a worker has filled goes on here', async () => {
   expect(expired).toBeGreaterThan(4000);
   keyspace.validate();
 });
+
+test('what was read ahead is believed for the keys of that call only, and while nothing moved', () => {
+  const db = newKeyspace().databases[0]!;
+  const names = ['a', 'b', 'c', 'd', 'e'];
+  for (const name of names) set(db, name, name);
+  const hashes = Int32Array.from(names, (name) => db.hashKey(bytes(name), 0, 1));
+  const ahead = (index: number, name: string): Ref =>
+    db.findAhead(index, hashes[names.indexOf(name)]!, bytes(name), 0, 1);
+
+  db.readAhead(hashes, 5);
+  for (const [index, name] of names.entries()) expect(ahead(index, name)).toBe(find(db, name));
+  expect(ahead(0, 'e')).toBe(find(db, 'e'));
+
+  // The entry is gone, its bytes are still there.
+  db.remove(find(db, 'e'));
+  expect(ahead(4, 'e')).toBe(NIL);
+
+  // Places behind those of the last call hold what was read before it.
+  db.readAhead(hashes, 1);
+  expect(ahead(4, 'e')).toBe(NIL);
+  expect(ahead(0, 'a')).toBe(find(db, 'a'));
+
+  // Another entry for the same key.
+  db.readAhead(hashes, 4);
+  const before = find(db, 'b');
+  set(db, 'b', 'b'.repeat(500));
+  expect(find(db, 'b')).not.toBe(before);
+  expect(ahead(1, 'b')).toBe(find(db, 'b'));
+});
+
+test('a table that was elsewhere is not as it was', () => {
+  const keyspace = newKeyspace();
+  const [first, second] = keyspace.databases as [Database, Database];
+  set(first, 'k', 'v');
+  const hash = first.hashKey(bytes('k'), 0, 1);
+  first.readAhead(Int32Array.of(hash), 1);
+  keyspace.swap(0, 1);
+  second.remove(find(second, 'k'));
+  keyspace.swap(0, 1);
+  expect(first.findAhead(0, hash, bytes('k'), 0, 1)).toBe(NIL);
+});
