@@ -5,7 +5,7 @@
  *   clock   ▲                       ▲                            ▲      ▲
  *           └── short ones of a pipeline share what passed ──┘
  *
- * A look at the clock costs as much as a tenth of a short command. Calls are measured from look to look: a call begins
+ * A look at the clock costs about a twentieth of a short command. Calls are measured from look to look: a call begins
  * where the one before it in the same turn has ended, and up to SHARED_MAX short ones in a row are one stretch, of which each
  * gets its equal share. What a command must be to share is the dispatcher's to say; one that is not short has its
  * stretch to itself.
@@ -33,8 +33,8 @@ export class CallClock {
     return this.#startMs;
   }
 
-  /** The end of a call that began at `startMs`, alone. Returns its microseconds. Calls within it are measured, too.
-   * One that is called `again`, after it has waited, only adds to the time of its command.
+  /**
+   * The end of a call that began at `startMs`, alone. Returns its microseconds. Calls within it are measured, too. One that is called `again`, after it has waited, only adds to the time of its command.
    */
   end(row: CommandRow, startMs: number, again: boolean): number {
     const endMs = performance.now();
