@@ -63,7 +63,9 @@ export class Node implements ConnectionHost {
       replicationCommands(this.primary),
     ];
     this.dispatcher = new Dispatcher(this.server, tables);
-    this.lookAhead = new LookAhead(this.dispatcher.lookup);
+    this.lookAhead = new LookAhead(this.dispatcher.lookup, () => {
+      for (const db of this.server.keyspace.databases) db.forgetAhead();
+    });
     const blocking = new Blocking(this.server, this.dispatcher);
     this.server.blocking = blocking;
     this.dispatcher.afterUnit = () => blocking.serve();

@@ -240,7 +240,7 @@ export class CommandContext {
     const length = request.length[index]!;
     const entry =
       index === request.aheadArgument
-        ? db.findAhead(request.aheadIndex, request.aheadHash, bytes, start, length)
+        ? db.findAhead(request.aheadNumber, request.aheadHash, bytes, start, length)
         : db.find(bytes, start, length);
     return this.#live(db, entry, forWrite);
   }

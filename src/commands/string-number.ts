@@ -65,7 +65,9 @@ function add(context: CommandContext, delta: number): void {
     addBigTo(context, entry, BigInt(delta));
     return;
   }
-  storeBytes(context, entry, 1, scratch, 0, writeDecimal(scratch, 0, after), Encoding.INT, true);
+  // As long as the digits are as many, they change where they are.
+  if (entry === NIL || !context.db.overwriteInteger(entry, after))
+    storeBytes(context, entry, 1, scratch, 0, writeDecimal(scratch, 0, after), Encoding.INT, true);
   context.changed(1);
   context.notify(EventClass.STRING, 'incrby', 1);
   context.reply.integer(after);

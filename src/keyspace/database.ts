@@ -11,6 +11,7 @@ import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
 import { assert, debugAssert, debugChecks } from '../base/assert.ts';
 import { copyBytes } from '../base/byte-copy.ts';
+import { decimalLength, writeDecimal } from '../base/bytes.ts';
 import { hashBytes } from '../base/hash.ts';
 import type { Prng } from '../base/prng.ts';
 import { asRef, NIL, type Ref } from '../base/units.ts';
@@ -59,6 +60,7 @@ const GREEDY_BYTES = 1024 * 1024;
 /** Keys that one call of {@link Database.readAhead} takes. */
 export const AHEAD_KEYS_MAX = 32;
 const LINE_WORDS = 16;
+const NO_NUMBER = -1;
 
 export class Database extends EntryReader {
   readonly #context: DatabaseContext;
@@ -71,6 +73,9 @@ export class Database extends EntryReader {
   /** The entries that {@link readAhead} has read last, how many, in which table, and its version then. */
   readonly #ahead = new Int32Array(AHEAD_KEYS_MAX);
   #aheadCount = 0;
+  /** The number of the first of them, and of the one that was found to be its key's. */
+  #aheadFirst = 0;
+  #aheadKnown = NO_NUMBER;
   #aheadTable: Ref = NIL;
   #aheadVersion = 0;
   /** The access clock that new entries get. */
@@ -117,24 +122,30 @@ export class Database extends EntryReader {
   }
 
   /**
-   * As {@link find} for a key with this hash, which was perhaps number `index` of those that were read ahead last: they
-   * may have been others, or of another database. While no entry has come, gone or moved since, the entry that was met
-   * there is in its place, whoever asked for it.
+   * As {@link find} for a key with this hash, that was given `number` when it was read ahead: not by this database, maybe,
+   * or not as one of the last. While no entry has come, gone or moved since, the entry that was met there is in its place,
+   * whoever asked for it, and is this key's if it was so for somebody with the same number.
    */
-  findAhead(index: number, hash: number, bytes: Uint8Array, start: number, length: number): Ref {
+  findAhead(number: number, hash: number, bytes: Uint8Array, start: number, length: number): Ref {
     const tables = this.#tables;
     const isIntact = this.#aheadTable === this.table && this.#aheadVersion === tables.version;
+    const index = number - this.#aheadFirst;
     // What lies behind the count was read before, and is stale.
-    if (isIntact && index < this.#aheadCount) {
+    if (isIntact && index >= 0 && index < this.#aheadCount) {
       const entry = asRef(this.#ahead[index]!);
       // It is none, or that of another key with the same tag, or this one.
-      if (entry !== NIL && this.keyEquals(entry, bytes, start, length)) {
+      if (entry !== NIL && (number === this.#aheadKnown || this.keyEquals(entry, bytes, start, length))) {
         if (debugChecks)
           assert(this.findHashed(hash, bytes, start, length) === entry, 'read ahead is in its place');
+        this.#aheadKnown = number;
         this.#hash = hash;
         tables.forgetPlace();
         return entry;
       }
+      const found = this.findHashed(hash, bytes, start, length);
+      this.#ahead[index] = found;
+      if (found !== NIL) this.#aheadKnown = number;
+      return found;
     }
     return this.findHashed(hash, bytes, start, length);
   }
@@ -142,6 +153,7 @@ export class Database extends EntryReader {
   /** What was read ahead is not believed any more: the table goes elsewhere for a while. */
   forgetAhead(): void {
     this.#aheadCount = 0;
+    this.#aheadKnown = NO_NUMBER;
   }
 
   /** As {@link find} for a key whose hash is known. */
@@ -157,13 +169,16 @@ export class Database extends EntryReader {
   /**
    * Reads what commands on `count` keys with these hashes will read first, all side by side: buckets, then two cache
    * lines of entries, which is key and value of most strings. Memory answers many requests in the time of one, but only
-   * when they are not made one behind the other. Returns a number that means nothing, see {@link HashTable.firstOfEach}.
+   * when they are not made one behind the other. The keys are numbered from `first` on, and no numbers come twice, but
+   * after {@link forgetAhead}. Returns a number that means nothing, see {@link HashTable.firstOfEach}.
    */
-  readAhead(hashes: Int32Array, count: number): number {
+  readAhead(hashes: Int32Array, count: number, first: number): number {
     const { i32 } = this.arena;
     const refs = this.#ahead;
     let used = this.#tables.firstOfEach(this.table, hashes, count, refs);
     this.#aheadCount = count;
+    this.#aheadFirst = first;
+    this.#aheadKnown = NO_NUMBER;
     this.#aheadTable = this.table;
     this.#aheadVersion = this.#tables.version;
     for (let i = 0; i < count; i++) {
@@ -273,6 +288,25 @@ export class Database extends EntryReader {
       valueLength,
     );
     return entry;
+  }
+
+  /**
+   * Writes a safe integer over the one in `entry`, whose deadline stays; false, and nothing is changed, when that is
+   * another kind of value or has another number of digits.
+   */
+  overwriteInteger(entry: Ref, value: number): boolean {
+    const { arena } = this;
+    const segment = entry >>> SEGMENT_SHIFT;
+    const i32 = arena.i32[segment]!;
+    const word = wordPosition(entry);
+    const meta = i32[word + EntryWord.META]!;
+    const length = i32[word + EntryWord.VALUE]!;
+    if (metaType(meta) !== ValueType.STRING || metaEncoding(meta) !== Encoding.INT) return false;
+    if (decimalLength(value) !== length) return false;
+    const from = metaHeaderBytes(meta) + i32[word + EntryWord.KEY]!;
+    arena.touch(entry, from, length);
+    writeDecimal(arena.u8[segment]!, bytePosition(entry) + from, value);
+    return true;
   }
 
   /** Replaces the value of `entry`, of whatever type, by a collection; the deadline goes unless `keepDeadline`. */

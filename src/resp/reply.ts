@@ -62,7 +62,16 @@ export class Reply {
   }
 
   pong(): void {
-    this.simple('PONG');
+    const at = this.#room(7);
+    const bytes = this.#bytes;
+    bytes[at] = Token.SIMPLE;
+    bytes[at + 1] = 0x50;
+    bytes[at + 2] = 0x4f;
+    bytes[at + 3] = 0x4e;
+    bytes[at + 4] = 0x47;
+    bytes[at + 5] = CR;
+    bytes[at + 6] = LF;
+    this.size = at + 7;
   }
 
   queued(): void {

@@ -26,12 +26,12 @@ export class Request {
   /** True when it was a line of words. A primary never sends one, except an empty one. */
   inline = false;
   /**
-   * The argument that was looked at as a key before the request runs, its hash, and which it was of the keys that were
-   * looked at together; argument 0 is none.
+   * The argument that was looked at as a key before the request runs, its hash, and the number that it was given then,
+   * which neighbours with the same key share; argument 0 is none.
    */
   aheadArgument = 0;
   aheadHash = 0;
-  aheadIndex = 0;
+  aheadNumber = 0;
 
   /** Starts anew with a request at `start` of no arguments yet; makes room for `count`. */
   begin(bytes: Uint8Array, start: number, count: number): void {

@@ -46,6 +46,9 @@ export class Blocking {
   readonly #byClient = new Map<Connection, Waiter>();
   /** Keys that changed and that somebody waits for, in order. */
   readonly #changed = new Set<string>();
+  /** Whether there is something in the queues and in what changed: asked at each command, where a size is a call. */
+  #anyWaits = false;
+  #anyChanged = false;
   /** The waiter whose command runs again now. */
   #serving: Waiter | undefined;
   #inRun = false;
@@ -101,6 +104,7 @@ export class Blocking {
       queue.add(waiter);
       this.#queues.set(id, queue);
     }
+    this.#anyWaits = true;
     this.#byClient.set(connection, waiter);
     connection.blocked = true;
     if (block.timeoutMs > 0) this.#setTimer(waiter, block.timeoutMs);
@@ -108,26 +112,32 @@ export class Blocking {
 
   /** Notes a change for those who wait for the key. */
   keyModified(dbIndex: number, bytes: Uint8Array, start: number, length: number): void {
-    if (this.#queues.size === 0) return;
+    if (!this.#anyWaits) return;
     const id = idOf(dbIndex, bytes, start, length);
-    if (this.#queues.has(id)) this.#changed.add(id);
+    if (this.#queues.has(id)) this.#note(id);
   }
 
   /** Notes that any key of a database (all: -1) may be another now: SWAPDB, FLUSHALL, a load. */
   databaseModified(dbIndex: number): void {
     for (const id of this.#queues.keys()) {
-      if (dbIndex < 0 || id.startsWith(`${dbIndex}:`)) this.#changed.add(id);
+      if (dbIndex < 0 || id.startsWith(`${dbIndex}:`)) this.#note(id);
     }
+  }
+
+  #note(id: string): void {
+    this.#changed.add(id);
+    this.#anyChanged = true;
   }
 
   /** Serves what was noted. Called at the end of each unit. */
   serve(): void {
-    if (this.#changed.size === 0 || this.#inRun) return;
+    if (!this.#anyChanged || this.#inRun) return;
     this.#inRun = true;
     for (const id of this.#changed) {
       this.#changed.delete(id);
       this.#serveKey(id);
     }
+    this.#anyChanged = false;
     this.#inRun = false;
   }
 
@@ -228,6 +238,7 @@ export class Blocking {
       queue?.delete(waiter);
       if (queue?.size === 0) this.#queues.delete(id);
     }
+    this.#anyWaits = this.#queues.size > 0;
   }
 }
 

@@ -13,6 +13,7 @@ export class CommandRow {
   readonly spec: CommandSpec;
   readonly handler: Handler;
   readonly subcommands: ReadonlyMap<string, CommandRow>;
+  readonly hasSubcommands: boolean;
   readonly parent: CommandRow | undefined;
   /** Index of the argument that is the first key, 0 when there is none or only the arguments tell. */
   readonly firstKey: number;
@@ -41,6 +42,7 @@ export class CommandRow {
       subcommands.set(lower, new CommandRow(`${fullName}|${lower}`, sub, this));
     }
     this.subcommands = subcommands;
+    this.hasSubcommands = subcommands.size > 0;
   }
 
   resetStats(): void {

@@ -118,7 +118,7 @@ export class Connection extends Client {
     const host = this.#host;
     this.#running = true;
     let left = REQUESTS_PER_EVENT;
-    while (left > 0 && this.#mayRun) {
+    while (left > 0 && this.#mayRun()) {
       const ahead = this.#runAhead();
       left -= ahead;
       if (ahead > 0) {
@@ -147,7 +147,7 @@ export class Connection extends Client {
     if (left <= 0 && !this.closed) setImmediate(() => this.#goOn());
   }
 
-  get #mayRun(): boolean {
+  #mayRun(): boolean {
     return !this.blocked && !this.closeAfterReply && !this.closed;
   }
 
@@ -162,7 +162,7 @@ export class Connection extends Client {
     lookAhead.prepare(server.keyspace.databases[this.dbIndex]!, count);
     lookAhead.busy = true;
     let ran = 0;
-    while (ran < count && this.#mayRun) {
+    while (ran < count && this.#mayRun()) {
       const request = requests[ran]!;
       reader.take(request);
       this.#run(request, rows[ran], ran + 1 < count);

@@ -60,8 +60,8 @@ export class Dispatcher {
   slowMicros = Number.POSITIVE_INFINITY;
   readonly clock = new CallClock();
   onUnknown: UnknownListener | undefined = undefined;
-  /** Commands that one of these holds back wait; see {@link runPostponed}. */
-  readonly gates = new Set<Gate>();
+  /** Commands that one of these holds back wait; see {@link runPostponed}. Replaced as a whole. */
+  #gates: readonly Gate[] = [];
   /** Called after each command that ran outside or at the end of a transaction: blocked clients are served here. */
   afterUnit: (() => void) | undefined = undefined;
   /** The row of the command that runs now. */
@@ -90,7 +90,7 @@ export class Dispatcher {
   run(connection: Connection, request: Request, known?: CommandRow, follows = false): void {
     const row = this.#find(connection, request, known);
     if (row === undefined) return;
-    if (this.gates.size > 0 && this.#isHeld(connection, row)) {
+    if (this.#gates.length > 0 && this.#isHeld(connection, row)) {
       connection.postponed = keepRequest(request);
       connection.blocked = true;
       return;
@@ -107,6 +107,15 @@ export class Dispatcher {
     }
     this.#call(connection, row, request, follows);
     this.afterUnit?.();
+  }
+
+  /** Lets `gate` hold commands back until it is removed. */
+  addGate(gate: Gate): void {
+    this.#gates = [...this.#gates, gate];
+  }
+
+  removeGate(gate: Gate): void {
+    this.#gates = this.#gates.filter((other) => other !== gate);
   }
 
   /** Runs the command of a client that the gate held back, and then what else the client has sent. */
@@ -245,7 +254,7 @@ export class Dispatcher {
 
   #isHeld(connection: Connection, row: CommandRow): boolean {
     const flags = this.#flagsOf(connection, row);
-    for (const gate of this.gates) if (gate(connection, flags)) return true;
+    for (const gate of this.#gates) if (gate(connection, flags)) return true;
     return false;
   }
 
@@ -258,7 +267,7 @@ export class Dispatcher {
   /** The row of a request, or undefined when there is none. */
   #rowOf(request: Request): CommandRow | undefined {
     const row = this.lookup.find(request.bytes, request.position[0]!, request.length[0]!);
-    if (row === undefined || row.subcommands.size === 0 || request.argc === 1) return row;
+    if (row === undefined || !row.hasSubcommands || request.argc === 1) return row;
     return row.subcommands.get(request.latin1(1).toLowerCase());
   }
 
@@ -270,7 +279,7 @@ export class Dispatcher {
       this.reject(connection, undefined, unknownCommand(request));
       return undefined;
     }
-    if (row.subcommands.size > 0 && request.argc > 1) {
+    if (row.hasSubcommands && request.argc > 1) {
       const sub = row.subcommands.get(request.latin1(1).toLowerCase());
       if (sub === undefined) {
         this.reject(connection, row, unknownSubcommand(row, request));

@@ -14,24 +14,28 @@ export interface Sender {
 }
 
 export class SendQueue {
-  readonly #senders: Sender[] = [];
+  /** Those who wait are the first `#count`. */
+  readonly #senders: (Sender | undefined)[] = [];
+  #count = 0;
   readonly #onTurnEnd = (): void => this.#sendAll();
 
   /** Lets `sender` flush once all reads of this turn are done. */
   add(sender: Sender): void {
     if (sender.sendQueued) return;
     sender.sendQueued = true;
-    if (this.#senders.push(sender) === 1) setImmediate(this.#onTurnEnd);
+    this.#senders[this.#count++] = sender;
+    if (this.#count === 1) setImmediate(this.#onTurnEnd);
   }
 
   #sendAll(): void {
     const senders = this.#senders;
     // A flush may end a connection, which may let others send: those join the end of this run.
-    for (let i = 0; i < senders.length; i++) {
+    for (let i = 0; i < this.#count; i++) {
       const sender = senders[i]!;
+      senders[i] = undefined;
       sender.sendQueued = false;
       sender.flush();
     }
-    senders.length = 0;
+    this.#count = 0;
   }
 }

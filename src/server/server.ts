@@ -79,6 +79,8 @@ export class Server implements ServerPort {
   /** Clients may not write for a while, so nothing may expire either: CLIENT PAUSE, failover, shutdown. */
   writesPaused = false;
   #nextClientId = 1;
+  #accessMs = -1;
+  #accessClock = 0;
 
   constructor(config: Config, log: Logger, clock: Clock) {
     this.config = config;
@@ -123,8 +125,14 @@ export class Server implements ServerPort {
     return this.streamLog.active;
   }
 
+  /** Divided anew only when time has passed: each command asks. */
   get accessClock(): number {
-    return Math.floor(this.clock.nowMs() / LRU_RESOLUTION_MS) & LRU_CLOCK_MASK;
+    const nowMs = this.clock.nowMs();
+    if (nowMs !== this.#accessMs) {
+      this.#accessMs = nowMs;
+      this.#accessClock = Math.floor(nowMs / LRU_RESOLUTION_MS) & LRU_CLOCK_MASK;
+    }
+    return this.#accessClock;
   }
 
   nextClientId(): number {

@@ -16,6 +16,8 @@ const NO_DATABASE = -1;
 
 export class WatchTable {
   readonly #watchers = new Map<string, Set<Client>>();
+  /** Asked for each change: a field, where the size of a map is a call. */
+  #anyWatched = false;
 
   get keyCount(): number {
     return this.#watchers.size;
@@ -27,6 +29,7 @@ export class WatchTable {
     if (watchers.has(client)) return;
     watchers.add(client);
     this.#watchers.set(id, watchers);
+    this.#anyWatched = true;
     client.watched.push({ dbIndex, key, expired });
   }
 
@@ -38,6 +41,7 @@ export class WatchTable {
       if (watchers?.size === 0) this.#watchers.delete(id);
     }
     client.watched.length = 0;
+    this.#anyWatched = this.#watchers.size > 0;
     client.watchBroken = false;
   }
 
@@ -49,7 +53,7 @@ export class WatchTable {
     length: number,
     deletesExpired: boolean,
   ): void {
-    if (this.#watchers.size === 0) return;
+    if (!this.#anyWatched) return;
     const watchers = this.#watchers.get(idOf(dbIndex, bytes, start, length));
     if (watchers === undefined) return;
     for (const client of watchers) {

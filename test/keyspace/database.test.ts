@@ -274,28 +274,45 @@ test('what was read ahead is believed for the keys of that call only, and while 
   const names = ['a', 'b', 'c', 'd', 'e'];
   for (const name of names) set(db, name, name);
   const hashes = Int32Array.from(names, (name) => db.hashKey(bytes(name), 0, 1));
-  const ahead = (index: number, name: string): Ref =>
-    db.findAhead(index, hashes[names.indexOf(name)]!, bytes(name), 0, 1);
+  const ahead = (number: number, name: string): Ref =>
+    db.findAhead(number, hashes[names.indexOf(name)]!, bytes(name), 0, 1);
 
-  db.readAhead(hashes, 5);
+  db.readAhead(hashes, 5, 0);
   for (const [index, name] of names.entries()) expect(ahead(index, name)).toBe(find(db, name));
-  expect(ahead(0, 'e')).toBe(find(db, 'e'));
+  expect(ahead(4, 'e')).toBe(find(db, 'e'));
 
   // The entry is gone, its bytes are still there.
   db.remove(find(db, 'e'));
   expect(ahead(4, 'e')).toBe(NIL);
 
   // Places behind those of the last call hold what was read before it.
-  db.readAhead(hashes, 1);
-  expect(ahead(4, 'e')).toBe(NIL);
-  expect(ahead(0, 'a')).toBe(find(db, 'a'));
+  db.readAhead(hashes, 1, 5);
+  expect(ahead(9, 'e')).toBe(NIL);
+  expect(ahead(5, 'a')).toBe(find(db, 'a'));
+  // A number of the call before.
+  expect(ahead(1, 'e')).toBe(NIL);
 
   // Another entry for the same key.
-  db.readAhead(hashes, 4);
+  db.readAhead(hashes, 4, 10);
   const before = find(db, 'b');
   set(db, 'b', 'b'.repeat(500));
   expect(find(db, 'b')).not.toBe(before);
-  expect(ahead(1, 'b')).toBe(find(db, 'b'));
+  expect(ahead(11, 'b')).toBe(find(db, 'b'));
+});
+
+test('a key that is behind another with its tag is looked for once by its neighbours', () => {
+  const db = newKeyspace().databases[0]!;
+  for (let i = 0; i < 5000; i++) set(db, `k${i}`, 'v');
+  for (let i = 0; i < 5000; i++) {
+    const name = bytes(`k${i}`);
+    const hash = db.hashKey(name, 0, name.length);
+    db.readAhead(Int32Array.of(hash), 1, i);
+    const entry = find(db, `k${i}`);
+    for (let neighbour = 0; neighbour < 3; neighbour++)
+      expect(db.findAhead(i, hash, name, 0, name.length)).toBe(entry);
+    db.forgetAhead();
+    expect(db.findAhead(i, hash, name, 0, name.length)).toBe(entry);
+  }
 });
 
 test('a table that was elsewhere is not as it was', () => {
@@ -303,7 +320,7 @@ test('a table that was elsewhere is not as it was', () => {
   const [first, second] = keyspace.databases as [Database, Database];
   set(first, 'k', 'v');
   const hash = first.hashKey(bytes('k'), 0, 1);
-  first.readAhead(Int32Array.of(hash), 1);
+  first.readAhead(Int32Array.of(hash), 1, 0);
   keyspace.swap(0, 1);
   second.remove(find(second, 'k'));
   keyspace.swap(0, 1);

@@ -61,12 +61,12 @@ export class Pause {
     const entries = [...this.#entries.values()];
     this.#server.writesPaused = entries.length > 0;
     if (entries.length === 0) {
-      dispatcher.gates.delete(this.#gate);
+      dispatcher.removeGate(this.#gate);
       this.#release();
       return;
     }
     this.#all = entries.some(({ scope }) => scope === 'all');
-    dispatcher.gates.add(this.#gate);
+    dispatcher.addGate(this.#gate);
     const nextMs = Math.min(...entries.map(({ untilMs }) => untilMs)) - nowMs;
     this.#timer = setTimeout(() => this.#update(), Math.min(nextMs, TIMER_MS_MAX));
     // Some may run again when a pause of all commands has become one of writes; the others meet the gate anew.

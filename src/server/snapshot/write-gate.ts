@@ -20,14 +20,14 @@ export class WriteGate {
 
   close(): void {
     this.#holders++;
-    this.#dispatcher.gates.add(this.#gate);
+    this.#dispatcher.addGate(this.#gate);
   }
 
   /** Lets the writes that were held back run, in the order of their clients. */
   open(): void {
     this.#holders--;
     if (this.#holders > 0) return;
-    this.#dispatcher.gates.delete(this.#gate);
+    this.#dispatcher.removeGate(this.#gate);
     for (const connection of [...this.#server.clients.values()]) this.#dispatcher.runPostponed(connection);
   }
 }
