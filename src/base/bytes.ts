@@ -144,37 +144,70 @@ export function decimalLength(value: number): number {
     value = Math.floor(value / 1e8);
     if (value >= 1e8) return length + 8;
   }
-  const rest = value | 0;
-  if (rest < 10) return length;
-  if (rest < 100) return length + 1;
-  if (rest < 1000) return length + 2;
-  if (rest < 10_000) return length + 3;
-  if (rest < 100_000) return length + 4;
-  if (rest < 1_000_000) return length + 5;
-  return rest < 10_000_000 ? length + 6 : length + 7;
+  return length - 1 + digitsOf(value | 0);
+}
+
+/** Digits of an integer from 0 up to 2^31 - 1. */
+function digitsOf(value: number): number {
+  if (value < 10_000) {
+    if (value < 100) return value < 10 ? 1 : 2;
+    return value < 1000 ? 3 : 4;
+  }
+  if (value < 100_000_000) {
+    if (value < 1_000_000) return value < 100_000 ? 5 : 6;
+    return value < 10_000_000 ? 7 : 8;
+  }
+  return value < 1_000_000_000 ? 9 : 10;
+}
+
+/** The digits of 0 to 99, two each. */
+const PAIRS = new Uint8Array(200);
+for (let value = 0; value < 100; value++) {
+  PAIRS[value * 2] = ZERO + Math.floor(value / 10);
+  PAIRS[value * 2 + 1] = ZERO + (value % 10);
+}
+
+/** Writes an integer from 0 up to 2^31 - 1 so that it ends at `end`; returns where its digits begin. */
+function writeDigits(bytes: Uint8Array, end: number, value: number): number {
+  let rest = value;
+  let back = end;
+  while (rest >= 100) {
+    const quotient = (rest / 100) | 0;
+    const pair = (rest - quotient * 100) << 1;
+    back -= 2;
+    bytes[back] = PAIRS[pair]!;
+    bytes[back + 1] = PAIRS[pair + 1]!;
+    rest = quotient;
+  }
+  if (rest >= 10) {
+    back -= 2;
+    bytes[back] = PAIRS[rest << 1]!;
+    bytes[back + 1] = PAIRS[(rest << 1) + 1]!;
+    return back;
+  }
+  bytes[--back] = ZERO + rest;
+  return back;
 }
 
 /** Writes a safe integer in decimal at `at` and returns the position behind it. The caller has made room. */
 export function writeDecimal(bytes: Uint8Array, at: number, value: number): number {
-  const end = at + decimalLength(value);
+  let start = at;
   if (value < 0) {
-    bytes[at] = MINUS;
+    bytes[start++] = MINUS;
     value = -value;
   }
-  let back = end;
-  while (value > 0x7fff_ffff) {
-    // The quotient is exact enough: its fraction is at most 0.9 and its spacing at most 1/8.
-    const quotient = Math.floor(value / 10);
-    bytes[--back] = ZERO + (value - quotient * 10);
-    value = quotient;
+  if (value <= 0x7fff_ffff) {
+    const end = start + digitsOf(value | 0);
+    writeDigits(bytes, end, value | 0);
+    return end;
   }
-  let rest = value | 0;
-  while (rest >= 10) {
-    const quotient = (rest / 10) | 0;
-    bytes[--back] = ZERO + (rest - quotient * 10);
-    rest = quotient;
-  }
-  bytes[--back] = ZERO + rest;
+  // Both halves are integers of 32 bits: up to 90,071,992 and 99,999,999.
+  const head = Math.floor(value / 1e8);
+  const middle = start + digitsOf(head | 0);
+  writeDigits(bytes, middle, head | 0);
+  const end = middle + 8;
+  let back = writeDigits(bytes, end, (value - head * 1e8) | 0);
+  while (back > middle) bytes[--back] = ZERO;
   return end;
 }
 

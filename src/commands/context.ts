@@ -10,7 +10,7 @@
 import { assert } from '../base/assert.ts';
 import { NIL, type Ref } from '../base/units.ts';
 import type { Database } from '../keyspace/database.ts';
-import { BytesView, type ValueType } from '../keyspace/entry.ts';
+import { BytesView, isPlain, type ValueType } from '../keyspace/entry.ts';
 import { BufferPool } from '../resp/buffer-pool.ts';
 import { Reply } from '../resp/reply.ts';
 import { Request } from '../resp/request.ts';
@@ -58,44 +58,37 @@ export class CommandContext {
 
   /** The entry of the key in argument `index` for a command that reads; NIL when there is none or it has expired. */
   lookupRead(index: number): Ref {
-    const entry = this.lookupUntouched(index);
-    if (entry !== NIL) this.noteAccess(entry);
-    return entry;
+    return this.#toRead(this.#findArgument(index), index);
   }
 
   /** As {@link lookupRead} for commands that look at a key without using it, and so leave the access clock alone. */
   lookupUntouched(index: number): Ref {
-    const entry = this.#findArgument(index, false);
-    const { stats } = this.server;
-    if (entry === NIL) {
-      stats.keyspaceMisses++;
-      this.notify(EventClass.KEY_MISS, 'keymiss', index);
-      return NIL;
-    }
-    stats.keyspaceHits++;
-    return entry;
+    return this.#noteFound(this.lookupQuiet(index), index);
   }
 
   /** The entry of the key in argument `index` for a command that writes; NIL when there is none or it has expired. */
   lookupWrite(index: number): Ref {
-    const entry = this.#findArgument(index, true);
-    if (entry !== NIL) this.noteAccess(entry);
-    return entry;
+    return this.#toWrite(this.#findArgument(index));
   }
 
   /** As {@link lookupRead} or {@link lookupWrite}, without a trace: neither statistics nor the access clock. */
   lookupQuiet(index: number): Ref {
-    return this.#findArgument(index, false);
+    return this.#live(this.db, this.#findArgument(index), false);
   }
 
   /** lookupRead for one type: NIL, the entry, or WRONG after the error has been answered. */
   readTyped(index: number, type: ValueType): Ref {
-    return this.#checkType(this.lookupRead(index), type);
+    const entry = this.#findArgument(index);
+    if (!this.#isReady(entry, type)) return this.#checkType(this.#toRead(entry, index), type);
+    this.server.stats.keyspaceHits++;
+    return entry;
   }
 
   /** lookupWrite for one type: NIL, the entry, or WRONG after the error has been answered. */
   writeTyped(index: number, type: ValueType): Ref {
-    return this.#checkType(this.lookupWrite(index), type);
+    const entry = this.#findArgument(index);
+    if (this.#isReady(entry, type)) return entry;
+    return this.#checkType(this.#toWrite(entry), type);
   }
 
   /**
@@ -233,16 +226,48 @@ export class CommandContext {
     db.setAccess(entry, db.accessClock);
   }
 
-  #findArgument(index: number, forWrite: boolean): Ref {
+  /** The entry of the key in argument `index`, expired or not, or NIL. */
+  #findArgument(index: number): Ref {
     const { request, db } = this;
     const { bytes } = request;
     const start = request.position[index]!;
     const length = request.length[index]!;
-    const entry =
-      index === request.aheadArgument
-        ? db.findAhead(request.aheadNumber, request.aheadHash, bytes, start, length)
-        : db.find(bytes, start, length);
-    return this.#live(db, entry, forWrite);
+    return index === request.aheadArgument
+      ? db.findAhead(request.aheadNumber, request.aheadHash, bytes, start, length)
+      : db.find(bytes, start, length);
+  }
+
+  /**
+   * Whether an entry is there, of this type, has no place for a deadline and was used within this tick of the access clock:
+   * one look at it tells, and nothing is to be done for it then.
+   */
+  #isReady(entry: Ref, type: ValueType): boolean {
+    if (entry === NIL) return false;
+    const { db } = this;
+    return isPlain(db.meta(entry), type, db.accessClock);
+  }
+
+  #toWrite(found: Ref): Ref {
+    const entry = this.#live(this.db, found, true);
+    if (entry !== NIL) this.noteAccess(entry);
+    return entry;
+  }
+
+  #toRead(found: Ref, index: number): Ref {
+    const entry = this.#noteFound(this.#live(this.db, found, false), index);
+    if (entry !== NIL) this.noteAccess(entry);
+    return entry;
+  }
+
+  #noteFound(entry: Ref, index: number): Ref {
+    const { stats } = this.server;
+    if (entry === NIL) {
+      stats.keyspaceMisses++;
+      this.notify(EventClass.KEY_MISS, 'keymiss', index);
+      return NIL;
+    }
+    stats.keyspaceHits++;
+    return entry;
   }
 
   #live(db: Database, entry: Ref, forWrite: boolean): Ref {

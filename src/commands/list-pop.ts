@@ -53,7 +53,7 @@ function pop(context: CommandContext, head: boolean): void {
 
 /** Answers and removes the element at one end of the list of `entry`, the key in argument `index`. */
 function popOne(context: CommandContext, entry: Ref, list: List, index: number, head: boolean): void {
-  list.seek(head ? 0 : -1);
+  list.seekEnd(head);
   replyElement(context, list);
   list.dropEnd(head);
   context.changed(index);

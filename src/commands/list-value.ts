@@ -45,10 +45,9 @@ export function newList(context: CommandContext, list: List): void {
 
 /** Notes in `entry` where its list is after a change. */
 export function settleList(context: CommandContext, entry: Ref, list: List): void {
-  const { db } = context;
-  const encoding = encodingOf(list);
-  if (db.value(entry) !== list.ref || db.encoding(entry) !== encoding)
-    db.setObject(entry, encoding, list.ref);
+  if (!list.hasMoved) return;
+  context.db.setObject(entry, encodingOf(list), list.ref);
+  list.noted();
 }
 
 /** Adds a new list under the key in argument `index`, which was looked for last and is absent. */

@@ -35,11 +35,12 @@ export function spop(context: CommandContext): void {
   }
   const set = openMembers(context, entry);
   set.random(context.server.prng);
-  const member = set.copyMember();
+  const { bytes, position, length } = set.member();
+  reply.bulk(bytes, position, length);
+  if (context.server.streaming) context.replicateAs('SREM', request.copy(1), set.copyMember());
+  else context.replicateNothing();
   set.removeCurrent();
   context.notify(EventClass.SET, 'spop', 1);
-  context.replicateAs('SREM', request.copy(1), member);
-  reply.bulk(member, 0, member.length);
   if (settleOrDrop(context, entry, set)) context.notify(EventClass.GENERIC, 'del', 1);
   context.changed(1);
 }

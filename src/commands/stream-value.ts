@@ -1,7 +1,7 @@
 /**
  * Hot path. Streams behind keys: opening and making them, ids in arguments and replies, entries in replies. Main thread.
  */
-import { equalBytes } from '../base/byte-copy.ts';
+import { equalBytes, withView } from '../base/byte-copy.ts';
 import { NIL, type Ref } from '../base/units.ts';
 import { Encoding, ValueType } from '../keyspace/entry.ts';
 import type { Reply } from '../resp/reply.ts';
@@ -25,7 +25,7 @@ const ID_BYTES_MAX = 127;
 export const Sequence = { NONE: 0, GIVEN: 1, ANY: 2 } as const;
 export type Sequence = (typeof Sequence)[keyof typeof Sequence];
 
-const idText = new Uint8Array(ID_TEXT_BYTES_MAX);
+const idText = withView(new Uint8Array(ID_TEXT_BYTES_MAX));
 
 export const groupsOf = (context: CommandContext): StreamGroups =>
   context.server.keyspace.structures.streams.groups;

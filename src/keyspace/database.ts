@@ -73,7 +73,7 @@ export class Database extends EntryReader {
   /** The entries that {@link readAhead} has read last, how many, in which table, and its version then. */
   readonly #ahead = new Int32Array(AHEAD_KEYS_MAX);
   #aheadCount = 0;
-  /** The number of the first of them, and of the one that was found to be its key's. */
+  /** The number of the first of them, and of the one of whose key it is known that it has this entry, or none. */
   #aheadFirst = 0;
   #aheadKnown = NO_NUMBER;
   #aheadTable: Ref = NIL;
@@ -124,7 +124,8 @@ export class Database extends EntryReader {
   /**
    * As {@link find} for a key with this hash, that was given `number` when it was read ahead: not by this database, maybe,
    * or not as one of the last. While no entry has come, gone or moved since, the entry that was met there is in its place,
-   * whoever asked for it, and is this key's if it was so for somebody with the same number.
+   * whoever asked for it, and is this key's if it was so for somebody with the same number; nor is one there if there was
+   * none.
    */
   findAhead(number: number, hash: number, bytes: Uint8Array, start: number, length: number): Ref {
     const tables = this.#tables;
@@ -134,17 +135,18 @@ export class Database extends EntryReader {
     if (isIntact && index >= 0 && index < this.#aheadCount) {
       const entry = asRef(this.#ahead[index]!);
       // It is none, or that of another key with the same tag, or this one.
-      if (entry !== NIL && (number === this.#aheadKnown || this.keyEquals(entry, bytes, start, length))) {
+      const isKnown =
+        number === this.#aheadKnown || (entry !== NIL && this.keyEquals(entry, bytes, start, length));
+      this.#aheadKnown = number;
+      if (isKnown) {
         if (debugChecks)
           assert(this.findHashed(hash, bytes, start, length) === entry, 'read ahead is in its place');
-        this.#aheadKnown = number;
         this.#hash = hash;
         tables.forgetPlace();
         return entry;
       }
       const found = this.findHashed(hash, bytes, start, length);
       this.#ahead[index] = found;
-      if (found !== NIL) this.#aheadKnown = number;
       return found;
     }
     return this.findHashed(hash, bytes, start, length);

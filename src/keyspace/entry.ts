@@ -66,6 +66,10 @@ export const packMeta = (
 ): number =>
   type | (deadlinePlace ? DEADLINE_PLACE : 0) | (encoding << ENCODING_SHIFT) | (access << ACCESS_SHIFT);
 
+/** Whether a META is that of this type, without a place for a deadline, and of this access clock, whatever the encoding. */
+export const isPlain = (meta: number, type: ValueType, access: number): boolean =>
+  ((meta ^ (type | (access << ACCESS_SHIFT))) & ~(ENCODING_MASK << ENCODING_SHIFT)) === 0;
+
 /** Where the bytes of a key or string are. Filled in by the readers below; stale after the next write to the arena. */
 export class BytesView {
   bytes: Uint8Array = EMPTY;
@@ -84,6 +88,10 @@ export class EntryReader {
 
   word(entry: Ref, word: number): number {
     return this.arena.i32[entry >>> SEGMENT_SHIFT]![wordPosition(entry) + word]!;
+  }
+
+  meta(entry: Ref): number {
+    return this.arena.i32[entry >>> SEGMENT_SHIFT]![wordPosition(entry)]!;
   }
 
   type(entry: Ref): ValueType {

@@ -46,9 +46,8 @@ export class Blocking {
   readonly #byClient = new Map<Connection, Waiter>();
   /** Keys that changed and that somebody waits for, in order. */
   readonly #changed = new Set<string>();
-  /** Whether there is something in the queues and in what changed: asked at each command, where a size is a call. */
-  #anyWaits = false;
-  #anyChanged = false;
+  /** Whether there is somebody in the queues: asked at each change, where a size is a call. */
+  anyWaits = false;
   /** The waiter whose command runs again now. */
   #serving: Waiter | undefined;
   #inRun = false;
@@ -80,7 +79,7 @@ export class Blocking {
       (block.onRefused ?? block.onTimeout)(context.reply);
       return;
     }
-    const row = this.#dispatcher.currentRow;
+    const row = connection.lastRow;
     assert(row !== undefined, 'a command that waits is running');
     const request = keepRequest(context.request);
     const dbIndex = connection.dbIndex;
@@ -104,15 +103,14 @@ export class Blocking {
       queue.add(waiter);
       this.#queues.set(id, queue);
     }
-    this.#anyWaits = true;
+    this.anyWaits = true;
     this.#byClient.set(connection, waiter);
     connection.blocked = true;
     if (block.timeoutMs > 0) this.#setTimer(waiter, block.timeoutMs);
   }
 
-  /** Notes a change for those who wait for the key. */
+  /** Notes a change for those who wait for the key; to be called while {@link anyWaits}. */
   keyModified(dbIndex: number, bytes: Uint8Array, start: number, length: number): void {
-    if (!this.#anyWaits) return;
     const id = idOf(dbIndex, bytes, start, length);
     if (this.#queues.has(id)) this.#note(id);
   }
@@ -126,18 +124,18 @@ export class Blocking {
 
   #note(id: string): void {
     this.#changed.add(id);
-    this.#anyChanged = true;
+    this.#dispatcher.keysNoted = true;
   }
 
   /** Serves what was noted. Called at the end of each unit. */
   serve(): void {
-    if (!this.#anyChanged || this.#inRun) return;
+    if (!this.#dispatcher.keysNoted || this.#inRun) return;
     this.#inRun = true;
     for (const id of this.#changed) {
       this.#changed.delete(id);
       this.#serveKey(id);
     }
-    this.#anyChanged = false;
+    this.#dispatcher.keysNoted = false;
     this.#inRun = false;
   }
 
@@ -238,7 +236,7 @@ export class Blocking {
       queue?.delete(waiter);
       if (queue?.size === 0) this.#queues.delete(id);
     }
-    this.#anyWaits = this.#queues.size > 0;
+    this.anyWaits = this.#queues.size > 0;
   }
 }
 

@@ -47,7 +47,9 @@ export class CallClock {
 
   /** The end of a call that was not alone. Returns the microseconds of its stretch, or 0 while that may go on. */
   endShared(row: CommandRow, mayGoOn: boolean): number {
-    this.#rows[this.#count++] = row;
+    // Mostly it is there from the last stretch, and a look is cheaper than to store it.
+    if (this.#rows[this.#count] !== row) this.#rows[this.#count] = row;
+    this.#count++;
     return mayGoOn && this.#count < SHARED_MAX ? 0 : this.#settle();
   }
 
@@ -63,10 +65,13 @@ export class CallClock {
     this.#startMs = endMs;
     const rows = this.#rows;
     const share = micros / this.#count;
-    for (let i = 0; i < this.#count; i++) {
+    for (let i = 0, end = this.#count; i < end; ) {
       const row = rows[i]!;
-      row.usec += share;
-      if (this.trackLatency) row.latency.record(share);
+      let calls = 1;
+      while (i + calls < end && rows[i + calls] === row) calls++;
+      row.usec += share * calls;
+      if (this.trackLatency) row.latency.record(share, calls);
+      i += calls;
     }
     this.#count = 0;
     return micros;

@@ -49,8 +49,8 @@ export class Connection extends Client {
   readonly localPort: number;
   readonly connectedMs: number;
   lastActiveMs: number;
-  /** Name of the last command, for CLIENT LIST. */
-  lastCommand = 'NULL';
+  /** Of the command that runs, or ran last. */
+  lastRow: CommandRow | undefined = undefined;
   netInputBytes = 0;
   netOutputBytes = 0;
   /** While set, no request of this client runs: it waits for something. */
@@ -281,6 +281,11 @@ export class Connection extends Client {
 
   failed(error: unknown): void {
     this.#host.server.log.verbose(`Error on client connection: ${messageOf(error)} (${this.describe()})`);
+  }
+
+  /** Name of the last command, as CLIENT LIST has it. */
+  get lastCommand(): string {
+    return this.lastRow?.fullName ?? 'NULL';
   }
 
   get address(): string {

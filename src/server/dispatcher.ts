@@ -62,10 +62,10 @@ export class Dispatcher {
   onUnknown: UnknownListener | undefined = undefined;
   /** Commands that one of these holds back wait; see {@link runPostponed}. Replaced as a whole. */
   #gates: readonly Gate[] = [];
-  /** Called after each command that ran outside or at the end of a transaction: blocked clients are served here. */
+  /** Serves blocked clients: called when {@link keysNoted} after each command outside, or at the end, of a transaction. */
   afterUnit: (() => void) | undefined = undefined;
-  /** The row of the command that runs now. */
-  currentRow: CommandRow | undefined = undefined;
+  /** Keys have changed that somebody waits for. */
+  keysNoted = false;
   /** The present call is that of a command that has waited. */
   #again = false;
   /** Between MULTI's EXEC and its end, operations gather in one unit. */
@@ -106,7 +106,7 @@ export class Dispatcher {
       return;
     }
     this.#call(connection, row, request, follows);
-    this.afterUnit?.();
+    if (this.keysNoted) this.afterUnit?.();
   }
 
   /** Lets `gate` hold commands back until it is removed. */
@@ -145,19 +145,19 @@ export class Dispatcher {
   #call(connection: Connection, row: CommandRow, request: Request, follows: boolean): void {
     const { context } = this;
     const server = this.#server;
-    const outerRequest = context.request;
-    const outerReplicate = context.replicate;
-    const outerChanges = context.changes;
-    context.request = request;
-    context.reply = connection.reply;
-    context.client = connection;
     const dbIndex = connection.dbIndex;
-    context.db = server.keyspace.databases[dbIndex]!;
-    context.db.accessClock = server.accessClock;
+    const db = server.keyspace.databases[dbIndex]!;
+    db.accessClock = server.accessClock;
+    // A reference costs more to store than to compare, and most of these stay as they are in a pipeline.
+    context.request = request;
+    if (context.client !== connection) {
+      context.client = connection;
+      context.reply = connection.reply;
+    }
+    if (context.db !== db) context.db = db;
     context.changes = 0;
     context.replicate = Replicate.REQUEST;
-    this.currentRow = row;
-    connection.lastCommand = row.fullName;
+    if (connection.lastRow !== row) connection.lastRow = row;
     const { clock } = this;
     const { reply } = connection;
     const replyBytes = reply.size;
@@ -189,15 +189,14 @@ export class Dispatcher {
     this.#replicate(connection, request, dbIndex, row);
     if (micros >= this.slowMicros) this.onSlow?.(connection, row, request, micros);
     if (this.onCall !== undefined && !this.#again) this.onCall(connection, row, request, micros);
-    context.request = outerRequest;
-    context.replicate = outerReplicate;
-    context.changes = outerChanges;
   }
 
   /**
    * Runs the queued commands of a transaction as one unit of the stream. The reply's array header is written already.
    */
   runQueued(connection: Connection, queued: readonly QueuedCommand[]): void {
+    const { context } = this;
+    const { request: outerRequest, replicate: outerReplicate, changes: outerChanges } = context;
     this.beginUnit();
     for (const command of queued) {
       const request = this.#queuedRequest;
@@ -211,6 +210,9 @@ export class Dispatcher {
     this.endUnit(true);
     // WAIT is about the end of the transaction, which is in the stream only now.
     if (streamLog.endOffset !== offset) connection.lastWriteOffset = streamLog.endOffset;
+    context.request = outerRequest;
+    context.replicate = outerReplicate;
+    context.changes = outerChanges;
   }
 
   /** From here to {@link endUnit} all operations for the stream are one unit. */
@@ -315,6 +317,12 @@ export class Dispatcher {
     const { changes, opsBefore, ops } = context;
     if (changes === 0 && opsBefore.length === 0 && ops.length === 0) return;
     this.#server.dirty += changes;
+    if (!feed.log.active) {
+      // Nobody reads the stream. To set a length is a call.
+      if (opsBefore.length > 0) opsBefore.length = 0;
+      if (ops.length > 0) ops.length = 0;
+      return;
+    }
     if (opsBefore.length === 0 && ops.length === 0 && !this.#inUnit) {
       if (context.replicate === Replicate.REQUEST) {
         if (request.canonical) feed.appendDeferred(dbIndex, request.bytes, request.start, request.end);
@@ -322,13 +330,13 @@ export class Dispatcher {
       }
     } else {
       for (const op of opsBefore) this.#queueOp(op);
-      opsBefore.length = 0;
+      if (opsBefore.length > 0) opsBefore.length = 0;
       if (context.replicate === Replicate.REQUEST) {
         if (changes > 0) this.#queueRequest(dbIndex, request);
       } else if (context.replicate === Replicate.OPS) {
         for (const op of ops) this.#queueOp(op);
       }
-      ops.length = 0;
+      if (ops.length > 0) ops.length = 0;
       if (!this.#inUnit) feed.flush((row.spec.flags & Flag.TOUCHES_ARBITRARY_KEYS) === 0);
     }
     connection.lastWriteOffset = this.#server.streamLog.endOffset;

@@ -17,11 +17,11 @@ export class LatencyHistogram {
   count = 0;
   #buckets: Float64Array | undefined = undefined;
 
-  record(micros: number): void {
+  record(micros: number, calls = 1): void {
     const ns = micros < 2_000_000 ? (micros * 1000) | 0 : NS_MAX;
     if (this.#buckets === undefined) this.#buckets = new Float64Array(BUCKETS);
-    this.#buckets[bucketOf(ns)]!++;
-    this.count++;
+    this.#buckets[bucketOf(ns)]! += calls;
+    this.count += calls;
   }
 
   reset(): void {

@@ -152,8 +152,9 @@ export class Server implements ServerPort {
   }
 
   keyModified(dbIndex: number, bytes: Uint8Array, start: number, length: number): void {
-    this.watchTable.keyModified(dbIndex, bytes, start, length, this.deletesExpired);
-    this.blocking?.keyModified(dbIndex, bytes, start, length);
+    const { watchTable, blocking } = this;
+    if (watchTable.anyWatched) watchTable.keyModified(dbIndex, bytes, start, length, this.deletesExpired);
+    if (blocking?.anyWaits === true) blocking.keyModified(dbIndex, bytes, start, length);
   }
 
   keyEvent(

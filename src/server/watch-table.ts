@@ -16,8 +16,8 @@ const NO_DATABASE = -1;
 
 export class WatchTable {
   readonly #watchers = new Map<string, Set<Client>>();
-  /** Asked for each change: a field, where the size of a map is a call. */
-  #anyWatched = false;
+  /** Whether any key is watched: asked at each change, where a size is a call. */
+  anyWatched = false;
 
   get keyCount(): number {
     return this.#watchers.size;
@@ -29,7 +29,7 @@ export class WatchTable {
     if (watchers.has(client)) return;
     watchers.add(client);
     this.#watchers.set(id, watchers);
-    this.#anyWatched = true;
+    this.anyWatched = true;
     client.watched.push({ dbIndex, key, expired });
   }
 
@@ -41,11 +41,11 @@ export class WatchTable {
       if (watchers?.size === 0) this.#watchers.delete(id);
     }
     client.watched.length = 0;
-    this.#anyWatched = this.#watchers.size > 0;
+    this.anyWatched = this.#watchers.size > 0;
     client.watchBroken = false;
   }
 
-  /** `deletesExpired`: whatever changes an expired key deletes it before, and that is told as a change of its own. */
+  /** To be called while {@link anyWatched}. `deletesExpired`: whatever changes an expired key deletes it before, and that is told as a change of its own. */
   keyModified(
     dbIndex: number,
     bytes: Uint8Array,
@@ -53,7 +53,6 @@ export class WatchTable {
     length: number,
     deletesExpired: boolean,
   ): void {
-    if (!this.#anyWatched) return;
     const watchers = this.#watchers.get(idOf(dbIndex, bytes, start, length));
     if (watchers === undefined) return;
     for (const client of watchers) {

@@ -2,6 +2,7 @@
  * Hot path. An element on its way into a listpack: its encoding up to the data, and the data, which stays where it
  * came from until {@link EncodedElement.write}. For the thread that owns the arena.
  */
+import { copyBytes } from '../base/byte-copy.ts';
 import type { ByteMover } from './byte-mover.ts';
 import { Int64, parseInt64Halves } from './int64.ts';
 import {
@@ -10,7 +11,7 @@ import {
   encodeStringHeader,
   writeBackLength,
 } from './listpack-encode.ts';
-import { backLengthBytes } from './listpack-read.ts';
+import { backLengthBytes, ElementCode, SHORT_LENGTH_MASK } from './listpack-read.ts';
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -37,10 +38,16 @@ export class EncodedElement {
       this.takeInteger(this.#integer.high, this.#integer.low);
       return;
     }
-    this.#codeBytes = encodeStringHeader(this.#code, length);
     this.#data = bytes;
     this.#dataStart = start;
     this.#dataBytes = length;
+    if (length <= SHORT_LENGTH_MASK) {
+      this.#code[0] = ElementCode.STRING_6 | length;
+      this.#codeBytes = 1;
+      this.entryBytes = length + 2;
+      return;
+    }
+    this.#codeBytes = encodeStringHeader(this.#code, length);
     this.#measure();
   }
 
@@ -61,10 +68,16 @@ export class EncodedElement {
   write(u8: Uint8Array, segment: number, position: number): void {
     const code = this.#code;
     const codeBytes = this.#codeBytes;
-    for (let i = 0; i < codeBytes; i++) u8[position + i] = code[i]!;
-    if (this.#dataBytes > 0)
-      this.#mover.copyIn(this.#data, this.#dataStart, segment, position + codeBytes, this.#dataBytes);
-    const encoded = codeBytes + this.#dataBytes;
+    const dataBytes = this.#dataBytes;
+    const encoded = codeBytes + dataBytes;
+    u8[position] = code[0]!;
+    for (let i = 1; i < codeBytes; i++) u8[position + i] = code[i]!;
+    if (dataBytes <= SHORT_LENGTH_MASK) {
+      copyBytes(this.#data, this.#dataStart, u8, position + codeBytes, dataBytes);
+      u8[position + encoded] = encoded;
+      return;
+    }
+    this.#mover.copyIn(this.#data, this.#dataStart, segment, position + codeBytes, dataBytes);
     writeBackLength(u8, position + encoded, encoded);
   }
 

@@ -81,6 +81,8 @@ export class HashTable {
   /** Where `first` and `next` stopped: bucket, or NIL once that is stale, place in it, tag. */
   #bucket: Ref = NIL;
   #place = 0;
+  /** The first bucket of the chain that {@link random} drew from. */
+  #drawnFrom: Ref = NIL;
   #tag = 0;
 
   constructor(arena: Arena, hasher: EntryHasher) {
@@ -220,10 +222,21 @@ export class HashTable {
 
   /** Takes out the entry that {@link first} or {@link next} returned last, whose hash is `hash`. */
   removeFound(table: Ref, hash: number): void {
+    const buckets = this.#word(table, TableWord.BUCKETS);
+    this.#removeAt(table, this.#bucketAt(table, bucketIndex(hash, buckets)));
+  }
+
+  /** Takes out the entry that {@link random} returned last. Nothing was called in between. */
+  removeDrawn(table: Ref): void {
+    this.#removeAt(table, this.#drawnFrom);
+  }
+
+  /** Takes out the entry at the place where the search stopped, in the chain of `first`. */
+  #removeAt(table: Ref, first: Ref): void {
     this.version++;
     const arena = this.#arena;
     const buckets = this.#word(table, TableWord.BUCKETS);
-    this.#takeOut(table, this.#bucketAt(table, bucketIndex(hash, buckets)), this.#bucket, this.#place);
+    this.#takeOut(table, first, this.#bucket, this.#place);
     this.#bucket = NIL;
     const count = this.#word(table, TableWord.COUNT) - 1;
     arena.touch(table, 0, TABLE_BYTES);
@@ -296,6 +309,9 @@ export class HashTable {
       if (skip >= entries) continue;
       let bucket = start;
       for (; skip >= BUCKET_ENTRIES; skip -= BUCKET_ENTRIES) bucket = asRef(this.#word(bucket, 0));
+      this.#drawnFrom = start;
+      this.#bucket = bucket;
+      this.#place = skip;
       return asRef(this.#word(bucket, ENTRY_WORD + skip));
     }
   }
@@ -445,11 +461,11 @@ export class HashTable {
   #drain(table: Ref, bucket: Ref): void {
     const arena = this.#arena;
     const moved = this.#moved;
-    moved.length = 0;
+    let count = 0;
     for (let b = bucket; b !== NIL; ) {
       for (let place = 0; place < BUCKET_ENTRIES; place++) {
         const entry = this.#word(b, ENTRY_WORD + place);
-        if (entry !== NIL) moved.push(entry);
+        if (entry !== NIL) moved[count++] = entry;
       }
       const next = asRef(this.#word(b, 0));
       if (b === bucket) {
@@ -462,13 +478,13 @@ export class HashTable {
       b = next;
     }
     const buckets = this.#word(table, TableWord.BUCKETS);
-    for (let i = 0; i < moved.length; i++) {
+    for (let i = 0; i < count; i++) {
       const entry = asRef(moved[i]!);
       const hash = this.#hasher.hashOf(entry);
       this.#put(table, this.#bucketAt(table, bucketIndex(hash, buckets)), tagOf(hash), entry);
     }
   }
-  /** Entries on their way from one bucket to another; reused. */
+  /** Entries on their way from one bucket to another; what lies behind those of the present call means nothing. */
   readonly #moved: number[] = [];
 
   /** Makes room for bucket `index`, the next one; returns false when there is no memory for it. */

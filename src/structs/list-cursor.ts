@@ -81,6 +81,12 @@ export class ListCursor {
     return true;
   }
 
+  /** Goes to the element at one end of a quicklist that is not empty. */
+  openEnd(list: Ref, head: boolean): void {
+    this.#enter(asRef(this.#word(list, head ? ListWord.HEAD : ListWord.TAIL)));
+    if (!head && this.plainBytes === PACKED) this.#toLast();
+  }
+
   next(): boolean {
     if (this.plainBytes === PACKED) {
       const behind = behindEntry(this.u8, this.at);
@@ -112,8 +118,7 @@ export class ListCursor {
     const previous = asRef(this.#word(this.node, NodeWord.PREVIOUS));
     if (previous === NIL) return false;
     this.#enter(previous);
-    if (this.plainBytes === PACKED)
-      this.at = beforeEntry(this.u8, this.#base + listpackBytes(this.u8, this.#base) - 1);
+    if (this.plainBytes === PACKED) this.#toLast();
     return true;
   }
 
@@ -149,6 +154,11 @@ export class ListCursor {
     this.plainBytes = i32[word + NodeWord.PLAIN]!;
     this.#base = base;
     this.at = this.plainBytes === PACKED ? base + LISTPACK_HEADER_BYTES : base;
+  }
+
+  /** Goes to the last entry of the listpack. */
+  #toLast(): void {
+    this.at = beforeEntry(this.u8, this.#base + listpackBytes(this.u8, this.#base) - 1);
   }
 
   #seekEntry(index: number, count: number): void {

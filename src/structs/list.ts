@@ -3,7 +3,7 @@
  * other as Redis 7.2 does: to a quicklist before a listpack would pass the limit of a node, and back when one node of
  * half that length is left.
  *
- * After a change the owner of the list notes `ref` and `large`. Stale after it: the cursor and all views of elements.
+ * After a change the owner of the list notes `ref` and `large`, if {@link List.hasMoved}. Stale after it: the cursor and all views of elements.
  */
 
 import type { Arena } from '../arena/arena.ts';
@@ -21,6 +21,9 @@ export class List {
   ref: Ref = NIL;
   /** Whether it is a quicklist. */
   large = false;
+  /** What its owner holds. */
+  #notedRef: Ref = NIL;
+  #notedLarge = false;
   readonly cursor: ListCursor;
   /** What {@link take} has copied. */
   taken = new Uint8Array(TAKEN_FIRST_BYTES);
@@ -39,6 +42,17 @@ export class List {
   open(ref: Ref, large: boolean): void {
     this.ref = ref;
     this.large = large;
+    this.noted();
+  }
+
+  /** Whether a change has moved the list, or made it of the other kind, since its owner noted where it is. */
+  get hasMoved(): boolean {
+    return this.ref !== this.#notedRef || this.large !== this.#notedLarge;
+  }
+
+  noted(): void {
+    this.#notedRef = this.ref;
+    this.#notedLarge = this.large;
   }
 
   /** Takes list-max-listpack-size, for whatever changes a list. */
@@ -91,6 +105,12 @@ export class List {
       : this.cursor.openListpack(this.ref, index);
   }
 
+  /** Goes to the element at one end of a list that is not empty. */
+  seekEnd(head: boolean): void {
+    if (this.large) this.cursor.openEnd(this.ref, head);
+    else this.cursor.openListpack(this.ref, head ? 0 : -1);
+  }
+
   /** Drops the element at one end of a list that is not empty. */
   dropEnd(head: boolean): void {
     if (!this.large) {
@@ -102,7 +122,7 @@ export class List {
 
   /** Copies the element at one end of a list that is not empty to {@link taken}, and drops it. */
   take(head: boolean): void {
-    this.seek(head ? 0 : -1);
+    this.seekEnd(head);
     const view = this.#view;
     this.cursor.read(view);
     elementToBytes(view, this.#text);

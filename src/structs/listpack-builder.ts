@@ -3,7 +3,7 @@
  * put it into the arena as a whole. The memory is used again; that of an unusually long listpack is given up.
  * Hot path.
  */
-import { copyBytes } from '../base/byte-copy.ts';
+import { copyBytes, type ViewedBytes, withView } from '../base/byte-copy.ts';
 import { Int64, parseInt64Halves } from './int64.ts';
 import {
   ELEMENT_CODE_BYTES_MAX,
@@ -16,6 +16,7 @@ import {
   backLengthBytes,
   COUNT_AT,
   COUNT_UNKNOWN,
+  ElementCode,
   LISTPACK_BYTES_MAX,
   LISTPACK_HEADER_BYTES,
   TERMINATOR,
@@ -29,14 +30,14 @@ const MINUS = 0x2d;
 
 export class ListpackBuilder {
   /** The listpack is bytes[0, length) after {@link finish}; stale after the next {@link begin}. */
-  bytes = new Uint8Array(FIRST_BYTES);
+  bytes: ViewedBytes = withView(new Uint8Array(FIRST_BYTES));
   length = LISTPACK_HEADER_BYTES;
   count = 0;
   readonly #code = new Uint8Array(ELEMENT_CODE_BYTES_MAX);
   readonly #integer = new Int64();
 
   begin(): void {
-    if (this.bytes.length > KEPT_BYTES) this.bytes = new Uint8Array(FIRST_BYTES);
+    if (this.bytes.length > KEPT_BYTES) this.bytes = withView(new Uint8Array(FIRST_BYTES));
     this.length = LISTPACK_HEADER_BYTES;
     this.count = 0;
   }
@@ -70,6 +71,14 @@ export class ListpackBuilder {
 
   /** Adds an integer, given in signed halves, for which there is room. */
   appendInt64(high: number, low: number): void {
+    // Most are small: one byte, and its back length of one.
+    if (high === 0 && low >= 0 && low < ElementCode.STRING_6 && this.length + 3 <= this.bytes.length) {
+      this.bytes[this.length] = low;
+      this.bytes[this.length + 1] = 1;
+      this.length += 2;
+      this.count++;
+      return;
+    }
     const encoded = encodeInteger(this.#code, high, low);
     const at = this.#writeCode(encoded, 0);
     writeBackLength(this.bytes, at + encoded, encoded);
@@ -99,7 +108,7 @@ export class ListpackBuilder {
   }
 
   #grow(bytes: number): void {
-    const grown = new Uint8Array(Math.max(bytes, this.bytes.length * 2));
+    const grown = withView(new Uint8Array(Math.max(bytes, this.bytes.length * 2)));
     grown.set(this.bytes.subarray(0, this.length));
     this.bytes = grown;
   }

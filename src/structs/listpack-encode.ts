@@ -1,5 +1,5 @@
 /** Hot path. What precedes and what follows the data of a listpack entry; its forms are drawn in listpack-read.ts. */
-import { backLengthBytes, ElementCode } from './listpack-read.ts';
+import { backLengthBytes, COUNT_AT, COUNT_UNKNOWN, ElementCode } from './listpack-read.ts';
 
 /** The longest encoding of an integer, and more than that of a string's length. */
 export const ELEMENT_CODE_BYTES_MAX = 9;
@@ -66,4 +66,12 @@ export function writeU32(u8: Uint8Array, at: number, value: number): void {
   u8[at + 1] = value >>> 8;
   u8[at + 2] = value >>> 16;
   u8[at + 3] = value >>> 24;
+}
+
+/** Writes a listpack's header: all its bytes, and its entries. */
+export function writeHeader(u8: Uint8Array, base: number, total: number, count: number): void {
+  writeU32(u8, base, total);
+  const noted = Math.min(count, COUNT_UNKNOWN);
+  u8[base + COUNT_AT] = noted;
+  u8[base + COUNT_AT + 1] = noted >>> 8;
 }

@@ -13,6 +13,7 @@
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT } from '../arena/layout.ts';
 import { assert, debugAssert, debugChecks } from '../base/assert.ts';
+import { copyBytes } from '../base/byte-copy.ts';
 import { NIL, type Ref } from '../base/units.ts';
 import { ByteMover } from './byte-mover.ts';
 import { EncodedElement } from './encoded-element.ts';
@@ -26,6 +27,7 @@ import {
   COUNT_UNKNOWN,
   countBetween,
   countEntries,
+  ElementCode,
   type ElementView,
   END,
   elementEquals,
@@ -36,6 +38,7 @@ import {
   LISTPACK_HEADER_BYTES,
   listpackBytes,
   readElement,
+  SHORT_LENGTH_MASK,
   TERMINATOR,
 } from './listpack-read.ts';
 
@@ -230,6 +233,17 @@ export class Listpack {
 
   /** Puts an element in the place of the one at `at`. */
   replace(ref: Ref, at: number, bytes: Uint8Array, start: number, length: number): Ref {
+    const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
+    const position = bytePosition(ref) + at;
+    // A short string by another as long: nothing moves. What begins like a number may become one.
+    if (length > 0 && bytes[start]! > 0x39 && u8[position] === (ElementCode.STRING_6 | length)) {
+      if (length <= SHORT_LENGTH_MASK) {
+        this.#arena.touch(ref, at + 1, length);
+        copyBytes(bytes, start, u8, position + 1, length);
+        this.at = at;
+        return ref;
+      }
+    }
     this.#element.take(bytes, start, length);
     return this.#write(ref, at, this.#entryBytes(ref, at), 0);
   }

@@ -189,9 +189,9 @@ export class MemberSet {
     return Uint8Array.prototype.slice.call(bytes, position, position + length);
   }
 
-  /** Takes out the member where {@link random} stands. */
+  /** Takes out the member where {@link random} stands, which was called last. */
   removeCurrent(): void {
-    if (this.form === SetForm.TABLE) this.#tables.remove(this.ref, this.#member);
+    if (this.form === SetForm.TABLE) this.#tables.removeDrawn(this.ref, this.#member);
     else if (this.form === SetForm.LISTPACK) this.ref = this.#listpacks.delete(this.ref, this.#at);
     else this.ref = this.#intsets.removeRange(this.ref, this.#index, 1);
   }

@@ -92,6 +92,12 @@ export class MemberTable implements EntryHasher {
     this.#arena.free(member);
   }
 
+  /** Takes out `member`, which {@link random} returned last, and frees it. */
+  removeDrawn(table: Ref, member: Ref): void {
+    this.#tables.removeDrawn(table);
+    this.#arena.free(member);
+  }
+
   memberLength(member: Ref): number {
     return this.#arena.i32[member >>> SEGMENT_SHIFT]![wordPosition(member) + MemberWord.LENGTH]!;
   }

@@ -25,12 +25,10 @@ import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
 import { asRef, NIL, type Ref } from '../base/units.ts';
 import { ByteMover } from './byte-mover.ts';
 import { EncodedElement } from './encoded-element.ts';
-import { writeU32 } from './listpack-encode.ts';
+import { writeHeader } from './listpack-encode.ts';
 import {
   beforeEntry,
   behindEntry,
-  COUNT_AT,
-  COUNT_UNKNOWN,
   LISTPACK_EMPTY_BYTES,
   LISTPACK_HEADER_BYTES,
   listpackBytes,
@@ -203,7 +201,7 @@ export class QuicklistNodes {
       u8[base + total + bytes - 1] = TERMINATOR;
     }
     words[word + NodeWord.COUNT] = count;
-    this.set(list, ListWord.COUNT, this.word(list, ListWord.COUNT) + 1);
+    this.#addTo(list, 1);
     return true;
   }
 
@@ -226,21 +224,28 @@ export class QuicklistNodes {
     arena.touch(node, NodeWord.START << 2, 8);
     words[word + NodeWord.START] = start;
     words[word + NodeWord.COUNT] = inNode;
-    this.set(list, ListWord.COUNT, this.word(list, ListWord.COUNT) - count);
+    this.#addTo(list, -count);
   }
 
   /** Takes the last `count` elements of a packed node that has more. */
   dropLast(list: Ref, node: Ref, count: number): void {
-    const u8 = this.u8(node);
-    const base = this.base(node);
+    const { arena } = this;
+    const words = arena.i32[node >>> SEGMENT_SHIFT]!;
+    const word = wordPosition(node);
+    const block = words[word + NodeWord.BLOCK]!;
+    const start = words[word + NodeWord.START]!;
+    const u8 = arena.u8[block >>> SEGMENT_SHIFT]!;
+    const base = bytePosition(block) + start;
     let at = base + listpackBytes(u8, base) - 1;
     for (let left = count; left > 0; left--) at = beforeEntry(u8, at);
-    const block = this.word(node, NodeWord.BLOCK);
-    this.arena.touch(block, this.word(node, NodeWord.START), LISTPACK_HEADER_BYTES);
-    writeHeader(u8, base, at + 1 - base, this.word(node, NodeWord.COUNT) - count);
-    this.arena.touch(block, at - bytePosition(block), 1);
+    const inNode = words[word + NodeWord.COUNT]! - count;
+    arena.touch(block, start, LISTPACK_HEADER_BYTES);
+    writeHeader(u8, base, at + 1 - base, inNode);
+    arena.touch(block, at - bytePosition(block), 1);
     u8[at] = TERMINATOR;
-    this.#countIn(list, node, -count);
+    arena.touch(node, NodeWord.COUNT << 2, 4);
+    words[word + NodeWord.COUNT] = inNode;
+    this.#addTo(list, -count);
   }
 
   /** Moves a packed node's listpack to the start of its block and returns that. */
@@ -314,21 +319,19 @@ export class QuicklistNodes {
     else this.set(next, NodeWord.PREVIOUS, node);
   }
 
+  /** Counts elements of a list. */
+  #addTo(list: Ref, elements: number): void {
+    this.arena.touch(list, ListWord.COUNT << 2, 4);
+    this.arena.i32[list >>> SEGMENT_SHIFT]![wordPosition(list) + ListWord.COUNT]! += elements;
+  }
+
   #count(list: Ref, elements: number, nodes: number): void {
-    this.set(list, ListWord.COUNT, this.word(list, ListWord.COUNT) + elements);
+    this.#addTo(list, elements);
     this.set(list, ListWord.NODES, this.word(list, ListWord.NODES) + nodes);
   }
 
   #countIn(list: Ref, node: Ref, change: number): void {
     this.set(node, NodeWord.COUNT, this.word(node, NodeWord.COUNT) + change);
-    this.set(list, ListWord.COUNT, this.word(list, ListWord.COUNT) + change);
+    this.#addTo(list, change);
   }
-}
-
-/** Writes a listpack's header. */
-function writeHeader(u8: Uint8Array, base: number, total: number, count: number): void {
-  writeU32(u8, base, total);
-  const noted = Math.min(count, COUNT_UNKNOWN);
-  u8[base + COUNT_AT] = noted;
-  u8[base + COUNT_AT + 1] = noted >>> 8;
 }

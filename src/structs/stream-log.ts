@@ -16,12 +16,24 @@
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
 import { assert } from '../base/assert.ts';
+import { copyBytes } from '../base/byte-copy.ts';
 import { NIL, type Ref } from '../base/units.ts';
 import { IdCursor, type IdTree } from './id-tree.ts';
 import { Int64 } from './int64.ts';
 import type { Listpack } from './listpack.ts';
 import { ListpackBuilder } from './listpack-builder.ts';
-import { behindEntry, elementEquals, LISTPACK_BYTES_MAX, LISTPACK_HEADER_BYTES } from './listpack-read.ts';
+import { writeHeader } from './listpack-encode.ts';
+import {
+  behindEntry,
+  COUNT_UNKNOWN,
+  ElementCode,
+  elementEquals,
+  headerCount,
+  LISTPACK_BYTES_MAX,
+  LISTPACK_HEADER_BYTES,
+  listpackBytes,
+  TERMINATOR,
+} from './listpack-read.ts';
 import { StreamCursor } from './stream-cursor.ts';
 import { ID_WORDS, StreamId } from './stream-id.ts';
 import { ENTRY_ELEMENTS, EntryFlag, StreamNode } from './stream-node.ts';
@@ -351,6 +363,7 @@ export class StreamLog {
     const same = fields === node.masterFields && this.#hasMasterFields(args, from);
     builder.beginEntries();
     this.#buildEntry(id, node.master, args, from, fields, same);
+    if (this.#appendInPlace(ref, node.live + 1)) return true;
     if (!listpacks.safeToAdd(ref, builder.length + ENTRY_BYTES_MORE)) return false;
     const { live } = node;
     let to = listpacks.replaceInteger(ref, LISTPACK_HEADER_BYTES, live + 1);
@@ -364,6 +377,30 @@ export class StreamLog {
       this.#tree.setAt(this.#tail, to);
       throw error;
     }
+    return true;
+  }
+
+  /**
+   * Writes the entry that was built behind the others, and the count of live ones; false, and nothing is changed, when
+   * the block of the node has no room for it or one of its counts becomes longer.
+   */
+  #appendInPlace(ref: Ref, live: number): boolean {
+    const arena = this.#arena;
+    const { bytes, length, count } = this.#builder;
+    const u8 = arena.u8[ref >>> SEGMENT_SHIFT]!;
+    const base = bytePosition(ref);
+    const total = listpackBytes(u8, base);
+    const entries = headerCount(u8, base) + count;
+    const liveAt = base + LISTPACK_HEADER_BYTES;
+    if (live >= ElementCode.STRING_6 || u8[liveAt]! >= ElementCode.STRING_6) return false;
+    if (entries >= COUNT_UNKNOWN) return false;
+    if (total + length > arena.blockBytes(ref)) return false;
+    arena.touch(ref, 0, LISTPACK_HEADER_BYTES + 1);
+    arena.touch(ref, total - 1, length + 1);
+    writeHeader(u8, base, total + length, entries);
+    u8[liveAt] = live;
+    copyBytes(bytes, 0, u8, base + total - 1, length);
+    u8[base + total - 1 + length] = TERMINATOR;
     return true;
   }
 
