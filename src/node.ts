@@ -129,6 +129,10 @@ export class Node implements ConnectionHost {
     this.dispatcher.run(connection, request, known, follows);
   }
 
+  turnBegan(): void {
+    this.dispatcher.clock.turnBegan();
+  }
+
   turnEnded(): void {
     this.dispatcher.turnEnded();
     this.primary.turnEnded();

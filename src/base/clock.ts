@@ -2,6 +2,7 @@
  * Time, passed in wherever it is used, so that tests turn the hands themselves.
  *
  *   nowMs         wall clock, read once per turn of the event loop: what expiry compares with. Stale until the next tick().
+ *   turnMs        monotonicMs at that moment
  *   wallMicros    wall clock of this very moment, for TIME
  *   monotonicMs   never steps back, zero is arbitrary: timeouts, intervals
  *   micros        the same in microseconds: durations (SLOWLOG, commandstats)
@@ -16,34 +17,58 @@ export interface Clock {
   wallMicros(): number;
   monotonicMs(): number;
   micros(): number;
-  /** Starts a turn: reads the wall clock for {@link nowMs}. */
+  /** Starts a turn: reads the clock for {@link nowMs} and {@link turnMs}. */
   tick(): void;
+  /** {@link monotonicMs} when the turn started. */
+  turnMs(): number;
 }
 
-const WALL_DRIFT_MAX_MS = 2;
+/** The clocks are compared as often as this: a step of the system's clock is seen no later. */
+const COMPARED_EACH_MS = 50;
+/** Date.now() leaves out up to a millisecond; this much more may the two differ. */
+const DRIFT_MAX_MS = 0.5;
 
+/**
+ * Reads one clock of the system per turn, the monotonic one, and counts the wall's time from an origin: that has the digits
+ * below a millisecond, too, and is set anew when the two have come apart.
+ */
 export class SystemClock implements Clock {
-  #nowMs = Date.now();
   #originMs = performance.timeOrigin;
+  #turnMs = performance.now();
+  #comparedMs = this.#turnMs;
+  #nowMs = Date.now();
+
+  constructor() {
+    this.#compare(this.#turnMs);
+    this.tick();
+  }
 
   nowMs(): number {
     return this.#nowMs;
   }
 
-  tick(): void {
-    this.#nowMs = Date.now();
+  turnMs(): number {
+    return this.#turnMs;
   }
 
-  /**
-   * `Date.now()` ends at milliseconds, the monotonic clock has the digits below and knows no steps of the system's clock: so the latter is
-   * read from an origin that is set anew when the two have come apart.
-   */
+  tick(): void {
+    const monotonicMs = performance.now();
+    if (monotonicMs - this.#comparedMs >= COMPARED_EACH_MS) this.#compare(monotonicMs);
+    this.#turnMs = monotonicMs;
+    this.#nowMs = Math.floor(this.#originMs + monotonicMs);
+  }
+
   wallMicros(): number {
     const monotonicMs = performance.now();
-    const wallMs = Date.now();
-    if (Math.abs(this.#originMs + monotonicMs - wallMs) > WALL_DRIFT_MAX_MS)
-      this.#originMs = wallMs - monotonicMs;
+    this.#compare(monotonicMs);
     return Math.floor((this.#originMs + monotonicMs) * 1000);
+  }
+
+  #compare(monotonicMs: number): void {
+    this.#comparedMs = monotonicMs;
+    const wallMs = Date.now();
+    const beyond = this.#originMs + monotonicMs - wallMs;
+    if (beyond < -DRIFT_MAX_MS || beyond > 1 + DRIFT_MAX_MS) this.#originMs = wallMs + 0.5 - monotonicMs;
   }
 
   monotonicMs(): number {
@@ -60,6 +85,7 @@ export class ManualClock implements Clock {
   #wallMs: number;
   #elapsedMs = 0;
   #nowMs: number;
+  #turnMs = 0;
 
   constructor(startMs = 1_700_000_000_000) {
     this.#wallMs = startMs;
@@ -87,8 +113,13 @@ export class ManualClock implements Clock {
     return this.#nowMs;
   }
 
+  turnMs(): number {
+    return this.#turnMs;
+  }
+
   tick(): void {
     this.#nowMs = this.#wallMs;
+    this.#turnMs = this.#elapsedMs;
   }
 
   wallMicros(): number {

@@ -20,17 +20,29 @@ export interface WatchedKey {
   expired: boolean;
 }
 
+/** What sets a client apart from one whose commands run at once, whatever they are, as bits of {@link Client.modes}. */
+export const ClientMode = {
+  /** Has yet to authenticate. */
+  UNAUTHENTICATED: 1 << 0,
+  /** Has subscriptions: in RESP2 such a client may send few commands. */
+  SUBSCRIBED: 1 << 1,
+  /** Sees the commands of all clients. */
+  MONITOR: 1 << 2,
+  /** Commands are queued since MULTI. */
+  QUEUING: 1 << 3,
+} as const;
+export type ClientMode = (typeof ClientMode)[keyof typeof ClientMode];
+
 export class Client {
   readonly id: number;
+  /** Bits of {@link ClientMode}; 0 of most clients. Asked at each command. */
+  modes: number = ClientMode.UNAUTHENTICATED;
   dbIndex = 0;
   /** 2 or 3. */
   protocol: 2 | 3 = 2;
   name = '';
   libName = '';
   libVersion = '';
-  authenticated = false;
-  /** Commands since MULTI, or undefined outside of a transaction. */
-  queued: QueuedCommand[] | undefined = undefined;
   /** Flags of all of them together. */
   queuedFlags = 0;
   /** A command was refused while queueing: EXEC will abort. */
@@ -42,24 +54,51 @@ export class Client {
   lastWriteOffset = 0;
   /** The connection closes once what is in the reply has been sent. */
   closeAfterReply = false;
-  /** Has subscriptions: in RESP2 such a client may send few commands. */
-  subscribed = false;
   /** Carries the stream of a primary: nothing expires by itself for it, and limits do not hold. */
   fromPrimary = false;
   noTouch = false;
   noEvict = false;
+  #queued: QueuedCommand[] | undefined = undefined;
 
   constructor(id: number) {
     this.id = id;
   }
 
+  get authenticated(): boolean {
+    return (this.modes & ClientMode.UNAUTHENTICATED) === 0;
+  }
+
+  get subscribed(): boolean {
+    return (this.modes & ClientMode.SUBSCRIBED) !== 0;
+  }
+
+  get monitor(): boolean {
+    return (this.modes & ClientMode.MONITOR) !== 0;
+  }
+
+  setMode(mode: ClientMode, isOn: boolean): void {
+    if (isOn) this.modes |= mode;
+    else this.modes &= ~mode;
+  }
+
+  /** Commands since MULTI, or undefined outside of a transaction. */
+  get queued(): QueuedCommand[] | undefined {
+    return this.#queued;
+  }
+
   get inTransaction(): boolean {
-    return this.queued !== undefined;
+    return this.#queued !== undefined;
+  }
+
+  beginTransaction(): void {
+    this.#queued = [];
+    this.setMode(ClientMode.QUEUING, true);
   }
 
   /** Leaves the transaction. What was watched is the watch table's to forget. */
   endTransaction(): void {
-    this.queued = undefined;
+    this.#queued = undefined;
+    this.setMode(ClientMode.QUEUING, false);
     this.queuedFlags = 0;
     this.transactionBroken = false;
   }

@@ -36,7 +36,8 @@ export class Request {
   /** Starts anew with a request at `start` of no arguments yet; makes room for `count`. */
   begin(bytes: Uint8Array, start: number, count: number): void {
     if (count > this.position.length) this.#grow(count);
-    this.bytes = bytes;
+    // A reference costs more to store than to compare, and mostly it is the read buffer again.
+    if (this.bytes !== bytes) this.bytes = bytes;
     this.start = start;
     this.argc = 0;
     this.canonical = true;

@@ -7,6 +7,8 @@
 import { type CommandSpec, type CommandTable, Flag, type Handler } from '../commands/spec.ts';
 import { LatencyHistogram } from './latency-histogram.ts';
 
+const ARGC_MAX = 0x7fff_ffff;
+
 export class CommandRow {
   /** Lower case; of a subcommand `container|name`. */
   readonly fullName: string;
@@ -19,6 +21,12 @@ export class CommandRow {
   readonly firstKey: number;
   /** With so many words a call takes little time, whatever they are, if the request is short; 0: it may take any time. */
   readonly shortArgc: number;
+  readonly flags: number;
+  /** The least and the most words that a request has. */
+  readonly argcMin: number;
+  readonly argcMax: number;
+  /** Calls in the present stretch of the clock, which is theirs (call-clock.ts). */
+  callsInStretch = 0;
   calls = 0;
   /** Microseconds in the handler, all calls together. */
   usec = 0;
@@ -31,6 +39,9 @@ export class CommandRow {
     this.spec = spec;
     this.handler = spec.handler;
     this.parent = parent;
+    this.flags = spec.flags;
+    this.argcMin = Math.abs(spec.arity);
+    this.argcMax = spec.arity < 0 ? ARGC_MAX : spec.arity;
     const isShort = (spec.flags & (Flag.FAST | Flag.BRIEF)) !== 0 && (spec.flags & Flag.PUBSUB) === 0;
     // With more words than it must have, a command may do more: pop a count, trim to a length.
     this.shortArgc = isShort ? Math.abs(spec.arity) : 0;

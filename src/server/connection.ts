@@ -33,6 +33,8 @@ export interface ConnectionHost {
   run(connection: Connection, request: Request, known?: CommandRow, follows?: boolean): void;
   readonly lookAhead: LookAhead;
   readonly sendQueue: SendQueue;
+  /** The clock was read, and requests run now. */
+  turnBegan(): void;
   /** The read event of a connection is over: what it wrote may go to the replicas. */
   turnEnded(): void;
   closed(connection: Connection): void;
@@ -59,8 +61,6 @@ export class Connection extends Client {
   postponed: Request | undefined = undefined;
   /** Which replies are sent: CLIENT REPLY. */
   replyMode: ReplyMode = ReplyMode.ON;
-  /** Sees the commands of all clients. */
-  monitor = false;
   /** Waits in the queue of those who send at the end of the turn. */
   sendQueued = false;
   /** REPLCONF and PSYNC have made this a replica: replies other than the stream's are not sent. */
@@ -101,8 +101,12 @@ export class Connection extends Client {
     this.lastActiveMs = server.nowMs;
     if (this.closed || this.closeAfterReply) return;
     this.reader.push(bytes, 0, count);
-    if (!this.blocked && !this.#running) this.#work();
-    else this.reader.keep();
+    if (this.blocked || this.#running) {
+      this.reader.keep();
+      return;
+    }
+    this.#host.turnBegan();
+    this.#work();
   }
 
   /** Goes on after the client was blocked. */
@@ -192,6 +196,7 @@ export class Connection extends Client {
   #goOn(): void {
     if (this.closed || this.blocked || this.#running) return;
     this.#host.server.clock.tick();
+    this.#host.turnBegan();
     this.#work();
   }
 

@@ -53,12 +53,13 @@ export class Dispatcher {
    * Otherwise nothing can be refused but for authentication.
    */
   readonly guards: Guard[] = [];
-  /** Told of every call; undefined while nobody listens. */
-  onCall: CallListener | undefined = undefined;
+  #onCall: CallListener | undefined = undefined;
   /** Told of calls that took at least `slowMicros`. */
   onSlow: CallListener | undefined = undefined;
-  slowMicros = Number.POSITIVE_INFINITY;
-  readonly clock = new CallClock();
+  #slowMicros = Number.POSITIVE_INFINITY;
+  /** Calls may share a stretch of the clock: nobody wants to know of each. */
+  #callsShare = true;
+  readonly clock: CallClock;
   onUnknown: UnknownListener | undefined = undefined;
   /** Commands that one of these holds back wait; see {@link runPostponed}. Replaced as a whole. */
   #gates: readonly Gate[] = [];
@@ -77,6 +78,22 @@ export class Dispatcher {
     this.#server = server;
     this.lookup = new CommandLookup(tables, server.config.renamedCommands);
     this.context = new CommandContext(server);
+    this.clock = new CallClock(server.clock);
+  }
+
+  /** Told of every call; undefined while nobody listens. */
+  set onCall(listener: CallListener | undefined) {
+    this.#onCall = listener;
+    this.#noteListeners();
+  }
+
+  set slowMicros(micros: number) {
+    this.#slowMicros = micros;
+    this.#noteListeners();
+  }
+
+  #noteListeners(): void {
+    this.#callsShare = this.#onCall === undefined && this.#slowMicros >= SHARED_SLOW_MICROS;
   }
 
   /** The commands of a transaction run now. */
@@ -88,6 +105,22 @@ export class Dispatcher {
    * found; `follows` tells that another request of the client lies ready behind it.
    */
   run(connection: Connection, request: Request, known?: CommandRow, follows = false): void {
+    // Most requests are of a client that may do anything while nothing stands in the way, and have as many words as they
+    // must.
+    const { argc } = request;
+    const isPlain =
+      (connection.modes | this.#server.obstacles | this.#gates.length) === 0 &&
+      known !== undefined &&
+      argc >= known.argcMin &&
+      argc <= known.argcMax &&
+      !known.hasSubcommands;
+    if (isPlain) this.#call(connection, known, request, follows);
+    else this.#runGuarded(connection, request, known);
+    if (this.keysNoted) this.afterUnit?.();
+  }
+
+  /** Runs a request unless something forbids it, queues it, or has it wait. */
+  #runGuarded(connection: Connection, request: Request, known: CommandRow | undefined): void {
     const row = this.#find(connection, request, known);
     if (row === undefined) return;
     if (this.#gates.length > 0 && this.#isHeld(connection, row)) {
@@ -95,18 +128,17 @@ export class Dispatcher {
       connection.blocked = true;
       return;
     }
-    if (connection.queued !== undefined && (row.spec.flags & Flag.NOT_QUEUED) === 0) {
-      if ((row.spec.flags & Flag.NO_MULTI) !== 0) {
+    if (connection.queued !== undefined && (row.flags & Flag.NOT_QUEUED) === 0) {
+      if ((row.flags & Flag.NO_MULTI) !== 0) {
         this.reject(connection, row, 'ERR Command not allowed inside a transaction');
         return;
       }
       connection.queued.push(keep(request));
-      connection.queuedFlags |= row.spec.flags;
+      connection.queuedFlags |= row.flags;
       connection.reply.queued();
       return;
     }
-    this.#call(connection, row, request, follows);
-    if (this.keysNoted) this.afterUnit?.();
+    this.#call(connection, row, request, false);
   }
 
   /** Lets `gate` hold commands back until it is removed. */
@@ -163,17 +195,17 @@ export class Dispatcher {
     const replyBytes = reply.size;
     const isShort =
       request.argc === row.shortArgc && request.end - request.start <= SHORT_REQUEST_BYTES && !this.#again;
-    const startMs = clock.begin(!isShort);
-    row.handler(context);
     let micros: number;
     if (isShort) {
-      const mayGoOn =
-        follows &&
-        this.onCall === undefined &&
-        this.slowMicros >= SHARED_SLOW_MICROS &&
-        reply.size - replyBytes <= SHORT_REPLY_BYTES;
-      micros = clock.endShared(row, mayGoOn);
+      clock.beginShared();
+      row.handler(context);
+      micros = clock.endShared(
+        row,
+        follows && this.#callsShare && reply.size - replyBytes <= SHORT_REPLY_BYTES,
+      );
     } else {
+      const startMs = clock.begin();
+      row.handler(context);
       micros = clock.end(row, startMs, this.#again);
     }
     if (!this.#again) {
@@ -187,8 +219,8 @@ export class Dispatcher {
       server.noteError(reply.lastError);
     }
     this.#replicate(connection, request, dbIndex, row);
-    if (micros >= this.slowMicros) this.onSlow?.(connection, row, request, micros);
-    if (this.onCall !== undefined && !this.#again) this.onCall(connection, row, request, micros);
+    if (micros >= this.#slowMicros) this.onSlow?.(connection, row, request, micros);
+    if (this.#onCall !== undefined && !this.#again) this.#onCall(connection, row, request, micros);
   }
 
   /**
@@ -243,7 +275,7 @@ export class Dispatcher {
     if (row !== undefined) row.rejectedCalls++;
     let text = error;
     if (connection.queued !== undefined) connection.transactionBroken = true;
-    if (row !== undefined && (row.spec.flags & Flag.RUNS_QUEUE) !== 0) {
+    if (row !== undefined && (row.flags & Flag.RUNS_QUEUE) !== 0) {
       const reason = error.startsWith('ERR ') ? error.slice('ERR '.length) : error;
       text = `EXECABORT Transaction discarded because of: ${reason}`;
       connection.endTransaction();
@@ -262,7 +294,7 @@ export class Dispatcher {
 
   /** The flags that count for a call: also those of a transaction's commands, when it runs one. */
   #flagsOf(connection: Connection, row: CommandRow): number {
-    const { flags } = row.spec;
+    const { flags } = row;
     return (flags & Flag.RUNS_QUEUE) === 0 ? flags : flags | connection.queuedFlags;
   }
 
@@ -289,12 +321,11 @@ export class Dispatcher {
       }
       row = sub;
     }
-    const { arity, flags } = row.spec;
-    if (arity >= 0 ? request.argc !== arity : request.argc < -arity) {
+    if (request.argc < row.argcMin || request.argc > row.argcMax) {
       this.reject(connection, row, `ERR wrong number of arguments for '${row.fullName}' command`);
       return undefined;
     }
-    if (!connection.authenticated && (flags & Flag.NO_AUTH) === 0) {
+    if (!connection.authenticated && (row.flags & Flag.NO_AUTH) === 0) {
       this.reject(connection, row, 'NOAUTH Authentication required.');
       return undefined;
     }
@@ -337,7 +368,7 @@ export class Dispatcher {
         for (const op of ops) this.#queueOp(op);
       }
       if (ops.length > 0) ops.length = 0;
-      if (!this.#inUnit) feed.flush((row.spec.flags & Flag.TOUCHES_ARBITRARY_KEYS) === 0);
+      if (!this.#inUnit) feed.flush((row.flags & Flag.TOUCHES_ARBITRARY_KEYS) === 0);
     }
     connection.lastWriteOffset = this.#server.streamLog.endOffset;
   }

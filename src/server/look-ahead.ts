@@ -60,7 +60,7 @@ export class LookAhead {
         nameAt = at;
         nameLength = bytesOfName;
       }
-      this.rows[i] = row;
+      if (this.rows[i] !== row) this.rows[i] = row;
       const index = row === undefined ? 0 : row.firstKey;
       // Alone a key would only be looked at earlier.
       if (index === 0 || index >= request.argc || count === 1) continue;

@@ -7,6 +7,7 @@
  */
 import { latin1 } from '../base/bytes.ts';
 import { globMatch } from '../base/glob.ts';
+import { ClientMode } from '../commands/client.ts';
 import { EventClass } from '../commands/ports.ts';
 import { Reply } from '../resp/reply.ts';
 import type { Connection } from './connection.ts';
@@ -76,9 +77,9 @@ export class PubSub {
   /** To be called after the subscriptions of a client have changed. */
   noteClient(connection: Connection): void {
     const { channels, patterns, shards } = this;
-    connection.subscribed =
-      channels.of(connection).size + patterns.of(connection).size + shards.of(connection).size > 0;
-    if (connection.subscribed) this.clients.add(connection);
+    const count = channels.of(connection).size + patterns.of(connection).size + shards.of(connection).size;
+    connection.setMode(ClientMode.SUBSCRIBED, count > 0);
+    if (count > 0) this.clients.add(connection);
     else this.clients.delete(connection);
   }
 

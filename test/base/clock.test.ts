@@ -6,7 +6,7 @@ describe('the system clock', () => {
     const clock = new SystemClock();
     const first = clock.nowMs();
     const from = Date.now();
-    while (Date.now() === from);
+    while (Date.now() < from + 4);
     expect(clock.nowMs()).toBe(first);
     clock.tick();
     expect(clock.nowMs()).toBeGreaterThan(first);
@@ -23,6 +23,18 @@ describe('the system clock', () => {
       }
     }
     expect(Number.isSafeInteger(clock.micros()) && Number.isSafeInteger(clock.wallMicros())).toBe(true);
+  });
+
+  test('goes with the wall to a millisecond', () => {
+    const clock = new SystemClock();
+    for (const until = Date.now() + 120; Date.now() < until; ) {
+      const before = Date.now();
+      clock.tick();
+      const after = Date.now();
+      expect(clock.nowMs()).toBeGreaterThanOrEqual(before - 1);
+      expect(clock.nowMs()).toBeLessThanOrEqual(after + 1);
+      expect(clock.turnMs()).toBeLessThanOrEqual(clock.monotonicMs());
+    }
   });
 
   test('tells the microseconds of the wall that Date tells in milliseconds', () => {

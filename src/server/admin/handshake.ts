@@ -1,5 +1,6 @@
 /** HELLO, AUTH, RESET: who a client is and what it speaks. There is one user, `default`, with the password of requirepass. */
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { ClientMode } from '../../commands/client.ts';
 import type { CommandContext } from '../../commands/context.ts';
 import { type CommandTable, Flag, NO_KEYS } from '../../commands/spec.ts';
 import type { Connection } from '../connection.ts';
@@ -160,7 +161,7 @@ const hashOf = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes)
 
 /** An unauthenticated client may send few and short arguments only. */
 export function setAuthenticated(connection: Connection, authenticated: boolean): void {
-  connection.authenticated = authenticated;
+  connection.setMode(ClientMode.UNAUTHENTICATED, !authenticated);
   connection.reader.authRequired = !authenticated;
 }
 

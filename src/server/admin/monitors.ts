@@ -5,6 +5,7 @@
  *
  * Passwords are hidden, and so are commands for administrators altogether.
  */
+import { ClientMode } from '../../commands/client.ts';
 import { Flag } from '../../commands/spec.ts';
 import type { Request } from '../../resp/request.ts';
 import type { CommandRow } from '../command-lookup.ts';
@@ -26,13 +27,13 @@ export class Monitors {
   }
 
   add(connection: Connection): void {
-    connection.monitor = true;
+    connection.setMode(ClientMode.MONITOR, true);
     this.#clients.add(connection);
     this.#dispatcher().onCall = (caller, row, request) => this.#show(caller, row, request);
   }
 
   remove(connection: Connection): void {
-    connection.monitor = false;
+    connection.setMode(ClientMode.MONITOR, false);
     if (!this.#clients.delete(connection) || this.#clients.size > 0) return;
     this.#dispatcher().onCall = undefined;
   }

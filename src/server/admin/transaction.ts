@@ -20,7 +20,7 @@ export function transactionCommands(parts: AdminParts): CommandTable {
       reply.error('ERR MULTI calls can not be nested');
       return;
     }
-    client.queued = [];
+    client.beginTransaction();
     reply.ok();
   }
 
