@@ -6,6 +6,7 @@ import { setFlagsFromString } from 'node:v8';
 import { codeOf, ErrorCode, messageOf } from './base/errors.ts';
 import { parseArguments } from './cli-arguments.ts';
 import { Node } from './node.ts';
+import { rehearse } from './rehearsal.ts';
 import { helpAllText, helpText } from './server/config/help.ts';
 import { loadConfig } from './server/config/load.ts';
 import { versionLine } from './server/config/product.ts';
@@ -40,6 +41,7 @@ export async function main(argv: readonly string[]): Promise<void> {
       directory: process.cwd(),
     });
     const node = new Node(config);
+    if (config.values.rehearsal) await rehearse(node);
     node.onExit = (code) => process.exit(code);
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => node.signal(name));
     await node.start();

@@ -83,7 +83,7 @@ export class Node implements ConnectionHost {
     this.server.loading = true;
     this.#listeners = await listen(
       { hosts: values.bind, port: values.port, backlog: values.tcpBacklog },
-      (socket) => this.#accept(socket),
+      (socket) => this.accept(socket),
     );
     this.housekeeping.start();
     this.admin.start();
@@ -146,13 +146,16 @@ export class Node implements ConnectionHost {
     this.primary.closed(connection);
   }
 
-  #accept(accepted: Socket): void {
+  /** Takes a connection, paused and unread, as a client; undefined when it is turned away. */
+  accept(accepted: Socket): Connection | undefined {
     const { server } = this;
     server.clock.tick();
     server.stats.connectionsReceived++;
-    if (!this.admin.admit(accepted)) return;
+    if (!this.admin.admit(accepted)) return undefined;
+    let made: Connection | undefined;
     readInPlace(accepted, (socket) => {
       const connection = new Connection(server.nextClientId(), socket, this);
+      made = connection;
       this.admin.admission.greet(connection);
       server.clients.set(connection.id, connection);
       socket.on('error', (error) => connection.failed(error));
@@ -160,6 +163,7 @@ export class Node implements ConnectionHost {
       socket.on('close', () => connection.ended());
       return (bytes, count) => connection.received(bytes, count);
     });
+    return made;
   }
 }
 

@@ -39,7 +39,7 @@ export class Housekeeping {
   }
 
   start(): void {
-    this.#timer = setInterval(() => this.#tick(), 1000 / this.#server.config.values.hz);
+    this.#timer = setInterval(() => this.tick(), 1000 / this.#server.config.values.hz);
   }
 
   /** Takes a changed `hz` over. */
@@ -59,7 +59,8 @@ export class Housekeeping {
     if (this.#sliceTimer === undefined) this.#sliceTimer = setTimeout(() => this.#slice(), 0);
   }
 
-  #tick(): void {
+  /** What is due `hz` times per second. */
+  tick(): void {
     const server = this.#server;
     server.clock.tick();
     const nowMs = server.nowMs;

@@ -18,6 +18,8 @@ export interface HeadwaterOptions {
   readonly port?: number;
   /** Shorthand for `--replicaof 127.0.0.1 <port>`. */
   readonly replicaOf?: number;
+  /** Whether commands are rehearsed before the start, as they are by default: it takes a second. */
+  readonly rehearsal?: boolean;
   /** Further options of node, before the script: `['--trace-gc']`. */
   readonly nodeArgs?: readonly string[];
 }
@@ -48,6 +50,7 @@ export async function startHeadwater(options: HeadwaterOptions = {}): Promise<He
     args: (port, dir) => [
       ...['--no-addons', ...(options.nodeArgs ?? []), HEADWATER, ...conf],
       ...['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', ''],
+      ...['--rehearsal', options.rehearsal === true ? 'yes' : 'no'],
       ...replica,
       ...(options.args ?? []),
     ],

@@ -1,0 +1,219 @@
+/**
+ * The commands that most clients send, run some thousand times before a node takes any, on a dataset that is dropped then.
+ *
+ * V8 compiles a function for what it has seen. A server that has only seen PING is compiled for PING, and its first INCR
+ * throws that code away, and so on with each new command; until it is done a command takes ten times its time. Here all of
+ * them come by turns, so that the first client meets code that is compiled already. Costs about a second at the start, and
+ * the directive `rehearsal` spares it. Main thread. bench: types
+ */
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { withView } from './base/byte-copy.ts';
+import { ClientMode } from './commands/client.ts';
+import type { Node } from './node.ts';
+import { GrowableBytes } from './resp/growable-bytes.ts';
+import { encodeCommand } from './resp/stream.ts';
+import type { Connection } from './server/connection.ts';
+
+/** Each command comes so often alone and so often in a pipeline: until V8 has compiled what they run through. */
+const ROUNDS = 300;
+/** Who is slower than this starts without the rest. */
+const TIME_MS_MAX = 3000;
+const DEPTH = 16;
+const CLIENTS = 3;
+const SOCKET_ROUNDS = 8;
+const NEW_BUFFERS_EACH = 8;
+const DIGITS = 12;
+/** Between the numbers of neighbours. */
+const STEP = 7;
+const VALUE = 'v'.repeat(32);
+
+/** Words of requests; each `#` becomes a number. */
+const COMMANDS: readonly (readonly string[])[] = [
+  ['PING'],
+  ['SET', 'key:#', VALUE],
+  ['GET', 'key:#'],
+  ['INCR', 'counter:#'],
+  ['INCR', 'counter'],
+  ['SET', 'key:#', '#'],
+  ['SET', 'key:#', '12 and more'],
+  ['LPUSH', 'list', VALUE],
+  ['RPUSH', 'list', VALUE],
+  ['LPOP', 'list'],
+  ['RPOP', 'list'],
+  ['LPUSH', 'queue', VALUE],
+  ['RPUSH', 'queue', VALUE],
+  ['LPOP', 'queue'],
+  ['RPOP', 'queue'],
+  ['RPUSH', 'queue', VALUE],
+  ['SADD', 'set', 'element:#'],
+  ['HSET', 'hash', 'field:#', VALUE],
+  ['HGET', 'hash', 'field:#'],
+  ['SPOP', 'set'],
+  ['ZADD', 'zset', '#', 'element:#'],
+  ['ZPOPMIN', 'zset'],
+  ['LRANGE', 'queue', '0', '9'],
+  ['MSET', 'key:#', VALUE, 'key:#', VALUE],
+  ['XADD', 'stream', '*', 'field', VALUE],
+  ['HSET', 'small:#', 'field', VALUE],
+  ['SADD', 'numbers:#', '1'],
+  ['RPUSH', 'short:#', VALUE],
+  ['LPUSH', 'short:#', VALUE],
+  ['LPOP', 'short:#'],
+  ['RPOP', 'short:#'],
+  ['SET', 'key:#', VALUE, 'EX', '100'],
+  ['EXPIRE', 'key:#', '100'],
+  ['EXISTS', 'key:#'],
+  ['DEL', 'key:#'],
+  ['NOSUCHCOMMAND'],
+  ['CONFIG', 'GET', 'save'],
+  ['DEL', 'list'],
+  ['GET', 'list'],
+];
+
+/** What a client may have sent at once. */
+interface Chunk {
+  readonly bytes: Uint8Array;
+  readonly length: number;
+}
+
+/**
+ * To be called before the node starts, and before it hears signals: what is in its dataset meanwhile must not be saved.
+ * Dataset and counts are empty afterwards, as before.
+ */
+export async function rehearse(node: Node): Promise<void> {
+  const { server, dispatcher } = node;
+  const { onSlow } = dispatcher;
+  // What is slow now is V8's work.
+  dispatcher.onSlow = undefined;
+  server.flushAll();
+  // What ticks leave behind is no news then, either. Nothing has changed yet, so that no save is due.
+  node.housekeeping.tick();
+  // The first clients have gone before code is compiled for the others: that clients go is news, too.
+  await withClients(node, overSockets);
+  await withClients(node, async (pairs) => {
+    await overSockets(pairs);
+    inPlace(pairs);
+  });
+  server.flushAll();
+  server.dirty = 0;
+  server.stats.reset();
+  for (const row of dispatcher.lookup.rows.values()) row.resetStats();
+  dispatcher.onSlow = onSlow;
+  // The dataset of the rehearsal goes now, and not when clients wait.
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
+}
+
+/** A client of the node, and the node's side of it. */
+interface Pair {
+  readonly client: Socket;
+  readonly connection: Connection;
+}
+
+/** Gives `use` clients of the node. They connect to a port that nobody else knows. */
+async function withClients(node: Node, use: (pairs: readonly Pair[]) => Promise<void>): Promise<void> {
+  const listener = createServer({ pauseOnConnect: true, noDelay: true });
+  listener.listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  const { port } = listener.address() as AddressInfo;
+  const pairs: Pair[] = [];
+  for (let i = 0; i < CLIENTS; i++) {
+    const client = connect(port, '127.0.0.1');
+    const [[accepted]] = (await Promise.all([once(listener, 'connection'), once(client, 'connect')])) as [
+      [Socket],
+      unknown,
+    ];
+    // Somebody who has found the port is no client of this, nor is who is turned away.
+    const isOurs = accepted.remotePort === client.localPort;
+    const connection = isOurs ? node.accept(accepted) : undefined;
+    if (connection === undefined) {
+      client.destroy();
+      accepted.destroy();
+      continue;
+    }
+    connection.setMode(ClientMode.UNAUTHENTICATED, false);
+    pairs.push({ client, connection });
+  }
+  listener.close();
+  await use(pairs);
+  await Promise.all(
+    pairs.map(({ client, connection }) => {
+      client.destroy();
+      return connection.closed ? undefined : once(connection.socket, 'close');
+    }),
+  );
+}
+
+/** Sends all chunks by all clients, so that nothing on the way from and to a socket is news. */
+async function overSockets(pairs: readonly Pair[]): Promise<void> {
+  const all = chunks();
+  for (let round = 0; round < SOCKET_ROUNDS; round++) {
+    for (const { bytes } of all) await Promise.all(pairs.map(({ client }) => ask(client, bytes)));
+  }
+}
+
+/** Sends a chunk and waits for an answer, or for the end of a client that is cut off. */
+function ask(client: Socket, bytes: Uint8Array): Promise<void> {
+  if (client.destroyed) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = (): void => {
+      client.off('data', done);
+      client.off('close', done);
+      resolve();
+    };
+    client.on('data', done);
+    client.on('close', done);
+    client.write(bytes);
+  });
+}
+
+/** Runs what the commands themselves need. */
+function inPlace(pairs: readonly Pair[]): void {
+  const until = performance.now() + TIME_MS_MAX;
+  const all = chunks();
+  for (let round = 0; round < ROUNDS && performance.now() < until; round++) {
+    for (const { connection } of pairs) {
+      for (const { bytes, length } of all) {
+        connection.received(bytes, length);
+        // Nobody reads the replies. Now and then new buffers are made for them, as for many clients at once.
+        if (round % NEW_BUFFERS_EACH === 0) connection.reply.take();
+        else connection.reply.discard();
+      }
+    }
+  }
+}
+
+function chunks(): Chunk[] {
+  return [
+    ...COMMANDS.flatMap((words) => [chunkOf(words, 1, 0), chunkOf(words, DEPTH, 1)]),
+    readChunk('PING\r\n'.repeat(DEPTH)),
+  ];
+}
+
+/** `depth` requests of these words, with numbers from `seed` on. */
+function chunkOf(words: readonly string[], depth: number, seed: number): Chunk {
+  const bytes = new GrowableBytes();
+  let number = seed;
+  const next = (): string => {
+    number += STEP;
+    return String(number).padStart(DIGITS, '0');
+  };
+  for (let i = 0; i < depth; i++)
+    encodeCommand(
+      bytes,
+      words.map((word) => word.replaceAll('#', next)),
+    );
+  return readChunk(bytes.bytes.subarray(0, bytes.size));
+}
+
+/** Bytes in an array of the kind that sockets are read into. */
+function readChunk(content: string | Uint8Array): Chunk {
+  const from = Buffer.from(content);
+  const bytes = withView(Buffer.allocUnsafeSlow(from.length));
+  bytes.set(from);
+  return { bytes, length: bytes.length };
+}
