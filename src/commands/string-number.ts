@@ -54,10 +54,16 @@ export function decrBy(context: CommandContext): void {
 function add(context: CommandContext, delta: number): void {
   const entry = context.writeTyped(1, ValueType.STRING);
   if (entry === WRONG) return;
-  const { view, scratch } = context;
+  const { view, scratch, db } = context;
   let before = 0;
   if (entry !== NIL) {
-    context.db.stringInto(entry, view);
+    // As long as the digits are as many, they change where they are.
+    const sum = db.addInPlace(entry, delta);
+    if (!Number.isNaN(sum)) {
+      told(context, sum);
+      return;
+    }
+    db.stringInto(entry, view);
     before = parseInteger(view.bytes, view.position, view.length);
   }
   const after = before + delta;
@@ -65,12 +71,14 @@ function add(context: CommandContext, delta: number): void {
     addBigTo(context, entry, BigInt(delta));
     return;
   }
-  // As long as the digits are as many, they change where they are.
-  if (entry === NIL || !context.db.overwriteInteger(entry, after))
-    storeBytes(context, entry, 1, scratch, 0, writeDecimal(scratch, 0, after), Encoding.INT, true);
+  storeBytes(context, entry, 1, scratch, 0, writeDecimal(scratch, 0, after), Encoding.INT, true);
+  told(context, after);
+}
+
+function told(context: CommandContext, sum: number): void {
   context.changed(1);
   context.notify(EventClass.STRING, 'incrby', 1);
-  context.reply.integer(after);
+  context.reply.integer(sum);
 }
 
 function addBig(context: CommandContext, delta: bigint): void {
