@@ -8,6 +8,7 @@
  * of expired keys that a lookup causes go before it.
  */
 import { assert } from '../base/assert.ts';
+import { equalBytes } from '../base/byte-copy.ts';
 import { NIL, type Ref } from '../base/units.ts';
 import type { Database } from '../keyspace/database.ts';
 import { BytesView, isPlain, type ValueType } from '../keyspace/entry.ts';
@@ -232,7 +233,14 @@ export class CommandContext {
     const { bytes } = request;
     const start = request.position[index]!;
     const length = request.length[index]!;
-    return index === request.aheadArgument
+    const { aheadArgument } = request;
+    // Some commands name one key twice: a list that is rotated, for one.
+    const isAhead =
+      index === aheadArgument ||
+      (aheadArgument !== 0 &&
+        length === request.length[aheadArgument] &&
+        equalBytes(bytes, start, bytes, request.position[aheadArgument]!, length));
+    return isAhead
       ? db.findAhead(request.aheadNumber, request.aheadHash, bytes, start, length)
       : db.find(bytes, start, length);
   }

@@ -29,6 +29,7 @@ import {
   Encoding,
   EntryReader,
   EntryWord,
+  isPlainString,
   metaEncoding,
   metaHeaderBytes,
   metaType,
@@ -264,8 +265,23 @@ export class Database extends EntryReader {
     keepDeadline: boolean,
   ): Ref {
     const arena = this.arena;
-    const meta = this.word(entry, EntryWord.META);
-    const keyLength = this.word(entry, EntryWord.KEY);
+    const segment = entry >>> SEGMENT_SHIFT;
+    const i32 = arena.i32[segment]!;
+    const word = wordPosition(entry);
+    const meta = i32[word + EntryWord.META]!;
+    const keyLength = i32[word + EntryWord.KEY]!;
+    if (i32[word + EntryWord.VALUE] === valueLength && valueLength > 0 && isPlainString(meta)) {
+      // One string by another as long: only bytes change, and what is said of them.
+      const now = packMeta(ValueType.STRING, encoding, false, this.accessClock);
+      if (meta !== now) {
+        arena.touch(entry, 0, 4);
+        i32[word + EntryWord.META] = now;
+      }
+      const from = ENTRY_BYTES + keyLength;
+      arena.touch(entry, from, valueLength);
+      copyBytes(value, valueStart, arena.u8[segment]!, bytePosition(entry) + from, valueLength);
+      return entry;
+    }
     const headerBytes = metaHeaderBytes(meta);
     const need = headerBytes + keyLength + valueLength;
     const block = arena.blockBytes(entry);
@@ -276,9 +292,6 @@ export class Database extends EntryReader {
     this.#releaseValue(meta, entry);
     if (!keepDeadline && headerBytes === ENTRY_WITH_DEADLINE_BYTES) this.clearDeadline(entry);
     arena.touch(entry, 0, need);
-    const segment = entry >>> SEGMENT_SHIFT;
-    const word = wordPosition(entry);
-    const i32 = arena.i32[segment]!;
     const place = headerBytes === ENTRY_WITH_DEADLINE_BYTES;
     i32[word] = packMeta(ValueType.STRING, encoding, place, this.accessClock);
     i32[word + EntryWord.VALUE] = valueLength;

@@ -70,6 +70,10 @@ export const packMeta = (
 export const isPlain = (meta: number, type: ValueType, access: number): boolean =>
   ((meta ^ (type | (access << ACCESS_SHIFT))) & ~(ENCODING_MASK << ENCODING_SHIFT)) === 0;
 
+/** Whether a META is that of a string in its entry without a place for a deadline. */
+export const isPlainString = (meta: number): boolean =>
+  (meta & (TYPE_MASK | DEADLINE_PLACE)) === ValueType.STRING && metaEncoding(meta) !== Encoding.RAW_APART;
+
 /** Where the bytes of a key or string are. Filled in by the readers below; stale after the next write to the arena. */
 export class BytesView {
   bytes: Uint8Array = EMPTY;
