@@ -42,7 +42,7 @@ export function xadd(context: CommandContext): void {
     }
     sequence = parsed === Sequence.ANY ? Sequence.ANY : Sequence.GIVEN;
   }
-  if (!options.areConsistent(context)) return;
+  if (!options.areConsistent(context, true)) return;
   const fields = (request.argc - idAt - 1) / 2;
   if (fields <= 0 || !Number.isInteger(fields)) {
     reply.error("ERR wrong number of arguments for 'xadd' command");
@@ -101,11 +101,7 @@ function nextId(nowMs: number): void {
 export function xtrim(context: CommandContext): void {
   const { reply } = context;
   if (!options.parse(context, false)) return;
-  if (!options.trims) {
-    reply.error('ERR syntax error, XTRIM must be called with a trimming strategy');
-    return;
-  }
-  if (!options.areConsistent(context)) return;
+  if (!options.areConsistent(context, false)) return;
   const entry = context.writeTyped(1, ValueType.STREAM);
   if (entry === WRONG) return;
   if (entry === NIL) {

@@ -103,9 +103,13 @@ export class TrimOptions {
   }
 
   /** Whether the options go together; else the error has been answered. A primary's streams `=` with its LIMIT. */
-  areConsistent(context: CommandContext): boolean {
+  areConsistent(context: CommandContext, isAdd: boolean): boolean {
     if (this.#limit !== 0 && !this.trims) {
       context.reply.error('ERR syntax error, LIMIT cannot be used without specifying a trimming strategy');
+      return false;
+    }
+    if (!isAdd && !this.trims) {
+      context.reply.error('ERR syntax error, XTRIM must be called with a trimming strategy');
       return false;
     }
     if (this.#limitGiven && !this.approximate && !context.client.fromPrimary) {

@@ -85,3 +85,15 @@ test.each([
   ['MOVE string 2147483648'],
   ['COPY string other DB 2147483648'],
 ])('%s', (text) => same(...text.split(' ')));
+
+test.each([
+  ['LIMIT', '5'],
+  ['LIMIT', '0'],
+  ['MAXLEN', '1', 'LIMIT', '0'],
+  ['MAXLEN', '=', '1', 'LIMIT', '5'],
+  ['MAXLEN', '~', '1', 'LIMIT', '5'],
+])('XTRIM and XADD with %s %s %s', async (...options) => {
+  await same('XADD', 'stream', '1-1', 'field', 'value');
+  await same('XTRIM', 'stream', ...options);
+  await same('XADD', 'stream', ...options, '2-1', 'field', 'value');
+});
