@@ -93,6 +93,21 @@ function readDirectly(handle: object, receive: Receive): void {
   };
 }
 
+/**
+ * What the handle of a socket calls when it has read; undefined where 'data' events serve. {@link putRead} says what it
+ * is to find then, for who calls it instead.
+ */
+export function readCallbackOf(socket: Socket): (() => void) | undefined {
+  const handle = (socket as unknown as HandleOwner)._handle as ReadingHandle | null;
+  const onread = handle?.onread;
+  return streamWrap === undefined || onread === undefined ? undefined : (onread as () => void);
+}
+
+export function putRead(bytes: Uint8Array): void {
+  readBuffer.set(bytes);
+  streamWrap!.streamBaseState[streamWrap!.kReadBytesOrError] = bytes.length;
+}
+
 /** What the system says of an address that this machine does not have. */
 const UNAVAILABLE: ReadonlySet<string> = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EPROTONOSUPPORT']);
 
