@@ -16,6 +16,6 @@ if (!existsSync(cli)) {
 setFlagsFromString('--semi-space-growth-factor=1');
 // A command runs through a dozen small functions; V8's own budget for inlining ends among them. bench: get-set
 setFlagsFromString('--max-inlined-bytecode-size=600');
-setFlagsFromString('--max-inlined-bytecode-size-cumulative=4000');
+setFlagsFromString('--max-inlined-bytecode-size-cumulative=2000');
 const { main } = await import(cli.href);
 await main(process.argv.slice(2));

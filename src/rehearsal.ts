@@ -2,9 +2,9 @@
  * The commands that most clients send, run some thousand times before a node takes any, on a dataset that is dropped then.
  *
  * V8 compiles a function for what it has seen. A server that has only seen PING is compiled for PING, and its first INCR
- * throws that code away, and so on with each new command; until it is done a command takes ten times its time. Here all of
- * them come by turns, so that the first client meets code that is compiled already. Costs about a second at the start, and
- * the directive `rehearsal` spares it. Main thread. bench: types
+ * throws that code away, and so on with each new command; until it is done a command takes several times its time. Here all
+ * of them come by turns, so that the first client meets code that is compiled already. Costs about two seconds at the start,
+ * and the directive `rehearsal` spares it. Main thread. bench: types
  */
 import { EventEmitter, once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
@@ -22,9 +22,12 @@ import { putRead, readCallbackOf } from './server/listener.ts';
 const ROUNDS = 300;
 /** Who is slower than this starts without the rest. */
 const TIME_MS_MAX = 3000;
-/** How much a function runs before V8 thinks of compiling it: here, and by V8's default. */
-const EAGER_BUDGET = 16_000;
-const USUAL_BUDGET = 67_584;
+/**
+ * How much V8 compiles into one function, in bytes of bytecode. More makes better code and takes longer to compile, which a
+ * worker's first snapshot waits for: so it is less behind the rehearsal, as bin/headwater.js has it.
+ */
+const INLINED_HERE = 4000;
+const INLINED_LATER = 2000;
 const DEPTH = 16;
 const CLIENTS = 3;
 const SOCKET_ROUNDS = 8;
@@ -33,6 +36,9 @@ const DIGITS = 12;
 /** Between the numbers of neighbours. */
 const STEP = 7;
 const VALUE = 'v'.repeat(32);
+
+const INLINE = 'PING\r\n';
+const CUT_IN_TWO = ['*1\r\n$4\r\nPI', 'NG\r\n'];
 
 /** Words of requests; each `#` becomes a number. */
 const COMMANDS: readonly (readonly string[])[] = [
@@ -90,7 +96,7 @@ export async function rehearse(node: Node): Promise<void> {
   const { onSlow } = dispatcher;
   // What is slow now is V8's work.
   dispatcher.onSlow = undefined;
-  setFlagsFromString(`--interrupt-budget=${EAGER_BUDGET}`);
+  setFlagsFromString(`--max-inlined-bytecode-size-cumulative=${INLINED_HERE}`);
   server.flushAll();
   // What ticks leave behind is no news then, either. Nothing has changed yet, so that no save is due.
   node.housekeeping.tick();
@@ -105,7 +111,7 @@ export async function rehearse(node: Node): Promise<void> {
   server.stats.reset();
   for (const row of dispatcher.lookup.rows.values()) row.resetStats();
   dispatcher.onSlow = onSlow;
-  setFlagsFromString(`--interrupt-budget=${USUAL_BUDGET}`);
+  setFlagsFromString(`--max-inlined-bytecode-size-cumulative=${INLINED_LATER}`);
   // The dataset of the rehearsal goes now, and not when clients wait.
   setFlagsFromString('--expose-gc');
   (runInNewContext('gc') as () => void)();
@@ -126,6 +132,8 @@ async function withClients(node: Node, use: (pairs: readonly Pair[]) => Promise<
   const pairs: Pair[] = [];
   for (let i = 0; i < CLIENTS; i++) {
     const client = connect(port, '127.0.0.1');
+    // Who is cut off has no more to say here; ask() sees the end.
+    client.on('error', () => client.destroy());
     const [[accepted]] = (await Promise.all([once(listener, 'connection'), once(client, 'connect')])) as [
       [Socket],
       unknown,
@@ -180,18 +188,16 @@ function ask(client: Socket, bytes: Uint8Array): Promise<void> {
  */
 function inPlace(pairs: readonly Pair[]): void {
   const until = performance.now() + TIME_MS_MAX;
-  const all = [...chunks(), Buffer.from('*1\r\n$4\r\nPI'), Buffer.from('NG\r\n')];
-  const reads = pairs.map(({ connection }) => {
-    const emitter = new EventEmitter();
+  const all = [...chunks(), ...CUT_IN_TWO.map((part) => Buffer.from(part))];
+  const readers = pairs.flatMap(({ connection }) => {
     const callback = readCallbackOf(connection.socket);
-    if (callback !== undefined) emitter.on('read', callback);
-    return emitter;
+    return callback === undefined ? [] : [{ connection, reads: new EventEmitter().on('read', callback) }];
   });
   for (let round = 0; round < ROUNDS && performance.now() < until; round++) {
-    for (const [index, { connection }] of pairs.entries()) {
+    for (const { connection, reads } of readers) {
       for (const bytes of all) {
         putRead(bytes);
-        reads[index]!.emit('read');
+        reads.emit('read');
         // Nobody reads the replies. Now and then new buffers are made for them, as for many clients at once.
         if (round % NEW_BUFFERS_EACH === 0) connection.reply.take();
         else connection.reply.discard();
@@ -204,7 +210,7 @@ function inPlace(pairs: readonly Pair[]): void {
 function chunks(): Buffer[] {
   return [
     ...COMMANDS.flatMap((words) => [requests(words, 1, 0), requests(words, DEPTH, 1)]),
-    Buffer.from('PING\r\n'.repeat(DEPTH)),
+    Buffer.from(INLINE.repeat(DEPTH)),
   ];
 }
 

@@ -3,6 +3,7 @@
  * came from until {@link EncodedElement.write}. For the thread that owns the arena.
  */
 import { copyBytes } from '../base/byte-copy.ts';
+import { KIB } from '../base/units.ts';
 import type { ByteMover } from './byte-mover.ts';
 import { Int64, parseInt64Halves } from './int64.ts';
 import {
@@ -14,6 +15,8 @@ import {
 import { backLengthBytes, ElementCode, SHORT_LENGTH_MASK } from './listpack-read.ts';
 
 const NO_BYTES = new Uint8Array(0);
+/** As long as the buffer that all sockets are read into. */
+const KEPT_BYTES_MAX = 128 * KIB;
 
 export class EncodedElement {
   /** Bytes of the whole entry. */
@@ -38,7 +41,8 @@ export class EncodedElement {
       this.takeInteger(this.#integer.high, this.#integer.low);
       return;
     }
-    this.#data = bytes;
+    // A reference costs more to store than to compare, and mostly it is the read buffer again.
+    if (this.#data !== bytes) this.#data = bytes;
     this.#dataStart = start;
     this.#dataBytes = length;
     if (length <= SHORT_LENGTH_MASK) {
@@ -81,9 +85,9 @@ export class EncodedElement {
     writeBackLength(u8, position + encoded, encoded);
   }
 
-  /** Lets go of the data: a view of a connection's buffer would keep that alive. */
+  /** Lets go of the data, if it is of a buffer that is too large to be kept alive by this. */
   drop(): void {
-    this.#data = NO_BYTES;
+    if (this.#data.length > KEPT_BYTES_MAX) this.#data = NO_BYTES;
   }
 
   #measure(): void {

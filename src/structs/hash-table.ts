@@ -78,6 +78,8 @@ export class HashTable {
   readonly #hasher: EntryHasher;
   /** Counts the changes to where entries are and what they are, in all tables that were changed by this object. */
   version = 0;
+  /** What loads came to that are made for their own sake: written so that they are made. */
+  used = 0;
   /** Where `first` and `next` stopped: bucket, or NIL once that is stale, place in it, tag. */
   #bucket: Ref = NIL;
   #place = 0;
@@ -416,8 +418,7 @@ export class HashTable {
       beforeLast = last;
       last = next;
     }
-    let lastPlace = BUCKET_ENTRIES - 1;
-    while (this.#word(last, ENTRY_WORD + lastPlace) === NIL) lastPlace--;
+    const lastPlace = this.#entriesIn(last) - 1;
     const arena = this.#arena;
     arena.touch(bucket, 0, BUCKET_BYTES);
     arena.touch(last, 0, BUCKET_BYTES);
@@ -463,10 +464,10 @@ export class HashTable {
     const moved = this.#moved;
     let count = 0;
     for (let b = bucket; b !== NIL; ) {
-      for (let place = 0; place < BUCKET_ENTRIES; place++) {
-        const entry = this.#word(b, ENTRY_WORD + place);
-        if (entry !== NIL) moved[count++] = entry;
-      }
+      const words = arena.i32[b >>> SEGMENT_SHIFT]!;
+      const first = wordPosition(b) + ENTRY_WORD;
+      for (let place = 0; place < BUCKET_ENTRIES && words[first + place] !== NIL; place++)
+        moved[count++] = words[first + place]!;
       const next = asRef(this.#word(b, 0));
       if (b === bucket) {
         arena.touch(b, 0, BUCKET_BYTES);
@@ -478,6 +479,13 @@ export class HashTable {
       b = next;
     }
     const buckets = this.#word(table, TableWord.BUCKETS);
+    // All of them are read first, side by side: each is somewhere else in memory.
+    let used = 0;
+    for (let i = 0; i < count; i++) {
+      const entry = moved[i]!;
+      used ^= arena.i32[entry >>> SEGMENT_SHIFT]![wordPosition(entry)]!;
+    }
+    this.used = used;
     for (let i = 0; i < count; i++) {
       const entry = asRef(moved[i]!);
       const hash = this.#hasher.hashOf(entry);
@@ -570,10 +578,12 @@ export class HashTable {
     );
   }
 
+  /** How many entries a bucket has: its first places are taken. */
   #entriesIn(bucket: Ref): number {
+    const words = this.#arena.i32[bucket >>> SEGMENT_SHIFT]!;
+    const first = wordPosition(bucket) + ENTRY_WORD;
     let entries = 0;
-    for (let place = 0; place < BUCKET_ENTRIES; place++)
-      if (this.#word(bucket, ENTRY_WORD + place) !== NIL) entries++;
+    while (entries < BUCKET_ENTRIES && words[first + entries] !== NIL) entries++;
     return entries;
   }
 
