@@ -11,10 +11,10 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { ClientMode } from './commands/client.ts';
 import type { Node } from './node.ts';
 import { GrowableBytes } from './resp/growable-bytes.ts';
 import { encodeCommand } from './resp/stream.ts';
+import { setAuthenticated } from './server/admin/handshake.ts';
 import type { Connection } from './server/connection.ts';
 import { putRead, readCallbackOf } from './server/listener.ts';
 
@@ -108,8 +108,7 @@ export async function rehearse(node: Node): Promise<void> {
   });
   server.flushAll();
   server.dirty = 0;
-  server.stats.reset();
-  for (const row of dispatcher.lookup.rows.values()) row.resetStats();
+  dispatcher.resetStats();
   dispatcher.onSlow = onSlow;
   setFlagsFromString(`--max-inlined-bytecode-size-cumulative=${INLINED_LATER}`);
   // The dataset of the rehearsal goes now, and not when clients wait.
@@ -146,7 +145,7 @@ async function withClients(node: Node, use: (pairs: readonly Pair[]) => Promise<
       accepted.destroy();
       continue;
     }
-    connection.setMode(ClientMode.UNAUTHENTICATED, false);
+    setAuthenticated(connection, true);
     pairs.push({ client, connection });
   }
   listener.close();

@@ -6,8 +6,8 @@
  *           └── short ones of a pipeline share what passed ──┘
  *
  * A look at the clock costs about a tenth of a short command. Calls are measured from look to look: a call begins
- * where the one before it in the same turn has ended, the first one where the turn began, and up to SHARED_MAX short ones in a row are one stretch, of which each
- * gets its equal share. What a command must be to share is the dispatcher's to say; one that is not short has its
+ * where the one before it in the same turn has ended, the first one where the turn began, and up to SHARED_MAX short ones
+ * in a row are one stretch, of which each gets its equal share. What a command must be to share is the dispatcher's to say; one that is not short has its
  * stretch to itself.
  */
 import type { Clock } from '../base/clock.ts';

@@ -141,9 +141,15 @@ export class Dispatcher {
     this.#call(connection, row, request, false);
   }
 
+  /** Begins all counts of calls and the server's anew. */
+  resetStats(): void {
+    this.#server.stats.reset();
+    for (const row of this.lookup.rows.values()) row.resetStats();
+  }
+
   /** Lets `gate` hold commands back until it is removed. */
   addGate(gate: Gate): void {
-    this.#gates = [...this.#gates, gate];
+    if (!this.#gates.includes(gate)) this.#gates = [...this.#gates, gate];
   }
 
   removeGate(gate: Gate): void {

@@ -10,12 +10,10 @@ import {
   encodeInteger,
   encodeStringHeader,
   writeBackLength,
-  writeU32,
+  writeHeader,
 } from './listpack-encode.ts';
 import {
   backLengthBytes,
-  COUNT_AT,
-  COUNT_UNKNOWN,
   ElementCode,
   LISTPACK_BYTES_MAX,
   LISTPACK_HEADER_BYTES,
@@ -88,10 +86,7 @@ export class ListpackBuilder {
   finish(): void {
     const { bytes, count } = this;
     bytes[this.length++] = TERMINATOR;
-    writeU32(bytes, 0, this.length);
-    const noted = Math.min(count, COUNT_UNKNOWN);
-    bytes[COUNT_AT] = noted;
-    bytes[COUNT_AT + 1] = noted >>> 8;
+    writeHeader(bytes, 0, this.length, count);
   }
 
   /** Writes the code of the next element, whose data has `dataBytes` bytes, and returns where. Counts it. */

@@ -86,12 +86,6 @@ export class MemberTable implements EntryHasher {
     this.#arena.free(member);
   }
 
-  /** Takes out a member of the table, however it was come by, and frees it. */
-  remove(table: Ref, member: Ref): void {
-    this.#tables.remove(table, this.hashOf(member), member);
-    this.#arena.free(member);
-  }
-
   /** Takes out `member`, which {@link random} returned last, and frees it. */
   removeDrawn(table: Ref, member: Ref): void {
     this.#tables.removeDrawn(table);

@@ -36,6 +36,9 @@ function valueLength(prng: Prng): number {
   return kind < 999 ? 1900 + prng.below(300) : prng.below(value.length);
 }
 
+/** Digits of an integer. */
+const NUMBER = new Uint8Array(Buffer.from('10000'));
+
 function operate(keyspace: Keyspace, prng: Prng): void {
   const db = keyspace.databases[prng.below(DATABASES)]!;
   const keyLength = setKey(prng.below(KEYS));
@@ -70,6 +73,17 @@ function operate(keyspace: Keyspace, prng: Prng): void {
       db.stringInto(entry, view);
       const grown = db.growString(entry, view.length + 10);
       db.writeString(grown, view.length, value, at, 10);
+      return;
+    }
+    case 7: {
+      // By bytes as many, and by a number that grows where it is.
+      const view = new BytesView();
+      db.stringInto(entry, view);
+      const length = Math.min(view.length, value.length - at);
+      const same = db.overwriteString(entry, value, at, length, Encoding.RAW, false);
+      if (prng.below(2) === 0) return;
+      const counter = db.overwriteString(same, NUMBER, 0, NUMBER.length, Encoding.INT, true);
+      expect(db.addInPlace(counter, 7)).toBe(10_007);
       return;
     }
     default:

@@ -57,8 +57,7 @@ export function configCommands(parts: AdminParts): CommandTable {
   }
 
   function resetStat({ reply }: CommandContext): void {
-    server.stats.reset();
-    for (const each of parts.dispatcher.lookup.rows.values()) each.resetStats();
+    parts.dispatcher.resetStats();
     loopDelay.reset();
     memory.peakBytes = memory.usedBytes;
     reply.ok();
