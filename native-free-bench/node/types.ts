@@ -9,6 +9,7 @@
  * however fast the server is.
  */
 import { ReplyError } from '../lib/control-client.ts';
+import { cpuSeconds } from '../lib/process-stats.ts';
 import type { Context, Figure, Measurement, Must, Scenario } from '../lib/scenario.ts';
 import { Checksum, RANDOM_PLACE, twelveDigits } from '../lib/workload.ts';
 
@@ -120,15 +121,25 @@ async function measure(context: Context): Promise<Measurement> {
       continue;
     }
     await generator.call('closed', { ...job, replies: sizes.warmUp * share });
+    const cpuBefore = cpuSeconds(server.pid);
     const result = await generator.call('closed', { ...job, replies: sizes.count * share });
-    if (result.errors === 0) values[id] = result.replies / result.seconds;
-    else notes.push(`${id} is n/a: ${result.firstError}`);
+    if (result.errors > 0) {
+      notes.push(`${id} is n/a: ${result.firstError}`);
+      continue;
+    }
+    values[id] = result.replies / result.seconds;
+    values[`${id}.cpu`] = ((cpuSeconds(server.pid) - cpuBefore) * 1e6) / result.replies;
+    values[`${id}.generator`] = (result.cpuSeconds * 1e6) / result.replies;
   }
   return { checksum: checksum.text(), values, notes };
 }
 
 function figures(): Figure[] {
-  return VARIANTS.map(({ id }) => ({ id, label: id, unit: 'ops/s', must: MUST }));
+  return VARIANTS.flatMap(({ id }): Figure[] => [
+    { id, label: id, unit: 'ops/s', must: MUST },
+    { id: `${id}.cpu`, label: '  processor time of the server', unit: 'us/op', must: null },
+    { id: `${id}.generator`, label: '  and of the generator', unit: 'us/op', must: null },
+  ]);
 }
 
 export const types: Scenario = {
