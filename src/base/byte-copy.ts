@@ -82,7 +82,16 @@ export function equalBytes(
     return true;
   }
   const last = length - 4;
-  for (let i = 0; i < last; i += 4) {
+  let i = 0;
+  for (; i + 16 <= length; i += 16) {
+    const difference =
+      (aView.getInt32(aStart + i, true) ^ bView.getInt32(bStart + i, true)) |
+      (aView.getInt32(aStart + i + 4, true) ^ bView.getInt32(bStart + i + 4, true)) |
+      (aView.getInt32(aStart + i + 8, true) ^ bView.getInt32(bStart + i + 8, true)) |
+      (aView.getInt32(aStart + i + 12, true) ^ bView.getInt32(bStart + i + 12, true));
+    if (difference !== 0) return false;
+  }
+  for (; i < last; i += 4) {
     if (aView.getInt32(aStart + i, true) !== bView.getInt32(bStart + i, true)) return false;
   }
   // The last word may overlap the one before it.

@@ -22,7 +22,7 @@
  *
  * Stale: a returned request, once `next`, `push` or `keep` is called again. Main thread.
  */
-import { type ViewedBytes, withView } from '../base/byte-copy.ts';
+import { equalBytes, type ViewedBytes, withView } from '../base/byte-copy.ts';
 import { parseInt64, parseInteger } from '../base/bytes.ts';
 import { GIB, KIB, MIB } from '../base/units.ts';
 import { splitWords } from './inline.ts';
@@ -147,7 +147,9 @@ export class RequestReader {
 
   /**
    * Fills `requests` with those that lie next in the chunk, as many as are whole and spelled plainly, and returns how
-   * many. The reader itself stays where it is: {@link take} moves it behind each of them as it is run.
+   * many of `requests` that took: one that comes several times in a row takes one, and tells how often it is repeated.
+   * No more than `requests` has are found, repeated ones included. The reader itself stays where it is: {@link take}
+   * moves it behind each of them as it is run.
    */
   lookAhead(requests: readonly Request[]): number {
     if (this.#remaining !== 0 || this.#inOwn || this.authRequired || this.#failed) return 0;
@@ -157,13 +159,27 @@ export class RequestReader {
     const end = this.#end;
     const { bulkBytesMax } = this.limits;
     let position = this.#position;
-    let found = 0;
-    while (found < requests.length) {
-      position = parseWhole(requests[found]!, source, view, position, end, bulkBytesMax);
+    let taken = 0;
+    let left = requests.length;
+    // Pipelines of one request are common: a queue that is emptied, a counter. Others cost one comparison.
+    let mayRepeat = true;
+    while (left > 0) {
+      const request = requests[taken]!;
+      position = parseWhole(request, source, view, position, end, bulkBytesMax);
       if (position === NONE) break;
-      found++;
+      taken++;
+      left--;
+      if (!mayRepeat) continue;
+      const { start } = request;
+      const bytes = position - start;
+      while (left > 0 && position + bytes <= end && equalBytes(source, start, source, position, bytes)) {
+        request.repeats++;
+        position += bytes;
+        left--;
+      }
+      mayRepeat = request.repeats > 0;
     }
-    return found;
+    return taken;
   }
 
   /** Goes behind a request that {@link lookAhead} has found; those before it were taken. */

@@ -25,6 +25,8 @@ export class Request {
   canonical = false;
   /** True when it was a line of words. A primary never sends one, except an empty one. */
   inline = false;
+  /** How many requests of the very same bytes follow directly; {@link moveOn} goes to the next of them. */
+  repeats = 0;
   /**
    * The argument that was looked at as a key before the request runs, its hash, and the number that it was given then,
    * which neighbours with the same key share; argument 0 is none.
@@ -42,7 +44,18 @@ export class Request {
     this.argc = 0;
     this.canonical = true;
     this.inline = false;
+    this.repeats = 0;
     this.aheadArgument = 0;
+  }
+
+  /** Becomes the next one of those that repeat it. What is known of its command and its key stays. */
+  moveOn(): void {
+    const { position, argc } = this;
+    const bytes = this.end - this.start;
+    this.start += bytes;
+    this.end += bytes;
+    for (let i = 0; i < argc; i++) position[i] = position[i]! + bytes;
+    this.repeats--;
   }
 
   add(position: number, length: number): void {

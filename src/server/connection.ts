@@ -166,10 +166,14 @@ export class Connection extends Client {
     lookAhead.prepare(server.keyspace.databases[this.dbIndex]!, count);
     lookAhead.busy = true;
     let ran = 0;
-    while (ran < count && this.#mayRun()) {
-      const request = requests[ran]!;
+    let at = 0;
+    while (at < count && this.#mayRun()) {
+      const request = requests[at]!;
+      const repeats = request.repeats > 0;
       reader.take(request);
-      this.#run(request, rows[ran], ran + 1 < count);
+      this.#run(request, rows[at], repeats || at + 1 < count);
+      if (repeats) request.moveOn();
+      else at++;
       ran++;
     }
     lookAhead.busy = false;

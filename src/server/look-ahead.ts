@@ -62,8 +62,9 @@ export class LookAhead {
       }
       if (this.rows[i] !== row) this.rows[i] = row;
       const index = row === undefined ? 0 : row.firstKey;
+      if (index === 0 || index >= request.argc) continue;
       // Alone a key would only be looked at earlier.
-      if (index === 0 || index >= request.argc || count === 1) continue;
+      if (count === 1 && request.repeats === 0) continue;
       const start = position[index]!;
       const bytesOfKey = length[index]!;
       if (bytesOfKey !== keyLength || !equalBytes(bytes, start, bytes, keyAt, keyLength)) {

@@ -42,8 +42,16 @@ function randomBatch(prng: Prng): { input: string; expected: string[][] } {
       input += `${few.map(quoted).join(' ')}\r\n`;
       expected.push(few);
     } else {
-      input += multibulk(words);
-      expected.push(words);
+      // Now and then the same again and again, sometimes up to its last byte only.
+      for (let again = prng.below(3) === 0 ? prng.below(8) : 0; again >= 0; again--) {
+        input += multibulk(words);
+        expected.push(words);
+      }
+      if (prng.below(4) === 0) {
+        const other = words.with(-1, `${words.at(-1)!.slice(0, -1)}!`);
+        input += multibulk(other);
+        expected.push(other);
+      }
     }
   }
   return { input, expected };

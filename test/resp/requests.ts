@@ -43,15 +43,21 @@ export function record(request: Request): Found {
 const AHEAD = Array.from({ length: 3 }, () => new Request());
 
 /**
- * Takes all requests that are there. Both ways take their turn: those that lie ahead whole, but for the last of three,
- * which is then looked at again, and what the thorough way finds.
+ * Takes all requests that are there. Both ways take their turn: those that lie ahead whole, but for the last of three and
+ * the half of its repetitions, which are then looked at again, and what the thorough way finds.
  */
 export function drain(reader: RequestReader, into: Found[]): typeof Parse.MORE | typeof Parse.ERROR {
   while (true) {
     const ahead = reader.lookAhead(AHEAD);
-    for (let i = 0; i < Math.min(ahead, AHEAD.length - 1); i++) {
-      reader.take(AHEAD[i]!);
-      into.push(record(AHEAD[i]!));
+    for (let i = 0; i < ahead; i++) {
+      const request = AHEAD[i]!;
+      const isLast = i === AHEAD.length - 1;
+      const taken = isLast ? Math.floor(request.repeats / 2) : request.repeats + 1;
+      for (let time = 0; time < taken; time++) {
+        reader.take(request);
+        into.push(record(request));
+        if (request.repeats > 0) request.moveOn();
+      }
     }
     const parse = reader.next();
     if (parse === Parse.MORE || parse === Parse.ERROR) return parse;

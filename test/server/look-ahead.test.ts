@@ -40,6 +40,8 @@ async function expectSame(commands: readonly (readonly string[])[]): Promise<voi
 
 const V = 'v'.repeat(100);
 
+const again = (times: number, ...words: string[]): string[][] => Array.from({ length: times }, () => words);
+
 test.each<[string, string[][]]>([
   [
     'a key that is made, changed and removed',
@@ -158,6 +160,42 @@ test.each<[string, string[][]]>([
       ['GET', 'i'],
     ],
   ],
+  [
+    'the same command again and again',
+    [
+      ...again(25, 'PING'),
+      ...again(120, 'INCR', 'k'),
+      ...again(9, 'GET', 'k'),
+      ...again(3, 'DEL', 'k'),
+      ...again(70, 'RPUSH', 'l', V),
+      ...again(40, 'LPUSH', 'l', 'x'),
+      ...again(60, 'LPOP', 'l'),
+      ...again(60, 'RPOP', 'l'),
+      ...again(3, 'LPOP', 'l'),
+      ...again(3, 'GET'),
+      ...again(3, 'NOSUCH', 'k'),
+      ...again(3, 'PING'),
+    ],
+  ],
+  [
+    'the same command again, which changes what may follow',
+    [
+      ['RPUSH', 'm', 'a', 'b', 'c'],
+      ...again(5, 'BLPOP', 'm', '0.01'),
+      ...again(2, 'MULTI'),
+      ...again(4, 'INCR', 'm'),
+      ...again(2, 'EXEC'),
+      ...again(3, 'CLIENT', 'REPLY', 'SKIP'),
+      ...again(3, 'INCR', 'm'),
+      ...again(2, 'SELECT', '4'),
+      ...again(3, 'INCR', 'm'),
+      ...again(2, 'CLIENT', 'REPLY', 'OFF'),
+      ...again(3, 'INCR', 'm'),
+      ...again(2, 'CLIENT', 'REPLY', 'ON'),
+      ...again(3, 'GET', 'm'),
+      ...again(3, 'QUIT'),
+    ],
+  ],
 ])('%s', async (_, commands) => {
   await expectSame(commands);
 });
@@ -196,6 +234,7 @@ test('random pipelines over few keys', async () => {
     () => ['MSET', key(), word(), key(), word()],
     () => ['MGET', key(), key()],
     () => ['INCR', key()],
+    () => ['INCRBY', key(), String(prng.below(2000) - 1000)],
     () => ['APPEND', key(), word()],
     () => ['RENAME', key(), key()],
     () => ['SETRANGE', key(), '90', 'zz'],
@@ -205,6 +244,11 @@ test('random pipelines over few keys', async () => {
     () => ['STRLEN', key()],
   ];
   for (let round = 0; round < 60; round++) {
-    await expectSame(Array.from({ length: 1 + prng.below(150) }, () => makers[prng.below(makers.length)]!()));
+    await expectSame(
+      Array.from({ length: 1 + prng.below(100) }, () => {
+        const words = makers[prng.below(makers.length)]!();
+        return again(prng.below(6) === 0 ? 1 + prng.below(40) : 1, ...words);
+      }).flat(),
+    );
   }
 });
