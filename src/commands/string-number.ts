@@ -8,6 +8,7 @@ import { bytesOf, latin1, parseInt64, parseInteger, writeDecimal } from '../base
 import { parseLongDouble, printLongDouble, sumLongDouble } from '../base/long-double.ts';
 import { NIL, type Ref } from '../base/units.ts';
 import { EMBSTR_BYTES_MAX, Encoding, ValueType } from '../keyspace/entry.ts';
+import { addInPlace, incrementInPlace } from '../keyspace/integer-entry.ts';
 import { NOT_AN_INTEGER } from './arguments.ts';
 import { type CommandContext, WRONG } from './context.ts';
 import { EventClass } from './ports.ts';
@@ -19,7 +20,16 @@ const NOT_A_FLOAT = 'ERR value is not a valid float';
 const SUM_OVERFLOWS = 'ERR increment or decrement would overflow';
 
 export function incr(context: CommandContext): void {
-  add(context, 1);
+  const { db, view } = context;
+  const entry = context.writeTyped(1, ValueType.STRING);
+  if (entry === WRONG) return;
+  if (entry !== NIL && incrementInPlace(db.arena, entry, view)) {
+    context.changed(1);
+    context.notify(EventClass.STRING, 'incrby', 1);
+    context.reply.integerDigits(view.bytes, view.position, view.length);
+  } else {
+    addTo(context, entry, 1);
+  }
 }
 
 export function decr(context: CommandContext): void {
@@ -53,12 +63,15 @@ export function decrBy(context: CommandContext): void {
 
 function add(context: CommandContext, delta: number): void {
   const entry = context.writeTyped(1, ValueType.STRING);
-  if (entry === WRONG) return;
+  if (entry !== WRONG) addTo(context, entry, delta);
+}
+
+function addTo(context: CommandContext, entry: Ref, delta: number): void {
   const { view, scratch, db } = context;
   let before = 0;
   if (entry !== NIL) {
     // As long as the digits are as many, they change where they are.
-    const sum = db.addInPlace(entry, delta);
+    const sum = addInPlace(db.arena, entry, delta);
     if (!Number.isNaN(sum)) {
       told(context, sum);
       return;

@@ -11,7 +11,6 @@ import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
 import { assert, debugAssert, debugChecks } from '../base/assert.ts';
 import { copyBytes } from '../base/byte-copy.ts';
-import { decimalLength, parseInteger, writeDecimal } from '../base/bytes.ts';
 import { hashBytes } from '../base/hash.ts';
 import type { Prng } from '../base/prng.ts';
 import { asRef, NIL, type Ref } from '../base/units.ts';
@@ -303,28 +302,6 @@ export class Database extends EntryReader {
       valueLength,
     );
     return entry;
-  }
-
-  /**
-   * Adds to the integer in `entry` and returns the sum; the deadline stays. NaN, and nothing is changed, when that is
-   * another kind of value, or the sum no safe integer of as many digits.
-   */
-  addInPlace(entry: Ref, delta: number): number {
-    const { arena } = this;
-    const segment = entry >>> SEGMENT_SHIFT;
-    const i32 = arena.i32[segment]!;
-    const word = wordPosition(entry);
-    const meta = i32[word + EntryWord.META]!;
-    if (metaType(meta) !== ValueType.STRING || metaEncoding(meta) !== Encoding.INT) return Number.NaN;
-    const length = i32[word + EntryWord.VALUE]!;
-    const from = metaHeaderBytes(meta) + i32[word + EntryWord.KEY]!;
-    const u8 = arena.u8[segment]!;
-    const at = bytePosition(entry) + from;
-    const sum = parseInteger(u8, at, length) + delta;
-    if (!Number.isSafeInteger(sum) || decimalLength(sum) !== length) return Number.NaN;
-    arena.touch(entry, from, length);
-    writeDecimal(u8, at, sum);
-    return sum;
   }
 
   /** Replaces the value of `entry`, of whatever type, by a collection; the deadline goes unless `keepDeadline`. */

@@ -95,6 +95,18 @@ export class Reply {
     this.#header(Token.INTEGER, value);
   }
 
+  /** An integer that is printed already, as bytes[position, position + length). */
+  integerDigits(bytes: Uint8Array, position: number, length: number): void {
+    const at = this.#room(length + 3);
+    const to = this.#bytes;
+    to[at] = Token.INTEGER;
+    const end = at + 1 + length;
+    for (let i = 0; i < length; i++) to[at + 1 + i] = bytes[position + i]!;
+    to[end] = CR;
+    to[end + 1] = LF;
+    this.size = end + 2;
+  }
+
   integer64(value: bigint): void {
     this.#line(Token.INTEGER, value.toString());
   }

@@ -105,3 +105,41 @@ test('SORT is not refused for a float of another command that did not fit', asyn
   await client.call(...FLOAT_THAT_FITS);
   expect(await client.call('SORT', 'sorted')).toEqual(['1.5', '2']);
 });
+
+test.each([
+  ['0'],
+  ['8'],
+  ['9'],
+  ['199'],
+  ['10999'],
+  ['-1'],
+  ['-10'],
+  ['-100'],
+  ['00'],
+  [' 1'],
+  ['99999999999999'],
+  ['999999999999999'],
+  ['1999999999999999'],
+  ['9007199254740990'],
+  ['9007199254740991'],
+  ['9223372036854775805'],
+  ['9223372036854775807'],
+  ['-9223372036854775808'],
+  ['1.5'],
+  [''],
+])('counting from %j', async (first) => {
+  for (const step of [['INCR'], ['DECR'], ['INCRBY', '10'], ['DECRBY', '3']]) {
+    const [name, ...by] = step as [string, ...string[]];
+    const commands = [
+      ['SET', 'n', first],
+      ...Array.from({ length: 3 }, () => [name, 'n', ...by]),
+      ['EXPIRE', 'n', '1000'],
+      ...Array.from({ length: 12 }, () => [name, 'n', ...by]),
+      ['GET', 'n'],
+      ['OBJECT', 'ENCODING', 'n'],
+    ];
+    for (const command of commands) {
+      expect(harness.call(...command), command.join(' ')).toEqual(await client.command(...command));
+    }
+  }
+});

@@ -1,10 +1,12 @@
 // Issue 2: the checksum of a frozen image is unchanged after a million random operations.
 import { afterAll, expect, test } from 'vitest';
 import { Image } from '../../src/arena/image.ts';
+import { parseInteger } from '../../src/base/bytes.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { NIL } from '../../src/base/units.ts';
 import type { Database } from '../../src/keyspace/database.ts';
 import { BytesView, Encoding } from '../../src/keyspace/entry.ts';
+import { addInPlace, incrementInPlace } from '../../src/keyspace/integer-entry.ts';
 import { Keyspace } from '../../src/keyspace/keyspace.ts';
 import { sumOfKey, sumOfKeys } from '../fixtures/workers/image-sums.js';
 import { ImageReader } from '../support/image-reader.ts';
@@ -83,7 +85,9 @@ function operate(keyspace: Keyspace, prng: Prng): void {
       const same = db.overwriteString(entry, value, at, length, Encoding.RAW, false);
       if (prng.below(2) === 0) return;
       const counter = db.overwriteString(same, NUMBER, 0, NUMBER.length, Encoding.INT, true);
-      expect(db.addInPlace(counter, 7)).toBe(10_007);
+      expect(addInPlace(db.arena, counter, 9992)).toBe(19_992);
+      for (let i = 0; i < 10; i++) expect(incrementInPlace(db.arena, counter, view)).toBe(true);
+      expect(parseInteger(view.bytes, view.position, view.length)).toBe(20_002);
       return;
     }
     default:
