@@ -36,15 +36,18 @@ function push(context: CommandContext, atHead: boolean, onlyIfPresent: boolean):
   if (entry === NIL) newList(context, list);
   else openList(context, entry);
   const { argc, bytes, position, length } = request;
-  if (!list.large) {
+  const wasLarge = list.large;
+  if (!wasLarge) {
     let sum = 0;
     for (let i = 2; i < argc; i++) sum += length[i]!;
     list.prepareFor(argc - 2, sum);
   }
-  for (let i = 2; i < argc; i++) list.push(atHead, bytes, position[i]!, length[i]!);
+  let count = 0;
+  for (let i = 2; i < argc; i++) count = list.push(atHead, bytes, position[i]!, length[i]!);
   if (entry === NIL) addList(context, 1, list);
-  else settleList(context, entry, list);
-  reply.integer(list.count);
+  // A quicklist stays where it is.
+  else if (!wasLarge) settleList(context, entry, list);
+  reply.integer(count);
   context.changes += argc - 2;
   context.modified(1);
   context.notify(EventClass.LIST, atHead ? 'lpush' : 'rpush', 1);

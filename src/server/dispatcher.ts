@@ -224,7 +224,10 @@ export class Dispatcher {
       row.failedCalls++;
       server.noteError(reply.lastError);
     }
-    this.#replicate(connection, request, dbIndex, row);
+    const { changes, ops, opsBefore } = context;
+    server.dirty += changes;
+    if (ops.length > 0 || opsBefore.length > 0 || (changes > 0 && server.feed.log.active))
+      this.#replicate(connection, request, dbIndex, row);
     if (micros >= this.#slowMicros) this.onSlow?.(connection, row, request, micros);
     if (this.#onCall !== undefined && !this.#again) this.#onCall(connection, row, request, micros);
   }
@@ -352,8 +355,6 @@ export class Dispatcher {
     const { context } = this;
     const { feed } = this.#server;
     const { changes, opsBefore, ops } = context;
-    if (changes === 0 && opsBefore.length === 0 && ops.length === 0) return;
-    this.#server.dirty += changes;
     if (!feed.log.active) {
       // Nobody reads the stream. To set a length is a call.
       if (opsBefore.length > 0) opsBefore.length = 0;

@@ -89,13 +89,17 @@ export class List {
     this.large = false;
   }
 
-  push(atHead: boolean, bytes: Uint8Array, start: number, length: number): void {
-    if (!this.large) {
-      this.ref = atHead
-        ? this.#listpacks.prepend(this.ref, bytes, start, length)
-        : this.#listpacks.append(this.ref, bytes, start, length);
-    } else if (atHead) this.#quicklists.pushHead(this.ref, bytes, start, length);
-    else this.#quicklists.pushTail(this.ref, bytes, start, length);
+  /** Returns how many elements there are then. */
+  push(atHead: boolean, bytes: Uint8Array, start: number, length: number): number {
+    if (this.large) {
+      return atHead
+        ? this.#quicklists.pushHead(this.ref, bytes, start, length)
+        : this.#quicklists.pushTail(this.ref, bytes, start, length);
+    }
+    this.ref = atHead
+      ? this.#listpacks.prepend(this.ref, bytes, start, length)
+      : this.#listpacks.append(this.ref, bytes, start, length);
+    return this.#listpacks.count(this.ref);
   }
 
   /** Goes to the element of an index, counted from the end when negative; false when there is none. */

@@ -10,6 +10,7 @@
  *            word 3 START      packed: position of the listpack in the block
  *            word 4 COUNT      elements, at least 1
  *            word 5 PLAIN      bytes of the one element of a plain node, which begin at 0; -1: packed
+ *            word 6 ROOM       bytes of the block, so that pushing need not ask the allocator
  *
  *   block    ░░░░░░░░░[ header │ entry │ entry │ … │ terminator ]░░░░░░░░
  *                     START          there is room on both sides
@@ -37,8 +38,8 @@ import {
 
 export const ListWord = { HEAD: 0, TAIL: 1, COUNT: 2, NODES: 3 } as const;
 export const LIST_BYTES = 16;
-export const NodeWord = { PREVIOUS: 0, NEXT: 1, BLOCK: 2, START: 3, COUNT: 4, PLAIN: 5 } as const;
-export const NODE_BYTES = 24;
+export const NodeWord = { PREVIOUS: 0, NEXT: 1, BLOCK: 2, START: 3, COUNT: 4, PLAIN: 5, ROOM: 6 } as const;
+export const NODE_BYTES = 28;
 export const PACKED = -1;
 
 /** A node's first block; doubled when it is full. */
@@ -109,6 +110,7 @@ export class QuicklistNodes {
     i32[word + NodeWord.START] = start;
     i32[word + NodeWord.COUNT] = count;
     i32[word + NodeWord.PLAIN] = plain;
+    i32[word + NodeWord.ROOM] = this.arena.blockBytes(block);
     return node;
   }
 
@@ -162,14 +164,15 @@ export class QuicklistNodes {
   }
 
   /**
-   * Pushes {@link element} into a node; false when it is a plain one or has no room, and none can be made cheaply.
+   * Pushes {@link element} into a node and returns how many elements the list has then; 0 when the node is a plain one or
+   * has no room, and none can be made cheaply.
    */
-  push(list: Ref, node: Ref, atHead: boolean, bytesMax: number, countMax: number): boolean {
+  push(list: Ref, node: Ref, atHead: boolean, bytesMax: number, countMax: number): number {
     const { arena, element } = this;
     const words = arena.i32[node >>> SEGMENT_SHIFT]!;
     const word = wordPosition(node);
     const count = words[word + NodeWord.COUNT]! + 1;
-    if (words[word + NodeWord.PLAIN] !== PACKED || count > countMax) return false;
+    if (words[word + NodeWord.PLAIN] !== PACKED || count > countMax) return 0;
     let block = words[word + NodeWord.BLOCK]!;
     let start = words[word + NodeWord.START]!;
     let segment = block >>> SEGMENT_SHIFT;
@@ -177,10 +180,10 @@ export class QuicklistNodes {
     let base = bytePosition(block) + start;
     const bytes = element.entryBytes;
     const total = listpackBytes(u8, base);
-    if (total + bytes > bytesMax) return false;
-    const room = atHead ? start : arena.blockBytes(asRef(block)) - start - total;
+    if (total + bytes > bytesMax) return 0;
+    const room = atHead ? start : words[word + NodeWord.ROOM]! - start - total;
     if (bytes > room) {
-      if (!this.#makeRoom(node, atHead, total, bytes, bytesMax)) return false;
+      if (!this.#makeRoom(node, atHead, total, bytes, bytesMax)) return 0;
       block = words[word + NodeWord.BLOCK]!;
       start = words[word + NodeWord.START]!;
       segment = block >>> SEGMENT_SHIFT;
@@ -201,8 +204,7 @@ export class QuicklistNodes {
       u8[base + total + bytes - 1] = TERMINATOR;
     }
     words[word + NodeWord.COUNT] = count;
-    this.#addTo(list, 1);
-    return true;
+    return this.#addTo(list, 1);
   }
 
   /** Takes the first `count` elements of a packed node that has more. */
@@ -257,7 +259,7 @@ export class QuicklistNodes {
 
   /** Notes that the settled listpack of a node is at `block` now and has so many elements more. */
   changed(list: Ref, node: Ref, block: Ref, countChange: number): void {
-    this.set(node, NodeWord.BLOCK, block);
+    this.#setBlock(node, block);
     this.#countIn(list, node, countChange);
   }
 
@@ -265,14 +267,14 @@ export class QuicklistNodes {
   trim(node: Ref): void {
     if (!this.isPacked(node)) return;
     const total = this.bytes(node);
-    const slack = this.arena.blockBytes(this.ref(node, NodeWord.BLOCK)) - total;
+    const slack = this.word(node, NodeWord.ROOM) - total;
     if (slack > Math.max(KEPT_SLACK_BYTES, total >>> SLACK_SHIFT))
       this.#moveToBlock(node, total, false, total);
   }
 
   /** Moves the listpack so that there are `bytes` bytes of room beside it; false when that is not worth it. */
   #makeRoom(node: Ref, atHead: boolean, total: number, bytes: number, bytesMax: number): boolean {
-    const block = this.arena.blockBytes(this.ref(node, NodeWord.BLOCK));
+    const block = this.word(node, NodeWord.ROOM);
     const slack = block - total;
     const half = slack >>> 1;
     if (bytes <= half && slack >= block >>> SLACK_SHIFT) {
@@ -307,8 +309,13 @@ export class QuicklistNodes {
       total,
     );
     arena.free(from);
-    this.set(node, NodeWord.BLOCK, to);
+    this.#setBlock(node, to);
     this.set(node, NodeWord.START, start);
+  }
+
+  #setBlock(node: Ref, block: Ref): void {
+    this.set(node, NodeWord.BLOCK, block);
+    this.set(node, NodeWord.ROOM, this.arena.blockBytes(block));
   }
 
   /** Makes `next` follow `node` in a list; NIL stands for the list itself. */
@@ -319,10 +326,14 @@ export class QuicklistNodes {
     else this.set(next, NodeWord.PREVIOUS, node);
   }
 
-  /** Counts elements of a list. */
-  #addTo(list: Ref, elements: number): void {
+  /** Counts elements of a list, and returns how many there are now. */
+  #addTo(list: Ref, elements: number): number {
     this.arena.touch(list, ListWord.COUNT << 2, 4);
-    this.arena.i32[list >>> SEGMENT_SHIFT]![wordPosition(list) + ListWord.COUNT]! += elements;
+    const i32 = this.arena.i32[list >>> SEGMENT_SHIFT]!;
+    const word = wordPosition(list) + ListWord.COUNT;
+    const count = i32[word]! + elements;
+    i32[word] = count;
+    return count;
   }
 
   #count(list: Ref, elements: number, nodes: number): void {

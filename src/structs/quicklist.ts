@@ -119,12 +119,13 @@ export class Quicklist {
     return this.#nodes.word(list, ListWord.NODES);
   }
 
-  pushHead(list: Ref, bytes: Uint8Array, start: number, length: number): void {
-    this.#push(list, true, bytes, start, length);
+  /** Returns how many elements there are then; so does {@link pushTail}. */
+  pushHead(list: Ref, bytes: Uint8Array, start: number, length: number): number {
+    return this.#push(list, true, bytes, start, length);
   }
 
-  pushTail(list: Ref, bytes: Uint8Array, start: number, length: number): void {
-    this.#push(list, false, bytes, start, length);
+  pushTail(list: Ref, bytes: Uint8Array, start: number, length: number): number {
+    return this.#push(list, false, bytes, start, length);
   }
 
   /** Takes the first element of a list that is not empty. */
@@ -342,7 +343,9 @@ export class Quicklist {
       const inNode = nodes.word(node, NodeWord.COUNT);
       assert(inNode > 0, 'a node is not empty');
       const end = nodes.word(node, NodeWord.START) + nodes.bytes(node);
-      assert(end <= this.#arena.blockBytes(nodes.ref(node, NodeWord.BLOCK)), 'a node lies within its block');
+      const room = nodes.word(node, NodeWord.ROOM);
+      assert(end <= room, 'a node lies within its block');
+      assert(room === this.#arena.blockBytes(nodes.ref(node, NodeWord.BLOCK)), 'a node knows its room');
       if (nodes.isPacked(node)) this.#validatePacked(node, inNode);
       else assert(inNode === 1 && nodes.word(node, NodeWord.START) === 0, 'a plain node has one element');
       count += inNode;
@@ -363,20 +366,23 @@ export class Quicklist {
     assert(noted === count || noted === COUNT_UNKNOWN, 'node and listpack count the same');
   }
 
-  #push(list: Ref, atHead: boolean, bytes: Uint8Array, start: number, length: number): void {
+  #push(list: Ref, atHead: boolean, bytes: Uint8Array, start: number, length: number): number {
     const nodes = this.#nodes;
     nodes.element.take(bytes, start, length);
     const end = nodes.ref(list, atHead ? ListWord.HEAD : ListWord.TAIL);
-    if (end === NIL || !this.#pushTo(list, end, atHead)) {
+    let count = end === NIL ? 0 : this.#pushTo(list, end, atHead);
+    if (count === 0) {
       const node = this.#newNode(atHead, bytes, start, length);
       if (end !== NIL) nodes.trim(end);
       nodes.link(list, node, atHead ? NIL : end);
+      count = this.count(list);
     }
     nodes.element.drop();
+    return count;
   }
 
-  /** Pushes the element that was taken into a node if it may have one more. */
-  #pushTo(list: Ref, node: Ref, atHead: boolean): boolean {
+  /** Pushes the element that was taken into a node if it may have one more; see {@link QuicklistNodes.push}. */
+  #pushTo(list: Ref, node: Ref, atHead: boolean): number {
     return this.#nodes.push(list, node, atHead, this.#bytesMax, this.#countMax);
   }
 
@@ -398,8 +404,8 @@ export class Quicklist {
 
   /** Adds the element that was taken between two nodes, of which one may be NIL: to one of them if it has room. */
   #pushBetween(list: Ref, before: Ref, behind: Ref, bytes: Uint8Array, start: number, length: number): void {
-    if (before !== NIL && this.#pushTo(list, before, false)) return;
-    if (behind !== NIL && this.#pushTo(list, behind, true)) return;
+    if (before !== NIL && this.#pushTo(list, before, false) > 0) return;
+    if (behind !== NIL && this.#pushTo(list, behind, true) > 0) return;
     this.#nodes.link(list, this.#newNode(false, bytes, start, length), before);
   }
 
