@@ -25,7 +25,10 @@ const ID_BYTES_MAX = 127;
 export const Sequence = { NONE: 0, GIVEN: 1, ANY: 2 } as const;
 export type Sequence = (typeof Sequence)[keyof typeof Sequence];
 
+/** The id that was answered last, its text, and where in that the sequence number begins; 0 before the first one. */
+const textId = new StreamId();
 const idText = withView(new Uint8Array(ID_TEXT_BYTES_MAX));
+let textSeqAt = 0;
 
 export const groupsOf = (context: CommandContext): StreamGroups =>
   context.server.keyspace.structures.streams.groups;
@@ -162,7 +165,12 @@ export function sameArguments(context: CommandContext, a: number, b: number): bo
 }
 
 export function replyId(reply: Reply, id: StreamId): void {
-  reply.bulk(idText, 0, id.write(idText, 0));
+  // Ids that follow each other mostly are of one millisecond.
+  if (textSeqAt === 0 || !id.sameMs(textId)) {
+    textId.copyFrom(id);
+    textSeqAt = id.writeMs(idText, 0);
+  }
+  reply.bulk(idText, 0, id.writeSeq(idText, textSeqAt));
 }
 
 /** Answers id, fields and values of the entry that the cursor stands at. */

@@ -142,14 +142,16 @@ export class IdCursor {
 
   /** Goes from the place at `depth` down to the first or last entry below it. */
   #follow(depth: number, last: boolean): boolean {
+    const i32s = this.#arena.i32;
     let node = this.nodes[depth]!;
-    for (;;) {
-      const i32 = this.#arena.i32[node >>> SEGMENT_SHIFT]!;
-      const word = wordPosition(node);
-      if (i32[word + IdNodeWord.LEVEL] === 0) break;
+    let i32 = i32s[node >>> SEGMENT_SHIFT]!;
+    let word = wordPosition(node);
+    while (i32[word + IdNodeWord.LEVEL] !== 0) {
       node = i32[entryWord(word, this.places[depth]!) + ID_WORDS]!;
+      i32 = i32s[node >>> SEGMENT_SHIFT]!;
+      word = wordPosition(node);
       this.nodes[++depth] = node;
-      this.places[depth] = last ? this.#countOf(node) - 1 : 0;
+      this.places[depth] = last ? i32[word + IdNodeWord.COUNT]! - 1 : 0;
     }
     this.leaf = depth;
     return this.#read();

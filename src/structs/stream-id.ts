@@ -159,9 +159,19 @@ export class StreamId {
 
   /** Writes the text at `at` and returns the position behind it. */
   write(bytes: Uint8Array, at: number): number {
+    return this.writeSeq(bytes, this.writeMs(bytes, at));
+  }
+
+  /** Writes the text up to the sequence number. */
+  writeMs(bytes: Uint8Array, at: number): number {
     const end = writeUint64(bytes, at, this.msHigh, this.msLow);
     bytes[end] = MINUS;
-    return writeUint64(bytes, end + 1, this.seqHigh, this.seqLow);
+    return end + 1;
+  }
+
+  /** Writes the rest of the text. */
+  writeSeq(bytes: Uint8Array, at: number): number {
+    return writeUint64(bytes, at, this.seqHigh, this.seqLow);
   }
 
   toString(): string {
