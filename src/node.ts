@@ -63,6 +63,7 @@ export class Node implements ConnectionHost {
       replicationCommands(this.primary),
     ];
     this.dispatcher = new Dispatcher(this.server, tables);
+    this.server.onKeyspaceReplaced = () => this.dispatcher.context.datasetReplaced();
     this.lookAhead = new LookAhead(this.dispatcher.lookup, () => {
       for (const db of this.server.keyspace.databases) db.forgetAhead();
     });

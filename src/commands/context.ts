@@ -15,6 +15,7 @@ import { BytesView, isPlain, type ValueType } from '../keyspace/entry.ts';
 import { BufferPool } from '../resp/buffer-pool.ts';
 import { Reply } from '../resp/reply.ts';
 import { Request } from '../resp/request.ts';
+import { ElementView } from '../structs/listpack-read.ts';
 import { Client } from './client.ts';
 import { type BlockRequest, EventClass, type ServerPort } from './ports.ts';
 
@@ -28,6 +29,8 @@ export interface StreamOp {
   readonly dbIndex: number;
   readonly words: readonly (Uint8Array | string)[];
 }
+
+const NO_BYTES = new Uint8Array(0);
 
 export const Replicate = { REQUEST: 0, OPS: 1, NOTHING: 2 } as const;
 export type Replicate = (typeof Replicate)[keyof typeof Replicate];
@@ -48,6 +51,8 @@ export class CommandContext {
   readonly opsBefore: StreamOp[] = [];
   /** A view for the handler's own use; stale after any write. */
   readonly view = new BytesView();
+  /** As {@link view}, of an element of a collection. */
+  readonly element = new ElementView();
   /** Bytes for the handler's own use: room for a printed number. */
   readonly scratch = new Uint8Array(32);
   readonly #keyView = new BytesView();
@@ -211,6 +216,12 @@ export class CommandContext {
   /** Removes the entry of the key in argument `index` without counting or telling. */
   removeEntry(entry: Ref): void {
     this.db.remove(entry);
+  }
+
+  /** Lets go of the dataset that was there before: views of its memory would keep that alive. */
+  datasetReplaced(): void {
+    this.db = this.server.keyspace.databases[this.client.dbIndex]!;
+    for (const view of [this.view, this.#keyView, this.element]) view.bytes = NO_BYTES;
   }
 
   selectDatabase(dbIndex: number): void {

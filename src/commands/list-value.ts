@@ -9,7 +9,6 @@ import {
   behindEntry,
   ELEMENT_TEXT_BYTES_MAX,
   ElementCode,
-  ElementView,
   elementToBytes,
   SHORT_LENGTH_MASK,
   TERMINATOR,
@@ -18,8 +17,7 @@ import { PACKED } from '../structs/quicklist-nodes.ts';
 import type { CommandContext } from './context.ts';
 import { EventClass } from './ports.ts';
 
-/** Of the element that is answered; never outlive a call. */
-const element = new ElementView();
+/** Of the element that is answered; never outlives a call. */
 const elementText = new Uint8Array(ELEMENT_TEXT_BYTES_MAX);
 
 /** The list of `entry`; stale once another one is opened. */
@@ -81,7 +79,7 @@ export function replyElement(context: CommandContext, list: List): void {
   replyAt(context, list.cursor);
 }
 
-function replyAt({ reply }: CommandContext, cursor: ListCursor): void {
+function replyAt({ reply, element }: CommandContext, cursor: ListCursor): void {
   cursor.read(element);
   if (element.isInteger && !element.isWide) {
     reply.bulkInteger(element.int);

@@ -70,6 +70,8 @@ export class Server implements ServerPort {
   deletesExpired = true;
   /** Set once, when the node is wired. */
   blocking: Blocking | undefined = undefined;
+  /** Who holds views of the memory of the dataset lets go of them; set once, too. */
+  onKeyspaceReplaced: (() => void) | undefined = undefined;
   /** Off under DEBUG SET-ACTIVE-EXPIRE 0. */
   activeExpire = true;
   /** Bits of {@link Obstacle}. */
@@ -182,5 +184,6 @@ export class Server implements ServerPort {
   replaceKeyspace(keyspace: Keyspace): void {
     this.databaseModified(-1);
     this.keyspace = keyspace;
+    this.onKeyspaceReplaced?.();
   }
 }
