@@ -3,7 +3,7 @@
  *
  * V8 compiles a function for what it has seen. A server that has only seen PING is compiled for PING, and its first INCR
  * throws that code away, and so on with each new command; until it is done a command takes several times its time. Here all
- * of them come by turns, so that the first client meets code that is compiled already. Costs about two seconds at the start,
+ * of them come by turns, so that the first client meets code that is compiled already. Costs two to three seconds at the start,
  * and the directive `rehearsal` spares it. Main thread. bench: types
  */
 import { EventEmitter, once } from 'node:events';
@@ -29,16 +29,26 @@ const TIME_MS_MAX = 3000;
 const INLINED_HERE = 4000;
 const INLINED_LATER = 2000;
 const DEPTH = 16;
+const DEPTH_OF_LONG = 3;
 const CLIENTS = 3;
-const SOCKET_ROUNDS = 8;
-const NEW_BUFFERS_EACH = 8;
+const FIRST_SOCKET_ROUNDS = 2;
+const SOCKET_ROUNDS = 6;
+const NEW_BUFFERS_EACH = 7;
+/** Each so many rounds all that is sent comes in two parts, as what is longer than the read buffer does; where it is cut. */
+const CUT_EACH = 8;
+const CUT_AT = 0.55;
 const DIGITS = 12;
 /** Between the numbers of neighbours. */
 const STEP = 7;
 const VALUE = 'v'.repeat(32);
 
+/** Words of all kinds, as who fills a collection sends them. */
+const MANY = ['word', '#', VALUE, '17', '-1000x', 'other#', `${VALUE}${VALUE}${VALUE}`, '70000'];
+/** As a loader sends them. */
+const VERY_MANY = Array.from({ length: 120 }, (_, i) => `${MANY[i % MANY.length]}${i >> 3}`);
+const SCORED = MANY.flatMap((word, i) => [i % 3 === 0 ? `${i}.5` : '#', word]);
+
 const INLINE = 'PING\r\n';
-const CUT_IN_TWO = ['*1\r\n$4\r\nPI', 'NG\r\n'];
 
 /** Words of requests; each `#` becomes a number. */
 const COMMANDS: readonly (readonly string[])[] = [
@@ -67,6 +77,21 @@ const COMMANDS: readonly (readonly string[])[] = [
   ['LRANGE', 'queue', '0', '9'],
   ['MSET', 'key:#', VALUE, 'key:#', VALUE],
   ['XADD', 'stream', '*', 'field', VALUE],
+  ['DEL', 'log'],
+  ['XADD', 'log', '1#-1', 'field', VALUE],
+  ['RPUSH', 'queue', ...MANY],
+  ['RPUSH', 'long', ...VERY_MANY],
+  ['DEL', 'long'],
+  // From here on these are tables: one of the words is too long for a listpack.
+  ['SADD', 'set', ...MANY],
+  ['HSET', 'hash', ...VERY_MANY],
+  ['ZADD', 'zset', ...SCORED],
+  ['SADD', 'set', 'element:#'],
+  ['HSET', 'hash', 'field:#', VALUE],
+  ['HGET', 'hash', 'field:#'],
+  ['SPOP', 'set'],
+  ['ZADD', 'zset', '#', 'element:#'],
+  ['ZPOPMIN', 'zset'],
   ['HSET', 'small:#', 'field', VALUE],
   ['SADD', 'numbers:#', '1'],
   ['RPUSH', 'short:#', VALUE],
@@ -80,6 +105,7 @@ const COMMANDS: readonly (readonly string[])[] = [
   ['NOSUCHCOMMAND'],
   ['CONFIG', 'GET', 'save'],
   ['DEL', 'list'],
+  ['DEL', 'set', 'hash', 'zset'],
   ['LPOP', 'none'],
   ['SPOP', 'none'],
   ['ZPOPMIN', 'none'],
@@ -101,9 +127,9 @@ export async function rehearse(node: Node): Promise<void> {
   // What ticks leave behind is no news then, either. Nothing has changed yet, so that no save is due.
   node.housekeeping.tick();
   // The first clients have gone before code is compiled for the others: that clients go is news, too.
-  await withClients(node, overSockets);
+  await withClients(node, (pairs) => overSockets(pairs, FIRST_SOCKET_ROUNDS));
   await withClients(node, async (pairs) => {
-    await overSockets(pairs);
+    await overSockets(pairs, SOCKET_ROUNDS);
     inPlace(pairs);
   });
   server.flushAll();
@@ -159,9 +185,9 @@ async function withClients(node: Node, use: (pairs: readonly Pair[]) => Promise<
 }
 
 /** Sends all chunks by all clients, so that nothing on the way from and to a socket is news. */
-async function overSockets(pairs: readonly Pair[]): Promise<void> {
+async function overSockets(pairs: readonly Pair[], rounds: number): Promise<void> {
   const all = chunks();
-  for (let round = 0; round < SOCKET_ROUNDS; round++) {
+  for (let round = 0; round < rounds; round++) {
     for (const bytes of all) await Promise.all(pairs.map(({ client }) => ask(client, bytes)));
   }
 }
@@ -187,12 +213,17 @@ function ask(client: Socket, bytes: Uint8Array): Promise<void> {
  */
 function inPlace(pairs: readonly Pair[]): void {
   const until = performance.now() + TIME_MS_MAX;
-  const all = [...chunks(), ...CUT_IN_TWO.map((part) => Buffer.from(part))];
+  const whole = chunks();
+  const cut = whole.flatMap((bytes) => [
+    bytes.subarray(0, bytes.length * CUT_AT),
+    bytes.subarray(bytes.length * CUT_AT),
+  ]);
   const readers = pairs.flatMap(({ connection }) => {
     const callback = readCallbackOf(connection.socket);
     return callback === undefined ? [] : [{ connection, reads: new EventEmitter().on('read', callback) }];
   });
   for (let round = 0; round < ROUNDS && performance.now() < until; round++) {
+    const all = round % CUT_EACH === 0 ? cut : whole;
     for (const { connection, reads } of readers) {
       for (const bytes of all) {
         putRead(bytes);
@@ -208,7 +239,10 @@ function inPlace(pairs: readonly Pair[]): void {
 /** What clients send at once. */
 function chunks(): Buffer[] {
   return [
-    ...COMMANDS.flatMap((words) => [requests(words, 1, 0), requests(words, DEPTH, 1)]),
+    ...COMMANDS.flatMap((words) => [
+      requests(words, 1, 0),
+      requests(words, words.length > MANY.length ? DEPTH_OF_LONG : DEPTH, 1),
+    ]),
     Buffer.from(INLINE.repeat(DEPTH)),
   ];
 }

@@ -530,7 +530,10 @@ function announced(source: Uint8Array, start: number, length: number): number {
   return Number.isNaN(value) ? Number(parseInt64(source, start, length)) : value;
 }
 
-/** Bytes that are not zeroed, since all of them are written before they are read. */
+/**
+ * Bytes that are not zeroed, since all of them are written before they are read. A Buffer as what sockets are read into:
+ * code that V8 has compiled for the one is not thrown away when it meets the other.
+ */
 function newBytes(length: number): Uint8Array {
-  return withView(new Uint8Array(Buffer.allocUnsafeSlow(length).buffer));
+  return withView(Buffer.allocUnsafeSlow(length));
 }
