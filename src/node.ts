@@ -162,7 +162,7 @@ export class Node implements ConnectionHost {
       socket.on('error', (error) => connection.failed(error));
       socket.on('end', () => connection.destroy());
       socket.on('close', () => connection.ended());
-      return (bytes, count) => connection.received(bytes, count);
+      return connection;
     });
     return made;
   }

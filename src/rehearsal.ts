@@ -131,13 +131,18 @@ export async function rehearse(node: Node): Promise<void> {
   await withClients(node, async (pairs) => {
     await overSockets(pairs, SOCKET_ROUNDS);
     inPlace(pairs);
+    server.flushAll();
+    // The dataset of the rehearsal goes now, and not when clients wait. While there are clients: V8 throws the code away
+    // that was compiled for objects of a shape of which there is none any more.
+    collectGarbage();
   });
-  server.flushAll();
   server.dirty = 0;
   dispatcher.resetStats();
   dispatcher.onSlow = onSlow;
   setFlagsFromString(`--max-inlined-bytecode-size-cumulative=${INLINED_LATER}`);
-  // The dataset of the rehearsal goes now, and not when clients wait.
+}
+
+function collectGarbage(): void {
   setFlagsFromString('--expose-gc');
   (runInNewContext('gc') as () => void)();
 }

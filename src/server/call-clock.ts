@@ -25,7 +25,7 @@ export class CallClock {
   readonly #clock: Clock;
   #isTurnFresh = false;
   /** Rows of the calls in the present stretch that are over, and how many rows and calls they are. */
-  readonly #rows: CommandRow[] = [];
+  readonly #rows = new Array<CommandRow | undefined>(SHARED_MAX).fill(undefined);
   #rowCount = 0;
   #count = 0;
 

@@ -15,7 +15,7 @@ import { Reply } from '../resp/reply.ts';
 import type { Request } from '../resp/request.ts';
 import type { CommandRow } from './command-lookup.ts';
 import type { LookAhead } from './look-ahead.ts';
-import type { SendQueue } from './send-queue.ts';
+import type { Sender, SendQueue } from './send-queue.ts';
 import type { Server } from './server.ts';
 import { SocketWriter } from './socket-writer.ts';
 
@@ -63,6 +63,7 @@ export class Connection extends Client {
   replyMode: ReplyMode = ReplyMode.ON;
   /** Waits in the queue of those who send at the end of the turn. */
   sendQueued = false;
+  nextSender: Sender | undefined = undefined;
   /** REPLCONF and PSYNC have made this a replica: replies other than the stream's are not sent. */
   isReplica = false;
   /** Told of each empty line, which is how a replica says that it is alive. */

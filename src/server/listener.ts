@@ -33,29 +33,31 @@ interface OnReadOptions extends SocketConstructorOpts {
   onread: { buffer: Buffer; callback: (count: number, buffer: Buffer) => boolean };
 }
 
-/** Takes bytes that were read; they are stale when it returns. */
-export type Receive = (bytes: Uint8Array, count: number) => void;
+/** Takes the first `count` bytes of what was read; they are stale when that returns. */
+export interface Receiver {
+  received(bytes: Uint8Array, count: number): void;
+}
 
 /**
- * Gives `accepted`, a paused socket that has not read yet, its reader, and returns the socket to use from now on.
- * `wire` is called with that socket before anything is read, to attach listeners; it returns the reader.
+ * Gives `accepted`, a paused socket that has not read yet, its receiver, and returns the socket to use from now on.
+ * `wire` is called with that socket before anything is read, to attach listeners; it returns the receiver.
  */
-export function readInPlace(accepted: Socket, wire: (socket: Socket) => Receive): Socket {
+export function readInPlace(accepted: Socket, wire: (socket: Socket) => Receiver): Socket {
   const owner = accepted as unknown as HandleOwner;
   const handle = owner._handle;
   if (typeof handle !== 'object' || handle === null || !('useUserBuffer' in handle)) {
-    const receive = wire(accepted);
-    accepted.on('data', (bytes) => receive(bytes as Buffer, bytes.length));
+    const receiver = wire(accepted);
+    accepted.on('data', (bytes) => receiver.received(bytes as Buffer, bytes.length));
     accepted.resume();
     return accepted;
   }
-  let receive: Receive = () => {};
+  let receiver: Receiver | undefined;
   const options: OnReadOptions = {
     handle,
     onread: {
       buffer: readBuffer,
       callback: (count) => {
-        receive(readBuffer, count);
+        receiver?.received(readBuffer, count);
         return true;
       },
     },
@@ -66,31 +68,41 @@ export function readInPlace(accepted: Socket, wire: (socket: Socket) => Receive)
   const fresh = socket as unknown as HandleOwner;
   fresh._server = owner._server;
   fresh.server = owner.server;
-  receive = wire(socket);
+  receiver = wire(socket);
   socket.resume();
-  readDirectly(handle, receive);
+  readDirectly(handle, receiver);
   return socket;
 }
 
+const receiverOf = Symbol('receiver');
+const streamReadOf = Symbol('read callback of the stream');
+
 /** A handle's callback for what was read: with a positive count in the state, or through the given buffer an end or error. */
 interface ReadingHandle {
-  onread?: (this: unknown, given: unknown) => unknown;
+  onread?: (this: ReadingHandle, given: unknown) => unknown;
+  [receiverOf]?: Receiver;
+  [streamReadOf]?: (this: ReadingHandle, given: unknown) => unknown;
 }
 
 /**
  * Takes the callback of the handle over, so that bytes come without the bookkeeping of a stream. Ends and errors go
  * the way of the stream. The socket does not pause, so that nothing but them is missed there.
  */
-function readDirectly(handle: object, receive: Receive): void {
+function readDirectly(handle: object, receiver: Receiver): void {
   const reading = handle as ReadingHandle;
   const { onread } = reading;
   if (streamWrap === undefined || typeof onread !== 'function') return;
-  const { streamBaseState, kReadBytesOrError } = streamWrap;
-  reading.onread = (given) => {
-    const count = streamBaseState[kReadBytesOrError]!;
-    if (count > 0) receive(readBuffer, count);
-    else onread.call(handle, given);
-  };
+  reading[receiverOf] = receiver;
+  reading[streamReadOf] = onread;
+  reading.onread = onRead;
+}
+
+/** One function for all handles: what V8 has compiled of it stays when the connections have gone that it was compiled for. */
+function onRead(this: ReadingHandle, given: unknown): void {
+  const { streamBaseState, kReadBytesOrError } = streamWrap!;
+  const count = streamBaseState[kReadBytesOrError]!;
+  if (count > 0) this[receiverOf]!.received(readBuffer, count);
+  else this[streamReadOf]!(given);
 }
 
 /**
@@ -99,8 +111,7 @@ function readDirectly(handle: object, receive: Receive): void {
  */
 export function readCallbackOf(socket: Socket): (() => void) | undefined {
   const handle = (socket as unknown as HandleOwner)._handle as ReadingHandle | null;
-  const onread = handle?.onread;
-  return streamWrap === undefined || onread === undefined ? undefined : (onread as () => void);
+  return handle?.onread === onRead ? onRead.bind(handle, undefined) : undefined;
 }
 
 export function putRead(bytes: Uint8Array): void {

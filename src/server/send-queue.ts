@@ -10,32 +10,38 @@
 export interface Sender {
   /** In the queue already. */
   sendQueued: boolean;
+  /** Who waits behind it. */
+  nextSender: Sender | undefined;
   flush(): void;
 }
 
 export class SendQueue {
-  /** Those who wait are the first `#count`. */
-  readonly #senders: (Sender | undefined)[] = [];
-  #count = 0;
+  #first: Sender | undefined = undefined;
+  #last: Sender | undefined = undefined;
+  #isDue = false;
   readonly #onTurnEnd = (): void => this.#sendAll();
 
   /** Lets `sender` flush once all reads of this turn are done. */
   add(sender: Sender): void {
     if (sender.sendQueued) return;
     sender.sendQueued = true;
-    this.#senders[this.#count++] = sender;
-    if (this.#count === 1) setImmediate(this.#onTurnEnd);
+    if (this.#last === undefined) this.#first = sender;
+    else this.#last.nextSender = sender;
+    this.#last = sender;
+    if (this.#isDue) return;
+    this.#isDue = true;
+    setImmediate(this.#onTurnEnd);
   }
 
   #sendAll(): void {
-    const senders = this.#senders;
     // A flush may end a connection, which may let others send: those join the end of this run.
-    for (let i = 0; i < this.#count; i++) {
-      const sender = senders[i]!;
-      senders[i] = undefined;
+    for (let sender = this.#first; sender !== undefined; sender = this.#first) {
+      this.#first = sender.nextSender;
+      if (this.#first === undefined) this.#last = undefined;
+      sender.nextSender = undefined;
       sender.sendQueued = false;
       sender.flush();
     }
-    this.#count = 0;
+    this.#isDue = false;
   }
 }

@@ -14,10 +14,10 @@ test('nothing is left of a rehearsal', async () => {
     expect(await client.infoField('clients', 'connected_clients')).toBe('1');
     expect(await client.infoField('persistence', 'rdb_changes_since_last_save')).toBe('0');
     expect(await client.infoField('replication', 'master_repl_offset')).toBe('0');
-    expect(await client.infoField('stats', 'total_error_replies')).toBe('0');
     expect(await client.infoField('stats', 'expired_keys')).toBe('0');
     expect(await client.call('INFO', 'commandstats')).not.toContain('cmdstat_lpush');
-    expect(await client.call('INFO', 'errorstats')).not.toContain('errorstat_');
+    // Who asks while the dataset is being loaded, as a test that waits for the start does, is told so.
+    expect(await client.call('INFO', 'errorstats')).not.toMatch(/errorstat_(?!LOADING)/);
     expect(existsSync(join(server.dir, 'dump.rdb'))).toBe(false);
     await client.close();
   } finally {
