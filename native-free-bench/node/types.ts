@@ -6,9 +6,10 @@
  * pops nothing. The commands where that matters are measured a second time as with `-r 1000000`.
  *
  * Each command is sent a number of times, not for a time: the pops then take out as many elements as the pushes put in,
- * however fast the server is.
+ * however fast the server is. Between warm-up and measurement is a wait for a host that is not slow (lib/host.ts).
  */
 import { ReplyError } from '../lib/control-client.ts';
+import { untilFast } from '../lib/host.ts';
 import { cpuSeconds } from '../lib/process-stats.ts';
 import type { Context, Figure, Measurement, Must, Scenario } from '../lib/scenario.ts';
 import { Checksum, RANDOM_PLACE, twelveDigits } from '../lib/workload.ts';
@@ -102,6 +103,7 @@ async function measure(context: Context): Promise<Measurement> {
   const checksum = new Checksum();
   const values: Record<string, number> = {};
   const notes: string[] = [];
+  let slow = 0;
   await server.control.call('RPUSH', 'ranges', ...Array<string>(Math.max(...RANGES)).fill(DATA));
   for (const { id, test, words, randomBelow } of VARIANTS) {
     const share = words[0] === 'LRANGE' ? RANGES_SHARE : 1;
@@ -121,6 +123,7 @@ async function measure(context: Context): Promise<Measurement> {
       continue;
     }
     await generator.call('closed', { ...job, replies: sizes.warmUp * share });
+    if (!context.smoke && !(await untilFast(() => generator.call('spin', null)))) slow++;
     const cpuBefore = cpuSeconds(server.pid);
     const result = await generator.call('closed', { ...job, replies: sizes.count * share });
     if (result.errors > 0) {
@@ -131,6 +134,7 @@ async function measure(context: Context): Promise<Measurement> {
     values[`${id}.cpu`] = ((cpuSeconds(server.pid) - cpuBefore) * 1e6) / result.replies;
     values[`${id}.generator`] = (result.cpuSeconds * 1e6) / result.replies;
   }
+  if (slow > 0) notes.push(`the host was slow at ${slow} of ${VARIANTS.length} commands of a run`);
   return { checksum: checksum.text(), values, notes };
 }
 
