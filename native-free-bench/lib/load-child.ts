@@ -8,7 +8,6 @@
 import net from 'node:net';
 import { MIB } from '../../src/base/units.ts';
 import { serve } from './child.ts';
-import { spin } from './host.ts';
 import { errorText, ReplySkimmer } from './resp.ts';
 import { type EncodedRequests, encodeRequests, type Template } from './workload.ts';
 
@@ -55,8 +54,6 @@ export interface LoadApi {
   closed(job: ClosedJob): Promise<ClosedResult>;
   /** The checksum that `closed` would report, without a server. */
   checksum(job: Pick<ClosedJob, 'template' | 'requests' | 'depth'>): Promise<string>;
-  /** See {@link spin}. */
-  spin(argument: null): Promise<number>;
   pacedStart(job: PacedJob): Promise<null>;
   pacedStop(argument: null): Promise<PacedResult>;
 }
@@ -299,9 +296,6 @@ serve<LoadApi>({
   closed,
   async checksum(job) {
     return requestsOf(job.template, job.requests, job.depth).checksum;
-  },
-  async spin() {
-    return spin();
   },
   async pacedStart(job) {
     paced = new PacedWriter(job);

@@ -6,12 +6,23 @@
  * pops nothing. The commands where that matters are measured a second time as with `-r 1000000`.
  *
  * Each command is sent a number of times, not for a time: the pops then take out as many elements as the pushes put in,
- * however fast the server is. Between warm-up and measurement is a wait for a host that is not slow (lib/host.ts).
+ * however fast the server is.
+ *
+ * A virtual machine's host slows both of its cores down at times, by a fifth and for seconds. The generator does the same
+ * for each server, so its processor time per request tells: a measurement in which that is far above the least so far is
+ * made again, for either server, with what a pop takes put in again before.
  */
 import { ReplyError } from '../lib/control-client.ts';
-import { untilFast } from '../lib/host.ts';
+import type { ClosedJob, ClosedResult } from '../lib/load-child.ts';
 import { cpuSeconds } from '../lib/process-stats.ts';
-import type { Context, Figure, Measurement, Must, Scenario } from '../lib/scenario.ts';
+import {
+  type Context,
+  type Figure,
+  type Measurement,
+  type Must,
+  pause,
+  type Scenario,
+} from '../lib/scenario.ts';
 import { Checksum, RANDOM_PLACE, twelveDigits } from '../lib/workload.ts';
 
 const CLIENTS = 50;
@@ -30,6 +41,18 @@ const RANGES_SHARE = 0.1;
 const LIMIT_MS = 20_000;
 /** How many copies of a command without random places go round. */
 const SAME_REQUESTS = 1_600;
+
+/** The host is slow when the generator takes more than so many times the least. */
+const SLOW = 1.06;
+const MEASUREMENTS_MAX = 6;
+const AGAIN_AFTER_MS = 1000;
+/** What fills a collection again that a command empties. */
+const REFILLS: Readonly<Record<string, string>> = {
+  LPOP: 'LPUSH',
+  RPOP: 'RPUSH',
+  'SPOP -r': 'SADD -r',
+  'ZPOPMIN -r': 'ZADD -r',
+};
 
 interface Test {
   readonly name: string;
@@ -96,6 +119,28 @@ function withZero(word: string): string {
   return word.replaceAll(RANDOM_PLACE, twelveDigits(0));
 }
 
+/** The least processor time of the generator per request, in us, by variant: of all measurements of this run of the bench. */
+const leastGeneratorMicros = new Map<string, number>();
+
+interface Sample {
+  readonly result: ClosedResult;
+  readonly serverMicros: number;
+  readonly generatorMicros: number;
+}
+
+function jobOf(variant: Variant, port: number, different: number): Omit<ClosedJob, 'replies'> {
+  const { words, randomBelow, test } = variant;
+  return {
+    port,
+    clients: CLIENTS,
+    depth: DEPTH,
+    durationMs: LIMIT_MS,
+    template: { words, randomBelow, valueBytes: 0, seed: SEED },
+    requests: randomBelow > 0 ? different : SAME_REQUESTS,
+    replyBytes: test.reply,
+  };
+}
+
 async function measure(context: Context): Promise<Measurement> {
   const sizes = context.smoke ? SMOKE : FULL;
   const server = await context.start();
@@ -104,37 +149,60 @@ async function measure(context: Context): Promise<Measurement> {
   const values: Record<string, number> = {};
   const notes: string[] = [];
   let slow = 0;
-  await server.control.call('RPUSH', 'ranges', ...Array<string>(Math.max(...RANGES)).fill(DATA));
-  for (const { id, test, words, randomBelow } of VARIANTS) {
-    const share = words[0] === 'LRANGE' ? RANGES_SHARE : 1;
-    const job = {
-      port: server.port,
-      clients: CLIENTS,
-      depth: DEPTH,
-      durationMs: LIMIT_MS,
-      template: { words, randomBelow, valueBytes: 0, seed: SEED },
-      requests: randomBelow > 0 ? sizes.different : SAME_REQUESTS,
-      replyBytes: test.reply,
+
+  async function measureOnce(variant: Variant): Promise<Sample> {
+    const share = variant.words[0] === 'LRANGE' ? RANGES_SHARE : 1;
+    const job = jobOf(variant, server.port, sizes.different);
+    await generator.call('closed', { ...job, replies: sizes.warmUp * share });
+    const cpuBefore = cpuSeconds(server.pid);
+    const result = await generator.call('closed', { ...job, replies: sizes.count * share });
+    return {
+      result,
+      serverMicros: ((cpuSeconds(server.pid) - cpuBefore) * 1e6) / result.replies,
+      generatorMicros: (result.cpuSeconds * 1e6) / result.replies,
     };
-    checksum.add(`${id} ${await generator.call('checksum', job)}`);
+  }
+
+  async function refill(id: string | undefined): Promise<void> {
+    const variant = VARIANTS.find((other) => other.id === id);
+    if (variant === undefined) return;
+    const replies = sizes.warmUp + sizes.count;
+    await generator.call('closed', { ...jobOf(variant, server.port, sizes.different), replies });
+  }
+
+  await server.control.call('RPUSH', 'ranges', ...Array<string>(Math.max(...RANGES)).fill(DATA));
+  for (const variant of VARIANTS) {
+    const { id, words, randomBelow } = variant;
+    checksum.add(`${id} ${await generator.call('checksum', jobOf(variant, server.port, sizes.different))}`);
     const first = await server.control.call(...(randomBelow > 0 ? words.map(withZero) : words));
     if (first instanceof ReplyError) {
       notes.push(`${id} is n/a: ${first.message.split(',')[0]}`);
       continue;
     }
-    await generator.call('closed', { ...job, replies: sizes.warmUp * share });
-    if (!context.smoke && !(await untilFast(() => generator.call('spin', null)))) slow++;
-    const cpuBefore = cpuSeconds(server.pid);
-    const result = await generator.call('closed', { ...job, replies: sizes.count * share });
+    let best = await measureOnce(variant);
+    for (let left = MEASUREMENTS_MAX - 1; !context.smoke; left--) {
+      const least = Math.min(leastGeneratorMicros.get(id) ?? best.generatorMicros, best.generatorMicros);
+      leastGeneratorMicros.set(id, least);
+      if (best.result.errors > 0 || best.generatorMicros <= least * SLOW) break;
+      if (left <= 0) {
+        slow++;
+        break;
+      }
+      await pause(AGAIN_AFTER_MS);
+      await refill(REFILLS[id]);
+      const again = await measureOnce(variant);
+      if (again.generatorMicros < best.generatorMicros || again.result.errors > 0) best = again;
+    }
+    const { result, serverMicros, generatorMicros } = best;
     if (result.errors > 0) {
       notes.push(`${id} is n/a: ${result.firstError}`);
       continue;
     }
     values[id] = result.replies / result.seconds;
-    values[`${id}.cpu`] = ((cpuSeconds(server.pid) - cpuBefore) * 1e6) / result.replies;
-    values[`${id}.generator`] = (result.cpuSeconds * 1e6) / result.replies;
+    values[`${id}.cpu`] = serverMicros;
+    values[`${id}.generator`] = generatorMicros;
   }
-  if (slow > 0) notes.push(`the host was slow at ${slow} of ${VARIANTS.length} commands of a run`);
+  if (slow > 0) notes.push(`the host stayed slow at ${slow} of ${VARIANTS.length} commands of a run`);
   return { checksum: checksum.text(), values, notes };
 }
 
