@@ -50,6 +50,16 @@ const SCORED = MANY.flatMap((word, i) => [i % 3 === 0 ? `${i}.5` : '#', word]);
 
 const INLINE = 'PING\r\n';
 
+/** Commands on members and fields, whether they are in a listpack or a table. */
+const MEMBERS = [
+  ['SADD', 'set', 'element:#'],
+  ['HSET', 'hash', 'field:#', VALUE],
+  ['HGET', 'hash', 'field:#'],
+  ['SPOP', 'set'],
+  ['ZADD', 'zset', '#', 'element:#'],
+  ['ZPOPMIN', 'zset'],
+];
+
 /** Words of requests; each `#` becomes a number. */
 const COMMANDS: readonly (readonly string[])[] = [
   ['PING'],
@@ -68,12 +78,7 @@ const COMMANDS: readonly (readonly string[])[] = [
   ['LPOP', 'queue'],
   ['RPOP', 'queue'],
   ['RPUSH', 'queue', VALUE],
-  ['SADD', 'set', 'element:#'],
-  ['HSET', 'hash', 'field:#', VALUE],
-  ['HGET', 'hash', 'field:#'],
-  ['SPOP', 'set'],
-  ['ZADD', 'zset', '#', 'element:#'],
-  ['ZPOPMIN', 'zset'],
+  ...MEMBERS,
   ['LRANGE', 'queue', '0', '9'],
   ['MSET', 'key:#', VALUE, 'key:#', VALUE],
   ['XADD', 'stream', '*', 'field', VALUE],
@@ -86,12 +91,7 @@ const COMMANDS: readonly (readonly string[])[] = [
   ['SADD', 'set', ...MANY],
   ['HSET', 'hash', ...VERY_MANY],
   ['ZADD', 'zset', ...SCORED],
-  ['SADD', 'set', 'element:#'],
-  ['HSET', 'hash', 'field:#', VALUE],
-  ['HGET', 'hash', 'field:#'],
-  ['SPOP', 'set'],
-  ['ZADD', 'zset', '#', 'element:#'],
-  ['ZPOPMIN', 'zset'],
+  ...MEMBERS,
   ['HSET', 'small:#', 'field', VALUE],
   ['SADD', 'numbers:#', '1'],
   ['RPUSH', 'short:#', VALUE],

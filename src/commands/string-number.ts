@@ -24,8 +24,7 @@ export function incr(context: CommandContext): void {
   const entry = context.writeTyped(1, ValueType.STRING);
   if (entry === WRONG) return;
   if (entry !== NIL && incrementInPlace(db.arena, entry, view)) {
-    context.changed(1);
-    context.notify(EventClass.STRING, 'incrby', 1);
+    changed(context);
     context.reply.integerDigits(view.bytes, view.position, view.length);
   } else {
     addTo(context, entry, 1);
@@ -73,7 +72,8 @@ function addTo(context: CommandContext, entry: Ref, delta: number): void {
     // As long as the digits are as many, they change where they are.
     const sum = addInPlace(db.arena, entry, delta);
     if (!Number.isNaN(sum)) {
-      told(context, sum);
+      changed(context);
+      context.reply.integer(sum);
       return;
     }
     db.stringInto(entry, view);
@@ -85,13 +85,13 @@ function addTo(context: CommandContext, entry: Ref, delta: number): void {
     return;
   }
   storeBytes(context, entry, 1, scratch, 0, writeDecimal(scratch, 0, after), Encoding.INT, true);
-  told(context, after);
+  changed(context);
+  context.reply.integer(after);
 }
 
-function told(context: CommandContext, sum: number): void {
+function changed(context: CommandContext): void {
   context.changed(1);
   context.notify(EventClass.STRING, 'incrby', 1);
-  context.reply.integer(sum);
 }
 
 function addBig(context: CommandContext, delta: bigint): void {
@@ -118,8 +118,7 @@ function addBigTo(context: CommandContext, entry: Ref, delta: bigint): void {
   }
   const text = bytesOf(after.toString());
   storeBytes(context, entry, 1, text, 0, text.length, Encoding.INT, true);
-  context.changed(1);
-  context.notify(EventClass.STRING, 'incrby', 1);
+  changed(context);
   reply.integer64(after);
 }
 
