@@ -22,6 +22,7 @@
  * Main thread only; the shared memory is there for the workers that will read sealed blocks.
  */
 import { assert, debugAssert } from '../base/assert.ts';
+import { Lease, poison } from '../base/lease.ts';
 import { asOffset, KIB, MIB, type Offset, offsetAfter } from '../base/units.ts';
 
 export const BLOCK_BYTES_MIN = 16 * KIB;
@@ -32,7 +33,6 @@ const POOLED_BLOCKS_MAX = 4;
 const TRIM_BLOCKS_MAX = 64;
 /** Below this a loop beats `set`, which needs a view of the source. PING, SELECT, MULTI, EXEC are shorter. */
 const SHORT_COPY_BYTES = 24;
-const NO_BYTES = new Uint8Array(0);
 
 export function blockBytesFor(backlogBytesMax: number): number {
   const quarter = Math.floor(backlogBytesMax / 4 / BLOCK_BYTES_MIN) * BLOCK_BYTES_MIN;
@@ -81,10 +81,11 @@ export class StreamLog {
   /** Bytes of memory in retained blocks, used or not. */
   #capacityBytes: number;
   readonly #pool: Block[];
-  /** Appended but not yet copied: #runSource[#runStart … #runEnd). Counted in endOffset. */
-  #runSource: Uint8Array;
-  #runStart: number;
-  #runEnd: number;
+  /**
+   * What was appended and is not copied yet; counted in endOffset. Owners of the buffers that {@link appendDeferred} is
+   * given reclaim them here.
+   */
+  readonly lease: Lease;
 
   constructor(backlogBytesMax: number, endOffset: Offset) {
     assert(backlogBytesMax > 0, 'the backlog has a positive size');
@@ -99,9 +100,7 @@ export class StreamLog {
     this.#tail = NO_BLOCK;
     this.#capacityBytes = 0;
     this.#pool = [];
-    this.#runSource = NO_BYTES;
-    this.#runStart = 0;
-    this.#runEnd = 0;
+    this.lease = new Lease(() => this.settle());
   }
 
   /** Begins to record behind `endOffset`, with an empty backlog. */
@@ -117,8 +116,7 @@ export class StreamLog {
   drop(): void {
     assert(this.openCursors === 0, 'cursors are closed before the log is dropped');
     this.active = false;
-    this.#runSource = NO_BYTES;
-    this.#runStart = this.#runEnd = 0;
+    this.lease.over();
     for (let i = this.#headIndex; i < this.#blocks.length; i++) {
       const block = this.#blocks[i]!;
       block.detached = true;
@@ -135,37 +133,35 @@ export class StreamLog {
   /** Appends bytes[start … end) by copying them. Must be active. */
   append(bytes: Uint8Array, start: number, end: number): void {
     assert(this.active, 'only an active log takes bytes');
-    if (this.#runEnd !== this.#runStart) this.settle();
+    if (this.lease.size !== 0) this.settle();
     this.endOffset = offsetAfter(this.endOffset, end - start);
     this.#copy(bytes, start, end);
   }
 
   /**
    * Appends bytes[start … end) and copies them later: pipelined commands that lie side by side in a read buffer become
-   * one copy. The offset moves at once. The caller keeps the bytes unchanged until it calls {@link settle}.
+   * one copy. The offset moves at once. The bytes are leased: their owner may move or overwrite them only after it has
+   * reclaimed them from {@link lease}, and calls {@link settle} before anybody else may fill the buffer.
    */
   appendDeferred(bytes: Uint8Array, start: number, end: number): void {
-    if (bytes === this.#runSource && start === this.#runEnd) {
-      this.#runEnd = end;
+    const { lease } = this;
+    if (bytes === lease.bytes && start === lease.end) {
+      lease.end = end;
     } else {
       assert(this.active, 'only an active log takes bytes');
       this.settle();
-      this.#runSource = bytes;
-      this.#runStart = start;
-      this.#runEnd = end;
+      lease.take(bytes, start, end);
     }
     this.endOffset = offsetAfter(this.endOffset, end - start);
   }
 
   /** Copies what {@link appendDeferred} left in the caller's buffer. Call before that buffer is reused. */
   settle(): void {
-    const start = this.#runStart;
-    const end = this.#runEnd;
-    const source = this.#runSource;
-    // The source is forgotten as well: after a settle the same positions of the same buffer hold other bytes.
-    this.#runSource = NO_BYTES;
-    this.#runStart = this.#runEnd = 0;
-    if (end !== start) this.#copy(source, start, end);
+    const { bytes, start, end } = this.lease;
+    if (start === end) return;
+    // The lease ends first: after a settle the same positions of the same buffer may hold other bytes.
+    this.lease.over();
+    this.#copy(bytes, start, end);
   }
 
   /** Bytes retained, the backlog's `histlen`. */
@@ -242,6 +238,7 @@ export class StreamLog {
       this.#capacityBytes -= head.bytes.length;
       this.#blocks[this.#headIndex++] = NO_BLOCK;
       head.next = null;
+      poison(head.bytes);
       if (head.bytes.length === this.#blockBytes && this.#pool.length < POOLED_BLOCKS_MAX)
         this.#pool.push(head);
       dropped++;
@@ -274,10 +271,7 @@ export class StreamLog {
       offset += block.used;
       capacityBytes += block.bytes.length;
     }
-    assert(
-      offset + this.#runEnd - this.#runStart === this.endOffset + 1,
-      'the blocks end where the stream ends',
-    );
+    assert(offset + this.lease.size === this.endOffset + 1, 'the blocks end where the stream ends');
     assert(capacityBytes === this.#capacityBytes, 'the memory of the blocks is counted');
     assert(!this.active || this.#tail === this.#blocks.at(-1), 'an active log has a tail');
   }

@@ -20,10 +20,14 @@
  * one behind a CR may be anything (such a request is not `canonical`), and a NUL hides the end of a line, which then
  * never comes. One thing is stricter: a line is too long by its length alone, not by how it was cut into reads.
  *
+ * Bytes of a returned request may be lent (base/lease.ts): before the own buffer is moved or overwritten they are
+ * reclaimed. The chunk is its owner's to reclaim.
+ *
  * Stale: a returned request, once `next`, `push` or `keep` is called again. Main thread.
  */
 import { equalBytes, type ViewedBytes, withView } from '../base/byte-copy.ts';
 import { parseInt64, parseInteger } from '../base/bytes.ts';
+import { type Lease, noLease, poison } from '../base/lease.ts';
 import { GIB, KIB, MIB } from '../base/units.ts';
 import { splitWords } from './inline.ts';
 import { Request } from './request.ts';
@@ -114,9 +118,12 @@ export class RequestReader {
   #chunkEnd = 0;
   #copied = 0;
   #failed = false;
+  /** Who borrows bytes of requests. */
+  readonly #lease: Lease;
 
-  constructor(limits: RequestLimits) {
+  constructor(limits: RequestLimits, lease: Lease = noLease()) {
     this.limits = limits;
+    this.#lease = lease;
   }
 
   /** Bytes received and not yet returned as a request; those of an incomplete request count as a whole. */
@@ -402,11 +409,14 @@ export class RequestReader {
     if (own.length - this.#end >= bytes) return;
     const from = this.#unreturned();
     const used = this.#end - from;
+    this.#lease.reclaim(own);
     if (from >= used && own.length - used >= bytes) {
       own.copyWithin(0, from, this.#end);
+      poison(own, used, this.#end);
     } else {
       const grown = newBytes(this.#roomFor(used + bytes));
       grown.set(own.subarray(from, this.#end));
+      poison(own);
       this.#own = grown;
       this.#source = grown;
       this.request.bytes = grown;
@@ -417,6 +427,7 @@ export class RequestReader {
   #moveToOwn(): void {
     const from = this.#unreturned();
     const used = this.#end - from;
+    this.#lease.reclaim(this.#own);
     if (this.#own.length < used) this.#own = newBytes(this.#roomFor(used));
     this.#own.set(this.#source.subarray(from, this.#end));
     this.#source = this.#own;
@@ -458,6 +469,8 @@ export class RequestReader {
     this.#bulk = NONE;
     this.#inOwn = false;
     this.#chunkDone();
+    this.#lease.reclaim(this.#own);
+    poison(this.#own);
     if (this.#own.length > OWN_BYTES_KEPT_MAX) this.#own = NO_BYTES;
   }
 }

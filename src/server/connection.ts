@@ -6,6 +6,7 @@
  * one write, at the end of the loop's turn (send-queue.ts). Nothing of the shared buffer outlives the event.
  */
 import type { Socket } from 'node:net';
+import { debugAssert } from '../base/assert.ts';
 import { messageOf } from '../base/errors.ts';
 import { KIB } from '../base/units.ts';
 import { Client } from '../commands/client.ts';
@@ -82,7 +83,7 @@ export class Connection extends Client {
     this.#host = host;
     this.socket = socket;
     this.writer = new SocketWriter(socket);
-    this.reader = new RequestReader(host.server.requestLimits);
+    this.reader = new RequestReader(host.server.requestLimits, host.server.streamLog.lease);
     this.reply = new Reply(host.server.bufferPool);
     this.remoteAddress = socket.remoteAddress ?? '';
     this.remotePort = socket.remotePort ?? 0;
@@ -108,6 +109,7 @@ export class Connection extends Client {
     }
     this.#host.turnBegan();
     this.#work();
+    debugAssert(server.streamLog.lease.bytes !== bytes, 'no bytes of a read are lent beyond its event');
   }
 
   /** Goes on after the client was blocked. */

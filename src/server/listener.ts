@@ -14,6 +14,7 @@ import {
 } from 'node:net';
 import { withView } from '../base/byte-copy.ts';
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../base/errors.ts';
+import { poison } from '../base/lease.ts';
 import { streamWrap } from './stream-wrap.ts';
 
 const READ_BUFFER_BYTES = 128 * 1024;
@@ -58,6 +59,7 @@ export function readInPlace(accepted: Socket, wire: (socket: Socket) => Receiver
       buffer: readBuffer,
       callback: (count) => {
         receiver?.received(readBuffer, count);
+        poison(readBuffer, 0, count);
         return true;
       },
     },
@@ -101,8 +103,12 @@ function readDirectly(handle: object, receiver: Receiver): void {
 function onRead(this: ReadingHandle, given: unknown): void {
   const { streamBaseState, kReadBytesOrError } = streamWrap!;
   const count = streamBaseState[kReadBytesOrError]!;
-  if (count > 0) this[receiverOf]!.received(readBuffer, count);
-  else this[streamReadOf]!(given);
+  if (count > 0) {
+    this[receiverOf]!.received(readBuffer, count);
+    poison(readBuffer, 0, count);
+  } else {
+    this[streamReadOf]!(given);
+  }
 }
 
 /**

@@ -33,8 +33,9 @@
  *
  * A thread that died signals nothing. Who learns of it ends its own side, and that wakes its own waits: consumer.cancel(), producer.fail().
  */
-import { assert, onMainThread } from '../base/assert.ts';
+import { assert, debugChecks, onMainThread } from '../base/assert.ts';
 import { type ErrorCode, OperatingError } from '../base/errors.ts';
+import { poison } from '../base/lease.ts';
 import { KIB } from '../base/units.ts';
 import { errorCodeOf, errorWordOf } from './control-block.ts';
 
@@ -299,6 +300,9 @@ export class RingConsumer extends RingView {
   release(count: number): void {
     assert(count >= 0 && count <= this.filled(), 'release: no more than is published');
     if (count === 0) return;
+    if (debugChecks) {
+      for (let i = 0; i < count; i++) poison(this.chunk(this.#released + i));
+    }
     this.#released += count;
     Atomics.store(this.words, RingWord.RELEASED, (this.#firstCount + this.#released) | 0);
     this.signal(RingWord.SPACE_SIGNAL);

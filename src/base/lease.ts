@@ -1,0 +1,69 @@
+/**
+ * Hot path. A lease: bytes of a buffer that will be used again, which somebody has yet to copy.
+ *
+ *   owner      has the buffer: a reader of requests, the read buffer of all sockets
+ *   borrower   has taken bytes of it to copy them later: the stream log, so that neighbours become one copy
+ *
+ *   borrower   take(bytes, start, end) ─▶ lease is out ─▶ settle(): copies, and the lease ends
+ *   owner      reclaim(bytes) before it moves or overwrites anything: a lease on that buffer is settled first
+ *
+ * Invariant: while a lease is out, the leased range holds the bytes that it held when it was taken. Whoever moves, fills
+ * or pools a buffer that was lent calls {@link Lease.reclaim} before the first store. A buffer that the system fills by
+ * itself, as a socket does, is settled at the end of the event that lent it.
+ *
+ * A buffer is known by its object: two views of the same memory are two buffers, and an owner lends only one of them.
+ * Under HEADWATER_DEBUG=1 owners overwrite what they were given back ({@link poison}), so that who reads it late finds
+ * neither the old bytes nor a valid request. Main thread.
+ */
+import { debugAssert, debugChecks } from './assert.ts';
+
+const NO_BYTES = new Uint8Array(0);
+/** Neither a token of the protocol nor a digit nor a letter. */
+const POISON = 0xdb;
+
+export class Lease {
+  /** The leased range is bytes[start, end); empty while no lease is out. Written by the borrower only. */
+  bytes: Uint8Array = NO_BYTES;
+  start = 0;
+  end = 0;
+  readonly #settle: () => void;
+
+  /** `settle` copies what is leased and calls {@link over}. */
+  constructor(settle: () => void) {
+    this.#settle = settle;
+  }
+
+  /** Begins a lease of bytes[start, end). The one before is over. */
+  take(bytes: Uint8Array, start: number, end: number): void {
+    debugAssert(this.bytes === NO_BYTES, 'one lease at a time');
+    this.bytes = bytes;
+    this.start = start;
+    this.end = end;
+  }
+
+  /** The borrower has its copy, or does without. */
+  over(): void {
+    this.bytes = NO_BYTES;
+    this.start = this.end = 0;
+  }
+
+  /** Bytes that are leased. */
+  get size(): number {
+    return this.end - this.start;
+  }
+
+  /** For the owner of `bytes`, before it moves or overwrites any of them. */
+  reclaim(bytes: Uint8Array): void {
+    if (this.bytes === bytes) this.#settle();
+  }
+}
+
+/** A lease that nobody takes, for owners whose bytes nobody borrows. */
+export function noLease(): Lease {
+  return new Lease(() => {});
+}
+
+/** In the debug mode, overwrites bytes that were given back: bytes[start, end). */
+export function poison(bytes: Uint8Array, start = 0, end: number = bytes.length): void {
+  if (debugChecks) bytes.fill(POISON, start, end);
+}
