@@ -7,26 +7,26 @@
 import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
 import { SystemClock } from './base/clock.ts';
 import { createLogger, type Logger } from './base/log.ts';
-import { payloadCommands } from './commands/payload.ts';
+import { payloadCommands } from './commands/keys/payload.ts';
 import type { CommandTable } from './commands/spec.ts';
 import { commandTables } from './commands/tables.ts';
 import type { Dialect, RdbVersion } from './rdb/dialect.ts';
 import type { Request } from './resp/request.ts';
 import { Admin } from './server/admin/admin.ts';
-import { defineJobInfo } from './server/admin/job-sections.ts';
-import { Blocking } from './server/blocking.ts';
-import type { CommandRow } from './server/command-lookup.ts';
+import { defineJobInfo } from './server/admin/info/job-sections.ts';
 import type { Config } from './server/config/config.ts';
-import { Connection, type ConnectionHost } from './server/connection.ts';
-import { Dispatcher } from './server/dispatcher.ts';
+import { Blocking } from './server/dispatch/blocking.ts';
+import type { CommandRow } from './server/dispatch/command-lookup.ts';
+import { Dispatcher } from './server/dispatch/dispatcher.ts';
+import { LookAhead } from './server/dispatch/look-ahead.ts';
 import { Housekeeping } from './server/housekeeping.ts';
-import { listen, readInPlace } from './server/listener.ts';
-import { LookAhead } from './server/look-ahead.ts';
-import { replicationCommands } from './server/replication/commands.ts';
-import { Primary } from './server/replication/primary.ts';
-import { SendQueue } from './server/send-queue.ts';
+import { Connection, type ConnectionHost } from './server/net/connection.ts';
+import { listen, readInPlace } from './server/net/listener.ts';
+import { SendQueue } from './server/net/send-queue.ts';
+import { Dumps } from './server/persistence/dumps.ts';
+import { replicationCommands } from './server/primary/commands.ts';
+import { Primary } from './server/primary/primary.ts';
 import { Server } from './server/server.ts';
-import { Dumps } from './server/snapshot/dumps.ts';
 
 export class Node implements ConnectionHost {
   readonly server: Server;

@@ -7,7 +7,7 @@
  *               the time to commands
  */
 import { NIL } from '../base/units.ts';
-import type { Dispatcher } from './dispatcher.ts';
+import type { Dispatcher } from './dispatch/dispatcher.ts';
 import type { Server } from './server.ts';
 
 const SLICE_US = 1000;

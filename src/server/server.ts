@@ -16,12 +16,12 @@ import { ReplicationHistory, randomHex40 } from '../replication/replid.ts';
 import { StreamLog } from '../replication/stream-log.ts';
 import { BufferPool } from '../resp/buffer-pool.ts';
 import { defaultLimits, type RequestLimits } from '../resp/parser.ts';
-import type { Blocking } from './blocking.ts';
 import type { Config } from './config/config.ts';
-import type { Connection } from './connection.ts';
-import { PubSub } from './pubsub.ts';
+import type { Blocking } from './dispatch/blocking.ts';
+import { PubSub } from './dispatch/pubsub.ts';
+import { WatchTable } from './dispatch/watch-table.ts';
+import type { Connection } from './net/connection.ts';
 import { ServerStats } from './stats.ts';
-import { WatchTable } from './watch-table.ts';
 
 const LRU_CLOCK_MASK = 0xffffff;
 const LRU_RESOLUTION_MS = 1000;

@@ -5,7 +5,7 @@
 
 import { EventClass } from '../../commands/ports.ts';
 import { Obstacle } from '../server.ts';
-import { setAuthenticated } from './handshake.ts';
+import { setAuthenticated } from './auth/handshake.ts';
 import type { AdminParts } from './parts.ts';
 
 const EVENTS_TO_SOMEBODY = EventClass.KEYSPACE | EventClass.KEYEVENT;

@@ -1,18 +1,18 @@
 /** What the server's own commands work on, and what several of their files need. */
 import { assert } from '../../base/assert.ts';
 import type { CommandContext } from '../../commands/context.ts';
-import { Connection } from '../connection.ts';
-import type { Dispatcher } from '../dispatcher.ts';
+import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import type { Housekeeping } from '../housekeeping.ts';
+import { Connection } from '../net/connection.ts';
 import type { Server } from '../server.ts';
-import type { InfoRegistry } from './info-registry.ts';
-import type { LatencyMonitor } from './latency-monitor.ts';
-import type { LoopDelay } from './loop-delay.ts';
-import type { MemoryMeter } from './memory-meter.ts';
-import type { Monitors } from './monitors.ts';
-import type { Pause } from './pause.ts';
-import type { Rates } from './rates.ts';
-import type { SlowLog } from './slow-log.ts';
+import type { Pause } from './clients/pause.ts';
+import type { InfoRegistry } from './info/registry.ts';
+import type { LatencyMonitor } from './observe/latency-monitor.ts';
+import type { LoopDelay } from './observe/loop-delay.ts';
+import type { MemoryMeter } from './observe/memory-meter.ts';
+import type { Monitors } from './observe/monitors.ts';
+import type { Rates } from './observe/rates.ts';
+import type { SlowLog } from './observe/slow-log.ts';
 
 export interface AdminParts {
   readonly server: Server;
