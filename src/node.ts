@@ -13,6 +13,7 @@ import { commandTables } from './commands/tables.ts';
 import type { Dialect, RdbVersion } from './rdb/dialect.ts';
 import type { Request } from './resp/request.ts';
 import { Admin } from './server/admin/admin.ts';
+import { type BrokenCall, crashReport, noteBrokenCall } from './server/admin/debug/crash-report.ts';
 import { defineJobInfo } from './server/admin/info/job-sections.ts';
 import type { Config } from './server/config/config.ts';
 import { Blocking } from './server/dispatch/blocking.ts';
@@ -41,6 +42,7 @@ export class Node implements ConnectionHost {
   onExit: (code: number) => void = () => {};
   #listeners: NetServer[] = [];
   #stopping = false;
+  #brokenCall: BrokenCall | undefined = undefined;
 
   constructor(config: Config, log: Logger = loggerFor(config)) {
     const clock = new SystemClock();
@@ -63,7 +65,10 @@ export class Node implements ConnectionHost {
       replicationCommands(this.primary),
     ];
     this.dispatcher = new Dispatcher(this.server, tables);
-    this.server.onKeyspaceReplaced = () => this.dispatcher.context.datasetReplaced();
+    this.server.onKeyspaceReplaced = () => this.dispatcher.datasetReplaced();
+    this.dispatcher.onBroken = (error, session, row, request) => {
+      this.#brokenCall = noteBrokenCall(error, session, row, request);
+    };
     this.lookAhead = new LookAhead(this.dispatcher.lookup, () => {
       for (const db of this.server.keyspace.databases) db.forgetAhead();
     });
@@ -119,6 +124,14 @@ export class Node implements ConnectionHost {
   /** SIGTERM and SIGINT, for who runs the node as a process. */
   signal(name: 'SIGTERM' | 'SIGINT'): void {
     this.dumps.shutdown.signal(name);
+  }
+
+  /**
+   * Writes a crash report to the log, for who runs the node as a process and ends that next: after an error that nobody
+   * expected the memory that all threads read may be broken.
+   */
+  crashed(error: unknown): void {
+    this.server.log.warning(crashReport(error, this.#brokenCall, () => this.admin.info.text(['everything'])));
   }
 
   async #exit(code: number): Promise<void> {

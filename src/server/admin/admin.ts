@@ -5,9 +5,11 @@
 import type { Socket } from 'node:net';
 import { assert } from '../../base/assert.ts';
 import { type CommandTable, Flag } from '../../commands/spec.ts';
+import { OOM_ERROR } from '../dispatch/boundary.ts';
 import type { CommandRow } from '../dispatch/command-lookup.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import { pubsubCommands } from '../dispatch/pubsub-commands.ts';
+import type { Session } from '../dispatch/session.ts';
 import { transactionCommands } from '../dispatch/transaction.ts';
 import type { Housekeeping } from '../housekeeping.ts';
 import type { Connection } from '../net/connection.ts';
@@ -40,7 +42,6 @@ export interface AdminHost {
   readonly unblock: (connection: Connection, error?: string) => boolean;
 }
 
-const OOM = "OOM command not allowed when used memory > 'maxmemory'.";
 const KEYSPACE_FLAGS = Flag.READONLY | Flag.WRITE | Flag.MAY_REPLICATE;
 /** What a client that speaks RESP2 may send while it has subscriptions. */
 const WHILE_SUBSCRIBED: ReadonlySet<string> = new Set([
@@ -153,15 +154,15 @@ export class Admin implements AdminParts {
     this.monitors.remove(connection);
   }
 
-  #refusal(connection: Connection, row: CommandRow, flags: number): string | undefined {
-    if ((flags & Flag.DENYOOM) !== 0 && !connection.fromPrimary) {
+  #refusal(session: Session, row: CommandRow, flags: number): string | undefined {
+    if ((flags & Flag.DENYOOM) !== 0 && !session.fromPrimary) {
       const { maxmemory } = this.server.config.values;
-      if (maxmemory > 0 && this.memory.usedBytes > maxmemory) return OOM;
+      if (maxmemory > 0 && this.memory.usedBytes > maxmemory) return OOM_ERROR;
     }
-    if (connection.subscribed && connection.protocol === 2 && !WHILE_SUBSCRIBED.has(row.fullName)) {
+    if (session.subscribed && session.protocol === 2 && !WHILE_SUBSCRIBED.has(row.fullName)) {
       return `ERR Can't execute '${row.fullName}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`;
     }
-    if (connection.monitor && (flags & KEYSPACE_FLAGS) !== 0) {
+    if (session.monitor && (flags & KEYSPACE_FLAGS) !== 0) {
       return "ERR Replica can't interact with the keyspace";
     }
     return undefined;

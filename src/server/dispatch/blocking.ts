@@ -19,13 +19,13 @@ import type { CommandContext } from '../../commands/context.ts';
 import type { BlockRequest } from '../../commands/ports.ts';
 import type { ValueType } from '../../keyspace/entry.ts';
 import type { Request } from '../../resp/request.ts';
-import { Connection, ReplyMode } from '../net/connection.ts';
 import type { Server } from '../server.ts';
 import type { CommandRow } from './command-lookup.ts';
 import { type Dispatcher, keepRequest } from './dispatcher.ts';
+import { ReplyMode, Session } from './session.ts';
 
 interface Waiter {
-  readonly connection: Connection;
+  readonly session: Session;
   readonly row: CommandRow;
   readonly request: Request;
   readonly block: BlockRequest;
@@ -43,7 +43,7 @@ export class Blocking {
   readonly #dispatcher: Dispatcher;
   /** By key: those who wait, in order. */
   readonly #queues = new Map<string, Set<Waiter>>();
-  readonly #byClient = new Map<Connection, Waiter>();
+  readonly #byClient = new Map<Session, Waiter>();
   /** Keys that changed and that somebody waits for, in order. */
   readonly #changed = new Set<string>();
   /** Whether there is somebody in the queues: asked at each change, where a size is a call. */
@@ -69,26 +69,26 @@ export class Blocking {
   /** See {@link BlockRequest}; called by the handler of the command that is to wait. */
   block(context: CommandContext, block: BlockRequest): void {
     const serving = this.#serving;
-    if (serving !== undefined && serving.connection === context.client) {
+    if (serving !== undefined && serving.session === context.client) {
       // It finds nothing again: it stays where it is in the queues, with its old timeout.
       serving.waiting = true;
       return;
     }
-    const connection = context.client;
-    if (connection.inTransaction || this.#dispatcher.inTransaction || !(connection instanceof Connection)) {
+    const session = context.client;
+    if (!(session instanceof Session) || session.inTransaction || context.inUnit) {
       (block.onRefused ?? block.onTimeout)(context.reply);
       return;
     }
-    const row = connection.lastRow;
+    const row = session.lastRow;
     assert(row !== undefined, 'a command that waits is running');
     const request = keepRequest(context.request);
-    const dbIndex = connection.dbIndex;
+    const dbIndex = session.dbIndex;
     const keys = block.keys.map((index) => {
       const bytes = request.copy(index);
       return { id: idOf(dbIndex, bytes, 0, bytes.length), bytes };
     });
     const waiter: Waiter = {
-      connection,
+      session,
       row,
       request,
       block,
@@ -104,8 +104,8 @@ export class Blocking {
       this.#queues.set(id, queue);
     }
     this.anyWaits = true;
-    this.#byClient.set(connection, waiter);
-    connection.blocked = true;
+    this.#byClient.set(session, waiter);
+    session.blocked = true;
     if (block.timeoutMs > 0) this.#setTimer(waiter, block.timeoutMs);
   }
 
@@ -131,25 +131,28 @@ export class Blocking {
   serve(): void {
     if (!this.#dispatcher.keysNoted || this.#inRun) return;
     this.#inRun = true;
-    for (const id of this.#changed) {
-      this.#changed.delete(id);
-      this.#serveKey(id);
+    try {
+      for (const id of this.#changed) {
+        this.#changed.delete(id);
+        this.#serveKey(id);
+      }
+      this.#dispatcher.keysNoted = false;
+    } finally {
+      this.#inRun = false;
     }
-    this.#dispatcher.keysNoted = false;
-    this.#inRun = false;
   }
 
   /** Ends a client's wait from outside: with an error for CLIENT UNBLOCK ERROR, else as if time were up. */
-  unblock(connection: Connection, error?: string): boolean {
-    const waiter = this.#byClient.get(connection);
+  unblock(session: Session, error?: string): boolean {
+    const waiter = this.#byClient.get(session);
     if (waiter === undefined) return false;
     this.#end(waiter, error);
     return true;
   }
 
-  /** The connection is gone. */
-  closed(connection: Connection): void {
-    const waiter = this.#byClient.get(connection);
+  /** The session is gone. */
+  closed(session: Session): void {
+    const waiter = this.#byClient.get(session);
     if (waiter !== undefined) this.#forget(waiter);
   }
 
@@ -174,21 +177,24 @@ export class Blocking {
     const key = waiter.keys.find((each) => each.id === id);
     assert(key !== undefined, 'a waiter stands in the queues of its keys');
     const db = this.#server.keyspace.databases[waiter.dbIndex]!;
-    const entry = this.#dispatcher.context.findLive(db, key.bytes, 0, key.bytes.length, true);
+    const entry = this.#dispatcher.background.findLive(db, key.bytes, 0, key.bytes.length, true);
     this.#dispatcher.replicateDeletions();
     return entry === NIL ? undefined : db.type(entry);
   }
 
   #runAgain(waiter: Waiter): void {
-    const { connection } = waiter;
-    const mark = connection.reply.mark();
+    const { session } = waiter;
+    const mark = session.reply.mark();
     waiter.waiting = false;
     this.#serving = waiter;
-    this.#dispatcher.callAgain(connection, waiter.row, waiter.request);
-    this.#serving = undefined;
+    try {
+      this.#dispatcher.callAgain(session, waiter.row, waiter.request);
+    } finally {
+      this.#serving = undefined;
+    }
     if (waiter.waiting) return;
     this.#forget(waiter);
-    this.#resume(connection, mark);
+    this.#resume(session, mark);
   }
 
   #setTimer(waiter: Waiter, ms: number): void {
@@ -207,8 +213,8 @@ export class Blocking {
 
   /** Answers a client that waits any longer: with an error, or that time is up. */
   #end(waiter: Waiter, error: string | undefined): void {
-    const { connection } = waiter;
-    const { reply } = connection;
+    const { session } = waiter;
+    const { reply } = session;
     const mark = reply.mark();
     this.#forget(waiter);
     if (error === undefined) waiter.block.onTimeout(reply);
@@ -217,20 +223,20 @@ export class Blocking {
       reply.errorsNoted = reply.errors;
       this.#server.noteError(error);
     }
-    this.#resume(connection, mark);
+    this.#resume(session, mark);
   }
 
   /** The client goes on in a turn of its own: what it sent meanwhile must not run inside somebody else's unit. */
-  #resume(connection: Connection, mark: number): void {
-    if (connection.replyMode !== ReplyMode.ON) connection.reply.truncate(mark);
-    connection.flush();
-    setImmediate(() => connection.resume());
+  #resume(session: Session, mark: number): void {
+    if (session.replyMode !== ReplyMode.ON) session.reply.truncate(mark);
+    session.flush();
+    setImmediate(() => session.resume());
   }
 
   #forget(waiter: Waiter): void {
     waiter.waiting = false;
     clearTimeout(waiter.timer);
-    this.#byClient.delete(waiter.connection);
+    this.#byClient.delete(waiter.session);
     for (const { id } of waiter.keys) {
       const queue = this.#queues.get(id);
       queue?.delete(waiter);

@@ -2,39 +2,39 @@
  * Hot path. Runs requests: finds the command, refuses what may not run, queues inside MULTI, calls the handler, hands
  * what changed to the stream, and counts.
  *
+ * Each call has a frame of its depth (commands/context.ts). Around it stands the failure boundary (boundary.ts).
+ *
  * Knows no command by name: what is special about one is a flag of its row.
  */
 import { assert } from '../../base/assert.ts';
 import type { QueuedCommand } from '../../commands/client.ts';
-import { CommandContext, Replicate, type StreamOp } from '../../commands/context.ts';
+import { CommandContext, Replicate } from '../../commands/context.ts';
 import { type CommandTable, Flag } from '../../commands/spec.ts';
-import { GrowableBytes } from '../../resp/growable-bytes.ts';
 import { Request } from '../../resp/request.ts';
-import { encodeCommand } from '../../resp/stream.ts';
-import type { Connection } from '../net/connection.ts';
 import type { Server } from '../server.ts';
+import { answerFor } from './boundary.ts';
 import { CallClock } from './call-clock.ts';
 import { CommandLookup, type CommandRow } from './command-lookup.ts';
+import { FeedMode, noReplication, type ReplicationMode } from './replication-mode.ts';
+import type { Session } from './session.ts';
 
 /**
  * Something that may refuse a command before it runs; returns the error, or undefined to let it pass. `flags` are those
  * of the row and, for a command that runs a transaction, those of all that it will run.
  */
-export type Guard = (connection: Connection, row: CommandRow, flags: number) => string | undefined;
+export type Guard = (session: Session, row: CommandRow, flags: number) => string | undefined;
 
 /** Told of each command that ran, with the microseconds that it took: SLOWLOG, MONITOR. */
-export type CallListener = (
-  connection: Connection,
-  row: CommandRow,
-  request: Request,
-  micros: number,
-) => void;
+export type CallListener = (session: Session, row: CommandRow, request: Request, micros: number) => void;
 
-/** Told of a name that is no command; returns whether that is all: the connection is gone. */
-export type UnknownListener = (connection: Connection, request: Request) => boolean;
+/** Told of an error that a call must not survive. */
+export type BrokenListener = (error: unknown, session: Session, row: CommandRow, request: Request) => void;
+
+/** Told of a name that is no command; returns whether that is all: the session is gone. */
+export type UnknownListener = (session: Session, request: Request) => boolean;
 
 /** Whether a command has to wait, as under CLIENT PAUSE. */
-export type Gate = (connection: Connection, flags: number) => boolean;
+export type Gate = (session: Session, flags: number) => boolean;
 
 /** Requests of more bytes have their time measured by themselves. */
 const SHORT_REQUEST_BYTES = 1024;
@@ -46,7 +46,11 @@ const ARGUMENTS_SHOWN_BYTES = 128;
 
 export class Dispatcher {
   readonly lookup: CommandLookup;
-  readonly context: CommandContext;
+  /** For work that no client asked for, such as deleting what has expired. */
+  readonly background: CommandContext;
+  /** By depth. */
+  readonly #frames: CommandContext[];
+  #depth = 0;
   readonly #server: Server;
   /**
    * Asked in order, for every command, while there is an obstacle or the client is in a mode that allows few commands.
@@ -67,17 +71,16 @@ export class Dispatcher {
   afterUnit: (() => void) | undefined = undefined;
   /** Keys have changed that somebody waits for. */
   keysNoted = false;
-  /** The present call is that of a command that has waited. */
-  #again = false;
-  /** Between MULTI's EXEC and its end, operations gather in one unit. */
-  #inUnit = false;
-  readonly #scratch = new GrowableBytes();
-  readonly #queuedRequest = new Request();
+  /** Told of an error that must end the process, before it is thrown on: the time for a crash report. */
+  onBroken: BrokenListener | undefined = undefined;
+  readonly #feedMode: ReplicationMode;
 
   constructor(server: Server, tables: readonly CommandTable[]) {
     this.#server = server;
     this.lookup = new CommandLookup(tables, server.config.renamedCommands);
-    this.context = new CommandContext(server);
+    this.background = new CommandContext(server);
+    this.#frames = [new CommandContext(server, 0)];
+    this.#feedMode = new FeedMode(server.feed);
     this.clock = new CallClock(server.clock);
   }
 
@@ -96,49 +99,50 @@ export class Dispatcher {
     this.#callsShare = this.#onCall === undefined && this.#slowMicros >= SHARED_SLOW_MICROS;
   }
 
-  /** The commands of a transaction run now. */
-  get inTransaction(): boolean {
-    return this.#inUnit;
+  /** Frames let go of the dataset that was there before. */
+  datasetReplaced(): void {
+    this.background.datasetReplaced();
+    for (const frame of this.#frames) frame.datasetReplaced();
   }
 
-  /** Runs one request of a client; its reply is appended to the connection's. `known` is what the lookup of its name
+  /** Runs one request of a client; its reply is appended to the session's. `known` is what the lookup of its name
    * found; `follows` tells that another request of the client lies ready behind it.
    */
-  run(connection: Connection, request: Request, known?: CommandRow, follows = false): void {
+  run(session: Session, request: Request, known?: CommandRow, follows = false): void {
     // Most requests are of a client that may do anything while nothing stands in the way, and have as many words as they
     // must.
     const { argc } = request;
     const isPlain =
-      (connection.modes | this.#server.obstacles | this.#gates.length) === 0 &&
+      (session.modes | this.#server.obstacles | this.#gates.length) === 0 &&
       known !== undefined &&
       argc >= known.argcMin &&
       argc <= known.argcMax &&
       !known.hasSubcommands;
-    if (isPlain) this.#call(connection, known, request, follows);
-    else this.#runGuarded(connection, request, known);
+    if (isPlain) this.#call(session, known, request, follows);
+    else this.#runGuarded(session, request, known);
     if (this.keysNoted) this.afterUnit?.();
   }
 
   /** Runs a request unless something forbids it, queues it, or has it wait. */
-  #runGuarded(connection: Connection, request: Request, known: CommandRow | undefined): void {
-    const row = this.#find(connection, request, known);
+  #runGuarded(session: Session, request: Request, known: CommandRow | undefined): void {
+    const row = this.#find(session, request, known);
     if (row === undefined) return;
-    if (this.#gates.length > 0 && this.#isHeld(connection, row)) {
-      connection.postponed = keepRequest(request);
-      connection.blocked = true;
+    if (this.#gates.length > 0 && this.#isHeld(session, row)) {
+      session.postponed = keepRequest(request);
+      session.blocked = true;
       return;
     }
-    if (connection.queued !== undefined && (row.flags & Flag.NOT_QUEUED) === 0) {
+    if (session.queued !== undefined && (row.flags & Flag.NOT_QUEUED) === 0) {
       if ((row.flags & Flag.NO_MULTI) !== 0) {
-        this.reject(connection, row, 'ERR Command not allowed inside a transaction');
+        this.reject(session, row, 'ERR Command not allowed inside a transaction');
         return;
       }
-      connection.queued.push(keep(request));
-      connection.queuedFlags |= row.flags;
-      connection.reply.queued();
+      session.queued.push(keep(request));
+      session.queuedFlags |= row.flags;
+      session.reply.queued();
       return;
     }
-    this.#call(connection, row, request, false);
+    this.#call(session, row, request, false);
   }
 
   /** Begins all counts of calls and the server's anew. */
@@ -157,21 +161,19 @@ export class Dispatcher {
   }
 
   /** Runs the command of a client that the gate held back, and then what else the client has sent. */
-  runPostponed(connection: Connection): void {
-    const request = connection.postponed;
+  runPostponed(session: Session): void {
+    const request = session.postponed;
     if (request === undefined) return;
-    connection.postponed = undefined;
-    connection.blocked = false;
-    this.run(connection, request);
-    if (!connection.blocked) connection.resume();
+    session.postponed = undefined;
+    session.blocked = false;
+    this.run(session, request);
+    if (!session.blocked) session.resume();
   }
 
   /** Calls the command of a client that has waited. It was counted and told when it was called first. */
-  callAgain(connection: Connection, row: CommandRow, request: Request): void {
+  callAgain(session: Session, row: CommandRow, request: Request): void {
     this.clock.stop();
-    this.#again = true;
-    this.#call(connection, row, request, false);
-    this.#again = false;
+    this.#call(session, row, request, false, true);
     this.clock.stop();
   }
 
@@ -180,41 +182,42 @@ export class Dispatcher {
     this.clock.stop();
   }
 
-  #call(connection: Connection, row: CommandRow, request: Request, follows: boolean): void {
-    const { context } = this;
+  /** `again`: the command has waited, and was counted when it was called first. */
+  #call(session: Session, row: CommandRow, request: Request, follows: boolean, again = false): void {
+    const frame = this.#frames[this.#depth]!;
     const server = this.#server;
-    const dbIndex = connection.dbIndex;
+    const dbIndex = session.dbIndex;
     const db = server.keyspace.databases[dbIndex]!;
     db.accessClock = server.accessClock;
     // A reference costs more to store than to compare, and most of these stay as they are in a pipeline.
-    context.request = request;
-    if (context.client !== connection) {
-      context.client = connection;
-      context.reply = connection.reply;
+    frame.request = request;
+    if (frame.client !== session) {
+      frame.client = session;
+      frame.reply = session.reply;
     }
-    if (context.db !== db) context.db = db;
-    context.changes = 0;
-    context.replicate = Replicate.REQUEST;
-    if (connection.lastRow !== row) connection.lastRow = row;
+    if (frame.db !== db) frame.db = db;
+    frame.changes = 0;
+    frame.replicate = Replicate.REQUEST;
+    if (session.lastRow !== row) session.lastRow = row;
     const { clock } = this;
-    const { reply } = connection;
+    const { reply } = session;
     const replyBytes = reply.size;
     const isShort =
-      request.argc === row.shortArgc && request.end - request.start <= SHORT_REQUEST_BYTES && !this.#again;
+      request.argc === row.shortArgc && request.end - request.start <= SHORT_REQUEST_BYTES && !again;
     let micros: number;
     if (isShort) {
       clock.beginShared();
-      row.handler(context);
+      this.#enter(frame, row);
       micros = clock.endShared(
         row,
         follows && this.#callsShare && reply.size - replyBytes <= SHORT_REPLY_BYTES,
       );
     } else {
       const startMs = clock.begin();
-      row.handler(context);
-      micros = clock.end(row, startMs, this.#again);
+      this.#enter(frame, row);
+      micros = clock.end(row, startMs, again);
     }
-    if (!this.#again) {
+    if (!again) {
       row.calls++;
       server.stats.commandsProcessed++;
     }
@@ -224,87 +227,112 @@ export class Dispatcher {
       row.failedCalls++;
       server.noteError(reply.lastError);
     }
-    const { changes, ops, opsBefore } = context;
+    const { changes, ops, opsBefore } = frame;
     server.dirty += changes;
-    if (ops.length > 0 || opsBefore.length > 0 || (changes > 0 && server.feed.log.active))
-      this.#replicate(connection, request, dbIndex, row);
-    if (micros >= this.#slowMicros) this.onSlow?.(connection, row, request, micros);
-    if (this.#onCall !== undefined && !this.#again) this.#onCall(connection, row, request, micros);
+    if (ops.length > 0 || opsBefore.length > 0 || (changes > 0 && server.feed.log.active)) {
+      const mode = this.#mode;
+      mode.called(frame, row, dbIndex);
+      if (mode !== noReplication) session.lastWriteOffset = server.streamLog.endOffset;
+    }
+    if (micros >= this.#slowMicros) this.onSlow?.(session, row, request, micros);
+    if (this.#onCall !== undefined && !again) this.#onCall(session, row, request, micros);
+  }
+
+  /** Runs the handler of a frame behind the failure boundary. */
+  #enter(frame: CommandContext, row: CommandRow): void {
+    const { reply } = frame;
+    const mark = reply.mark();
+    try {
+      row.handler(frame);
+    } catch (error) {
+      this.#failed(frame, row, mark, error);
+    }
+  }
+
+  /** A handler threw. Answers what the system refused; throws what is broken on, behind the crash report. */
+  #failed(frame: CommandContext, row: CommandRow, mark: number, error: unknown): void {
+    const { reply, request } = frame;
+    const session = frame.client as Session;
+    const hasChanged = frame.changes > 0 || frame.ops.length > 0;
+    const answer = answerFor(error, hasChanged);
+    if (answer === undefined) {
+      this.onBroken?.(error, session, row, request);
+      throw error;
+    }
+    reply.truncate(mark);
+    frame.forgetChanges();
+    reply.error(answer);
+  }
+
+  /** What calls contribute to the stream now. */
+  get #mode(): ReplicationMode {
+    return this.#server.feed.log.active ? this.#feedMode : noReplication;
   }
 
   /**
-   * Runs the queued commands of a transaction as one unit of the stream. The reply's array header is written already.
+   * Runs the queued commands of a transaction as one unit of the stream, in the frame above the present one. The reply's
+   * array header is written already.
    */
-  runQueued(connection: Connection, queued: readonly QueuedCommand[]): void {
-    const { context } = this;
-    const { request: outerRequest, replicate: outerReplicate, changes: outerChanges } = context;
-    this.beginUnit();
-    for (const command of queued) {
-      const request = this.#queuedRequest;
-      fill(request, command);
-      const row = this.#rowOf(request);
-      assert(row !== undefined, 'a queued command was found when it was queued');
-      this.#call(connection, row, request, false);
-    }
+  runQueued(session: Session, queued: readonly QueuedCommand[]): void {
     const { streamLog } = this.#server;
+    this.#depth++;
+    this.#frames[this.#depth] ??= new CommandContext(this.#server, this.#depth);
+    const request = this.#frames[this.#depth]!.keptRequest;
+    try {
+      for (const command of queued) {
+        fill(request, command);
+        const row = this.#rowOf(request);
+        assert(row !== undefined, 'a queued command was found when it was queued');
+        this.#call(session, row, request, false);
+      }
+    } finally {
+      this.#depth--;
+    }
     const offset = streamLog.endOffset;
-    this.endUnit(true);
+    // What was queued while somebody read the stream is dropped there when nobody does any more.
+    this.#feedMode.unitEnded();
     // WAIT is about the end of the transaction, which is in the stream only now.
-    if (streamLog.endOffset !== offset) connection.lastWriteOffset = streamLog.endOffset;
-    context.request = outerRequest;
-    context.replicate = outerReplicate;
-    context.changes = outerChanges;
+    if (streamLog.endOffset !== offset) session.lastWriteOffset = streamLog.endOffset;
   }
 
-  /** From here to {@link endUnit} all operations for the stream are one unit. */
-  beginUnit(): void {
-    this.#inUnit = true;
-  }
-
-  endUnit(wrap: boolean): void {
-    this.#inUnit = false;
-    this.#server.feed.flush(wrap);
-  }
-
-  /** Streams an operation that no command of a client caused, such as an active expiry. */
-  replicateOp(op: StreamOp): void {
-    this.#queueOp(op);
-    if (!this.#inUnit) this.#server.feed.flush(false);
-  }
-
-  /** Streams the deletions of expired keys that a lookup outside of a command caused. */
+  /** Streams the deletions of expired keys that {@link background} has made. */
   replicateDeletions(): void {
-    const { opsBefore } = this.context;
-    for (const op of opsBefore) this.replicateOp(op);
+    const { opsBefore } = this.background;
+    if (opsBefore.length === 0) return;
+    const mode = this.#mode;
+    for (const op of opsBefore) {
+      mode.operation(op);
+      if (this.#depth === 0) mode.unitEnded();
+    }
     opsBefore.length = 0;
   }
 
   /** Answers an error for a command that does not run; a transaction that was being queued is broken. */
-  reject(connection: Connection, row: CommandRow | undefined, error: string): void {
+  reject(session: Session, row: CommandRow | undefined, error: string): void {
     if (row !== undefined) row.rejectedCalls++;
     let text = error;
-    if (connection.queued !== undefined) connection.transactionBroken = true;
+    if (session.queued !== undefined) session.transactionBroken = true;
     if (row !== undefined && (row.flags & Flag.RUNS_QUEUE) !== 0) {
       const reason = error.startsWith('ERR ') ? error.slice('ERR '.length) : error;
       text = `EXECABORT Transaction discarded because of: ${reason}`;
-      connection.endTransaction();
-      this.#server.watchTable.unwatchAll(connection);
+      session.endTransaction();
+      this.#server.watchTable.unwatchAll(session);
     }
     this.#server.noteError(text);
-    connection.reply.error(text);
-    connection.reply.errorsNoted = connection.reply.errors;
+    session.reply.error(text);
+    session.reply.errorsNoted = session.reply.errors;
   }
 
-  #isHeld(connection: Connection, row: CommandRow): boolean {
-    const flags = this.#flagsOf(connection, row);
-    for (const gate of this.#gates) if (gate(connection, flags)) return true;
+  #isHeld(session: Session, row: CommandRow): boolean {
+    const flags = this.#flagsOf(session, row);
+    for (const gate of this.#gates) if (gate(session, flags)) return true;
     return false;
   }
 
   /** The flags that count for a call: also those of a transaction's commands, when it runs one. */
-  #flagsOf(connection: Connection, row: CommandRow): number {
+  #flagsOf(session: Session, row: CommandRow): number {
     const { flags } = row;
-    return (flags & Flag.RUNS_QUEUE) === 0 ? flags : flags | connection.queuedFlags;
+    return (flags & Flag.RUNS_QUEUE) === 0 ? flags : flags | session.queuedFlags;
   }
 
   /** The row of a request, or undefined when there is none. */
@@ -315,91 +343,39 @@ export class Dispatcher {
   }
 
   /** The row that may run for a request, or undefined after an error has been answered. */
-  #find(connection: Connection, request: Request, known: CommandRow | undefined): CommandRow | undefined {
+  #find(session: Session, request: Request, known: CommandRow | undefined): CommandRow | undefined {
     let row = known ?? this.lookup.find(request.bytes, request.position[0]!, request.length[0]!);
     if (row === undefined) {
-      if (this.onUnknown?.(connection, request)) return undefined;
-      this.reject(connection, undefined, unknownCommand(request));
+      if (this.onUnknown?.(session, request)) return undefined;
+      this.reject(session, undefined, unknownCommand(request));
       return undefined;
     }
     if (row.hasSubcommands && request.argc > 1) {
       const sub = row.subcommands.get(request.latin1(1).toLowerCase());
       if (sub === undefined) {
-        this.reject(connection, row, unknownSubcommand(row, request));
+        this.reject(session, row, unknownSubcommand(row, request));
         return undefined;
       }
       row = sub;
     }
     if (request.argc < row.argcMin || request.argc > row.argcMax) {
-      this.reject(connection, row, `ERR wrong number of arguments for '${row.fullName}' command`);
+      this.reject(session, row, `ERR wrong number of arguments for '${row.fullName}' command`);
       return undefined;
     }
-    if (!connection.authenticated && (row.flags & Flag.NO_AUTH) === 0) {
-      this.reject(connection, row, 'NOAUTH Authentication required.');
+    if (!session.authenticated && (row.flags & Flag.NO_AUTH) === 0) {
+      this.reject(session, row, 'NOAUTH Authentication required.');
       return undefined;
     }
-    if (this.#server.obstacles === 0 && !connection.subscribed && !connection.monitor) return row;
+    if (this.#server.obstacles === 0 && !session.subscribed && !session.monitor) return row;
     const { guards } = this;
-    const allFlags = this.#flagsOf(connection, row);
+    const allFlags = this.#flagsOf(session, row);
     for (let i = 0; i < guards.length; i++) {
-      const error = guards[i]!(connection, row, allFlags);
+      const error = guards[i]!(session, row, allFlags);
       if (error === undefined) continue;
-      this.reject(connection, row, error);
+      this.reject(session, row, error);
       return undefined;
     }
     return row;
-  }
-
-  /** Hands what the command changed to the stream. */
-  #replicate(connection: Connection, request: Request, dbIndex: number, row: CommandRow): void {
-    const { context } = this;
-    const { feed } = this.#server;
-    const { changes, opsBefore, ops } = context;
-    if (!feed.log.active) {
-      // Nobody reads the stream. To set a length is a call.
-      if (opsBefore.length > 0) opsBefore.length = 0;
-      if (ops.length > 0) ops.length = 0;
-      return;
-    }
-    if (opsBefore.length === 0 && ops.length === 0 && !this.#inUnit) {
-      if (context.replicate === Replicate.REQUEST) {
-        if (request.canonical) feed.appendDeferred(dbIndex, request.bytes, request.start, request.end);
-        else this.#appendEncoded(dbIndex, request);
-      }
-    } else {
-      for (const op of opsBefore) this.#queueOp(op);
-      if (opsBefore.length > 0) opsBefore.length = 0;
-      if (context.replicate === Replicate.REQUEST) {
-        if (changes > 0) this.#queueRequest(dbIndex, request);
-      } else if (context.replicate === Replicate.OPS) {
-        for (const op of ops) this.#queueOp(op);
-      }
-      if (ops.length > 0) ops.length = 0;
-      if (!this.#inUnit) feed.flush((row.flags & Flag.TOUCHES_ARBITRARY_KEYS) === 0);
-    }
-    connection.lastWriteOffset = this.#server.streamLog.endOffset;
-  }
-
-  #queueOp(op: StreamOp): void {
-    if (!this.#server.streamLog.active) return;
-    const scratch = this.#scratch;
-    scratch.size = 0;
-    encodeCommand(scratch, op.words);
-    this.#server.feed.queue(op.dbIndex, scratch.bytes, 0, scratch.size);
-  }
-
-  #queueRequest(dbIndex: number, request: Request): void {
-    if (!this.#server.streamLog.active) return;
-    if (request.canonical) this.#server.feed.queue(dbIndex, request.bytes, request.start, request.end);
-    else this.#queueOp({ dbIndex, words: wordsOf(request) });
-  }
-
-  #appendEncoded(dbIndex: number, request: Request): void {
-    if (!this.#server.streamLog.active) return;
-    const scratch = this.#scratch;
-    scratch.size = 0;
-    encodeCommand(scratch, wordsOf(request));
-    this.#server.feed.appendVerbatim(dbIndex, scratch.bytes, 0, scratch.size);
   }
 }
 
@@ -438,10 +414,6 @@ export function keepRequest(request: Request): Request {
   const kept = new Request();
   fill(kept, keep(request));
   return kept;
-}
-
-function wordsOf(request: Request): Uint8Array[] {
-  return Array.from({ length: request.argc }, (_, i) => request.copy(i));
 }
 
 function unknownCommand(request: Request): string {

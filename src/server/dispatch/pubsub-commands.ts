@@ -6,9 +6,9 @@ import { globMatch } from '../../base/glob.ts';
 import type { CommandContext } from '../../commands/context.ts';
 import { type CommandTable, Flag, keyAt, keysFrom, NO_KEYS } from '../../commands/spec.ts';
 import type { AdminParts } from '../admin/parts.ts';
-import { connectionOf, container, replyHelp } from '../admin/parts.ts';
-import type { Connection } from '../net/connection.ts';
+import { container, replyHelp } from '../admin/parts.ts';
 import type { Subscriptions } from './pubsub.ts';
+import { type Session, sessionOf } from './session.ts';
 
 const { PUBSUB, NOSCRIPT, LOADING, STALE, FAST, MAY_REPLICATE } = Flag;
 const GROUP = { group: 'pubsub', categories: [], keys: NO_KEYS } as const;
@@ -33,10 +33,8 @@ const HELP = [
 export function pubsubCommands({ server: { pubsub } }: AdminParts): CommandTable {
   const { channels, patterns, shards } = pubsub;
   /** What a confirmation counts: shard channels by themselves, channels and patterns together. */
-  const countFor = (kind: Subscriptions, connection: Connection): number =>
-    kind === shards
-      ? shards.of(connection).size
-      : channels.of(connection).size + patterns.of(connection).size;
+  const countFor = (kind: Subscriptions, session: Session): number =>
+    kind === shards ? shards.of(session).size : channels.of(session).size + patterns.of(session).size;
 
   const confirm = (context: CommandContext, word: string, name: string | null, count: number): void => {
     const { reply } = context;
@@ -48,26 +46,26 @@ export function pubsubCommands({ server: { pubsub } }: AdminParts): CommandTable
   };
 
   const subscribe = (kind: Subscriptions, word: string) => (context: CommandContext) => {
-    const connection = connectionOf(context);
+    const session = sessionOf(context);
     for (let i = 1; i < context.request.argc; i++) {
       const name = context.request.latin1(i);
-      kind.add(connection, name);
-      confirm(context, word, name, countFor(kind, connection));
+      kind.add(session, name);
+      confirm(context, word, name, countFor(kind, session));
     }
-    pubsub.noteClient(connection);
+    pubsub.noteClient(session);
   };
 
   const unsubscribe = (kind: Subscriptions, word: string) => (context: CommandContext) => {
     const { request } = context;
-    const connection = connectionOf(context);
-    const names: string[] = request.argc === 1 ? [...kind.of(connection)] : [];
+    const session = sessionOf(context);
+    const names: string[] = request.argc === 1 ? [...kind.of(session)] : [];
     for (let i = 1; i < request.argc; i++) names.push(request.latin1(i));
     for (const name of names) {
-      kind.remove(connection, name);
-      confirm(context, word, name, countFor(kind, connection));
+      kind.remove(session, name);
+      confirm(context, word, name, countFor(kind, session));
     }
-    if (names.length === 0) confirm(context, word, null, countFor(kind, connection));
-    pubsub.noteClient(connection);
+    if (names.length === 0) confirm(context, word, null, countFor(kind, session));
+    pubsub.noteClient(session);
   };
 
   const publish = (sharded: boolean) => (context: CommandContext) => {

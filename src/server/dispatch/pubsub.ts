@@ -10,15 +10,15 @@ import { globMatch } from '../../base/glob.ts';
 import { ClientMode } from '../../commands/client.ts';
 import { EventClass } from '../../commands/ports.ts';
 import { Reply } from '../../resp/reply.ts';
-import type { Connection } from '../net/connection.ts';
+import type { Session } from './session.ts';
 
-const NOBODY: ReadonlySet<Connection> = new Set();
+const NOBODY: ReadonlySet<Session> = new Set();
 const NOTHING: ReadonlySet<string> = new Set();
 
 /** Subscriptions of one kind. */
 export class Subscriptions {
-  readonly #byName = new Map<string, Set<Connection>>();
-  readonly #byClient = new Map<Connection, Set<string>>();
+  readonly #byName = new Map<string, Set<Session>>();
+  readonly #byClient = new Map<Session, Set<string>>();
 
   /** Names that somebody has subscribed to. */
   get count(): number {
@@ -29,28 +29,28 @@ export class Subscriptions {
     return this.#byName.keys();
   }
 
-  subscribers(name: string): ReadonlySet<Connection> {
+  subscribers(name: string): ReadonlySet<Session> {
     return this.#byName.get(name) ?? NOBODY;
   }
 
   /** A client's names, in the order in which it subscribed. */
-  of(connection: Connection): ReadonlySet<string> {
-    return this.#byClient.get(connection) ?? NOTHING;
+  of(session: Session): ReadonlySet<string> {
+    return this.#byClient.get(session) ?? NOTHING;
   }
 
-  add(connection: Connection, name: string): void {
-    addTo(this.#byName, name, connection);
-    addTo(this.#byClient, connection, name);
+  add(session: Session, name: string): void {
+    addTo(this.#byName, name, session);
+    addTo(this.#byClient, session, name);
   }
 
-  remove(connection: Connection, name: string): void {
-    removeFrom(this.#byName, name, connection);
-    removeFrom(this.#byClient, connection, name);
+  remove(session: Session, name: string): void {
+    removeFrom(this.#byName, name, session);
+    removeFrom(this.#byClient, session, name);
   }
 
-  removeAll(connection: Connection): void {
-    for (const name of this.of(connection)) removeFrom(this.#byName, name, connection);
-    this.#byClient.delete(connection);
+  removeAll(session: Session): void {
+    for (const name of this.of(session)) removeFrom(this.#byName, name, session);
+    this.#byClient.delete(session);
   }
 }
 
@@ -71,25 +71,25 @@ export class PubSub {
   readonly patterns = new Subscriptions();
   readonly shards = new Subscriptions();
   /** Clients with a subscription of any kind. */
-  readonly clients = new Set<Connection>();
+  readonly clients = new Set<Session>();
   readonly #scratch = new Reply();
 
   /** To be called after the subscriptions of a client have changed. */
-  noteClient(connection: Connection): void {
+  noteClient(session: Session): void {
     const { channels, patterns, shards } = this;
-    const count = channels.of(connection).size + patterns.of(connection).size + shards.of(connection).size;
-    connection.setMode(ClientMode.SUBSCRIBED, count > 0);
-    if (count > 0) this.clients.add(connection);
-    else this.clients.delete(connection);
+    const count = channels.of(session).size + patterns.of(session).size + shards.of(session).size;
+    session.setMode(ClientMode.SUBSCRIBED, count > 0);
+    if (count > 0) this.clients.add(session);
+    else this.clients.delete(session);
   }
 
   /** Ends all subscriptions of a client, without a word to it. */
-  removeAll(connection: Connection): void {
-    if (!this.clients.has(connection)) return;
-    this.channels.removeAll(connection);
-    this.patterns.removeAll(connection);
-    this.shards.removeAll(connection);
-    this.noteClient(connection);
+  removeAll(session: Session): void {
+    if (!this.clients.has(session)) return;
+    this.channels.removeAll(session);
+    this.patterns.removeAll(session);
+    this.shards.removeAll(session);
+    this.noteClient(session);
   }
 
   /** Delivers a message; returns how often: a client may get it for its channel and for several patterns. */
@@ -126,18 +126,18 @@ export class PubSub {
   }
 
   #deliver(
-    receivers: ReadonlySet<Connection>,
+    receivers: ReadonlySet<Session>,
     head: readonly string[],
     channel: Uint8Array,
     message: Uint8Array,
   ): void {
     const encoded: (Uint8Array | undefined)[] = [];
-    for (const connection of receivers) {
-      const { protocol } = connection;
+    for (const session of receivers) {
+      const { protocol } = session;
       const bytes = encoded[protocol] ?? this.#encode(protocol, head, channel, message);
       encoded[protocol] = bytes;
-      connection.reply.raw(bytes, 0, bytes.length);
-      connection.flushSoon();
+      session.reply.raw(bytes, 0, bytes.length);
+      session.flushSoon();
     }
   }
 

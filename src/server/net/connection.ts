@@ -9,13 +9,13 @@ import type { Socket } from 'node:net';
 import { debugAssert } from '../../base/assert.ts';
 import { messageOf } from '../../base/errors.ts';
 import { KIB } from '../../base/units.ts';
-import { Client } from '../../commands/client.ts';
 import { cutOffText, OutputGauge, type OutputLimit, OutputVerdict } from '../../replication/output-limit.ts';
 import { Parse, RequestReader } from '../../resp/parser.ts';
 import { Reply } from '../../resp/reply.ts';
 import type { Request } from '../../resp/request.ts';
 import type { CommandRow } from '../dispatch/command-lookup.ts';
 import type { LookAhead } from '../dispatch/look-ahead.ts';
+import { ReplyMode, Session } from '../dispatch/session.ts';
 import type { Server } from '../server.ts';
 import type { Sender, SendQueue } from './send-queue.ts';
 import { SocketWriter } from './socket-writer.ts';
@@ -23,10 +23,6 @@ import { SocketWriter } from './socket-writer.ts';
 /** Requests that one event runs before others get their turn; what is left goes on in the next turn. */
 const REQUESTS_PER_EVENT = 4096;
 const SEND_AT_ONCE_BYTES = 64 * KIB;
-
-/** Which replies a client wants: CLIENT REPLY. SKIP is none to the next command. */
-export const ReplyMode = { ON: 0, OFF: 1, SKIP: 2 } as const;
-export type ReplyMode = (typeof ReplyMode)[keyof typeof ReplyMode];
 
 /** What the connection needs of the node around it. */
 export interface ConnectionHost {
@@ -41,7 +37,7 @@ export interface ConnectionHost {
   closed(connection: Connection): void;
 }
 
-export class Connection extends Client {
+export class Connection extends Session {
   readonly reader: RequestReader;
   readonly reply: Reply;
   readonly socket: Socket;
@@ -52,21 +48,11 @@ export class Connection extends Client {
   readonly localPort: number;
   readonly connectedMs: number;
   lastActiveMs: number;
-  /** Of the command that runs, or ran last. */
-  lastRow: CommandRow | undefined = undefined;
   netInputBytes = 0;
   netOutputBytes = 0;
-  /** While set, no request of this client runs: it waits for something. */
-  blocked = false;
-  /** A command that has to wait until clients are no longer paused. */
-  postponed: Request | undefined = undefined;
-  /** Which replies are sent: CLIENT REPLY. */
-  replyMode: ReplyMode = ReplyMode.ON;
   /** Waits in the queue of those who send at the end of the turn. */
   sendQueued = false;
   nextSender: Sender | undefined = undefined;
-  /** REPLCONF and PSYNC have made this a replica: replies other than the stream's are not sent. */
-  isReplica = false;
   /** Told of each empty line, which is how a replica says that it is alive. */
   onEmptyLine: (() => void) | undefined = undefined;
   closed = false;
@@ -113,7 +99,7 @@ export class Connection extends Client {
   }
 
   /** Goes on after the client was blocked. */
-  resume(): void {
+  override resume(): void {
     this.blocked = false;
     if (this.closed || this.#running) return;
     this.#work();
@@ -170,16 +156,19 @@ export class Connection extends Client {
     lookAhead.busy = true;
     let ran = 0;
     let at = 0;
-    while (at < count && this.#mayRun()) {
-      const request = requests[at]!;
-      const repeats = request.repeats > 0;
-      reader.take(request);
-      this.#run(request, rows[at], repeats || at + 1 < count);
-      if (repeats) request.moveOn();
-      else at++;
-      ran++;
+    try {
+      while (at < count && this.#mayRun()) {
+        const request = requests[at]!;
+        const repeats = request.repeats > 0;
+        reader.take(request);
+        this.#run(request, rows[at], repeats || at + 1 < count);
+        if (repeats) request.moveOn();
+        else at++;
+        ran++;
+      }
+    } finally {
+      lookAhead.busy = false;
     }
-    lookAhead.busy = false;
     return ran;
   }
 
@@ -208,7 +197,7 @@ export class Connection extends Client {
   }
 
   /** Sends what has been answered so far. */
-  flush(): void {
+  override flush(): void {
     const { reply } = this;
     if (this.closed) {
       reply.discard();
@@ -233,7 +222,7 @@ export class Connection extends Client {
   }
 
   /** Sends soon what somebody else has appended to the reply: a message, the end of a wait. */
-  flushSoon(): void {
+  override flushSoon(): void {
     if (this.#running || this.#flushDue) return;
     this.#flushDue = true;
     queueMicrotask(() => {
@@ -260,7 +249,7 @@ export class Connection extends Client {
   }
 
   /** Cuts the connection. What is still to be sent is lost. */
-  destroy(): void {
+  override destroy(): void {
     this.socket.destroy();
     this.ended();
   }
@@ -295,12 +284,7 @@ export class Connection extends Client {
     this.#host.server.log.verbose(`Error on client connection: ${messageOf(error)} (${this.describe()})`);
   }
 
-  /** Name of the last command, as CLIENT LIST has it. */
-  get lastCommand(): string {
-    return this.lastRow?.fullName ?? 'NULL';
-  }
-
-  get address(): string {
+  override get address(): string {
     return formatAddress(this.remoteAddress, this.remotePort);
   }
 
@@ -309,7 +293,7 @@ export class Connection extends Client {
   }
 
   /** A short line for the log. */
-  describe(): string {
+  override describe(): string {
     return `id=${this.id} addr=${this.address} name=${this.name}`;
   }
 }

@@ -8,12 +8,7 @@ import { SHUTDOWN_FAILED, type Shutdown, type ShutdownFlags } from './shutdown.t
 
 const SYNTAX_ERROR = 'ERR syntax error';
 
-/** `inTransaction` tells whether the commands of a transaction run now. */
-export function snapshotCommands(
-  persistence: Persistence,
-  shutdown: Shutdown,
-  inTransaction: () => boolean,
-): CommandTable {
+export function snapshotCommands(persistence: Persistence, shutdown: Shutdown): CommandTable {
   function save(context: CommandContext): void {
     const { client, reply } = context;
     if (!(client instanceof Connection) || persistence.busy) {
@@ -38,7 +33,7 @@ export function snapshotCommands(
       reply.error(SYNTAX_ERROR);
     } else if (persistence.busy) {
       reply.error(ALREADY_SAVING);
-    } else if (inTransaction()) {
+    } else if (context.inUnit) {
       // What the transaction has done so far is not in the stream yet.
       persistence.scheduled = true;
       reply.simple('Background saving scheduled');

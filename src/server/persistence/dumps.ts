@@ -46,7 +46,6 @@ export class Dumps {
   functions: readonly Uint8Array[] = [];
   readonly #server: Server;
   #gate: WriteGate | undefined = undefined;
-  #dispatcher: Dispatcher | undefined = undefined;
 
   /** `exit` ends the process, or whatever runs the node. */
   constructor(server: Server, exit: (code: number) => void) {
@@ -69,18 +68,13 @@ export class Dumps {
       replicaReport: () => this.replicas.replicaReport(),
       exit,
     });
-    this.commands = snapshotCommands(
-      this.persistence,
-      this.shutdown,
-      () => this.#dispatcher?.inTransaction === true,
-    );
+    this.commands = snapshotCommands(this.persistence, this.shutdown);
   }
 
   /** Takes its place among commands and ticks. */
   wire(dispatcher: Dispatcher, housekeeping: Housekeeping): void {
     const { persistence, shutdown } = this;
     const server = this.#server;
-    this.#dispatcher = dispatcher;
     this.#gate = new WriteGate(server, dispatcher);
     dispatcher.guards.push(
       (_connection, _row, flags) =>

@@ -52,7 +52,7 @@ export function replicationCommands(primary: Primary): CommandTable {
   function waitFor(context: CommandContext, replicas: number, timeoutMs: number, fsynced: boolean): void {
     const connection = connectionOf(context);
     const count = primary.waiters.countOf(connection.lastWriteOffset, fsynced);
-    if (count >= replicas || connection.inTransaction || primary.inTransaction) {
+    if (count >= replicas || connection.inTransaction || context.inUnit) {
       replyCount(connection, fsynced, count);
       return;
     }

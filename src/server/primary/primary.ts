@@ -62,7 +62,6 @@ export class Primary implements PeerListener {
   readonly #log: Logger;
   /** Clients that said REPLCONF or PSYNC. */
   readonly #byConnection = new Map<Connection, ReplicaPeer>();
-  #dispatcher: Dispatcher | undefined = undefined;
   #getackDue = false;
   #secondMs = 0;
   /** Since when there are no replicas. */
@@ -91,17 +90,11 @@ export class Primary implements PeerListener {
 
   /** Takes its place among commands and ticks. */
   wire(dispatcher: Dispatcher, housekeeping: Housekeeping): void {
-    this.#dispatcher = dispatcher;
     dispatcher.guards.push((connection, _row, flags) =>
       (flags & Flag.WRITE) === 0 || connection.fromPrimary ? undefined : this.writeRefusal,
     );
     housekeeping.onTick((nowMs) => this.tick(nowMs));
     housekeeping.afterSlice = () => this.turnEnded();
-  }
-
-  /** The commands of a transaction run now: nobody may wait. */
-  get inTransaction(): boolean {
-    return this.#dispatcher?.inTransaction === true;
   }
 
   /** PSYNC and SYNC. A refusal is answered, everything else is written to the socket by the peer. */

@@ -4,6 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import type { Request } from '../../../resp/request.ts';
+import type { Session } from '../../dispatch/session.ts';
 import type { Connection } from '../../net/connection.ts';
 import type { Server } from '../../server.ts';
 import { setAuthenticated } from '../auth/handshake.ts';
@@ -61,10 +62,10 @@ export class Admission {
   }
 
   /** A name that is no command: an HTTP request cuts its connection off. */
-  unknown(connection: Connection, request: Request): boolean {
+  unknown(session: Session, request: Request): boolean {
     if (!request.equalsIgnoreCase(0, 'POST') && !request.equalsIgnoreCase(0, 'HOST:')) return false;
-    this.#server.log.warning(ATTACK, { client: connection.address });
-    connection.destroy();
+    this.#server.log.warning(ATTACK, { client: session.address });
+    session.destroy();
     return true;
   }
 

@@ -1,7 +1,8 @@
 /** CLIENT: what clients are connected, what each of them is called, and how to silence, hold or end them. */
 import type { CommandContext } from '../../../commands/context.ts';
 import { type CommandSpec, type CommandTable, Flag, type Handler, NO_KEYS } from '../../../commands/spec.ts';
-import { type Connection, ReplyMode } from '../../net/connection.ts';
+import { ReplyMode } from '../../dispatch/session.ts';
+import type { Connection } from '../../net/connection.ts';
 import { DEFAULT_USER } from '../auth/handshake.ts';
 import type { AdminParts } from '../parts.ts';
 import { connectionOf, container, replyHelp, SYNTAX_ERROR } from '../parts.ts';

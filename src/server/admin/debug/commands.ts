@@ -135,7 +135,7 @@ export function debugCommands(parts: AdminParts): CommandTable {
       }
       save = false;
     }
-    if (parts.dispatcher.inTransaction) {
+    if (context.inUnit) {
       reply.error('ERR DEBUG RELOAD is not possible inside a transaction');
       return;
     }

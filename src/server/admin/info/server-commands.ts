@@ -29,7 +29,7 @@ export function serverCommands(parts: AdminParts): CommandTable {
   }
 
   function monitor(context: CommandContext): void {
-    if (parts.dispatcher.inTransaction) {
+    if (context.inUnit) {
       context.reply.error("ERR MONITOR isn't allowed for DENY BLOCKING client");
       return;
     }

@@ -10,6 +10,7 @@ import { Flag } from '../../../commands/spec.ts';
 import type { Request } from '../../../resp/request.ts';
 import type { CommandRow } from '../../dispatch/command-lookup.ts';
 import type { Dispatcher } from '../../dispatch/dispatcher.ts';
+import type { Session } from '../../dispatch/session.ts';
 import type { Connection } from '../../net/connection.ts';
 import type { Server } from '../../server.ts';
 import { isSecret, REDACTED } from './secrets.ts';
@@ -38,7 +39,7 @@ export class Monitors {
     this.#dispatcher().onCall = undefined;
   }
 
-  #show(caller: Connection, row: CommandRow, request: Request): void {
+  #show(caller: Session, row: CommandRow, request: Request): void {
     if ((row.spec.flags & HIDDEN) !== 0) return;
     const micros = this.#server.clock.wallMicros();
     const seconds = Math.floor(micros / 1e6);

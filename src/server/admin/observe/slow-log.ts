@@ -3,7 +3,7 @@ import type { CommandContext } from '../../../commands/context.ts';
 import { type CommandTable, Flag, NO_KEYS } from '../../../commands/spec.ts';
 import type { Request } from '../../../resp/request.ts';
 import type { CommandRow } from '../../dispatch/command-lookup.ts';
-import type { Connection } from '../../net/connection.ts';
+import type { Session } from '../../dispatch/session.ts';
 import type { Server } from '../../server.ts';
 import type { AdminParts } from '../parts.ts';
 import { container, replyHelp } from '../parts.ts';
@@ -48,7 +48,7 @@ export class SlowLog {
     this.#calls.length = Math.min(this.#calls.length, this.#server.config.values.slowlogMaxLen);
   }
 
-  note(connection: Connection, row: CommandRow, request: Request, micros: number): void {
+  note(session: Session, row: CommandRow, request: Request, micros: number): void {
     if ((row.spec.flags & Flag.SKIP_SLOWLOG) !== 0) return;
     const { argc } = request;
     const shown = argc > ARGUMENTS_MAX ? ARGUMENTS_MAX - 1 : argc;
@@ -61,8 +61,8 @@ export class SlowLog {
       atMs: this.#server.nowMs,
       micros: Math.floor(micros),
       words,
-      address: connection.address,
-      name: connection.name,
+      address: session.address,
+      name: session.name,
     });
     this.trim();
   }
