@@ -32,6 +32,7 @@ import { Server } from './server/server.ts';
 export class Node implements ConnectionHost {
   readonly server: Server;
   readonly dispatcher: Dispatcher;
+  readonly blocking: Blocking;
   readonly housekeeping: Housekeeping;
   readonly dumps: Dumps;
   readonly primary: Primary;
@@ -54,7 +55,7 @@ export class Node implements ConnectionHost {
       port: () => this.port,
       reload: (save) => this.dumps.reload(save),
       unblock: (connection, error) =>
-        this.server.blocking!.unblock(connection, error) || this.primary.waiters.unblock(connection, error),
+        this.blocking.unblock(connection, error) || this.primary.waiters.unblock(connection, error),
     });
     defineJobInfo(this.admin.info, this.dumps, this.primary);
     const tables: CommandTable[] = [
@@ -72,9 +73,9 @@ export class Node implements ConnectionHost {
     this.lookAhead = new LookAhead(this.dispatcher.lookup, () => {
       for (const db of this.server.keyspace.databases) db.forgetAhead();
     });
-    const blocking = new Blocking(this.server, this.dispatcher);
-    this.server.blocking = blocking;
-    this.dispatcher.afterUnit = () => blocking.serve();
+    this.blocking = new Blocking(this.server, this.dispatcher);
+    this.server.waits = this.blocking;
+    this.dispatcher.afterUnit = () => this.blocking.serve();
     this.housekeeping = new Housekeeping(this.server, this.dispatcher);
     this.dumps.wire(this.dispatcher, this.housekeeping);
     this.primary.wire(this.dispatcher, this.housekeeping);
@@ -155,7 +156,7 @@ export class Node implements ConnectionHost {
   closed(connection: Connection): void {
     this.server.clients.delete(connection.id);
     this.server.watchTable.unwatchAll(connection);
-    this.server.blocking?.closed(connection);
+    this.blocking.closed(connection);
     this.admin.closed(connection);
     this.primary.closed(connection);
   }

@@ -7,8 +7,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import { Prng } from '../base/prng.ts';
 import { asOffset } from '../base/units.ts';
-import type { CommandContext } from '../commands/context.ts';
-import type { BlockRequest, ServerPort, Settings } from '../commands/ports.ts';
+import type { BlockRequest, ServerPort, Settings, WaitingCall } from '../commands/ports.ts';
 import { type HashKey, Keyspace } from '../keyspace/keyspace.ts';
 import { Feed } from '../replication/feed.ts';
 import type { OutputLimit } from '../replication/output-limit.ts';
@@ -17,7 +16,6 @@ import { StreamLog } from '../replication/stream-log.ts';
 import { BufferPool } from '../resp/buffer-pool.ts';
 import { defaultLimits, type RequestLimits } from '../resp/parser.ts';
 import type { Config } from './config/config.ts';
-import type { Blocking } from './dispatch/blocking.ts';
 import { PubSub } from './dispatch/pubsub.ts';
 import { WatchTable } from './dispatch/watch-table.ts';
 import type { Connection } from './net/connection.ts';
@@ -41,6 +39,17 @@ export const Obstacle = {
   REPLICAS_WANTED: 1 << 3,
 } as const;
 export type Obstacle = (typeof Obstacle)[keyof typeof Obstacle];
+
+/** Clients that wait for keys, as the server's state needs them. */
+export interface Waits {
+  /** Whether there is somebody: asked at each change. */
+  readonly anyWaits: boolean;
+  readonly clientCount: number;
+  readonly keyCount: number;
+  block(call: WaitingCall, request: BlockRequest): void;
+  keyModified(dbIndex: number, bytes: Uint8Array, start: number, length: number): void;
+  databaseModified(dbIndex: number): void;
+}
 
 const NO_LIMIT: OutputLimit = { hardBytes: 0, softBytes: 0, softMs: 0 };
 
@@ -69,7 +78,7 @@ export class Server implements ServerPort {
   eventClasses = 0;
   deletesExpired = true;
   /** Set once, when the node is wired. */
-  blocking: Blocking | undefined = undefined;
+  waits: Waits | undefined = undefined;
   /** Who holds views of the memory of the dataset lets go of them; set once, too. */
   onKeyspaceReplaced: (() => void) | undefined = undefined;
   /** Off under DEBUG SET-ACTIVE-EXPIRE 0. */
@@ -149,14 +158,14 @@ export class Server implements ServerPort {
     this.stats.errorsByCode.set(code, (this.stats.errorsByCode.get(code) ?? 0) + 1);
   }
 
-  block(context: CommandContext, request: BlockRequest): void {
-    this.blocking!.block(context, request);
+  block(call: WaitingCall, request: BlockRequest): void {
+    this.waits!.block(call, request);
   }
 
   keyModified(dbIndex: number, bytes: Uint8Array, start: number, length: number): void {
-    const { watchTable, blocking } = this;
+    const { watchTable, waits } = this;
     if (watchTable.anyWatched) watchTable.keyModified(dbIndex, bytes, start, length, this.deletesExpired);
-    if (blocking?.anyWaits === true) blocking.keyModified(dbIndex, bytes, start, length);
+    if (waits?.anyWaits === true) waits.keyModified(dbIndex, bytes, start, length);
   }
 
   keyEvent(
@@ -172,7 +181,7 @@ export class Server implements ServerPort {
 
   databaseModified(dbIndex: number, other?: number): void {
     this.watchTable.databaseModified(dbIndex, this.keyspace, other);
-    this.blocking?.databaseModified(dbIndex);
+    this.waits?.databaseModified(dbIndex);
   }
 
   /** Replaces the dataset by an empty one; constant time, the old arena goes as a whole. */

@@ -15,11 +15,10 @@ import { performance } from 'node:perf_hooks';
 import { assert } from '../../base/assert.ts';
 import { latin1 } from '../../base/bytes.ts';
 import { NIL } from '../../base/units.ts';
-import type { CommandContext } from '../../commands/context.ts';
-import type { BlockRequest } from '../../commands/ports.ts';
+import type { BlockRequest, WaitingCall } from '../../commands/ports.ts';
 import type { ValueType } from '../../keyspace/entry.ts';
 import type { Request } from '../../resp/request.ts';
-import type { Server } from '../server.ts';
+import type { Server, Waits } from '../server.ts';
 import type { CommandRow } from './command-lookup.ts';
 import { type Dispatcher, keepRequest } from './dispatcher.ts';
 import { ReplyMode, Session } from './session.ts';
@@ -38,7 +37,7 @@ interface Waiter {
   waiting: boolean;
 }
 
-export class Blocking {
+export class Blocking implements Waits {
   readonly #server: Server;
   readonly #dispatcher: Dispatcher;
   /** By key: those who wait, in order. */
@@ -67,21 +66,21 @@ export class Blocking {
   }
 
   /** See {@link BlockRequest}; called by the handler of the command that is to wait. */
-  block(context: CommandContext, block: BlockRequest): void {
+  block(call: WaitingCall, block: BlockRequest): void {
     const serving = this.#serving;
-    if (serving !== undefined && serving.session === context.client) {
+    if (serving !== undefined && serving.session === call.client) {
       // It finds nothing again: it stays where it is in the queues, with its old timeout.
       serving.waiting = true;
       return;
     }
-    const session = context.client;
-    if (!(session instanceof Session) || session.inTransaction || context.inUnit) {
-      (block.onRefused ?? block.onTimeout)(context.reply);
+    const session = call.client;
+    if (!(session instanceof Session) || session.inTransaction || call.inUnit) {
+      (block.onRefused ?? block.onTimeout)(call.reply);
       return;
     }
     const row = session.lastRow;
     assert(row !== undefined, 'a command that waits is running');
-    const request = keepRequest(context.request);
+    const request = keepRequest(call.request);
     const dbIndex = session.dbIndex;
     const keys = block.keys.map((index) => {
       const bytes = request.copy(index);

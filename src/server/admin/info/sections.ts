@@ -83,7 +83,7 @@ function clientLines({ server }: AdminParts): string[] {
     watching_clients: clients.filter(({ watched }) => watched.length > 0).length,
     clients_in_timeout_table: 0,
     total_watched_keys: server.watchTable.keyCount,
-    total_blocking_keys: server.blocking?.keyCount ?? 0,
+    total_blocking_keys: server.waits?.keyCount ?? 0,
     total_blocking_keys_on_nokey: 0,
   });
 }
