@@ -33,7 +33,6 @@ import { MemoryMeter } from './observe/memory-meter.ts';
 import { Monitors } from './observe/monitors.ts';
 import { Rates } from './observe/rates.ts';
 import { SlowLog, slowLogCommands } from './observe/slow-log.ts';
-import type { AdminParts } from './parts.ts';
 
 /** What the rest of the node does for its commands. */
 export interface AdminHost {
@@ -56,7 +55,7 @@ const WHILE_SUBSCRIBED: ReadonlySet<string> = new Set([
   'reset',
 ]);
 
-export class Admin implements AdminParts {
+export class Admin {
   readonly server: Server;
   readonly tables: readonly CommandTable[];
   readonly info = new InfoRegistry();
@@ -94,10 +93,10 @@ export class Admin implements AdminParts {
       commandCommands(this),
       debugCommands(this),
       memoryCommands(this),
-      slowLogCommands(this),
+      slowLogCommands(this.slowLog),
       latencyCommands(this),
       aclCommands(this),
-      pubsubCommands(this),
+      pubsubCommands(server.pubsub),
     ];
     defineInfo(this);
   }

@@ -2,12 +2,12 @@
  * SUBSCRIBE and its like, PUBLISH, PUBSUB. A subscription is confirmed by a message per name: a push in RESP3, an array
  * in RESP2. What a client may send while it is subscribed is a guard of server/admin/admin.ts.
  */
+
 import { globMatch } from '../../base/glob.ts';
+import { container, replyHelp } from '../../commands/container.ts';
 import type { CommandContext } from '../../commands/context.ts';
 import { type CommandTable, Flag, keyAt, keysFrom, NO_KEYS } from '../../commands/spec.ts';
-import type { AdminParts } from '../admin/parts.ts';
-import { container, replyHelp } from '../admin/parts.ts';
-import type { Subscriptions } from './pubsub.ts';
+import type { PubSub, Subscriptions } from './pubsub.ts';
 import { type Session, sessionOf } from './session.ts';
 
 const { PUBSUB, NOSCRIPT, LOADING, STALE, FAST, MAY_REPLICATE } = Flag;
@@ -30,7 +30,7 @@ const HELP = [
   '    Return the number of subscribers for the specified shard level channel(s)',
 ];
 
-export function pubsubCommands({ server: { pubsub } }: AdminParts): CommandTable {
+export function pubsubCommands(pubsub: PubSub): CommandTable {
   const { channels, patterns, shards } = pubsub;
   /** What a confirmation counts: shard channels by themselves, channels and patterns together. */
   const countFor = (kind: Subscriptions, session: Session): number =>

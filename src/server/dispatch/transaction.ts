@@ -2,17 +2,22 @@
  * MULTI, EXEC, DISCARD, WATCH, UNWATCH. The dispatcher queues between MULTI and EXEC; what EXEC ran is one unit of the
  * stream, in MULTI and EXEC when it changed more than one thing.
  */
+
 import { NIL } from '../../base/units.ts';
 import type { CommandContext } from '../../commands/context.ts';
 import { type CommandTable, Flag, keysFrom, NO_KEYS } from '../../commands/spec.ts';
-import type { AdminParts } from '../admin/parts.ts';
-import { connectionOf } from '../admin/parts.ts';
+import type { Server } from '../server.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import { sessionOf } from './session.ts';
 
 const { NOSCRIPT, LOADING, STALE, FAST, ALLOW_BUSY, SKIP_SLOWLOG, NOT_QUEUED, RUNS_QUEUE } = Flag;
 const TRANSACTION = { group: 'transactions', categories: ['transaction'], keys: NO_KEYS } as const;
 const AT_ONCE = NOSCRIPT | LOADING | STALE | FAST | ALLOW_BUSY | NOT_QUEUED;
 
-export function transactionCommands(parts: AdminParts): CommandTable {
+export function transactionCommands(parts: {
+  readonly server: Server;
+  readonly dispatcher: Dispatcher;
+}): CommandTable {
   const { watchTable } = parts.server;
 
   function multi({ client, reply }: CommandContext): void {
@@ -26,22 +31,22 @@ export function transactionCommands(parts: AdminParts): CommandTable {
 
   function exec(context: CommandContext): void {
     const { reply } = context;
-    const connection = connectionOf(context);
-    const { queued, transactionBroken } = connection;
+    const session = sessionOf(context);
+    const { queued, transactionBroken } = session;
     if (queued === undefined) {
       reply.error('ERR EXEC without MULTI');
       return;
     }
-    const watchBroken = connection.watchBroken || watchTable.anyExpired(connection, context);
-    connection.endTransaction();
-    watchTable.unwatchAll(connection);
+    const watchBroken = session.watchBroken || watchTable.anyExpired(session, context);
+    session.endTransaction();
+    watchTable.unwatchAll(session);
     if (transactionBroken) {
       reply.error('EXECABORT Transaction discarded because of previous errors.');
     } else if (watchBroken) {
       reply.nilArray();
     } else {
       reply.array(queued.length);
-      parts.dispatcher.runQueued(connection, queued);
+      parts.dispatcher.runQueued(session, queued);
     }
   }
 

@@ -7,16 +7,22 @@
  */
 import type { Socket } from 'node:net';
 import { debugAssert } from '../../base/assert.ts';
+import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
 import { KIB } from '../../base/units.ts';
+import type { Keyspace } from '../../keyspace/keyspace.ts';
+import type { Feed } from '../../replication/feed.ts';
 import { cutOffText, OutputGauge, type OutputLimit, OutputVerdict } from '../../replication/output-limit.ts';
-import { Parse, RequestReader } from '../../resp/parser.ts';
+import type { StreamLog } from '../../replication/stream-log.ts';
+import type { BufferPool } from '../../resp/buffer-pool.ts';
+import { Parse, type RequestLimits, RequestReader } from '../../resp/parser.ts';
 import { Reply } from '../../resp/reply.ts';
 import type { Request } from '../../resp/request.ts';
 import type { CommandRow } from '../dispatch/command-lookup.ts';
 import type { LookAhead } from '../dispatch/look-ahead.ts';
 import { ReplyMode, Session } from '../dispatch/session.ts';
-import type { Server } from '../server.ts';
+import type { ServerStats } from '../stats.ts';
 import type { Sender, SendQueue } from './send-queue.ts';
 import { SocketWriter } from './socket-writer.ts';
 
@@ -24,9 +30,23 @@ import { SocketWriter } from './socket-writer.ts';
 const REQUESTS_PER_EVENT = 4096;
 const SEND_AT_ONCE_BYTES = 64 * KIB;
 
-/** What the connection needs of the node around it. */
+/** What a connection needs of the state that all of them share. */
+export interface ConnectionServer {
+  readonly clock: Clock;
+  readonly nowMs: number;
+  readonly log: Logger;
+  readonly stats: ServerStats;
+  readonly keyspace: Keyspace;
+  readonly feed: Feed;
+  readonly streamLog: StreamLog;
+  readonly bufferPool: BufferPool;
+  readonly requestLimits: RequestLimits;
+  readonly outputLimits: { readonly normal: OutputLimit; readonly pubsub: OutputLimit };
+}
+
+/** What a connection needs of the node around it. */
 export interface ConnectionHost {
-  readonly server: Server;
+  readonly server: ConnectionServer;
   run(connection: Connection, request: Request, known?: CommandRow, follows?: boolean): void;
   readonly lookAhead: LookAhead;
   readonly sendQueue: SendQueue;

@@ -1,12 +1,12 @@
 /** Commands about dumps and the end of the node: SAVE, BGSAVE, LASTSAVE, BGREWRITEAOF, SHUTDOWN. */
+
 import { codeOf, ErrorCode } from '../../base/errors.ts';
+import { SYNTAX_ERROR } from '../../commands/arguments.ts';
 import type { CommandContext } from '../../commands/context.ts';
 import { type CommandTable, Flag, NO_KEYS } from '../../commands/spec.ts';
 import { Connection } from '../net/connection.ts';
 import { ALREADY_SAVING, type Persistence } from './persistence.ts';
 import { SHUTDOWN_FAILED, type Shutdown, type ShutdownFlags } from './shutdown.ts';
-
-const SYNTAX_ERROR = 'ERR syntax error';
 
 export function snapshotCommands(persistence: Persistence, shutdown: Shutdown): CommandTable {
   function save(context: CommandContext): void {

@@ -1,10 +1,9 @@
 /** Commands of replication: those that replicas send, and those that clients and operators use about them. */
-import { assert } from '../../base/assert.ts';
 import { integerArgument } from '../../commands/arguments.ts';
 import type { CommandContext } from '../../commands/context.ts';
 import type { CommandTable } from '../../commands/spec.ts';
 import { Flag, NO_KEYS } from '../../commands/spec.ts';
-import { Connection } from '../net/connection.ts';
+import { connectionOf } from '../net/connection-of.ts';
 import { replyRole } from './info.ts';
 import type { Primary } from './primary.ts';
 import { replyCount } from './waiters.ts';
@@ -12,12 +11,6 @@ import { replyCount } from './waiters.ts';
 const ERROR_NO_PRIMARIES = 'ERR REPLICAOF NO ONE is all that this version knows: it cannot follow a primary';
 const ERROR_NO_AOF = 'ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.';
 const PORT_MAX = 65535;
-
-/** The connection whose command runs. */
-function connectionOf({ client }: CommandContext): Connection {
-  assert(client instanceof Connection, 'a command of replication is run for a connection');
-  return client;
-}
 
 /** Milliseconds in argument `index`, 0 for forever; NaN after the error has been answered. */
 function timeoutArgument(context: CommandContext, index: number): number {

@@ -1,10 +1,12 @@
 /** ACL, as far as a server with one user needs it: `default`, who may do everything once it has given its password. */
+
 import { createHash } from 'node:crypto';
 import { aclCategories, CATEGORIES } from '../../../commands/command-info.ts';
+import { container, replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';
 import { type CommandSpec, type CommandTable, Flag, type Handler, NO_KEYS } from '../../../commands/spec.ts';
-import type { AdminParts } from '../parts.ts';
-import { container, replyHelp } from '../parts.ts';
+import type { Dispatcher } from '../../dispatch/dispatcher.ts';
+import type { Server } from '../../server.ts';
 import { DEFAULT_USER } from './handshake.ts';
 
 const { ADMIN, NOSCRIPT, LOADING, STALE } = Flag;
@@ -24,7 +26,10 @@ const HELP = [
   '    Return the current connection username.',
 ];
 
-export function aclCommands(parts: AdminParts): CommandTable {
+export function aclCommands(parts: {
+  readonly server: Server;
+  readonly dispatcher: Dispatcher;
+}): CommandTable {
   const { server } = parts;
   /** SHA-256 of the password, or undefined while there is none. */
   const passwordHash = (): string | undefined => {

@@ -1,15 +1,17 @@
 /** HELLO, AUTH, RESET: who a client is and what it speaks. There is one user, `default`, with the password of requirepass. */
+
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { SYNTAX_ERROR } from '../../../commands/arguments.ts';
 import { ClientMode } from '../../../commands/client.ts';
 import type { CommandContext } from '../../../commands/context.ts';
 import { type CommandTable, Flag, NO_KEYS } from '../../../commands/spec.ts';
 import { ReplyMode } from '../../dispatch/session.ts';
 import type { Connection } from '../../net/connection.ts';
+import { connectionOf } from '../../net/connection-of.ts';
 import type { Server } from '../../server.ts';
 import { isValidName, NAME_ERROR } from '../clients/names.ts';
 import { REDIS_VERSION } from '../info/identity.ts';
-import type { AdminParts } from '../parts.ts';
-import { connectionOf, SYNTAX_ERROR } from '../parts.ts';
+import type { Monitors } from '../observe/monitors.ts';
 
 const { NOSCRIPT, LOADING, STALE, FAST, NO_AUTH, ALLOW_BUSY, NOT_QUEUED } = Flag;
 const HANDSHAKE = {
@@ -28,7 +30,13 @@ const HELLO_NOAUTH =
   'NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> ' +
   'option can be used to authenticate the client and select the RESP protocol version at the same time';
 
-export function handshakeCommands({ server, monitors }: AdminParts): CommandTable {
+export function handshakeCommands({
+  server,
+  monitors,
+}: {
+  readonly server: Server;
+  readonly monitors: Monitors;
+}): CommandTable {
   function auth(context: CommandContext): void {
     const { request, reply } = context;
     if (request.argc > 3) {

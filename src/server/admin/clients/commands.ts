@@ -1,13 +1,17 @@
 /** CLIENT: what clients are connected, what each of them is called, and how to silence, hold or end them. */
+
+import { SYNTAX_ERROR } from '../../../commands/arguments.ts';
+import { container, replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';
 import { type CommandSpec, type CommandTable, Flag, type Handler, NO_KEYS } from '../../../commands/spec.ts';
 import { ReplyMode } from '../../dispatch/session.ts';
 import type { Connection } from '../../net/connection.ts';
+import { connectionOf } from '../../net/connection-of.ts';
+import type { Server } from '../../server.ts';
 import { DEFAULT_USER } from '../auth/handshake.ts';
-import type { AdminParts } from '../parts.ts';
-import { connectionOf, container, replyHelp, SYNTAX_ERROR } from '../parts.ts';
 import { classOf, clientClassOf, clientLine } from './list.ts';
 import { isValidName, NAME_ERROR } from './names.ts';
+import type { Pause } from './pause.ts';
 
 const { ADMIN, NOSCRIPT, LOADING, STALE } = Flag;
 const GROUP = { group: 'connection', categories: ['connection'], keys: NO_KEYS } as const;
@@ -71,7 +75,12 @@ const HELP = [
 /** What CLIENT KILL and its filters ask of a client. */
 type Filter = (connection: Connection) => boolean;
 
-export function clientCommands(parts: AdminParts): CommandTable {
+export function clientCommands(parts: {
+  readonly server: Server;
+  readonly pause: Pause;
+  /** Ends a client's wait, with an error or as if its time were up; false when it does not wait. */
+  readonly unblock: (connection: Connection, error?: string) => boolean;
+}): CommandTable {
   const { server, pause } = parts;
 
   const line = (connection: Connection): string => `${clientLine(connection, server.pubsub, server.nowMs)}\n`;

@@ -2,9 +2,11 @@
  * DEBUG: for tests and for the curious. Allowed by `enable-debug-command`. What Redis has and this server has no use
  * for answers as an unknown subcommand does.
  */
+
 import { bytesOf } from '../../../base/bytes.ts';
 import { globMatch } from '../../../base/glob.ts';
 import { NIL } from '../../../base/units.ts';
+import { replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';
 import { encodingName } from '../../../commands/keys/value-names.ts';
 import { type CommandTable, Flag, NO_KEYS } from '../../../commands/spec.ts';
@@ -13,8 +15,8 @@ import type { Dialect } from '../../../rdb/dialect.ts';
 import { PayloadCodec } from '../../../rdb/payload.ts';
 import { Aggregate } from '../../../resp/reply.ts';
 import type { Connection } from '../../net/connection.ts';
-import type { AdminParts } from '../parts.ts';
-import { connectionOf, isLocal, replyHelp } from '../parts.ts';
+import { connectionOf, isLocal } from '../../net/connection-of.ts';
+import type { Server } from '../../server.ts';
 import { Digest, digestDataset, digestValue } from './digest.ts';
 
 const { ADMIN, NOSCRIPT, LOADING, STALE } = Flag;
@@ -69,7 +71,11 @@ const PAYLOAD_BYTES_BESIDE = 11;
 /** Handlers by subcommand, with how many words each takes: at least, and at most. */
 type Subcommand = readonly [least: number, most: number, handler: (context: CommandContext) => void];
 
-export function debugCommands(parts: AdminParts): CommandTable {
+export function debugCommands(parts: {
+  readonly server: Server;
+  /** Saves the dataset, if asked to, and loads it again; tells whether that went well. */
+  readonly reload: (save: boolean) => Promise<boolean>;
+}): CommandTable {
   const { server } = parts;
   /** Made when it is first needed: it holds some megabytes of address space. */
   let codec: PayloadCodec | undefined;

@@ -1,13 +1,15 @@
 /** COMMAND: what commands there are and what they take, told from the tables. */
+
 import { globMatch } from '../../../base/glob.ts';
+import { SYNTAX_ERROR } from '../../../commands/arguments.ts';
 import { aclCategories, replyCommandInfo } from '../../../commands/command-info.ts';
+import { replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';
 import { type CommandSpec, type CommandTable, Flag, type Handler, NO_KEYS } from '../../../commands/spec.ts';
 import type { Reply } from '../../../resp/reply.ts';
 import { Request } from '../../../resp/request.ts';
 import type { CommandRow } from '../../dispatch/command-lookup.ts';
-import type { AdminParts } from '../parts.ts';
-import { replyHelp, SYNTAX_ERROR } from '../parts.ts';
+import type { Dispatcher } from '../../dispatch/dispatcher.ts';
 import { type FoundKey, findKeys } from './command-keys.ts';
 
 const { LOADING, STALE } = Flag;
@@ -42,7 +44,7 @@ const HELP = [
   '    Return the keys and the access flags from a full Redis command.',
 ];
 
-export function commandCommands(parts: AdminParts): CommandTable {
+export function commandCommands(parts: { readonly dispatcher: Dispatcher }): CommandTable {
   /** A row by its name, that of a subcommand as `container|name`. */
   const find = (name: string): CommandRow | undefined => {
     const [command, sub, more] = name.split('|');

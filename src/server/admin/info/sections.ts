@@ -3,12 +3,18 @@
  * there (see registry.ts); what stands here for them is what holds without them. A feature that does not exist
  * has its fields all the same, as zeros: tools read them.
  */
+
 import { arch, endianness, release, type } from 'node:os';
 import { PRODUCT_VERSION } from '../../config/product.ts';
 import type { CommandRow } from '../../dispatch/command-lookup.ts';
+import type { Dispatcher } from '../../dispatch/dispatcher.ts';
+import type { Server } from '../../server.ts';
+import type { LoopDelay } from '../observe/loop-delay.ts';
+import type { MemoryMeter } from '../observe/memory-meter.ts';
 import { humanBytes } from '../observe/memory-meter.ts';
-import type { AdminParts } from '../parts.ts';
+import type { Rates } from '../observe/rates.ts';
 import { REDIS_VERSION } from './identity.ts';
+import type { InfoRegistry } from './registry.ts';
 
 const SECONDS_PER_DAY = 86400;
 const PTR_BITS = 64;
@@ -17,7 +23,19 @@ const PTR_BITS = 64;
 export const fieldLines = (fields: Readonly<Record<string, string | number>>): string[] =>
   Object.entries(fields).map(([name, value]) => `${name}:${value}`);
 
-export function defineInfo(parts: AdminParts): void {
+/** What the sections tell of. */
+interface InfoParts {
+  readonly server: Server;
+  readonly dispatcher: Dispatcher;
+  readonly info: InfoRegistry;
+  readonly loopDelay: LoopDelay;
+  readonly memory: MemoryMeter;
+  readonly rates: Rates;
+  /** The port that is listened on. */
+  readonly port: () => number;
+}
+
+export function defineInfo(parts: InfoParts): void {
   const { info } = parts;
   info.define('server', () => serverLines(parts));
   info.define('clients', () => clientLines(parts));
@@ -35,7 +53,7 @@ export function defineInfo(parts: AdminParts): void {
   info.define('forkless', () => forklessLines(parts));
 }
 
-function serverLines({ server, port }: AdminParts): string[] {
+function serverLines({ server, port }: InfoParts): string[] {
   const { config, clock } = server;
   const { hz } = config.values;
   const upSeconds = Math.floor((server.nowMs - server.startedMs) / 1000);
@@ -67,7 +85,7 @@ function serverLines({ server, port }: AdminParts): string[] {
   });
 }
 
-function clientLines({ server }: AdminParts): string[] {
+function clientLines({ server }: InfoParts): string[] {
   const clients = [...server.clients.values()];
   const normal = clients.filter((connection) => !connection.isReplica);
   const most = (bytes: readonly number[]): number => bytes.reduce((max, n) => Math.max(max, n), 0);
@@ -88,7 +106,7 @@ function clientLines({ server }: AdminParts): string[] {
   });
 }
 
-function memoryLines({ server, memory }: AdminParts): string[] {
+function memoryLines({ server, memory }: InfoParts): string[] {
   memory.tick();
   const used = memory.usedBytes;
   const { datasetBytes, rssBytes, heapBytes, peakBytes, startupBytes, streamBytes, totalBytes } = memory;
@@ -154,7 +172,7 @@ function memoryLines({ server, memory }: AdminParts): string[] {
   });
 }
 
-function persistenceLines({ server }: AdminParts): string[] {
+function persistenceLines({ server }: InfoParts): string[] {
   return fieldLines({
     loading: server.loading ? 1 : 0,
     async_loading: 0,
@@ -194,7 +212,7 @@ export const appendOnlyFields = {
   module_fork_last_cow_size: 0,
 } as const;
 
-function statsLines({ server, rates }: AdminParts): string[] {
+function statsLines({ server, rates }: InfoParts): string[] {
   const { stats, pubsub } = server;
   const kilobytes = (perSecond: number): string => (perSecond / 1024).toFixed(2);
   return fieldLines({
@@ -253,7 +271,7 @@ function statsLines({ server, rates }: AdminParts): string[] {
   });
 }
 
-function replicationLines({ server }: AdminParts): string[] {
+function replicationLines({ server }: InfoParts): string[] {
   const { history, streamLog } = server;
   return fieldLines({
     role: 'master',
@@ -284,7 +302,7 @@ function cpuLines(): string[] {
 }
 
 /** A line for each command, or subcommand, that has been called or refused. */
-function rowLines({ dispatcher }: AdminParts, line: (row: CommandRow) => string | undefined): string[] {
+function rowLines({ dispatcher }: InfoParts, line: (row: CommandRow) => string | undefined): string[] {
   const lines: string[] = [];
   const visit = (row: CommandRow): void => {
     const text = line(row);
@@ -305,20 +323,20 @@ function commandLine(row: CommandRow): string | undefined {
   );
 }
 
-function latencyLine({ server }: AdminParts, row: CommandRow): string | undefined {
+function latencyLine({ server }: InfoParts, row: CommandRow): string | undefined {
   if (row.latency.count === 0) return undefined;
   const percents = server.config.values.latencyTrackingInfoPercentiles;
   const parts = percents.map((percent) => `p${percent}=${row.latency.percentile(percent).toFixed(3)}`);
   return `latency_percentiles_usec_${row.fullName}:${parts.join(',')}`;
 }
 
-function errorLines({ server }: AdminParts): string[] {
+function errorLines({ server }: InfoParts): string[] {
   return [...server.stats.errorsByCode]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([code, count]) => `errorstat_${code}:count=${count}`);
 }
 
-function keyspaceLines({ server }: AdminParts): string[] {
+function keyspaceLines({ server }: InfoParts): string[] {
   const lines: string[] = [];
   for (const [index, db] of server.keyspace.databases.entries()) {
     if (db.keyCount === 0) continue;
@@ -328,7 +346,7 @@ function keyspaceLines({ server }: AdminParts): string[] {
   return lines;
 }
 
-function forklessLines({ server, loopDelay }: AdminParts): string[] {
+function forklessLines({ server, loopDelay }: InfoParts): string[] {
   const { arena } = server.keyspace;
   const ms = (value: number): string => value.toFixed(3);
   return fieldLines({

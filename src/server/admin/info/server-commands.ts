@@ -1,9 +1,13 @@
 /** INFO, TIME, MONITOR, and what is there to say no: modules and cluster mode. */
+
+import { container, replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';
 import { type CommandSpec, type CommandTable, Flag, type Handler, NO_KEYS } from '../../../commands/spec.ts';
+import { connectionOf } from '../../net/connection-of.ts';
+import type { Server } from '../../server.ts';
 import { isAllowed, notAllowed } from '../debug/commands.ts';
-import type { AdminParts } from '../parts.ts';
-import { connectionOf, container, replyHelp } from '../parts.ts';
+import type { Monitors } from '../observe/monitors.ts';
+import type { InfoRegistry } from './registry.ts';
 
 const { ADMIN, NOSCRIPT, LOADING, STALE, FAST, NO_ASYNC_LOADING } = Flag;
 const SERVER = { group: 'server', categories: [], keys: NO_KEYS } as const;
@@ -12,7 +16,11 @@ const MICROS_PER_SECOND = 1e6;
 
 const MODULE_HELP = ['LIST', '    Return a list of loaded modules.'];
 
-export function serverCommands(parts: AdminParts): CommandTable {
+export function serverCommands(parts: {
+  readonly server: Server;
+  readonly info: InfoRegistry;
+  readonly monitors: Monitors;
+}): CommandTable {
   const { server, info, monitors } = parts;
 
   function replyInfo({ request, reply }: CommandContext): void {

@@ -2,12 +2,12 @@
  * LATENCY: moments when something took longer than `latency-monitor-threshold` ms, as samples per event, and the
  * distribution of the latencies of commands, which is kept anyway.
  */
+import { container, replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';
 import { type CommandSpec, type CommandTable, Flag, type Handler, NO_KEYS } from '../../../commands/spec.ts';
 import type { CommandRow } from '../../dispatch/command-lookup.ts';
+import type { Dispatcher } from '../../dispatch/dispatcher.ts';
 import type { Server } from '../../server.ts';
-import type { AdminParts } from '../parts.ts';
-import { container, replyHelp } from '../parts.ts';
 
 const SAMPLES_MAX = 160;
 
@@ -78,7 +78,11 @@ const NOTHING_SEEN =
 const GRAPH_ROWS = 4;
 const GRAPH_MARKS = ['_', 'o', '#', '|'] as const;
 
-export function latencyCommands(parts: AdminParts): CommandTable {
+export function latencyCommands(parts: {
+  readonly server: Server;
+  readonly dispatcher: Dispatcher;
+  readonly latency: LatencyMonitor;
+}): CommandTable {
   const { server, latency } = parts;
 
   function latest({ reply }: CommandContext): void {

@@ -1,6 +1,8 @@
 /** MEMORY: what values and the server take. See memory-meter.ts for what is counted. */
+
 import { NIL } from '../../../base/units.ts';
-import { integerArgument } from '../../../commands/arguments.ts';
+import { integerArgument, SYNTAX_ERROR } from '../../../commands/arguments.ts';
+import { container, replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';
 import {
   type CommandSpec,
@@ -11,8 +13,8 @@ import {
   NO_KEYS,
 } from '../../../commands/spec.ts';
 import { ValueType } from '../../../keyspace/entry.ts';
-import type { AdminParts } from '../parts.ts';
-import { container, replyHelp, SYNTAX_ERROR } from '../parts.ts';
+import type { Server } from '../../server.ts';
+import type { MemoryMeter } from './memory-meter.ts';
 
 const { READONLY, LOADING, STALE } = Flag;
 const GROUP = { group: 'server', categories: [], keys: NO_KEYS, flags: 0 } as const;
@@ -44,7 +46,13 @@ const EMPTY_INSTANCE =
 const HEALTHY =
   "Hi Sam, I can't find any memory issue in your instance. I can only account for what occurs on this base.\n";
 
-export function memoryCommands({ server, memory }: AdminParts): CommandTable {
+export function memoryCommands({
+  server,
+  memory,
+}: {
+  readonly server: Server;
+  readonly memory: MemoryMeter;
+}): CommandTable {
   function usage(context: CommandContext): void {
     const { request, reply, db } = context;
     let samples = SAMPLES_DEFAULT;

@@ -1,12 +1,11 @@
 /** SLOWLOG: the calls that took longer than `slowlog-log-slower-than`, newest first, at most `slowlog-max-len`. */
+import { container, replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';
 import { type CommandTable, Flag, NO_KEYS } from '../../../commands/spec.ts';
 import type { Request } from '../../../resp/request.ts';
 import type { CommandRow } from '../../dispatch/command-lookup.ts';
 import type { Session } from '../../dispatch/session.ts';
 import type { Server } from '../../server.ts';
-import type { AdminParts } from '../parts.ts';
-import { container, replyHelp } from '../parts.ts';
 import { isSecret, REDACTED } from './secrets.ts';
 
 const ARGUMENTS_MAX = 32;
@@ -88,7 +87,7 @@ const HELP = [
   '    Reset the slowlog.',
 ];
 
-export function slowLogCommands({ slowLog }: AdminParts): CommandTable {
+export function slowLogCommands(slowLog: SlowLog): CommandTable {
   function get({ request, reply }: CommandContext): void {
     const given = request.argc > 2 ? request.integer(2) : SHOWN_BY_DEFAULT;
     if (request.argc > 3 || Number.isNaN(given) || given < -1) {
