@@ -310,7 +310,10 @@ test('dumps that cannot be read are asked for with growing pauses', () => {
     link.payloadEnded(now);
     expect(at(now, (l, t) => l.loadFailed('RDB of version 99', true, t))).toEqual(['close']);
     const failedAt = now;
-    while (link.phase === 'waiting') at((now += 500), tick);
+    while (link.phase === 'waiting') {
+      now += 500;
+      at(now, tick);
+    }
     pauses.push(now - failedAt);
   }
   expect(pauses).toEqual([2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000]);
@@ -326,7 +329,7 @@ test('while a dump is loaded the primary hears an empty line each second', () =>
 
 test.each([
   ['opening', (p: Played) => p.at(0, follow), 60_001, 'Timeout connecting to the MASTER...'],
-  ['PING', (p: Played) => (p.at(0, follow), p.at(0, opened)), 5001, 'Master did not respond to command'],
+  ['PING', (p: Played) => [p.at(0, follow), p.at(0, opened)], 5001, 'Master did not respond to command'],
 ])('a primary that does not answer %s is given up', (_, begin, afterMs, complaint) => {
   const played = play();
   begin(played);
