@@ -21,6 +21,8 @@ import type { CommandRow } from './server/dispatch/command-lookup.ts';
 import { Dispatcher } from './server/dispatch/dispatcher.ts';
 import { LookAhead } from './server/dispatch/look-ahead.ts';
 import { Housekeeping } from './server/housekeeping.ts';
+import { linkCommands } from './server/link/commands.ts';
+import { Upstream } from './server/link/upstream.ts';
 import { Connection, type ConnectionHost } from './server/net/connection.ts';
 import { listen, readInPlace } from './server/net/listener.ts';
 import { SendQueue } from './server/net/send-queue.ts';
@@ -28,6 +30,7 @@ import { Dumps } from './server/persistence/dumps.ts';
 import { replicationCommands } from './server/primary/commands.ts';
 import { Primary } from './server/primary/primary.ts';
 import { Server } from './server/server.ts';
+import { createLoadPool } from './workers/load-job.ts';
 
 export class Node implements ConnectionHost {
   readonly server: Server;
@@ -36,6 +39,7 @@ export class Node implements ConnectionHost {
   readonly housekeeping: Housekeeping;
   readonly dumps: Dumps;
   readonly primary: Primary;
+  readonly upstream: Upstream;
   readonly admin: Admin;
   readonly sendQueue = new SendQueue();
   readonly lookAhead: LookAhead;
@@ -50,6 +54,23 @@ export class Node implements ConnectionHost {
     this.server = new Server(config, log, clock);
     this.dumps = new Dumps(this.server, (code) => this.#exit(code));
     this.primary = new Primary(this.server, this.dumps.snapshots);
+    this.upstream = new Upstream(this.server, {
+      pool: createLoadPool(1),
+      port: () => this.port,
+      takeFunctions: (libraries) => {
+        this.dumps.functions = libraries;
+      },
+      dropReplicas: (reason) => this.primary.dropAll(reason),
+      leaveStream: () => {
+        this.primary.fullSyncs.stop();
+        this.dumps.snapshots.unpinStream();
+      },
+      flush: () => this.primary.turnEnded(),
+      unblockAll: (error) => this.blocking.unblockAll(error),
+    });
+    this.primary.upstream = this.upstream;
+    this.server.streamDb = () =>
+      this.upstream.isReplica ? this.upstream.selectedDb : this.server.feed.selectedDb;
     this.dumps.replicas = this.primary;
     this.admin = new Admin(this.server, {
       port: () => this.port,
@@ -64,6 +85,7 @@ export class Node implements ConnectionHost {
       ...this.admin.tables,
       this.dumps.commands,
       replicationCommands(this.primary),
+      linkCommands(this.server, this.upstream),
     ];
     this.dispatcher = new Dispatcher(this.server, tables);
     this.server.onKeyspaceReplaced = () => this.dispatcher.datasetReplaced();
@@ -79,6 +101,7 @@ export class Node implements ConnectionHost {
     this.housekeeping = new Housekeeping(this.server, this.dispatcher);
     this.dumps.wire(this.dispatcher, this.housekeeping);
     this.primary.wire(this.dispatcher, this.housekeeping);
+    this.upstream.wire(this.dispatcher, this.housekeeping);
     this.admin.wire(this.dispatcher, this.housekeeping);
   }
 
@@ -103,6 +126,7 @@ export class Node implements ConnectionHost {
       throw error;
     }
     this.dumps.snapshots.warm();
+    if (values.replicaof !== null) this.upstream.follow(values.replicaof.host, values.replicaof.port);
     log.notice('Ready to accept connections tcp');
   }
 
@@ -119,7 +143,7 @@ export class Node implements ConnectionHost {
     for (const listener of this.#listeners) listener.close();
     for (const connection of this.server.clients.values()) connection.destroy();
     this.primary.stop();
-    await this.dumps.close();
+    await Promise.all([this.upstream.close(), this.dumps.close()]);
   }
 
   /** SIGTERM and SIGINT, for who runs the node as a process. */

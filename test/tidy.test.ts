@@ -39,8 +39,9 @@ const serverParts: Readonly<Record<string, readonly string[]>> = {
   dispatch: ['config'],
   net: ['config', 'dispatch'],
   persistence: ['config', 'dispatch', 'net'],
-  primary: ['config', 'dispatch', 'net'],
-  admin: ['config', 'dispatch', 'net', 'persistence', 'primary'],
+  link: ['config', 'dispatch'],
+  primary: ['config', 'dispatch', 'net', 'link'],
+  admin: ['config', 'dispatch', 'net', 'persistence', 'link', 'primary'],
 };
 
 /** The one file that imports a package, by the specifier that it uses. */

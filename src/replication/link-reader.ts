@@ -5,9 +5,11 @@
  *   dump   ……………………………………………………………… <40>                                 or just so many bytes
  *   stream "*3\r\n$3\r\nSET\r\n" …
  *
- * What comes next is told by whoever hears of a line or of the dump's end, in that very call: what lies behind it in the
- * same read is taken so. Nothing is kept but an unfinished line and the last 40 bytes of a dump with a mark: those may be
- * the mark. The primary sends nothing behind a mark until it is acknowledged, so it is looked for at the end of a read.
+ * What comes next is told by whoever hears of a line, in that very call: what lies behind it in the same read is taken
+ * so. Behind a dump the stream may follow at once, and the dump has yet to be loaded: those bytes are held until
+ * {@link LinkReader.expectStream}; whoever feeds the reader stops feeding it meanwhile. Nothing else is kept but an
+ * unfinished line, and the last 40 bytes of a dump with a mark: those may be the mark. The primary sends nothing behind a
+ * mark until it is acknowledged, so it is looked for at the end of a read.
  *
  * Main thread.
  */
@@ -31,7 +33,7 @@ export interface LinkSink {
   stream(bytes: Uint8Array, start: number, end: number): void;
 }
 
-const Expect = { LINE: 0, LENGTH: 1, MARK: 2, STREAM: 3, NOTHING: 4 } as const;
+const Expect = { LINE: 0, LENGTH: 1, MARK: 2, HOLD: 3, STREAM: 4, NOTHING: 5 } as const;
 type Expect = (typeof Expect)[keyof typeof Expect];
 
 export class LinkReader {
@@ -44,6 +46,8 @@ export class LinkReader {
   /** The last bytes of the dump, while they may be the mark. */
   readonly #held = new Uint8Array(MARK_BYTES);
   #heldBytes = 0;
+  /** What came behind the dump. */
+  readonly #kept: Uint8Array[] = [];
 
   constructor(sink: LinkSink) {
     this.#sink = sink;
@@ -53,6 +57,7 @@ export class LinkReader {
   expectLines(): void {
     this.#expect = Expect.LINE;
     this.#line = '';
+    this.#kept.length = 0;
   }
 
   /** From here on come `bytes` bytes of a dump; none end it at once. */
@@ -69,13 +74,16 @@ export class LinkReader {
     this.#expect = Expect.MARK;
   }
 
+  /** From here on comes the stream; what of it was held comes now. */
   expectStream(): void {
     this.#expect = Expect.STREAM;
+    for (const bytes of this.#kept.splice(0)) this.#sink.stream(bytes, 0, bytes.length);
   }
 
   /** What still comes is not wanted. */
   expectNothing(): void {
     this.#expect = Expect.NOTHING;
+    this.#kept.length = 0;
   }
 
   /** Takes bytes[start, end). Throws CORRUPT when a line is longer than any of a primary. */
@@ -91,6 +99,9 @@ export class LinkReader {
           break;
         case Expect.MARK:
           this.#takeMarked(bytes, at, end);
+          return;
+        case Expect.HOLD:
+          this.#kept.push(Uint8Array.prototype.slice.call(bytes, at, end));
           return;
         case Expect.STREAM:
           this.#sink.stream(bytes, at, end);
@@ -120,7 +131,7 @@ export class LinkReader {
     this.#left -= count;
     if (count > 0) this.#sink.payload(bytes, start, start + count);
     if (this.#left === 0 && this.#expect === Expect.LENGTH) {
-      this.#expect = Expect.NOTHING;
+      this.#expect = Expect.HOLD;
       this.#sink.payloadEnded();
     }
     return start + count;
@@ -142,7 +153,7 @@ export class LinkReader {
       this.#heldBytes = MARK_BYTES;
     }
     if (this.#heldBytes < MARK_BYTES || latin1(held, 0, MARK_BYTES) !== this.#mark) return;
-    this.#expect = Expect.NOTHING;
+    this.#expect = Expect.HOLD;
     this.#sink.payloadEnded();
   }
 }

@@ -37,6 +37,8 @@ export const Obstacle = {
   MEMORY_LIMIT: 1 << 2,
   /** `min-replicas-to-write` is set. */
   REPLICAS_WANTED: 1 << 3,
+  /** This node has a primary. */
+  REPLICA: 1 << 4,
 } as const;
 export type Obstacle = (typeof Obstacle)[keyof typeof Obstacle];
 
@@ -77,6 +79,8 @@ export class Server implements ServerPort {
   keyspace: Keyspace;
   eventClasses = 0;
   deletesExpired = true;
+  /** This node follows a primary: it makes no bytes of the stream itself. */
+  isReplica = false;
   /** Set once, when the node is wired. */
   waits: Waits | undefined = undefined;
   /** Who holds views of the memory of the dataset lets go of them; set once, too. */
@@ -89,6 +93,8 @@ export class Server implements ServerPort {
   dirty = 0;
   /** Clients may not write for a while, so nothing may expire either: CLIENT PAUSE, failover, shutdown. */
   writesPaused = false;
+  /** The database that the stream has selected at its end, or NO_DB; the upstream's while there is one. */
+  streamDb: () => number = () => this.feed.selectedDb;
   #nextClientId = 1;
   #accessMs = -1;
   #accessClock = 0;

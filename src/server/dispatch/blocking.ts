@@ -74,7 +74,7 @@ export class Blocking implements Waits {
       return;
     }
     const session = call.client;
-    if (!(session instanceof Session) || session.inTransaction || call.inUnit) {
+    if (!(session instanceof Session) || session.inTransaction || session.fromPrimary || call.inUnit) {
       (block.onRefused ?? block.onTimeout)(call.reply);
       return;
     }
@@ -147,6 +147,11 @@ export class Blocking implements Waits {
     if (waiter === undefined) return false;
     this.#end(waiter, error);
     return true;
+  }
+
+  /** Ends all waits with an error: the node's role has changed. */
+  unblockAll(error: string): void {
+    for (const waiter of [...this.#byClient.values()]) this.#end(waiter, error);
   }
 
   /** The session is gone. */

@@ -71,6 +71,8 @@ export class Dispatcher {
   afterUnit: (() => void) | undefined = undefined;
   /** Keys have changed that somebody waits for. */
   keysNoted = false;
+  /** Refuses a queued command that the node may not run since a REPLICAOF before it in the same transaction. */
+  afterRoleChange: ((session: Session, row: CommandRow) => string | undefined) | undefined = undefined;
   /** Told of an error that must end the process, before it is thrown on: the time for a crash report. */
   onBroken: BrokenListener | undefined = undefined;
   readonly #feedMode: ReplicationMode;
@@ -266,7 +268,8 @@ export class Dispatcher {
 
   /** What calls contribute to the stream now. */
   get #mode(): ReplicationMode {
-    return this.#server.feed.log.active ? this.#feedMode : noReplication;
+    const { feed, isReplica } = this.#server;
+    return feed.log.active && !isReplica ? this.#feedMode : noReplication;
   }
 
   /**
@@ -283,7 +286,9 @@ export class Dispatcher {
         fill(request, command);
         const row = this.#rowOf(request);
         assert(row !== undefined, 'a queued command was found when it was queued');
-        this.#call(session, row, request, false);
+        const refusal = this.afterRoleChange?.(session, row);
+        if (refusal === undefined) this.#call(session, row, request, false);
+        else this.reject(session, row, refusal);
       }
     } finally {
       this.#depth--;

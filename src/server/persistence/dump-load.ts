@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
 import { asOffset, KIB, MIB } from '../../base/units.ts';
 import { encodingLimits } from '../../keyspace/encoding-limits.ts';
+import type { ReplicationAux } from '../../rdb/save.ts';
 import { type Loaded, LoadJob, type LoadPool } from '../../workers/load-job.ts';
 import type { Server } from '../server.ts';
 
@@ -74,7 +75,10 @@ export class DumpLoad {
       const continues = !isReplica && (await namesHistory(path));
       const loaded = await this.#load(path, isReplica || continues);
       const { replication } = loaded.result.aux;
-      if (continues && replication !== undefined) this.#goOn(replication.replid, replication.offset);
+      if (replication !== undefined) {
+        if (continues) this.#goOn(replication.replid, replication.offset);
+        else if (isReplica) this.#resume(replication);
+      }
       this.#take(loaded);
       const seconds = (server.clock.monotonicMs() - this.#startMonotonicMs) / MS_PER_SECOND;
       log.notice(`DB loaded from disk: ${seconds.toFixed(3)} seconds`);
@@ -145,6 +149,15 @@ export class DumpLoad {
     this.keysExpired = keysExpired;
     this.#server.replaceKeyspace(loaded.keyspace);
     this.#parts.takeFunctions(functions);
+  }
+
+  /** Goes on as a replica where the dump was made: the next PSYNC asks for what follows. */
+  #resume({ replid, offset, streamDb }: ReplicationAux): void {
+    const { history, streamLog, feed } = this.#server;
+    history.adopt(replid);
+    streamLog.start(asOffset(offset));
+    // Whoever follows the primary begins with the database that the stream had selected.
+    feed.selectedDb = streamDb;
   }
 
   /** Goes on behind the history of the dump, under a new id. */

@@ -352,9 +352,9 @@ export class Snapshots {
 
 /** What a dump of `server` says about replication; undefined while there is no stream. */
 function replicationAux(server: Server): ReplicationAux | undefined {
-  const { streamLog, feed, history } = server;
+  const { streamLog, history } = server;
   if (!streamLog.active) return undefined;
-  return { streamDb: Math.max(0, feed.selectedDb), replid: history.replid, offset: streamLog.endOffset };
+  return { streamDb: Math.max(0, server.streamDb()), replid: history.replid, offset: streamLog.endOffset };
 }
 
 function saveOptions(

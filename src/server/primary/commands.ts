@@ -3,14 +3,19 @@ import { integerArgument } from '../../commands/arguments.ts';
 import type { CommandContext } from '../../commands/context.ts';
 import type { CommandTable } from '../../commands/spec.ts';
 import { Flag, NO_KEYS } from '../../commands/spec.ts';
+import { replyReplicaRole } from '../link/info.ts';
 import { connectionOf } from '../net/connection-of.ts';
 import { replyRole } from './info.ts';
 import type { Primary } from './primary.ts';
 import { replyCount } from './waiters.ts';
 
-const ERROR_NO_PRIMARIES = 'ERR REPLICAOF NO ONE is all that this version knows: it cannot follow a primary';
 const ERROR_NO_AOF = 'ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.';
-const PORT_MAX = 65535;
+const ERROR_WAIT_ON_REPLICA =
+  'ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured to be ' +
+  'writable (which is not the default) writes to replicas are just local and are not propagated.';
+const ERROR_WAITAOF_ON_REPLICA =
+  'ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and are ' +
+  'not propagated.';
 
 /** Milliseconds in argument `index`, 0 for forever; NaN after the error has been answered. */
 function timeoutArgument(context: CommandContext, index: number): number {
@@ -54,6 +59,10 @@ export function replicationCommands(primary: Primary): CommandTable {
   }
 
   function wait(context: CommandContext): void {
+    if (primary.server.isReplica) {
+      context.reply.error(ERROR_WAIT_ON_REPLICA);
+      return;
+    }
     const replicas = integerArgument(context, 1);
     if (Number.isNaN(replicas)) return;
     const timeoutMs = timeoutArgument(context, 2);
@@ -61,6 +70,10 @@ export function replicationCommands(primary: Primary): CommandTable {
   }
 
   function waitaof(context: CommandContext): void {
+    if (primary.server.isReplica) {
+      context.reply.error(ERROR_WAITAOF_ON_REPLICA);
+      return;
+    }
     const local = integerArgument(context, 1);
     if (Number.isNaN(local)) return;
     if (local < 0 || local > 1) {
@@ -80,18 +93,9 @@ export function replicationCommands(primary: Primary): CommandTable {
   }
 
   function role(context: CommandContext): void {
-    replyRole(primary, context.reply);
-  }
-
-  function replicaof(context: CommandContext): void {
-    const { request, reply } = context;
-    if (request.equalsIgnoreCase(1, 'NO') && request.equalsIgnoreCase(2, 'ONE')) {
-      reply.ok();
-      return;
-    }
-    const port = request.integer(2);
-    if (port >= 0 && port <= PORT_MAX) reply.error(ERROR_NO_PRIMARIES);
-    else reply.error('ERR Invalid master port');
+    const { server, upstream } = primary;
+    if (upstream?.isReplica === true) replyReplicaRole(server, upstream, context.reply);
+    else replyRole(primary, context.reply);
   }
 
   return {
@@ -156,26 +160,6 @@ export function replicationCommands(primary: Primary): CommandTable {
       categories: ['admin', 'dangerous'],
       summary: 'Answers the place in replication, and the replicas with their offsets.',
       handler: role,
-    },
-    REPLICAOF: {
-      arity: 3,
-      flags: Flag.ADMIN | Flag.NOSCRIPT | Flag.STALE | Flag.NO_ASYNC_LOADING,
-      keys: NO_KEYS,
-      since: '5.0.0',
-      group: 'server',
-      categories: ['admin', 'dangerous'],
-      summary: 'NO ONE: makes this node a primary.',
-      handler: replicaof,
-    },
-    SLAVEOF: {
-      arity: 3,
-      flags: Flag.ADMIN | Flag.NOSCRIPT | Flag.STALE | Flag.NO_ASYNC_LOADING,
-      keys: NO_KEYS,
-      since: '1.0.0',
-      group: 'server',
-      categories: ['admin', 'dangerous'],
-      summary: 'The older name of REPLICAOF.',
-      handler: replicaof,
     },
   };
 }

@@ -1,6 +1,7 @@
 /** What INFO, ROLE and monitoring are told of replication. */
 import { infoLine, roleRow } from '../../replication/replica-state.ts';
 import type { Reply } from '../../resp/reply.ts';
+import { upstreamSection } from '../link/info.ts';
 import type { Primary } from './primary.ts';
 
 /** INFO replication without its heading: lines with their ends. */
@@ -9,7 +10,10 @@ export function replicationSection(primary: Primary): string {
   const { history, streamLog, config, nowMs } = server;
   const { minReplicasToWrite, minReplicasMaxLag } = config.values;
   const { active } = streamLog;
-  let text = `role:master\r\nconnected_slaves:${states.size}\r\n`;
+  const { upstream } = primary;
+  let text =
+    upstream?.isReplica === true ? `role:slave\r\n${upstreamSection(server, upstream)}` : 'role:master\r\n';
+  text += `connected_slaves:${states.size}\r\n`;
   if (minReplicasToWrite > 0 && minReplicasMaxLag > 0) {
     text += `min_slaves_good_slaves:${primary.goodReplicas}\r\n`;
   }

@@ -34,6 +34,7 @@ import {
 } from '../../replication/replica-state.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import type { Housekeeping } from '../housekeeping.ts';
+import type { Upstream } from '../link/upstream.ts';
 import type { Connection } from '../net/connection.ts';
 import { Obstacle, type Server } from '../server.ts';
 import type { DumpSource } from './dump-source.ts';
@@ -43,8 +44,6 @@ import { type PeerListener, ReplicaPeer } from './replica-peer.ts';
 import { Waiters } from './waiters.ts';
 
 const SECOND_MS = 1000;
-/** This node has no primary of its own. */
-const TOP_LEVEL: PsyncNode = { isReplica: false, linkUp: true, failingOver: false, serveStalePsync: false };
 
 export class Primary implements PeerListener {
   readonly server: Server;
@@ -55,6 +54,8 @@ export class Primary implements PeerListener {
   /** Their states. */
   readonly states = new Set<ReplicaState>();
   readonly waiters = new Waiters(this.states);
+  /** The primary of this node; set once, when the node is wired. */
+  upstream: Upstream | undefined = undefined;
   /** Milliseconds from the last full sync's request to the first byte of its dump; -1 before there was one. */
   syncTtfbMs = -1;
   /** Replicas that min-replicas-to-write counts; as of the last second, or the last change. */
@@ -110,7 +111,7 @@ export class Primary implements PeerListener {
       capaPsync2: state.capaPsync2,
       filtered: state.filter !== 0,
     };
-    const decision = decidePsync(request, client, TOP_LEVEL, history, streamLog);
+    const decision = decidePsync(request, client, this.#place(), history, streamLog);
     switch (decision.kind) {
       case 'ignore':
         break;
@@ -131,6 +132,25 @@ export class Primary implements PeerListener {
     }
   }
 
+  /** What the answer to PSYNC depends on of this node. */
+  #place(): PsyncNode {
+    const { server, upstream } = this;
+    return {
+      isReplica: server.isReplica,
+      linkUp: upstream?.isUp ?? true,
+      failingOver: false,
+      serveStalePsync: server.config.values.relayServeStalePsync,
+    };
+  }
+
+  /** Ends the links of all replicas: they are to ask anew. */
+  dropAll(reason: string): void {
+    for (const peer of [...this.peers]) {
+      this.#log.notice(`Closing the link of replica ${replicaName(peer.state)}: ${reason}`);
+      peer.connection.destroy();
+    }
+  }
+
   /** REPLCONF with `args`, the words behind it. */
   replconf(connection: Connection, args: readonly string[]): void {
     const peer = this.#peerOf(connection);
@@ -146,7 +166,7 @@ export class Primary implements PeerListener {
 
   /** The read event of a connection is over. Hot: a node without replicas passes through. */
   turnEnded(): void {
-    if (this.#getackDue) {
+    if (this.#getackDue && !this.server.isReplica) {
       this.#getackDue = false;
       this.server.feed.getack();
       this.fanOut.flushUrgently();
@@ -201,6 +221,7 @@ export class Primary implements PeerListener {
    */
   replicasInSync(): boolean {
     const { streamLog, feed } = this.server;
+    if (this.server.isReplica) return true;
     // What was asked with the last GETACK is not answered for with it: that is behind the offset that counts.
     if (streamLog.endOffset !== this.#askedEnd) this.#askedOffset = this.#askedEnd = streamLog.endOffset;
     const offset = this.#askedOffset;
@@ -334,7 +355,10 @@ export class Primary implements PeerListener {
       peer.connection.destroy();
     }
     if (this.peers.size > 0) {
-      const pinged = this.server.feed.pingWhenQuiet(nowMs, values.replPingReplicaPeriod * SECOND_MS);
+      // A relay passes on what its primary sends, and adds nothing.
+      const pinged =
+        !this.server.isReplica &&
+        this.server.feed.pingWhenQuiet(nowMs, values.replPingReplicaPeriod * SECOND_MS);
       if (pinged) this.fanOut.turnEnded();
       this.#countGood();
     } else {
@@ -346,7 +370,13 @@ export class Primary implements PeerListener {
   #dropBacklogWhenDue(nowMs: number): void {
     const { streamLog, history, feed, config } = this.server;
     const ttl = config.values.replBacklogTtl;
-    if (!streamLog.active || ttl === 0 || nowMs - this.#lonelySinceMs <= ttl * SECOND_MS) return;
+    if (
+      this.server.isReplica ||
+      !streamLog.active ||
+      ttl === 0 ||
+      nowMs - this.#lonelySinceMs <= ttl * SECOND_MS
+    )
+      return;
     // A snapshot holds on to the log; there is another second.
     if (streamLog.openCursors > 0) return;
     history.renew();

@@ -109,7 +109,7 @@ export function handshakeCommands({
     reply.bulkLatin1('mode');
     reply.bulkLatin1('standalone');
     reply.bulkLatin1('role');
-    reply.bulkLatin1(server.config.values.replicaof === null ? 'master' : 'replica');
+    reply.bulkLatin1(server.isReplica ? 'replica' : 'master');
     reply.bulkLatin1('modules');
     reply.emptyArray();
   }

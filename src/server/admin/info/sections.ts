@@ -257,7 +257,7 @@ function statsLines({ server, rates }: InfoParts): string[] {
     tracking_total_keys: 0,
     tracking_total_items: 0,
     tracking_total_prefixes: 0,
-    unexpected_error_replies: 0,
+    unexpected_error_replies: stats.unexpectedErrorReplies,
     total_error_replies: stats.errorReplies,
     dump_payload_sanitizations: 0,
     total_reads_processed: stats.readsProcessed,
