@@ -9,7 +9,8 @@
  * turn. The views of a segment are `u8[ref >>> SEGMENT_SHIFT]` and so on; positions in them come from layout.ts.
  */
 import { assert, debugChecks } from '../base/assert.ts';
-import type { Ref } from '../base/units.ts';
+import { codeOf, ErrorCode } from '../base/errors.ts';
+import { NIL, type Ref } from '../base/units.ts';
 import { Allocator, type AllocatorOptions, type AllocatorShare, newAllocatorShare } from './allocator.ts';
 import { ImageCheck } from './image-check.ts';
 import { SEGMENTS_MAX } from './layout.ts';
@@ -37,6 +38,8 @@ export class Arena {
   readonly f64: Float64Array[] = Array.from({ length: SEGMENTS_MAX }, () => NO_SEGMENT.f64);
   /** The bytes of `u8` as Buffers, for their native functions. */
   readonly buffers: Buffer[] = Array.from({ length: SEGMENTS_MAX }, () => NO_BUFFER);
+  /** Groups of segments that were dropped so far. Whoever keeps views lets go of them when this has changed. */
+  groupsGone = 0;
   readonly #pages: Pages;
   readonly #allocator: Allocator;
   /** In tests, checks at each thaw that no write bypassed the barrier. */
@@ -118,6 +121,16 @@ export class Arena {
     return this.#allocator.alloc(bytes);
   }
 
+  /** As {@link alloc}; NIL when there is no memory: for what can be put off or left out. */
+  tryAlloc(bytes: number): Ref {
+    try {
+      return this.#allocator.alloc(bytes);
+    } catch (error) {
+      if (codeOf(error) !== ErrorCode.ARENA_FULL) throw error;
+      return NIL;
+    }
+  }
+
   /** See {@link Allocator.free}. */
   free(ref: Ref): void {
     this.#allocator.free(ref);
@@ -170,6 +183,7 @@ export class Arena {
   }
 
   #setViews(group: Group, dropped: boolean): void {
+    if (dropped) this.groupsGone++;
     for (const [index, own] of group.segments.entries()) {
       const number = group.first + index;
       const segment = dropped ? NO_SEGMENT : own;
