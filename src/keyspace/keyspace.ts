@@ -113,7 +113,8 @@ export class Keyspace implements DatabaseContext {
     try {
       table = database.detach();
     } catch (error) {
-      if (codeOf(error) !== ErrorCode.ARENA_FULL) throw error;
+      // Clearing it would keep copies of all its pages in a unit.
+      if (codeOf(error) !== ErrorCode.ARENA_FULL || this.guarded) throw error;
       // Emptying a database needs no memory that is not to be had.
       database.clear();
       return;
@@ -149,8 +150,9 @@ export class Keyspace implements DatabaseContext {
   /**
    * Begins a guarded unit: one command, from before it looks up its first key. Until {@link commitGuarded} or
    * {@link rollbackGuarded} all that happens to the dataset can be taken back. Units do not nest, and nothing is frozen,
-   * handed over or freed in slices within one. Memory that the unit gives back is there after the commit only, so
-   * commands that give memory back are not guarded. Costs a copy of each page that the unit writes to (arena/unit.ts).
+   * handed over or freed in slices within one. Memory that the unit gives back is there after the commit only. Commands
+   * that delete what their keys hold need no memory and may be guarded all the same; those that empty databases are not
+   * guarded. Costs a copy of each page that the unit writes to (arena/unit.ts).
    */
   beginGuarded(): void {
     this.arena.beginUnit();
