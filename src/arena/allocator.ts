@@ -313,8 +313,7 @@ export class Allocator {
     slabs[at + SlabWord.FREE] = free;
     const slab = (ref >>> SEGMENT_SHIFT) * SEGMENT_BLOCKS + block;
     if (free === 1) this.#link(segment, slab, index);
-    else if (free === classCapacity[index] && !this.#isOnly(segment, slab))
-      this.#dropSlab(segment, slab, index);
+    else if (free === classCapacity[index] && !this.#isOnly(segment, slab)) this.#dropSlab(slab, index);
   }
 
   #newSlab(index: number): number {
@@ -345,7 +344,8 @@ export class Allocator {
   }
 
   /** Gives the pages of an empty slab back. */
-  #dropSlab(segment: Segment, slab: number, index: number): void {
+  #dropSlab(slab: number, index: number): void {
+    const segment = this.#segments[slab >>> 10]!;
     this.#unlink(segment, slab, index);
     const block = slab & (SEGMENT_BLOCKS - 1);
     for (let i = 0; i < classBlocks[index]!; i++) segment.slabs[(block + i) * SLAB_WORDS + SlabWord.KIND] = 0;
@@ -433,7 +433,26 @@ export class Allocator {
   #findGroup(pages: number, align: number): Group | undefined {
     const isLarge = pages > LARGE_PAGES_MAX;
     const own = this.#search(isLarge, pages, align) ?? this.#grow(isLarge, pages);
-    return own ?? this.#search(!isLarge, pages, align);
+    const group = own ?? this.#search(!isLarge, pages, align);
+    if (group !== undefined || !this.#dropEmptySlabs()) return group;
+    return this.#findGroup(pages, align);
+  }
+
+  /** Gives back the slabs that are kept though they are empty; returns whether there were any. */
+  #dropEmptySlabs(): boolean {
+    let dropped = false;
+    for (let index = 0; index < CLASS_COUNT; index++) {
+      for (let link = this.#heads[index]!; link !== 0; ) {
+        const slab = link - 1;
+        const { slabs } = this.#segments[slab >>> 10]!;
+        const at = (slab & (SEGMENT_BLOCKS - 1)) * SLAB_WORDS;
+        link = slabs[at + SlabWord.NEXT]!;
+        if (slabs[at + SlabWord.FREE] !== classCapacity[index]) continue;
+        this.#dropSlab(slab, index);
+        dropped = true;
+      }
+    }
+    return dropped;
   }
 
   /** Adds a group of either kind for `pages` pages; undefined when that is not to be had. */
