@@ -27,10 +27,6 @@ export class UnitPages {
   /** Copies, CHUNK_PAGES in each; the first one is kept from unit to unit. */
   readonly #chunks: Int32Array[] = [];
 
-  get count(): number {
-    return this.#pages.length;
-  }
-
   /** Copies a page. Throws ARENA_FULL when there is no memory for that. */
   keep(segment: Segment, page: number): void {
     const slot = this.#pages.length;
