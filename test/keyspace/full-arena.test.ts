@@ -1,7 +1,7 @@
 /** Datasets of a few segments that are filled until commands are refused: all stays readable, and deletions help. */
 import { expect, test } from 'vitest';
 import { MIB } from '../../src/base/units.ts';
-import { digestDataset } from '../../src/server/admin/digest.ts';
+import { digestDataset } from '../../src/server/admin/debug/digest.ts';
 import { CommandHarness } from '../support/command-harness.ts';
 import { Refusals } from '../support/refusals.ts';
 import type { Argument } from '../support/resp-client.ts';

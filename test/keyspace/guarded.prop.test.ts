@@ -6,9 +6,9 @@
  */
 import { expect, test } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
-import { payloadCommands } from '../../src/commands/payload.ts';
+import { payloadCommands } from '../../src/commands/keys/payload.ts';
 import { commandTables } from '../../src/commands/tables.ts';
-import { digestDataset } from '../../src/server/admin/digest.ts';
+import { digestDataset } from '../../src/server/admin/debug/digest.ts';
 import { CommandHarness } from '../support/command-harness.ts';
 import { RandomCommands } from '../support/random-commands.ts';
 import { Refusals } from '../support/refusals.ts';
