@@ -52,7 +52,7 @@ export class Pages {
   /** By number; NO_SEGMENT where there is none. */
   readonly segments: Segment[] = Array.from({ length: SEGMENTS_MAX }, () => NO_SEGMENT);
   /** Whether an image is being read or a unit is on: whether writes are of interest. */
-  #watched = false;
+  watched = false;
   /** Number of the unit that is on, 0 while there is none. */
   unit = 0;
   readonly #unitPages = new UnitPages();
@@ -85,7 +85,7 @@ export class Pages {
     assert(this.frozenEpoch === 0, 'one image at a time');
     this.#epoch++;
     this.frozenEpoch = this.#epoch;
-    this.#watched = true;
+    this.watched = true;
     this.shadowPages = 0;
     this.#shadowPagesMax = Math.floor(shadowBytesMax / PAGE_BYTES);
     this.#onChunk = onChunk;
@@ -98,7 +98,7 @@ export class Pages {
   /** Ends the image; no reader may be at work any more. Drops the shadow pages. */
   thaw(): void {
     this.frozenEpoch = 0;
-    this.#watched = this.unit !== 0;
+    this.watched = this.unit !== 0;
     this.#chunks = [];
     this.#onChunk = undefined;
     this.#onLost = undefined;
@@ -106,7 +106,7 @@ export class Pages {
 
   /** To be called before bytes [from, from + bytes) of the object at `ref` are stored to. `bytes` is at least 1. */
   touch(ref: number, from: number, bytes: number): void {
-    if (this.#watched) this.#watch(ref, from, bytes);
+    if (this.watched) this.#watch(ref, from, bytes);
   }
 
   /** As {@link touch} for all of a new object: its old content is of interest to an image only. */
@@ -117,7 +117,7 @@ export class Pages {
   /** Begins a unit of this number; from now on pages are kept. */
   beginUnit(unit: number): void {
     this.unit = unit;
-    this.#watched = true;
+    this.watched = true;
   }
 
   /** Ends the unit. With `restored`, all pages that it has written to are as they were before. */
@@ -125,7 +125,7 @@ export class Pages {
     if (restored) this.#unitPages.restore();
     this.#unitPages.forget();
     this.unit = 0;
-    this.#watched = this.frozenEpoch !== 0;
+    this.watched = this.frozenEpoch !== 0;
   }
 
   /** Tells that `count` pages from `page` on are in use again: they are no part of a running image unless they were
