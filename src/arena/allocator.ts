@@ -1,14 +1,22 @@
 /**
- * Hot path. The arena's allocator: slabs of one size class for small objects, runs of pages for large ones, a segment
- * of its own for what is larger still. All bookkeeping lies outside the data pages, so that giving an object back
- * dirties nothing; all of it is in shared memory, so that a worker can fill an arena and hand it over.
+ * Hot path. The arena's allocator: slabs of one size class for small objects, runs of pages for all others. All
+ * bookkeeping lies outside the data pages, so that giving an object back dirties nothing; all of it is in shared memory,
+ * so that a worker can fill an arena and hand it over.
  *
- * Memory goes back to the system with its segment only: when the whole arena is dropped, or a single-object segment
- * is freed.
+ *   groups (layout.ts)   from number 0 up                                       from the last number down
+ *                        plain │ plain │ plain │ spare │ · · · · · · · · · · · │ large    │ large          │
+ *
+ * Memory goes back to the system with its group: a large one when its last object is freed, a plain one when it is
+ * empty and another empty one is there, the spare. The spare is reserved as soon as the one before is begun. So a
+ * command that needs little does not meet the system's refusal: it finds 64 MiB of addresses, and the next command is
+ * told (`isTight`).
+ *
+ * While a guarded unit (unit.ts) is on, frees of objects from before it are put off to its end.
  *
  *   heads   word c               number + 1 of the first slab of class c that has a free object
  *   used    USED_BYTES           sum of the sizes of all objects, rounded up to their class or page
- *           RESERVED_PAGES_BYTES bytes of pages in slabs and runs
+ *           PAGE_USE_BYTES       bytes of pages in slabs and runs
+ *           UNIT                 number of the last guarded unit
  */
 import { assert } from '../base/assert.ts';
 import { ErrorCode, OperatingError } from '../base/errors.ts';
@@ -17,7 +25,9 @@ import {
   BLOCK_GRANULES,
   BLOCK_PAGES,
   GRANULE_BYTES,
+  groupSegmentsFor,
   LARGE_BYTES_MAX,
+  LARGE_PAGES_MAX,
   OBJECT_BYTES_MAX,
   PAGE_BYTES,
   SEGMENT_BLOCKS,
@@ -30,7 +40,10 @@ import {
 import type { Pages } from './pages.ts';
 import {
   BITMAP_WORDS_PER_BLOCK,
-  reserveSegment,
+  Group,
+  type GroupShare,
+  NO_SEGMENT,
+  reserveGroup,
   type Segment,
   SLAB_INNER,
   SLAB_WORDS,
@@ -48,9 +61,15 @@ import {
 
 const USED_BYTES = 0;
 const PAGE_USE_BYTES = 1;
+const UNIT = 2;
 
 const PAGE_GRANULES = PAGE_BYTES / GRANULE_BYTES;
 const BLOCK_SHIFT = 13;
+const SEGMENT_PAGE_SHIFT = 14;
+/** Marks of units are 32-bit words. */
+const UNIT_MAX = 2 ** 31 - 1;
+/** With fewer free segment numbers than this, half a GiB of addresses, memory is tight. */
+const TIGHT_SEGMENTS = 8;
 
 export interface AllocatorShare {
   readonly heads: SharedArrayBuffer;
@@ -58,29 +77,73 @@ export interface AllocatorShare {
 }
 
 export function newAllocatorShare(): AllocatorShare {
-  return { heads: new SharedArrayBuffer(CLASS_COUNT * 4), used: new SharedArrayBuffer(16) };
+  return { heads: new SharedArrayBuffer(CLASS_COUNT * 4), used: new SharedArrayBuffer(24) };
+}
+
+export interface AllocatorOptions {
+  /** How many segment numbers there are; fewer than SEGMENTS_MAX in tests. */
+  readonly segmentsMax?: number;
+  /** For tests: asked before each allocation of so many bytes whether to refuse it. */
+  readonly refuses?: (bytes: number) => boolean;
 }
 
 export class Allocator {
   readonly share: AllocatorShare;
+  /** All groups, in no order. */
+  readonly groups: Group[] = [];
   readonly #pages: Pages;
   readonly #segments: Segment[];
   readonly #heads: Int32Array;
   readonly #used: Float64Array;
-  readonly #onSegment: (number: number) => void;
-  /** Segment in which the last run was found. */
-  #runSegment = 0;
-  /** By segment: the page from which a search for a run begins. */
-  readonly #runHint: number[] = [];
+  readonly #onGroup: (group: Group, dropped: boolean) => void;
+  readonly #segmentsMax: number;
+  readonly #refuses: ((bytes: number) => boolean) | undefined;
+  /** By segment number. */
+  readonly #groupOf: (Group | undefined)[] = Array.from({ length: SEGMENTS_MAX }, () => undefined);
+  #freeNumbers: number;
+  /** An empty plain group. */
+  #spare: Group | undefined;
+  /** Whether the system has refused memory, and has not given any since. */
+  #isRefused = false;
+  /** Group in which the last run was found, for either kind. */
+  #lastPlain: Group | undefined;
+  #lastLarge: Group | undefined;
+  /** Where {@link #search} has found a run: the page in its group. */
+  #foundPage = 0;
+  /** Whether allocations are more than that: of a unit, or refused in a test. */
+  #isWatched: boolean;
+  #inUnit = false;
+  /** Objects that the unit has allocated, and older ones that it has freed. */
+  readonly #unitAllocated = new Set<Ref>();
+  readonly #unitFreed: Ref[] = [];
 
-  /** `onSegment` is called with the number of each segment that is added to `pages.segments`, or replaced there. */
-  constructor(pages: Pages, share: AllocatorShare, onSegment: (number: number) => void) {
+  /** `onGroup` is called for each group when `pages.segments` has its segments, and when it has them no longer. */
+  constructor(
+    pages: Pages,
+    share: AllocatorShare,
+    groups: readonly GroupShare[],
+    options: AllocatorOptions,
+    onGroup: (group: Group, dropped: boolean) => void,
+  ) {
     this.share = share;
     this.#pages = pages;
     this.#segments = pages.segments;
     this.#heads = new Int32Array(share.heads);
     this.#used = new Float64Array(share.used);
-    this.#onSegment = onSegment;
+    this.#onGroup = onGroup;
+    this.#segmentsMax = options.segmentsMax ?? SEGMENTS_MAX;
+    this.#refuses = options.refuses;
+    this.#isWatched = options.refuses !== undefined;
+    this.#freeNumbers = this.#segmentsMax;
+    for (const group of groups) this.#take(new Group(group));
+    for (const group of this.groups) if (!group.isLarge && group.usedPages === 0) this.#spare = group;
+    // Granule 0 of segment 0 is NIL: its page is never handed out.
+    if (this.groups.length === 0) {
+      const first = this.#addGroup(1, false);
+      if (first === undefined) throw full('the system refuses memory for the first segment');
+      first.all.pageBitmap[0] = 1;
+      first.usedPages = 1;
+    }
   }
 
   get usedBytes(): number {
@@ -91,11 +154,93 @@ export class Allocator {
     return this.#used[PAGE_USE_BYTES]!;
   }
 
+  /** Whether little is left: few numbers, no spare, or the system has refused memory. Then units are to be guarded. */
+  get isTight(): boolean {
+    return this.#spare === undefined || this.#isRefused || this.#freeNumbers < TIGHT_SEGMENTS;
+  }
+
+  get inUnit(): boolean {
+    return this.#inUnit;
+  }
+
+  /**
+   * Whether so many bytes more can be had, as far as that is known beforehand; `longest` of them in one object. For a
+   * long object the memory is reserved, untouched, until it is allocated or {@link prepareSpare} gives it back.
+   */
+  ensure(bytes: number, longest: number): boolean {
+    if (longest <= LARGE_BYTES_MAX && bytes <= LARGE_BYTES_MAX && this.#spare !== undefined) return true;
+    if (longest > OBJECT_BYTES_MAX) return false;
+    if (this.usedBytes + bytes > this.#segmentsMax * SEGMENT_BYTES) return false;
+    return longest <= LARGE_BYTES_MAX || this.#findGroup(Math.ceil(longest / PAGE_BYTES), 1) !== undefined;
+  }
+
+  /**
+   * To be called between commands: reserves the spare again if it is gone, also when the system has refused memory
+   * lately, and gives back what {@link ensure} has reserved and nobody has used.
+   */
+  prepareSpare(): void {
+    for (const group of [...this.groups]) if (group.isLarge && group.usedPages === 0) this.#dropGroup(group);
+    if (this.#spare === undefined || this.#isRefused) this.#reserveSpare();
+  }
+
+  /** Begins a guarded unit. Units do not nest. */
+  beginUnit(): void {
+    assert(!this.#inUnit, 'units do not nest');
+    let unit = this.#used[UNIT]! + 1;
+    if (unit > UNIT_MAX) {
+      // The marks of the units before mean nothing any more.
+      for (const group of this.groups) group.all.unitMarks.fill(0);
+      unit = 1;
+    }
+    this.#used[UNIT] = unit;
+    this.#inUnit = true;
+    this.#isWatched = true;
+    this.#pages.beginUnit(unit);
+  }
+
+  /** Ends the unit and does the frees that were put off. */
+  commitUnit(): void {
+    assert(this.#inUnit, 'a unit that ends has begun');
+    this.#pages.endUnit(false);
+    this.#leaveUnit();
+    const freed = this.#unitFreed;
+    for (let i = 0; i < freed.length; i++) this.free(freed[i]!);
+    freed.length = 0;
+    this.#unitAllocated.clear();
+  }
+
+  /** Ends the unit: objects and their bytes are those from before it. */
+  rollbackUnit(): void {
+    assert(this.#inUnit, 'a unit that ends has begun');
+    this.#pages.endUnit(true);
+    this.#leaveUnit();
+    for (const ref of this.#unitAllocated) this.free(ref);
+    this.#unitAllocated.clear();
+    this.#unitFreed.length = 0;
+  }
+
+  #leaveUnit(): void {
+    this.#inUnit = false;
+    this.#isWatched = this.#refuses !== undefined;
+  }
+
   /**
    * Returns a new object of at least `bytes` bytes whose content is undefined. All of it may be written in this turn
    * without {@link Pages.touch}. Throws ARENA_FULL when there is no memory.
    */
   alloc(bytes: number): Ref {
+    if (this.#isWatched) return this.#allocWatched(bytes);
+    return this.#alloc(bytes);
+  }
+
+  #allocWatched(bytes: number): Ref {
+    if (this.#refuses?.(bytes)) throw full('the test refuses memory');
+    const ref = this.#alloc(bytes);
+    if (this.#inUnit) this.#unitAllocated.add(ref);
+    return ref;
+  }
+
+  #alloc(bytes: number): Ref {
     if (bytes > SMALL_BYTES_MAX) return this.#allocLarge(bytes);
     const index = classFor(bytes);
     const slab = this.#heads[index]! - 1;
@@ -105,11 +250,11 @@ export class Allocator {
   /** Gives an object back. Its bytes stay as they are, for an image may still read them. */
   free(ref: Ref): void {
     assert(ref > 0, 'free of no object');
-    const segment = this.#segments[ref >>> SEGMENT_SHIFT]!;
-    if (segment.share.meta === undefined) {
-      this.#freeSingle(ref >>> SEGMENT_SHIFT);
+    if (this.#inUnit && !this.#unitAllocated.delete(ref)) {
+      this.#unitFreed.push(ref);
       return;
     }
+    const segment = this.#segments[ref >>> SEGMENT_SHIFT]!;
     const block = (ref & SEGMENT_MASK) >>> BLOCK_SHIFT;
     const kind = segment.slabs[block * SLAB_WORDS + SlabWord.KIND]!;
     if (kind === 0) this.#freeRun(segment, ref);
@@ -119,7 +264,6 @@ export class Allocator {
   /** Bytes that the object at `ref` may use: what was asked for, rounded up. */
   blockBytes(ref: Ref): number {
     const segment = this.#segments[ref >>> SEGMENT_SHIFT]!;
-    if (segment.share.meta === undefined) return segment.pages * PAGE_BYTES;
     const block = (ref & SEGMENT_MASK) >>> BLOCK_SHIFT;
     let kind = segment.slabs[block * SLAB_WORDS + SlabWord.KIND]!;
     if (kind === 0) return segment.runPages[(ref & SEGMENT_MASK) / PAGE_GRANULES]! * PAGE_BYTES;
@@ -147,7 +291,7 @@ export class Allocator {
     this.#used[USED_BYTES]! += bytes;
     const object = (word << 5) + 31 - Math.clz32(low);
     const ref = (slab >>> 10) * (SEGMENT_MASK + 1) + block * BLOCK_GRANULES + object * classGranules[index]!;
-    this.#pages.touch(ref, 0, bytes);
+    this.#pages.touchNew(ref, bytes);
     return asRef(ref);
   }
 
@@ -169,15 +313,15 @@ export class Allocator {
     slabs[at + SlabWord.FREE] = free;
     const slab = (ref >>> SEGMENT_SHIFT) * SEGMENT_BLOCKS + block;
     if (free === 1) this.#link(segment, slab, index);
-    else if (free === classCapacity[index] && !this.#isOnly(segment, slab))
-      this.#dropSlab(segment, slab, index);
+    else if (free === classCapacity[index] && !this.#isOnly(segment, slab)) this.#dropSlab(slab, index);
   }
 
   #newSlab(index: number): number {
     const blocks = classBlocks[index]!;
-    const { number, page } = this.#findRun(blocks * BLOCK_PAGES, blocks * BLOCK_PAGES);
+    const run = this.#newRun(blocks * BLOCK_PAGES, blocks * BLOCK_PAGES);
+    const number = run >>> SEGMENT_PAGE_SHIFT;
     const segment = this.#segments[number]!;
-    const block = page / BLOCK_PAGES;
+    const block = (run & (SEGMENT_PAGES - 1)) / BLOCK_PAGES;
     const slabs = segment.slabs;
     const capacity = classCapacity[index]!;
     const base = block * BITMAP_WORDS_PER_BLOCK;
@@ -200,11 +344,12 @@ export class Allocator {
   }
 
   /** Gives the pages of an empty slab back. */
-  #dropSlab(segment: Segment, slab: number, index: number): void {
+  #dropSlab(slab: number, index: number): void {
+    const segment = this.#segments[slab >>> 10]!;
     this.#unlink(segment, slab, index);
     const block = slab & (SEGMENT_BLOCKS - 1);
     for (let i = 0; i < classBlocks[index]!; i++) segment.slabs[(block + i) * SLAB_WORDS + SlabWord.KIND] = 0;
-    this.#giveBack(segment, slab >>> 10, block * BLOCK_PAGES, classBlocks[index]! * BLOCK_PAGES);
+    this.#giveBack(slab >>> 10, block * BLOCK_PAGES, classBlocks[index]! * BLOCK_PAGES);
   }
 
   #link(segment: Segment, slab: number, index: number): void {
@@ -231,161 +376,293 @@ export class Allocator {
   }
 
   #allocLarge(bytes: number): Ref {
-    if (bytes > OBJECT_BYTES_MAX) {
-      throw new OperatingError(
-        ErrorCode.ARENA_FULL,
-        `an object of ${bytes} bytes is beyond the arena's limit`,
-      );
-    }
+    if (bytes > OBJECT_BYTES_MAX) throw full(`an object of ${bytes} bytes is beyond the arena's limit`);
     const pages = Math.ceil(bytes / PAGE_BYTES);
-    if (bytes > LARGE_BYTES_MAX) {
-      const number = this.#addSegment(pages * PAGE_BYTES, true);
-      this.#used[USED_BYTES]! += pages * PAGE_BYTES;
-      this.#used[PAGE_USE_BYTES]! += pages * PAGE_BYTES;
-      this.#pages.handOut(this.#segments[number]!, 0, pages);
-      return asRef(number * (SEGMENT_MASK + 1));
-    }
-    const { number, page } = this.#findRun(pages, 1);
+    const run = this.#newRun(pages, 1);
     this.#used[USED_BYTES]! += pages * PAGE_BYTES;
-    const segment = this.#segments[number]!;
-    segment.runPages[page] = pages;
+    const page = run & (SEGMENT_PAGES - 1);
+    const number = run >>> SEGMENT_PAGE_SHIFT;
+    this.#segments[number]!.runPages[page] = pages;
     const ref = number * (SEGMENT_MASK + 1) + page * PAGE_GRANULES;
-    this.#pages.touch(ref, 0, pages * PAGE_BYTES);
+    this.#pages.touchNew(ref, pages * PAGE_BYTES);
     return asRef(ref);
   }
 
   #freeRun(segment: Segment, ref: Ref): void {
     const page = (ref & SEGMENT_MASK) / PAGE_GRANULES;
-    const pages = segment.runPages[page]!;
+    const pages = segment.runPages[page] ?? 0;
     assert(pages > 0, 'free of no run');
     segment.runPages[page] = 0;
     this.#used[USED_BYTES]! -= pages * PAGE_BYTES;
-    this.#giveBack(segment, ref >>> SEGMENT_SHIFT, page, pages);
+    this.#giveBack(ref >>> SEGMENT_SHIFT, page, pages);
   }
 
-  /** An image may still read the segment through its own views; here its number is free for another. */
-  #freeSingle(number: number): void {
-    const bytes = this.#segments[number]!.pages * PAGE_BYTES;
-    assert(bytes > 0, 'object freed twice');
-    this.#used[USED_BYTES]! -= bytes;
-    this.#used[PAGE_USE_BYTES]! -= bytes;
-    this.#segments[number] = NO_SEGMENT;
-    this.#onSegment(number);
+  /** Gives back `count` pages from `page` of a segment on. */
+  #giveBack(number: number, page: number, count: number): void {
+    const group = this.#groupOf[number]!;
+    const { all } = group;
+    const from = (number - group.first) * SEGMENT_PAGES + page;
+    clearBits(all.pageBitmap, from, count);
+    this.#used[PAGE_USE_BYTES]! -= count * PAGE_BYTES;
+    group.usedPages -= count;
+    if (from < group.runHint) group.runHint = from;
+    this.#pages.takeBack(all, from, count);
+    if (group.usedPages > 0) return;
+    if (!group.isLarge && (this.#spare === undefined || this.#spare === group)) this.#spare = group;
+    else this.#dropGroup(group);
   }
 
-  #giveBack(segment: Segment, number: number, page: number, pages: number): void {
-    for (let i = page; i < page + pages; i++) segment.pageBitmap[i >>> 5]! &= ~(1 << (i & 31));
-    this.#used[PAGE_USE_BYTES]! -= pages * PAGE_BYTES;
-    if (page < this.#runHint[number]!) this.#runHint[number] = page;
-    this.#pages.takeBack(segment, page, pages);
+  /** Takes `count` free pages in a row, the first a multiple of `align`; returns its number counted from segment 0. */
+  #newRun(count: number, align: number): number {
+    const group = this.#findGroup(count, align);
+    if (group === undefined) throw full(`the arena has no ${count * PAGE_BYTES} bytes left`);
+    const page = this.#foundPage;
+    const { all } = group;
+    setBits(all.pageBitmap, page, count);
+    group.usedPages += count;
+    this.#used[PAGE_USE_BYTES]! += count * PAGE_BYTES;
+    if (group.isLarge) this.#lastLarge = group;
+    else this.#lastPlain = group;
+    if (group === this.#spare) this.#spare = undefined;
+    if (this.#spare === undefined && !this.#isRefused) this.#reserveSpare();
+    this.#pages.handOut(all, page, count);
+    return group.first * SEGMENT_PAGES + page;
   }
 
-  /** Finds `pages` free pages in a row, the first a multiple of `align`, and marks them used. */
-  #findRun(pages: number, align: number): { number: number; page: number } {
-    const count = this.#segments.length;
-    for (let i = 0; i < count; i++) {
-      const number = (this.#runSegment + i) % count;
-      const page = this.#searchSegment(number, pages, align);
-      if (page >= 0) return this.#takeRun(number, page, pages);
+  /** A group with `pages` free pages in a row, which begin at {@link #foundPage}; undefined when there is no memory. */
+  #findGroup(pages: number, align: number): Group | undefined {
+    const isLarge = pages > LARGE_PAGES_MAX;
+    const own = this.#search(isLarge, pages, align) ?? this.#grow(isLarge, pages);
+    const group = own ?? this.#search(!isLarge, pages, align);
+    if (group !== undefined || !this.#dropEmptySlabs()) return group;
+    return this.#findGroup(pages, align);
+  }
+
+  /** Gives back the slabs that are kept though they are empty; returns whether there were any. */
+  #dropEmptySlabs(): boolean {
+    let dropped = false;
+    for (let index = 0; index < CLASS_COUNT; index++) {
+      for (let link = this.#heads[index]!; link !== 0; ) {
+        const slab = link - 1;
+        const { slabs } = this.#segments[slab >>> 10]!;
+        const at = (slab & (SEGMENT_BLOCKS - 1)) * SLAB_WORDS;
+        link = slabs[at + SlabWord.NEXT]!;
+        if (slabs[at + SlabWord.FREE] !== classCapacity[index]) continue;
+        this.#dropSlab(slab, index);
+        dropped = true;
+      }
     }
-    const number = this.#addSegment(SEGMENT_BYTES, false);
-    return this.#takeRun(number, this.#searchSegment(number, pages, align), pages);
+    return dropped;
   }
 
-  #takeRun(number: number, page: number, pages: number): { number: number; page: number } {
-    const segment = this.#segments[number]!;
-    for (let i = page; i < page + pages; i++) segment.pageBitmap[i >>> 5]! |= 1 << (i & 31);
-    this.#used[PAGE_USE_BYTES]! += pages * PAGE_BYTES;
-    this.#runSegment = number;
-    this.#pages.handOut(segment, page, pages);
-    return { number, page };
+  /** Adds a group of either kind for `pages` pages; undefined when that is not to be had. */
+  #grow(isLarge: boolean, pages: number): Group | undefined {
+    this.#foundPage = 0;
+    if (!isLarge) return this.#addGroup(1, false);
+    const shortest = Math.ceil(pages / SEGMENT_PAGES);
+    let group: Group | undefined;
+    for (let count = groupSegmentsFor(pages); group === undefined && count >= shortest; count--)
+      group = this.#addGroup(count, true);
+    if (group !== undefined || this.#spare === undefined) return group;
+    // The number of the spare may be what is missing.
+    this.#dropGroup(this.#spare);
+    group = this.#addGroup(shortest, true);
+    if (group === undefined) this.#reserveSpare();
+    this.#foundPage = 0;
+    return group;
   }
 
-  /** First fit in one segment; -1 when there is none. The hint moves past the pages that are known to be in use. */
-  #searchSegment(number: number, pages: number, align: number): number {
-    const segment = this.#segments[number]!;
-    if (segment.share.meta === undefined) return -1;
-    const bitmap = segment.pageBitmap;
-    let page = this.#runHint[number] ?? 0;
-    while (page < SEGMENT_PAGES && (bitmap[page >>> 5]! & (1 << (page & 31))) !== 0) page++;
-    this.#runHint[number] = page;
-    page = Math.ceil(page / align) * align;
-    while (page + pages <= SEGMENT_PAGES) {
-      let run = 0;
-      while (run < pages && (bitmap[(page + run) >>> 5]! & (1 << ((page + run) & 31))) === 0) run++;
-      if (run === pages) return page;
-      page += run + 1;
+  /** First fit in the groups of one kind, the one where a run was found last before all others. */
+  #search(isLarge: boolean, pages: number, align: number): Group | undefined {
+    const last = isLarge ? this.#lastLarge : this.#lastPlain;
+    if (last !== undefined && this.#searchGroup(last, pages, align)) return last;
+    let spare: Group | undefined;
+    for (const group of this.groups) {
+      if (group.isLarge !== isLarge || group === last) continue;
+      if (group === this.#spare) spare = group;
+      else if (this.#searchGroup(group, pages, align)) return group;
+    }
+    return spare !== undefined && this.#searchGroup(spare, pages, align) ? spare : undefined;
+  }
+
+  /** First fit in one group. The hint moves past the pages that are known to be in use. */
+  #searchGroup(group: Group, pages: number, align: number): boolean {
+    const end = group.pages;
+    if (end - group.usedPages < pages) return false;
+    const bitmap = group.all.pageBitmap;
+    let page = firstFree(bitmap, group.runHint, end);
+    group.runHint = page;
+    for (;;) {
       page = Math.ceil(page / align) * align;
+      if (page + pages > end) return false;
+      const taken = firstUsed(bitmap, page, page + pages);
+      if (taken === page + pages) break;
+      page = firstFree(bitmap, taken, end);
+    }
+    this.#foundPage = page;
+    return true;
+  }
+
+  #reserveSpare(): void {
+    if (this.#spare === undefined) this.#spare = this.#addGroup(1, false);
+    else {
+      // Whether the system still refuses, one more segment tells, which is let go at once.
+      const group = this.#addGroup(1, false);
+      if (group !== undefined) this.#dropGroup(group);
+    }
+  }
+
+  /** Adds a group, plain ones under the lowest numbers; undefined when there are no numbers or no memory for it. */
+  #addGroup(count: number, isLarge: boolean): Group | undefined {
+    const first = this.#freeNumbersInARow(count, isLarge);
+    if (first < 0) return undefined;
+    let share: GroupShare;
+    try {
+      share = reserveGroup(first, count, isLarge);
+    } catch (error) {
+      // RangeError is what V8 throws when the system refuses the memory.
+      if (!(error instanceof RangeError)) throw error;
+      this.#isRefused = true;
+      return undefined;
+    }
+    this.#isRefused = false;
+    const group = new Group(share);
+    this.#take(group);
+    return group;
+  }
+
+  /** The first of `count` free numbers in a row, from the lowest or the highest on; -1 when there are none. */
+  #freeNumbersInARow(count: number, fromTop: boolean): number {
+    if (count > this.#freeNumbers) return -1;
+    const places = this.#segmentsMax - count;
+    for (let i = 0; i <= places; i++) {
+      const first = fromTop ? places - i : i;
+      let free = 0;
+      while (free < count && this.#groupOf[first + free] === undefined) free++;
+      if (free === count) return first;
     }
     return -1;
   }
 
-  #addSegment(bytes: number, singleObject: boolean): number {
-    // By length, not by identity: an adopted arena has its own absent segments.
-    let number = this.#segments.findIndex((segment) => segment.pages === 0);
-    if (number < 0) number = this.#segments.length;
-    if (number >= SEGMENTS_MAX)
-      throw new OperatingError(ErrorCode.ARENA_FULL, 'the arena has no segment number left');
-    let segment: Segment;
-    try {
-      segment = reserveSegment(bytes, singleObject);
-    } catch (error) {
-      // RangeError is what V8 throws when the system refuses the memory.
-      if (!(error instanceof RangeError)) throw error;
-      throw new OperatingError(ErrorCode.ARENA_FULL, `the system refuses ${bytes} bytes of memory`);
+  #take(group: Group): void {
+    this.groups.push(group);
+    for (let i = 0; i < group.count; i++) {
+      this.#segments[group.first + i] = group.segments[i]!;
+      this.#groupOf[group.first + i] = group;
     }
-    this.#segments[number] = segment;
-    this.#runHint[number] = 0;
-    // Granule 0 of segment 0 is NIL: its page is never handed out.
-    if (number === 0) segment.pageBitmap[0] = 1;
-    this.#onSegment(number);
-    return number;
+    this.#freeNumbers -= group.count;
+    this.#onGroup(group, false);
   }
 
-  /** Reserves segment 0, so that no object of its own segment gets ref NIL. */
-  prepare(): void {
-    if (this.#segments.length === 0) this.#addSegment(SEGMENT_BYTES, false);
+  /**
+   * Lets an empty group go; its numbers are free for others. An image may still read it through its own views.
+   */
+  #dropGroup(group: Group): void {
+    assert(group.usedPages === 0, 'a group that is dropped is empty');
+    const at = this.groups.indexOf(group);
+    assert(at >= 0, 'a group is dropped once');
+    this.groups[at] = this.groups.at(-1)!;
+    this.groups.pop();
+    for (let i = 0; i < group.count; i++) {
+      this.#segments[group.first + i] = NO_SEGMENT;
+      this.#groupOf[group.first + i] = undefined;
+    }
+    this.#freeNumbers += group.count;
+    if (this.#spare === group) this.#spare = undefined;
+    if (this.#lastLarge === group) this.#lastLarge = undefined;
+    if (this.#lastPlain === group) this.#lastPlain = undefined;
+    this.#onGroup(group, true);
   }
 
   /** Checks all slabs and runs against each other; for tests. Cost: all pages. */
   validate(): void {
     let pageUse = 0;
-    for (const [number, segment] of this.#segments.entries()) {
-      if (segment.share.meta === undefined) {
-        pageUse += segment.pages * PAGE_BYTES;
-        continue;
-      }
-      const first = number === 0 ? 1 : 0;
-      const owned = new Uint8Array(SEGMENT_PAGES);
-      for (let block = 0; block < SEGMENT_BLOCKS; block++) {
-        const at = block * SLAB_WORDS;
-        if (segment.slabs[at + SlabWord.KIND] === 0) continue;
-        owned.fill(1, block * BLOCK_PAGES, (block + 1) * BLOCK_PAGES);
-        if (segment.slabs[at + SlabWord.KIND] === SLAB_INNER) continue;
-        const index = segment.slabs[at + SlabWord.KIND]! - 1;
-        let free = 0;
-        for (let i = 0; i < classCapacity[index]!; i++) {
-          const word = segment.slabBitmap[block * BITMAP_WORDS_PER_BLOCK + (i >>> 5)]!;
-          if ((word & (1 << (i & 31))) !== 0) free++;
-        }
-        assert(free === segment.slabs[at + SlabWord.FREE], 'the free count of a slab is that of its bitmap');
-      }
-      for (let page = first; page < SEGMENT_PAGES; page++) {
-        const run = segment.runPages[page]!;
-        for (let i = 0; i < run; i++) {
-          assert(owned[page + i] === 0, 'a run overlaps nothing');
-          owned[page + i] = 1;
-        }
-      }
-      for (let page = first; page < SEGMENT_PAGES; page++) {
-        const used = (segment.pageBitmap[page >>> 5]! & (1 << (page & 31))) !== 0;
-        assert(used === (owned[page] === 1), 'a page is in use when a slab or a run has it');
-        if (used) pageUse += PAGE_BYTES;
+    let numbers = 0;
+    for (const group of this.groups) {
+      pageUse += validateGroup(group);
+      numbers += group.count;
+      for (let i = 0; i < group.count; i++) {
+        assert(this.#groupOf[group.first + i] === group, 'a number leads to its group');
+        assert(this.#segments[group.first + i] === group.segments[i], 'a number leads to its segment');
       }
     }
     assert(pageUse === this.pageUseBytes, 'the count of page bytes is that of the bitmaps');
+    assert(numbers + this.#freeNumbers === this.#segmentsMax, 'a number is free or in a group');
+    assert(this.#spare === undefined || this.#spare.usedPages === 0, 'the spare is empty');
   }
 }
 
-/** Stands where a single-object segment was. */
-const NO_SEGMENT: Segment = reserveSegment(0, true);
+/** Checks the bookkeeping of a group; returns the bytes of the pages in use. */
+function validateGroup(group: Group): number {
+  const { all, pages } = group;
+  const first = group.first === 0 ? 1 : 0;
+  const owned = new Uint8Array(pages);
+  for (let block = 0; block < group.count * SEGMENT_BLOCKS; block++) {
+    const at = block * SLAB_WORDS;
+    if (all.slabs[at + SlabWord.KIND] === 0) continue;
+    owned.fill(1, block * BLOCK_PAGES, (block + 1) * BLOCK_PAGES);
+    if (all.slabs[at + SlabWord.KIND] === SLAB_INNER) continue;
+    const index = all.slabs[at + SlabWord.KIND]! - 1;
+    let free = 0;
+    for (let i = 0; i < classCapacity[index]!; i++) {
+      const word = all.slabBitmap[block * BITMAP_WORDS_PER_BLOCK + (i >>> 5)]!;
+      if ((word & (1 << (i & 31))) !== 0) free++;
+    }
+    assert(free === all.slabs[at + SlabWord.FREE], 'the free count of a slab is that of its bitmap');
+  }
+  for (let page = first; page < pages; page++) {
+    const run = all.runPages[page]!;
+    for (let i = 0; i < run; i++) {
+      assert(owned[page + i] === 0, 'a run overlaps nothing');
+      owned[page + i] = 1;
+    }
+  }
+  let used = first;
+  for (let page = first; page < pages; page++) {
+    const isUsed = (all.pageBitmap[page >>> 5]! & (1 << (page & 31))) !== 0;
+    assert(isUsed === (owned[page] === 1), 'a page is in use when a slab or a run has it');
+    if (isUsed) used++;
+  }
+  assert(used === group.usedPages, 'a group counts the pages in use');
+  return (used - first) * PAGE_BYTES;
+}
+
+const full = (message: string): OperatingError => new OperatingError(ErrorCode.ARENA_FULL, message);
+
+/** The first page from `page` on that is not in use, or `end`. */
+function firstFree(bitmap: Int32Array, page: number, end: number): number {
+  let at = page;
+  while (at < end) {
+    const free = ~bitmap[at >>> 5]! >>> (at & 31);
+    if (free !== 0) return Math.min(end, at + 31 - Math.clz32(free & -free));
+    at = ((at >>> 5) + 1) << 5;
+  }
+  return end;
+}
+
+/** The first page from `page` on that is in use, or `end`. */
+function firstUsed(bitmap: Int32Array, page: number, end: number): number {
+  let at = page;
+  while (at < end) {
+    const used = bitmap[at >>> 5]! >>> (at & 31);
+    if (used !== 0) return Math.min(end, at + 31 - Math.clz32(used & -used));
+    at = ((at >>> 5) + 1) << 5;
+  }
+  return end;
+}
+
+function setBits(bitmap: Int32Array, from: number, count: number): void {
+  for (let at = from; at < from + count; ) {
+    const bits = Math.min(32 - (at & 31), from + count - at);
+    bitmap[at >>> 5]! |= (-1 >>> (32 - bits)) << (at & 31);
+    at += bits;
+  }
+}
+
+function clearBits(bitmap: Int32Array, from: number, count: number): void {
+  for (let at = from; at < from + count; ) {
+    const bits = Math.min(32 - (at & 31), from + count - at);
+    bitmap[at >>> 5]! &= ~((-1 >>> (32 - bits)) << (at & 31));
+    at += bits;
+  }
+}

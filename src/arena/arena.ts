@@ -9,14 +9,16 @@
  * turn. The views of a segment are `u8[ref >>> SEGMENT_SHIFT]` and so on; positions in them come from layout.ts.
  */
 import { assert, debugChecks } from '../base/assert.ts';
-import type { Ref } from '../base/units.ts';
-import { Allocator, type AllocatorShare, newAllocatorShare } from './allocator.ts';
+import { codeOf, ErrorCode } from '../base/errors.ts';
+import { NIL, type Ref } from '../base/units.ts';
+import { Allocator, type AllocatorOptions, type AllocatorShare, newAllocatorShare } from './allocator.ts';
 import { ImageCheck } from './image-check.ts';
+import { SEGMENTS_MAX } from './layout.ts';
 import { type Freeze, Pages, type ShadowListener } from './pages.ts';
-import { Segment, type SegmentShare } from './segment.ts';
+import { type Group, type GroupShare, NO_SEGMENT } from './segment.ts';
 
 export interface ArenaShare {
-  readonly segments: readonly SegmentShare[];
+  readonly groups: readonly GroupShare[];
   readonly allocator: AllocatorShare;
   /** Of the last image: the marks of the segments remember it. */
   readonly epoch: number;
@@ -24,30 +26,34 @@ export interface ArenaShare {
 
 /** What a reader on another thread needs for an image; chunks of shadow pages follow by message. */
 export interface ImageShare {
-  readonly segments: readonly SegmentShare[];
+  readonly groups: readonly GroupShare[];
   readonly epoch: number;
   readonly words: SharedArrayBuffer;
 }
 
 export class Arena {
-  readonly u8: Uint8Array[] = [];
-  readonly i32: Int32Array[] = [];
-  readonly f64: Float64Array[] = [];
+  // By segment number, empty arrays where there is no segment. The arrays themselves never grow.
+  readonly u8: Uint8Array[] = Array.from({ length: SEGMENTS_MAX }, () => NO_SEGMENT.u8);
+  readonly i32: Int32Array[] = Array.from({ length: SEGMENTS_MAX }, () => NO_SEGMENT.i32);
+  readonly f64: Float64Array[] = Array.from({ length: SEGMENTS_MAX }, () => NO_SEGMENT.f64);
+  /** The bytes of `u8` as Buffers, for their native functions. */
+  readonly buffers: Buffer[] = Array.from({ length: SEGMENTS_MAX }, () => NO_BUFFER);
+  /** Groups of segments that were dropped so far. Whoever keeps views lets go of them when this has changed. */
+  groupsGone = 0;
   readonly #pages: Pages;
   readonly #allocator: Allocator;
   /** In tests, checks at each thaw that no write bypassed the barrier. */
   #check: ImageCheck | undefined;
 
-  constructor(share?: ArenaShare) {
+  constructor(share?: ArenaShare, options: AllocatorOptions = {}) {
     this.#pages = new Pages(share?.epoch ?? 0);
-    this.#allocator = new Allocator(this.#pages, share?.allocator ?? newAllocatorShare(), (number) =>
-      this.#setViews(number),
+    this.#allocator = new Allocator(
+      this.#pages,
+      share?.allocator ?? newAllocatorShare(),
+      share?.groups ?? [],
+      options,
+      (group, dropped) => this.#setViews(group, dropped),
     );
-    for (const [number, segment] of (share?.segments ?? []).entries()) {
-      this.#pages.segments.push(new Segment(segment));
-      this.#setViews(number);
-    }
-    this.#allocator.prepare();
   }
 
   /** Takes over an arena that another thread has filled and will not touch again. */
@@ -74,9 +80,55 @@ export class Arena {
     return this.#pages.shadowPages;
   }
 
+  /** See {@link Allocator.isTight}. */
+  get isTight(): boolean {
+    return this.#allocator.isTight;
+  }
+
+  /** See {@link Allocator.ensure}. */
+  ensure(bytes: number, longest: number): boolean {
+    return this.#allocator.ensure(bytes, longest);
+  }
+
+  /** See {@link Allocator.prepareSpare}. */
+  prepareSpare(): void {
+    this.#allocator.prepareSpare();
+  }
+
+  get inUnit(): boolean {
+    return this.#allocator.inUnit;
+  }
+
+  /**
+   * Begins a guarded unit: until {@link commitUnit} or {@link rollbackUnit} all changes can be taken back. See unit.ts
+   * for the cost. What JavaScript objects know of the arena is theirs to take back; see Keyspace.beginGuarded.
+   */
+  beginUnit(): void {
+    this.#allocator.beginUnit();
+  }
+
+  commitUnit(): void {
+    this.#allocator.commitUnit();
+  }
+
+  /** Makes all objects and bytes what they were at {@link beginUnit}. Stale afterwards: refs of the unit. */
+  rollbackUnit(): void {
+    this.#allocator.rollbackUnit();
+  }
+
   /** See {@link Allocator.alloc}. */
   alloc(bytes: number): Ref {
     return this.#allocator.alloc(bytes);
+  }
+
+  /** As {@link alloc}; NIL when there is no memory: for what can be put off or left out. */
+  tryAlloc(bytes: number): Ref {
+    try {
+      return this.#allocator.alloc(bytes);
+    } catch (error) {
+      if (codeOf(error) !== ErrorCode.ARENA_FULL) throw error;
+      return NIL;
+    }
   }
 
   /** See {@link Allocator.free}. */
@@ -96,16 +148,17 @@ export class Arena {
 
   /** Begins an image of the present content, in constant time; see {@link Pages.freeze}. */
   freeze(shadowBytesMax: number, onChunk: ShadowListener, onLost: () => void): ImageShare {
+    assert(!this.inUnit, 'a freeze is between commands');
     const freeze: Freeze = this.#pages.freeze(shadowBytesMax, onChunk, () => {
       this.#check = undefined;
       onLost();
     });
     const image: ImageShare = {
-      segments: this.#pages.segments.map((segment) => segment.share),
+      groups: this.#allocator.groups.map((group) => group.share),
       epoch: freeze.epoch,
       words: freeze.words,
     };
-    if (debugChecks) this.#check = new ImageCheck(this.#pages);
+    if (debugChecks) this.#check = new ImageCheck(this.#pages, this.#allocator.groups);
     return image;
   }
 
@@ -117,9 +170,9 @@ export class Arena {
   }
 
   share(): ArenaShare {
-    assert(!this.frozen, 'an arena is handed over while no image of it is read');
+    assert(!this.frozen && !this.inUnit, 'an arena is handed over while nobody is at work on it');
     return {
-      segments: this.#pages.segments.map((segment) => segment.share),
+      groups: this.#allocator.groups.map((group) => group.share),
       allocator: this.#allocator.share,
       epoch: this.#pages.epoch,
     };
@@ -129,10 +182,18 @@ export class Arena {
     this.#allocator.validate();
   }
 
-  #setViews(number: number): void {
-    const segment = this.#pages.segments[number]!;
-    this.u8[number] = segment.u8;
-    this.i32[number] = segment.i32;
-    this.f64[number] = segment.f64;
+  #setViews(group: Group, dropped: boolean): void {
+    if (dropped) this.groupsGone++;
+    for (const [index, own] of group.segments.entries()) {
+      const number = group.first + index;
+      const segment = dropped ? NO_SEGMENT : own;
+      const { u8 } = segment;
+      this.u8[number] = u8;
+      this.i32[number] = segment.i32;
+      this.f64[number] = segment.f64;
+      this.buffers[number] = dropped ? NO_BUFFER : Buffer.from(u8.buffer, u8.byteOffset, u8.byteLength);
+    }
   }
 }
+
+const NO_BUFFER = Buffer.alloc(0);

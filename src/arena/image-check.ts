@@ -5,21 +5,22 @@
 import { assert } from '../base/assert.ts';
 import { PAGE_WORDS } from './layout.ts';
 import type { Pages } from './pages.ts';
-import type { Segment } from './segment.ts';
+import type { Group, Segment } from './segment.ts';
 
 export class ImageCheck {
   readonly #pages: Pages;
-  readonly #segments: Segment[];
-  /** By segment: the sums of its pages; 0 for pages that were not in use. */
+  readonly #groups: readonly Group[];
+  /** By group: the sums of its pages; 0 for pages that were not in use. */
   readonly #sums: Int32Array[];
 
-  constructor(pages: Pages) {
+  constructor(pages: Pages, groups: readonly Group[]) {
     this.#pages = pages;
-    this.#segments = [...pages.segments];
-    this.#sums = this.#segments.map((segment) => {
-      const sums = new Int32Array(segment.pages);
-      for (let page = 0; page < segment.pages; page++) {
-        if (inUse(segment, page)) sums[page] = pageSum(segment.i32, page);
+    this.#groups = [...groups];
+    this.#sums = this.#groups.map((group) => {
+      const { all } = group;
+      const sums = new Int32Array(group.pages);
+      for (let page = 0; page < group.pages; page++) {
+        if (inUse(all, page)) sums[page] = pageSum(all.i32, page);
       }
       return sums;
     });
@@ -27,13 +28,13 @@ export class ImageCheck {
 
   /** Throws when a page of the image is not what it was at the freeze. */
   verify(): void {
-    for (const [number, segment] of this.#segments.entries()) {
-      const sums = this.#sums[number]!;
+    for (const [index, group] of this.#groups.entries()) {
+      const sums = this.#sums[index]!;
       for (let page = 0; page < sums.length; page++) {
         if (sums[page] === 0) continue;
         assert(
-          sums[page] === this.#pages.imagePageSum(segment, page, pageSum),
-          `page ${page} of segment ${number} was written without the barrier`,
+          sums[page] === this.#pages.imagePageSum(group.all, page, pageSum),
+          `page ${page} from segment ${group.first} on was written without the barrier`,
         );
       }
     }
@@ -41,7 +42,7 @@ export class ImageCheck {
 }
 
 function inUse(segment: Segment, page: number): boolean {
-  return segment.share.meta === undefined || (segment.pageBitmap[page >>> 5]! & (1 << (page & 31))) !== 0;
+  return (segment.pageBitmap[page >>> 5]! & (1 << (page & 31))) !== 0;
 }
 
 /** Never 0, which stands for a page that is not compared. */

@@ -13,33 +13,45 @@ import {
   PAGE_SHIFT,
   PAGE_WORDS,
   SEGMENT_SHIFT,
+  SEGMENTS_MAX,
   SHADOW_CHUNK_PAGES,
   SHADOW_CHUNK_SHIFT,
   wordPosition,
 } from './layout.ts';
 import { FreezeWord } from './pages.ts';
-import { dataWords, NO_SHADOW } from './segment.ts';
+import { dataWords, NO_SHADOW, pageWords } from './segment.ts';
 
 /** Returns a chunk of shadow pages that has been announced and not yet been seen here. */
 export type ChunkSource = (chunkIndex: number) => SharedArrayBuffer;
 
 const PAGE_WORD_SHIFT = PAGE_SHIFT - 2;
 const CACHE_LINE_WORDS = 16;
+const NO_WORDS = new Int32Array(0);
 
 export class Image {
   readonly #epoch: number;
-  readonly #data: Int32Array[];
-  readonly #marks: Int32Array[];
-  readonly #shadow: Int32Array[];
+  /** By segment number; views reach to the end of the group (layout.ts). */
+  readonly #data: Int32Array[] = [];
+  readonly #marks: Int32Array[] = [];
+  readonly #shadow: Int32Array[] = [];
   readonly #words: Int32Array;
   readonly #chunks: Int32Array[] = [];
   readonly #chunkSource: ChunkSource;
 
   constructor(share: ImageShare, chunkSource: ChunkSource) {
     this.#epoch = share.epoch;
-    this.#data = share.segments.map(dataWords);
-    this.#marks = share.segments.map((segment) => new Int32Array(segment.marks));
-    this.#shadow = share.segments.map((segment) => new Int32Array(segment.shadow));
+    for (let number = 0; number < SEGMENTS_MAX; number++) {
+      this.#data.push(NO_WORDS);
+      this.#marks.push(NO_WORDS);
+      this.#shadow.push(NO_WORDS);
+    }
+    for (const group of share.groups) {
+      for (let index = 0; index < group.count; index++) {
+        this.#data[group.first + index] = dataWords(group, index);
+        this.#marks[group.first + index] = pageWords(group.marks, index);
+        this.#shadow[group.first + index] = pageWords(group.shadow, index);
+      }
+    }
     this.#words = new Int32Array(share.words);
     this.#chunkSource = chunkSource;
   }
@@ -54,7 +66,7 @@ export class Image {
     const marks = this.#marks[segment]!;
     let word = wordPosition(ref) + fromWord;
     const end = word + words;
-    assert(end <= data.length, 'an object lies inside its segment');
+    assert(end <= data.length, 'an object lies inside its group');
     while (word < end) {
       const page = word >>> PAGE_WORD_SHIFT;
       const pageEnd = (page + 1) * PAGE_WORDS;

@@ -13,6 +13,8 @@
  * the reader's loads can pass the mark on any memory model that JavaScript runs on.
  *
  * A page that is handed out after the freeze is no part of the image; it is marked at once and never copied.
+ *
+ * The same barrier serves guarded units (unit.ts): while one is on, the first write to a page keeps a copy of it.
  */
 import { assert } from '../base/assert.ts';
 import {
@@ -22,10 +24,12 @@ import {
   PAGE_WORDS,
   SEGMENT_BYTES,
   SEGMENT_SHIFT,
+  SEGMENTS_MAX,
   SHADOW_CHUNK_PAGES,
   SHADOW_CHUNK_SHIFT,
 } from './layout.ts';
-import { NO_SHADOW, type Segment } from './segment.ts';
+import { NO_SEGMENT, NO_SHADOW, type Segment } from './segment.ts';
+import { UnitPages } from './unit.ts';
 
 /**
  * Words that the owner and the readers of one image share.
@@ -45,7 +49,13 @@ export interface Freeze {
 }
 
 export class Pages {
-  readonly segments: Segment[] = [];
+  /** By number; NO_SEGMENT where there is none. */
+  readonly segments: Segment[] = Array.from({ length: SEGMENTS_MAX }, () => NO_SEGMENT);
+  /** Whether an image is being read or a unit is on: whether writes are of interest. */
+  watched = false;
+  /** Number of the unit that is on, 0 while there is none. */
+  unit = 0;
+  readonly #unitPages = new UnitPages();
   /** Epoch of the image that is being read, 0 while nothing is frozen. */
   frozenEpoch = 0;
   /** Pages copied since the freeze; after a thaw, those of the last one. */
@@ -75,6 +85,7 @@ export class Pages {
     assert(this.frozenEpoch === 0, 'one image at a time');
     this.#epoch++;
     this.frozenEpoch = this.#epoch;
+    this.watched = true;
     this.shadowPages = 0;
     this.#shadowPagesMax = Math.floor(shadowBytesMax / PAGE_BYTES);
     this.#onChunk = onChunk;
@@ -87,6 +98,7 @@ export class Pages {
   /** Ends the image; no reader may be at work any more. Drops the shadow pages. */
   thaw(): void {
     this.frozenEpoch = 0;
+    this.watched = this.unit !== 0;
     this.#chunks = [];
     this.#onChunk = undefined;
     this.#onLost = undefined;
@@ -94,12 +106,32 @@ export class Pages {
 
   /** To be called before bytes [from, from + bytes) of the object at `ref` are stored to. `bytes` is at least 1. */
   touch(ref: number, from: number, bytes: number): void {
-    if (this.frozenEpoch !== 0) this.#capture(ref, from, bytes);
+    if (this.watched) this.#watch(ref, from, bytes);
+  }
+
+  /** As {@link touch} for all of a new object: its old content is of interest to an image only. */
+  touchNew(ref: number, bytes: number): void {
+    if (this.frozenEpoch !== 0) this.#capture(ref, 0, bytes);
+  }
+
+  /** Begins a unit of this number; from now on pages are kept. */
+  beginUnit(unit: number): void {
+    this.unit = unit;
+    this.watched = true;
+  }
+
+  /** Ends the unit. With `restored`, all pages that it has written to are as they were before. */
+  endUnit(restored: boolean): void {
+    if (restored) this.#unitPages.restore();
+    this.#unitPages.forget();
+    this.unit = 0;
+    this.watched = this.frozenEpoch !== 0;
   }
 
   /** Tells that `count` pages from `page` on are in use again: they are no part of a running image unless they were
    * given back during it. */
   handOut(segment: Segment, page: number, count: number): void {
+    if (this.unit !== 0) segment.unitMarks.fill(this.unit, page, page + count);
     if (this.frozenEpoch === 0) return;
     for (let i = page; i < page + count; i++) {
       if (segment.freedEpoch[i] === this.frozenEpoch || segment.marks[i] === this.frozenEpoch) continue;
@@ -119,6 +151,19 @@ export class Pages {
     const slot = segment.shadow[page]!;
     assert(slot !== NO_SHADOW, 'a page that was in use at the freeze has a shadow or is unchanged');
     return sum(this.#chunks[slot >>> SHADOW_CHUNK_SHIFT]!, slot & (SHADOW_CHUNK_PAGES - 1));
+  }
+
+  #watch(ref: number, from: number, bytes: number): void {
+    if (this.frozenEpoch !== 0) this.#capture(ref, from, bytes);
+    if (this.unit === 0) return;
+    const segment = this.segments[ref >>> SEGMENT_SHIFT]!;
+    const start = bytePosition(ref) + from;
+    const lastPage = (start + bytes - 1) >>> PAGE_SHIFT;
+    for (let page = start >>> PAGE_SHIFT; page <= lastPage; page++) {
+      if (segment.unitMarks[page] === this.unit) continue;
+      this.#unitPages.keep(segment, page);
+      segment.unitMarks[page] = this.unit;
+    }
   }
 
   #capture(ref: number, from: number, bytes: number): void {

@@ -1,6 +1,6 @@
 /**
- * One segment of an arena: its data, the marks of copy-on-write and the allocator's bookkeeping. All of it is
- * SharedArrayBuffers, so that a segment crosses to another thread as a {@link SegmentShare}.
+ * Groups of segments: their data, the marks of copy-on-write and the allocator's bookkeeping. All of it is
+ * SharedArrayBuffers, so that a group crosses to another thread as a {@link GroupShare}.
  *
  *   buffer   who writes                      what
  *   data     the arena's owner               objects, from DATA_OFFSET_BYTES on
@@ -9,9 +9,19 @@
  *   shadow   the arena's owner, before       per page: the shadow slot that holds the page, or NO_SHADOW when the
  *            the mark                        page was not part of the image at all
  *   meta     the arena's owner only          page bitmap, runs, slab bitmaps (layout below); images never read it
+ *
+ *   meta     PAGES bits         pageBitmap      runPages … slabBitmap: one array behind the other, each for all
+ *            PAGES words        runPages        segments of the group
+ *            PAGES words        freedEpoch
+ *            PAGES words        unitMarks
+ *            BLOCKS x 5 words   slabs
+ *            BLOCKS x 128 words slabBitmap
+ *
+ * A {@link Segment} has views of all that from its own start to the end of its group: an object may go on into the
+ * segments behind. So one page has several indexes, one in each segment up to its own; they lead to the same words.
  */
 import { withView } from '../base/byte-copy.ts';
-import { BLOCK_BYTES, DATA_OFFSET_BYTES, PAGE_BYTES, SEGMENT_BLOCKS, SEGMENT_PAGES } from './layout.ts';
+import { BLOCK_BYTES, DATA_OFFSET_BYTES, SEGMENT_BLOCKS, SEGMENT_BYTES, SEGMENT_PAGES } from './layout.ts';
 import { SMALL_BYTES_MIN } from './size-classes.ts';
 
 /** Shadow slot of a page that was handed out after the freeze. */
@@ -38,31 +48,40 @@ export const SLAB_WORDS = 5;
 export const SLAB_INNER = -1;
 
 const PAGE_BITMAP_WORDS = SEGMENT_PAGES / 32;
+/** Of one segment. */
 const META_WORDS =
   PAGE_BITMAP_WORDS +
-  SEGMENT_PAGES * 2 +
+  SEGMENT_PAGES * 3 +
   SEGMENT_BLOCKS * BITMAP_WORDS_PER_BLOCK +
   SEGMENT_BLOCKS * SLAB_WORDS;
 
-export interface SegmentShare {
+export interface GroupShare {
+  /** Number of its first segment. */
+  readonly first: number;
+  /** How many segments it has; 0 where there is none. */
+  readonly count: number;
+  /** Whether it was made for objects beyond LARGE_BYTES_MAX. */
+  readonly isLarge: boolean;
   readonly data: SharedArrayBuffer;
   readonly marks: SharedArrayBuffer;
   readonly shadow: SharedArrayBuffer;
-  /** Absent for a segment that holds a single object. */
-  readonly meta: SharedArrayBuffer | undefined;
+  readonly meta: SharedArrayBuffer;
 }
 
-/** The data of a segment as words, for who reads an image of it. */
-export function dataWords(share: SegmentShare): Int32Array {
-  return new Int32Array(share.data, DATA_OFFSET_BYTES);
+/** The data of a group from segment `index` of it on, as words, for who reads an image. */
+export function dataWords(share: GroupShare, index: number): Int32Array {
+  return new Int32Array(share.data, DATA_OFFSET_BYTES + index * SEGMENT_BYTES);
+}
+
+/** One word per page from segment `index` of a group on. */
+export function pageWords(buffer: SharedArrayBuffer, index: number): Int32Array {
+  return new Int32Array(buffer, index * SEGMENT_PAGES * 4);
 }
 
 export class Segment {
-  readonly share: SegmentShare;
   readonly u8: Uint8Array;
   readonly i32: Int32Array;
   readonly f64: Float64Array;
-  readonly pages: number;
   readonly marks: Int32Array;
   readonly shadow: Int32Array;
   /** One bit per page, set while the page is in use. */
@@ -71,43 +90,97 @@ export class Segment {
   readonly runPages: Int32Array;
   /** By page: the epoch during which the page was given back, else 0. */
   readonly freedEpoch: Int32Array;
+  /** By page: the unit (unit.ts) that has kept the page, or during which it was handed out. */
+  readonly unitMarks: Int32Array;
   /** SLAB_WORDS words per block, see {@link SlabWord}. */
   readonly slabs: Int32Array;
   /** One bit per small object, set while it is free; BITMAP_WORDS_PER_BLOCK words per block. */
   readonly slabBitmap: Int32Array;
 
-  constructor(share: SegmentShare) {
-    this.share = share;
-    this.u8 = withView(new Uint8Array(share.data, DATA_OFFSET_BYTES));
-    this.i32 = dataWords(share);
-    this.f64 = new Float64Array(share.data, DATA_OFFSET_BYTES);
-    this.pages = this.u8.length / PAGE_BYTES;
-    this.marks = new Int32Array(share.marks);
-    this.shadow = new Int32Array(share.shadow);
-    const meta = share.meta ?? NO_META;
-    let word = 0;
-    const take = (words: number): Int32Array => {
-      const view = new Int32Array(meta, share.meta ? word * 4 : 0, share.meta ? words : 0);
-      word += words;
-      return view;
+  /** Segment `index` of a group. */
+  constructor(share: GroupShare, index: number) {
+    const dataAt = DATA_OFFSET_BYTES + index * SEGMENT_BYTES;
+    this.u8 = withView(new Uint8Array(share.data, dataAt));
+    this.i32 = dataWords(share, index);
+    this.f64 = new Float64Array(share.data, dataAt);
+    this.marks = pageWords(share.marks, index);
+    this.shadow = pageWords(share.shadow, index);
+    const { count, meta } = share;
+    let at = 0;
+    const take = (wordsPerSegment: number): Int32Array => {
+      const from = at + index * wordsPerSegment;
+      at += count * wordsPerSegment;
+      return new Int32Array(meta, from * 4, at - from);
     };
     this.pageBitmap = take(PAGE_BITMAP_WORDS);
     this.runPages = take(SEGMENT_PAGES);
     this.freedEpoch = take(SEGMENT_PAGES);
+    this.unitMarks = take(SEGMENT_PAGES);
     this.slabs = take(SEGMENT_BLOCKS * SLAB_WORDS);
     this.slabBitmap = take(SEGMENT_BLOCKS * BITMAP_WORDS_PER_BLOCK);
   }
 }
 
-const NO_META = new SharedArrayBuffer(0);
+export class Group {
+  readonly share: GroupShare;
+  readonly first: number;
+  readonly count: number;
+  readonly isLarge: boolean;
+  readonly pages: number;
+  readonly segments: readonly Segment[];
+  /** Pages in use, the first page of segment 0 among them. */
+  usedPages = 0;
+  /** The page from which a search for a run begins. */
+  runHint = 0;
 
-/** Reserves a segment: `dataBytes` is a multiple of the page. Throws RangeError when the system refuses the memory. */
-export function reserveSegment(dataBytes: number, singleObject: boolean): Segment {
-  const pages = dataBytes / PAGE_BYTES;
-  return new Segment({
-    data: new SharedArrayBuffer(DATA_OFFSET_BYTES + dataBytes),
-    marks: new SharedArrayBuffer(pages * 4),
-    shadow: new SharedArrayBuffer(pages * 4),
-    meta: singleObject ? undefined : new SharedArrayBuffer(META_WORDS * 4),
-  });
+  constructor(share: GroupShare) {
+    this.share = share;
+    this.first = share.first;
+    this.count = share.count;
+    this.isLarge = share.isLarge;
+    this.pages = share.count * SEGMENT_PAGES;
+    this.segments = Array.from({ length: share.count }, (_, index) => new Segment(share, index));
+    const { pageBitmap } = this.segments[0]!;
+    for (let i = 0; i < pageBitmap.length; i++) this.usedPages += bitCount(pageBitmap[i]!);
+  }
+
+  /** The views that reach over the whole group. */
+  get all(): Segment {
+    return this.segments[0]!;
+  }
 }
+
+function bitCount(word: number): number {
+  let count = 0;
+  for (let rest = word; rest !== 0; rest &= rest - 1) count++;
+  return count;
+}
+
+/** Reserves the memory of `count` segments. Throws RangeError when the system refuses it. */
+export function reserveGroup(first: number, count: number, isLarge: boolean): GroupShare {
+  return {
+    first,
+    count,
+    isLarge,
+    data: new SharedArrayBuffer(DATA_OFFSET_BYTES + count * SEGMENT_BYTES),
+    marks: new SharedArrayBuffer(count * SEGMENT_PAGES * 4),
+    shadow: new SharedArrayBuffer(count * SEGMENT_PAGES * 4),
+    meta: new SharedArrayBuffer(count * META_WORDS * 4),
+  };
+}
+
+const NOTHING = new SharedArrayBuffer(0);
+
+/** Stands under all numbers that no group has. */
+export const NO_SEGMENT = new Segment(
+  {
+    first: 0,
+    count: 0,
+    isLarge: false,
+    data: new SharedArrayBuffer(DATA_OFFSET_BYTES),
+    marks: NOTHING,
+    shadow: NOTHING,
+    meta: NOTHING,
+  },
+  0,
+);

@@ -85,6 +85,13 @@ export class CommandContext {
     this.ops.length = 0;
   }
 
+  /** Lets go of views into segments that may be gone; see Keyspace.tidy. */
+  forgetViews(): void {
+    this.view.forget();
+    this.element.forget();
+    this.#keyView.forget();
+  }
+
   /** The entry of the key in argument `index` for a command that reads; NIL when there is none or it has expired. */
   lookupRead(index: number): Ref {
     return this.#toRead(this.#findArgument(index), index);

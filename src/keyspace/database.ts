@@ -38,12 +38,15 @@ import {
   ValueType,
 } from './entry.ts';
 import { ExpiryIndex, type ExpiryShare } from './expiry-index.ts';
+import type { UndoLog } from './undo-log.ts';
 
 /** What the databases of one dataset share. */
 export interface DatabaseContext {
   readonly arena: Arena;
   readonly hashKey0: number;
   readonly hashKey1: number;
+  /** Where changes outside of the arena are noted while a unit is guarded. */
+  readonly undo: UndoLog;
   /** Gives the memory of a value back that is no string; may take its time over it. */
   releaseObject(type: ValueType, encoding: Encoding, value: Ref): void;
 }
@@ -86,7 +89,7 @@ export class Database extends EntryReader {
     this.#context = context;
     this.#tables = new HashTable(context.arena, this);
     this.table = share?.table ?? this.#tables.create();
-    this.expiry = new ExpiryIndex(context.arena, share?.expiry);
+    this.expiry = new ExpiryIndex(context.arena, share?.expiry, context.undo);
   }
 
   share(): DatabaseShare {
@@ -414,24 +417,48 @@ export class Database extends EntryReader {
     const access = this.access(entry);
     const moved = this.#takeValue(entry, target, key, keyStart, keyLength);
     target.setAccess(moved, access);
+    let placed = moved;
+    if (deadline >= 0) {
+      try {
+        placed = target.setDeadline(moved, deadline);
+      } catch (error) {
+        // No memory: the key is not there. A value that is not copied stays with `entry`.
+        if (this.#isInPlace(entry)) target.remove(moved);
+        else target.removeEmptied(moved);
+        throw error;
+      }
+    }
     this.removeEmptied(entry);
-    return deadline < 0 ? moved : target.setDeadline(moved, deadline);
+    return placed;
   }
 
-  /** Gives an entry a deadline, in ms since 1970. One before 1970 counts as 1970: negative means none elsewhere. */
+  /**
+   * Gives an entry a deadline, in ms since 1970. One before 1970 counts as 1970: negative means none elsewhere. Throws
+   * ARENA_FULL, having changed nothing, when there is no memory.
+   */
   setDeadline(entry: Ref, deadlineMs: number): Ref {
     if (deadlineMs < 0) return this.setDeadline(entry, 0);
     const arena = this.arena;
     const meta = this.word(entry, EntryWord.META);
+    const hasPlace = (meta & DEADLINE_PLACE) !== 0;
+    let slot = hasPlace ? this.word(entry, EntryWord.SLOT) : NO_SLOT;
+    if (slot === NO_SLOT) slot = this.expiry.add(entry, deadlineMs);
+    else this.expiry.change(slot, deadlineMs);
     let target = entry;
-    if ((meta & DEADLINE_PLACE) === 0) target = this.#addDeadlinePlace(entry, meta);
+    if (!hasPlace) {
+      try {
+        target = this.#addDeadlinePlace(entry, meta);
+      } catch (error) {
+        this.expiry.remove(slot);
+        throw error;
+      }
+      this.expiry.move(slot, target);
+    }
     arena.touch(target, 0, ENTRY_WITH_DEADLINE_BYTES);
     const segment = target >>> SEGMENT_SHIFT;
     const word = wordPosition(target);
     arena.f64[segment]![(word + EntryWord.DEADLINE) >>> 1] = deadlineMs;
-    const slot = arena.i32[segment]![word + EntryWord.SLOT]!;
-    if (slot === NO_SLOT) arena.i32[segment]![word + EntryWord.SLOT] = this.expiry.add(target, deadlineMs);
-    else this.expiry.change(slot, deadlineMs);
+    arena.i32[segment]![word + EntryWord.SLOT] = slot;
     return target;
   }
 
@@ -463,13 +490,50 @@ export class Database extends EntryReader {
   }
 
   /**
-   * Takes all entries away and returns their table, which {@link freeSome} frees slice by slice. Constant time.
+   * Takes all entries away and returns their table, which {@link freeSome} frees slice by slice. Constant time. Throws
+   * ARENA_FULL, having changed nothing, when there is no memory for another table; see {@link clear}.
    */
   detach(): Ref {
     const old = this.table;
-    this.table = this.#tables.create();
-    this.expiry = new ExpiryIndex(this.arena);
+    this.setRoots(this.#tables.create(), new ExpiryIndex(this.arena, undefined, this.#context.undo));
     return old;
+  }
+
+  /** Removes all entries one by one, which needs no memory. */
+  clear(): void {
+    const found: Ref[] = [];
+    let cursor = 0;
+    do {
+      cursor = this.scan(cursor, (entry) => found.push(entry));
+      while (found.length > 0) this.remove(found.pop()!);
+    } while (cursor !== 0);
+  }
+
+  /** Makes these the entries of the database. */
+  setRoots(table: Ref, expiry: ExpiryIndex): void {
+    const { undo } = this.#context;
+    if (undo.active) {
+      const before = this.table;
+      const expiryBefore = this.expiry;
+      undo.note(() => {
+        this.table = before;
+        this.expiry = expiryBefore;
+      });
+    }
+    this.table = table;
+    this.expiry = expiry;
+    this.forgetAhead();
+  }
+
+  /** To be called after the arena was rolled back: what was found or read ahead may be gone. */
+  rolledBack(): void {
+    this.forgetAhead();
+    this.#tables.rolledBack();
+  }
+
+  /** Lets go of views into segments, which may be gone. */
+  forgetViews(): void {
+    this.#view.forget();
   }
 
   /** Frees some buckets of a detached table with all that hangs on them; returns whether that was all. */
@@ -515,6 +579,10 @@ export class Database extends EntryReader {
       this.arena.free(entry);
       throw error;
     }
+  }
+
+  #isInPlace(entry: Ref): boolean {
+    return this.type(entry) === ValueType.STRING && this.encoding(entry) !== Encoding.RAW_APART;
   }
 
   #releaseValue(meta: number, entry: Ref): void {

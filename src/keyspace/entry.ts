@@ -79,6 +79,11 @@ export class BytesView {
   bytes: Uint8Array = EMPTY;
   position = 0;
   length = 0;
+
+  /** Lets go of the bytes, so that their segment can go. */
+  forget(): void {
+    this.bytes = EMPTY;
+  }
 }
 const EMPTY = new Uint8Array(0);
 

@@ -13,8 +13,10 @@
 import type { Arena } from '../arena/arena.ts';
 import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
 import { assert } from '../base/assert.ts';
+import { ErrorCode, OperatingError } from '../base/errors.ts';
 import { asRef, NIL, type Ref } from '../base/units.ts';
 import { EntryWord, NO_SLOT } from './entry.ts';
+import { UndoLog } from './undo-log.ts';
 
 const CHUNK_SLOTS = 1024;
 const CHUNK_SHIFT = 10;
@@ -31,6 +33,16 @@ interface Chunk {
   readonly refs: Int32Array;
 }
 
+/** Throws ARENA_FULL when the system refuses the memory. */
+function newChunk(): Chunk {
+  try {
+    return viewChunk(new SharedArrayBuffer(CHUNK_BYTES));
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new OperatingError(ErrorCode.ARENA_FULL, 'the system refuses memory for deadlines');
+  }
+}
+
 function viewChunk(buffer: SharedArrayBuffer): Chunk {
   return {
     buffer,
@@ -41,14 +53,17 @@ function viewChunk(buffer: SharedArrayBuffer): Chunk {
 
 export class ExpiryIndex {
   readonly #arena: Arena;
+  readonly #undo: UndoLog;
   readonly #chunks: Chunk[] = [];
   #earliest = new Float64Array(16);
   #count = 0;
   /** Chunk at which the next look for due entries begins. */
   #lookAt = 0;
 
-  constructor(arena: Arena, share?: ExpiryShare) {
+  /** Changes are noted in `undo` while that is active. */
+  constructor(arena: Arena, share?: ExpiryShare, undo = new UndoLog()) {
     this.#arena = arena;
+    this.#undo = undo;
     if (share === undefined) return;
     this.#count = share.count;
     for (const buffer of share.chunks) {
@@ -66,18 +81,38 @@ export class ExpiryIndex {
     return { count: this.#count, chunks: this.#chunks.map((chunk) => chunk.buffer) };
   }
 
-  /** Takes an entry in and returns its slot, which the caller notes in the entry. */
+  /**
+   * Takes an entry in and returns its slot, which the caller notes in the entry. Throws ARENA_FULL, having changed nothing,
+   * when there is no memory.
+   */
   add(entry: Ref, deadlineMs: number): number {
-    const slot = this.#count++;
-    if (slot >>> CHUNK_SHIFT === this.#chunks.length)
-      this.#addChunk(viewChunk(new SharedArrayBuffer(CHUNK_BYTES)));
-    this.#chunks[slot >>> CHUNK_SHIFT]!.refs[slot & (CHUNK_SLOTS - 1)] = entry;
-    this.change(slot, deadlineMs);
+    const slot = this.#count;
+    if (slot >>> CHUNK_SHIFT === this.#chunks.length) this.#addChunk(newChunk());
+    this.#count++;
+    this.#put(slot, entry, deadlineMs);
+    if (this.#undo.active) {
+      this.#undo.note(() => {
+        this.#count = slot;
+      });
+    }
     return slot;
   }
 
   /** Gives the entry in `slot` another deadline. */
   change(slot: number, deadlineMs: number): void {
+    if (this.#undo.active) {
+      const before = this.#chunks[slot >>> CHUNK_SHIFT]!.deadlines[slot & (CHUNK_SLOTS - 1)]!;
+      this.#undo.note(() => this.#setDeadline(slot, before));
+    }
+    this.#setDeadline(slot, deadlineMs);
+  }
+
+  #put(slot: number, entry: number, deadlineMs: number): void {
+    this.#chunks[slot >>> CHUNK_SHIFT]!.refs[slot & (CHUNK_SLOTS - 1)] = entry;
+    this.#setDeadline(slot, deadlineMs);
+  }
+
+  #setDeadline(slot: number, deadlineMs: number): void {
     const chunk = slot >>> CHUNK_SHIFT;
     this.#chunks[chunk]!.deadlines[slot & (CHUNK_SLOTS - 1)] = deadlineMs;
     if (deadlineMs < this.#earliest[chunk]!) this.#earliest[chunk] = deadlineMs;
@@ -85,11 +120,16 @@ export class ExpiryIndex {
 
   /** Tells that the entry in `slot` lives at another place now. */
   move(slot: number, entry: Ref): void {
+    if (this.#undo.active) {
+      const before = this.entryAt(slot);
+      this.#undo.note(() => this.move(slot, before));
+    }
     this.#chunks[slot >>> CHUNK_SHIFT]!.refs[slot & (CHUNK_SLOTS - 1)] = entry;
   }
 
   /** Takes the entry in `slot` out; the last slot's entry moves into it and is told so. */
   remove(slot: number): void {
+    if (this.#undo.active) this.#noteRemoval(slot);
     const last = --this.#count;
     assert(slot <= last, 'a slot that is removed is in use');
     if (slot === last) {
@@ -98,8 +138,7 @@ export class ExpiryIndex {
     }
     const from = this.#chunks[last >>> CHUNK_SHIFT]!;
     const entry = from.refs[last & (CHUNK_SLOTS - 1)]!;
-    this.#chunks[slot >>> CHUNK_SHIFT]!.refs[slot & (CHUNK_SLOTS - 1)] = entry;
-    this.change(slot, from.deadlines[last & (CHUNK_SLOTS - 1)]!);
+    this.#put(slot, entry, from.deadlines[last & (CHUNK_SLOTS - 1)]!);
     this.#arena.touch(entry, EntryWord.SLOT * 4, 4);
     this.#arena.i32[entry >>> SEGMENT_SHIFT]![wordPosition(entry) + EntryWord.SLOT] = slot;
     this.#dropEmptyChunk(last);
@@ -158,6 +197,22 @@ export class ExpiryIndex {
         'no deadline is before the bound of its chunk',
       );
     }
+  }
+
+  /** The slot and the last one come back as they are now, and the chunk of that, should it go. */
+  #noteRemoval(slot: number): void {
+    const last = this.#count - 1;
+    const chunk = this.#chunks[last >>> CHUNK_SHIFT]!;
+    const entry = this.entryAt(slot);
+    const deadline = this.#chunks[slot >>> CHUNK_SHIFT]!.deadlines[slot & (CHUNK_SLOTS - 1)]!;
+    const lastEntry = this.entryAt(last);
+    const lastDeadline = chunk.deadlines[last & (CHUNK_SLOTS - 1)]!;
+    this.#undo.note(() => {
+      if (last >>> CHUNK_SHIFT === this.#chunks.length) this.#addChunk(chunk);
+      this.#count = last + 1;
+      this.#put(last, lastEntry, lastDeadline);
+      this.#put(slot, entry, deadline);
+    });
   }
 
   #slotsIn(index: number): number {

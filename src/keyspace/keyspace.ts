@@ -4,14 +4,17 @@
  *
  * Only the thread that owns the arena uses it. A loading worker fills one and hands it over as a {@link KeyspaceShare}.
  */
+import type { AllocatorOptions } from '../arena/allocator.ts';
 import { Arena, type ArenaShare, type ImageShare } from '../arena/arena.ts';
 import type { ShadowListener } from '../arena/pages.ts';
 import { assert } from '../base/assert.ts';
-import type { Ref } from '../base/units.ts';
+import { codeOf, ErrorCode } from '../base/errors.ts';
+import { KIB, type Ref } from '../base/units.ts';
 import { Database, type DatabaseContext, type DatabaseShare } from './database.ts';
 import type { Encoding, ValueType } from './entry.ts';
-import { Releaser } from './release.ts';
+import { type PendingFree, Releaser } from './release.ts';
 import { Structures } from './structures.ts';
+import { UndoLog } from './undo-log.ts';
 
 export interface HashKey {
   readonly key0: number;
@@ -37,16 +40,31 @@ export interface KeyspaceImage {
   readonly roots: readonly DatabaseRoot[];
 }
 
+/** What a command needs beside the bytes of its request, and a margin: buckets, nodes, blocks that grow by an eighth. */
+const COMMAND_BYTES = 64 * KIB;
+/** A longer request is guarded whether memory is tight or not: it may need more than the spare segment. */
+const GUARDED_REQUEST_BYTES = 1024 * KIB;
+
 export class Keyspace implements DatabaseContext {
   readonly arena: Arena;
   readonly hashKey0: number;
   readonly hashKey1: number;
   readonly databases: Database[];
   readonly structures: Structures;
+  readonly undo = new UndoLog();
+  /** What was left to free when the guarded unit began. */
+  #pendingBefore: readonly PendingFree[] = [];
+  /** Groups of segments that were gone when views were forgotten last. */
+  #groupsGone = 0;
   readonly #releaser: Releaser;
 
-  constructor(databaseCount: number, hashKey: HashKey, share?: KeyspaceShare) {
-    this.arena = share === undefined ? new Arena() : Arena.adopt(share.arena);
+  constructor(
+    databaseCount: number,
+    hashKey: HashKey,
+    share?: KeyspaceShare,
+    arenaOptions: AllocatorOptions = {},
+  ) {
+    this.arena = new Arena(share?.arena, arenaOptions);
     this.hashKey0 = hashKey.key0;
     this.hashKey1 = hashKey.key1;
     this.structures = new Structures(this.arena, this.hashKey0, this.hashKey1);
@@ -90,19 +108,86 @@ export class Keyspace implements DatabaseContext {
   /** Empties one database; its memory comes back by {@link freeSome}. */
   flush(index: number): void {
     const database = this.databases[index]!;
-    if (database.keyCount > 0) this.#releaser.defer(database, database.detach());
+    if (database.keyCount === 0) return;
+    let table: Ref;
+    try {
+      table = database.detach();
+    } catch (error) {
+      // Clearing it would keep copies of all its pages in a unit.
+      if (codeOf(error) !== ErrorCode.ARENA_FULL || this.guarded) throw error;
+      // Emptying a database needs no memory that is not to be had.
+      database.clear();
+      return;
+    }
+    this.#releaser.defer(database, table);
   }
 
   swap(a: number, b: number): void {
     const first = this.databases[a]!;
     const second = this.databases[b]!;
     const { table, expiry } = first;
-    first.table = second.table;
-    first.expiry = second.expiry;
-    second.table = table;
-    second.expiry = expiry;
-    first.forgetAhead();
-    second.forgetAhead();
+    first.setRoots(second.table, second.expiry);
+    second.setRoots(table, expiry);
+  }
+
+  /**
+   * Whether a command whose request has so many bytes, the longest argument of them `longest`, finds memory, as far as
+   * that is known before it begins. When not, it is refused. O(1), but for arguments beyond 32 MiB.
+   */
+  hasRoomFor(requestBytes: number, longest: number): boolean {
+    return this.arena.ensure(requestBytes * 2 + COMMAND_BYTES, longest + COMMAND_BYTES);
+  }
+
+  /** Whether a command with a request of so many bytes is to run in a guarded unit: it might find no memory halfway. */
+  mustGuard(requestBytes: number): boolean {
+    return this.arena.isTight || requestBytes > GUARDED_REQUEST_BYTES;
+  }
+
+  get guarded(): boolean {
+    return this.arena.inUnit;
+  }
+
+  /**
+   * Begins a guarded unit: one command, from before it looks up its first key. Until {@link commitGuarded} or
+   * {@link rollbackGuarded} all that happens to the dataset can be taken back. Units do not nest, and nothing is frozen,
+   * handed over or freed in slices within one. Memory that the unit gives back is there after the commit only. Commands
+   * that delete what their keys hold need no memory and may be guarded all the same; those that empty databases are not
+   * guarded. Costs a copy of each page that the unit writes to (arena/unit.ts).
+   */
+  beginGuarded(): void {
+    this.arena.beginUnit();
+    this.undo.begin();
+    this.#pendingBefore = this.#releaser.freeing ? this.#releaser.copyPending() : [];
+  }
+
+  commitGuarded(): void {
+    this.undo.commit();
+    this.arena.commitUnit();
+  }
+
+  /**
+   * Makes the dataset what it was at {@link beginGuarded}. Stale afterwards: refs, entries and views of any kind, those of
+   * the databases' look-ahead included.
+   */
+  rollbackGuarded(): void {
+    this.arena.rollbackUnit();
+    this.undo.rollback();
+    this.#releaser.restorePending(this.#pendingBefore);
+    this.structures.rolledBack();
+    for (const database of this.databases) database.rolledBack();
+  }
+
+  /**
+   * To be called between commands, once per turn or so: reserves memory for the commands to come and lets go of views
+   * into segments that are gone. Returns whether there were such: then others let go of theirs, too.
+   */
+  tidy(): boolean {
+    this.arena.prepareSpare();
+    if (this.#groupsGone === this.arena.groupsGone) return false;
+    this.#groupsGone = this.arena.groupsGone;
+    this.structures.forgetViews();
+    for (const database of this.databases) database.forgetViews();
+    return true;
   }
 
   /** Whether {@link freeSome} has something to do. */

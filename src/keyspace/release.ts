@@ -22,7 +22,7 @@ export interface SlicedFrees {
   slicedFree(type: ValueType, encoding: Encoding): SlicedFree;
 }
 
-interface PendingFree {
+export interface PendingFree {
   readonly how: SlicedFree;
   readonly ref: Ref;
 }
@@ -58,6 +58,15 @@ export class Releaser {
   /** Puts a structure aside that nobody reads any more. */
   defer(how: SlicedFree, ref: Ref): void {
     this.#pending.push({ how, ref });
+  }
+
+  /** What is put aside, to be given to {@link restorePending} when a guarded unit is rolled back. */
+  copyPending(): PendingFree[] {
+    return [...this.#pending];
+  }
+
+  restorePending(pending: readonly PendingFree[]): void {
+    this.#pending.splice(0, this.#pending.length, ...pending);
   }
 
   /** Does up to `steps` steps; returns whether there is more to do. */

@@ -73,6 +73,27 @@ export class Structures implements SlicedFrees {
     return new SortedSet(this.#arena, this.listpacks, this.sortedTables);
   }
 
+  /** To be called after the arena was rolled back: what was found, or reserved, may be gone. */
+  rolledBack(): void {
+    this.fields.rolledBack();
+    this.members.rolledBack();
+    this.sortedTables.rolledBack();
+  }
+
+  /** Lets go of views into segments, which may be gone. */
+  forgetViews(): void {
+    this.listpacks.forgetViews();
+    this.quicklists.forgetViews();
+    this.list.forgetViews();
+    this.otherList.forgetViews();
+    this.fieldMap.forgetViews();
+    this.memberSet.forgetViews();
+    this.otherMemberSet.forgetViews();
+    this.sortedTables.index.forgetViews();
+    this.sortedSet.forgetViews();
+    this.streams.log.forgetViews();
+  }
+
   /** Bytes of a value that is no string, as allocated; of a large one estimated from `samples` of its elements. */
   valueBytes(type: ValueType, encoding: Encoding, value: Ref, samples: number): number {
     if (type === ValueType.HASH && encoding === Encoding.HASHTABLE) return this.fields.bytes(value, samples);

@@ -13,7 +13,7 @@
  */
 
 import type { Arena } from '../arena/arena.ts';
-import { copyBytes } from '../base/byte-copy.ts';
+import { copyBytes, type ViewedBytes } from '../base/byte-copy.ts';
 
 /** From here on a native call pays, where it does not go byte by byte. */
 const NATIVE_BYTES = 128;
@@ -24,10 +24,6 @@ const WORD_MASK = 7;
 
 export class ByteMover {
   readonly #arena: Arena;
-  /** By segment: the bytes of the arena that the views of the same index were made of, for segments are replaced. */
-  readonly #bytes: Uint8Array[] = [];
-  readonly #views: DataView[] = [];
-  readonly #buffers: Buffer[] = [];
 
   constructor(arena: Arena) {
     this.#arena = arena;
@@ -35,15 +31,14 @@ export class ByteMover {
 
   /** Moves `length` bytes within one segment; the ranges may overlap. */
   within(segment: number, from: number, to: number, length: number): void {
-    const bytes = this.#arena.u8[segment]!;
+    const bytes: ViewedBytes = this.#arena.u8[segment]!;
     if (((to - from) & WORD_MASK) === 0 && length >= NATIVE_BYTES) {
       bytes.copyWithin(to, from, from + length);
       return;
     }
-    if (this.#bytes[segment] !== bytes) this.#see(segment);
     if (length >= FILL_BYTES) this.#bounce(segment, from, to, length);
-    else if (to > from) moveUp(this.#views[segment]!, bytes, from, to, length);
-    else moveDown(this.#views[segment]!, bytes, from, to, length);
+    else if (to > from) moveUp(bytes.view!, bytes, from, to, length);
+    else moveDown(bytes.view!, bytes, from, to, length);
   }
 
   /** Copies `length` bytes from one object to another. */
@@ -54,33 +49,21 @@ export class ByteMover {
 
   /** Copies `length` bytes of any array into a segment; they do not lie where they are copied to. */
   copyIn(bytes: Uint8Array, start: number, segment: number, to: number, length: number): void {
-    const target = this.#arena.u8[segment]!;
-    if (length < FILL_BYTES) copyBytes(bytes, start, target, to, length);
-    else {
-      if (this.#bytes[segment] !== target) this.#see(segment);
-      this.#buffers[segment]!.fill(bytes.subarray(start, start + length), to, to + length);
-    }
+    if (length < FILL_BYTES) copyBytes(bytes, start, this.#arena.u8[segment]!, to, length);
+    else this.#arena.buffers[segment]!.fill(bytes.subarray(start, start + length), to, to + length);
   }
 
   /** Moves by way of the scratch buffer, in pieces that do not overwrite what is still to be moved. */
   #bounce(segment: number, from: number, to: number, length: number): void {
-    const bytes = this.#bytes[segment]!;
-    const buffer = this.#buffers[segment]!;
+    const buffer = this.#arena.buffers[segment]!;
     for (let done = 0; done < length; ) {
       const piece = Math.min(length - done, SCRATCH_BYTES);
       const at = to > from ? length - done - piece : done;
-      scratch.fill(bytes.subarray(from + at, from + at + piece), 0, piece);
+      scratch.fill(buffer.subarray(from + at, from + at + piece), 0, piece);
       // The value is longer than the range when the piece is short; what is too much is not copied.
       buffer.fill(scratch, to + at, to + at + piece);
       done += piece;
     }
-  }
-
-  #see(segment: number): void {
-    const bytes = this.#arena.u8[segment]!;
-    this.#bytes[segment] = bytes;
-    this.#views[segment] = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.#buffers[segment] = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 }
 

@@ -90,6 +90,11 @@ export class EncodedElement {
     if (this.#data.length > KEPT_BYTES_MAX) this.#data = NO_BYTES;
   }
 
+  /** Lets go of the data. */
+  forget(): void {
+    this.#data = NO_BYTES;
+  }
+
   #measure(): void {
     const encoded = this.#codeBytes + this.#dataBytes;
     this.entryBytes = encoded + backLengthBytes(encoded);

@@ -123,7 +123,10 @@ export class FieldMap {
     this.ref = to;
   }
 
-  /** Sets a field, and returns whether it is new. A listpack that would grow beyond all bounds becomes a table. */
+  /**
+   * Sets a field, and returns whether it is new. A listpack that would grow beyond all bounds becomes a table. Throws
+   * ARENA_FULL, having changed nothing, when there is no memory.
+   */
   set(
     name: Uint8Array,
     nameStart: number,
@@ -133,7 +136,7 @@ export class FieldMap {
     valueLength: number,
   ): boolean {
     if (!this.large && !this.#listpacks.safeToAdd(this.ref, nameLength + valueLength + PAIR_BYTES_BESIDE))
-      this.convert();
+      return this.#convertAndSet(name, nameStart, nameLength, value, valueStart, valueLength);
     if (this.find(name, nameStart, nameLength)) {
       this.setFound(value, valueStart, valueLength);
       return false;
@@ -149,8 +152,37 @@ export class FieldMap {
     this.#found = END;
   }
 
-  /** Makes a small hash a large one. When there is no memory for that it stays as it is. */
+  /** Makes a small hash a large one. Throws ARENA_FULL, having changed nothing, when there is no memory. */
   convert(): void {
+    const small = this.ref;
+    this.#toTable();
+    this.#listpacks.free(small);
+  }
+
+  #convertAndSet(
+    name: Uint8Array,
+    nameStart: number,
+    nameLength: number,
+    value: Uint8Array,
+    valueStart: number,
+    valueLength: number,
+  ): boolean {
+    const small = this.ref;
+    this.#toTable();
+    let created: boolean;
+    try {
+      created = this.set(name, nameStart, nameLength, value, valueStart, valueLength);
+    } catch (error) {
+      this.#tables.freeSome(this.ref, Number.POSITIVE_INFINITY);
+      this.open(small, false);
+      throw error;
+    }
+    this.#listpacks.free(small);
+    return created;
+  }
+
+  /** Opens a table of the same fields; the listpack stays as it is. */
+  #toTable(): void {
     const table = this.#tables.create();
     try {
       for (let at = this.#listpacks.first(this.ref); at !== END; at = this.#nextPair(at)) {
@@ -172,7 +204,6 @@ export class FieldMap {
       this.#tables.freeSome(table, Number.POSITIVE_INFINITY);
       throw error;
     }
-    this.#listpacks.free(this.ref);
     this.ref = table;
     this.large = true;
   }
@@ -255,6 +286,12 @@ export class FieldMap {
       readElement(u8, behindEntry(u8, bytePosition(this.ref) + handle), view);
       elementToBytes(view, this.#valueText);
     }
+  }
+
+  /** Lets go of views into segments, which may be gone. */
+  forgetViews(): void {
+    this.field.forget();
+    this.value.forget();
   }
 
   /** Checks the structure, and that each field is there once; for tests. */

@@ -30,7 +30,6 @@
 import type { Arena } from '../arena/arena.ts';
 import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
 import { assert } from '../base/assert.ts';
-import { codeOf, ErrorCode } from '../base/errors.ts';
 import type { Prng } from '../base/prng.ts';
 import { asRef, NIL, type Ref } from '../base/units.ts';
 
@@ -95,8 +94,16 @@ export class HashTable {
   create(): Ref {
     const arena = this.#arena;
     const table = arena.alloc(TABLE_BYTES);
-    const directory = arena.alloc(16);
-    const chunk = this.#newBuckets(1);
+    let directory: Ref = NIL;
+    let chunk: Ref;
+    try {
+      directory = arena.alloc(16);
+      chunk = this.#newBuckets(1);
+    } catch (error) {
+      arena.free(table);
+      if (directory !== NIL) arena.free(directory);
+      throw error;
+    }
     this.#setWord(directory, 0, chunk);
     this.#setWord(table, TableWord.COUNT, 0);
     this.#setWord(table, TableWord.BUCKETS, 1);
@@ -195,6 +202,13 @@ export class HashTable {
   /** Forgets where `first` and `next` stopped: an entry was found in another way. */
   forgetPlace(): void {
     this.#bucket = NIL;
+  }
+
+  /** To be called after the arena was rolled back: what was read of any table may be gone. */
+  rolledBack(): void {
+    this.version++;
+    this.#bucket = NIL;
+    this.#spares.length = 0;
   }
 
   /**
@@ -403,7 +417,7 @@ export class HashTable {
         bucket = next;
         continue;
       }
-      const overflow = this.#newBuckets(1);
+      const overflow = this.#spares.length > 0 ? asRef(this.#spares.pop()!) : this.#newBuckets(1);
       this.#setWord(bucket, 0, overflow);
       this.#setWord(table, TableWord.OVERFLOW, this.#word(table, TableWord.OVERFLOW) + 1);
       bucket = overflow;
@@ -439,6 +453,7 @@ export class HashTable {
   #split(table: Ref): void {
     const index = this.#word(table, TableWord.BUCKETS);
     if (!this.#addBucket(table, index)) return;
+    this.#spares.length = 0;
     this.#setWord(table, TableWord.BUCKETS, index + 1);
     const from = index & ((1 << (31 - Math.clz32(index))) - 1);
     // Two chains need no more overflow buckets than the one that they come from gives back: this cannot fail.
@@ -450,7 +465,8 @@ export class HashTable {
     // The two chains may need one overflow bucket more than is given back: see that there is one.
     const spare = this.#tryNewBuckets(1);
     if (spare === NIL) return;
-    this.#arena.free(spare);
+    this.#spares.length = 0;
+    this.#spares.push(spare);
     const last = this.#word(table, TableWord.BUCKETS) - 1;
     const source = this.#bucketAt(table, last);
     this.#setWord(table, TableWord.BUCKETS, last);
@@ -458,7 +474,7 @@ export class HashTable {
     this.#dropBucket(table, last);
   }
 
-  /** Puts the entries of a bucket's chain anew. */
+  /** Puts the entries of a bucket's chain anew. Takes overflow buckets from the chain itself, and from the spares. */
   #drain(table: Ref, bucket: Ref): void {
     const arena = this.#arena;
     const moved = this.#moved;
@@ -474,7 +490,9 @@ export class HashTable {
         arena.i32[b >>> SEGMENT_SHIFT]!.fill(0, wordPosition(b), wordPosition(b) + BUCKET_WORDS);
       } else {
         this.#setWord(table, TableWord.OVERFLOW, this.#word(table, TableWord.OVERFLOW) - 1);
-        arena.free(b);
+        arena.touch(b, 0, BUCKET_BYTES);
+        this.#clearBuckets(b, 1);
+        this.#spares.push(b);
       }
       b = next;
     }
@@ -491,7 +509,11 @@ export class HashTable {
       const hash = this.#hasher.hashOf(entry);
       this.#put(table, this.#bucketAt(table, bucketIndex(hash, buckets)), tagOf(hash), entry);
     }
+    const spares = this.#spares;
+    while (spares.length > 0) arena.free(asRef(spares.pop()!));
   }
+  /** Empty buckets for {@link #put}, within a call of {@link #drain}; none otherwise. */
+  readonly #spares: number[] = [];
   /** Entries on their way from one bucket to another; what lies behind those of the present call means nothing. */
   readonly #moved: number[] = [];
 
@@ -512,7 +534,7 @@ export class HashTable {
     if ((index & (CHUNK_BUCKETS - 1)) !== 0) return true;
     const chunks = index >>> CHUNK_SHIFT;
     if (chunks * 4 >= arena.blockBytes(directory)) {
-      const longer = this.#tryAlloc(chunks * 8);
+      const longer = arena.tryAlloc(chunks * 8);
       if (longer === NIL) return false;
       this.#copyWords(directory, longer, chunks);
       this.#setWord(table, TableWord.DIRECTORY, longer);
@@ -551,7 +573,7 @@ export class HashTable {
 
   /** As {@link #newBuckets}; NIL when there is no memory. */
   #tryNewBuckets(count: number): Ref {
-    const chunk = this.#tryAlloc(count * BUCKET_BYTES);
+    const chunk = this.#arena.tryAlloc(count * BUCKET_BYTES);
     if (chunk !== NIL) this.#clearBuckets(chunk, count);
     return chunk;
   }
@@ -559,16 +581,6 @@ export class HashTable {
   #clearBuckets(chunk: Ref, count: number): void {
     const word = wordPosition(chunk);
     this.#arena.i32[chunk >>> SEGMENT_SHIFT]!.fill(0, word, word + count * BUCKET_WORDS);
-  }
-
-  /** NIL when there is no memory: for what can be put off. */
-  #tryAlloc(bytes: number): Ref {
-    try {
-      return this.#arena.alloc(bytes);
-    } catch (error) {
-      if (codeOf(error) !== ErrorCode.ARENA_FULL) throw error;
-      return NIL;
-    }
   }
 
   #bucketAt(table: Ref, index: number): Ref {

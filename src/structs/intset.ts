@@ -10,7 +10,7 @@ import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT } from '../arena/layout.ts';
 import { assert, debugAssert } from '../base/assert.ts';
 import type { Prng } from '../base/prng.ts';
-import type { Ref } from '../base/units.ts';
+import { NIL, type Ref } from '../base/units.ts';
 import { ByteMover } from './byte-mover.ts';
 import { Int64 } from './int64.ts';
 import {
@@ -160,7 +160,7 @@ export class Intset {
 
   /**
    * Makes the `oldBytes` bytes at `at` into `newBytes` bytes, in the same block or in another. The caller may write
-   * them and the header without a barrier.
+   * them and the header without a barrier. Throws ARENA_FULL as Listpack's does.
    */
   #splice(ref: Ref, at: number, oldBytes: number, newBytes: number): Ref {
     const arena = this.#arena;
@@ -168,8 +168,13 @@ export class Intset {
     const newTotal = total + newBytes - oldBytes;
     const block = arena.blockBytes(ref);
     const behind = at + oldBytes;
-    if (newTotal > block || (newTotal < total && newTotal * 2 < block && block > KEPT_BLOCK_BYTES)) {
-      const to = arena.alloc(newTotal + (newTotal >>> GROWTH_SHIFT));
+    const mustGrow = newTotal > block;
+    let to: Ref = NIL;
+    if (mustGrow || (newTotal < total && newTotal * 2 < block && block > KEPT_BLOCK_BYTES)) {
+      const room = newTotal + (newTotal >>> GROWTH_SHIFT);
+      to = mustGrow ? arena.alloc(room) : arena.tryAlloc(room);
+    }
+    if (to !== NIL) {
       this.#copyBytes(ref, 0, to, 0, at);
       this.#copyBytes(ref, behind, to, at + newBytes, total - behind);
       arena.free(ref);

@@ -39,6 +39,11 @@ export class ListCursor {
     this.#arena = arena;
   }
 
+  /** Lets go of the bytes, so that their segment can go. */
+  forget(): void {
+    this.u8 = NO_BYTES;
+  }
+
   /** Goes to the element of an index, counted from the end when negative; false when there is none. */
   openListpack(listpack: Ref, index: number): boolean {
     this.node = NIL;

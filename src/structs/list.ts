@@ -177,6 +177,12 @@ export class List {
     return NIL;
   }
 
+  /** Lets go of views into segments, which may be gone. */
+  forgetViews(): void {
+    this.cursor.forget();
+    this.#view.forget();
+  }
+
   /** Gives back the memory of a list that is short, or empty. */
   free(): void {
     if (this.large) this.#quicklists.freeSome(this.ref, Number.POSITIVE_INFINITY);

@@ -63,6 +63,11 @@ export class ElementView {
   /** The halves of an integer, both signed. */
   high = 0;
   low = 0;
+
+  /** Lets go of the bytes, so that their segment can go. */
+  forget(): void {
+    this.bytes = NO_BYTES;
+  }
 }
 const NO_BYTES = new Uint8Array(0);
 

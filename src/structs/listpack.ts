@@ -5,7 +5,7 @@
  *
  * Positions are bytes from the start of the listpack, {@link END} where there is no entry. A change returns the new
  * place of the listpack, which is the old one while the block has room: blocks are chosen an eighth longer than needed
- * when they grow, and given up when less than half of them is used. Stale after a change: the ref that was passed in,
+ * when they grow, and given up when less than half of them is used and there is memory for a shorter one. Stale after a change: the ref that was passed in,
  * every position, every view of an element. What is inserted must not lie in the listpack itself.
  *
  * A listpack never passes 1 GiB: changes that would make it do so return NIL and change nothing.
@@ -14,6 +14,7 @@ import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT } from '../arena/layout.ts';
 import { assert, debugAssert, debugChecks } from '../base/assert.ts';
 import { copyBytes } from '../base/byte-copy.ts';
+import { codeOf, ErrorCode } from '../base/errors.ts';
 import { NIL, type Ref } from '../base/units.ts';
 import { ByteMover } from './byte-mover.ts';
 import { EncodedElement } from './encoded-element.ts';
@@ -319,11 +320,20 @@ export class Listpack {
     return to;
   }
 
-  /** Moves the entries of `other` behind those of `ref` and frees `other`; NIL, and nothing is changed, past 1 GiB. */
+  /**
+   * Moves the entries of `other` behind those of `ref` and frees `other`; NIL, and nothing is changed, past 1 GiB or when
+   * there is no memory.
+   */
   concat(ref: Ref, other: Ref): Ref {
     const at = this.byteLength(ref) - 1;
     const bytes = this.byteLength(other) - LISTPACK_EMPTY_BYTES;
-    const to = this.#splice(ref, at, 0, bytes, this.count(other));
+    let to: Ref;
+    try {
+      to = this.#splice(ref, at, 0, bytes, this.count(other));
+    } catch (error) {
+      if (codeOf(error) !== ErrorCode.ARENA_FULL) throw error;
+      return NIL;
+    }
     if (to === NIL) return NIL;
     this.#copyBytes(other, LISTPACK_HEADER_BYTES, to, at, bytes);
     this.#arena.free(other);
@@ -331,15 +341,26 @@ export class Listpack {
     return to;
   }
 
-  /** Moves the listpack to a block just long enough, if that is a shorter one: for what will not grow any more. */
+  /**
+   * Moves the listpack to a block just long enough, if that is a shorter one and there is memory for it: for what will
+   * not grow any more.
+   */
   shrinkToFit(ref: Ref): Ref {
     const bytes = this.byteLength(ref);
     const block = this.#arena.blockBytes(ref);
     // Blocks come in steps of at most an eighth and of at least 8 bytes.
     if (block - bytes <= Math.max(8, bytes >>> 3)) return ref;
-    const to = this.copy(ref);
+    const to = this.#arena.tryAlloc(bytes);
+    if (to === NIL) return ref;
+    this.#copyBytes(ref, 0, to, 0, bytes);
     this.#arena.free(ref);
     return to;
+  }
+
+  /** Lets go of views into segments, which may be gone. */
+  forgetViews(): void {
+    this.#element.forget();
+    this.#second.forget();
   }
 
   /** Checks every byte; for tests. */
@@ -384,7 +405,8 @@ export class Listpack {
 
   /**
    * Makes the `oldBytes` bytes at `at` into `newBytes` bytes, which the caller then writes without a barrier, and
-   * changes the header; in the same block or in another. Returns NIL past the limit.
+   * changes the header; in the same block or in another. Returns NIL past the limit. Throws ARENA_FULL, having changed
+   * nothing, when the listpack must grow and there is no memory; one that shrinks stays in its block then.
    */
   #splice(ref: Ref, at: number, oldBytes: number, newBytes: number, countChange: number): Ref {
     const arena = this.#arena;
@@ -396,9 +418,13 @@ export class Listpack {
     if (newTotal > LISTPACK_BYTES_MAX) return NIL;
     const block = arena.blockBytes(ref);
     const behind = at + oldBytes;
-    if (newTotal > block || (newTotal < total && newTotal * 2 < block && block > KEPT_BLOCK_BYTES)) {
+    const mustGrow = newTotal > block;
+    let to: Ref = NIL;
+    if (mustGrow || (newTotal < total && newTotal * 2 < block && block > KEPT_BLOCK_BYTES)) {
       const room = Math.min(newTotal + (newTotal >>> GROWTH_SHIFT), LISTPACK_BYTES_MAX);
-      const to = arena.alloc(room);
+      to = mustGrow ? arena.alloc(room) : arena.tryAlloc(room);
+    }
+    if (to !== NIL) {
       this.#copyBytes(ref, 0, to, 0, at);
       this.#copyBytes(ref, behind, to, at + newBytes, total - behind);
       arena.free(ref);

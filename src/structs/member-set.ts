@@ -219,8 +219,30 @@ export class MemberSet {
     if (count > most) this.enlarge();
   }
 
-  /** Makes a set of another form a table. */
+  /** Makes a set of another form a table. Throws ARENA_FULL, having changed nothing, when there is no memory. */
   enlarge(): void {
+    const before = this.ref;
+    this.#toTable();
+    this.#arena.free(before);
+  }
+
+  /** As {@link enlarge}, with one member more that is not there. */
+  #enlargeWith(bytes: Uint8Array, start: number, length: number): true {
+    const { ref, form } = this;
+    this.#toTable();
+    try {
+      this.#addToTable(bytes, start, length);
+    } catch (error) {
+      this.#tables.freeSome(this.ref, Number.POSITIVE_INFINITY);
+      this.open(ref, form);
+      throw error;
+    }
+    this.#arena.free(ref);
+    return true;
+  }
+
+  /** Opens a table of the same members; the set stays as it is. */
+  #toTable(): void {
     const tables = this.#tables;
     const table = tables.create();
     try {
@@ -233,7 +255,6 @@ export class MemberSet {
       tables.freeSome(table, Number.POSITIVE_INFINITY);
       throw error;
     }
-    this.#arena.free(this.ref);
     this.open(table, SetForm.TABLE);
   }
 
@@ -272,6 +293,11 @@ export class MemberSet {
     this.open(NIL, SetForm.INTSET);
   }
 
+  /** Lets go of views into segments, which may be gone. */
+  forgetViews(): void {
+    this.#view.forget();
+  }
+
   /** Checks everything; for tests. */
   validate(): void {
     if (this.form === SetForm.INTSET) this.#intsets.validate(this.ref);
@@ -300,17 +326,18 @@ export class MemberSet {
       this.ref = listpacks.append(this.ref, bytes, start, length);
       return true;
     }
-    this.enlarge();
-    return this.#addToTable(bytes, start, length);
+    return this.#enlargeWith(bytes, start, length);
   }
 
   #addToIntset(bytes: Uint8Array, start: number, length: number, limits: SetLimits): boolean {
     const integer = this.#integer;
     if (parseInt64Halves(bytes, start, length, integer)) {
-      this.ref = this.#intsets.add(this.ref, integer.high, integer.low);
-      if (!this.#intsets.changed) return false;
-      if (this.#intsets.count(this.ref) > intsetEntriesMax(limits)) this.enlarge();
-      return true;
+      if (this.#intsets.count(this.ref) < intsetEntriesMax(limits)) {
+        this.ref = this.#intsets.add(this.ref, integer.high, integer.low);
+        return this.#intsets.changed;
+      }
+      if (this.#intsets.find(this.ref, integer.high, integer.low) !== NOT_FOUND) return false;
+      return this.#enlargeWith(bytes, start, length);
     }
     const count = this.#intsets.count(this.ref);
     const { setMaxListpackEntries, setMaxListpackValue } = limits;
@@ -319,11 +346,10 @@ export class MemberSet {
       length <= setMaxListpackValue &&
       this.#longestText(count) <= setMaxListpackValue
     ) {
-      this.#intsetToListpack();
-      return this.#addToListpack(bytes, start, length, limits);
+      this.#intsetToListpack(bytes, start, length);
+      return true;
     }
-    this.enlarge();
-    return this.#addToTable(bytes, start, length);
+    return this.#enlargeWith(bytes, start, length);
   }
 
   /** Digits of the smallest or the greatest integer of `count`, whichever has more. */
@@ -336,7 +362,8 @@ export class MemberSet {
     return this.member().length;
   }
 
-  #intsetToListpack(): void {
+  /** Makes an intset a listpack with one member more, which is no integer. */
+  #intsetToListpack(bytes: Uint8Array, start: number, length: number): void {
     const count = this.#intsets.count(this.ref);
     let listpack = this.#listpacks.create();
     const integer = this.#integer;
@@ -345,6 +372,7 @@ export class MemberSet {
         this.#intsets.get(this.ref, i, integer);
         listpack = this.#listpacks.appendInt64(listpack, integer.high, integer.low);
       }
+      listpack = this.#listpacks.append(listpack, bytes, start, length);
     } catch (error) {
       this.#listpacks.free(listpack);
       throw error;

@@ -95,15 +95,19 @@ export class QuicklistNodes {
     return plain === PACKED ? listpackBytes(this.u8(node), this.base(node)) : plain;
   }
 
-  /** A node, not in any list yet, of a block, which is given up when there is no memory for the node. */
-  make(block: Ref, start: number, count: number, plain: number): Ref {
-    let node: Ref;
+  /** As {@link make} for a new block, which is freed when there is no memory for the node. */
+  makeOfNew(block: Ref, start: number, count: number, plain: number): Ref {
     try {
-      node = this.arena.alloc(NODE_BYTES);
+      return this.make(block, start, count, plain);
     } catch (error) {
       this.arena.free(block);
       throw error;
     }
+  }
+
+  /** A node, not in any list yet, of a block. When there is no memory for the node, the block stays the caller's. */
+  make(block: Ref, start: number, count: number, plain: number): Ref {
+    const node = this.arena.alloc(NODE_BYTES);
     const i32 = this.arena.i32[node >>> SEGMENT_SHIFT]!;
     const word = wordPosition(node);
     i32[word + NodeWord.BLOCK] = block;
@@ -117,7 +121,7 @@ export class QuicklistNodes {
   makePlain(bytes: Uint8Array, start: number, length: number): Ref {
     const block = this.arena.alloc(length);
     this.mover.copyIn(bytes, start, block >>> SEGMENT_SHIFT, bytePosition(block), length);
-    return this.make(block, 0, 1, length);
+    return this.makeOfNew(block, 0, 1, length);
   }
 
   /** A node of {@link element} alone, with room for more on the side where it is pushed. */
@@ -131,7 +135,7 @@ export class QuicklistNodes {
     writeHeader(u8, base, total, 1);
     this.element.write(u8, segment, base + LISTPACK_HEADER_BYTES);
     u8[base + total - 1] = TERMINATOR;
-    return this.make(block, start, 1, PACKED);
+    return this.makeOfNew(block, start, 1, PACKED);
   }
 
   /** Puts a node behind `after`, or at the head when that is NIL. */
@@ -263,13 +267,16 @@ export class QuicklistNodes {
     this.#countIn(list, node, countChange);
   }
 
-  /** Gives up what a block is longer than needed: nothing is pushed to this node any more. */
+  /**
+   * Gives up what a block is longer than needed, if there is memory for a shorter one: nothing is pushed to this node any
+   * more.
+   */
   trim(node: Ref): void {
     if (!this.isPacked(node)) return;
     const total = this.bytes(node);
     const slack = this.word(node, NodeWord.ROOM) - total;
     if (slack > Math.max(KEPT_SLACK_BYTES, total >>> SLACK_SHIFT))
-      this.#moveToBlock(node, total, false, total);
+      this.#moveToBlock(node, this.arena.tryAlloc(total), false, total);
   }
 
   /** Moves the listpack so that there are `bytes` bytes of room beside it; false when that is not worth it. */
@@ -283,7 +290,7 @@ export class QuicklistNodes {
       return true;
     }
     if (block >= bytesMax) return false;
-    this.#moveToBlock(node, Math.min((total + bytes) * 2, bytesMax), atHead, total);
+    this.#moveToBlock(node, this.arena.alloc(Math.min((total + bytes) * 2, bytesMax)), atHead, total);
     return true;
   }
 
@@ -295,11 +302,11 @@ export class QuicklistNodes {
     this.set(node, NodeWord.START, start);
   }
 
-  /** Moves the listpack to a block of `bytes` bytes, to its end or its start. */
-  #moveToBlock(node: Ref, bytes: number, toEnd: boolean, total: number): void {
+  /** Moves the listpack to a new block, to its end or its start; not to NIL. */
+  #moveToBlock(node: Ref, to: Ref, toEnd: boolean, total: number): void {
+    if (to === NIL) return;
     const { arena } = this;
     const from = this.ref(node, NodeWord.BLOCK);
-    const to = arena.alloc(bytes);
     const start = toEnd ? arena.blockBytes(to) - total : 0;
     this.mover.across(
       from >>> SEGMENT_SHIFT,
@@ -308,9 +315,9 @@ export class QuicklistNodes {
       bytePosition(to) + start,
       total,
     );
-    arena.free(from);
     this.#setBlock(node, to);
     this.set(node, NodeWord.START, start);
+    arena.free(from);
   }
 
   #setBlock(node: Ref, block: Ref): void {

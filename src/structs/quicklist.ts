@@ -82,12 +82,17 @@ export class Quicklist {
     return list;
   }
 
-  /** A list of the elements of a listpack, which becomes a node of it. */
+  /** A list of the elements of a listpack, which becomes a node of it. Throws ARENA_FULL, having changed nothing. */
   fromListpack(listpack: Ref): Ref {
     const list = this.create();
     const count = this.#listpacks.count(listpack);
+    try {
+      if (count > 0) this.#append(list, this.#nodes.make(listpack, 0, count, PACKED));
+    } catch (error) {
+      this.#arena.free(list);
+      throw error;
+    }
     if (count === 0) this.#arena.free(listpack);
-    else this.appendListpack(list, listpack, count);
     return list;
   }
 
@@ -143,9 +148,12 @@ export class Quicklist {
     else nodes.dropLast(list, node, 1);
   }
 
-  /** Adds a listpack of `count` elements, at least one, as the last node. */
+  /**
+   * Adds a new listpack of `count` elements, at least one, as the last node. When there is no memory for the node, frees
+   * the listpack.
+   */
   appendListpack(list: Ref, listpack: Ref, count: number): void {
-    this.#append(list, this.#nodes.make(listpack, 0, count, PACKED));
+    this.#append(list, this.#nodes.makeOfNew(listpack, 0, count, PACKED));
   }
 
   /** Adds an element as the last node, whatever its length. */
@@ -332,6 +340,11 @@ export class Quicklist {
     return arena.blockBytes(list) + Math.round(mean * this.nodeCount(list));
   }
 
+  /** Lets go of views into segments, which may be gone. */
+  forgetViews(): void {
+    this.#nodes.element.forget();
+  }
+
   /** Checks chain, counts and every listpack; for tests. */
   validate(list: Ref): void {
     const nodes = this.#nodes;
@@ -443,23 +456,24 @@ export class Quicklist {
     const block = nodes.settle(node);
     const second = listpacks.copyFrom(block, at);
     const count = listpacks.count(second);
-    const made = nodes.make(second, 0, count, PACKED);
+    const made = nodes.makeOfNew(second, 0, count, PACKED);
     nodes.changed(list, node, listpacks.truncate(block, at), -count);
     nodes.link(list, made, node);
     return made;
   }
 
-  /** Joins two neighbours if both are listpacks and one node may hold what is in them. */
+  /** Joins two neighbours if both are listpacks, one node may hold what is in them, and there is memory for that. */
   #merge(list: Ref, node: Ref, next: Ref): void {
     const nodes = this.#nodes;
     if (node === NIL || next === NIL || !nodes.isPacked(node) || !nodes.isPacked(next)) return;
     const count = nodes.word(next, NodeWord.COUNT);
     const bytes = nodes.bytes(node) + nodes.bytes(next) - LISTPACK_EMPTY_BYTES;
     if (this.exceedsNode(bytes, nodes.word(node, NodeWord.COUNT) + count)) return;
-    const other = nodes.settle(next);
+    const block = this.#listpacks.concat(nodes.settle(node), nodes.settle(next));
+    if (block === NIL) return;
     nodes.unlink(list, next, next, count, 1);
+    nodes.changed(list, node, block, count);
     this.#arena.free(next);
-    nodes.changed(list, node, this.#listpacks.concat(nodes.settle(node), other), count);
   }
 
   #removeIn(
@@ -515,10 +529,18 @@ export class Quicklist {
     }
     if (left > 0) nodes.dropFirst(list, node, left);
     if (whole === 0) return NIL;
-    const gone = this.create();
     nodes.unlink(list, first, last, count - left, whole);
     nodes.set(last, NodeWord.NEXT, NIL);
-    nodes.set(gone, ListWord.HEAD, first);
-    return this.freeSome(gone, NODES_FREED_AT_ONCE) ? NIL : gone;
+    let gone: Ref = NIL;
+    // Removing needs no memory: without any for the list, all nodes are freed at once.
+    if (whole > NODES_FREED_AT_ONCE) gone = this.#arena.tryAlloc(LIST_BYTES);
+    let next = first;
+    for (let freed = 0; next !== NIL && (gone === NIL || freed < NODES_FREED_AT_ONCE); freed++) {
+      const behind = nodes.ref(next, NodeWord.NEXT);
+      nodes.free(next);
+      next = behind;
+    }
+    if (gone !== NIL) nodes.set(gone, ListWord.HEAD, next);
+    return gone;
   }
 }

@@ -267,6 +267,16 @@ export class SortedIndex extends IndexNodes {
     return false;
   }
 
+  /** Lets go of views into segments, which may be gone. */
+  forgetViews(): void {
+    this.#bytes = NO_BYTES;
+  }
+
+  /** To be called after the arena was rolled back: an insertion that failed may have left nodes behind. */
+  rolledBack(): void {
+    this.#spares = 0;
+  }
+
   #aim(score: number, bytes: Uint8Array, start: number, length: number): void {
     this.#score = score;
     this.#bytes = bytes;

@@ -158,6 +158,12 @@ export class SortedListpack {
     return count;
   }
 
+  /** Lets go of views into segments, which may be gone. */
+  forgetViews(): void {
+    this.#view.forget();
+    this.#compared.forget();
+  }
+
   /** Checks the order of all pairs; for tests. */
   validate(ref: Ref): void {
     this.#listpacks.validate(ref);

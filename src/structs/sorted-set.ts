@@ -99,8 +99,8 @@ export class SortedSet {
         this.ref = small.insert(this.ref, score, bytes, start, length);
         return;
       }
-      this.enlarge();
-      this.#tables.find(this.ref, bytes, start, length);
+      this.#enlargeWith(score, bytes, start, length);
+      return;
     }
     this.#tables.add(this.ref, score, bytes, start, length);
   }
@@ -208,9 +208,30 @@ export class SortedSet {
     return 0;
   }
 
-  /** Makes a small set a large one. */
+  /** Makes a small set a large one. Throws ARENA_FULL, having changed nothing, when there is no memory. */
   enlarge(): void {
     const small = this.ref;
+    this.#toTable();
+    this.#listpacks.free(small);
+  }
+
+  /** As {@link enlarge}, with one member more that is not there. */
+  #enlargeWith(score: number, bytes: Uint8Array, start: number, length: number): void {
+    const small = this.ref;
+    this.#toTable();
+    try {
+      this.#tables.find(this.ref, bytes, start, length);
+      this.#tables.add(this.ref, score, bytes, start, length);
+    } catch (error) {
+      this.#tables.freeSome(this.ref, Number.POSITIVE_INFINITY);
+      this.open(small, false);
+      throw error;
+    }
+    this.#listpacks.free(small);
+  }
+
+  /** Opens a large set of the same members; the small one stays as it is. */
+  #toTable(): void {
     const large = this.#tables.create();
     try {
       for (let more = this.seek(0); more; more = this.next()) {
@@ -222,7 +243,6 @@ export class SortedSet {
       this.#tables.freeSome(large, Number.POSITIVE_INFINITY);
       throw error;
     }
-    this.#listpacks.free(small);
     this.open(large, true);
   }
 
@@ -261,6 +281,12 @@ export class SortedSet {
     if (this.large) this.#tables.freeSome(this.ref, Number.POSITIVE_INFINITY);
     else this.#arena.free(this.ref);
     this.open(NIL, false);
+  }
+
+  /** Lets go of views into segments, which may be gone. */
+  forgetViews(): void {
+    this.#view.forget();
+    this.#small.forgetViews();
   }
 
   /** Checks everything; for tests. */

@@ -191,6 +191,12 @@ export class SortedTable implements EntryHasher {
     return this.index.freeSome(set, steps);
   }
 
+  /** See {@link HashTable.rolledBack}. */
+  rolledBack(): void {
+    this.#tables.rolledBack();
+    this.index.rolledBack();
+  }
+
   /** Checks table and index against each other; for tests. */
   validate(set: Ref): void {
     const table = this.index.table(set);

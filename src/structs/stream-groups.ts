@@ -78,7 +78,10 @@ export class StreamGroups {
     return group;
   }
 
-  /** Makes a group the only one of `heir`, an empty stream without groups, with which it can be freed in slices. */
+  /**
+   * Makes a group the only one of `heir`, an empty stream without groups, with which it can be freed in slices. Throws
+   * ARENA_FULL, having changed nothing, when there is no memory.
+   */
   moveGroup(stream: Ref, group: Ref, heir: Ref): void {
     const names = this.#names;
     const { u8, start, length } = this.#nameOf(group);
@@ -87,6 +90,17 @@ export class StreamGroups {
     const list = this.#ref(stream, StreamWord.GROUPS);
     names.find(list, u8, start, length);
     this.#setWord(stream, StreamWord.GROUPS, names.removeFound(list));
+  }
+
+  /** Takes a group out and frees it at once, with all that is pending. Needs no memory. */
+  removeGroup(stream: Ref, group: Ref): void {
+    while (!this.#freeConsumer(group));
+    this.#tree.freeSome(this.pendingOf(group), Number.POSITIVE_INFINITY, this.#free);
+    const { u8, start, length } = this.#nameOf(group);
+    const list = this.#ref(stream, StreamWord.GROUPS);
+    this.#names.find(list, u8, start, length);
+    this.#setWord(stream, StreamWord.GROUPS, this.#names.removeFound(list));
+    this.#arena.free(group);
   }
 
   consumerCount(group: Ref): number {

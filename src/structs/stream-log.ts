@@ -231,8 +231,8 @@ export class StreamLog {
       this.#tree.remove(this.nodes, node.master);
       this.#arena.free(ref);
     } else {
-      this.#flag(ref, node);
-      this.#setCounts(ref, node, 1);
+      const at = node.at - bytePosition(ref);
+      this.#flag(this.#setCounts(ref, node, 1), at + this.#countsMoved, node.flags);
     }
     this.#setWord(StreamWord.LENGTH, this.length - 1);
     return true;
@@ -287,15 +287,18 @@ export class StreamLog {
   /** Deletes entries of the first node, which `#node` looks at. */
   #trimNode(ref: Ref, maxLength: number, minId: StreamId | undefined): void {
     const node = this.#node;
-    let deleted = 0;
+    // Positions and flags of the entries. What may need memory comes before the first of them is flagged.
+    const found: number[] = [];
     for (let more = node.readFirst(); more; more = node.readNext()) {
-      if (minId === undefined ? this.length <= maxLength : node.id.compare(minId) >= 0) break;
-      if (node.isDeleted) continue;
-      this.#flag(ref, node);
-      this.#setWord(StreamWord.LENGTH, this.length - 1);
-      deleted++;
+      const left = this.length - found.length / 2;
+      if (minId === undefined ? left <= maxLength : node.id.compare(minId) >= 0) break;
+      if (!node.isDeleted) found.push(node.at - bytePosition(ref), node.flags);
     }
-    if (deleted > 0) this.#setCounts(ref, node, deleted);
+    const deleted = found.length / 2;
+    if (deleted === 0) return;
+    const to = this.#setCounts(ref, node, deleted);
+    for (let i = 0; i < found.length; i += 2) this.#flag(to, found[i]! + this.#countsMoved, found[i + 1]!);
+    this.#setWord(StreamWord.LENGTH, this.length - deleted);
   }
 
   /** A stream of its own with the same entries; without groups. */
@@ -329,6 +332,12 @@ export class StreamLog {
       throw error;
     }
     return to;
+  }
+
+  /** Lets go of views into segments, which may be gone. */
+  forgetViews(): void {
+    this.#node.forget();
+    this.cursor.node.forget();
   }
 
   /** Checks nodes, counts and ids; for tests. */
@@ -486,23 +495,29 @@ export class StreamLog {
     this.#builder.appendInt64(this.#count.high, this.#count.low);
   }
 
-  /** Marks the entry that `node` has read as deleted. The flags have two bits: nothing moves. */
-  #flag(ref: Ref, node: StreamNode): void {
-    const at = node.at - bytePosition(ref);
-    this.#listpacks.replaceInteger(ref, at, node.flags | EntryFlag.DELETED);
+  /** Marks the entry at a position of a node, which has these flags, as deleted. They have two bits: nothing moves. */
+  #flag(ref: Ref, at: number, flags: number): void {
+    this.#listpacks.replaceInteger(ref, at, flags | EntryFlag.DELETED);
   }
 
-  /** Notes in a node that `deleted` more of its entries are. */
-  #setCounts(ref: Ref, node: StreamNode, deleted: number): void {
+  /**
+   * Notes in a node that `deleted` more of its entries are. Returns where the node is now; its entries have moved in it by
+   * {@link #countsMoved}. Throws ARENA_FULL, having changed nothing, when a longer count needs memory and there is none.
+   */
+  #setCounts(ref: Ref, node: StreamNode, deleted: number): Ref {
     const listpacks = this.#listpacks;
+    const before = listpacks.byteLength(ref);
     const deletedAt = node.deletedAt - bytePosition(ref);
-    // The latter first: the former may move it.
+    // The latter first: the former may move it. That one becomes shorter if anything and needs no memory.
     let to = listpacks.replaceInteger(ref, deletedAt, node.deleted + deleted);
     to = listpacks.replaceInteger(to, LISTPACK_HEADER_BYTES, node.live - deleted);
-    if (to === ref) return;
+    this.#countsMoved = listpacks.byteLength(to) - before;
+    if (to === ref) return to;
     this.#tail.descend(this.nodes, node.master);
     this.#tree.setAt(this.#tail, to);
+    return to;
   }
+  #countsMoved = 0;
 
   #openNode(ref: Ref, master: StreamId): void {
     this.#node.open(this.#arena.u8[ref >>> SEGMENT_SHIFT]!, bytePosition(ref), master);

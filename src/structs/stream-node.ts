@@ -28,8 +28,10 @@ export const EntryFlag = { DELETED: 1, SAME_FIELDS: 2 } as const;
 /** Elements of an entry beside fields and values: flags, ms and seq. */
 export const ENTRY_ELEMENTS = 3;
 
+const NO_BYTES = new Uint8Array(0);
+
 export class StreamNode {
-  u8: Uint8Array = new Uint8Array(0);
+  u8: Uint8Array = NO_BYTES;
   readonly master = new StreamId();
   /** Entries that are live, and that are deleted. */
   live = 0;
@@ -54,6 +56,14 @@ export class StreamNode {
   readonly #fieldText = new Uint8Array(ELEMENT_TEXT_BYTES_MAX);
   readonly #valueText = new Uint8Array(ELEMENT_TEXT_BYTES_MAX);
   readonly #number = new ElementView();
+
+  /** Lets go of the bytes, so that their segment can go. */
+  forget(): void {
+    this.u8 = NO_BYTES;
+    this.field.forget();
+    this.value.forget();
+    this.#number.forget();
+  }
 
   /** Looks at the node at `base`, which is kept under `master`. */
   open(u8: Uint8Array, base: number, master: StreamId): void {

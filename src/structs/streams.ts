@@ -4,7 +4,8 @@
  */
 import type { Arena } from '../arena/arena.ts';
 import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
-import { asRef, type Ref } from '../base/units.ts';
+import { codeOf, ErrorCode } from '../base/errors.ts';
+import { asRef, NIL, type Ref } from '../base/units.ts';
 import { ID_ENTRY_WORDS, IdCursor, IdTree, type ValueVisitor } from './id-tree.ts';
 import type { Listpack } from './listpack.ts';
 import { StreamGroups } from './stream-groups.ts';
@@ -37,6 +38,25 @@ export class Streams {
       throw error;
     }
     return to;
+  }
+
+  /**
+   * Takes a group out of a stream. Returns a stream that has this group alone, to be freed in slices, or NIL: without memory
+   * for that the group is freed at once.
+   */
+  takeGroup(stream: Ref, group: Ref): Ref {
+    let heir: Ref = NIL;
+    try {
+      this.log.create();
+      heir = this.log.ref;
+      this.groups.moveGroup(stream, group, heir);
+      return heir;
+    } catch (error) {
+      if (codeOf(error) !== ErrorCode.ARENA_FULL) throw error;
+      if (heir !== NIL) this.freeSome(heir, Number.POSITIVE_INFINITY);
+      this.groups.removeGroup(stream, group);
+      return NIL;
+    }
   }
 
   /** Frees up to `steps` leaves of the trees of a stream that nobody reads any more; returns whether that was all. */

@@ -2,6 +2,8 @@
  * Command handlers without a server: a dataset, a server port that records, and a context. A request given as words
  * runs through the tables, as the dispatcher would run it, and what came of it is told.
  */
+import type { AllocatorOptions } from '../../src/arena/allocator.ts';
+import { codeOf, ErrorCode } from '../../src/base/errors.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { Client } from '../../src/commands/client.ts';
 import { CommandContext, Replicate, type StreamOp } from '../../src/commands/context.ts';
@@ -46,6 +48,7 @@ export interface HarnessOptions {
   readonly settings?: Partial<Settings>;
   readonly tables?: readonly CommandTable[];
   readonly bulk?: BulkMode;
+  readonly arena?: AllocatorOptions;
 }
 
 export const HARNESS_NOW_MS = 1_700_000_000_000;
@@ -81,6 +84,7 @@ class RecordingServer implements ServerPort {
   readonly stats = { keyspaceHits: 0, keyspaceMisses: 0, expiredKeys: 0 };
   readonly prng: Prng;
   readonly #databases: number;
+  readonly #arena: AllocatorOptions;
   keyspace: Keyspace;
   eventClasses = EVERY_EVENT;
   nowMs: number;
@@ -95,6 +99,7 @@ class RecordingServer implements ServerPort {
     this.prng = new Prng(options.seed ?? 1);
     this.nowMs = options.nowMs ?? HARNESS_NOW_MS;
     this.#databases = options.databases ?? 16;
+    this.#arena = options.arena ?? {};
     this.keyspace = this.#emptyKeyspace();
   }
 
@@ -132,7 +137,8 @@ class RecordingServer implements ServerPort {
   }
 
   #emptyKeyspace(): Keyspace {
-    return new Keyspace(this.#databases, { key0: 0x12345678, key1: 0x9abcdef });
+    const hashKey = { key0: 0x12345678, key1: 0x9abcdef };
+    return new Keyspace(this.#databases, hashKey, undefined, this.#arena);
   }
 }
 
@@ -166,6 +172,28 @@ export class CommandHarness {
   /** The reply of a command; {@link run} tells more. */
   call(...words: readonly Argument[]): RespValue {
     return this.run(...words).reply;
+  }
+
+  /**
+   * Runs one request as the dispatcher does while memory is tight, in a guarded unit. Undefined when there is no memory for
+   * it; then the dataset is as it was. Reads are guarded, too: some of them make values on the way.
+   */
+  runGuarded(...words: readonly Argument[]): Outcome | undefined {
+    const { keyspace } = this;
+    const spec = this.#find(words.map(String), requestOf(words));
+    // What has no keys empties databases, or leaves them alone.
+    if (spec instanceof RespError || spec.keys.length === 0) return this.run(...words);
+    keyspace.beginGuarded();
+    try {
+      const outcome = this.run(...words);
+      keyspace.commitGuarded();
+      return outcome;
+    } catch (error) {
+      if (codeOf(error) !== ErrorCode.ARENA_FULL) throw error;
+      keyspace.rollbackGuarded();
+      this.context.reply.take();
+      return undefined;
+    }
   }
 
   /** Runs one request. Strings are encoded in latin1. */

@@ -166,11 +166,8 @@ export function xgroupDestroy(context: CommandContext): void {
     return;
   }
   // With much that is pending it is freed in slices, as the only group of a stream that nobody knows.
-  const { log } = server.keyspace.structures.streams;
-  log.create();
-  const heir = log.ref;
-  groupsOf(context).moveGroup(stream, group, heir);
-  server.keyspace.releaseObject(ValueType.STREAM, Encoding.STREAM, heir);
+  const heir = server.keyspace.structures.streams.takeGroup(stream, group);
+  if (heir !== NIL) server.keyspace.releaseObject(ValueType.STREAM, Encoding.STREAM, heir);
   reply.integer(1);
   // Who waits in the group is told.
   context.changed(2);

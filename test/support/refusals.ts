@@ -1,0 +1,25 @@
+/** An allocator's refusals, as a test wants them. */
+export class Refusals {
+  /** Allocations until one is refused, which is the only one; -1: none is. */
+  left = -1;
+  /** Whether all are refused. */
+  all = false;
+  /** Allocations asked for since {@link refuse}. */
+  asked = 0;
+  /** For AllocatorOptions. */
+  readonly refuses = (): boolean => {
+    this.asked++;
+    return this.all || this.left-- === 0;
+  };
+
+  /** Refuses the n-th allocation from now on, counted from 0. */
+  refuse(n: number): void {
+    this.left = n;
+    this.asked = 0;
+  }
+
+  none(): void {
+    this.left = -1;
+    this.all = false;
+  }
+}
