@@ -89,6 +89,7 @@ export class Node implements ConnectionHost {
     ];
     this.dispatcher = new Dispatcher(this.server, tables);
     this.server.onKeyspaceReplaced = () => this.dispatcher.datasetReplaced();
+    this.dispatcher.onDiverged = () => this.primary.diverged();
     this.dispatcher.onBroken = (error, session, row, request) => {
       this.#brokenCall = noteBrokenCall(error, session, row, request);
     };

@@ -65,6 +65,7 @@ export class Housekeeping {
     server.clock.tick();
     const nowMs = server.nowMs;
     for (const ticker of this.#tickers) ticker(nowMs);
+    if (server.keyspace.tidy()) this.#dispatcher.forgetViews();
     if (this.#sliceTimer === undefined) this.#slice();
   }
 

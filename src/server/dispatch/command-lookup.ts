@@ -22,6 +22,8 @@ export class CommandRow {
   /** With so many words a call takes little time, whatever they are, if the request is short; 0: it may take any time. */
   readonly shortArgc: number;
   readonly flags: number;
+  /** Writes to keys that it names: it may need memory halfway, and can be taken back. */
+  readonly writesKeys: boolean;
   /** The least and the most words that a request has. */
   readonly argcMin: number;
   readonly argcMax: number;
@@ -40,6 +42,7 @@ export class CommandRow {
     this.handler = spec.handler;
     this.parent = parent;
     this.flags = spec.flags;
+    this.writesKeys = (spec.flags & Flag.WRITE) !== 0 && spec.keys.length > 0;
     this.argcMin = Math.abs(spec.arity);
     this.argcMax = spec.arity < 0 ? ARGC_MAX : spec.arity;
     const isShort = (spec.flags & (Flag.FAST | Flag.BRIEF)) !== 0 && (spec.flags & Flag.PUBSUB) === 0;

@@ -7,12 +7,13 @@
  * Knows no command by name: what is special about one is a flag of its row.
  */
 import { assert } from '../../base/assert.ts';
+import { OperatingError } from '../../base/errors.ts';
 import type { QueuedCommand } from '../../commands/client.ts';
 import { CommandContext, Replicate } from '../../commands/context.ts';
 import { type CommandTable, Flag } from '../../commands/spec.ts';
 import { Request } from '../../resp/request.ts';
 import type { Server } from '../server.ts';
-import { answerFor } from './boundary.ts';
+import { answerFor, OOM_ERROR } from './boundary.ts';
 import { CallClock } from './call-clock.ts';
 import { CommandLookup, type CommandRow } from './command-lookup.ts';
 import { FeedMode, noReplication, type ReplicationMode } from './replication-mode.ts';
@@ -73,6 +74,8 @@ export class Dispatcher {
   keysNoted = false;
   /** Refuses a queued command that the node may not run since a REPLICAOF before it in the same transaction. */
   afterRoleChange: ((session: Session, row: CommandRow) => string | undefined) | undefined = undefined;
+  /** Told that a command has changed a part of what it should have, and the stream has nothing of it. */
+  onDiverged: (() => void) | undefined = undefined;
   /** Told of an error that must end the process, before it is thrown on: the time for a crash report. */
   onBroken: BrokenListener | undefined = undefined;
   readonly #feedMode: ReplicationMode;
@@ -99,6 +102,12 @@ export class Dispatcher {
 
   #noteListeners(): void {
     this.#callsShare = this.#onCall === undefined && this.#slowMicros >= SHARED_SLOW_MICROS;
+  }
+
+  /** Frames let go of views into memory that may be gone. */
+  forgetViews(): void {
+    this.background.forgetViews();
+    for (const frame of this.#frames) frame.forgetViews();
   }
 
   /** Frames let go of the dataset that was there before. */
@@ -242,11 +251,46 @@ export class Dispatcher {
 
   /** Runs the handler of a frame behind the failure boundary. */
   #enter(frame: CommandContext, row: CommandRow): void {
-    const { reply } = frame;
+    const { reply, request } = frame;
+    if (row.writesKeys && this.#server.keyspace.mustGuard(request.end - request.start)) {
+      this.#enterGuarded(frame, row);
+      return;
+    }
     const mark = reply.mark();
     try {
       row.handler(frame);
     } catch (error) {
+      this.#failed(frame, row, mark, error);
+    }
+  }
+
+  /**
+   * As {@link #enter} while memory is scarce, or for a request that needs much of it: refuses what finds no room, and takes
+   * back what fails halfway.
+   */
+  #enterGuarded(frame: CommandContext, row: CommandRow): void {
+    const { reply, request } = frame;
+    const { keyspace } = this.#server;
+    const mark = reply.mark();
+    if (
+      (row.flags & Flag.DENYOOM) !== 0 &&
+      !keyspace.hasRoomFor(request.end - request.start, longest(request))
+    ) {
+      frame.forgetChanges();
+      reply.error(OOM_ERROR);
+      return;
+    }
+    keyspace.beginGuarded();
+    try {
+      row.handler(frame);
+      keyspace.commitGuarded();
+    } catch (error) {
+      if (error instanceof OperatingError) {
+        keyspace.rollbackGuarded();
+        // What was found expired is there again.
+        frame.opsBefore.length = 0;
+        frame.forgetChanges();
+      }
       this.#failed(frame, row, mark, error);
     }
   }
@@ -264,6 +308,7 @@ export class Dispatcher {
     reply.truncate(mark);
     frame.forgetChanges();
     reply.error(answer);
+    if (hasChanged) this.onDiverged?.();
   }
 
   /** What calls contribute to the stream now. */
@@ -382,6 +427,13 @@ export class Dispatcher {
     }
     return row;
   }
+}
+
+/** Bytes of the longest argument. */
+function longest(request: Request): number {
+  let bytes = 0;
+  for (let i = 0; i < request.argc; i++) bytes = Math.max(bytes, request.length[i]!);
+  return bytes;
 }
 
 /** A request in arrays of its own, for a transaction. */

@@ -143,6 +143,19 @@ export class Primary implements PeerListener {
     };
   }
 
+  /**
+   * The dataset is no longer what the stream says: a command has failed halfway. No replica may go on with it; each gets
+   * a full sync.
+   */
+  diverged(): void {
+    const { history, streamLog, feed } = this.server;
+    if (!streamLog.active) return;
+    this.#log.warning('A command found no memory halfway: replicas get a full sync');
+    this.dropAll('the dataset has changed without the stream');
+    history.renew();
+    feed.invalidateSelect();
+  }
+
   /** Ends the links of all replicas: they are to ask anew. */
   dropAll(reason: string): void {
     for (const peer of [...this.peers]) {

@@ -69,11 +69,7 @@ describe('an operating error', () => {
 
   test('is counted as a failed call, and leaves nothing for the stream', async () => {
     const replica = await FakeReplica.attach(node.port);
-    replaceHandler('APPEND', (context: CommandContext) => {
-      context.changed(1);
-      context.replicateAs('SET', 'k', 'never');
-      full();
-    });
+    replaceHandler('APPEND', full);
     await client.call('CONFIG', 'RESETSTAT');
     const changes = node.node.server.dirty;
     await client.pipeline([
@@ -81,11 +77,50 @@ describe('an operating error', () => {
       ['SET', 'last', '1'],
     ]);
     await replica.waitForCommand('SET', 'last', '1');
-    expect(replica.stream.toString()).not.toContain('never');
     expect(replica.stream.toString()).not.toContain('APPEND');
     expect(node.node.server.dirty).toBe(changes + 1);
     expect(String(await client.call('INFO', 'commandstats'))).toContain('cmdstat_append:calls=1');
     expect(String(await client.call('INFO', 'errorstats'))).toContain('errorstat_OOM:count=1');
+    await replica.close();
+  });
+});
+
+test('that comes when a part was done ends the links of replicas, which get a full sync', async () => {
+  const replica = await FakeReplica.attach(node.port);
+  await replica.waitForDump();
+  replaceHandler('APPEND', (context: CommandContext) => {
+    context.changed(1);
+    context.replicateAs('SET', 'k', 'never');
+    full();
+  });
+  const { replid } = node.node.server.history;
+  await client.command('APPEND', 'k', 'x');
+  await replica.closed;
+  expect(replica.stream.toString()).not.toContain('never');
+  expect(node.node.server.history.replid).not.toBe(replid);
+});
+
+describe('memory that is scarce', () => {
+  test('lets what fails halfway be taken back, and the stream go on', async () => {
+    const replica = await FakeReplica.attach(node.port);
+    await replica.waitForDump();
+    const { keyspace } = node.node.server;
+    undo.push(() => {
+      delete (keyspace as { mustGuard?: unknown }).mustGuard;
+    });
+    Object.defineProperty(keyspace, 'mustGuard', { value: () => true, configurable: true });
+    await client.call('SET', 'k', 'before');
+    replaceHandler('APPEND', (context: CommandContext) => {
+      const entry = context.lookupWrite(1);
+      context.db.remove(entry);
+      context.changed(1);
+      full();
+    });
+    expect(String(await client.command('APPEND', 'k', 'x'))).toContain(OOM);
+    expect(await client.call('GET', 'k')).toBe('before');
+    await client.call('SET', 'last', '2');
+    await replica.waitForCommand('SET', 'last', '2');
+    keyspace.validate();
     await replica.close();
   });
 });
