@@ -179,7 +179,11 @@ export class Allocator {
    * lately, and gives back what {@link ensure} has reserved and nobody has used.
    */
   prepareSpare(): void {
-    for (const group of [...this.groups]) if (group.isLarge && group.usedPages === 0) this.#dropGroup(group);
+    // From the end, for the last group takes the place of one that is dropped.
+    for (let i = this.groups.length - 1; i >= 0; i--) {
+      const group = this.groups[i]!;
+      if (group.isLarge && group.usedPages === 0) this.#dropGroup(group);
+    }
     if (this.#spare === undefined || this.#isRefused) this.#reserveSpare();
   }
 

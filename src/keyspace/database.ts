@@ -9,24 +9,18 @@
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
-import { assert, debugAssert, debugChecks } from '../base/assert.ts';
+import { assert, debugChecks } from '../base/assert.ts';
 import { copyBytes } from '../base/byte-copy.ts';
 import { hashBytes } from '../base/hash.ts';
 import type { Prng } from '../base/prng.ts';
 import { asRef, NIL, type Ref } from '../base/units.ts';
 import { type EntryVisitor, HashTable } from '../structs/hash-table.ts';
 import {
-  ACCESS_SHIFT,
-  BytesView,
   DEADLINE_PLACE,
-  EMBSTR_BYTES_MAX,
-  ENCODING_MASK,
-  ENCODING_SHIFT,
   ENTRY_BYTES,
   ENTRY_IN_PLACE_BYTES_MAX,
   ENTRY_WITH_DEADLINE_BYTES,
   Encoding,
-  EntryReader,
   EntryWord,
   isPlainString,
   metaEncoding,
@@ -37,6 +31,7 @@ import {
   STRING_HEADER_BYTES,
   ValueType,
 } from './entry.ts';
+import { EntryWriter, keptApart } from './entry-writer.ts';
 import { ExpiryIndex, type ExpiryShare } from './expiry-index.ts';
 import type { UndoLog } from './undo-log.ts';
 
@@ -65,10 +60,9 @@ export const AHEAD_KEYS_MAX = 32;
 const LINE_WORDS = 16;
 const NO_NUMBER = -1;
 
-export class Database extends EntryReader {
+export class Database extends EntryWriter {
   readonly #context: DatabaseContext;
   readonly #tables: HashTable;
-  readonly #view = new BytesView();
   table: Ref;
   expiry: ExpiryIndex;
   /** Hash of the key that was looked for last. */
@@ -218,7 +212,7 @@ export class Database extends EntryReader {
     const at = bytePosition(entry) + ENTRY_BYTES;
     copyBytes(key, keyStart, u8, at, keyLength);
     if (apart) {
-      i32[word + EntryWord.VALUE] = this.#newApart(value, valueStart, valueLength, valueLength, entry);
+      i32[word + EntryWord.VALUE] = this.newApart(value, valueStart, valueLength, valueLength, entry);
     } else {
       i32[word + EntryWord.VALUE] = valueLength;
       copyBytes(value, valueStart, u8, at + keyLength, valueLength);
@@ -319,22 +313,13 @@ export class Database extends EntryReader {
     i32[word + EntryWord.VALUE] = value;
   }
 
-  /** Notes that the collection of `entry` has another encoding or place. The old one is the caller's to free. */
-  setObject(entry: Ref, encoding: Encoding, value: Ref): void {
-    this.arena.touch(entry, 0, ENTRY_BYTES);
-    const i32 = this.arena.i32[entry >>> SEGMENT_SHIFT]!;
-    const word = wordPosition(entry);
-    i32[word] = (i32[word]! & ~(ENCODING_MASK << ENCODING_SHIFT)) | (encoding << ENCODING_SHIFT);
-    i32[word + EntryWord.VALUE] = value;
-  }
-
   /**
    * Makes the string of `entry` `length` bytes long, at least as long as it was: what is new is zero, the encoding is
    * raw, and there is room for further growth. Finish with {@link writeString}.
    */
   growString(entry: Ref, length: number): Ref {
     const arena = this.arena;
-    const view = this.#view;
+    const view = this.view;
     this.stringInto(entry, view);
     const before = view.length;
     const meta = this.word(entry, EntryWord.META);
@@ -347,48 +332,33 @@ export class Database extends EntryReader {
         ? STRING_HEADER_BYTES + length <= arena.blockBytes(this.value(entry))
         : need <= arena.blockBytes(entry)
     ) {
-      this.#setStringLength(entry, meta, before, length);
+      this.setStringLength(entry, meta, before, length);
       return entry;
     }
     if (!apart && !keptApart(need, length)) {
       const moved = arena.alloc(Math.max(need, Math.min(need * 2, ENTRY_IN_PLACE_BYTES_MAX)));
-      this.#copyBlock(entry, moved, headerBytes + keyLength + before);
+      this.copyBlock(entry, moved, headerBytes + keyLength + before);
       this.#moveEntry(entry, moved);
       arena.free(entry);
-      this.#setStringLength(moved, meta, before, length);
+      this.setStringLength(moved, meta, before, length);
       return moved;
     }
     const room = length < GREEDY_BYTES ? length * 2 : length + GREEDY_BYTES;
     if (apart) {
-      const block = this.#newApart(view.bytes, view.position, before, room, NIL);
+      const block = this.newApart(view.bytes, view.position, before, room, NIL);
       arena.free(this.value(entry));
       this.setObject(entry, Encoding.RAW_APART, block);
-      this.#setStringLength(entry, this.word(entry, EntryWord.META), before, length);
+      this.setStringLength(entry, this.word(entry, EntryWord.META), before, length);
       return entry;
     }
     const moved = arena.alloc(headerBytes + keyLength);
-    const block = this.#newApart(view.bytes, view.position, before, room, moved);
-    this.#copyBlock(entry, moved, headerBytes + keyLength);
+    const block = this.newApart(view.bytes, view.position, before, room, moved);
+    this.copyBlock(entry, moved, headerBytes + keyLength);
     this.#moveEntry(entry, moved);
     arena.free(entry);
     this.setObject(moved, Encoding.RAW_APART, block);
-    this.#setStringLength(moved, this.word(moved, EntryWord.META), before, length);
+    this.setStringLength(moved, this.word(moved, EntryWord.META), before, length);
     return moved;
-  }
-
-  /** Stores bytes into the string of `entry` from `at` on; the string is long enough. Not for encoding INT. */
-  writeString(entry: Ref, at: number, bytes: Uint8Array, start: number, length: number): void {
-    if (length === 0) return;
-    const view = this.#view;
-    this.stringInto(entry, view);
-    debugAssert(at + length <= view.length, 'a write stays inside its string');
-    const meta = this.word(entry, EntryWord.META);
-    if (metaEncoding(meta) === Encoding.RAW_APART) {
-      this.arena.touch(this.value(entry), STRING_HEADER_BYTES + at, length);
-    } else {
-      this.arena.touch(entry, metaHeaderBytes(meta) + this.word(entry, EntryWord.KEY) + at, length);
-    }
-    copyBytes(bytes, start, view.bytes, view.position + at, length);
   }
 
   /** Takes an entry out and gives its memory back. */
@@ -423,7 +393,7 @@ export class Database extends EntryReader {
         placed = target.setDeadline(moved, deadline);
       } catch (error) {
         // No memory: the key is not there. A value that is not copied stays with `entry`.
-        if (this.#isInPlace(entry)) target.remove(moved);
+        if (this.isInPlace(entry)) target.remove(moved);
         else target.removeEmptied(moved);
         throw error;
       }
@@ -471,13 +441,6 @@ export class Database extends EntryReader {
     this.arena.i32[entry >>> SEGMENT_SHIFT]![wordPosition(entry) + EntryWord.SLOT] = NO_SLOT;
     this.expiry.remove(slot);
     return true;
-  }
-
-  setAccess(entry: Ref, access: number): void {
-    const word = wordPosition(entry);
-    this.arena.touch(entry, 0, 4);
-    const i32 = this.arena.i32[entry >>> SEGMENT_SHIFT]!;
-    i32[word] = (i32[word]! & ((1 << ACCESS_SHIFT) - 1)) | (access << ACCESS_SHIFT);
   }
 
   /** See {@link HashTable.scan}. */
@@ -533,7 +496,7 @@ export class Database extends EntryReader {
 
   /** Lets go of views into segments, which may be gone. */
   forgetViews(): void {
-    this.#view.forget();
+    this.view.forget();
   }
 
   /** Frees some buckets of a detached table with all that hangs on them; returns whether that was all. */
@@ -542,12 +505,6 @@ export class Database extends EntryReader {
       this.#releaseValue(this.word(entry, EntryWord.META), entry);
       this.arena.free(entry);
     });
-  }
-
-  /** Bytes of an entry and of a string apart, as allocated; what a collection needs is known to its structure. */
-  entryBytes(entry: Ref): number {
-    const apart = this.type(entry) === ValueType.STRING && this.encoding(entry) === Encoding.RAW_APART;
-    return this.arena.blockBytes(entry) + (apart ? this.arena.blockBytes(this.value(entry)) : 0);
   }
 
   validate(): void {
@@ -579,10 +536,6 @@ export class Database extends EntryReader {
       this.arena.free(entry);
       throw error;
     }
-  }
-
-  #isInPlace(entry: Ref): boolean {
-    return this.type(entry) === ValueType.STRING && this.encoding(entry) !== Encoding.RAW_APART;
   }
 
   #releaseValue(meta: number, entry: Ref): void {
@@ -620,12 +573,12 @@ export class Database extends EntryReader {
       this.accessClock,
     );
     i32[word + EntryWord.KEY] = keyLength;
-    const view = this.#view;
+    const view = this.view;
     this.keyInto(entry, view);
     const at = bytePosition(moved) + headerBytes;
     copyBytes(view.bytes, view.position, arena.u8[segment]!, at, keyLength);
     if (apart) {
-      i32[word + EntryWord.VALUE] = this.#newApart(value, valueStart, valueLength, valueLength, moved);
+      i32[word + EntryWord.VALUE] = this.newApart(value, valueStart, valueLength, valueLength, moved);
     } else {
       i32[word + EntryWord.VALUE] = valueLength;
       copyBytes(value, valueStart, arena.u8[segment]!, at + keyLength, valueLength);
@@ -651,7 +604,7 @@ export class Database extends EntryReader {
     if (type !== ValueType.STRING || encoding === Encoding.RAW_APART) {
       return target.addObject(key, keyStart, keyLength, type, encoding, this.value(entry));
     }
-    const view = this.#view;
+    const view = this.view;
     this.stringInto(entry, view);
     return target.addString(key, keyStart, keyLength, view.bytes, view.position, view.length, encoding);
   }
@@ -686,56 +639,4 @@ export class Database extends EntryReader {
     this.#tables.replace(this.table, this.hashOf(entry), entry, moved);
     if (this.deadline(moved) >= 0) this.expiry.move(this.word(moved, EntryWord.SLOT), moved);
   }
-
-  #copyBlock(from: Ref, to: Ref, bytes: number): void {
-    const arena = this.arena;
-    const source = arena.u8[from >>> SEGMENT_SHIFT]!;
-    copyBytes(source, bytePosition(from), arena.u8[to >>> SEGMENT_SHIFT]!, bytePosition(to), bytes);
-  }
-
-  /** A block with a string apart and room to grow. When there is no memory for it, frees `owner`, a new object. */
-  #newApart(bytes: Uint8Array, start: number, length: number, room: number, owner: Ref): Ref {
-    let block: Ref;
-    try {
-      block = this.arena.alloc(STRING_HEADER_BYTES + room);
-    } catch (error) {
-      if (owner !== NIL) this.arena.free(owner);
-      throw error;
-    }
-    this.arena.i32[block >>> SEGMENT_SHIFT]![wordPosition(block)] = length;
-    const at = bytePosition(block) + STRING_HEADER_BYTES;
-    copyBytes(bytes, start, this.arena.u8[block >>> SEGMENT_SHIFT]!, at, length);
-    return block;
-  }
-
-  /** Notes the longer length of a string that has room for it, as raw, and fills what is new with zeros. */
-  #setStringLength(entry: Ref, meta: number, before: number, length: number): void {
-    const arena = this.arena;
-    const segment = entry >>> SEGMENT_SHIFT;
-    const word = wordPosition(entry);
-    if (metaEncoding(meta) === Encoding.RAW_APART) {
-      const block = this.value(entry);
-      arena.touch(block, 0, 4);
-      arena.i32[block >>> SEGMENT_SHIFT]![wordPosition(block)] = length;
-      if (length > before) {
-        arena.touch(block, STRING_HEADER_BYTES + before, length - before);
-        const at = bytePosition(block) + STRING_HEADER_BYTES;
-        arena.u8[block >>> SEGMENT_SHIFT]!.fill(0, at + before, at + length);
-      }
-      return;
-    }
-    const headerBytes = metaHeaderBytes(meta);
-    const keyLength = this.word(entry, EntryWord.KEY);
-    arena.touch(entry, 0, headerBytes + keyLength + length);
-    const i32 = arena.i32[segment]!;
-    i32[word] = (i32[word]! & ~(ENCODING_MASK << ENCODING_SHIFT)) | (Encoding.RAW << ENCODING_SHIFT);
-    i32[word + EntryWord.VALUE] = length;
-    const at = bytePosition(entry) + headerBytes + keyLength;
-    arena.u8[segment]!.fill(0, at + before, at + length);
-  }
-}
-
-/** Whether a string is kept apart from its entry, which would be `inPlace` bytes with it. Never when it is short. */
-function keptApart(inPlace: number, valueLength: number): boolean {
-  return inPlace > ENTRY_IN_PLACE_BYTES_MAX && valueLength > EMBSTR_BYTES_MAX;
 }

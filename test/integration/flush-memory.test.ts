@@ -31,7 +31,8 @@ test('no command keeps the dataset that FLUSHALL has replaced', async () => {
       'KEYS *',
     ])
       await connection.command(...command.split(' '));
-    const segments = node.server.keyspace.arena.u8.map((segment) => new WeakRef(segment));
+    const used = node.server.keyspace.arena.u8.filter(({ length }) => length > 0);
+    const segments = used.splice(0).map((segment) => new WeakRef(segment));
     expect(segments.length).toBeGreaterThan(0);
     expect(await connection.call('FLUSHALL')).toBe('OK');
     gc();

@@ -13,7 +13,7 @@ const collect = (): void => {
 };
 
 const value = Buffer.alloc(40 * MIB, 'x');
-const COUNT = 6;
+const COUNT = 4;
 
 test.each<[string, (i: number) => Argument[][], Argument[][]]>([
   [
