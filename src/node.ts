@@ -53,6 +53,8 @@ export class Node implements ConnectionHost {
       reload: (save) => this.dumps.reload(save),
       unblock: (connection, error) =>
         this.server.blocking!.unblock(connection, error) || this.primary.waiters.unblock(connection, error),
+      snapshotMemory: this.dumps.snapshots,
+      collectWorkers: () => this.dumps.collectWorkers(),
     });
     defineJobInfo(this.admin.info, this.dumps, this.primary);
     const tables: CommandTable[] = [

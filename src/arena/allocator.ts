@@ -8,10 +8,12 @@
  *
  *   heads   word c               number + 1 of the first slab of class c that has a free object
  *   used    USED_BYTES           sum of the sizes of all objects, rounded up to their class or page
- *           RESERVED_PAGES_BYTES bytes of pages in slabs and runs
+ *           PAGE_USE_BYTES       bytes of pages in slabs, runs and segments of single objects
+ *           PAGE_USE_PEAK        the most that PAGE_USE_BYTES has been, apart from single objects: touched pages
  */
 import { assert } from '../base/assert.ts';
 import { ErrorCode, OperatingError } from '../base/errors.ts';
+import { SharedMemory } from '../base/shared-memory.ts';
 import { asRef, type Ref } from '../base/units.ts';
 import {
   BLOCK_GRANULES,
@@ -30,6 +32,7 @@ import {
 import type { Pages } from './pages.ts';
 import {
   BITMAP_WORDS_PER_BLOCK,
+  dropSegment,
   reserveSegment,
   type Segment,
   SLAB_INNER,
@@ -48,6 +51,8 @@ import {
 
 const USED_BYTES = 0;
 const PAGE_USE_BYTES = 1;
+const PAGE_USE_PEAK = 2;
+const USED_WORDS = 3;
 
 const PAGE_GRANULES = PAGE_BYTES / GRANULE_BYTES;
 const BLOCK_SHIFT = 13;
@@ -58,7 +63,7 @@ export interface AllocatorShare {
 }
 
 export function newAllocatorShare(): AllocatorShare {
-  return { heads: new SharedArrayBuffer(CLASS_COUNT * 4), used: new SharedArrayBuffer(16) };
+  return { heads: new SharedArrayBuffer(CLASS_COUNT * 4), used: new SharedArrayBuffer(USED_WORDS * 8) };
 }
 
 export class Allocator {
@@ -89,6 +94,11 @@ export class Allocator {
 
   get pageUseBytes(): number {
     return this.#used[PAGE_USE_BYTES]!;
+  }
+
+  /** The most that {@link pageUseBytes} has been: about the memory that is resident. */
+  get pageUsePeakBytes(): number {
+    return Math.max(this.#used[PAGE_USE_PEAK]!, this.pageUseBytes);
   }
 
   /**
@@ -267,6 +277,7 @@ export class Allocator {
   #freeSingle(number: number): void {
     const bytes = this.#segments[number]!.pages * PAGE_BYTES;
     assert(bytes > 0, 'object freed twice');
+    dropSegment(this.#pages.memory, this.#segments[number]!.share, bytes);
     this.#used[USED_BYTES]! -= bytes;
     this.#used[PAGE_USE_BYTES]! -= bytes;
     this.#segments[number] = NO_SEGMENT;
@@ -296,6 +307,7 @@ export class Allocator {
     const segment = this.#segments[number]!;
     for (let i = page; i < page + pages; i++) segment.pageBitmap[i >>> 5]! |= 1 << (i & 31);
     this.#used[PAGE_USE_BYTES]! += pages * PAGE_BYTES;
+    this.#used[PAGE_USE_PEAK] = Math.max(this.#used[PAGE_USE_PEAK]!, this.#used[PAGE_USE_BYTES]!);
     this.#runSegment = number;
     this.#pages.handOut(segment, page, pages);
     return { number, page };
@@ -328,7 +340,7 @@ export class Allocator {
       throw new OperatingError(ErrorCode.ARENA_FULL, 'the arena has no segment number left');
     let segment: Segment;
     try {
-      segment = reserveSegment(bytes, singleObject);
+      segment = reserveSegment(this.#pages.memory, bytes, singleObject);
     } catch (error) {
       // RangeError is what V8 throws when the system refuses the memory.
       if (!(error instanceof RangeError)) throw error;
@@ -388,4 +400,4 @@ export class Allocator {
 }
 
 /** Stands where a single-object segment was. */
-const NO_SEGMENT: Segment = reserveSegment(0, true);
+const NO_SEGMENT: Segment = reserveSegment(new SharedMemory(), 0, true);

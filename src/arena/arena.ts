@@ -3,17 +3,19 @@
  *
  * One thread owns an arena and alone writes to it; other threads read a frozen image of it (image.ts). A worker may
  * fill an arena and hand it over with {@link Arena.share} and {@link Arena.adopt}; afterwards it must not touch it.
- * Dropping the last reference to an arena drops the whole dataset, whatever its size.
+ * {@link Arena.drop} gives the whole dataset up, whatever its size, once no image of it is read.
  *
  * Whoever stores to `u8`, `i32` or `f64` calls {@link Arena.touch} first, except for an object allocated in the same
  * turn. The views of a segment are `u8[ref >>> SEGMENT_SHIFT]` and so on; positions in them come from layout.ts.
  */
 import { assert, debugChecks } from '../base/assert.ts';
+import { SharedMemory } from '../base/shared-memory.ts';
 import type { Ref } from '../base/units.ts';
 import { Allocator, type AllocatorShare, newAllocatorShare } from './allocator.ts';
 import { ImageCheck } from './image-check.ts';
+import { PAGE_BYTES } from './layout.ts';
 import { type Freeze, Pages, type ShadowListener } from './pages.ts';
-import { Segment, type SegmentShare } from './segment.ts';
+import { adoptSegment, dropSegment, Segment, type SegmentShare } from './segment.ts';
 
 export interface ArenaShare {
   readonly segments: readonly SegmentShare[];
@@ -37,13 +39,17 @@ export class Arena {
   readonly #allocator: Allocator;
   /** In tests, checks at each thaw that no write bypassed the barrier. */
   #check: ImageCheck | undefined;
+  /** Nobody uses the dataset any more; an image of it may be read still. */
+  #dropped = false;
 
-  constructor(share?: ArenaShare) {
-    this.#pages = new Pages(share?.epoch ?? 0);
+  /** `memory` owns the segments; an arena without one has its own. */
+  constructor(share?: ArenaShare, memory: SharedMemory = new SharedMemory()) {
+    this.#pages = new Pages(share?.epoch ?? 0, memory);
     this.#allocator = new Allocator(this.#pages, share?.allocator ?? newAllocatorShare(), (number) =>
       this.#setViews(number),
     );
     for (const [number, segment] of (share?.segments ?? []).entries()) {
+      adoptSegment(memory, segment);
       this.#pages.segments.push(new Segment(segment));
       this.#setViews(number);
     }
@@ -51,8 +57,13 @@ export class Arena {
   }
 
   /** Takes over an arena that another thread has filled and will not touch again. */
-  static adopt(share: ArenaShare): Arena {
-    return new Arena(share);
+  static adopt(share: ArenaShare, memory?: SharedMemory): Arena {
+    return new Arena(share, memory);
+  }
+
+  /** The owner of its memory. */
+  get memory(): SharedMemory {
+    return this.#pages.memory;
   }
 
   /** Sum of the sizes of all objects, rounded up as the allocator does. */
@@ -65,6 +76,11 @@ export class Arena {
     return this.#allocator.pageUseBytes;
   }
 
+  /** The most that {@link pageUseBytes} has been: about the memory that is resident. */
+  get residentBytes(): number {
+    return this.#allocator.pageUsePeakBytes;
+  }
+
   get frozen(): boolean {
     return this.#pages.frozenEpoch !== 0;
   }
@@ -72,6 +88,11 @@ export class Arena {
   /** Pages copied for the running image, or for the last one. */
   get shadowPages(): number {
     return this.#pages.shadowPages;
+  }
+
+  /** Bytes of the pages that are copied for the running image; 0 without one. */
+  get shadowBytes(): number {
+    return this.frozen ? this.shadowPages * PAGE_BYTES : 0;
   }
 
   /** See {@link Allocator.alloc}. */
@@ -99,6 +120,7 @@ export class Arena {
     const freeze: Freeze = this.#pages.freeze(shadowBytesMax, onChunk, () => {
       this.#check = undefined;
       onLost();
+      if (this.#dropped) this.#giveUp();
     });
     const image: ImageShare = {
       segments: this.#pages.segments.map((segment) => segment.share),
@@ -114,6 +136,26 @@ export class Arena {
     this.#check?.verify();
     this.#check = undefined;
     this.#pages.thaw();
+    if (this.#dropped) this.#giveUp();
+  }
+
+  /**
+   * Gives the memory of the dataset up, at once or when its image is thawed. Nobody uses the dataset afterwards; it stays
+   * readable for who has yet to let go of it. O(segments).
+   */
+  drop(): void {
+    assert(!this.#dropped, 'a dataset is dropped once');
+    this.#dropped = true;
+    if (!this.frozen) this.#giveUp();
+  }
+
+  #giveUp(): void {
+    let touched = this.residentBytes;
+    for (const { share, pages } of this.#pages.segments) {
+      const bytes = Math.min(touched, pages * PAGE_BYTES);
+      touched -= bytes;
+      if (pages > 0) dropSegment(this.memory, share, bytes);
+    }
   }
 
   share(): ArenaShare {

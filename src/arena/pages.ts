@@ -15,6 +15,7 @@
  * A page that is handed out after the freeze is no part of the image; it is marked at once and never copied.
  */
 import { assert } from '../base/assert.ts';
+import { MemoryKind, type SharedMemory } from '../base/shared-memory.ts';
 import {
   bytePosition,
   PAGE_BYTES,
@@ -46,6 +47,8 @@ export interface Freeze {
 
 export class Pages {
   readonly segments: Segment[] = [];
+  /** Where segments and shadow chunks come from, and go to. */
+  readonly memory: SharedMemory;
   /** Epoch of the image that is being read, 0 while nothing is frozen. */
   frozenEpoch = 0;
   /** Pages copied since the freeze; after a thaw, those of the last one. */
@@ -58,8 +61,9 @@ export class Pages {
   #onLost: (() => void) | undefined;
 
   /** `epoch` is that of the last image of the same segments, 0 when there was none. */
-  constructor(epoch: number) {
+  constructor(epoch: number, memory: SharedMemory) {
     this.#epoch = epoch;
+    this.memory = memory;
   }
 
   get epoch(): number {
@@ -84,8 +88,19 @@ export class Pages {
     return { epoch: this.#epoch, words };
   }
 
-  /** Ends the image; no reader may be at work any more. Drops the shadow pages. */
+  /** Ends the image; no reader may be at work any more. Gives the shadow pages back. */
   thaw(): void {
+    this.#end(true);
+  }
+
+  #end(readersDone: boolean): void {
+    const { memory } = this;
+    for (const [index, { buffer }] of this.#chunks.entries()) {
+      const pages = Math.min(SHADOW_CHUNK_PAGES, this.shadowPages - index * SHADOW_CHUNK_PAGES);
+      const chunk = buffer as SharedArrayBuffer;
+      if (readersDone) memory.give(MemoryKind.SHADOW, chunk, pages * PAGE_BYTES);
+      else memory.drop(MemoryKind.SHADOW, chunk, pages * PAGE_BYTES);
+    }
     this.frozenEpoch = 0;
     this.#chunks = [];
     this.#onChunk = undefined;
@@ -157,7 +172,7 @@ export class Pages {
   #addChunk(): Int32Array | undefined {
     let buffer: SharedArrayBuffer;
     try {
-      buffer = new SharedArrayBuffer(SEGMENT_BYTES);
+      buffer = this.memory.take(MemoryKind.SHADOW, SEGMENT_BYTES);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       return undefined;
@@ -171,7 +186,8 @@ export class Pages {
   #lose(): void {
     Atomics.exchange(this.#freezeWords, FreezeWord.LOST, 1);
     const onLost = this.#onLost;
-    this.thaw();
+    // Readers are at work until they look: what they read must not be used for something else.
+    this.#end(false);
     onLost?.();
   }
 }

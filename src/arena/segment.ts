@@ -11,6 +11,7 @@
  *   meta     the arena's owner only          page bitmap, runs, slab bitmaps (layout below); images never read it
  */
 import { withView } from '../base/byte-copy.ts';
+import { MemoryKind, type SharedMemory } from '../base/shared-memory.ts';
 import { BLOCK_BYTES, DATA_OFFSET_BYTES, PAGE_BYTES, SEGMENT_BLOCKS, SEGMENT_PAGES } from './layout.ts';
 import { SMALL_BYTES_MIN } from './size-classes.ts';
 
@@ -101,13 +102,42 @@ export class Segment {
 
 const NO_META = new SharedArrayBuffer(0);
 
-/** Reserves a segment: `dataBytes` is a multiple of the page. Throws RangeError when the system refuses the memory. */
-export function reserveSegment(dataBytes: number, singleObject: boolean): Segment {
+/**
+ * Reserves a segment: `dataBytes` is a multiple of the page. Marks, shadow and meta are zeroed, as new memory is. Throws
+ * RangeError when the system refuses the memory.
+ */
+export function reserveSegment(memory: SharedMemory, dataBytes: number, singleObject: boolean): Segment {
   const pages = dataBytes / PAGE_BYTES;
-  return new Segment({
-    data: new SharedArrayBuffer(DATA_OFFSET_BYTES + dataBytes),
-    marks: new SharedArrayBuffer(pages * 4),
-    shadow: new SharedArrayBuffer(pages * 4),
-    meta: singleObject ? undefined : new SharedArrayBuffer(META_WORDS * 4),
-  });
+  const taken: SharedArrayBuffer[] = [];
+  const take = (bytes: number): SharedArrayBuffer => {
+    const buffer = memory.take(MemoryKind.SEGMENT, bytes);
+    taken.push(buffer);
+    return buffer;
+  };
+  try {
+    return new Segment({
+      data: take(DATA_OFFSET_BYTES + dataBytes),
+      marks: take(pages * 4),
+      shadow: take(pages * 4),
+      meta: singleObject ? undefined : take(META_WORDS * 4),
+    });
+  } catch (error) {
+    for (const buffer of taken) memory.drop(MemoryKind.SEGMENT, buffer, 0);
+    throw error;
+  }
+}
+
+/** Counts a segment as in use that another thread has filled. */
+export function adoptSegment(memory: SharedMemory, share: SegmentShare): void {
+  for (const buffer of buffersOf(share)) memory.adopt(MemoryKind.SEGMENT, buffer);
+}
+
+/** Gives a segment up, of whose data so many bytes were touched; images may still read it. */
+export function dropSegment(memory: SharedMemory, share: SegmentShare, touchedBytes: number): void {
+  for (const buffer of buffersOf(share))
+    memory.drop(MemoryKind.SEGMENT, buffer, buffer === share.data ? touchedBytes : 0);
+}
+
+function buffersOf({ data, marks, shadow, meta }: SegmentShare): SharedArrayBuffer[] {
+  return meta === undefined ? [data, marks, shadow] : [data, marks, shadow, meta];
 }

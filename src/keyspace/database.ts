@@ -468,8 +468,13 @@ export class Database extends EntryReader {
   detach(): Ref {
     const old = this.table;
     this.table = this.#tables.create();
-    this.expiry = new ExpiryIndex(this.arena);
+    this.expiry.drop();
     return old;
+  }
+
+  /** Bytes of the table of keys, without the entries. */
+  get tableBytes(): number {
+    return this.#tables.bytes(this.table);
   }
 
   /** Frees some buckets of a detached table with all that hangs on them; returns whether that was all. */

@@ -13,6 +13,7 @@
 import type { Arena } from '../arena/arena.ts';
 import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
 import { assert } from '../base/assert.ts';
+import { MemoryKind } from '../base/shared-memory.ts';
 import { asRef, NIL, type Ref } from '../base/units.ts';
 import { EntryWord, NO_SLOT } from './entry.ts';
 
@@ -52,6 +53,7 @@ export class ExpiryIndex {
     if (share === undefined) return;
     this.#count = share.count;
     for (const buffer of share.chunks) {
+      arena.memory.adopt(MemoryKind.DEADLINES, buffer);
       const chunk = viewChunk(buffer);
       this.#addChunk(chunk);
       this.#repair(this.#chunks.length - 1);
@@ -62,6 +64,18 @@ export class ExpiryIndex {
     return this.#count;
   }
 
+  /** Bytes of memory in use. */
+  get bytes(): number {
+    return this.#chunks.length * CHUNK_BYTES;
+  }
+
+  /** Gives the memory up. The index is empty afterwards. */
+  drop(): void {
+    for (const { buffer } of this.#chunks) this.#arena.memory.give(MemoryKind.DEADLINES, buffer);
+    this.#chunks.length = 0;
+    this.#count = 0;
+  }
+
   share(): ExpiryShare {
     return { count: this.#count, chunks: this.#chunks.map((chunk) => chunk.buffer) };
   }
@@ -70,7 +84,7 @@ export class ExpiryIndex {
   add(entry: Ref, deadlineMs: number): number {
     const slot = this.#count++;
     if (slot >>> CHUNK_SHIFT === this.#chunks.length)
-      this.#addChunk(viewChunk(new SharedArrayBuffer(CHUNK_BYTES)));
+      this.#addChunk(viewChunk(this.#arena.memory.take(MemoryKind.DEADLINES, CHUNK_BYTES)));
     this.#chunks[slot >>> CHUNK_SHIFT]!.refs[slot & (CHUNK_SLOTS - 1)] = entry;
     this.change(slot, deadlineMs);
     return slot;
@@ -177,7 +191,7 @@ export class ExpiryIndex {
   #dropEmptyChunk(slot: number): void {
     // One empty chunk may stay, against flutter at the border.
     if ((slot & (CHUNK_SLOTS - 1)) === 0 && this.#chunks.length > (slot >>> CHUNK_SHIFT) + 1)
-      this.#chunks.pop();
+      this.#arena.memory.give(MemoryKind.DEADLINES, this.#chunks.pop()!.buffer);
   }
 
   #repair(index: number): void {

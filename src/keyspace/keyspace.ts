@@ -1,12 +1,13 @@
 /**
- * A dataset: the numbered databases over one arena. Dropping it, for FLUSHALL or a dump that replaces it, is dropping
- * the reference; flushing one database hands its table to slices of work.
+ * A dataset: the numbered databases over one arena. Dropping it, for FLUSHALL or a dump that replaces it, gives its
+ * segments up as they are; flushing one database hands its table to slices of work.
  *
  * Only the thread that owns the arena uses it. A loading worker fills one and hands it over as a {@link KeyspaceShare}.
  */
 import { Arena, type ArenaShare, type ImageShare } from '../arena/arena.ts';
 import type { ShadowListener } from '../arena/pages.ts';
 import { assert } from '../base/assert.ts';
+import type { SharedMemory } from '../base/shared-memory.ts';
 import type { Ref } from '../base/units.ts';
 import { Database, type DatabaseContext, type DatabaseShare } from './database.ts';
 import type { Encoding, ValueType } from './entry.ts';
@@ -45,8 +46,9 @@ export class Keyspace implements DatabaseContext {
   readonly structures: Structures;
   readonly #releaser: Releaser;
 
-  constructor(databaseCount: number, hashKey: HashKey, share?: KeyspaceShare) {
-    this.arena = share === undefined ? new Arena() : Arena.adopt(share.arena);
+  /** `memory` owns the memory of the dataset; a dataset without one has its own. */
+  constructor(databaseCount: number, hashKey: HashKey, share?: KeyspaceShare, memory?: SharedMemory) {
+    this.arena = share === undefined ? new Arena(undefined, memory) : Arena.adopt(share.arena, memory);
     this.hashKey0 = hashKey.key0;
     this.hashKey1 = hashKey.key1;
     this.structures = new Structures(this.arena, this.hashKey0, this.hashKey1);
@@ -54,8 +56,14 @@ export class Keyspace implements DatabaseContext {
     this.databases = Array.from({ length: databaseCount }, (_, i) => new Database(this, share?.databases[i]));
   }
 
-  static adopt(share: KeyspaceShare): Keyspace {
-    return new Keyspace(share.databases.length, share.hashKey, share);
+  static adopt(share: KeyspaceShare, memory?: SharedMemory): Keyspace {
+    return new Keyspace(share.databases.length, share.hashKey, share, memory);
+  }
+
+  /** Gives the memory of the dataset up; nobody uses it afterwards, but for who reads an image of it. */
+  drop(): void {
+    for (const database of this.databases) database.expiry.drop();
+    this.arena.drop();
   }
 
   share(): KeyspaceShare {
@@ -65,6 +73,13 @@ export class Keyspace implements DatabaseContext {
       databases: this.databases.map((database) => database.share()),
       hashKey: { key0: this.hashKey0, key1: this.hashKey1 },
     };
+  }
+
+  /** Bytes of objects and deadlines, as allocated. */
+  get usedBytes(): number {
+    let bytes = this.arena.usedBytes;
+    for (const database of this.databases) bytes += database.expiry.bytes;
+    return bytes;
   }
 
   get keyCount(): number {

@@ -133,8 +133,7 @@ export class Dispatcher {
         this.reject(connection, row, 'ERR Command not allowed inside a transaction');
         return;
       }
-      connection.queued.push(keep(request));
-      connection.queuedFlags |= row.flags;
+      connection.queue(keep(request), row.flags);
       connection.reply.queued();
       return;
     }

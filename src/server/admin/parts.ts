@@ -1,5 +1,6 @@
 /** What the server's own commands work on, and what several of their files need. */
 import { assert } from '../../base/assert.ts';
+import type { MemoryCollector } from '../../base/memory-collector.ts';
 import type { CommandContext } from '../../commands/context.ts';
 import { Connection } from '../connection.ts';
 import type { Dispatcher } from '../dispatcher.ts';
@@ -26,6 +27,9 @@ export interface AdminParts {
   readonly pause: Pause;
   readonly rates: Rates;
   readonly memory: MemoryMeter;
+  readonly collector: MemoryCollector;
+  /** Gives back to the system what is held and not used. */
+  purgeMemory(): void;
   /** The port that is listened on. */
   readonly port: () => number;
   /** Saves the dataset, if asked to, and loads it again; tells whether that went well. */
