@@ -65,6 +65,8 @@ export class SharedMemory {
     this.#deadBytes -= bytes;
     this.#collectedBytes += bytes;
   });
+  /** Touched bytes of buffers in use that were used before: the system has given these pages already. */
+  readonly #touchedBefore = new WeakMap<SharedArrayBuffer, number>();
   #pooledBytes = 0;
   #deadBytes = 0;
   #collectedBytes = 0;
@@ -99,6 +101,7 @@ export class SharedMemory {
       pool.splice(i, 1);
       this.#pooledBytes -= pooled.touchedBytes;
       this.#usedBytes[kind]! += bytes;
+      this.#touchedBefore.set(pooled.buffer, pooled.touchedBytes);
       return pooled.buffer;
     }
     const buffer = new SharedArrayBuffer(bytes);
@@ -112,14 +115,15 @@ export class SharedMemory {
   }
 
   /** Takes a buffer back that no thread reads or writes any more, and no write to a socket either. */
-  give(kind: MemoryKind, buffer: SharedArrayBuffer, touchedBytes: number = buffer.byteLength): void {
+  give(kind: MemoryKind, buffer: SharedArrayBuffer, touchedNow: number = buffer.byteLength): void {
     const pool = this.#pool[kind]!;
     if (pool.length >= RULES[kind]!.pooledMax) {
-      this.drop(kind, buffer, touchedBytes);
+      this.drop(kind, buffer, touchedNow);
       return;
     }
+    const touchedBytes = this.#touched(buffer, touchedNow);
     this.#subtract(kind, buffer);
-    poison(new Uint8Array(buffer), 0, Math.min(touchedBytes, POISONED_BYTES_MAX));
+    poison(new Uint8Array(buffer), 0, Math.min(touchedNow, POISONED_BYTES_MAX));
     pool.push({ buffer, touchedBytes, sinceMs: this.#nowMs });
     this.#pooledBytes += touchedBytes;
   }
@@ -127,7 +131,7 @@ export class SharedMemory {
   /** Takes a buffer back that another thread, or a write to a socket, may still use. It is never used again. */
   drop(kind: MemoryKind, buffer: SharedArrayBuffer, touchedBytes: number = buffer.byteLength): void {
     this.#subtract(kind, buffer);
-    this.#die(buffer, touchedBytes);
+    this.#die(buffer, this.#touched(buffer, touchedBytes));
   }
 
   /** Lets go of what has been in the pool for long, beyond what may stay. To be called some times per second. */
@@ -150,6 +154,10 @@ export class SharedMemory {
         this.#die(buffer, touchedBytes);
       }
     }
+  }
+
+  #touched(buffer: SharedArrayBuffer, now: number): number {
+    return Math.max(now, this.#touchedBefore.get(buffer) ?? 0);
   }
 
   #die(buffer: SharedArrayBuffer, touchedBytes: number): void {
