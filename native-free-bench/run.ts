@@ -19,23 +19,34 @@ import {
   terminalTable,
 } from './lib/report.ts';
 import { Context, type Scenario } from './lib/scenario.ts';
+import { plotOf, type Series } from './lib/series.ts';
 import { redisVersion, type Target, type TargetKind } from './lib/server.ts';
 import { fanOut } from './node/fan-out.ts';
 import { fullSync } from './node/full-sync.ts';
 import { getSet } from './node/get-set.ts';
 import { memory } from './node/memory.ts';
+import { memoryTime } from './node/memory-time.ts';
 import { stall } from './node/stall.ts';
 import { types } from './node/types.ts';
 import { typesMemory } from './node/types-memory.ts';
 
-const SCENARIOS: readonly Scenario[] = [getSet, fanOut, fullSync, stall, memory, types, typesMemory];
+const SCENARIOS: readonly Scenario[] = [
+  getSet,
+  fanOut,
+  fullSync,
+  stall,
+  memory,
+  memoryTime,
+  types,
+  typesMemory,
+];
 
 const USAGE = `npm run bench [-- [scenario ...] [--smoke] [--runs N] [--json FILE] [--only headwater|redis] [--pin]]
 
 scenarios: ${SCENARIOS.map((scenario) => scenario.name).join(' ')} (all of them when none is named)
 --smoke      tiny sizes and one run: shows that it works, the figures mean nothing
 --runs N     measurements of each server (default: as the scenario says, mostly 5)
---json FILE  where the report goes; FILE with .md for .json is written beside it
+--json FILE  where the report goes; FILE with .md for .json is written beside it, and plots as .svg
              (default: native-free-bench/results/report.json)
 --only KIND  measures one of the two servers
 --pin        the server on core 0, everything else on the other cores (taskset)`;
@@ -120,6 +131,7 @@ async function runScenario(
   const notes = new Set<string>();
   const errors: string[] = [];
   const broken = new Set<TargetKind>();
+  const series: Partial<Record<TargetKind, Series>> = {};
   for (let run = 0; run < runs; run++) {
     const order = run % 2 === 0 ? targets : [...targets].reverse();
     for (const target of order) {
@@ -129,6 +141,7 @@ async function runScenario(
       try {
         const measurement = await scenario.measure(context);
         checksums.add(measurement.checksum);
+        if (measurement.series !== undefined) series[target.kind] = measurement.series;
         for (const note of measurement.notes) notes.add(`${target.kind}: ${note}`);
         for (const [id, values] of samples) {
           const value = measurement.values[id] ?? null;
@@ -153,6 +166,7 @@ async function runScenario(
     notes: [...notes],
     errors,
     rows: figures.map((figure) => rowOf(figure, samples.get(figure.id)!)),
+    ...(Object.keys(series).length === 0 ? {} : { series }),
   };
 }
 
@@ -215,6 +229,10 @@ async function main(argv: readonly string[], root: string): Promise<number> {
   mkdirSync(dirname(options.reportFile), { recursive: true });
   writeFileSync(options.reportFile, `${JSON.stringify(report, null, 2)}\n`);
   writeFileSync(options.reportFile.replace(/\.json$/, '.md'), markdownOf(report));
+  for (const { name, title, series } of scenarios) {
+    if (series === undefined) continue;
+    writeFileSync(options.reportFile.replace(/\.json$/, `.${name}.svg`), plotOf(title, series));
+  }
   console.log(`report: ${options.reportFile}`);
   return scenarios.some((scenario) => scenario.errors.length > 0) ? 1 : 0;
 }

@@ -77,6 +77,11 @@ export class Node implements ConnectionHost {
       reload: (save) => this.dumps.reload(save),
       unblock: (connection, error) =>
         this.blocking.unblock(connection, error) || this.primary.waiters.unblock(connection, error),
+      snapshotMemory: this.dumps.snapshots,
+      collectWorkers: () => {
+        this.dumps.collectWorkers();
+        this.upstream.collectWorker();
+      },
     });
     defineJobInfo(this.admin.info, this.dumps, this.primary);
     const tables: CommandTable[] = [

@@ -1,5 +1,6 @@
 /** From samples to a report: medians, ratios, verdicts; as a table on the terminal, as Markdown, as JSON. */
 import type { Figure, Must, Unit } from './scenario.ts';
+import type { Series } from './series.ts';
 import type { TargetKind } from './server.ts';
 import { median, quantile } from './statistics.ts';
 
@@ -39,6 +40,8 @@ export interface ScenarioReport {
   readonly checksum: string;
   readonly notes: readonly string[];
   readonly errors: readonly string[];
+  /** Samples over time of the last run of each server. */
+  readonly series?: Readonly<Partial<Record<TargetKind, Series>>>;
   readonly rows: readonly Row[];
 }
 

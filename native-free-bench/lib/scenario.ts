@@ -3,6 +3,7 @@ import { Child } from './child.ts';
 import type { LoadApi } from './load-child.ts';
 import type { ProbeApi } from './probe-child.ts';
 import type { ReplicaApi } from './replica-child.ts';
+import type { Series } from './series.ts';
 import { Server, type Target } from './server.ts';
 
 export type Unit = 'ops/s' | 'MB/s' | 'ms' | 'us' | 'B/key' | 'MiB' | 'CPU s' | 'CPU s/GB' | 'us/op';
@@ -30,6 +31,8 @@ export interface Measurement {
   readonly values: Readonly<Record<string, number | null>>;
   /** What a reader must know about this measurement, for instance why a figure is n/a. */
   readonly notes: readonly string[];
+  /** Samples over time, for a plot. */
+  readonly series?: Series;
 }
 
 export interface Scenario {

@@ -17,6 +17,7 @@
  *   used    USED_BYTES           sum of the sizes of all objects, rounded up to their class or page
  *           PAGE_USE_BYTES       bytes of pages in slabs and runs
  *           UNIT                 number of the last guarded unit
+ *           PAGE_USE_PEAK        the most that PAGE_USE_BYTES has been, apart from large groups: touched pages
  */
 import { assert } from '../base/assert.ts';
 import { ErrorCode, OperatingError } from '../base/errors.ts';
@@ -40,6 +41,7 @@ import {
 import type { Pages } from './pages.ts';
 import {
   BITMAP_WORDS_PER_BLOCK,
+  dropGroup,
   Group,
   type GroupShare,
   NO_SEGMENT,
@@ -62,6 +64,8 @@ import {
 const USED_BYTES = 0;
 const PAGE_USE_BYTES = 1;
 const UNIT = 2;
+const PAGE_USE_PEAK = 3;
+const USED_WORDS = 4;
 
 const PAGE_GRANULES = PAGE_BYTES / GRANULE_BYTES;
 const BLOCK_SHIFT = 13;
@@ -77,7 +81,7 @@ export interface AllocatorShare {
 }
 
 export function newAllocatorShare(): AllocatorShare {
-  return { heads: new SharedArrayBuffer(CLASS_COUNT * 4), used: new SharedArrayBuffer(24) };
+  return { heads: new SharedArrayBuffer(CLASS_COUNT * 4), used: new SharedArrayBuffer(USED_WORDS * 8) };
 }
 
 export interface AllocatorOptions {
@@ -152,6 +156,11 @@ export class Allocator {
 
   get pageUseBytes(): number {
     return this.#used[PAGE_USE_BYTES]!;
+  }
+
+  /** The most that {@link pageUseBytes} has been: about the memory that is resident. */
+  get pageUsePeakBytes(): number {
+    return Math.max(this.#used[PAGE_USE_PEAK]!, this.pageUseBytes);
   }
 
   /** Whether little is left: few numbers, no spare, or the system has refused memory. Then units are to be guarded. */
@@ -424,9 +433,14 @@ export class Allocator {
     const { all } = group;
     setBits(all.pageBitmap, page, count);
     group.usedPages += count;
+    group.touchedPages = Math.max(group.touchedPages, page + count);
     this.#used[PAGE_USE_BYTES]! += count * PAGE_BYTES;
-    if (group.isLarge) this.#lastLarge = group;
-    else this.#lastPlain = group;
+    if (group.isLarge) {
+      this.#lastLarge = group;
+    } else {
+      this.#lastPlain = group;
+      this.#used[PAGE_USE_PEAK] = Math.max(this.#used[PAGE_USE_PEAK]!, this.#used[PAGE_USE_BYTES]!);
+    }
     if (group === this.#spare) this.#spare = undefined;
     if (this.#spare === undefined && !this.#isRefused) this.#reserveSpare();
     this.#pages.handOut(all, page, count);
@@ -522,7 +536,7 @@ export class Allocator {
     if (first < 0) return undefined;
     let share: GroupShare;
     try {
-      share = reserveGroup(first, count, isLarge);
+      share = reserveGroup(this.#pages.memory, first, count, isLarge);
     } catch (error) {
       // RangeError is what V8 throws when the system refuses the memory.
       if (!(error instanceof RangeError)) throw error;
@@ -567,6 +581,8 @@ export class Allocator {
     assert(at >= 0, 'a group is dropped once');
     this.groups[at] = this.groups.at(-1)!;
     this.groups.pop();
+    // An image may still read it. About the pages that it has had: a large group was full, a plain one is the second spare.
+    dropGroup(this.#pages.memory, group.share, group.touchedPages * PAGE_BYTES);
     for (let i = 0; i < group.count; i++) {
       this.#segments[group.first + i] = NO_SEGMENT;
       this.#groupOf[group.first + i] = undefined;

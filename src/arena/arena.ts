@@ -10,12 +10,18 @@
  */
 import { assert, debugChecks } from '../base/assert.ts';
 import { codeOf, ErrorCode } from '../base/errors.ts';
+import { SharedMemory } from '../base/shared-memory.ts';
 import { NIL, type Ref } from '../base/units.ts';
 import { Allocator, type AllocatorOptions, type AllocatorShare, newAllocatorShare } from './allocator.ts';
 import { ImageCheck } from './image-check.ts';
-import { SEGMENTS_MAX } from './layout.ts';
+import { PAGE_BYTES, SEGMENTS_MAX } from './layout.ts';
 import { type Freeze, Pages, type ShadowListener } from './pages.ts';
-import { type Group, type GroupShare, NO_SEGMENT } from './segment.ts';
+import { adoptGroup, dropGroup, type Group, type GroupShare, NO_SEGMENT } from './segment.ts';
+
+export interface ArenaOptions extends AllocatorOptions {
+  /** The owner of its memory. */
+  readonly memory?: SharedMemory;
+}
 
 export interface ArenaShare {
   readonly groups: readonly GroupShare[];
@@ -44,9 +50,14 @@ export class Arena {
   readonly #allocator: Allocator;
   /** In tests, checks at each thaw that no write bypassed the barrier. */
   #check: ImageCheck | undefined;
+  /** Nobody uses the dataset any more; an image of it may be read still. */
+  #dropped = false;
 
-  constructor(share?: ArenaShare, options: AllocatorOptions = {}) {
-    this.#pages = new Pages(share?.epoch ?? 0);
+  /** An arena without an owner of its memory has its own. */
+  constructor(share?: ArenaShare, options: ArenaOptions = {}) {
+    const memory = options.memory ?? new SharedMemory();
+    this.#pages = new Pages(share?.epoch ?? 0, memory);
+    for (const group of share?.groups ?? []) adoptGroup(memory, group);
     this.#allocator = new Allocator(
       this.#pages,
       share?.allocator ?? newAllocatorShare(),
@@ -57,13 +68,28 @@ export class Arena {
   }
 
   /** Takes over an arena that another thread has filled and will not touch again. */
-  static adopt(share: ArenaShare): Arena {
-    return new Arena(share);
+  static adopt(share: ArenaShare, options: ArenaOptions = {}): Arena {
+    return new Arena(share, options);
   }
 
   /** Sum of the sizes of all objects, rounded up as the allocator does. */
   get usedBytes(): number {
     return this.#allocator.usedBytes;
+  }
+
+  /** The owner of its memory. */
+  get memory(): SharedMemory {
+    return this.#pages.memory;
+  }
+
+  /** The most that {@link pageUseBytes} has been: about the memory that is resident. */
+  get residentBytes(): number {
+    return this.#allocator.pageUsePeakBytes;
+  }
+
+  /** Bytes of the pages that are copied for the running image; 0 without one. */
+  get shadowBytes(): number {
+    return this.frozen ? this.shadowPages * PAGE_BYTES : 0;
   }
 
   /** Bytes of the pages that hold objects. */
@@ -152,6 +178,7 @@ export class Arena {
     const freeze: Freeze = this.#pages.freeze(shadowBytesMax, onChunk, () => {
       this.#check = undefined;
       onLost();
+      if (this.#dropped) this.#giveUp();
     });
     const image: ImageShare = {
       groups: this.#allocator.groups.map((group) => group.share),
@@ -167,6 +194,23 @@ export class Arena {
     this.#check?.verify();
     this.#check = undefined;
     this.#pages.thaw();
+    if (this.#dropped) this.#giveUp();
+  }
+
+  /**
+   * Gives the memory of the dataset up, at once or when its image is thawed. Nobody uses the dataset afterwards; it stays
+   * readable for who has yet to let go of it. O(segments).
+   */
+  drop(): void {
+    assert(!this.#dropped, 'a dataset is dropped once');
+    this.#dropped = true;
+    if (!this.frozen) this.#giveUp();
+  }
+
+  #giveUp(): void {
+    for (const { share, touchedPages } of this.#allocator.groups) {
+      dropGroup(this.memory, share, touchedPages * PAGE_BYTES);
+    }
   }
 
   share(): ArenaShare {

@@ -17,6 +17,7 @@
  * The same barrier serves guarded units (unit.ts): while one is on, the first write to a page keeps a copy of it.
  */
 import { assert } from '../base/assert.ts';
+import { MemoryKind, type SharedMemory } from '../base/shared-memory.ts';
 import {
   bytePosition,
   PAGE_BYTES,
@@ -56,6 +57,8 @@ export class Pages {
   /** Number of the unit that is on, 0 while there is none. */
   unit = 0;
   readonly #unitPages = new UnitPages();
+  /** Where segments and shadow chunks come from, and go to. */
+  readonly memory: SharedMemory;
   /** Epoch of the image that is being read, 0 while nothing is frozen. */
   frozenEpoch = 0;
   /** Pages copied since the freeze; after a thaw, those of the last one. */
@@ -68,8 +71,9 @@ export class Pages {
   #onLost: (() => void) | undefined;
 
   /** `epoch` is that of the last image of the same segments, 0 when there was none. */
-  constructor(epoch: number) {
+  constructor(epoch: number, memory: SharedMemory) {
     this.#epoch = epoch;
+    this.memory = memory;
   }
 
   get epoch(): number {
@@ -95,8 +99,19 @@ export class Pages {
     return { epoch: this.#epoch, words };
   }
 
-  /** Ends the image; no reader may be at work any more. Drops the shadow pages. */
+  /** Ends the image; no reader may be at work any more. Gives the shadow pages back. */
   thaw(): void {
+    this.#end(true);
+  }
+
+  #end(readersDone: boolean): void {
+    const { memory } = this;
+    for (const [index, { buffer }] of this.#chunks.entries()) {
+      const pages = Math.min(SHADOW_CHUNK_PAGES, this.shadowPages - index * SHADOW_CHUNK_PAGES);
+      const chunk = buffer as SharedArrayBuffer;
+      if (readersDone) memory.give(MemoryKind.SHADOW, chunk, pages * PAGE_BYTES);
+      else memory.drop(MemoryKind.SHADOW, chunk, pages * PAGE_BYTES);
+    }
     this.frozenEpoch = 0;
     this.watched = this.unit !== 0;
     this.#chunks = [];
@@ -202,7 +217,7 @@ export class Pages {
   #addChunk(): Int32Array | undefined {
     let buffer: SharedArrayBuffer;
     try {
-      buffer = new SharedArrayBuffer(SEGMENT_BYTES);
+      buffer = this.memory.take(MemoryKind.SHADOW, SEGMENT_BYTES);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       return undefined;
@@ -216,7 +231,8 @@ export class Pages {
   #lose(): void {
     Atomics.exchange(this.#freezeWords, FreezeWord.LOST, 1);
     const onLost = this.#onLost;
-    this.thaw();
+    // Readers are at work until they look: what they read must not be used for something else.
+    this.#end(false);
     onLost?.();
   }
 }

@@ -21,6 +21,7 @@
  * segments behind. So one page has several indexes, one in each segment up to its own; they lead to the same words.
  */
 import { withView } from '../base/byte-copy.ts';
+import { MemoryKind, type SharedMemory } from '../base/shared-memory.ts';
 import { BLOCK_BYTES, DATA_OFFSET_BYTES, SEGMENT_BLOCKS, SEGMENT_BYTES, SEGMENT_PAGES } from './layout.ts';
 import { SMALL_BYTES_MIN } from './size-classes.ts';
 
@@ -130,6 +131,8 @@ export class Group {
   readonly segments: readonly Segment[];
   /** Pages in use, the first page of segment 0 among them. */
   usedPages = 0;
+  /** Behind the last page that was ever in use: about the memory that is resident. */
+  touchedPages = 0;
   /** The page from which a search for a run begins. */
   runHint = 0;
 
@@ -141,7 +144,11 @@ export class Group {
     this.pages = share.count * SEGMENT_PAGES;
     this.segments = Array.from({ length: share.count }, (_, index) => new Segment(share, index));
     const { pageBitmap } = this.segments[0]!;
-    for (let i = 0; i < pageBitmap.length; i++) this.usedPages += bitCount(pageBitmap[i]!);
+    for (let i = 0; i < pageBitmap.length; i++) {
+      if (pageBitmap[i] === 0) continue;
+      this.usedPages += bitCount(pageBitmap[i]!);
+      this.touchedPages = (i + 1) * 32;
+    }
   }
 
   /** The views that reach over the whole group. */
@@ -156,17 +163,51 @@ function bitCount(word: number): number {
   return count;
 }
 
-/** Reserves the memory of `count` segments. Throws RangeError when the system refuses it. */
-export function reserveGroup(first: number, count: number, isLarge: boolean): GroupShare {
-  return {
-    first,
-    count,
-    isLarge,
-    data: new SharedArrayBuffer(DATA_OFFSET_BYTES + count * SEGMENT_BYTES),
-    marks: new SharedArrayBuffer(count * SEGMENT_PAGES * 4),
-    shadow: new SharedArrayBuffer(count * SEGMENT_PAGES * 4),
-    meta: new SharedArrayBuffer(count * META_WORDS * 4),
+/**
+ * Reserves the memory of `count` segments. Marks, shadow and meta are zeroed, as new memory is. Throws RangeError when the
+ * system refuses it.
+ */
+export function reserveGroup(
+  memory: SharedMemory,
+  first: number,
+  count: number,
+  isLarge: boolean,
+): GroupShare {
+  const taken: SharedArrayBuffer[] = [];
+  const take = (bytes: number): SharedArrayBuffer => {
+    const buffer = memory.take(MemoryKind.SEGMENT, bytes);
+    taken.push(buffer);
+    return buffer;
   };
+  try {
+    return {
+      first,
+      count,
+      isLarge,
+      data: take(DATA_OFFSET_BYTES + count * SEGMENT_BYTES),
+      marks: take(count * SEGMENT_PAGES * 4),
+      shadow: take(count * SEGMENT_PAGES * 4),
+      meta: take(count * META_WORDS * 4),
+    };
+  } catch (error) {
+    for (const buffer of taken) memory.drop(MemoryKind.SEGMENT, buffer, 0);
+    throw error;
+  }
+}
+
+/** Counts a group as in use that another thread has filled. */
+export function adoptGroup(memory: SharedMemory, share: GroupShare): void {
+  for (const buffer of buffersOf(share)) memory.adopt(MemoryKind.SEGMENT, buffer);
+}
+
+/** Gives a group up, of whose data so many bytes were touched; images may still read it. */
+export function dropGroup(memory: SharedMemory, share: GroupShare, touchedBytes: number): void {
+  for (const buffer of buffersOf(share))
+    memory.drop(MemoryKind.SEGMENT, buffer, buffer === share.data ? touchedBytes : 0);
+}
+
+function buffersOf({ data, marks, shadow, meta }: GroupShare): SharedArrayBuffer[] {
+  return [data, marks, shadow, meta];
 }
 
 const NOTHING = new SharedArrayBuffer(0);

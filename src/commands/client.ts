@@ -12,6 +12,9 @@ export interface QueuedCommand {
   readonly canonical: boolean;
 }
 
+/** About what the objects of a queued command take besides its bytes. */
+const QUEUED_COMMAND_BYTES = 256;
+
 /** A key that a client watches. */
 export interface WatchedKey {
   readonly dbIndex: number;
@@ -58,6 +61,8 @@ export class Client {
   fromPrimary = false;
   noTouch = false;
   noEvict = false;
+  /** Memory of the commands that are queued. */
+  queuedBytes = 0;
   #queued: QueuedCommand[] | undefined = undefined;
 
   constructor(id: number) {
@@ -82,8 +87,16 @@ export class Client {
   }
 
   /** Commands since MULTI, or undefined outside of a transaction. */
-  get queued(): QueuedCommand[] | undefined {
+  get queued(): readonly QueuedCommand[] | undefined {
     return this.#queued;
+  }
+
+  /** Puts a command with these flags behind those of the transaction. */
+  queue(command: QueuedCommand, flags: number): void {
+    this.#queued!.push(command);
+    this.queuedFlags |= flags;
+    const { bytes, position, length } = command;
+    this.queuedBytes += QUEUED_COMMAND_BYTES + bytes.length + position.byteLength + length.byteLength;
   }
 
   get inTransaction(): boolean {
@@ -100,6 +113,7 @@ export class Client {
     this.#queued = undefined;
     this.setMode(ClientMode.QUEUING, false);
     this.queuedFlags = 0;
+    this.queuedBytes = 0;
     this.transactionBroken = false;
   }
 }

@@ -458,8 +458,16 @@ export class Database extends EntryWriter {
    */
   detach(): Ref {
     const old = this.table;
+    const { expiry } = this;
     this.setRoots(this.#tables.create(), new ExpiryIndex(this.arena, undefined, this.#context.undo));
+    // Within a unit the deadlines may come back.
+    if (!this.#context.undo.active) expiry.drop();
     return old;
+  }
+
+  /** Bytes of the table of keys, without the entries. */
+  get tableBytes(): number {
+    return this.#tables.bytes(this.table);
   }
 
   /** Removes all entries one by one, which needs no memory. */

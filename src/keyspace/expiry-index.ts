@@ -14,6 +14,7 @@ import type { Arena } from '../arena/arena.ts';
 import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
 import { assert } from '../base/assert.ts';
 import { ErrorCode, OperatingError } from '../base/errors.ts';
+import { MemoryKind, type SharedMemory } from '../base/shared-memory.ts';
 import { asRef, NIL, type Ref } from '../base/units.ts';
 import { EntryWord, NO_SLOT } from './entry.ts';
 import { UndoLog } from './undo-log.ts';
@@ -34,9 +35,9 @@ interface Chunk {
 }
 
 /** Throws ARENA_FULL when the system refuses the memory. */
-function newChunk(): Chunk {
+function newChunk(memory: SharedMemory): Chunk {
   try {
-    return viewChunk(new SharedArrayBuffer(CHUNK_BYTES));
+    return viewChunk(memory.take(MemoryKind.DEADLINES, CHUNK_BYTES));
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw new OperatingError(ErrorCode.ARENA_FULL, 'the system refuses memory for deadlines');
@@ -67,6 +68,7 @@ export class ExpiryIndex {
     if (share === undefined) return;
     this.#count = share.count;
     for (const buffer of share.chunks) {
+      arena.memory.adopt(MemoryKind.DEADLINES, buffer);
       const chunk = viewChunk(buffer);
       this.#addChunk(chunk);
       this.#repair(this.#chunks.length - 1);
@@ -75,6 +77,18 @@ export class ExpiryIndex {
 
   get count(): number {
     return this.#count;
+  }
+
+  /** Bytes of memory in use. */
+  get bytes(): number {
+    return this.#chunks.length * CHUNK_BYTES;
+  }
+
+  /** Gives the memory up. The index is empty afterwards. */
+  drop(): void {
+    for (const { buffer } of this.#chunks) this.#arena.memory.give(MemoryKind.DEADLINES, buffer);
+    this.#chunks.length = 0;
+    this.#count = 0;
   }
 
   share(): ExpiryShare {
@@ -87,7 +101,7 @@ export class ExpiryIndex {
    */
   add(entry: Ref, deadlineMs: number): number {
     const slot = this.#count;
-    if (slot >>> CHUNK_SHIFT === this.#chunks.length) this.#addChunk(newChunk());
+    if (slot >>> CHUNK_SHIFT === this.#chunks.length) this.#addChunk(newChunk(this.#arena.memory));
     this.#count++;
     this.#put(slot, entry, deadlineMs);
     if (this.#undo.active) {
@@ -230,9 +244,10 @@ export class ExpiryIndex {
   }
 
   #dropEmptyChunk(slot: number): void {
-    // One empty chunk may stay, against flutter at the border.
+    // Within a unit a chunk may be wanted again. One empty chunk may stay anyhow, against flutter at the border.
+    if (this.#undo.active) return;
     if ((slot & (CHUNK_SLOTS - 1)) === 0 && this.#chunks.length > (slot >>> CHUNK_SHIFT) + 1)
-      this.#chunks.pop();
+      this.#arena.memory.give(MemoryKind.DEADLINES, this.#chunks.pop()!.buffer);
   }
 
   #repair(index: number): void {

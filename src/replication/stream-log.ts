@@ -22,13 +22,12 @@
  * Main thread only; the shared memory is there for the workers that will read sealed blocks.
  */
 import { assert, debugAssert } from '../base/assert.ts';
-import { Lease, poison } from '../base/lease.ts';
+import { Lease } from '../base/lease.ts';
+import { MemoryKind, SharedMemory } from '../base/shared-memory.ts';
 import { asOffset, KIB, MIB, type Offset, offsetAfter } from '../base/units.ts';
 
 export const BLOCK_BYTES_MIN = 16 * KIB;
 export const BLOCK_BYTES_MAX = MIB;
-/** Blocks kept for reuse: a fresh megabyte costs page faults, a recycled one nothing. */
-const POOLED_BLOCKS_MAX = 4;
 /** Blocks that leave per call of trim: keeps the turn short after a peer that was gigabytes behind goes away. */
 const TRIM_BLOCKS_MAX = 64;
 /** Below this a loop beats `set`, which needs a view of the source. PING, SELECT, MULTI, EXEC are shorter. */
@@ -40,19 +39,19 @@ export function blockBytesFor(backlogBytesMax: number): number {
 }
 
 class Block {
-  readonly bytes: Uint8Array;
-  /** Offset of the first byte. Changes when the block is recycled. */
-  start: Offset;
+  readonly bytes: Uint8Array<SharedArrayBuffer>;
+  /** Offset of the first byte. */
+  readonly start: Offset;
   /** Bytes written. */
   used: number;
   /** Cursors that stand in the block, with those that close while their write is in flight. */
   pins: number;
   next: Block | null;
-  /** The log has dropped this block while a write was in flight: it must not come back into the pool. */
+  /** The log has dropped this block while a write was in flight: its memory must not be used again. */
   detached: boolean;
 
-  constructor(capacityBytes: number, start: Offset) {
-    this.bytes = new Uint8Array(new SharedArrayBuffer(capacityBytes));
+  constructor(memory: SharedArrayBuffer, start: Offset) {
+    this.bytes = new Uint8Array(memory);
     this.start = start;
     this.used = 0;
     this.pins = 0;
@@ -61,7 +60,7 @@ class Block {
   }
 }
 
-const NO_BLOCK = new Block(0, asOffset(0));
+const NO_BLOCK = new Block(new SharedArrayBuffer(0), asOffset(0));
 
 export class StreamLog {
   /** Offset of the last byte of the stream. Keeps its value while the log is inactive. Read only for others. */
@@ -80,14 +79,15 @@ export class StreamLog {
   #tail: Block;
   /** Bytes of memory in retained blocks, used or not. */
   #capacityBytes: number;
-  readonly #pool: Block[];
+  /** Where blocks come from and go to: a fresh megabyte costs page faults, a used one nothing. */
+  readonly #memory: SharedMemory;
   /**
    * What was appended and is not copied yet; counted in endOffset. Owners of the buffers that {@link appendDeferred} is
    * given reclaim them here.
    */
   readonly lease: Lease;
 
-  constructor(backlogBytesMax: number, endOffset: Offset) {
+  constructor(backlogBytesMax: number, endOffset: Offset, memory: SharedMemory = new SharedMemory()) {
     assert(backlogBytesMax > 0, 'the backlog has a positive size');
     this.endOffset = endOffset;
     this.firstOffset = offsetAfter(endOffset, 1);
@@ -99,7 +99,7 @@ export class StreamLog {
     this.#headIndex = 0;
     this.#tail = NO_BLOCK;
     this.#capacityBytes = 0;
-    this.#pool = [];
+    this.#memory = memory;
     this.lease = new Lease(() => this.settle());
   }
 
@@ -121,12 +121,12 @@ export class StreamLog {
       const block = this.#blocks[i]!;
       block.detached = true;
       block.next = null;
+      this.#giveBack(block);
     }
     this.#blocks = [];
     this.#headIndex = 0;
     this.#tail = NO_BLOCK;
     this.#capacityBytes = 0;
-    this.#pool.length = 0;
     this.firstOffset = offsetAfter(this.endOffset, 1);
   }
 
@@ -174,11 +174,9 @@ export class StreamLog {
     return Math.max(0, this.histlen - this.#backlogBytesMax);
   }
 
-  /** Memory of the retained and the pooled blocks. */
+  /** Memory of the retained blocks. */
   get memoryBytes(): number {
-    let bytes = this.#capacityBytes;
-    for (const block of this.#pool) bytes += block.bytes.length;
-    return bytes;
+    return this.#capacityBytes;
   }
 
   get blockBytes(): number {
@@ -194,7 +192,6 @@ export class StreamLog {
     assert(bytes > 0, 'the backlog has a positive size');
     this.#backlogBytesMax = bytes;
     this.#blockBytes = blockBytesFor(bytes);
-    this.#pool.length = 0;
     this.trim();
   }
 
@@ -238,9 +235,7 @@ export class StreamLog {
       this.#capacityBytes -= head.bytes.length;
       this.#blocks[this.#headIndex++] = NO_BLOCK;
       head.next = null;
-      poison(head.bytes);
-      if (head.bytes.length === this.#blockBytes && this.#pool.length < POOLED_BLOCKS_MAX)
-        this.#pool.push(head);
+      this.#giveBack(head);
       dropped++;
     }
     // The spent half goes away in one move per doubling, so a step of the head costs O(1) over time.
@@ -298,17 +293,17 @@ export class StreamLog {
     }
   }
 
+  /** A block that a write in flight stands in is not used again. */
+  #giveBack({ bytes, used, pins }: Block): void {
+    if (pins === 0) this.#memory.give(MemoryKind.LOG, bytes.buffer, used);
+    else this.#memory.drop(MemoryKind.LOG, bytes.buffer, used);
+  }
+
   #addBlock(): void {
     this.trim();
     const old = this.#tail;
     const start = old === NO_BLOCK ? this.firstOffset : offsetAfter(old.start, old.used);
-    let block = this.#pool.pop();
-    if (block === undefined) {
-      block = new Block(this.#blockBytes, start);
-    } else {
-      block.start = start;
-      block.used = 0;
-    }
+    const block = new Block(this.#memory.take(MemoryKind.LOG, this.#blockBytes), start);
     if (old !== NO_BLOCK) old.next = block;
     this.#blocks.push(block);
     this.#tail = block;

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import { Prng } from '../base/prng.ts';
+import { SharedMemory } from '../base/shared-memory.ts';
 import { asOffset } from '../base/units.ts';
 import type { BlockRequest, ServerPort, Settings, WaitingCall } from '../commands/ports.ts';
 import { type HashKey, Keyspace } from '../keyspace/keyspace.ts';
@@ -64,6 +65,8 @@ export class Server implements ServerPort {
   readonly prng: Prng;
   readonly hashKey: HashKey;
   readonly stats = new ServerStats();
+  /** Owns all shared memory of the node. */
+  readonly memory = new SharedMemory();
   readonly watchTable = new WatchTable();
   readonly pubsub = new PubSub();
   readonly bufferPool = new BufferPool();
@@ -109,11 +112,11 @@ export class Server implements ServerPort {
     const key = randomBytes(8);
     this.hashKey = { key0: key.readInt32LE(0), key1: key.readInt32LE(4) };
     this.history = new ReplicationHistory(randomBytes);
-    this.streamLog = new StreamLog(config.values.replBacklogSize, asOffset(0));
+    this.streamLog = new StreamLog(config.values.replBacklogSize, asOffset(0), this.memory);
     this.feed = new Feed(this.streamLog);
     this.outputLimits = { normal: NO_LIMIT, pubsub: NO_LIMIT };
     this.startedMs = clock.nowMs();
-    this.keyspace = new Keyspace(config.values.databases, this.hashKey);
+    this.keyspace = this.#emptyKeyspace();
   }
 
   get nowMs(): number {
@@ -192,13 +195,19 @@ export class Server implements ServerPort {
 
   /** Replaces the dataset by an empty one; constant time, the old arena goes as a whole. */
   flushAll(): void {
-    this.replaceKeyspace(new Keyspace(this.config.values.databases, this.hashKey));
+    this.replaceKeyspace(this.#emptyKeyspace());
+  }
+
+  #emptyKeyspace(): Keyspace {
+    return new Keyspace(this.config.values.databases, this.hashKey, undefined, { memory: this.memory });
   }
 
   /** Puts another dataset in the place of the present one. */
   replaceKeyspace(keyspace: Keyspace): void {
     this.databaseModified(-1);
+    const old = this.keyspace;
     this.keyspace = keyspace;
     this.onKeyspaceReplaced?.();
+    old.drop();
   }
 }

@@ -36,6 +36,7 @@
 import { assert, debugChecks, onMainThread } from '../base/assert.ts';
 import { type ErrorCode, OperatingError } from '../base/errors.ts';
 import { poison } from '../base/lease.ts';
+import { MemoryKind, SharedMemory } from '../base/shared-memory.ts';
 import { KIB } from '../base/units.ts';
 import { errorCodeOf, errorWordOf } from './control-block.ts';
 
@@ -79,15 +80,23 @@ export interface RingOptions {
   readonly firstCount?: number;
 }
 
-/** Memory of a new ring, 32 MiB by default. Pass it in a task and make one producer and one consumer over it. */
-export function createRingMemory(options: RingOptions = {}): SharedArrayBuffer {
+/**
+ * Memory of a new ring, 32 MiB by default, of `owner`. Pass it in a task and make one producer and one consumer over it.
+ */
+export function createRingMemory(
+  options: RingOptions = {},
+  owner: SharedMemory = new SharedMemory(),
+): SharedArrayBuffer {
   const { chunkBytes = 256 * KIB, chunkCount = 128, spareCount = 0, firstCount = 0 } = options;
   assert(chunkBytes > 0 && chunkBytes % WORD_BYTES === 0, 'ring: chunks are whole words');
   assert(chunkCount > 0 && chunkCount <= CHUNK_COUNT_MAX, 'ring: a count of chunks within its limit');
   assert((chunkCount & (chunkCount - 1)) === 0, 'ring: the count of chunks is a power of two');
   assert(spareCount >= 0 && spareCount <= CHUNK_COUNT_MAX, 'ring: a count of spares within its limit');
-  const memory = new SharedArrayBuffer(areasStart(chunkCount) + (chunkCount + spareCount) * chunkBytes);
+  const bytes = areasStart(chunkCount) + (chunkCount + spareCount) * chunkBytes;
+  const memory = owner.take(MemoryKind.RING, bytes);
   const words = new Int32Array(memory, 0, HEADER_WORDS);
+  // It may have been a ring before. Lengths are written before they are read.
+  words.fill(0);
   words[RingWord.PUBLISHED] = firstCount;
   words[RingWord.RELEASED] = firstCount;
   words[RingWord.CHUNK_BYTES] = chunkBytes;

@@ -7,6 +7,7 @@
  * The old dataset is served until the caller puts the new one in its place.
  */
 import { ErrorCode } from '../base/errors.ts';
+import { MemoryKind, SharedMemory } from '../base/shared-memory.ts';
 import { type HashKey, Keyspace } from '../keyspace/keyspace.ts';
 import type { LoadOptions, LoadResult } from '../rdb/load.ts';
 import { createRingMemory, RingProducer } from './byte-ring.ts';
@@ -82,13 +83,19 @@ export class LoadJob {
   readonly control = new LoadControl();
   /** Rejects with the errors of load-task.ts, with WORKER_DIED, or with an AssertionFailed that ends the process. */
   readonly finished: Promise<Loaded>;
+  readonly #pool: LoadPool;
+  readonly #memory: SharedMemory;
+  readonly #ring: SharedArrayBuffer | undefined;
 
-  constructor(pool: LoadPool, plan: LoadPlan, from: LoadFrom) {
+  /** `memory` will own the memory of the new dataset, and owns that of the ring. */
+  constructor(pool: LoadPool, plan: LoadPlan, from: LoadFrom, memory: SharedMemory = new SharedMemory()) {
+    this.#pool = pool;
+    this.#memory = memory;
     let place: DumpPlace;
+    this.#ring = from.kind === 'ring' ? createRingMemory({}, memory) : undefined;
     if (from.kind === 'ring') {
-      const memory = createRingMemory();
-      this.input = new LoadInput(memory);
-      place = { kind: 'ring', memory, totalBytes: from.totalBytes };
+      this.input = new LoadInput(this.#ring!);
+      place = { kind: 'ring', memory: this.#ring!, totalBytes: from.totalBytes };
     } else {
       this.input = undefined;
       place = from;
@@ -105,14 +112,25 @@ export class LoadJob {
   async #follow(job: Promise<LoadTaskResult>): Promise<Loaded> {
     try {
       const { share, ...result } = await job;
-      return { keyspace: Keyspace.adopt(share), result };
+      const keyspace = Keyspace.adopt(share, this.#memory === undefined ? {} : { memory: this.#memory });
+      this.#pool.saw(keyspace.arena.residentBytes);
+      return { keyspace, result };
+    } catch (error) {
+      // How much of a dataset it made, it does not tell.
+      this.#pool.saw(this.control.bytesDone);
+      throw error;
     } finally {
       // Who waits for room in the ring of a task that ended, or died, waits no longer.
       this.input?.fail(ErrorCode.CANCELLED);
+      if (this.#ring !== undefined) this.#giveRing(this.#ring);
     }
+  }
+
+  #giveRing(ring: SharedArrayBuffer): void {
+    this.#memory.give(MemoryKind.RING, ring, Math.min(this.control.bytesDone, ring.byteLength));
   }
 }
 
-export function startLoad(pool: LoadPool, plan: LoadPlan, from: LoadFrom): LoadJob {
-  return new LoadJob(pool, plan, from);
+export function startLoad(pool: LoadPool, plan: LoadPlan, from: LoadFrom, memory?: SharedMemory): LoadJob {
+  return new LoadJob(pool, plan, from, memory);
 }

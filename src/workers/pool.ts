@@ -21,7 +21,11 @@ import type { MessagePort, ResourceLimits } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { assert } from '../base/assert.ts';
 import { ErrorCode, messageOf, OperatingError } from '../base/errors.ts';
-import { type Outcome, resultOf } from './task-outcome.ts';
+import { MIB } from '../base/units.ts';
+import { COLLECT, type Outcome, resultOf } from './task-outcome.ts';
+
+/** Threads that have seen so many bytes of shared memory, which may be dead now, collect. */
+const SEEN_BYTES_MAX = 32 * MIB;
 
 export interface PoolOptions {
   /** What the threads do, for error messages: 'snapshot', 'load', 'compact'. */
@@ -48,6 +52,10 @@ export interface Pool<Task, Result> {
    * ended; with CANCELLED when the pool is closed; with AssertionFailed when the task failed in a way that it must not.
    */
   run(task: Task, options?: RunOptions): Promise<Result>;
+  /** Tells that a job that is over saw so many touched bytes of shared memory: its thread keeps them until it collects. */
+  saw(bytes: number): void;
+  /** Lets the threads that may keep dead memory collect, after the jobs that are queued. Nobody waits for it. */
+  collect(): void;
   /** Starts the threads now, so that the first job need not wait for them. */
   warm(): void;
   /** Takes no more jobs, waits for those it has, and ends the threads. Cancel long jobs first. */
@@ -68,6 +76,8 @@ class PiscinaPool<Task, Result> implements Pool<Task, Result> {
   /** The end of threads that could not start; close() waits for it. */
   #retired: Promise<void> = Promise.resolve();
   #closed = false;
+  /** Since the threads collected last. */
+  #seenBytes = 0;
 
   constructor(options: PoolOptions) {
     this.duty = options.duty;
@@ -86,6 +96,20 @@ class PiscinaPool<Task, Result> implements Pool<Task, Result> {
     this.#jobs.add(job);
     job.then(forget, forget);
     return job;
+  }
+
+  saw(bytes: number): void {
+    this.#seenBytes += bytes;
+    if (this.#seenBytes >= SEEN_BYTES_MAX) this.collect();
+  }
+
+  collect(): void {
+    if (this.#seenBytes === 0 || this.#threads === undefined || this.#closed) return;
+    this.#seenBytes = 0;
+    for (let i = 0; i < this.#options.threads; i++) {
+      // A thread that ends meanwhile has nothing left to collect.
+      this.#threads.run(COLLECT as Task).catch(() => {});
+    }
   }
 
   warm(): void {

@@ -11,7 +11,9 @@
  * died) cancels the ring. The keyspace may be replaced by another meanwhile: the job keeps the old one alive.
  */
 import { MessageChannel } from 'node:worker_threads';
+import { PAGE_BYTES } from '../arena/layout.ts';
 import { assert, onMainThread } from '../base/assert.ts';
+import { MemoryKind, SharedMemory } from '../base/shared-memory.ts';
 import type { Keyspace } from '../keyspace/keyspace.ts';
 import type { SaveOptions, SaveResult } from '../rdb/save.ts';
 import { createRingMemory, RingConsumer, type RingOptions } from './byte-ring.ts';
@@ -32,23 +34,19 @@ export interface SnapshotPlan {
   /** `snapshot-cow-max`: bytes of shadow pages at which the snapshot gives up. */
   readonly cowBytesMax: number;
   readonly ring?: RingOptions;
+  /** Owns the memory of the ring; {@link SnapshotJob.giveRing} gives it back. */
+  readonly memory?: SharedMemory;
   /** What was made for it beforehand; made now when absent. */
   readonly means?: SnapshotMeans;
 }
 
 /**
- * What a snapshot needs besides the image: the memory of its ring, its control block, the channel for shadow pages. To make
- * them takes longer than the freeze itself, so who wants that turn short makes them in an earlier one. Untouched they
- * cost no memory.
+ * What a snapshot needs besides the image and its ring: its control block, the channel for shadow pages. To make
+ * them takes longer than the freeze itself, so who wants that turn short makes them in an earlier one.
  */
 export class SnapshotMeans {
-  readonly ringMemory: SharedArrayBuffer;
   readonly control = new SnapshotControl();
   readonly channel = new MessageChannel();
-
-  constructor(ring: RingOptions = {}) {
-    this.ringMemory = createRingMemory(ring);
-  }
 }
 
 export class SnapshotJob {
@@ -61,13 +59,23 @@ export class SnapshotJob {
    * AssertionFailed that the process should not survive.
    */
   readonly finished: Promise<SaveResult>;
-  readonly #keyspace: Keyspace;
+  /** Let go of with the end of the job, which somebody may remember for its figures. */
+  #keyspace: Keyspace | undefined;
+  readonly #pool: SnapshotPool;
+  readonly #memory: SharedMemory;
+  readonly #imageBytes: number;
   #lost = false;
+  #endedTouchedBytes = 0;
 
-  constructor(pool: SnapshotPool, { keyspace, save, cowBytesMax, ring, means }: SnapshotPlan) {
+  constructor(pool: SnapshotPool, plan: SnapshotPlan) {
     assert(onMainThread(), 'freeze runs on the main thread');
-    const { ringMemory, control, channel } = means ?? new SnapshotMeans(ring);
+    const { keyspace, save, cowBytesMax, memory = new SharedMemory() } = plan;
+    const { control, channel } = plan.means ?? new SnapshotMeans();
     const { port1, port2 } = channel;
+    const ringMemory = createRingMemory(plan.ring, memory);
+    this.#pool = pool;
+    this.#memory = memory;
+    this.#imageBytes = keyspace.arena.residentBytes;
     this.#keyspace = keyspace;
     this.ring = new RingConsumer(ringMemory);
     this.control = control;
@@ -87,10 +95,30 @@ export class SnapshotJob {
     this.finished = this.#follow(pool.run(task, { transfer: [port2] })).finally(() => port1.close());
   }
 
+  /** Memory of the pages that were copied because they were written to. */
+  get touchedBytes(): number {
+    const keyspace = this.#keyspace;
+    return keyspace === undefined ? this.#endedTouchedBytes : keyspace.arena.shadowPages * PAGE_BYTES;
+  }
+
+  /** Memory of the page copies that the image needs now. */
+  get copyBytes(): number {
+    return this.#keyspace?.arena.shadowBytes ?? 0;
+  }
+
   /** Asks the task to stop, also while it waits for room in the ring. It may still finish. */
   cancel(): void {
     this.control.cancel();
     this.ring.cancel();
+  }
+
+  /**
+   * Gives the memory of the ring back, of which `bytes` bytes of dump came. To be called once, when the job has ended and no
+   * view of a chunk is in use. Stale afterwards: `ring`.
+   */
+  giveRing(bytes: number): void {
+    const { memory } = this.ring;
+    this.#memory.give(MemoryKind.RING, memory, Math.min(bytes, memory.byteLength));
   }
 
   async #follow(job: Promise<SaveResult>): Promise<SaveResult> {
@@ -100,7 +128,11 @@ export class SnapshotJob {
       this.ring.cancel();
       throw error;
     } finally {
-      if (!this.#lost) this.#keyspace.thaw();
+      const keyspace = this.#keyspace!;
+      this.#keyspace = undefined;
+      this.#endedTouchedBytes = keyspace.arena.shadowPages * PAGE_BYTES;
+      this.#pool.saw(this.#imageBytes + this.#endedTouchedBytes + this.control.bytesDone);
+      if (!this.#lost) keyspace.thaw();
     }
   }
 

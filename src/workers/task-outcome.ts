@@ -10,9 +10,13 @@
  *   throws anything else           ->  { kind: PROGRAMMER, message, stack }  ->  AssertionFailed: the program is wrong
  *   ends (exit, uncaught, memory)      none                                  ->  OperatingError WORKER_DIED
  *
+ * {@link COLLECT} is a task of every entry: the thread runs V8's collection, so that the shared memory that its last tasks
+ * saw, and that is dead, goes back to the system.
+ *
  * Apart from pool.ts, so that a worker does not load piscina to report its end.
  */
 import { AssertionFailed, unreachable } from '../base/assert.ts';
+import { collectAtOnce } from '../base/collection.ts';
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../base/errors.ts';
 
 export const OutcomeKind = { RESULT: 0, OPERATING: 1, PROGRAMMER: 2 } as const;
@@ -22,13 +26,23 @@ export type Outcome<Result> =
   | { readonly kind: typeof OutcomeKind.OPERATING; readonly code: ErrorCode; readonly message: string }
   | { readonly kind: typeof OutcomeKind.PROGRAMMER; readonly message: string; readonly stack: string };
 
+/** The task that collects. */
+export const COLLECT = { collects: true } as const;
+
+const isCollect = (task: unknown): boolean =>
+  typeof task === 'object' && task !== null && (task as Partial<typeof COLLECT>).collects === true;
+
 /** The `runTask` that an entry exports: runs `work` and reports its end. */
 export function asTask<Task, Result>(
   work: (task: Task) => Result | Promise<Result>,
-): (task: Task) => Promise<Outcome<Result>> {
+): (task: Task | typeof COLLECT) => Promise<Outcome<Result | undefined>> {
   return async (task) => {
+    if (isCollect(task)) {
+      collectAtOnce();
+      return { kind: OutcomeKind.RESULT, result: undefined };
+    }
     try {
-      return { kind: OutcomeKind.RESULT, result: await work(task) };
+      return { kind: OutcomeKind.RESULT, result: await work(task as Task) };
     } catch (error) {
       const code = codeOf(error);
       const message = messageOf(error);

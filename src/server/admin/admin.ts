@@ -3,7 +3,9 @@
  * tick. Main thread.
  */
 import type { Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
 import { assert } from '../../base/assert.ts';
+import { MemoryCollector } from '../../base/memory-collector.ts';
 import { type CommandTable, Flag } from '../../commands/spec.ts';
 import { OOM_ERROR } from '../dispatch/boundary.ts';
 import type { CommandRow } from '../dispatch/command-lookup.ts';
@@ -29,7 +31,7 @@ import { serverCommands } from './info/server-commands.ts';
 import { LatencyMonitor, latencyCommands, noteCall } from './observe/latency-monitor.ts';
 import { LoopDelay } from './observe/loop-delay.ts';
 import { memoryCommands } from './observe/memory-command.ts';
-import { MemoryMeter } from './observe/memory-meter.ts';
+import { MemoryMeter, type SnapshotMemory } from './observe/memory-meter.ts';
 import { Monitors } from './observe/monitors.ts';
 import { Rates } from './observe/rates.ts';
 import { SlowLog, slowLogCommands } from './observe/slow-log.ts';
@@ -39,7 +41,13 @@ export interface AdminHost {
   readonly port: () => number;
   readonly reload: (save: boolean) => Promise<boolean>;
   readonly unblock: (connection: Connection, error?: string) => boolean;
+  readonly snapshotMemory: SnapshotMemory;
+  /** Lets the worker threads collect what they have seen. */
+  readonly collectWorkers: () => void;
 }
+
+/** A loop that had something to do for less of the time than this is quiet: nobody will notice a collection. */
+const QUIET_UTILIZATION = 0.5;
 
 const KEYSPACE_FLAGS = Flag.READONLY | Flag.WRITE | Flag.MAY_REPLICATE;
 /** What a client that speaks RESP2 may send while it has subscriptions. */
@@ -66,10 +74,13 @@ export class Admin {
   readonly pause: Pause;
   readonly rates = new Rates();
   readonly memory: MemoryMeter;
+  readonly collector: MemoryCollector;
   readonly admission: Admission;
   readonly port: () => number;
   readonly reload: (save: boolean) => Promise<boolean>;
   readonly unblock: (connection: Connection, error?: string) => boolean;
+  readonly #collectWorkers: () => void;
+  #loopUse = performance.eventLoopUtilization();
   #dispatcher: Dispatcher | undefined = undefined;
   #housekeeping: Housekeeping | undefined = undefined;
 
@@ -82,7 +93,9 @@ export class Admin {
     this.latency = new LatencyMonitor(server);
     this.monitors = new Monitors(server, () => this.dispatcher);
     this.pause = new Pause(server, () => this.dispatcher);
-    this.memory = new MemoryMeter(server);
+    this.memory = new MemoryMeter(server, host.snapshotMemory);
+    this.collector = new MemoryCollector(server.memory);
+    this.#collectWorkers = host.collectWorkers;
     this.admission = new Admission(server);
     this.tables = [
       handshakeCommands(this),
@@ -129,6 +142,7 @@ export class Admin {
     housekeeping.onTick(() => {
       this.rates.tick(this.server.stats, this.server.clock.monotonicMs());
       this.memory.tick();
+      this.#tickCollector();
       this.admission.tick();
     });
   }
@@ -141,6 +155,20 @@ export class Admin {
   stop(): void {
     this.loopDelay.stop();
     this.pause.stop();
+    this.collector.stop();
+  }
+
+  /** MEMORY PURGE: all that is held and not used goes back to the system, soon. */
+  purgeMemory(): void {
+    this.collector.purge(this.server.clock.monotonicMs());
+    this.#collectWorkers();
+  }
+
+  #tickCollector(): void {
+    const before = this.#loopUse;
+    this.#loopUse = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(this.#loopUse, before);
+    this.collector.tick(this.server.clock.monotonicMs(), utilization < QUIET_UTILIZATION);
   }
 
   /** Turns an accepted socket away, or returns true. */
@@ -156,7 +184,7 @@ export class Admin {
   #refusal(session: Session, row: CommandRow, flags: number): string | undefined {
     if ((flags & Flag.DENYOOM) !== 0 && !session.fromPrimary) {
       const { maxmemory } = this.server.config.values;
-      if (maxmemory > 0 && this.memory.usedBytes > maxmemory) return OOM_ERROR;
+      if (maxmemory > 0 && this.memory.countedBytes > maxmemory) return OOM_ERROR;
     }
     if (session.subscribed && session.protocol === 2 && !WHILE_SUBSCRIBED.has(row.fullName)) {
       return `ERR Can't execute '${row.fullName}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`;

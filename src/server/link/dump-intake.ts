@@ -58,6 +58,11 @@ export class DumpIntake {
 
   /** Copies what there is room for; returns where it stopped. */
   #put(bytes: Uint8Array, start: number, end: number): number {
+    // The ring of a load that has ended may be another one's already.
+    if (!this.#input.wanted) {
+      this.#chunk = undefined;
+      return end;
+    }
     let from = start;
     while (from < end) {
       if (this.#chunk === undefined) {

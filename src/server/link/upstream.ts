@@ -167,6 +167,11 @@ export class Upstream {
     this.#parts.dropReplicas('the node is a primary now');
   }
 
+  /** Lets the load worker collect what it has seen. */
+  collectWorker(): void {
+    this.#parts.pool.collect();
+  }
+
   /** Ends the connection; the node stops. */
   async close(): Promise<void> {
     this.#leaveLink();
@@ -301,6 +306,7 @@ export class Upstream {
     this.#applier?.stop();
     this.#applier = undefined;
     this.#grant = undefined;
+    this.#onPayloadEnd?.();
     this.#onPayloadEnd = undefined;
     this.#intake?.fail();
     this.#intake = undefined;
@@ -346,7 +352,12 @@ export class Upstream {
         limits: encodingLimits(config.values),
       },
     };
-    const job = new LoadJob(this.#parts.pool, plan, { kind: 'ring', totalBytes: mark === '' ? bytes : -1 });
+    const job = new LoadJob(
+      this.#parts.pool,
+      plan,
+      { kind: 'ring', totalBytes: mark === '' ? bytes : -1 },
+      this.#server.memory,
+    );
     this.#job = job;
     assert(job.input !== undefined, 'a load from a ring has an input');
     const socket = this.#socket;
@@ -363,7 +374,6 @@ export class Upstream {
   }
 
   #payloadEnded(): void {
-    this.#act([]);
     this.link.payloadEnded(this.#nowMs());
     // What follows waits in the kernel until the dump is loaded.
     this.#socket?.pause();
@@ -387,6 +397,7 @@ export class Upstream {
     }
     await payloadEnded;
     if (this.#job === job) this.#take(loaded);
+    else loaded.keyspace.drop();
   }
 
   /** The dump is loaded: dataset, history and log are those of the primary from this turn on. */

@@ -99,6 +99,10 @@ export class DumpLoad {
     this.#server.dirty = 0;
   }
 
+  collectWorker(): void {
+    this.#parts.pool.collect();
+  }
+
   /** Stops a load: it rejects with CANCELLED. */
   async close(): Promise<void> {
     this.#job?.cancel();
@@ -123,7 +127,7 @@ export class DumpLoad {
         limits: encodingLimits(config.values),
       },
     };
-    this.#job = new LoadJob(this.#parts.pool, plan, { kind: 'file', path });
+    this.#job = new LoadJob(this.#parts.pool, plan, { kind: 'file', path }, server.memory);
     try {
       const loaded = await this.#job.finished;
       clock.tick();

@@ -113,6 +113,12 @@ export class Dumps {
     }
   }
 
+  /** Lets the workers give up what they have seen of shared memory. */
+  collectWorkers(): void {
+    this.snapshots.collectWorker();
+    this.dumpLoad.collectWorker();
+  }
+
   /** Stops loads and snapshots, and their workers. */
   async close(): Promise<void> {
     await Promise.all([this.snapshots.close(), this.dumpLoad.close()]);

@@ -95,7 +95,6 @@ export class Snapshot {
   error: OperatingError | undefined = undefined;
   readonly #server: Server;
   readonly #job: SnapshotJob;
-  readonly #keyspace: Keyspace;
   readonly #startedMonotonicMs: number;
   readonly #listener: SnapshotListener;
   readonly #listeners: (() => void)[] = [];
@@ -125,12 +124,13 @@ export class Snapshot {
     this.#startedMonotonicMs = clock.monotonicMs();
     this.#listener = listener;
     const hasData = (request.filter & DumpFilter.NO_DATA) === 0;
-    this.#keyspace = hasData ? server.keyspace : new Keyspace(1, server.hashKey);
     const { snapshotCowMax } = server.config.values;
     this.#job = startSnapshot(parts.pool, {
-      keyspace: this.#keyspace,
+      keyspace: hasData ? server.keyspace : new Keyspace(1, server.hashKey),
       save: saveOptions(server, request, aux, parts),
       cowBytesMax: snapshotCowMax === 0 ? Number.MAX_SAFE_INTEGER : snapshotCowMax,
+      ring: ringFor(server.config.values.snapshotSpoolMemory),
+      memory: server.memory,
       means,
     });
     // Who reads the stream from here on has no database selected.
@@ -141,6 +141,7 @@ export class Snapshot {
       openSpill: parts.openSpill ?? spillsIn(() => server.config.values.dir, `temp-${process.pid}-${id}-`),
       onFirstByteGone: () => this.unpinStream(),
       onIdle: () => this.#nobodyReads(),
+      onReleased: () => this.#job.giveRing(this.spool.producedBytes),
     });
     this.#follow();
   }
@@ -155,7 +156,12 @@ export class Snapshot {
   }
 
   get touchedBytes(): number {
-    return this.#keyspace.arena.shadowPages * PAGE_BYTES;
+    return this.#job.touchedBytes;
+  }
+
+  /** Memory of the page copies that the image needs now. */
+  get copyBytes(): number {
+    return this.#job.copyBytes;
   }
 
   /** Calls `listener` when the snapshot is done or has failed; at once when it is. */
@@ -194,8 +200,12 @@ export class Snapshot {
   async #follow(): Promise<void> {
     const pumped = this.spool.pump();
     try {
-      await this.#job.finished;
-      await pumped;
+      try {
+        await this.#job.finished;
+      } finally {
+        // A job that failed has cancelled the ring, which ends the pump: the ring's memory is used again afterwards.
+        await pumped;
+      }
       // The worker may finish although it was cancelled; nobody has taken its last chunks then.
       if (!this.spool.ended) throw new OperatingError(ErrorCode.CANCELLED, 'the snapshot was cancelled');
       this.state = 'done';
@@ -238,8 +248,8 @@ export class Snapshots {
   startedCount = 0;
   readonly #server: Server;
   readonly #parts: SnapshotParts;
-  /** For the next snapshot, with the bytes of `snapshot-spool-memory` that they were made for. */
-  #means: { readonly spoolBytes: number; readonly means: SnapshotMeans } | undefined = undefined;
+  /** For the next snapshot. */
+  #means: SnapshotMeans | undefined = undefined;
   #closed = false;
 
   constructor(server: Server, parts: SnapshotParts) {
@@ -267,6 +277,11 @@ export class Snapshots {
     return bytes;
   }
 
+  /** Bytes of page copies that the image that is being read needs. */
+  get copyBytes(): number {
+    return this.inProgress?.copyBytes ?? 0;
+  }
+
   /** Dump bytes that spools hold in memory. */
   get spoolMemoryBytes(): number {
     let bytes = 0;
@@ -285,12 +300,13 @@ export class Snapshots {
     try {
       for (let i = 0; i < REHEARSALS && !this.#closed; i++) {
         const save = saveOptions(server, REHEARSAL, undefined, this.#parts);
-        const plan = { keyspace, save, cowBytesMax: PAGE_BYTES, ring };
+        const plan = { keyspace, save, cowBytesMax: PAGE_BYTES, ring, memory: server.memory };
         const job = startSnapshot(this.#parts.pool, plan);
         const spool = new Spool(job.ring, {
           openSpill: spillsIn(() => server.config.values.dir, `temp-${process.pid}-0-`),
           onFirstByteGone: () => {},
           onIdle: () => {},
+          onReleased: () => job.giveRing(spool.producedBytes),
         });
         await Promise.all([job.finished, spool.pump()]);
         spool.close();
@@ -314,7 +330,11 @@ export class Snapshots {
       over: (ended) => {
         this.lastFigures = ended.figures;
       },
-      closed: (ended) => this.#open.delete(ended),
+      closed: (ended) => {
+        this.#open.delete(ended);
+        // It would keep the memory of its ring.
+        if (this.#latest === ended) this.#latest = undefined;
+      },
     });
     this.#latest = snapshot;
     this.#open.add(snapshot);
@@ -324,15 +344,11 @@ export class Snapshots {
 
   /** Makes the means of the next snapshot, in a turn of its own. */
   #prepare(): void {
-    if (this.#closed) return;
-    const spoolBytes = this.#server.config.values.snapshotSpoolMemory;
-    if (this.#means?.spoolBytes === spoolBytes) return;
-    this.#means = { spoolBytes, means: new SnapshotMeans(ringFor(spoolBytes)) };
+    if (!this.#closed) this.#means ??= new SnapshotMeans();
   }
 
   #takeMeans(): SnapshotMeans {
-    this.#prepare();
-    const { means } = this.#means!;
+    const means = this.#means ?? new SnapshotMeans();
     this.#means = undefined;
     return means;
   }
@@ -340,6 +356,10 @@ export class Snapshots {
   /** Lets the log go on without what it keeps for those who might join. */
   unpinStream(): void {
     for (const snapshot of this.#open) snapshot.unpinStream();
+  }
+
+  collectWorker(): void {
+    this.#parts.pool.collect();
   }
 
   /** Cancels what is in progress, waits for its end and ends the worker. */

@@ -49,6 +49,8 @@ export interface SpoolOptions {
   readonly onFirstByteGone: () => void;
   /** Called when the last reader has closed. */
   readonly onIdle: () => void;
+  /** Called once the spool is closed and no slice is in flight: nobody uses the memory of the ring. */
+  readonly onReleased?: () => void;
 }
 
 export class Spool {
@@ -71,6 +73,8 @@ export class Spool {
   /** Chunks that are free whenever the disk is fast enough, so that the worker does not wait for it. */
   readonly #headroomChunks: number;
   #closed = false;
+  /** Slices in flight, of all chunks. */
+  #slices = 0;
 
   constructor(ring: RingConsumer, options: SpoolOptions) {
     this.#ring = ring;
@@ -149,9 +153,15 @@ export class Spool {
     this.#chunks.length = 0;
     this.#file?.retire();
     this.#file = undefined;
+    if (this.#slices === 0 && !this.#spilling) this.#options.onReleased?.();
   }
 
   // For readers.
+
+  pin(chunk: Chunk): void {
+    chunk.pins++;
+    this.#slices++;
+  }
 
   /** The chunk in memory that holds `position`, or undefined when memory does not hold it. */
   chunkAt(position: number): Chunk | undefined {
@@ -176,9 +186,12 @@ export class Spool {
 
   unpin(chunk: Chunk): void {
     chunk.pins--;
-    if (chunk.pins > 0) return;
-    if (chunk.detachedArea !== IN_RING) this.#ring.reattach(chunk.detachedArea);
-    chunk.detachedArea = IN_RING;
+    this.#slices--;
+    if (chunk.pins === 0) {
+      if (chunk.detachedArea !== IN_RING) this.#ring.reattach(chunk.detachedArea);
+      chunk.detachedArea = IN_RING;
+    }
+    if (this.#closed && this.#slices === 0 && !this.#spilling) this.#options.onReleased?.();
   }
 
   /** A reader has moved on. */
@@ -266,6 +279,7 @@ export class Spool {
       failure = error;
     }
     this.#spilling = false;
+    if (this.#closed && this.#slices === 0) this.#options.onReleased?.();
     if (this.#closed || this.error !== undefined) return;
     if (failure !== undefined) {
       this.#spillFailed(oldest, failure);
@@ -395,7 +409,7 @@ export class SpoolReader {
   #fromMemory(bytesMax: number): number {
     const chunk = this.#spool.chunkAt(this.position);
     if (chunk === undefined) return 0;
-    chunk.pins++;
+    this.#spool.pin(chunk);
     this.#chunk = chunk;
     this.bytes = chunk.bytes;
     this.start = this.position - chunk.start;

@@ -41,10 +41,9 @@ const FLAGS: readonly (readonly [string, (connection: Connection) => boolean])[]
 const CLIENT_BYTES = 2048;
 
 export function clientLine(connection: Connection, pubsub: PubSub, nowMs: number): string {
-  const { reader, reply, queued } = connection;
+  const { reader, reply, queued, queuedBytes } = connection;
   const flags = FLAGS.filter(([, holds]) => holds(connection)).map(([letter]) => letter);
   const pending = reader.pendingBytes;
-  const queuedBytes = (queued ?? []).reduce((bytes, command) => bytes + command.bytes.length, 0);
   const waiting = connection.writer.waitingBytes;
   const seconds = (sinceMs: number): number => Math.max(0, Math.floor((nowMs - sinceMs) / 1000));
   const fields: Record<string, string | number> = {

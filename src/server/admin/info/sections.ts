@@ -5,6 +5,7 @@
  */
 
 import { arch, endianness, release, type } from 'node:os';
+import type { MemoryCollector } from '../../../base/memory-collector.ts';
 import { PRODUCT_VERSION } from '../../config/product.ts';
 import type { CommandRow } from '../../dispatch/command-lookup.ts';
 import type { Dispatcher } from '../../dispatch/dispatcher.ts';
@@ -30,6 +31,7 @@ interface InfoParts {
   readonly info: InfoRegistry;
   readonly loopDelay: LoopDelay;
   readonly memory: MemoryMeter;
+  readonly collector: MemoryCollector;
   readonly rates: Rates;
   /** The port that is listened on. */
   readonly port: () => number;
@@ -108,29 +110,24 @@ function clientLines({ server }: InfoParts): string[] {
 
 function memoryLines({ server, memory }: InfoParts): string[] {
   memory.tick();
-  const used = memory.usedBytes;
-  const { datasetBytes, rssBytes, heapBytes, peakBytes, startupBytes, streamBytes, totalBytes } = memory;
-  const { maxmemory } = server.config.values;
-  const overhead = used - datasetBytes;
-  const { arena } = server.keyspace;
-  const percent = (part: number, whole: number): string =>
-    `${((100 * part) / Math.max(1, whole)).toFixed(2)}%`;
-  const ratio = (a: number, b: number): string => (a / Math.max(1, b)).toFixed(2);
+  const { usedBytes, rssBytes, peakBytes, startupBytes, totalBytes, datasetBytes } = memory;
+  const { maxmemory, maxmemoryPolicy } = server.config.values;
+  const { usedBytes: allocated, pageUseBytes: active, residentBytes: resident } = server.keyspace.arena;
   return fieldLines({
-    used_memory: used,
-    used_memory_human: humanBytes(used),
+    used_memory: usedBytes,
+    used_memory_human: humanBytes(usedBytes),
     used_memory_rss: rssBytes,
     used_memory_rss_human: humanBytes(rssBytes),
     used_memory_peak: peakBytes,
     used_memory_peak_human: humanBytes(peakBytes),
-    used_memory_peak_perc: percent(used, peakBytes),
-    used_memory_overhead: overhead,
+    used_memory_peak_perc: percent(usedBytes, peakBytes),
+    used_memory_overhead: usedBytes - datasetBytes,
     used_memory_startup: startupBytes,
     used_memory_dataset: datasetBytes,
-    used_memory_dataset_perc: percent(datasetBytes, used - startupBytes),
-    allocator_allocated: arena.usedBytes + heapBytes,
-    allocator_active: datasetBytes + heapBytes,
-    allocator_resident: rssBytes,
+    used_memory_dataset_perc: percent(datasetBytes, usedBytes - startupBytes),
+    allocator_allocated: allocated,
+    allocator_active: active,
+    allocator_resident: resident,
     total_system_memory: totalBytes,
     total_system_memory_human: humanBytes(totalBytes),
     used_memory_lua: 0,
@@ -148,21 +145,21 @@ function memoryLines({ server, memory }: InfoParts): string[] {
     used_memory_scripts_human: '0B',
     maxmemory,
     maxmemory_human: humanBytes(maxmemory),
-    maxmemory_policy: server.config.values.maxmemoryPolicy,
-    allocator_frag_ratio: ratio(datasetBytes, arena.usedBytes),
-    allocator_frag_bytes: Math.max(0, datasetBytes - arena.usedBytes),
-    allocator_rss_ratio: ratio(rssBytes, datasetBytes + heapBytes),
-    allocator_rss_bytes: rssBytes - datasetBytes - heapBytes,
-    rss_overhead_ratio: '1.00',
-    rss_overhead_bytes: 0,
-    mem_fragmentation_ratio: ratio(rssBytes, used),
-    mem_fragmentation_bytes: rssBytes - used,
-    mem_not_counted_for_evict: 0,
-    mem_replication_backlog: streamBytes,
-    mem_total_replication_buffers: streamBytes,
+    maxmemory_policy: maxmemoryPolicy,
+    allocator_frag_ratio: ratio(active, allocated),
+    allocator_frag_bytes: active - allocated,
+    allocator_rss_ratio: ratio(resident, active),
+    allocator_rss_bytes: resident - active,
+    rss_overhead_ratio: ratio(rssBytes, resident),
+    rss_overhead_bytes: rssBytes - resident,
+    mem_fragmentation_ratio: ratio(rssBytes, usedBytes),
+    mem_fragmentation_bytes: rssBytes - usedBytes,
+    mem_not_counted_for_evict: memory.notCountedBytes,
+    mem_replication_backlog: memory.backlogBytes,
+    mem_total_replication_buffers: memory.streamBytes,
     mem_replica_full_sync_buffer: 0,
-    mem_clients_slaves: memory.clientBytes(true),
-    mem_clients_normal: memory.clientBytes(false),
+    mem_clients_slaves: memory.replicaBytes,
+    mem_clients_normal: memory.normalClientBytes,
     mem_cluster_links: 0,
     mem_aof_buffer: 0,
     mem_allocator: 'arena',
@@ -171,6 +168,9 @@ function memoryLines({ server, memory }: InfoParts): string[] {
     lazyfreed_objects: 0,
   });
 }
+
+const percent = (part: number, whole: number): string => `${((100 * part) / Math.max(1, whole)).toFixed(2)}%`;
+const ratio = (a: number, b: number): string => (a / Math.max(1, b)).toFixed(2);
 
 function persistenceLines({ server }: InfoParts): string[] {
   return fieldLines({
@@ -346,7 +346,7 @@ function keyspaceLines({ server }: InfoParts): string[] {
   return lines;
 }
 
-function forklessLines({ server, loopDelay }: InfoParts): string[] {
+function forklessLines({ server, loopDelay, memory, collector }: InfoParts): string[] {
   const { arena } = server.keyspace;
   const ms = (value: number): string => value.toFixed(3);
   return fieldLines({
@@ -362,5 +362,18 @@ function forklessLines({ server, loopDelay }: InfoParts): string[] {
     headwater_stream_block_bytes: server.streamLog.memoryBytes,
     headwater_stream_pinned_bytes: server.streamLog.pinnedBytes,
     headwater_spare_buffer_bytes: server.bufferPool.heldBytes,
+    headwater_heap_bytes: memory.heapBytes,
+    headwater_heap_growth_bytes: memory.heapGrowthBytes,
+    headwater_page_copy_bytes: memory.copyBytes,
+    headwater_query_bytes: memory.normal.queryBytes + memory.replicas.queryBytes,
+    headwater_reply_bytes: memory.normal.replyBytes + memory.replicas.replyBytes,
+    headwater_multi_bytes: memory.normal.queuedBytes + memory.replicas.queuedBytes,
+    headwater_pooled_bytes: server.memory.pooledBytes,
+    headwater_dead_bytes: server.memory.deadBytes,
+    headwater_collected_bytes: server.memory.collectedBytes,
+    headwater_collections: collector.count,
+    headwater_last_collection_pause_usec: collector.lastPauseMicros,
+    headwater_worst_collection_pause_usec: collector.worstPauseMicros,
+    headwater_collection_usec: collector.totalMicros,
   });
 }

@@ -13,6 +13,7 @@ import {
   NO_KEYS,
 } from '../../../commands/spec.ts';
 import { ValueType } from '../../../keyspace/entry.ts';
+import type { Reply } from '../../../resp/reply.ts';
 import type { Server } from '../../server.ts';
 import type { MemoryMeter } from './memory-meter.ts';
 
@@ -46,13 +47,14 @@ const EMPTY_INSTANCE =
 const HEALTHY =
   "Hi Sam, I can't find any memory issue in your instance. I can only account for what occurs on this base.\n";
 
-export function memoryCommands({
-  server,
-  memory,
-}: {
+export function memoryCommands(parts: {
   readonly server: Server;
   readonly memory: MemoryMeter;
+  /** Gives back to the system what is held and not used. */
+  readonly purgeMemory: () => void;
 }): CommandTable {
+  const { server, memory } = parts;
+
   function usage(context: CommandContext): void {
     const { request, reply, db } = context;
     let samples = SAMPLES_DEFAULT;
@@ -84,62 +86,19 @@ export function memoryCommands({
 
   function stats({ reply }: CommandContext): void {
     memory.tick();
-    const { arena } = server.keyspace;
-    const { usedBytes, datasetBytes, streamBytes, startupBytes, peakBytes, rssBytes, heapBytes } = memory;
-    const keys = server.keyspace.keyCount;
-    const net = Math.max(1, usedBytes - startupBytes);
-    const fields: [string, number][] = [
-      ['peak.allocated', peakBytes],
-      ['total.allocated', usedBytes],
-      ['startup.allocated', startupBytes],
-      ['replication.backlog', streamBytes],
-      ['clients.slaves', memory.clientBytes(true)],
-      ['clients.normal', memory.clientBytes(false)],
-      ['cluster.links', 0],
-      ['aof.buffer', 0],
-      ['lua.caches', 0],
-      ['functions.caches', 0],
-      ['overhead.total', usedBytes - datasetBytes],
-      ['keys.count', keys],
-      ['keys.bytes-per-key', keys === 0 ? 0 : Math.floor(datasetBytes / keys)],
-      ['dataset.bytes', datasetBytes],
-    ];
-    const ratios: [string, number][] = [
-      ['dataset.percentage', (100 * datasetBytes) / net],
-      ['peak.percentage', (100 * usedBytes) / Math.max(1, peakBytes)],
-    ];
-    const allocator: [string, number][] = [
-      ['allocator.allocated', arena.usedBytes + heapBytes],
-      ['allocator.active', datasetBytes + heapBytes],
-      ['allocator.resident', rssBytes],
-    ];
-    reply.map(fields.length + ratios.length + allocator.length + 2);
-    for (const [name, value] of fields) {
-      reply.bulkLatin1(name);
-      reply.integer(value);
-    }
-    for (const [name, value] of ratios) {
-      reply.bulkLatin1(name);
-      reply.double(value);
-    }
-    for (const [name, value] of allocator) {
-      reply.bulkLatin1(name);
-      reply.integer(value);
-    }
-    reply.bulkLatin1('fragmentation');
-    reply.double(rssBytes / Math.max(1, usedBytes));
-    reply.bulkLatin1('fragmentation.bytes');
-    reply.integer(rssBytes - usedBytes);
+    const fields = statsOf(server, memory);
+    reply.map(fields.length);
+    for (const field of fields) replyField(reply, field);
   }
 
   function doctor({ reply }: CommandContext): void {
     memory.tick();
-    if (memory.datasetBytes < DOCTOR_BYTES_MIN) {
+    const { arena } = server.keyspace;
+    if (arena.pageUseBytes < DOCTOR_BYTES_MIN) {
       reply.verbatim('txt', EMPTY_INSTANCE);
       return;
     }
-    const { arena } = server.keyspace;
-    const waste = memory.datasetBytes / Math.max(1, arena.usedBytes);
+    const waste = arena.pageUseBytes / Math.max(1, arena.usedBytes);
     if (waste <= HIGH_FRAGMENTATION) {
       reply.verbatim('txt', HEALTHY);
       return;
@@ -150,6 +109,11 @@ export function memoryCommands({
         ` * High fragmentation: the pages of the dataset take ${waste.toFixed(2)} times what its objects need. Deleting ` +
         'many keys leaves pages half empty; they fill again as keys come, and a restart packs them.\n',
     );
+  }
+
+  function purge({ reply }: CommandContext): void {
+    parts.purgeMemory();
+    reply.ok();
   }
 
   const row = (arity: number, summary: string, handler: Handler): CommandSpec => ({
@@ -174,7 +138,7 @@ export function memoryCommands({
           reply.verbatim('txt', 'Stats not supported for the current allocator'),
         ),
         PURGE: {
-          ...row(2, 'Gives free memory back to the system, as is done anyway.', ({ reply }) => reply.ok()),
+          ...row(2, 'Gives memory that is held and not used back to the system, soon.', purge),
           tips: ['request_policy:all_shards', 'response_policy:all_succeeded'],
         },
         STATS: row(2, 'Tells where memory goes.', stats),
@@ -198,4 +162,83 @@ export function memoryCommands({
       },
     },
   };
+}
+
+type Stat =
+  | readonly [name: string, kind: 'integer' | 'double', value: number]
+  | readonly [name: string, kind: 'map', value: readonly Stat[]];
+
+/** Redis' names in Redis' order, then our own. */
+function statsOf(server: Server, memory: MemoryMeter): Stat[] {
+  const { keyspace } = server;
+  const { usedBytes, startupBytes, peakBytes, rssBytes, datasetBytes } = memory;
+  const { usedBytes: allocated, pageUseBytes: active, residentBytes: resident } = keyspace.arena;
+  const keys = keyspace.keyCount;
+  const net = Math.max(1, usedBytes - startupBytes);
+  const int = (name: string, value: number): Stat => [name, 'integer', value];
+  const double = (name: string, a: number, b: number): Stat => [name, 'double', a / Math.max(1, b)];
+  return [
+    int('peak.allocated', peakBytes),
+    int('total.allocated', usedBytes),
+    int('startup.allocated', startupBytes),
+    int('replication.backlog', memory.backlogBytes),
+    int('clients.slaves', memory.replicaBytes),
+    int('clients.normal', memory.normalClientBytes),
+    int('cluster.links', 0),
+    int('aof.buffer', 0),
+    int('lua.caches', 0),
+    int('functions.caches', 0),
+    ...databaseStats(server),
+    int('overhead.total', usedBytes - datasetBytes),
+    int('keys.count', keys),
+    int('keys.bytes-per-key', keys === 0 ? 0 : Math.floor(net / keys)),
+    int('dataset.bytes', datasetBytes),
+    double('dataset.percentage', 100 * datasetBytes, net),
+    double('peak.percentage', 100 * usedBytes, peakBytes),
+    int('allocator.allocated', allocated),
+    int('allocator.active', active),
+    int('allocator.resident', resident),
+    double('allocator-fragmentation.ratio', active, allocated),
+    int('allocator-fragmentation.bytes', active - allocated),
+    double('allocator-rss.ratio', resident, active),
+    int('allocator-rss.bytes', resident - active),
+    double('rss-overhead.ratio', rssBytes, resident),
+    int('rss-overhead.bytes', rssBytes - resident),
+    double('fragmentation', rssBytes, usedBytes),
+    int('fragmentation.bytes', rssBytes - usedBytes),
+    int('headwater.page-copies', memory.copyBytes),
+    int('headwater.spool', memory.spoolBytes),
+    int('headwater.clients.queries', memory.normal.queryBytes + memory.replicas.queryBytes),
+    int('headwater.clients.replies', memory.normal.replyBytes + memory.replicas.replyBytes),
+    int('headwater.clients.multi', memory.normal.queuedBytes + memory.replicas.queuedBytes),
+    int('headwater.heap-growth', memory.heapGrowthBytes),
+    int('headwater.pooled', server.memory.pooledBytes),
+    int('headwater.dead', server.memory.deadBytes),
+  ];
+}
+
+function databaseStats({ keyspace }: Server): Stat[] {
+  const stats: Stat[] = [];
+  for (const [index, { keyCount, tableBytes, expiry }] of keyspace.databases.entries()) {
+    if (keyCount === 0) continue;
+    const tables: Stat[] = [
+      ['overhead.hashtable.main', 'integer', tableBytes],
+      ['overhead.hashtable.expires', 'integer', expiry.bytes],
+      ['overhead.hashtable.slot-to-keys', 'integer', 0],
+    ];
+    stats.push([`db.${index}`, 'map', tables]);
+  }
+  return stats;
+}
+
+function replyField(reply: Reply, [name, kind, value]: Stat): void {
+  reply.bulkLatin1(name);
+  if (typeof value === 'object') {
+    reply.map(value.length);
+    for (const field of value) replyField(reply, field);
+  } else if (kind === 'integer') {
+    reply.integer(value);
+  } else {
+    reply.double(value);
+  }
 }

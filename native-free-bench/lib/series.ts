@@ -1,0 +1,70 @@
+/** Samples over time, and their plot as SVG. */
+import type { TargetKind } from './server.ts';
+
+export interface Series {
+  /** Milliseconds since the start, and MiB. */
+  readonly points: [ms: number, mib: number][];
+  readonly marks: [ms: number, text: string][];
+}
+
+const WIDTH = 960;
+const ROW_HEIGHT = 220;
+const LEFT = 60;
+const RIGHT = 20;
+const TOP = 30;
+const ROW_GAP = 60;
+const COLORS: Readonly<Record<TargetKind, string>> = { headwater: '#0b6e99', redis: '#b3261e' };
+const NAMES: Readonly<Record<TargetKind, string>> = { headwater: 'headwater', redis: 'redis-server' };
+
+/** One row per server, under each other, on the same axes. */
+export function plotOf(title: string, all: Readonly<Partial<Record<TargetKind, Series>>>): string {
+  const rows = Object.entries(all) as [TargetKind, Series][];
+  const points = rows.flatMap(([, { points: some }]) => some);
+  const endMs = Math.max(1, ...points.map(([ms]) => ms));
+  const topMib = Math.max(1, ...points.map(([, mib]) => mib)) * 1.05;
+  const height = TOP + rows.length * (ROW_HEIGHT + ROW_GAP);
+  const x = (ms: number): number => LEFT + (ms / endMs) * (WIDTH - LEFT - RIGHT);
+  const parts: string[] = [
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="12">`,
+    `<rect width="${WIDTH}" height="${height}" fill="white"/>`,
+    textAt(LEFT, 18, title, 'font-weight="bold"'),
+  ];
+  for (const [index, [kind, series]] of rows.entries()) {
+    const bottom = TOP + index * (ROW_HEIGHT + ROW_GAP) + ROW_GAP / 2 + ROW_HEIGHT;
+    const y = (mib: number): number => bottom - (mib / topMib) * ROW_HEIGHT;
+    for (let mib = 0; mib <= topMib; mib += stepOf(topMib)) {
+      parts.push(lineFrom(LEFT, y(mib), WIDTH - RIGHT, y(mib), '#ddd'));
+      parts.push(textAt(LEFT - 6, y(mib) + 4, `${mib}`, 'text-anchor="end"'));
+    }
+    for (let ms = 0; ms <= endMs; ms += stepOf(endMs / 1000) * 1000) {
+      parts.push(textAt(x(ms), bottom + 16, `${ms / 1000} s`, 'text-anchor="middle" fill="#666"'));
+    }
+    for (const [ms, text] of series.marks) {
+      parts.push(lineFrom(x(ms), bottom - ROW_HEIGHT, x(ms), bottom, '#999'));
+      parts.push(textAt(x(ms) + 4, bottom - ROW_HEIGHT + 10, text, 'fill="#666"'));
+    }
+    const path = series.points.map(([ms, mib]) => `${x(ms).toFixed(1)},${y(mib).toFixed(1)}`).join(' ');
+    parts.push(`<polyline points="${path}" fill="none" stroke="${COLORS[kind]}" stroke-width="1.5"/>`);
+    parts.push(
+      textAt(
+        WIDTH - RIGHT,
+        bottom - ROW_HEIGHT - 6,
+        `${NAMES[kind]}, MiB`,
+        `text-anchor="end" fill="${COLORS[kind]}"`,
+      ),
+    );
+  }
+  return `${[...parts, '</svg>'].join('\n')}\n`;
+}
+
+/** A step of 1, 2 or 5 times a power of ten, of which five or so fit. */
+function stepOf(range: number): number {
+  const power = 10 ** Math.floor(Math.log10(range / 4));
+  return [1, 2, 5, 10].map((factor) => factor * power).find((step) => range / step <= 8)!;
+}
+
+const lineFrom = (x1: number, y1: number, x2: number, y2: number, color: string): string =>
+  `<line x1="${x1.toFixed(1)}" y1="${y1.toFixed(1)}" x2="${x2.toFixed(1)}" y2="${y2.toFixed(1)}" stroke="${color}"/>`;
+
+const textAt = (x: number, y: number, text: string, attributes: string): string =>
+  `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" ${attributes}>${text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')}</text>`;

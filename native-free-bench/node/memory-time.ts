@@ -1,0 +1,153 @@
+/**
+ * Resident memory over time: 1 GB of strings and FLUSHALL, then half as much and 20 BGSAVEs, one behind the other, under
+ * 5,000 SETs per second. The samples go into the report, and a plot of them beside it.
+ *
+ * Memory is the proportional set size of the server and its children, as for `stall`. redis-server's copies are its child's,
+ * and go with it; so they show as peaks here, as headwater's do.
+ */
+import { MIB } from '../../src/base/units.ts';
+import { load, stringKeys } from '../lib/dataset.ts';
+import { familyResidentBytes } from '../lib/process-stats.ts';
+import { type Context, type Figure, type Measurement, pause, type Scenario, until } from '../lib/scenario.ts';
+import type { Series } from '../lib/series.ts';
+import type { Server } from '../lib/server.ts';
+import { Checksum, RANDOM_PLACE } from '../lib/workload.ts';
+
+const VALUE_BYTES = 900;
+const SEED = 0x3e7;
+const FULL = { keys: 1_000_000, saves: 20, writesPerSecond: 5_000, requests: 100_000, restMs: 5000 };
+const SMOKE = { keys: 5_000, saves: 2, writesPerSecond: 1_000, requests: 1_000, restMs: 100 };
+const SAMPLE_MS = 100;
+/** How near to the size before memory must come again. */
+const NEAR_BYTES = 96 * MIB;
+
+const FIGURES: readonly Figure[] = [
+  { id: 'empty', label: 'empty process', unit: 'MiB', must: { below: 80 } },
+  { id: 'flush', label: 'FLUSHALL of 1 GB: back within 96 MiB of before', unit: 'ms', must: { below: 5000 } },
+  { id: 'flush.rest', label: '  growth over before, 5 s later', unit: 'MiB', must: { below: 96 } },
+  { id: 'saves.first', label: 'growth by the first BGSAVE', unit: 'MiB', must: null },
+  { id: 'saves.growth', label: '  by the others, after the first', unit: 'MiB', must: { below: 64 } },
+  { id: 'saves.rest', label: '  over before, 5 s after the last', unit: 'MiB', must: { below: 96 } },
+  { id: 'pause', label: 'longest pause by a collection', unit: 'ms', must: { below: 10 } },
+];
+
+/** Samples until it is stopped. */
+class Sampler {
+  readonly series: Series = { points: [], marks: [] };
+  readonly #pid: number;
+  readonly #startMs = performance.now();
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(pid: number) {
+    this.#pid = pid;
+    this.#timer = setInterval(() => this.take(), SAMPLE_MS);
+  }
+
+  /** The size now; it is a point of the series. */
+  take(): number {
+    const bytes = familyResidentBytes(this.#pid);
+    this.series.points.push([
+      Math.round(performance.now() - this.#startMs),
+      Math.round((10 * bytes) / MIB) / 10,
+    ]);
+    return bytes;
+  }
+
+  mark(text: string): void {
+    this.series.marks.push([Math.round(performance.now() - this.#startMs), text]);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+}
+
+async function measure(context: Context): Promise<Measurement> {
+  const sizes = context.smoke ? SMOKE : FULL;
+  const server = await context.start();
+  const sampler = new Sampler(server.pid);
+  try {
+    const checksum = new Checksum();
+    await pause(sizes.restMs / 5);
+    const empty = sampler.take();
+    checksum.add((await load(server.port, stringKeys(sizes.keys, VALUE_BYTES, SEED))).checksum);
+    const flush = await flushAll(server, sampler, empty);
+    await pause(sizes.restMs);
+    const flushRest = sampler.take() - empty;
+
+    checksum.add((await load(server.port, stringKeys(sizes.keys / 2, VALUE_BYTES, SEED))).checksum);
+    const writer = context.loadGenerator();
+    await writer.call('pacedStart', {
+      port: server.port,
+      perSecond: sizes.writesPerSecond,
+      template: {
+        words: ['SET', `key:${RANDOM_PLACE}`],
+        randomBelow: sizes.keys / 2,
+        valueBytes: VALUE_BYTES,
+        seed: SEED,
+      },
+      requests: sizes.requests,
+      replyBytes: '+OK\r\n'.length,
+    });
+    await pause(sizes.restMs / 5);
+    // The keys of the writer are there now or soon: those that come are no growth by a save.
+    const before = sampler.take();
+    const after: number[] = [];
+    sampler.mark('BGSAVE');
+    for (let i = 0; i < sizes.saves; i++) {
+      await bgsave(server);
+      after.push(sampler.take());
+    }
+    sampler.mark('last BGSAVE ends');
+    await pause(sizes.restMs);
+    const savesRest = sampler.take() - before;
+    checksum.add((await writer.call('pacedStop', null)).checksum);
+    const pauseMicros = await infoNumber(server, 'headwater_worst_collection_pause_usec');
+    return {
+      checksum: checksum.text(),
+      values: {
+        empty: empty / MIB,
+        flush,
+        'flush.rest': flushRest / MIB,
+        'saves.first': (after[0]! - before) / MIB,
+        'saves.growth': (after.at(-1)! - after[0]!) / MIB,
+        'saves.rest': savesRest / MIB,
+        pause: pauseMicros === null ? null : pauseMicros / 1000,
+      },
+      notes: [],
+      series: sampler.series,
+    };
+  } finally {
+    sampler.stop();
+  }
+}
+
+/** Milliseconds from FLUSHALL until memory is near what it was. */
+async function flushAll(server: Server, sampler: Sampler, emptyBytes: number): Promise<number> {
+  sampler.mark('FLUSHALL');
+  const startMs = performance.now();
+  await server.control.must('FLUSHALL');
+  await until('memory to go back', async () => sampler.take() < emptyBytes + NEAR_BYTES);
+  return performance.now() - startMs;
+}
+
+async function bgsave(server: Server): Promise<void> {
+  await server.control.must('BGSAVE');
+  await until('the end of BGSAVE', async () => (await infoNumber(server, 'rdb_bgsave_in_progress')) === 0);
+}
+
+/** A number of INFO, or null when the server does not have it. */
+async function infoNumber(server: Server, name: string): Promise<number | null> {
+  const match = new RegExp(`^${name}:(\\d+)`, 'm').exec(
+    String(await server.control.must('INFO', 'everything')),
+  );
+  return match === null ? null : Number(match[1]);
+}
+
+export const memoryTime: Scenario = {
+  name: 'memory-time',
+  title: 'Resident memory over time: FLUSHALL of 1 GB, and 20 BGSAVEs under 5,000 writes per second.',
+  runs: 1,
+  figures: () => FIGURES,
+  measure,
+};

@@ -1,0 +1,128 @@
+/**
+ * Brings a collection about when much shared memory is dead (shared-memory.ts), and tells what it cost. Main thread.
+ *
+ *   IDLE ──dead ≥ DEAD_BYTES_MAX, and the loop is quiet or has not been for PATIENCE_MS──▶ RUNNING: in steps
+ *    ▲ └──────────────── purge ─────────────────────────────────────────────────────────────▶ │
+ *    └── V8 has collected ◀── after STEPS_MS_MAX without an end: at once ──────────────────────┘
+ *
+ * What is still dead then is held by somebody: a worker that reads it, a write to a socket. So the next collection waits
+ * until as much has died again, or for RETRY_MS.
+ */
+import { constants, PerformanceObserver } from 'node:perf_hooks';
+import { CollectionWatch, collectAtOnce, collectInSteps } from './collection.ts';
+import type { SharedMemory } from './shared-memory.ts';
+import { MIB } from './units.ts';
+
+/** Dead bytes that are worth a collection. */
+export const DEAD_BYTES_MAX = 32 * MIB;
+/** How long a collection waits for a loop that has nothing else to do. */
+const PATIENCE_MS = 1000;
+/** V8 is expected to have ended its steps by then. */
+const STEPS_MS_MAX = 1000;
+const RETRY_MS = 60_000;
+const MICROS_PER_MS = 1000;
+
+interface Running {
+  readonly watch: CollectionWatch;
+  readonly sinceMs: number;
+  /** The steps led nowhere. */
+  atOnce: boolean;
+}
+
+/** A performance entry of a collection. */
+interface CollectionEntry {
+  readonly duration: number;
+  readonly detail: { readonly kind: number };
+}
+
+export class MemoryCollector {
+  /** Collections that ended. */
+  count = 0;
+  /** The longest time that the last collection, and any, has held the loop at a stretch. */
+  lastPauseMicros = 0;
+  worstPauseMicros = 0;
+  /** Time that all of them have held the loop. */
+  totalMicros = 0;
+  readonly #memory: SharedMemory;
+  readonly #pauses = new PerformanceObserver((entries) => {
+    for (const entry of entries.getEntries() as unknown as CollectionEntry[]) {
+      const isYoung = entry.detail.kind === constants.NODE_PERFORMANCE_GC_MINOR;
+      if (!isYoung) this.#notePause(entry.duration);
+    }
+  });
+  #running: Running | undefined = undefined;
+  #dueSinceMs = -1;
+  /** Dead bytes that the last collection left behind, and when it ended. */
+  #leftBytes = 0;
+  #endedMs = 0;
+
+  constructor(memory: SharedMemory) {
+    this.#memory = memory;
+  }
+
+  get isRunning(): boolean {
+    return this.#running !== undefined;
+  }
+
+  /** To be called some times per second, with the monotonic clock. `isQuiet`: the loop had little to do since the last. */
+  tick(nowMs: number, isQuiet: boolean): void {
+    this.#memory.tick(nowMs);
+    if (this.#running !== undefined) {
+      this.#follow(this.#running, nowMs);
+      return;
+    }
+    if (!this.#isDue(nowMs)) {
+      this.#dueSinceMs = -1;
+      return;
+    }
+    if (this.#dueSinceMs === -1) this.#dueSinceMs = nowMs;
+    if (isQuiet || nowMs - this.#dueSinceMs >= PATIENCE_MS) this.#begin(nowMs);
+  }
+
+  /** Begins a collection now, of the pool, too. */
+  purge(nowMs: number): void {
+    this.#memory.purge();
+    if (this.#running === undefined) this.#begin(nowMs);
+  }
+
+  stop(): void {
+    this.#pauses.disconnect();
+  }
+
+  #isDue(nowMs: number): boolean {
+    const { deadBytes } = this.#memory;
+    // What was left may have gone since, without a collection of ours.
+    this.#leftBytes = Math.min(this.#leftBytes, deadBytes);
+    const isOld = nowMs - this.#endedMs >= RETRY_MS;
+    return deadBytes - (isOld ? 0 : this.#leftBytes) >= DEAD_BYTES_MAX;
+  }
+
+  #begin(nowMs: number): void {
+    this.#dueSinceMs = -1;
+    this.lastPauseMicros = 0;
+    this.#pauses.observe({ entryTypes: ['gc'] });
+    this.#running = { watch: new CollectionWatch(), sinceMs: nowMs, atOnce: false };
+    collectInSteps();
+  }
+
+  #follow(running: Running, nowMs: number): void {
+    if (!running.watch.hasEnded) {
+      if (running.atOnce || nowMs - running.sinceMs < STEPS_MS_MAX) return;
+      running.atOnce = true;
+      collectAtOnce();
+      return;
+    }
+    this.count++;
+    this.#running = undefined;
+    this.#leftBytes = this.#memory.deadBytes;
+    this.#endedMs = nowMs;
+    this.#pauses.disconnect();
+  }
+
+  #notePause(durationMs: number): void {
+    const micros = Math.round(durationMs * MICROS_PER_MS);
+    this.lastPauseMicros = Math.max(this.lastPauseMicros, micros);
+    this.worstPauseMicros = Math.max(this.worstPauseMicros, micros);
+    this.totalMicros += micros;
+  }
+}

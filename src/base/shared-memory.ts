@@ -1,0 +1,173 @@
+/**
+ * The one owner of shared memory: segments, shadow chunks, rings, blocks of the stream log, deadlines. It hands buffers
+ * out, takes them back, reuses what it may, and knows how much waits for a collection.
+ *
+ *             take                    give: nobody else reads or writes it any more
+ *   (system) ─────▶ in use ──────────────────────────────▶ pooled ──── take ───▶ in use
+ *                     │                                      │  kept too long, or too many of them
+ *                     └── drop: another thread may read it ──┴──▶ dead ── V8 collects ──▶ (system)
+ *
+ * V8 gives a SharedArrayBuffer back to the system when a full collection of each isolate that saw it has found it dead. A
+ * server that keeps its data outside of V8's heap has such a collection once in many minutes. So the owner counts the dead
+ * bytes, and memory-collector.ts brings a collection about when they are many.
+ *
+ * Memory that nobody has touched costs nothing. So what is given back is counted by its touched bytes, of which the giver
+ * knows best, and not by its length.
+ *
+ * `take` returns zeroed memory of the kinds that are never pooled; of the others the content is undefined. Under
+ * HEADWATER_DEBUG=1 what is pooled is overwritten at once, so that who reads it late finds no old bytes.
+ *
+ * One owner per node, on the main thread. A worker that fills a dataset has one of its own, and the node's owner adopts
+ * what it hands over.
+ */
+import { assert } from './assert.ts';
+import { poison } from './lease.ts';
+import { MIB } from './units.ts';
+
+export const MemoryKind = { SEGMENT: 0, SHADOW: 1, RING: 2, LOG: 3, DEADLINES: 4 } as const;
+export type MemoryKind = (typeof MemoryKind)[keyof typeof MemoryKind];
+
+interface KindRule {
+  readonly name: string;
+  /** Buffers of the kind that the pool holds at most, whatever their size. */
+  readonly pooledMax: number;
+}
+
+/** By kind. Segments must be zeroed, and a fresh buffer is, at no cost until it is touched. */
+const RULES: readonly KindRule[] = [
+  { name: 'segment', pooledMax: 0 },
+  { name: 'shadow', pooledMax: 4 },
+  { name: 'ring', pooledMax: 1 },
+  { name: 'log', pooledMax: 4 },
+  { name: 'deadlines', pooledMax: 16 },
+];
+
+/** What lies in the pool for longer than this has no use soon: the next snapshot is far away. */
+const POOLED_MS_MAX = 2000;
+/** Pooled bytes below this stay: they serve the log, whose blocks come and go all the time. */
+export const POOLED_BYTES_KEPT = 4 * MIB;
+/** The debug mode overwrites no more of a buffer than this: tests drop thousands. */
+const POISONED_BYTES_MAX = MIB;
+
+interface Pooled {
+  readonly buffer: SharedArrayBuffer;
+  readonly touchedBytes: number;
+  /** By the clock of {@link SharedMemory.tick}. */
+  readonly sinceMs: number;
+}
+
+export class SharedMemory {
+  /** By kind: bytes of buffers that are in use, touched or not. */
+  readonly #usedBytes: number[] = RULES.map(() => 0);
+  /** By kind, the one that was given back last at the end. */
+  readonly #pool: Pooled[][] = RULES.map(() => []);
+  readonly #dead = new FinalizationRegistry<number>((bytes) => {
+    this.#deadBytes -= bytes;
+    this.#collectedBytes += bytes;
+  });
+  /** Touched bytes of buffers in use that were used before: the system has given these pages already. */
+  readonly #touchedBefore = new WeakMap<SharedArrayBuffer, number>();
+  #pooledBytes = 0;
+  #deadBytes = 0;
+  #collectedBytes = 0;
+  #nowMs = 0;
+
+  /** Bytes of a kind that are in use, touched or not. */
+  usedBytes(kind: MemoryKind): number {
+    return this.#usedBytes[kind]!;
+  }
+
+  /** Touched bytes that lie ready for the next taker. */
+  get pooledBytes(): number {
+    return this.#pooledBytes;
+  }
+
+  /** Touched bytes that nobody uses and V8 has not yet found dead. */
+  get deadBytes(): number {
+    return this.#deadBytes;
+  }
+
+  /** Touched bytes that were dead and that V8 has found so. */
+  get collectedBytes(): number {
+    return this.#collectedBytes;
+  }
+
+  /** A buffer of `bytes` bytes; see the header for its content. Throws RangeError when the system refuses the memory. */
+  take(kind: MemoryKind, bytes: number): SharedArrayBuffer {
+    const pool = this.#pool[kind]!;
+    for (let i = pool.length - 1; i >= 0; i--) {
+      const pooled = pool[i]!;
+      if (pooled.buffer.byteLength !== bytes) continue;
+      pool.splice(i, 1);
+      this.#pooledBytes -= pooled.touchedBytes;
+      this.#usedBytes[kind]! += bytes;
+      this.#touchedBefore.set(pooled.buffer, pooled.touchedBytes);
+      return pooled.buffer;
+    }
+    const buffer = new SharedArrayBuffer(bytes);
+    this.#usedBytes[kind]! += bytes;
+    return buffer;
+  }
+
+  /** Counts a buffer as taken that another thread has made and handed over. */
+  adopt(kind: MemoryKind, buffer: SharedArrayBuffer): void {
+    this.#usedBytes[kind]! += buffer.byteLength;
+  }
+
+  /** Takes a buffer back that no thread reads or writes any more, and no write to a socket either. */
+  give(kind: MemoryKind, buffer: SharedArrayBuffer, touchedNow: number = buffer.byteLength): void {
+    const pool = this.#pool[kind]!;
+    if (pool.length >= RULES[kind]!.pooledMax) {
+      this.drop(kind, buffer, touchedNow);
+      return;
+    }
+    const touchedBytes = this.#touched(buffer, touchedNow);
+    this.#subtract(kind, buffer);
+    poison(new Uint8Array(buffer), 0, Math.min(touchedNow, POISONED_BYTES_MAX));
+    pool.push({ buffer, touchedBytes, sinceMs: this.#nowMs });
+    this.#pooledBytes += touchedBytes;
+  }
+
+  /** Takes a buffer back that another thread, or a write to a socket, may still use. It is never used again. */
+  drop(kind: MemoryKind, buffer: SharedArrayBuffer, touchedBytes: number = buffer.byteLength): void {
+    this.#subtract(kind, buffer);
+    this.#die(buffer, this.#touched(buffer, touchedBytes));
+  }
+
+  /** Lets go of what has been in the pool for long, beyond what may stay. To be called some times per second. */
+  tick(nowMs: number): void {
+    this.#nowMs = nowMs;
+    if (this.#pooledBytes > POOLED_BYTES_KEPT) this.#empty(nowMs - POOLED_MS_MAX);
+  }
+
+  /** Lets go of all that is pooled. */
+  purge(): void {
+    this.#empty(Number.POSITIVE_INFINITY);
+  }
+
+  /** Lets go of what was given back until `untilMs`. */
+  #empty(untilMs: number): void {
+    for (const pool of this.#pool) {
+      while (pool.length > 0 && pool[0]!.sinceMs <= untilMs) {
+        const { buffer, touchedBytes } = pool.shift()!;
+        this.#pooledBytes -= touchedBytes;
+        this.#die(buffer, touchedBytes);
+      }
+    }
+  }
+
+  #touched(buffer: SharedArrayBuffer, now: number): number {
+    return Math.max(now, this.#touchedBefore.get(buffer) ?? 0);
+  }
+
+  #die(buffer: SharedArrayBuffer, touchedBytes: number): void {
+    if (touchedBytes === 0) return;
+    this.#deadBytes += touchedBytes;
+    this.#dead.register(buffer, touchedBytes);
+  }
+
+  #subtract(kind: MemoryKind, buffer: SharedArrayBuffer): void {
+    this.#usedBytes[kind]! -= buffer.byteLength;
+    assert(this.#usedBytes[kind]! >= 0, 'a buffer is given back once, as the kind that it was taken as');
+  }
+}

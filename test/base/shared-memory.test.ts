@@ -1,0 +1,134 @@
+/** The owner of shared memory: what it reuses, what it counts, and that a collection is brought about. */
+import { describe, expect, test } from 'vitest';
+import { DEAD_BYTES_MAX, MemoryCollector } from '../../src/base/memory-collector.ts';
+import { MemoryKind, POOLED_BYTES_KEPT, SharedMemory } from '../../src/base/shared-memory.ts';
+import { KIB, MIB } from '../../src/base/units.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+const { SEGMENT, SHADOW, RING, LOG } = MemoryKind;
+
+describe('the pool', () => {
+  test('what was given back serves the next taker of the same kind and size', () => {
+    const memory = new SharedMemory();
+    const ring = memory.take(RING, MIB);
+    memory.give(RING, ring, 100);
+    expect([memory.usedBytes(RING), memory.pooledBytes, memory.deadBytes]).toEqual([0, 100, 0]);
+    expect(memory.take(RING, 2 * MIB)).not.toBe(ring);
+    expect(memory.take(SHADOW, MIB)).not.toBe(ring);
+    expect(memory.take(RING, MIB)).toBe(ring);
+    expect([memory.usedBytes(RING), memory.pooledBytes]).toEqual([3 * MIB, 0]);
+  });
+
+  test('what was dropped, and segments, are never used again', () => {
+    const memory = new SharedMemory();
+    const chunk = memory.take(SHADOW, MIB);
+    memory.drop(SHADOW, chunk);
+    expect(memory.take(SHADOW, MIB)).not.toBe(chunk);
+    const segment = memory.take(SEGMENT, MIB);
+    memory.give(SEGMENT, segment, KIB);
+    expect(memory.take(SEGMENT, MIB)).not.toBe(segment);
+    expect([memory.pooledBytes, memory.deadBytes]).toEqual([0, MIB + KIB]);
+  });
+
+  test('each kind has a bound, beyond which buffers die', () => {
+    const memory = new SharedMemory();
+    const blocks = Array.from({ length: 6 }, () => memory.take(LOG, 16 * KIB));
+    for (const block of blocks) memory.give(LOG, block);
+    expect([memory.pooledBytes, memory.deadBytes]).toEqual([64 * KIB, 32 * KIB]);
+  });
+
+  test('pages that an earlier user has touched still count', () => {
+    const memory = new SharedMemory();
+    memory.give(RING, memory.take(RING, MIB), 900 * KIB);
+    memory.give(RING, memory.take(RING, MIB), 10);
+    expect(memory.pooledBytes).toBe(900 * KIB);
+  });
+
+  test('what nobody took for two seconds goes, when it is much', () => {
+    const memory = new SharedMemory();
+    memory.tick(1000);
+    memory.give(LOG, memory.take(LOG, KIB));
+    memory.tick(10_000);
+    expect(memory.pooledBytes).toBe(KIB);
+    const much = POOLED_BYTES_KEPT + KIB;
+    memory.give(RING, memory.take(RING, much));
+    memory.tick(11_999);
+    expect(memory.pooledBytes).toBe(much);
+    memory.tick(12_000);
+    expect([memory.pooledBytes, memory.deadBytes]).toEqual([0, much + KIB]);
+  });
+
+  test('the debug mode overwrites what is given back', () => {
+    const memory = new SharedMemory();
+    const block = memory.take(LOG, KIB);
+    new Uint8Array(block).fill(7);
+    memory.give(LOG, block, 512);
+    expect(new Uint8Array(block)[511]).not.toBe(7);
+    expect(new Uint8Array(block)[512]).toBe(7);
+  });
+
+  test('a buffer is given back once', () => {
+    const memory = new SharedMemory();
+    const block = memory.take(LOG, KIB);
+    memory.give(LOG, block);
+    expect(() => memory.give(LOG, block)).toThrow(/given back once/);
+  });
+});
+
+describe('collections', () => {
+  /** Drops so many bytes; the buffer is out of reach afterwards. */
+  const lose = (memory: SharedMemory, bytes: number): void => {
+    memory.drop(SHADOW, memory.take(SHADOW, bytes));
+  };
+
+  test('little that is dead brings none about, much does, once the loop is quiet', async () => {
+    const memory = new SharedMemory();
+    const collector = new MemoryCollector(memory);
+    lose(memory, DEAD_BYTES_MAX - 1);
+    collector.tick(0, true);
+    expect(collector.isRunning).toBe(false);
+    lose(memory, 1);
+    collector.tick(100, false);
+    collector.tick(1099, false);
+    expect(collector.isRunning).toBe(false);
+    collector.tick(1100, false);
+    expect(collector.isRunning).toBe(true);
+    await waitFor(() => {
+      collector.tick(1200, true);
+      return collector.count === 1 && memory.deadBytes === 0;
+    });
+    expect(memory.collectedBytes).toBe(DEAD_BYTES_MAX);
+    collector.stop();
+  });
+
+  test('what somebody still holds brings no second one about for a while', async () => {
+    const memory = new SharedMemory();
+    const collector = new MemoryCollector(memory);
+    const held = memory.take(SHADOW, DEAD_BYTES_MAX);
+    memory.drop(SHADOW, held);
+    collector.tick(0, true);
+    await waitFor(() => {
+      collector.tick(100, true);
+      return collector.count === 1;
+    });
+    collector.tick(200, true);
+    expect(collector.isRunning).toBe(false);
+    collector.tick(60_100, true);
+    expect(collector.isRunning).toBe(true);
+    expect(held.byteLength).toBe(DEAD_BYTES_MAX);
+    collector.stop();
+  });
+
+  test('a purge empties the pool and collects', async () => {
+    const memory = new SharedMemory();
+    const collector = new MemoryCollector(memory);
+    memory.give(LOG, memory.take(LOG, KIB));
+    collector.purge(0);
+    expect([memory.pooledBytes, collector.isRunning]).toEqual([0, true]);
+    await waitFor(() => {
+      collector.tick(2000, true);
+      return collector.count === 1 && memory.deadBytes === 0;
+    });
+    collector.stop();
+  });
+});
