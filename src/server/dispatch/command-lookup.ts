@@ -22,8 +22,10 @@ export class CommandRow {
   /** With so many words a call takes little time, whatever they are, if the request is short; 0: it may take any time. */
   readonly shortArgc: number;
   readonly flags: number;
-  /** Writes to keys that it names: it may need memory halfway, and can be taken back. */
-  readonly writesKeys: boolean;
+  /** Works on keys that it names: it may need memory halfway, and can be taken back. */
+  readonly hasKeys: boolean;
+  /** A short request may need much memory: it makes one value of others. */
+  readonly expands: boolean;
   /** The least and the most words that a request has. */
   readonly argcMin: number;
   readonly argcMax: number;
@@ -42,12 +44,13 @@ export class CommandRow {
     this.handler = spec.handler;
     this.parent = parent;
     this.flags = spec.flags;
-    this.writesKeys = (spec.flags & Flag.WRITE) !== 0 && spec.keys.length > 0;
+    this.hasKeys = spec.keys.length > 0;
     this.argcMin = Math.abs(spec.arity);
     this.argcMax = spec.arity < 0 ? ARGC_MAX : spec.arity;
     const isShort = (spec.flags & (Flag.FAST | Flag.BRIEF)) !== 0 && (spec.flags & Flag.PUBSUB) === 0;
     // With more words than it must have, a command may do more: pop a count, trim to a length.
     this.shortArgc = isShort ? Math.abs(spec.arity) : 0;
+    this.expands = spec.keys.length > 1 && (spec.flags & Flag.DENYOOM) !== 0 && !isShort;
     const begin = spec.keys[0]?.begin;
     this.firstKey = begin !== undefined && 'index' in begin ? Math.max(begin.index, 0) : 0;
     const subcommands = new Map<string, CommandRow>();

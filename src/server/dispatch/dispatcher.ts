@@ -251,7 +251,7 @@ export class Dispatcher {
   /** Runs the handler of a frame behind the failure boundary. */
   #enter(frame: CommandContext, row: CommandRow): void {
     const { reply, request } = frame;
-    if (row.writesKeys && this.#server.keyspace.mustGuard(request.end - request.start)) {
+    if (row.hasKeys && (row.expands || this.#server.keyspace.mustGuard(request.end - request.start))) {
       this.#enterGuarded(frame, row);
       return;
     }
