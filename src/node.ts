@@ -142,6 +142,7 @@ export class Node implements ConnectionHost {
     this.admin.stop();
     for (const listener of this.#listeners) listener.close();
     for (const connection of this.server.clients.values()) connection.destroy();
+    this.server.departures.stop();
     this.primary.stop();
     await Promise.all([this.upstream.close(), this.dumps.close()]);
   }
@@ -198,7 +199,7 @@ export class Node implements ConnectionHost {
       this.admin.admission.greet(connection);
       server.clients.set(connection.id, connection);
       socket.on('error', (error) => connection.failed(error));
-      socket.on('end', () => connection.destroy());
+      socket.on('end', () => connection.peerEnded());
       socket.on('close', () => connection.ended());
       return connection;
     });

@@ -101,13 +101,14 @@ export class Connection extends Session {
 
   /** Takes what the socket has read. */
   received(bytes: Uint8Array, count: number): void {
+    if (this.closed) return;
     const { server } = this.#host;
     server.clock.tick();
     server.stats.netInputBytes += count;
     server.stats.readsProcessed++;
     this.netInputBytes += count;
     this.lastActiveMs = server.nowMs;
-    if (this.closed || this.closeAfterReply) return;
+    if (this.closeAfterReply) return;
     this.reader.push(bytes, 0, count);
     if (this.blocked || this.#running) {
       this.reader.keep();
@@ -237,7 +238,7 @@ export class Connection extends Session {
       this.netOutputBytes += bytes.length;
       if (writer.write(bytes, this.#onSent)) reply.recycle(bytes);
     }
-    if (this.closeAfterReply) this.socket.end();
+    if (this.closeAfterReply) this.#leave();
     else if (this.writer.waitingBytes > 0 || this.#gauge.softSinceMs !== -1) this.checkOutput();
   }
 
@@ -268,13 +269,27 @@ export class Connection extends Session {
     return this.writer.waitingBytes + this.reply.size;
   }
 
+  /**
+   * The client is gone at once, and its socket behind the last byte that was written: the end with last words. What the
+   * peer still sends is dropped (departures.ts).
+   */
+  #leave(): void {
+    this.ended();
+    this.#host.server.departures.leave(this.socket);
+  }
+
   /** Cuts the connection. What is still to be sent is lost. */
   override destroy(): void {
     this.socket.destroy();
     this.ended();
   }
 
-  /** The socket is gone. */
+  /** The peer will send no more, which ends a client; one that has left ends by itself. */
+  peerEnded(): void {
+    if (!this.closed) this.destroy();
+  }
+
+  /** It is no client any more: listed, counted, served. */
   ended(): void {
     if (this.closed) return;
     this.closed = true;

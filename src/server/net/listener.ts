@@ -111,6 +111,19 @@ function onRead(this: ReadingHandle, given: unknown): void {
   }
 }
 
+const NOBODY: Receiver = { received: () => {} };
+
+/** From now on what the socket reads is dropped; its end is noticed. */
+export function ignoreReads(socket: Socket): void {
+  const handle = (socket as unknown as HandleOwner)._handle as ReadingHandle | null;
+  if (handle?.onread === onRead) {
+    handle[receiverOf] = NOBODY;
+  } else {
+    socket.removeAllListeners('data');
+    socket.resume();
+  }
+}
+
 /**
  * What the handle of a socket calls when it has read; undefined where 'data' events serve. {@link putRead} says what it
  * is to find then, for who calls it instead.
