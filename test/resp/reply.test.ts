@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { MIB } from '../../src/base/units.ts';
 import { BufferPool, partOf } from '../../src/resp/buffer-pool.ts';
-import { Aggregate, Reply } from '../../src/resp/reply.ts';
+import { Aggregate, CHUNK_BYTES_MAX, Reply } from '../../src/resp/reply.ts';
 
 function written(protocol: 2 | 3, write: (reply: Reply) => void): string {
   const reply = new Reply(new BufferPool());
@@ -154,13 +155,90 @@ describe('the buffer', () => {
 
   test('of a pool that is full is let go', () => {
     const pool = new BufferPool();
-    const taken = Array.from({ length: 20 }, () => pool.take(600 * 1024));
-    expect(taken[0]).toHaveLength(1024 * 1024);
+    const taken = Array.from({ length: 80 }, () => pool.take(600 * 1024));
+    expect(taken[0]).toHaveLength(MIB);
     for (const buffer of taken) pool.give(partOf(buffer, 10));
-    expect(pool.heldBytes).toBe(8 * 1024 * 1024);
-    expect(pool.take(1024 * 1024)).toHaveLength(1024 * 1024);
-    expect(pool.take(2 ** 20 + 1)).toHaveLength(2 ** 20 + 1);
+    expect(pool.heldBytes).toBe(64 * MIB);
+    expect(pool.take(MIB)).toHaveLength(MIB);
+    expect(pool.take(4 * MIB + 1)).toHaveLength(4 * MIB + 1);
     pool.give(Buffer.from('not from here'));
-    expect(pool.heldBytes).toBe(7 * 1024 * 1024);
+    expect(pool.heldBytes).toBe(63 * MIB);
+  });
+
+  test('that nobody has needed for a while is let go', () => {
+    const pool = new BufferPool();
+    const taken = Array.from({ length: 10 }, () => pool.take(MIB));
+    for (const buffer of taken) pool.give(buffer);
+    pool.releaseIdle();
+    expect(pool.heldBytes).toBe(10 * MIB);
+    const three = [pool.take(MIB), pool.take(MIB), pool.take(MIB)];
+    for (const buffer of three) pool.give(buffer);
+    // Seven of ten lay ready all the time, and two may.
+    pool.releaseIdle();
+    expect(pool.heldBytes).toBe(5 * MIB);
+    pool.releaseIdle();
+    pool.releaseIdle();
+    expect(pool.heldBytes).toBe(2 * MIB);
+  });
+});
+
+describe('the gate', () => {
+  /** A reply that may have so many bytes, and what its gate was asked. */
+  function gated(bytesMax: number): { reply: Reply; asked: number[] } {
+    const reply = new Reply(new BufferPool());
+    const asked: number[] = [];
+    reply.gate = {
+      mayGrow(bytes) {
+        asked.push(bytes);
+        return bytes <= bytesMax;
+      },
+    };
+    return { reply, asked };
+  }
+
+  test('is not asked for the first chunk, and once for each further one', () => {
+    const { reply, asked } = gated(Number.POSITIVE_INFINITY);
+    const value = new Uint8Array(1000);
+    for (let i = 0; i < 16; i++) reply.bulk(value, 0, 1000);
+    expect(asked).toEqual([]);
+    for (let i = 0; i < 16; i++) reply.bulk(value, 0, 1000);
+    expect(asked).toHaveLength(1);
+    expect(reply.fullChunks).toBe(1);
+  });
+
+  test('a refusal drops what is there and what follows, whatever it is', () => {
+    const { reply, asked } = gated(100_000);
+    const large = new Uint8Array(20 * MIB);
+    const token = reply.deferArray();
+    const inner = reply.deferArray();
+    const mark = reply.mark();
+    for (let i = 0; i < 10; i++) reply.bulk(large, 0, 50_000);
+    expect(reply.isCut).toBe(true);
+    const questions = asked.length;
+    reply.bulk(large, 0, large.length);
+    reply.raw(large, 0, large.length);
+    reply.bulkLatin1('x'.repeat(200_000));
+    reply.bulkString('é'.repeat(200_000));
+    reply.verbatim('txt', 'é'.repeat(200_000));
+    reply.simple('x'.repeat(200_000));
+    reply.error('ERR x');
+    for (let i = 0; i < 30_000; i++) reply.integer(i);
+    reply.setDeferred(inner, 12, Aggregate.ARRAY);
+    reply.setDeferred(token, 1, Aggregate.ARRAY);
+    reply.truncate(mark);
+    expect(reply.isCut).toBe(true);
+    expect(asked).toHaveLength(questions);
+    expect(reply.fullChunks).toBe(0);
+    expect(reply.size).toBeLessThan(MIB);
+    expect(reply.heldBytes).toBeLessThan(MIB);
+  });
+
+  test('is asked before memory is taken', () => {
+    const { reply, asked } = gated(MIB);
+    const large = new Uint8Array(20 * MIB);
+    reply.ok();
+    reply.bulk(large, 0, large.length);
+    expect(asked.at(-1)).toBeLessThan(5 * MIB);
+    expect(reply.heldBytes).toBeLessThanOrEqual(CHUNK_BYTES_MAX);
   });
 });

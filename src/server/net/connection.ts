@@ -10,25 +10,28 @@ import { debugAssert } from '../../base/assert.ts';
 import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import { KIB } from '../../base/units.ts';
+import { KIB, MIB } from '../../base/units.ts';
 import type { Keyspace } from '../../keyspace/keyspace.ts';
 import type { Feed } from '../../replication/feed.ts';
 import { cutOffText, OutputGauge, type OutputLimit, OutputVerdict } from '../../replication/output-limit.ts';
 import type { StreamLog } from '../../replication/stream-log.ts';
 import type { BufferPool } from '../../resp/buffer-pool.ts';
 import { Parse, type RequestLimits, RequestReader } from '../../resp/parser.ts';
-import { Reply } from '../../resp/reply.ts';
+import { Reply, type ReplyGate } from '../../resp/reply.ts';
 import type { Request } from '../../resp/request.ts';
 import type { CommandRow } from '../dispatch/command-lookup.ts';
 import type { LookAhead } from '../dispatch/look-ahead.ts';
 import { ReplyMode, Session } from '../dispatch/session.ts';
 import type { ServerStats } from '../stats.ts';
+import type { Departures } from './departures.ts';
 import type { Sender, SendQueue } from './send-queue.ts';
 import { SocketWriter } from './socket-writer.ts';
 
 /** Requests that one event runs before others get their turn; what is left goes on in the next turn. */
 const REQUESTS_PER_EVENT = 4096;
 const SEND_AT_ONCE_BYTES = 64 * KIB;
+/** Who was answered so much in one event goes on in the next turn: it may be sent meanwhile. */
+const REPLY_BYTES_PER_EVENT = MIB;
 
 /** What a connection needs of the state that all of them share. */
 export interface ConnectionServer {
@@ -40,6 +43,7 @@ export interface ConnectionServer {
   readonly feed: Feed;
   readonly streamLog: StreamLog;
   readonly bufferPool: BufferPool;
+  readonly departures: Departures;
   readonly requestLimits: RequestLimits;
   readonly outputLimits: { readonly normal: OutputLimit; readonly pubsub: OutputLimit };
 }
@@ -57,7 +61,7 @@ export interface ConnectionHost {
   closed(connection: Connection): void;
 }
 
-export class Connection extends Session {
+export class Connection extends Session implements ReplyGate {
   readonly reader: RequestReader;
   readonly reply: Reply;
   readonly socket: Socket;
@@ -91,6 +95,7 @@ export class Connection extends Session {
     this.writer = new SocketWriter(socket);
     this.reader = new RequestReader(host.server.requestLimits, host.server.streamLog.lease);
     this.reply = new Reply(host.server.bufferPool);
+    this.reply.gate = this;
     this.remoteAddress = socket.remoteAddress ?? '';
     this.remotePort = socket.remotePort ?? 0;
     this.localAddress = socket.localAddress ?? '';
@@ -150,12 +155,13 @@ export class Connection extends Session {
       } else {
         this.onEmptyLine?.();
       }
+      if (this.reply.size >= REPLY_BYTES_PER_EVENT) left = 0;
     }
     this.#running = false;
     host.server.feed.settle();
     reader.keep();
     // Much to send goes at once, so that replies do not gather behind a long pipeline.
-    if (this.reply.size >= SEND_AT_ONCE_BYTES) this.flush();
+    if (this.reply.size >= SEND_AT_ONCE_BYTES || this.reply.isCut) this.flush();
     else if (this.reply.size > 0 || this.closeAfterReply) host.sendQueue.add(this);
     host.turnEnded();
     if (left <= 0 && !this.closed) setImmediate(() => this.#goOn());
@@ -178,7 +184,7 @@ export class Connection extends Session {
     let ran = 0;
     let at = 0;
     try {
-      while (at < count && this.#mayRun()) {
+      while (at < count && this.#mayRun() && this.reply.size < REPLY_BYTES_PER_EVENT) {
         const request = requests[at]!;
         const repeats = request.repeats > 0;
         reader.take(request);
@@ -224,19 +230,28 @@ export class Connection extends Session {
       reply.discard();
       return;
     }
+    if (reply.isCut) {
+      this.destroy();
+      return;
+    }
     if (this.isReplica && reply.size > 0) {
       this.#replicaAnswered();
       return;
     }
-    if (reply.size > 0) {
+    const { size } = reply;
+    if (size > 0) {
       const { writer } = this;
-      // Behind bytes that wait, these will wait too.
-      const bytes = writer.waitingBytes === 0 ? reply.take() : reply.takeToKeep();
       const { stats } = this.#host.server;
-      stats.netOutputBytes += bytes.length;
+      stats.netOutputBytes += size;
       stats.writesProcessed++;
-      this.netOutputBytes += bytes.length;
-      if (writer.write(bytes, this.#onSent)) reply.recycle(bytes);
+      this.netOutputBytes += size;
+      if (reply.fullChunks > 0) {
+        writer.writeAll(reply.takeChunks(), this.#onSent);
+      } else {
+        // Behind bytes that wait, these will wait too.
+        const bytes = writer.waitingBytes === 0 ? reply.take() : reply.takeToKeep();
+        if (writer.write(bytes, this.#onSent)) reply.recycle(bytes);
+      }
     }
     if (this.closeAfterReply) this.#leave();
     else if (this.writer.waitingBytes > 0 || this.#gauge.softSinceMs !== -1) this.checkOutput();
@@ -254,14 +269,29 @@ export class Connection extends Session {
 
   /** Cuts the client off when more output waits for it than its class may have. */
   checkOutput(): void {
-    const bytes = this.pendingOutputBytes;
-    if (this.isReplica || this.closed) return;
+    if (!this.#mayHave(this.pendingOutputBytes)) this.destroy();
+  }
+
+  /**
+   * Judges the reply while it grows. Where it is refused the command runs to its end, and so does a transaction; the
+   * client goes in the same turn, and nothing of the reply is sent.
+   */
+  mayGrow(bytes: number): boolean {
+    if (this.#mayHave(this.writer.waitingBytes + bytes)) return true;
+    this.closeAfterReply = true;
+    this.#host.sendQueue.add(this);
+    return false;
+  }
+
+  /** Whether so many bytes may wait for the client; if not it is counted and told, and its end is up to the caller. */
+  #mayHave(bytes: number): boolean {
+    if (this.isReplica || this.closed) return true;
     const { server } = this.#host;
     const limit: OutputLimit = this.subscribed ? server.outputLimits.pubsub : server.outputLimits.normal;
-    if (this.#gauge.judge(limit, bytes, server.nowMs) === OutputVerdict.WITHIN) return;
+    if (this.#gauge.judge(limit, bytes, server.nowMs) === OutputVerdict.WITHIN) return true;
     server.stats.outputLimitDisconnections++;
     server.log.warning(cutOffText(this.describe()));
-    this.destroy();
+    return false;
   }
 
   /** Bytes that were answered and that the peer has not taken yet. */

@@ -77,6 +77,7 @@ export class Admission {
       const next = this.#round.next();
       if (next.done === true) {
         this.#round = clients.values();
+        this.#server.bufferPool.releaseIdle();
         return;
       }
       const connection = next.value;
