@@ -3,6 +3,10 @@
  * (server/net/connection.ts), which extends this.
  */
 
+/** About what a queued command takes on the heap beside its bytes: an object and three arrays. */
+const QUEUED_COMMAND_BYTES = 400;
+const QUEUED_ARGUMENT_BYTES = 8;
+
 /** A command of a transaction, kept in the form in which it was received. */
 export interface QueuedCommand {
   readonly bytes: Uint8Array;
@@ -58,6 +62,8 @@ export class Client {
   fromPrimary = false;
   noTouch = false;
   noEvict = false;
+  /** Bytes of memory that the queued commands take. */
+  queuedBytes = 0;
   #queued: QueuedCommand[] | undefined = undefined;
 
   constructor(id: number) {
@@ -95,11 +101,20 @@ export class Client {
     this.setMode(ClientMode.QUEUING, true);
   }
 
+  /** Keeps a command for EXEC; `flags` are its row's. */
+  queue(command: QueuedCommand, flags: number): void {
+    this.#queued!.push(command);
+    this.queuedFlags |= flags;
+    this.queuedBytes +=
+      command.bytes.length + QUEUED_COMMAND_BYTES + command.position.length * QUEUED_ARGUMENT_BYTES;
+  }
+
   /** Leaves the transaction. What was watched is the watch table's to forget. */
   endTransaction(): void {
     this.#queued = undefined;
     this.setMode(ClientMode.QUEUING, false);
     this.queuedFlags = 0;
+    this.queuedBytes = 0;
     this.transactionBroken = false;
   }
 }

@@ -26,7 +26,7 @@
  * Stale: a returned request, once `next`, `push` or `keep` is called again. Main thread.
  */
 import { equalBytes, type ViewedBytes, withView } from '../base/byte-copy.ts';
-import { parseInt64, parseInteger } from '../base/bytes.ts';
+import { latin1, parseInt64, parseInteger } from '../base/bytes.ts';
 import { type Lease, noLease, poison } from '../base/lease.ts';
 import { GIB, KIB, MIB } from '../base/units.ts';
 import { splitWords } from './inline.ts';
@@ -129,6 +129,12 @@ export class RequestReader {
   /** Bytes received and not yet returned as a request; those of an incomplete request count as a whole. */
   get pendingBytes(): number {
     return this.#end - this.#unreturned() + this.#chunkEnd - this.#chunkPosition;
+  }
+
+  /** The first of the bytes that are pending, a char each. */
+  firstBytes(bytesMax: number): string {
+    const start = this.#unreturned();
+    return latin1(this.#source, start, Math.min(bytesMax, this.#end - start));
   }
 
   /** Bytes of memory that the reader holds, for the client's own accounting. */

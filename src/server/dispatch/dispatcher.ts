@@ -139,8 +139,7 @@ export class Dispatcher {
         this.reject(session, row, 'ERR Command not allowed inside a transaction');
         return;
       }
-      session.queued.push(keep(request));
-      session.queuedFlags |= row.flags;
+      session.queue(keep(request), row.flags);
       session.reply.queued();
       return;
     }

@@ -19,11 +19,13 @@ import type { BufferPool } from '../../resp/buffer-pool.ts';
 import { Parse, type RequestLimits, RequestReader } from '../../resp/parser.ts';
 import { Reply, type ReplyGate } from '../../resp/reply.ts';
 import type { Request } from '../../resp/request.ts';
+import { quoted } from '../admin/observe/monitors.ts';
 import type { CommandRow } from '../dispatch/command-lookup.ts';
 import type { LookAhead } from '../dispatch/look-ahead.ts';
 import { ReplyMode, Session } from '../dispatch/session.ts';
 import type { ServerStats } from '../stats.ts';
 import type { Departures } from './departures.ts';
+import { pauseReads, resumeReads } from './listener.ts';
 import type { Sender, SendQueue } from './send-queue.ts';
 import { SocketWriter } from './socket-writer.ts';
 
@@ -32,6 +34,10 @@ const REQUESTS_PER_EVENT = 4096;
 const SEND_AT_ONCE_BYTES = 64 * KIB;
 /** Who was answered so much in one event goes on in the next turn: it may be sent meanwhile. */
 const REPLY_BYTES_PER_EVENT = MIB;
+
+/** The least that `client-query-buffer-limit` can be, in bytes; and how much of a client's input the log shows. */
+const QUERY_BYTES_CHECKED = MIB;
+const QUERY_BYTES_SHOWN = 64;
 
 /** What a connection needs of the state that all of them share. */
 export interface ConnectionServer {
@@ -87,6 +93,7 @@ export class Connection extends Session implements ReplyGate {
   readonly #onSent = (bytes: Uint8Array): void => this.reply.recycle(bytes as Buffer);
   #running = false;
   #flushDue = false;
+  #readsPaused = false;
 
   constructor(id: number, socket: Socket, host: ConnectionHost) {
     super(id);
@@ -117,10 +124,12 @@ export class Connection extends Session implements ReplyGate {
     this.reader.push(bytes, 0, count);
     if (this.blocked || this.#running) {
       this.reader.keep();
-      return;
+    } else {
+      this.#host.turnBegan();
+      this.#work();
     }
-    this.#host.turnBegan();
-    this.#work();
+    // Most have nothing left: all that was read is run, and nothing is queued.
+    if (this.reader.pendingBytes + this.queuedBytes > QUERY_BYTES_CHECKED) this.#checkInput();
     debugAssert(server.streamLog.lease.bytes !== bytes, 'no bytes of a read are lent beyond its event');
   }
 
@@ -164,7 +173,20 @@ export class Connection extends Session implements ReplyGate {
     if (this.reply.size >= SEND_AT_ONCE_BYTES || this.reply.isCut) this.flush();
     else if (this.reply.size > 0 || this.closeAfterReply) host.sendQueue.add(this);
     host.turnEnded();
-    if (left <= 0 && !this.closed) setImmediate(() => this.#goOn());
+    const goesOn = left <= 0 && this.#mayRun();
+    if (goesOn !== this.#readsPaused) this.#pauseReads(goesOn);
+    if (goesOn) setImmediate(() => this.#goOn());
+  }
+
+  /**
+   * Nothing is read while requests wait for the next turn, so that they do not gather beyond what one read has brought.
+   * A client that waits for something is read on: its end must be noticed.
+   */
+  #pauseReads(isPaused: boolean): void {
+    this.#readsPaused = isPaused;
+    if (this.closed) return;
+    if (isPaused) pauseReads(this.socket);
+    else resumeReads(this.socket);
   }
 
   #mayRun(): boolean {
@@ -294,6 +316,32 @@ export class Connection extends Session implements ReplyGate {
     return false;
   }
 
+  /**
+   * Cuts the client off when more of it waits to be run than `client-query-buffer-limit`: an incomplete request, requests
+   * behind a command that waits, those of the next turn, and the commands of a transaction.
+   */
+  #checkInput(): void {
+    const { server } = this.#host;
+    if (this.closed || this.fromPrimary || this.isReplica) return;
+    if (this.reader.pendingBytes + this.queuedBytes <= server.requestLimits.queryBytesMax) return;
+    this.#inputTooLong();
+  }
+
+  #inputTooLong(): void {
+    const { server } = this.#host;
+    server.stats.queryLimitDisconnections++;
+    const first = quoted(this.reader.firstBytes(QUERY_BYTES_SHOWN));
+    server.log.warning(
+      `Closing client that reached max query buffer length: ${this.describe()} (qbuf initial bytes: ${first})`,
+    );
+    this.destroy();
+  }
+
+  /** Bytes of a command that has been read and waits. */
+  get heldBytes(): number {
+    return (this.postponed?.bytes.length ?? 0) + (this.waitingRequest?.bytes.length ?? 0);
+  }
+
   /** Bytes that were answered and that the peer has not taken yet. */
   get pendingOutputBytes(): number {
     return this.writer.waitingBytes + this.reply.size;
@@ -330,9 +378,13 @@ export class Connection extends Session implements ReplyGate {
 
   #protocolError(): void {
     const { error } = this.reader;
+    if (error === '') {
+      this.#inputTooLong();
+      return;
+    }
     const { log } = this.#host.server;
-    log.verbose(`Protocol error (${error || 'query buffer limit'}) from client: ${this.describe()}`);
-    if (error !== '') this.reply.error(`ERR ${error}`);
+    log.verbose(`Protocol error (${error}) from client: ${this.describe()}`);
+    this.reply.error(`ERR ${error}`);
     this.closeAfterReply = true;
   }
 

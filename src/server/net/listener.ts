@@ -82,6 +82,8 @@ const streamReadOf = Symbol('read callback of the stream');
 /** A handle's callback for what was read: with a positive count in the state, or through the given buffer an end or error. */
 interface ReadingHandle {
   onread?: (this: ReadingHandle, given: unknown) => unknown;
+  readStart(): void;
+  readStop(): void;
   [receiverOf]?: Receiver;
   [streamReadOf]?: (this: ReadingHandle, given: unknown) => unknown;
 }
@@ -112,6 +114,19 @@ function onRead(this: ReadingHandle, given: unknown): void {
 }
 
 const NOBODY: Receiver = { received: () => {} };
+
+/** Lets the peer's bytes, and its end, wait in the kernel until {@link resumeReads}. */
+export function pauseReads(socket: Socket): void {
+  const handle = (socket as unknown as HandleOwner)._handle as ReadingHandle | null;
+  if (handle?.onread === onRead) handle.readStop();
+  else socket.pause();
+}
+
+export function resumeReads(socket: Socket): void {
+  const handle = (socket as unknown as HandleOwner)._handle as ReadingHandle | null;
+  if (handle?.onread === onRead) handle.readStart();
+  else socket.resume();
+}
 
 /** From now on what the socket reads is dropped; its end is noticed. */
 export function ignoreReads(socket: Socket): void {

@@ -42,10 +42,9 @@ const FLAGS: readonly (readonly [string, (connection: Connection) => boolean])[]
 const CLIENT_BYTES = 2048;
 
 export function clientLine(connection: Connection, pubsub: PubSub, nowMs: number): string {
-  const { reader, reply, queued } = connection;
+  const { reader, reply, queued, queuedBytes, heldBytes } = connection;
   const flags = FLAGS.filter(([, holds]) => holds(connection)).map(([letter]) => letter);
   const pending = reader.pendingBytes;
-  const queuedBytes = (queued ?? []).reduce((bytes, command) => bytes + command.bytes.length, 0);
   const waiting = connection.writer.waitingBytes;
   const seconds = (sinceMs: number): number => Math.max(0, Math.floor((nowMs - sinceMs) / 1000));
   const fields: Record<string, string | number> = {
@@ -64,14 +63,14 @@ export function clientLine(connection: Connection, pubsub: PubSub, nowMs: number
     multi: queued?.length ?? -1,
     qbuf: pending,
     'qbuf-free': Math.max(0, reader.ownBytes - pending),
-    'argv-mem': 0,
+    'argv-mem': heldBytes,
     'multi-mem': queuedBytes,
     rbs: reply.lastChunkBytes,
     rbp: 0,
     obl: reply.lastChunkSize,
     oll: connection.writer.waitingWrites + reply.fullChunks,
     omem: waiting + reply.size - reply.lastChunkSize,
-    'tot-mem': CLIENT_BYTES + reader.ownBytes + queuedBytes + reply.heldBytes + waiting,
+    'tot-mem': CLIENT_BYTES + reader.ownBytes + heldBytes + queuedBytes + reply.heldBytes + waiting,
     events: waiting > 0 ? 'rw' : 'r',
     cmd: connection.lastCommand,
     user: 'default',
