@@ -274,7 +274,7 @@ export class Allocator {
   }
 
   #giveBack(segment: Segment, number: number, page: number, pages: number): void {
-    for (let i = page; i < page + pages; i++) segment.pageBitmap[i >>> 5]! &= ~(1 << (i & 31));
+    markPages(segment.pageBitmap, page, pages, false);
     this.#used[PAGE_USE_BYTES]! -= pages * PAGE_BYTES;
     if (page < this.#runHint[number]!) this.#runHint[number] = page;
     this.#pages.takeBack(segment, page, pages);
@@ -294,7 +294,7 @@ export class Allocator {
 
   #takeRun(number: number, page: number, pages: number): { number: number; page: number } {
     const segment = this.#segments[number]!;
-    for (let i = page; i < page + pages; i++) segment.pageBitmap[i >>> 5]! |= 1 << (i & 31);
+    markPages(segment.pageBitmap, page, pages, true);
     this.#used[PAGE_USE_BYTES]! += pages * PAGE_BYTES;
     this.#runSegment = number;
     this.#pages.handOut(segment, page, pages);
@@ -306,16 +306,13 @@ export class Allocator {
     const segment = this.#segments[number]!;
     if (segment.share.meta === undefined) return -1;
     const bitmap = segment.pageBitmap;
-    let page = this.#runHint[number] ?? 0;
-    while (page < SEGMENT_PAGES && (bitmap[page >>> 5]! & (1 << (page & 31))) !== 0) page++;
+    let page = nextPage(bitmap, this.#runHint[number] ?? 0, FREE);
     this.#runHint[number] = page;
     page = Math.ceil(page / align) * align;
     while (page + pages <= SEGMENT_PAGES) {
-      let run = 0;
-      while (run < pages && (bitmap[(page + run) >>> 5]! & (1 << ((page + run) & 31))) === 0) run++;
-      if (run === pages) return page;
-      page += run + 1;
-      page = Math.ceil(page / align) * align;
+      const end = nextPage(bitmap, page, USED);
+      if (end - page >= pages) return page;
+      page = Math.ceil(nextPage(bitmap, end, FREE) / align) * align;
     }
     return -1;
   }
@@ -384,6 +381,35 @@ export class Allocator {
       }
     }
     assert(pageUse === this.pageUseBytes, 'the count of page bytes is that of the bitmaps');
+  }
+}
+
+/** What {@link nextPage} turns over, so that the pages that it looks for are ones. */
+const USED = 0;
+const FREE = -1;
+
+/** The first page from `page` on that is used, or free; SEGMENT_PAGES when there is none. Looks at 32 pages at once. */
+function nextPage(bitmap: Int32Array, page: number, wanted: number): number {
+  if (page >= SEGMENT_PAGES) return SEGMENT_PAGES;
+  let word = page >>> 5;
+  let bits = (bitmap[word]! ^ wanted) & (-1 << (page & 31));
+  while (bits === 0) {
+    if (++word === SEGMENT_PAGES >>> 5) return SEGMENT_PAGES;
+    bits = bitmap[word]! ^ wanted;
+  }
+  return (word << 5) + 31 - Math.clz32(bits & -bits);
+}
+
+/** Sets or clears the bits of `pages` pages from `page` on. */
+function markPages(bitmap: Int32Array, page: number, pages: number, isUsed: boolean): void {
+  const end = page + pages;
+  for (let at = page; at < end; ) {
+    const inWord = at & 31;
+    const count = Math.min(32 - inWord, end - at);
+    const mask = (count === 32 ? -1 : (1 << count) - 1) << inWord;
+    if (isUsed) bitmap[at >>> 5]! |= mask;
+    else bitmap[at >>> 5]! &= ~mask;
+    at += count;
   }
 }
 

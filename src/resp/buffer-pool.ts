@@ -1,7 +1,8 @@
 /**
  * Output buffers on their way between replies and sockets. Hot path.
  *
- * Sizes are powers of two from 16 KiB to 4 MiB. A reply takes one, a socket writes it, and the write's callback gives
+ * Sizes are powers of two from 16 KiB to 4 MiB, and SLACK_BYTES more, since values often have such a length themselves and
+ * come with a header. A reply takes one, a socket writes it, and the write's callback gives
  * it back; the pool holds at most 64 MiB for the next taker, and lets go what nobody has needed for a while. Large
  * requests are read into such buffers, too. Larger ones are made for the occasion and left to the garbage collector. One
  * pool serves all connections of a node. Main thread.
@@ -13,8 +14,11 @@ import { withView } from '../base/byte-copy.ts';
 import { poison } from '../base/lease.ts';
 import { KIB, MIB } from '../base/units.ts';
 
-export const POOLED_BYTES_MIN = 16 * KIB;
-export const POOLED_BYTES_MAX = 4 * MIB;
+const SLACK_BYTES = KIB;
+const SIZE_MIN = 16 * KIB;
+const SIZE_MAX = 4 * MIB;
+export const POOLED_BYTES_MIN = SIZE_MIN + SLACK_BYTES;
+export const POOLED_BYTES_MAX = SIZE_MAX + SLACK_BYTES;
 /** A fresh megabyte costs as many page faults as it takes to send it: some of those that were used lie ready. */
 const HELD_BYTES_MAX = 64 * MIB;
 /** So much stays also while nobody needs it. */
@@ -46,7 +50,7 @@ export class BufferPool {
   #idleBytes = 0;
 
   constructor() {
-    for (let bytes = POOLED_BYTES_MIN; bytes <= POOLED_BYTES_MAX; bytes *= 2) this.#free.push([]);
+    for (let size = SIZE_MIN; size <= SIZE_MAX; size *= 2) this.#free.push([]);
   }
 
   /** Bytes that lie ready. */
@@ -59,7 +63,7 @@ export class BufferPool {
     if (bytes > POOLED_BYTES_MAX) return made(bytes);
     const sizeClass = classOf(bytes);
     const buffer = this.#free[sizeClass]!.pop();
-    if (buffer === undefined) return made(POOLED_BYTES_MIN << sizeClass);
+    if (buffer === undefined) return made(classBytes(sizeClass));
     this.#heldBytes -= buffer.length;
     if (this.#heldBytes < this.#idleBytes) this.#idleBytes = this.#heldBytes;
     return buffer;
@@ -81,7 +85,7 @@ export class BufferPool {
     let left = this.#idleBytes - HELD_IDLE_BYTES_MAX;
     for (let i = this.#free.length - 1; i >= 0; i--) {
       const free = this.#free[i]!;
-      const bytes = POOLED_BYTES_MIN << i;
+      const bytes = classBytes(i);
       for (; left >= bytes && free.length > 0; left -= bytes) {
         free.pop();
         this.#heldBytes -= bytes;
@@ -98,5 +102,7 @@ function made(bytes: number): PooledBuffer {
 }
 
 function classOf(bytes: number): number {
-  return bytes <= POOLED_BYTES_MIN ? 0 : 18 - Math.clz32(bytes - 1);
+  return bytes <= POOLED_BYTES_MIN ? 0 : 18 - Math.clz32(bytes - SLACK_BYTES - 1);
 }
+
+const classBytes = (sizeClass: number): number => (SIZE_MIN << sizeClass) + SLACK_BYTES;

@@ -16,7 +16,7 @@ function sizeOf(prng: Prng): number {
   const kind = prng.below(40);
   if (kind < 22) return prng.below(40);
   if (kind < 30) return prng.below(3000);
-  if (kind < 36) return 16 * 1024 - 40 + prng.below(60);
+  if (kind < 36) return 17 * 1024 - 40 + prng.below(60);
   if (kind < 39) return prng.below(300_000);
   return CHUNK_BYTES_MAX - 80 + prng.below(MIB);
 }

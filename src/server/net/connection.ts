@@ -86,6 +86,8 @@ export class Connection extends Session implements ReplyGate {
   /** Told of each empty line, which is how a replica says that it is alive. */
   onEmptyLine: (() => void) | undefined = undefined;
   closed = false;
+  /** See {@link Receiver}: where the rest of a large argument is to be read to. */
+  readTarget: Uint8Array | undefined = undefined;
   /** Who takes over when the connection ends, besides the host: blocked clients, replicas. */
   readonly onClose: (() => void)[] = [];
   readonly #host: ConnectionHost;
@@ -100,7 +102,11 @@ export class Connection extends Session implements ReplyGate {
     this.#host = host;
     this.socket = socket;
     this.writer = new SocketWriter(socket);
-    this.reader = new RequestReader(host.server.requestLimits, host.server.streamLog.lease);
+    this.reader = new RequestReader(
+      host.server.requestLimits,
+      host.server.streamLog.lease,
+      host.server.bufferPool,
+    );
     this.reply = new Reply(host.server.bufferPool);
     this.reply.gate = this;
     this.remoteAddress = socket.remoteAddress ?? '';
@@ -113,6 +119,8 @@ export class Connection extends Session implements ReplyGate {
 
   /** Takes what the socket has read. */
   received(bytes: Uint8Array, count: number): void {
+    const target = this.readTarget;
+    if (target !== undefined) this.readTarget = undefined;
     if (this.closed) return;
     const { server } = this.#host;
     server.clock.tick();
@@ -121,7 +129,8 @@ export class Connection extends Session implements ReplyGate {
     this.netInputBytes += count;
     this.lastActiveMs = server.nowMs;
     if (this.closeAfterReply) return;
-    this.reader.push(bytes, 0, count);
+    if (bytes === target) this.reader.filled(count);
+    else this.reader.push(bytes, 0, count);
     if (this.blocked || this.#running) {
       this.reader.keep();
     } else {
@@ -129,7 +138,9 @@ export class Connection extends Session implements ReplyGate {
       this.#work();
     }
     // Most have nothing left: all that was read is run, and nothing is queued.
-    if (this.reader.pendingBytes + this.queuedBytes > QUERY_BYTES_CHECKED) this.#checkInput();
+    const left = this.reader.pendingBytes + this.queuedBytes;
+    if (left > QUERY_BYTES_CHECKED) this.#checkInput();
+    if (left > 0 && this.#mayRun()) this.readTarget = this.reader.target();
     debugAssert(server.streamLog.lease.bytes !== bytes, 'no bytes of a read are lent beyond its event');
   }
 
@@ -168,7 +179,8 @@ export class Connection extends Session implements ReplyGate {
     }
     this.#running = false;
     host.server.feed.settle();
-    reader.keep();
+    if (this.closed) reader.release();
+    else reader.keep();
     // Much to send goes at once, so that replies do not gather behind a long pipeline.
     if (this.reply.size >= SEND_AT_ONCE_BYTES || this.reply.isCut) this.flush();
     else if (this.reply.size > 0 || this.closeAfterReply) host.sendQueue.add(this);
@@ -372,6 +384,8 @@ export class Connection extends Session implements ReplyGate {
     if (this.closed) return;
     this.closed = true;
     this.reply.discard();
+    // The command that ends its client still has its request.
+    if (!this.#running) this.reader.release();
     for (const listener of this.onClose) listener();
     this.#host.closed(this);
   }
