@@ -22,6 +22,7 @@
  * Main thread only; the shared memory is there for the workers that will read sealed blocks.
  */
 import { assert, debugAssert } from '../base/assert.ts';
+import { copyBytes, withView } from '../base/byte-copy.ts';
 import { Lease, poison } from '../base/lease.ts';
 import { asOffset, KIB, MIB, type Offset, offsetAfter } from '../base/units.ts';
 
@@ -31,8 +32,6 @@ export const BLOCK_BYTES_MAX = MIB;
 const POOLED_BLOCKS_MAX = 4;
 /** Blocks that leave per call of trim: keeps the turn short after a peer that was gigabytes behind goes away. */
 const TRIM_BLOCKS_MAX = 64;
-/** Below this a loop beats `set`, which needs a view of the source. PING, SELECT, MULTI, EXEC are shorter. */
-const SHORT_COPY_BYTES = 24;
 
 export function blockBytesFor(backlogBytesMax: number): number {
   const quarter = Math.floor(backlogBytesMax / 4 / BLOCK_BYTES_MIN) * BLOCK_BYTES_MIN;
@@ -52,7 +51,7 @@ class Block {
   detached: boolean;
 
   constructor(capacityBytes: number, start: Offset) {
-    this.bytes = new Uint8Array(new SharedArrayBuffer(capacityBytes));
+    this.bytes = withView(new Uint8Array(new SharedArrayBuffer(capacityBytes)));
     this.start = start;
     this.used = 0;
     this.pins = 0;
@@ -285,15 +284,8 @@ export class StreamLog {
         tail = this.#tail;
       }
       const count = Math.min(end - from, tail.bytes.length - tail.used);
-      const target = tail.bytes;
-      let to = tail.used;
-      if (count <= SHORT_COPY_BYTES) {
-        const stop = from + count;
-        while (from < stop) target[to++] = bytes[from++]!;
-      } else {
-        target.set(bytes.subarray(from, from + count), to);
-        from += count;
-      }
+      copyBytes(bytes, from, tail.bytes, tail.used, count);
+      from += count;
       tail.used += count;
     }
   }
