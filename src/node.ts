@@ -148,6 +148,7 @@ export class Node implements ConnectionHost {
     this.admin.stop();
     for (const listener of this.#listeners) listener.close();
     for (const connection of this.server.clients.values()) connection.destroy();
+    this.server.departures.stop();
     this.primary.stop();
     await Promise.all([this.upstream.close(), this.dumps.close()]);
   }
@@ -204,7 +205,7 @@ export class Node implements ConnectionHost {
       this.admin.admission.greet(connection);
       server.clients.set(connection.id, connection);
       socket.on('error', (error) => connection.failed(error));
-      socket.on('end', () => connection.destroy());
+      socket.on('end', () => connection.peerEnded());
       socket.on('close', () => connection.ended());
       return connection;
     });

@@ -9,7 +9,7 @@ import { copyBytes, withView } from '../../src/base/byte-copy.ts';
 
 const COPIES = 1000;
 const AREA_BYTES = 1 << 20;
-const LENGTHS = [8, 16, 40, 100, 250, 400];
+const LENGTHS = [8, 16, 40, 100, 250, 400, 1000, 10_000];
 
 const readBuffer = withView(Buffer.allocUnsafeSlow(128 * 1024));
 const shared = withView(new Uint8Array(new SharedArrayBuffer(AREA_BYTES)));

@@ -3,6 +3,10 @@
  * (server/net/connection.ts), which extends this.
  */
 
+/** About what a queued command takes on the heap beside its bytes: an object and three arrays. */
+const QUEUED_COMMAND_BYTES = 400;
+const QUEUED_ARGUMENT_BYTES = 8;
+
 /** A command of a transaction, kept in the form in which it was received. */
 export interface QueuedCommand {
   readonly bytes: Uint8Array;
@@ -11,9 +15,6 @@ export interface QueuedCommand {
   readonly length: Int32Array;
   readonly canonical: boolean;
 }
-
-/** About what the objects of a queued command take besides its bytes. */
-const QUEUED_COMMAND_BYTES = 256;
 
 /** A key that a client watches. */
 export interface WatchedKey {
@@ -61,7 +62,7 @@ export class Client {
   fromPrimary = false;
   noTouch = false;
   noEvict = false;
-  /** Memory of the commands that are queued. */
+  /** Bytes of memory that the queued commands take. */
   queuedBytes = 0;
   #queued: QueuedCommand[] | undefined = undefined;
 
@@ -91,14 +92,6 @@ export class Client {
     return this.#queued;
   }
 
-  /** Puts a command with these flags behind those of the transaction. */
-  queue(command: QueuedCommand, flags: number): void {
-    this.#queued!.push(command);
-    this.queuedFlags |= flags;
-    const { bytes, position, length } = command;
-    this.queuedBytes += QUEUED_COMMAND_BYTES + bytes.length + position.byteLength + length.byteLength;
-  }
-
   get inTransaction(): boolean {
     return this.#queued !== undefined;
   }
@@ -106,6 +99,14 @@ export class Client {
   beginTransaction(): void {
     this.#queued = [];
     this.setMode(ClientMode.QUEUING, true);
+  }
+
+  /** Keeps a command for EXEC; `flags` are its row's. */
+  queue(command: QueuedCommand, flags: number): void {
+    this.#queued!.push(command);
+    this.queuedFlags |= flags;
+    this.queuedBytes +=
+      command.bytes.length + QUEUED_COMMAND_BYTES + command.position.length * QUEUED_ARGUMENT_BYTES;
   }
 
   /** Leaves the transaction. What was watched is the watch table's to forget. */

@@ -22,6 +22,7 @@
  * Main thread only; the shared memory is there for the workers that will read sealed blocks.
  */
 import { assert, debugAssert } from '../base/assert.ts';
+import { copyBytes, withView } from '../base/byte-copy.ts';
 import { Lease } from '../base/lease.ts';
 import { MemoryKind, SharedMemory } from '../base/shared-memory.ts';
 import { asOffset, KIB, MIB, type Offset, offsetAfter } from '../base/units.ts';
@@ -30,8 +31,6 @@ export const BLOCK_BYTES_MIN = 16 * KIB;
 export const BLOCK_BYTES_MAX = MIB;
 /** Blocks that leave per call of trim: keeps the turn short after a peer that was gigabytes behind goes away. */
 const TRIM_BLOCKS_MAX = 64;
-/** Below this a loop beats `set`, which needs a view of the source. PING, SELECT, MULTI, EXEC are shorter. */
-const SHORT_COPY_BYTES = 24;
 
 export function blockBytesFor(backlogBytesMax: number): number {
   const quarter = Math.floor(backlogBytesMax / 4 / BLOCK_BYTES_MIN) * BLOCK_BYTES_MIN;
@@ -51,7 +50,7 @@ class Block {
   detached: boolean;
 
   constructor(memory: SharedArrayBuffer, start: Offset) {
-    this.bytes = new Uint8Array(memory);
+    this.bytes = withView(new Uint8Array(memory));
     this.start = start;
     this.used = 0;
     this.pins = 0;
@@ -280,15 +279,8 @@ export class StreamLog {
         tail = this.#tail;
       }
       const count = Math.min(end - from, tail.bytes.length - tail.used);
-      const target = tail.bytes;
-      let to = tail.used;
-      if (count <= SHORT_COPY_BYTES) {
-        const stop = from + count;
-        while (from < stop) target[to++] = bytes[from++]!;
-      } else {
-        target.set(bytes.subarray(from, from + count), to);
-        from += count;
-      }
+      copyBytes(bytes, from, tail.bytes, tail.used, count);
+      from += count;
       tail.used += count;
     }
   }

@@ -10,8 +10,19 @@
  *   chunk                                     [ ^^^^^^^^ | not looked at yet … ]
  *                                                        ^#chunkPosition
  *
- * The own buffer grows with the bytes that have arrived and never by what a client announces. Where parsing stopped
- * inside a request is remembered, so a request costs time in proportion to its bytes however they are cut.
+ * The own buffer grows with the bytes that have arrived; by what a client announces it grows to a buffer of the pool at
+ * most. Where parsing stopped inside a request is remembered, so a request costs time in proportion to its bytes however
+ * they are cut.
+ *
+ * A large argument does not come through chunks: while one is incomplete, {@link RequestReader.target} is the place
+ * behind what there is of it, and whoever reads from the socket reads into that. Then it is copied once, by the
+ * command that keeps it:
+ *
+ *   own    [ *3 $3 SET $1 k $1048576 xxxxxxxxxxx | target, to the end of the argument ]
+ *                                                ^#end
+ *
+ * Invariant: from `target` to the following `filled` or `push` the target belongs to the system, which may write to it
+ * at any time. The own buffer is not moved then, and it does not go back to the pool.
  *
  * There are two ways in. `lookAhead` finds the requests that lie in the chunk whole and spelled plainly, which is nearly
  * all of them, many at once and fast. `next` finds the others: cut ones, inline ones, odd and wrong ones.
@@ -25,10 +36,12 @@
  *
  * Stale: a returned request, once `next`, `push` or `keep` is called again. Main thread.
  */
+import { assert } from '../base/assert.ts';
 import { equalBytes, type ViewedBytes, withView } from '../base/byte-copy.ts';
-import { parseInt64, parseInteger } from '../base/bytes.ts';
+import { latin1, parseInt64, parseInteger } from '../base/bytes.ts';
 import { type Lease, noLease, poison } from '../base/lease.ts';
 import { GIB, KIB, MIB } from '../base/units.ts';
+import { type BufferPool, POOLED_BYTES_MAX, POOLED_BYTES_MIN, type PooledBuffer } from './buffer-pool.ts';
 import { splitWords } from './inline.ts';
 import { Request } from './request.ts';
 import { CR, DIGIT_0, DIGIT_9, LF, Token } from './tokens.ts';
@@ -59,6 +72,8 @@ const QUERY_BYTES_HARD_MAX = 0x7fff_ffff;
 const OWN_BYTES_MIN = KIB;
 /** An emptied own buffer beyond this is released at once, a smaller one by `releaseIdle`. */
 const OWN_BYTES_KEPT_MAX = MIB;
+/** An argument that lacks fewer bytes than this comes through the chunks of all clients. */
+const TARGET_BYTES_MIN = 32 * KIB;
 /** Argument arrays beyond this are released with their request. */
 const ARGUMENTS_KEPT_MAX = 1024;
 
@@ -120,15 +135,26 @@ export class RequestReader {
   #failed = false;
   /** Who borrows bytes of requests. */
   readonly #lease: Lease;
+  /** Where own buffers of more than a few KiB come from. */
+  readonly #pool: BufferPool | undefined;
+  /** The system may write behind #end of the own buffer. */
+  #lent = false;
 
-  constructor(limits: RequestLimits, lease: Lease = noLease()) {
+  constructor(limits: RequestLimits, lease: Lease = noLease(), pool?: BufferPool) {
     this.limits = limits;
     this.#lease = lease;
+    this.#pool = pool;
   }
 
   /** Bytes received and not yet returned as a request; those of an incomplete request count as a whole. */
   get pendingBytes(): number {
     return this.#end - this.#unreturned() + this.#chunkEnd - this.#chunkPosition;
+  }
+
+  /** The first of the bytes that are pending, a char each. */
+  firstBytes(bytesMax: number): string {
+    const start = this.#unreturned();
+    return latin1(this.#source, start, Math.min(bytesMax, this.#end - start));
   }
 
   /** Bytes of memory that the reader holds, for the client's own accounting. */
@@ -138,6 +164,7 @@ export class RequestReader {
 
   /** Gives the reader what was just read. The bytes must stay as they are until `keep` has returned. */
   push(bytes: Uint8Array, start: number, end: number): void {
+    this.#lent = false;
     if (this.pendingBytes !== 0 || this.#source !== NO_BYTES) this.keep();
     if (this.#inOwn) {
       this.#chunk = bytes;
@@ -150,6 +177,34 @@ export class RequestReader {
     this.#position = start;
     this.#scanned = start;
     this.#end = end;
+  }
+
+  /**
+   * Where the next bytes of the socket are to be read to, when that is not a chunk: what an argument lacks, or a part of
+   * it. To be asked after {@link keep}. The bytes come with {@link filled}, or others with `push` after all.
+   */
+  target(): Uint8Array | undefined {
+    if (!this.#inOwn || this.#remaining === 0 || this.#bulk === NONE) return undefined;
+    const lacking = this.#position + this.#bulk + 2 - this.#end;
+    if (lacking < TARGET_BYTES_MIN || this.#failed) return undefined;
+    if (this.#own.length - this.#end < TARGET_BYTES_MIN) this.#makeRoom(TARGET_BYTES_MIN);
+    this.#lent = true;
+    const end = Math.min(this.#end + lacking, this.#own.length);
+    poison(this.#own, this.#end, end);
+    return this.#own.subarray(this.#end, end);
+  }
+
+  /** Tells that so many bytes were read to the {@link target}. */
+  filled(bytes: number): void {
+    assert(this.#lent, 'what is filled was asked for');
+    this.#lent = false;
+    this.#end += bytes;
+  }
+
+  /** Lets go of everything: nothing will be asked of the reader any more. */
+  release(): void {
+    this.#forget();
+    this.#giveBack();
   }
 
   /**
@@ -228,7 +283,7 @@ export class RequestReader {
 
   /** Releases an own buffer that was not used since the last call; to be called now and then. */
   releaseIdle(): void {
-    if (!this.#ownUsed && !this.#inOwn) this.#own = NO_BYTES;
+    if (!this.#ownUsed && !this.#inOwn) this.#giveBack();
     this.#ownUsed = this.#inOwn;
   }
 
@@ -407,6 +462,7 @@ export class RequestReader {
   #makeRoom(bytes: number): void {
     const own = this.#own;
     if (own.length - this.#end >= bytes) return;
+    assert(!this.#lent, 'nothing moves while the system reads into the buffer');
     const from = this.#unreturned();
     const used = this.#end - from;
     this.#lease.reclaim(own);
@@ -414,9 +470,9 @@ export class RequestReader {
       own.copyWithin(0, from, this.#end);
       poison(own, used, this.#end);
     } else {
-      const grown = newBytes(this.#roomFor(used + bytes));
+      const grown = this.#newOwn(this.#roomFor(used + bytes));
       grown.set(own.subarray(from, this.#end));
-      poison(own);
+      this.#giveBack();
       this.#own = grown;
       this.#source = grown;
       this.request.bytes = grown;
@@ -427,8 +483,13 @@ export class RequestReader {
   #moveToOwn(): void {
     const from = this.#unreturned();
     const used = this.#end - from;
+    assert(!this.#lent, 'nothing moves while the system reads into the buffer');
     this.#lease.reclaim(this.#own);
-    if (this.#own.length < used) this.#own = newBytes(this.#roomFor(used));
+    const room = this.#roomFor(used);
+    if (this.#own.length < used || (this.#bulk > TARGET_BYTES_MIN && this.#own.length < room)) {
+      this.#giveBack();
+      this.#own = this.#newOwn(room);
+    }
     this.#own.set(this.#source.subarray(from, this.#end));
     this.#source = this.#own;
     this.request.bytes = this.#own;
@@ -438,12 +499,29 @@ export class RequestReader {
     this.#rebase(from);
   }
 
-  /** Twice what has arrived, but no more than the current request is known to need. */
+  /** Twice what has arrived, or what the current request is known to need when that is less or the pool has it. */
   #roomFor(used: number): number {
-    const announced =
-      this.#bulk === NONE ? 0 : this.#position - this.#unreturned() + this.#bulk + 2 + OWN_BYTES_MIN;
+    const needed = this.#bulk === NONE ? 0 : this.#position - this.#unreturned() + this.#bulk + 2;
     const doubled = Math.max(used * 2, OWN_BYTES_MIN);
-    return announced > used && announced < doubled ? announced : doubled;
+    if (needed < used) return doubled;
+    if (this.#pool !== undefined && needed <= POOLED_BYTES_MAX) return Math.max(needed, OWN_BYTES_MIN);
+    return Math.min(needed + OWN_BYTES_MIN, doubled);
+  }
+
+  #newOwn(bytes: number): Uint8Array {
+    const pool = this.#pool;
+    return pool === undefined || bytes < POOLED_BYTES_MIN / 2 ? newBytes(bytes) : pool.take(bytes);
+  }
+
+  /** Has no own buffer any more. One that the system may write to is left to the garbage collector. */
+  #giveBack(): void {
+    const own = this.#own;
+    this.#own = NO_BYTES;
+    if (own === NO_BYTES) return;
+    this.#lease.reclaim(own);
+    if (this.#lent) return;
+    if (this.#pool === undefined || own.length < POOLED_BYTES_MIN) poison(own);
+    else this.#pool.give(own as PooledBuffer);
   }
 
   /** Adjusts all positions after the bytes at `from` have moved to 0; a request is moved only once while it grows. */
@@ -470,8 +548,9 @@ export class RequestReader {
     this.#inOwn = false;
     this.#chunkDone();
     this.#lease.reclaim(this.#own);
-    poison(this.#own);
-    if (this.#own.length > OWN_BYTES_KEPT_MAX) this.#own = NO_BYTES;
+    if (this.#own.length >= (this.#pool === undefined ? OWN_BYTES_KEPT_MAX : POOLED_BYTES_MIN))
+      this.#giveBack();
+    else poison(this.#own);
   }
 }
 

@@ -20,6 +20,7 @@ import type { Config } from './config/config.ts';
 import { PubSub } from './dispatch/pubsub.ts';
 import { WatchTable } from './dispatch/watch-table.ts';
 import type { Connection } from './net/connection.ts';
+import { Departures } from './net/departures.ts';
 import { ServerStats } from './stats.ts';
 
 const LRU_CLOCK_MASK = 0xffffff;
@@ -75,6 +76,8 @@ export class Server implements ServerPort {
   readonly outputLimits: { normal: OutputLimit; pubsub: OutputLimit };
   /** Connected clients, replicas among them, by id. */
   readonly clients = new Map<number, Connection>();
+  /** Sockets of those who were clients, and of those who were turned away. */
+  readonly departures = new Departures();
   readonly history: ReplicationHistory;
   readonly streamLog: StreamLog;
   readonly feed: Feed;

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { MIB } from '../../src/base/units.ts';
 import { BufferPool, partOf } from '../../src/resp/buffer-pool.ts';
-import { Aggregate, Reply } from '../../src/resp/reply.ts';
+import { Aggregate, CHUNK_BYTES_MAX, Reply } from '../../src/resp/reply.ts';
 
 function written(protocol: 2 | 3, write: (reply: Reply) => void): string {
   const reply = new Reply(new BufferPool());
@@ -91,7 +92,7 @@ describe('deferred lengths', () => {
   });
 
   test.each([0, 100])('of %i elements at the very end of the buffer', (count) => {
-    const filler = new Uint8Array(16 * 1024 - 4).fill(0x2e);
+    const filler = new Uint8Array(17 * 1024 - 4).fill(0x2e);
     const write = (reply: Reply) => {
       reply.raw(filler, 0, filler.length);
       reply.setDeferred(reply.deferArray(), count, Aggregate.ARRAY);
@@ -133,7 +134,7 @@ describe('the buffer', () => {
     expect(first.buffer).not.toBe(second.buffer);
     expect(first.every((byte) => byte === 0x61)).toBe(true);
     reply.recycle(first);
-    expect(pool.heldBytes).toBe(16 * 1024);
+    expect(pool.heldBytes).toBe(17 * 1024);
     reply.ok();
     expect(pool.heldBytes).toBe(0);
     const third = reply.take();
@@ -142,25 +143,105 @@ describe('the buffer', () => {
     reply.recycle(third);
     reply.ok();
     expect(reply.takeToKeep().buffer).not.toBe(first.buffer);
-    expect(pool.heldBytes).toBe(16 * 1024);
+    expect(pool.heldBytes).toBe(17 * 1024);
     reply.ok();
     expect(reply.take()).toBe(third);
     reply.recycle(third);
     reply.ok();
     reply.discard();
     expect(reply.size).toBe(0);
-    expect(pool.heldBytes).toBe(16 * 1024);
+    expect(pool.heldBytes).toBe(17 * 1024);
   });
 
   test('of a pool that is full is let go', () => {
     const pool = new BufferPool();
-    const taken = Array.from({ length: 20 }, () => pool.take(600 * 1024));
-    expect(taken[0]).toHaveLength(1024 * 1024);
+    const taken = Array.from({ length: 80 }, () => pool.take(600 * 1024));
+    // A size of the pool has room for a header beside a value of its length.
+    const size = MIB + 1024;
+    expect(taken[0]).toHaveLength(size);
     for (const buffer of taken) pool.give(partOf(buffer, 10));
-    expect(pool.heldBytes).toBe(8 * 1024 * 1024);
-    expect(pool.take(1024 * 1024)).toHaveLength(1024 * 1024);
-    expect(pool.take(2 ** 20 + 1)).toHaveLength(2 ** 20 + 1);
+    expect(pool.heldBytes).toBe(63 * size);
+    expect(pool.take(MIB)).toHaveLength(size);
+    expect(pool.take(5 * MIB)).toHaveLength(5 * MIB);
     pool.give(Buffer.from('not from here'));
-    expect(pool.heldBytes).toBe(7 * 1024 * 1024);
+    expect(pool.heldBytes).toBe(62 * size);
+  });
+
+  test('that nobody has needed for a while is let go', () => {
+    const pool = new BufferPool();
+    const size = MIB + 1024;
+    const taken = Array.from({ length: 10 }, () => pool.take(MIB));
+    for (const buffer of taken) pool.give(buffer);
+    pool.releaseIdle();
+    expect(pool.heldBytes).toBe(10 * size);
+    const three = [pool.take(MIB), pool.take(MIB), pool.take(MIB)];
+    for (const buffer of three) pool.give(buffer);
+    // Seven of ten lay ready all the time, and two may.
+    pool.releaseIdle();
+    expect(pool.heldBytes).toBe(5 * size);
+    pool.releaseIdle();
+    pool.releaseIdle();
+    expect(pool.heldBytes).toBe(2 * size);
+  });
+});
+
+describe('the gate', () => {
+  /** A reply that may have so many bytes, and what its gate was asked. */
+  function gated(bytesMax: number): { reply: Reply; asked: number[] } {
+    const reply = new Reply(new BufferPool());
+    const asked: number[] = [];
+    reply.gate = {
+      mayGrow(bytes) {
+        asked.push(bytes);
+        return bytes <= bytesMax;
+      },
+    };
+    return { reply, asked };
+  }
+
+  test('is not asked for the first chunk, and once for each further one', () => {
+    const { reply, asked } = gated(Number.POSITIVE_INFINITY);
+    const value = new Uint8Array(1000);
+    for (let i = 0; i < 16; i++) reply.bulk(value, 0, 1000);
+    expect(asked).toEqual([]);
+    for (let i = 0; i < 16; i++) reply.bulk(value, 0, 1000);
+    expect(asked).toHaveLength(1);
+    expect(reply.fullChunks).toBe(1);
+  });
+
+  test('a refusal drops what is there and what follows, whatever it is', () => {
+    const { reply, asked } = gated(100_000);
+    const large = new Uint8Array(20 * MIB);
+    const token = reply.deferArray();
+    const inner = reply.deferArray();
+    const mark = reply.mark();
+    for (let i = 0; i < 10; i++) reply.bulk(large, 0, 50_000);
+    expect(reply.isCut).toBe(true);
+    const questions = asked.length;
+    reply.bulk(large, 0, large.length);
+    reply.raw(large, 0, large.length);
+    reply.bulkLatin1('x'.repeat(200_000));
+    reply.bulkString('é'.repeat(200_000));
+    reply.verbatim('txt', 'é'.repeat(200_000));
+    reply.simple('x'.repeat(200_000));
+    reply.error('ERR x');
+    for (let i = 0; i < 30_000; i++) reply.integer(i);
+    reply.setDeferred(inner, 12, Aggregate.ARRAY);
+    reply.setDeferred(token, 1, Aggregate.ARRAY);
+    reply.truncate(mark);
+    expect(reply.isCut).toBe(true);
+    expect(asked).toHaveLength(questions);
+    expect(reply.fullChunks).toBe(0);
+    expect(reply.size).toBeLessThan(MIB);
+    expect(reply.heldBytes).toBeLessThan(MIB);
+  });
+
+  test('is asked before memory is taken', () => {
+    const { reply, asked } = gated(MIB);
+    const large = new Uint8Array(20 * MIB);
+    reply.ok();
+    reply.bulk(large, 0, large.length);
+    expect(asked.at(-1)).toBeLessThan(5 * MIB);
+    expect(reply.heldBytes).toBeLessThanOrEqual(CHUNK_BYTES_MAX);
   });
 });

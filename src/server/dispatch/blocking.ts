@@ -105,6 +105,7 @@ export class Blocking implements Waits {
     this.anyWaits = true;
     this.#byClient.set(session, waiter);
     session.blocked = true;
+    session.waitingRequest = request;
     if (block.timeoutMs > 0) this.#setTimer(waiter, block.timeoutMs);
   }
 
@@ -241,6 +242,7 @@ export class Blocking implements Waits {
     waiter.waiting = false;
     clearTimeout(waiter.timer);
     this.#byClient.delete(waiter.session);
+    waiter.session.waitingRequest = undefined;
     for (const { id } of waiter.keys) {
       const queue = this.#queues.get(id);
       queue?.delete(waiter);

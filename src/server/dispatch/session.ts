@@ -21,6 +21,8 @@ export abstract class Session extends Client {
   blocked = false;
   /** A command that has to wait until clients are no longer paused. */
   postponed: Request | undefined = undefined;
+  /** The command that waits for a key. */
+  waitingRequest: Request | undefined = undefined;
   /** Which replies are sent: CLIENT REPLY. */
   replyMode: ReplyMode = ReplyMode.ON;
   /** REPLCONF and PSYNC have made this a replica: replies other than the stream's are not sent. */

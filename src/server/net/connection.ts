@@ -10,25 +10,34 @@ import { debugAssert } from '../../base/assert.ts';
 import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import { KIB } from '../../base/units.ts';
+import { quoted } from '../../base/quoted.ts';
+import { KIB, MIB } from '../../base/units.ts';
 import type { Keyspace } from '../../keyspace/keyspace.ts';
 import type { Feed } from '../../replication/feed.ts';
 import { cutOffText, OutputGauge, type OutputLimit, OutputVerdict } from '../../replication/output-limit.ts';
 import type { StreamLog } from '../../replication/stream-log.ts';
 import type { BufferPool } from '../../resp/buffer-pool.ts';
 import { Parse, type RequestLimits, RequestReader } from '../../resp/parser.ts';
-import { Reply } from '../../resp/reply.ts';
+import { Reply, type ReplyGate } from '../../resp/reply.ts';
 import type { Request } from '../../resp/request.ts';
 import type { CommandRow } from '../dispatch/command-lookup.ts';
 import type { LookAhead } from '../dispatch/look-ahead.ts';
 import { ReplyMode, Session } from '../dispatch/session.ts';
 import type { ServerStats } from '../stats.ts';
+import type { Departures } from './departures.ts';
+import { pauseReads, resumeReads } from './listener.ts';
 import type { Sender, SendQueue } from './send-queue.ts';
 import { SocketWriter } from './socket-writer.ts';
 
 /** Requests that one event runs before others get their turn; what is left goes on in the next turn. */
 const REQUESTS_PER_EVENT = 4096;
 const SEND_AT_ONCE_BYTES = 64 * KIB;
+/** Who was answered so much in one event goes on in the next turn: it may be sent meanwhile. */
+const REPLY_BYTES_PER_EVENT = MIB;
+
+/** The least that `client-query-buffer-limit` can be, in bytes; and how much of a client's input the log shows. */
+const QUERY_BYTES_CHECKED = MIB;
+const QUERY_BYTES_SHOWN = 64;
 
 /** What a connection needs of the state that all of them share. */
 export interface ConnectionServer {
@@ -40,6 +49,7 @@ export interface ConnectionServer {
   readonly feed: Feed;
   readonly streamLog: StreamLog;
   readonly bufferPool: BufferPool;
+  readonly departures: Departures;
   readonly requestLimits: RequestLimits;
   readonly outputLimits: { readonly normal: OutputLimit; readonly pubsub: OutputLimit };
 }
@@ -57,7 +67,7 @@ export interface ConnectionHost {
   closed(connection: Connection): void;
 }
 
-export class Connection extends Session {
+export class Connection extends Session implements ReplyGate {
   readonly reader: RequestReader;
   readonly reply: Reply;
   readonly socket: Socket;
@@ -76,6 +86,8 @@ export class Connection extends Session {
   /** Told of each empty line, which is how a replica says that it is alive. */
   onEmptyLine: (() => void) | undefined = undefined;
   closed = false;
+  /** See {@link Receiver}: where the rest of a large argument is to be read to. */
+  readTarget: Uint8Array | undefined = undefined;
   /** Who takes over when the connection ends, besides the host: blocked clients, replicas. */
   readonly onClose: (() => void)[] = [];
   readonly #host: ConnectionHost;
@@ -83,14 +95,20 @@ export class Connection extends Session {
   readonly #onSent = (bytes: Uint8Array): void => this.reply.recycle(bytes as Buffer);
   #running = false;
   #flushDue = false;
+  #readsPaused = false;
 
   constructor(id: number, socket: Socket, host: ConnectionHost) {
     super(id);
     this.#host = host;
     this.socket = socket;
     this.writer = new SocketWriter(socket);
-    this.reader = new RequestReader(host.server.requestLimits, host.server.streamLog.lease);
+    this.reader = new RequestReader(
+      host.server.requestLimits,
+      host.server.streamLog.lease,
+      host.server.bufferPool,
+    );
     this.reply = new Reply(host.server.bufferPool);
+    this.reply.gate = this;
     this.remoteAddress = socket.remoteAddress ?? '';
     this.remotePort = socket.remotePort ?? 0;
     this.localAddress = socket.localAddress ?? '';
@@ -101,20 +119,28 @@ export class Connection extends Session {
 
   /** Takes what the socket has read. */
   received(bytes: Uint8Array, count: number): void {
+    const target = this.readTarget;
+    if (target !== undefined) this.readTarget = undefined;
+    if (this.closed) return;
     const { server } = this.#host;
     server.clock.tick();
     server.stats.netInputBytes += count;
     server.stats.readsProcessed++;
     this.netInputBytes += count;
     this.lastActiveMs = server.nowMs;
-    if (this.closed || this.closeAfterReply) return;
-    this.reader.push(bytes, 0, count);
+    if (this.closeAfterReply) return;
+    if (bytes === target) this.reader.filled(count);
+    else this.reader.push(bytes, 0, count);
     if (this.blocked || this.#running) {
       this.reader.keep();
-      return;
+    } else {
+      this.#host.turnBegan();
+      this.#work();
     }
-    this.#host.turnBegan();
-    this.#work();
+    // Most have nothing left: all that was read is run, and nothing is queued.
+    const left = this.reader.pendingBytes + this.queuedBytes;
+    if (left > QUERY_BYTES_CHECKED) this.#checkInput();
+    if (left > 0 && this.#mayRun()) this.readTarget = this.reader.target();
     debugAssert(server.streamLog.lease.bytes !== bytes, 'no bytes of a read are lent beyond its event');
   }
 
@@ -149,15 +175,30 @@ export class Connection extends Session {
       } else {
         this.onEmptyLine?.();
       }
+      if (this.reply.size >= REPLY_BYTES_PER_EVENT) left = 0;
     }
     this.#running = false;
     host.server.feed.settle();
-    reader.keep();
+    if (this.closed) reader.release();
+    else reader.keep();
     // Much to send goes at once, so that replies do not gather behind a long pipeline.
-    if (this.reply.size >= SEND_AT_ONCE_BYTES) this.flush();
+    if (this.reply.size >= SEND_AT_ONCE_BYTES || this.reply.isCut) this.flush();
     else if (this.reply.size > 0 || this.closeAfterReply) host.sendQueue.add(this);
     host.turnEnded();
-    if (left <= 0 && !this.closed) setImmediate(() => this.#goOn());
+    const goesOn = left <= 0 && this.#mayRun();
+    if (goesOn !== this.#readsPaused) this.#pauseReads(goesOn);
+    if (goesOn) setImmediate(() => this.#goOn());
+  }
+
+  /**
+   * Nothing is read while requests wait for the next turn, so that they do not gather beyond what one read has brought.
+   * A client that waits for something is read on: its end must be noticed.
+   */
+  #pauseReads(isPaused: boolean): void {
+    this.#readsPaused = isPaused;
+    if (this.closed) return;
+    if (isPaused) pauseReads(this.socket);
+    else resumeReads(this.socket);
   }
 
   #mayRun(): boolean {
@@ -177,7 +218,7 @@ export class Connection extends Session {
     let ran = 0;
     let at = 0;
     try {
-      while (at < count && this.#mayRun()) {
+      while (at < count && this.#mayRun() && this.reply.size < REPLY_BYTES_PER_EVENT) {
         const request = requests[at]!;
         const repeats = request.repeats > 0;
         reader.take(request);
@@ -223,21 +264,30 @@ export class Connection extends Session {
       reply.discard();
       return;
     }
+    if (reply.isCut) {
+      this.destroy();
+      return;
+    }
     if (this.isReplica && reply.size > 0) {
       this.#replicaAnswered();
       return;
     }
-    if (reply.size > 0) {
+    const { size } = reply;
+    if (size > 0) {
       const { writer } = this;
-      // Behind bytes that wait, these will wait too.
-      const bytes = writer.waitingBytes === 0 ? reply.take() : reply.takeToKeep();
       const { stats } = this.#host.server;
-      stats.netOutputBytes += bytes.length;
+      stats.netOutputBytes += size;
       stats.writesProcessed++;
-      this.netOutputBytes += bytes.length;
-      if (writer.write(bytes, this.#onSent)) reply.recycle(bytes);
+      this.netOutputBytes += size;
+      if (reply.fullChunks > 0) {
+        writer.writeAll(reply.takeChunks(), this.#onSent);
+      } else {
+        // Behind bytes that wait, these will wait too.
+        const bytes = writer.waitingBytes === 0 ? reply.take() : reply.takeToKeep();
+        if (writer.write(bytes, this.#onSent)) reply.recycle(bytes);
+      }
     }
-    if (this.closeAfterReply) this.socket.end();
+    if (this.closeAfterReply) this.#leave();
     else if (this.writer.waitingBytes > 0 || this.#gauge.softSinceMs !== -1) this.checkOutput();
   }
 
@@ -253,19 +303,69 @@ export class Connection extends Session {
 
   /** Cuts the client off when more output waits for it than its class may have. */
   checkOutput(): void {
-    const bytes = this.pendingOutputBytes;
-    if (this.isReplica || this.closed) return;
+    if (!this.#mayHave(this.pendingOutputBytes)) this.destroy();
+  }
+
+  /**
+   * Judges the reply while it grows. Where it is refused the command runs to its end, and so does a transaction; the
+   * client goes in the same turn, and nothing of the reply is sent.
+   */
+  mayGrow(bytes: number): boolean {
+    if (this.#mayHave(this.writer.waitingBytes + bytes)) return true;
+    this.closeAfterReply = true;
+    this.#host.sendQueue.add(this);
+    return false;
+  }
+
+  /** Whether so many bytes may wait for the client; if not it is counted and told, and its end is up to the caller. */
+  #mayHave(bytes: number): boolean {
+    if (this.isReplica || this.closed) return true;
     const { server } = this.#host;
     const limit: OutputLimit = this.subscribed ? server.outputLimits.pubsub : server.outputLimits.normal;
-    if (this.#gauge.judge(limit, bytes, server.nowMs) === OutputVerdict.WITHIN) return;
+    if (this.#gauge.judge(limit, bytes, server.nowMs) === OutputVerdict.WITHIN) return true;
     server.stats.outputLimitDisconnections++;
     server.log.warning(cutOffText(this.describe()));
+    return false;
+  }
+
+  /**
+   * Cuts the client off when more of it waits to be run than `client-query-buffer-limit`: an incomplete request, requests
+   * behind a command that waits, those of the next turn, and the commands of a transaction.
+   */
+  #checkInput(): void {
+    const { server } = this.#host;
+    if (this.closed || this.fromPrimary || this.isReplica) return;
+    if (this.reader.pendingBytes + this.queuedBytes <= server.requestLimits.queryBytesMax) return;
+    this.#inputTooLong();
+  }
+
+  #inputTooLong(): void {
+    const { server } = this.#host;
+    server.stats.queryLimitDisconnections++;
+    const first = quoted(this.reader.firstBytes(QUERY_BYTES_SHOWN));
+    server.log.warning(
+      `Closing client that reached max query buffer length: ${this.describe()} (qbuf initial bytes: ${first})`,
+    );
     this.destroy();
+  }
+
+  /** Bytes of a command that has been read and waits. */
+  get heldBytes(): number {
+    return (this.postponed?.bytes.length ?? 0) + (this.waitingRequest?.bytes.length ?? 0);
   }
 
   /** Bytes that were answered and that the peer has not taken yet. */
   get pendingOutputBytes(): number {
     return this.writer.waitingBytes + this.reply.size;
+  }
+
+  /**
+   * The client is gone at once, and its socket behind the last byte that was written: the end with last words. What the
+   * peer still sends is dropped (departures.ts).
+   */
+  #leave(): void {
+    this.ended();
+    this.#host.server.departures.leave(this.socket);
   }
 
   /** Cuts the connection. What is still to be sent is lost. */
@@ -274,20 +374,31 @@ export class Connection extends Session {
     this.ended();
   }
 
-  /** The socket is gone. */
+  /** The peer will send no more, which ends a client; one that has left ends by itself. */
+  peerEnded(): void {
+    if (!this.closed) this.destroy();
+  }
+
+  /** It is no client any more: listed, counted, served. */
   ended(): void {
     if (this.closed) return;
     this.closed = true;
     this.reply.discard();
+    // The command that ends its client still has its request.
+    if (!this.#running) this.reader.release();
     for (const listener of this.onClose) listener();
     this.#host.closed(this);
   }
 
   #protocolError(): void {
     const { error } = this.reader;
+    if (error === '') {
+      this.#inputTooLong();
+      return;
+    }
     const { log } = this.#host.server;
-    log.verbose(`Protocol error (${error || 'query buffer limit'}) from client: ${this.describe()}`);
-    if (error !== '') this.reply.error(`ERR ${error}`);
+    log.verbose(`Protocol error (${error}) from client: ${this.describe()}`);
+    this.reply.error(`ERR ${error}`);
     this.closeAfterReply = true;
   }
 

@@ -34,9 +34,17 @@ interface OnReadOptions extends SocketConstructorOpts {
   onread: { buffer: Buffer; callback: (count: number, buffer: Buffer) => boolean };
 }
 
-/** Takes the first `count` bytes of what was read; they are stale when that returns. */
+/**
+ * Takes the first `count` bytes of what was read. They are stale when that returns, but for those that were read to where
+ * the receiver wanted them.
+ */
 export interface Receiver {
   received(bytes: Uint8Array, count: number): void;
+  /**
+   * Where the next read is to go; undefined for the buffer of all. Looked at after each `received`, and holds until
+   * the next one: so long the system may write there. Where 'data' events serve, nobody looks at it.
+   */
+  readonly readTarget: Uint8Array | undefined;
 }
 
 /**
@@ -77,12 +85,17 @@ export function readInPlace(accepted: Socket, wire: (socket: Socket) => Receiver
 }
 
 const receiverOf = Symbol('receiver');
+const targetOf = Symbol('target of the next read');
 const streamReadOf = Symbol('read callback of the stream');
 
 /** A handle's callback for what was read: with a positive count in the state, or through the given buffer an end or error. */
 interface ReadingHandle {
   onread?: (this: ReadingHandle, given: unknown) => unknown;
+  readStart(): void;
+  readStop(): void;
   [receiverOf]?: Receiver;
+  /** What libuv reads into now: kept here, so that it stays alive as long as that. */
+  [targetOf]?: Uint8Array;
   [streamReadOf]?: (this: ReadingHandle, given: unknown) => unknown;
 }
 
@@ -95,19 +108,53 @@ function readDirectly(handle: object, receiver: Receiver): void {
   const { onread } = reading;
   if (streamWrap === undefined || typeof onread !== 'function') return;
   reading[receiverOf] = receiver;
+  reading[targetOf] = readBuffer;
   reading[streamReadOf] = onread;
   reading.onread = onRead;
 }
 
 /** One function for all handles: what V8 has compiled of it stays when the connections have gone that it was compiled for. */
-function onRead(this: ReadingHandle, given: unknown): void {
+function onRead(this: ReadingHandle, given: unknown): Uint8Array | undefined {
   const { streamBaseState, kReadBytesOrError } = streamWrap!;
   const count = streamBaseState[kReadBytesOrError]!;
-  if (count > 0) {
-    this[receiverOf]!.received(readBuffer, count);
-    poison(readBuffer, 0, count);
-  } else {
+  if (count <= 0) {
     this[streamReadOf]!(given);
+    return undefined;
+  }
+  const receiver = this[receiverOf]!;
+  const target = this[targetOf]!;
+  receiver.received(target, count);
+  if (target === readBuffer) poison(readBuffer, 0, count);
+  const next = receiver.readTarget ?? readBuffer;
+  if (next === target) return undefined;
+  this[targetOf] = next;
+  // What a read callback returns is what the handle reads into from then on.
+  return next;
+}
+
+const NOBODY: Receiver = { received: () => {}, readTarget: undefined };
+
+/** Lets the peer's bytes, and its end, wait in the kernel until {@link resumeReads}. */
+export function pauseReads(socket: Socket): void {
+  const handle = (socket as unknown as HandleOwner)._handle as ReadingHandle | null;
+  if (handle?.onread === onRead) handle.readStop();
+  else socket.pause();
+}
+
+export function resumeReads(socket: Socket): void {
+  const handle = (socket as unknown as HandleOwner)._handle as ReadingHandle | null;
+  if (handle?.onread === onRead) handle.readStart();
+  else socket.resume();
+}
+
+/** From now on what the socket reads is dropped; its end is noticed. */
+export function ignoreReads(socket: Socket): void {
+  const handle = (socket as unknown as HandleOwner)._handle as ReadingHandle | null;
+  if (handle?.onread === onRead) {
+    handle[receiverOf] = NOBODY;
+  } else {
+    socket.removeAllListeners('data');
+    socket.resume();
   }
 }
 
@@ -115,7 +162,7 @@ function onRead(this: ReadingHandle, given: unknown): void {
  * What the handle of a socket calls when it has read; undefined where 'data' events serve. {@link putRead} says what it
  * is to find then, for who calls it instead.
  */
-export function readCallbackOf(socket: Socket): (() => void) | undefined {
+export function readCallbackOf(socket: Socket): (() => unknown) | undefined {
   const handle = (socket as unknown as HandleOwner)._handle as ReadingHandle | null;
   return handle?.onread === onRead ? onRead.bind(handle, undefined) : undefined;
 }

@@ -9,12 +9,13 @@
  * serves, with the same results.
  */
 import type { Socket } from 'node:net';
+import { MIB } from '../../base/units.ts';
 import { streamWrap } from './stream-wrap.ts';
 
 interface WriteRequest {
   oncomplete: (this: WriteRequest, status: number) => void;
   /** Keeps the bytes alive while libuv has them. */
-  buffer: Uint8Array | undefined;
+  buffer: Uint8Array | readonly Uint8Array[] | undefined;
   bytes: number;
   writer: SocketWriter | undefined;
   onWritten: ((bytes: Uint8Array) => void) | undefined;
@@ -22,7 +23,12 @@ interface WriteRequest {
 
 interface WritableHandle {
   writeBuffer(request: WriteRequest, bytes: Uint8Array): number;
+  /** `true`: all chunks are bytes. */
+  writev(request: WriteRequest, chunks: readonly Uint8Array[], allBuffers: true): number;
 }
+
+/** Of several chunks so many bytes go in one request, or one chunk if that is larger: each gives its memory back by itself. */
+const REQUEST_BYTES_MAX = MIB;
 
 /**
  * The request of the next write. One that ended at once has left nothing behind and serves again: making one costs more
@@ -36,7 +42,9 @@ function onComplete(this: WriteRequest, status: number): void {
   this.writer = undefined;
   this.onWritten = undefined;
   writer!.completed(bytes, status);
-  onWritten?.(buffer!);
+  if (onWritten === undefined) return;
+  if (buffer instanceof Uint8Array) onWritten(buffer);
+  else for (const chunk of buffer!) onWritten(chunk);
 }
 
 /** The one way out of its socket: writes of others would not keep the order. */
@@ -45,6 +53,7 @@ export class SocketWriter {
   readonly #handle: WritableHandle | undefined;
   /** Bytes that the handle has and the kernel has not. */
   #waitingBytes = 0;
+  #waitingWrites = 0;
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -57,6 +66,11 @@ export class SocketWriter {
   /** Bytes that were written here and that the kernel has not taken yet. */
   get waitingBytes(): number {
     return this.#handle === undefined ? this.#socket.writableLength : this.#waitingBytes;
+  }
+
+  /** Writes that the kernel has not taken whole. */
+  get waitingWrites(): number {
+    return this.#handle === undefined ? Number(this.waitingBytes > 0) : this.#waitingWrites;
   }
 
   /**
@@ -73,8 +87,7 @@ export class SocketWriter {
       if (onWritten !== undefined) setImmediate(onWritten, bytes);
       return false;
     }
-    const { WriteWrap, streamBaseState, kLastWriteWasAsync } = streamWrap!;
-    spare ??= new WriteWrap() as WriteRequest;
+    spare ??= new streamWrap!.WriteWrap() as WriteRequest;
     const request = spare;
     const status = this.#handle.writeBuffer(request, bytes);
     if (status !== 0) {
@@ -83,20 +96,67 @@ export class SocketWriter {
       if (onWritten !== undefined) setImmediate(onWritten, bytes);
       return false;
     }
-    if (streamBaseState[kLastWriteWasAsync] === 0) return true;
-    spare = undefined;
+    if (streamWrap!.streamBaseState[streamWrap!.kLastWriteWasAsync] === 0) return true;
+    this.#waits(request, bytes, bytes.length, onWritten);
+    return false;
+  }
+
+  /** Writes all chunks, in order. `onWritten` is called with each of them, perhaps at once, as {@link write} does later. */
+  writeAll(chunks: readonly Uint8Array[], onWritten: (bytes: Uint8Array) => void): void {
+    for (let first = 0; first < chunks.length; ) {
+      let end = first;
+      let bytes = 0;
+      do bytes += chunks[end++]!.length;
+      while (end < chunks.length && bytes + chunks[end]!.length <= REQUEST_BYTES_MAX);
+      if (end === first + 1) {
+        const chunk = chunks[first]!;
+        if (this.write(chunk, onWritten)) onWritten(chunk);
+      } else {
+        this.#writeTogether(chunks.slice(first, end), bytes, onWritten);
+      }
+      first = end;
+    }
+  }
+
+  #writeTogether(chunks: readonly Uint8Array[], bytes: number, onWritten: (bytes: Uint8Array) => void): void {
+    const handle = this.#handle;
+    if (handle === undefined || this.#socket.destroyed) {
+      for (const chunk of chunks) this.write(chunk, onWritten);
+      return;
+    }
+    const request = new streamWrap!.WriteWrap() as WriteRequest;
+    const status = handle.writev(request, chunks, true);
+    if (status !== 0) {
+      this.#fail(status);
+      for (const chunk of chunks) setImmediate(onWritten, chunk);
+    } else if (streamWrap!.streamBaseState[streamWrap!.kLastWriteWasAsync] === 0) {
+      for (const chunk of chunks) onWritten(chunk);
+    } else {
+      this.#waits(request, chunks, bytes, onWritten);
+    }
+  }
+
+  /** The kernel has not taken all of it: the request is libuv's until it completes. */
+  #waits(
+    request: WriteRequest,
+    buffer: Uint8Array | readonly Uint8Array[],
+    bytes: number,
+    onWritten: ((bytes: Uint8Array) => void) | undefined,
+  ): void {
+    if (request === spare) spare = undefined;
     request.oncomplete = onComplete;
-    request.buffer = bytes;
-    request.bytes = bytes.length;
+    request.buffer = buffer;
+    request.bytes = bytes;
     request.writer = this;
     request.onWritten = onWritten;
-    this.#waitingBytes += bytes.length;
-    return false;
+    this.#waitingBytes += bytes;
+    this.#waitingWrites++;
   }
 
   /** libuv is done with a write that had to wait. */
   completed(bytes: number, status: number): void {
     this.#waitingBytes -= bytes;
+    this.#waitingWrites--;
     if (status !== 0) this.#fail(status);
   }
 

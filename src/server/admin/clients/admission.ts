@@ -48,9 +48,8 @@ export class Admission {
     if (refusal === '') return true;
     stats.connectionsRejected++;
     socket.on('error', (error) => this.#server.log.verbose(`Error refusing a connection: ${error.message}`));
-    socket.end(refusal);
-    // What it may have sent is not read.
-    socket.destroySoon();
+    socket.write(refusal);
+    this.#server.departures.leave(socket);
     return false;
   }
 
@@ -78,6 +77,7 @@ export class Admission {
       const next = this.#round.next();
       if (next.done === true) {
         this.#round = clients.values();
+        this.#server.bufferPool.releaseIdle();
         return;
       }
       const connection = next.value;

@@ -31,7 +31,8 @@ const FLAGS: readonly (readonly [string, (connection: Connection) => boolean])[]
   ['x', (c) => c.queued !== undefined],
   ['b', (c) => c.blocked],
   ['d', (c) => c.watchBroken],
-  ['c', (c) => c.closeAfterReply],
+  ['c', (c) => c.closeAfterReply && !c.reply.isCut],
+  ['A', (c) => c.reply.isCut],
   ['U', (c) => c.remoteAddress === ''],
   ['e', (c) => c.noEvict],
   ['T', (c) => c.noTouch],
@@ -41,7 +42,7 @@ const FLAGS: readonly (readonly [string, (connection: Connection) => boolean])[]
 const CLIENT_BYTES = 2048;
 
 export function clientLine(connection: Connection, pubsub: PubSub, nowMs: number): string {
-  const { reader, reply, queued, queuedBytes } = connection;
+  const { reader, reply, queued, queuedBytes, heldBytes } = connection;
   const flags = FLAGS.filter(([, holds]) => holds(connection)).map(([letter]) => letter);
   const pending = reader.pendingBytes;
   const waiting = connection.writer.waitingBytes;
@@ -62,14 +63,14 @@ export function clientLine(connection: Connection, pubsub: PubSub, nowMs: number
     multi: queued?.length ?? -1,
     qbuf: pending,
     'qbuf-free': Math.max(0, reader.ownBytes - pending),
-    'argv-mem': 0,
+    'argv-mem': heldBytes,
     'multi-mem': queuedBytes,
-    rbs: 0,
+    rbs: reply.lastChunkBytes,
     rbp: 0,
-    obl: reply.size,
-    oll: waiting > 0 ? 1 : 0,
-    omem: waiting,
-    'tot-mem': CLIENT_BYTES + reader.ownBytes + queuedBytes + reply.size + waiting,
+    obl: reply.lastChunkSize,
+    oll: connection.writer.waitingWrites + reply.fullChunks,
+    omem: waiting + reply.size - reply.lastChunkSize,
+    'tot-mem': CLIENT_BYTES + reader.ownBytes + heldBytes + queuedBytes + reply.heldBytes + waiting,
     events: waiting > 0 ? 'rw' : 'r',
     cmd: connection.lastCommand,
     user: 'default',

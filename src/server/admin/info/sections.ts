@@ -266,6 +266,7 @@ function statsLines({ server, rates }: InfoParts): string[] {
     io_threaded_writes_processed: 0,
     reply_buffer_shrinks: 0,
     reply_buffer_expands: 0,
+    client_query_buffer_limit_disconnections: stats.queryLimitDisconnections,
     client_output_buffer_limit_disconnections: stats.outputLimitDisconnections,
     acl_access_denied_auth: 0,
   });

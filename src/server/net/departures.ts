@@ -1,0 +1,100 @@
+/**
+ * Sockets whose connection has ended and whose last bytes are still on their way. Nobody's client any more: not listed,
+ * not counted, and what the peer still sends is read and dropped.
+ *
+ *   leave ──▶ draining ──the kernel has the last byte──▶ FIN sent ──the peer's FIN, or LINGER_MS and more──▶ destroyed
+ *                └── nothing was taken for STALL_MS ────────────────────────────────────────────────────────────▲
+ *
+ * To close such a socket at once would be simpler and lose replies: a kernel that is told to close while bytes of the
+ * peer lie unread, or come later, answers with RST, and what the peer had not read yet of the reply is gone. So the
+ * write side is shut behind the last byte, and what comes is read until the peer has ended too, or for a moment.
+ *
+ * There are never more than DEPARTING_MAX: the one that left first is cut for the one that leaves last. One timer for
+ * all of them, which runs while there are any. Main thread.
+ */
+import type { Socket } from 'node:net';
+import { debugAssert } from '../../base/assert.ts';
+import { ignoreReads } from './listener.ts';
+
+/** How often all of them are looked at. A peer that has got everything may keep its end open for two looks. */
+export const LINGER_MS = 500;
+/** A peer that takes nothing of what waits for it for so long is cut off. */
+export const STALL_MS = 5000;
+/** Descriptors that may be open for nobody. */
+export const DEPARTING_MAX = 256;
+
+interface Departure {
+  /** Bytes that the kernel had not taken at the last look. */
+  waitingBytes: number;
+  /** Looks since the last one that found a change. */
+  looks: number;
+}
+
+export class Departures {
+  readonly #sockets = new Map<Socket, Departure>();
+  #timer: NodeJS.Timeout | undefined = undefined;
+
+  get count(): number {
+    return this.#sockets.size;
+  }
+
+  /** Bytes that wait for those who leave. */
+  get waitingBytes(): number {
+    let bytes = 0;
+    for (const socket of this.#sockets.keys()) bytes += unsentBytes(socket);
+    return bytes;
+  }
+
+  /** Ends `socket` behind what was written to it. It is this one's from now on. */
+  leave(socket: Socket): void {
+    if (socket.destroyed) return;
+    debugAssert(!this.#sockets.has(socket), 'a socket leaves once');
+    ignoreReads(socket);
+    // Destroys itself once the peer has ended too. Its FIN goes behind the bytes that libuv has.
+    socket.end();
+    this.#sockets.set(socket, { waitingBytes: unsentBytes(socket), looks: 0 });
+    socket.once('close', () => this.#gone(socket));
+    if (this.#sockets.size > DEPARTING_MAX) {
+      const [first] = this.#sockets.keys();
+      first!.destroy();
+      this.#gone(first!);
+    }
+    this.#timer ??= setInterval(() => this.#look(), LINGER_MS).unref();
+  }
+
+  /** Cuts all of them. */
+  stop(): void {
+    for (const socket of this.#sockets.keys()) socket.destroy();
+    this.#sockets.clear();
+    this.#stopTimer();
+  }
+
+  #look(): void {
+    for (const [socket, departure] of this.#sockets) {
+      const bytes = unsentBytes(socket);
+      if (bytes === departure.waitingBytes) departure.looks++;
+      else departure.looks = 0;
+      departure.waitingBytes = bytes;
+      const looksMax = bytes === 0 ? 2 : STALL_MS / LINGER_MS;
+      if (departure.looks >= looksMax) socket.destroy();
+    }
+  }
+
+  #gone(socket: Socket): void {
+    if (this.#sockets.delete(socket) && this.#sockets.size === 0) this.#stopTimer();
+  }
+
+  #stopTimer(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+}
+
+interface WithQueue {
+  readonly _handle?: { readonly writeQueueSize?: number } | null;
+}
+
+/** Bytes that were written and that the kernel has not taken. */
+function unsentBytes(socket: Socket): number {
+  return socket.writableLength + ((socket as unknown as WithQueue)._handle?.writeQueueSize ?? 0);
+}
