@@ -6,7 +6,7 @@ import { setFlagsFromString } from 'node:v8';
 import { codeOf, ErrorCode, messageOf } from './base/errors.ts';
 import { parseArguments } from './cli-arguments.ts';
 import { Node } from './node.ts';
-import { rehearse } from './rehearsal.ts';
+import { rehearse } from './rehearsal/rehearsal.ts';
 import { helpAllText, helpText } from './server/config/help.ts';
 import { loadConfig } from './server/config/load.ts';
 import { versionLine } from './server/config/product.ts';

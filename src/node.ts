@@ -7,33 +7,39 @@
 import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
 import { SystemClock } from './base/clock.ts';
 import { createLogger, type Logger } from './base/log.ts';
-import { payloadCommands } from './commands/payload.ts';
+import { payloadCommands } from './commands/keys/payload.ts';
 import type { CommandTable } from './commands/spec.ts';
 import { commandTables } from './commands/tables.ts';
 import type { Dialect, RdbVersion } from './rdb/dialect.ts';
 import type { Request } from './resp/request.ts';
 import { Admin } from './server/admin/admin.ts';
-import { defineJobInfo } from './server/admin/job-sections.ts';
-import { Blocking } from './server/blocking.ts';
-import type { CommandRow } from './server/command-lookup.ts';
+import { type BrokenCall, crashReport, noteBrokenCall } from './server/admin/debug/crash-report.ts';
+import { defineJobInfo } from './server/admin/info/job-sections.ts';
 import type { Config } from './server/config/config.ts';
-import { Connection, type ConnectionHost } from './server/connection.ts';
-import { Dispatcher } from './server/dispatcher.ts';
+import { Blocking } from './server/dispatch/blocking.ts';
+import type { CommandRow } from './server/dispatch/command-lookup.ts';
+import { Dispatcher } from './server/dispatch/dispatcher.ts';
+import { LookAhead } from './server/dispatch/look-ahead.ts';
 import { Housekeeping } from './server/housekeeping.ts';
-import { listen, readInPlace } from './server/listener.ts';
-import { LookAhead } from './server/look-ahead.ts';
-import { replicationCommands } from './server/replication/commands.ts';
-import { Primary } from './server/replication/primary.ts';
-import { SendQueue } from './server/send-queue.ts';
+import { linkCommands } from './server/link/commands.ts';
+import { Upstream } from './server/link/upstream.ts';
+import { Connection, type ConnectionHost } from './server/net/connection.ts';
+import { listen, readInPlace } from './server/net/listener.ts';
+import { SendQueue } from './server/net/send-queue.ts';
+import { Dumps } from './server/persistence/dumps.ts';
+import { replicationCommands } from './server/primary/commands.ts';
+import { Primary } from './server/primary/primary.ts';
 import { Server } from './server/server.ts';
-import { Dumps } from './server/snapshot/dumps.ts';
+import { createLoadPool } from './workers/load-job.ts';
 
 export class Node implements ConnectionHost {
   readonly server: Server;
   readonly dispatcher: Dispatcher;
+  readonly blocking: Blocking;
   readonly housekeeping: Housekeeping;
   readonly dumps: Dumps;
   readonly primary: Primary;
+  readonly upstream: Upstream;
   readonly admin: Admin;
   readonly sendQueue = new SendQueue();
   readonly lookAhead: LookAhead;
@@ -41,20 +47,41 @@ export class Node implements ConnectionHost {
   onExit: (code: number) => void = () => {};
   #listeners: NetServer[] = [];
   #stopping = false;
+  #brokenCall: BrokenCall | undefined = undefined;
 
   constructor(config: Config, log: Logger = loggerFor(config)) {
     const clock = new SystemClock();
     this.server = new Server(config, log, clock);
     this.dumps = new Dumps(this.server, (code) => this.#exit(code));
     this.primary = new Primary(this.server, this.dumps.snapshots);
+    this.upstream = new Upstream(this.server, {
+      pool: createLoadPool(1),
+      port: () => this.port,
+      takeFunctions: (libraries) => {
+        this.dumps.functions = libraries;
+      },
+      dropReplicas: (reason) => this.primary.dropAll(reason),
+      leaveStream: () => {
+        this.primary.fullSyncs.stop();
+        this.dumps.snapshots.unpinStream();
+      },
+      flush: () => this.primary.turnEnded(),
+      unblockAll: (error) => this.blocking.unblockAll(error),
+    });
+    this.primary.upstream = this.upstream;
+    this.server.streamDb = () =>
+      this.upstream.isReplica ? this.upstream.selectedDb : this.server.feed.selectedDb;
     this.dumps.replicas = this.primary;
     this.admin = new Admin(this.server, {
       port: () => this.port,
       reload: (save) => this.dumps.reload(save),
       unblock: (connection, error) =>
-        this.server.blocking!.unblock(connection, error) || this.primary.waiters.unblock(connection, error),
+        this.blocking.unblock(connection, error) || this.primary.waiters.unblock(connection, error),
       snapshotMemory: this.dumps.snapshots,
-      collectWorkers: () => this.dumps.collectWorkers(),
+      collectWorkers: () => {
+        this.dumps.collectWorkers();
+        this.upstream.collectWorker();
+      },
     });
     defineJobInfo(this.admin.info, this.dumps, this.primary);
     const tables: CommandTable[] = [
@@ -63,18 +90,23 @@ export class Node implements ConnectionHost {
       ...this.admin.tables,
       this.dumps.commands,
       replicationCommands(this.primary),
+      linkCommands(this.server, this.upstream),
     ];
     this.dispatcher = new Dispatcher(this.server, tables);
-    this.server.onKeyspaceReplaced = () => this.dispatcher.context.datasetReplaced();
+    this.server.onKeyspaceReplaced = () => this.dispatcher.datasetReplaced();
+    this.dispatcher.onBroken = (error, session, row, request) => {
+      this.#brokenCall = noteBrokenCall(error, session, row, request);
+    };
     this.lookAhead = new LookAhead(this.dispatcher.lookup, () => {
       for (const db of this.server.keyspace.databases) db.forgetAhead();
     });
-    const blocking = new Blocking(this.server, this.dispatcher);
-    this.server.blocking = blocking;
-    this.dispatcher.afterUnit = () => blocking.serve();
+    this.blocking = new Blocking(this.server, this.dispatcher);
+    this.server.waits = this.blocking;
+    this.dispatcher.afterUnit = () => this.blocking.serve();
     this.housekeeping = new Housekeeping(this.server, this.dispatcher);
     this.dumps.wire(this.dispatcher, this.housekeeping);
     this.primary.wire(this.dispatcher, this.housekeeping);
+    this.upstream.wire(this.dispatcher, this.housekeeping);
     this.admin.wire(this.dispatcher, this.housekeeping);
   }
 
@@ -99,6 +131,7 @@ export class Node implements ConnectionHost {
       throw error;
     }
     this.dumps.snapshots.warm();
+    if (values.replicaof !== null) this.upstream.follow(values.replicaof.host, values.replicaof.port);
     log.notice('Ready to accept connections tcp');
   }
 
@@ -115,12 +148,20 @@ export class Node implements ConnectionHost {
     for (const listener of this.#listeners) listener.close();
     for (const connection of this.server.clients.values()) connection.destroy();
     this.primary.stop();
-    await this.dumps.close();
+    await Promise.all([this.upstream.close(), this.dumps.close()]);
   }
 
   /** SIGTERM and SIGINT, for who runs the node as a process. */
   signal(name: 'SIGTERM' | 'SIGINT'): void {
     this.dumps.shutdown.signal(name);
+  }
+
+  /**
+   * Writes a crash report to the log, for who runs the node as a process and ends that next: after an error that nobody
+   * expected the memory that all threads read may be broken.
+   */
+  crashed(error: unknown): void {
+    this.server.log.warning(crashReport(error, this.#brokenCall, () => this.admin.info.text(['everything'])));
   }
 
   async #exit(code: number): Promise<void> {
@@ -144,7 +185,7 @@ export class Node implements ConnectionHost {
   closed(connection: Connection): void {
     this.server.clients.delete(connection.id);
     this.server.watchTable.unwatchAll(connection);
-    this.server.blocking?.closed(connection);
+    this.blocking.closed(connection);
     this.admin.closed(connection);
     this.primary.closed(connection);
   }

@@ -1,6 +1,6 @@
 /**
  * What commands know of the client that they serve. Pure state on the heap; the socket is the connection's
- * (server/connection.ts), which extends this.
+ * (server/net/connection.ts), which extends this.
  */
 
 /** A command of a transaction, kept in the form in which it was received. */

@@ -1,6 +1,12 @@
 /**
- * Hot path. What a handler works with: the request, the reply, the database of its client, and the account of what it
- * changed. One context serves all commands of a node, one after the other; the dispatcher sets it up.
+ * Hot path. A call frame: what a handler works with. It holds the request, the client and its reply, the database, the
+ * account of what the call changed, and how deep the call lies in others.
+ *
+ *   frame 0   a command of a client: EXEC
+ *   frame 1   what runs inside of it: SET, INCR, …
+ *
+ * The dispatcher keeps one frame per depth and fills it for each call; nothing of a call lives outside of its frame, so
+ * what runs inside of a command cannot spoil that. All operations of the frames above 0 are one unit of the stream.
  *
  * What the stream carries (replication/feed.ts draws the rules): a handler that changed something says so with
  * {@link CommandContext.changed}; then the request itself goes to the stream, byte for byte, unless the handler gave
@@ -37,7 +43,11 @@ export type Replicate = (typeof Replicate)[keyof typeof Replicate];
 
 export class CommandContext {
   readonly server: ServerPort;
+  /** 0 of a client's own command; above that the call runs inside of another one. */
+  readonly depth: number;
   request: Request = new Request();
+  /** Room for a request that is filled from what was kept of it. */
+  readonly keptRequest = new Request();
   reply: Reply = new Reply(new BufferPool());
   client: Client = new Client(0);
   db: Database;
@@ -57,9 +67,22 @@ export class CommandContext {
   readonly scratch = new Uint8Array(32);
   readonly #keyView = new BytesView();
 
-  constructor(server: ServerPort) {
+  constructor(server: ServerPort, depth = 0) {
     this.server = server;
+    this.depth = depth;
     this.db = server.keyspace.databases[0]!;
+  }
+
+  /** The call is a part of a transaction: it may not wait, and its operations are a part of the unit of that. */
+  get inUnit(): boolean {
+    return this.depth > 0;
+  }
+
+  /** Forgets what the call said of changes and of the stream: it failed and has changed nothing. */
+  forgetChanges(): void {
+    this.changes = 0;
+    this.replicate = Replicate.NOTHING;
+    this.ops.length = 0;
   }
 
   /** The entry of the key in argument `index` for a command that reads; NIL when there is none or it has expired. */

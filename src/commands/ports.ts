@@ -6,7 +6,8 @@ import type { EncodingLimits } from '../keyspace/encoding-limits.ts';
 import type { ValueType } from '../keyspace/entry.ts';
 import type { Keyspace } from '../keyspace/keyspace.ts';
 import type { Reply } from '../resp/reply.ts';
-import type { CommandContext } from './context.ts';
+import type { Request } from '../resp/request.ts';
+import type { Client } from './client.ts';
 
 /** Configuration that handlers of data commands look at; read anew by each command. Names as in redis.conf. */
 export interface Settings extends EncodingLimits {
@@ -81,9 +82,18 @@ export interface BlockRequest {
   readonly whenDeleted?: boolean;
 }
 
+/** What is to be known of a call that is to wait. */
+export interface WaitingCall {
+  readonly client: Client;
+  readonly request: Request;
+  readonly reply: Reply;
+  /** The call is a part of a transaction: it may not wait. */
+  readonly inUnit: boolean;
+}
+
 export interface ServerPort extends ChangeListener {
   /** Makes the present command wait; see {@link BlockRequest}. */
-  block(context: CommandContext, request: BlockRequest): void;
+  block(call: WaitingCall, request: BlockRequest): void;
   readonly settings: Settings;
   readonly stats: KeyspaceStats;
   readonly prng: Prng;

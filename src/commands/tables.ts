@@ -1,21 +1,21 @@
 /** All command tables that need nothing of the server around them; server/ adds its own. */
-import { bitCommands } from './bits.ts';
 import { connectionCommands } from './connection.ts';
 import { databaseCommands } from './databases.ts';
-import { expireCommands } from './expire.ts';
-import { genericCommands } from './generic.ts';
-import { geoCommands } from './geo.ts';
-import { hashCommands } from './hash.ts';
-import { hyperloglogCommands } from './hyperloglog.ts';
-import { listCommands } from './list.ts';
-import { objectCommands } from './object.ts';
-import { scanCommands } from './scan.ts';
-import { setCommands } from './set.ts';
-import { sortCommands } from './sort.ts';
+import { geoCommands } from './geo/commands.ts';
+import { hashCommands } from './hash/commands.ts';
+import { hyperloglogCommands } from './hyperloglog/commands.ts';
+import { expireCommands } from './keys/expire.ts';
+import { genericCommands } from './keys/generic.ts';
+import { objectCommands } from './keys/object.ts';
+import { scanCommands } from './keys/scan.ts';
+import { sortCommands } from './keys/sort.ts';
+import { listCommands } from './list/commands.ts';
+import { setCommands } from './set/commands.ts';
 import type { CommandTable } from './spec.ts';
-import { streamCommands } from './stream.ts';
-import { stringCommands } from './string.ts';
-import { sortedSetCommands } from './zset.ts';
+import { streamCommands } from './stream/commands.ts';
+import { bitCommands } from './string/bits.ts';
+import { stringCommands } from './string/commands.ts';
+import { sortedSetCommands } from './zset/commands.ts';
 
 export const commandTables: readonly CommandTable[] = [
   stringCommands,

@@ -24,7 +24,7 @@ import {
   readElement,
   TERMINATOR,
 } from '../structs/listpack-read.ts';
-import type { CollectionLoader } from './load-value.ts';
+import type { CollectionLoader } from './collection-loader.ts';
 import { RdbType, rdbTypeName } from './opcodes.ts';
 import type { DumpSource } from './source.ts';
 import { firstInZiplist, readZiplistElement, validateZiplist, ZIPLIST_END } from './ziplist.ts';

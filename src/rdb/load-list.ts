@@ -19,7 +19,7 @@ import {
   elementToBytes,
 } from '../structs/listpack-read.ts';
 import type { Quicklist } from '../structs/quicklist.ts';
-import type { CollectionLoader } from './load-value.ts';
+import type { CollectionLoader } from './collection-loader.ts';
 import { ListContainer, RdbType } from './opcodes.ts';
 import type { DumpSource } from './source.ts';
 import { firstInZiplist, readZiplistElement, validateZiplist, ZIPLIST_END } from './ziplist.ts';

@@ -26,7 +26,7 @@ import {
   TERMINATOR,
 } from '../structs/listpack-read.ts';
 import { type MemberSet, SetForm } from '../structs/member-set.ts';
-import type { CollectionLoader } from './load-value.ts';
+import type { CollectionLoader } from './collection-loader.ts';
 import { RdbType } from './opcodes.ts';
 import type { DumpSource } from './source.ts';
 

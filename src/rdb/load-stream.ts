@@ -12,7 +12,7 @@ import { ENTRIES_READ_UNKNOWN } from '../structs/stream-groups.ts';
 import { ID_BYTES, StreamId } from '../structs/stream-id.ts';
 import { StreamNode } from '../structs/stream-node.ts';
 import { isValidStreamNode } from '../structs/stream-node-check.ts';
-import type { CollectionLoader } from './load-value.ts';
+import type { CollectionLoader } from './collection-loader.ts';
 import { RdbType } from './opcodes.ts';
 import type { DumpSource } from './source.ts';
 

@@ -13,6 +13,7 @@ import type { Database } from '../keyspace/database.ts';
 import type { EncodingLimits } from '../keyspace/encoding-limits.ts';
 import { BytesView, EMBSTR_BYTES_MAX, Encoding, ValueType } from '../keyspace/entry.ts';
 import type { Keyspace } from '../keyspace/keyspace.ts';
+import type { CollectionLoader } from './collection-loader.ts';
 import { HashLoader } from './load-hash.ts';
 import { ListLoader } from './load-list.ts';
 import { SetLoader } from './load-set.ts';
@@ -34,15 +35,6 @@ export function stringEncoding(bytes: Uint8Array, start: number, length: number)
       ? !Number.isNaN(parseInteger(bytes, start, length))
       : parseInt64(bytes, start, length) !== undefined;
   return integer ? Encoding.INT : Encoding.EMBSTR;
-}
-
-/** Reads the collections of one type. */
-export interface CollectionLoader {
-  /** Of what was read last: how it is encoded and where it is; NIL when it is empty. It belongs to the caller. */
-  readonly encoding: Encoding;
-  readonly value: Ref;
-  /** Reads what follows the key of a value of this type. Having thrown, it has left nothing in the arena. */
-  read(rdbType: number): void;
 }
 
 export class ValueLoader {

@@ -29,7 +29,7 @@ import {
 } from '../structs/listpack-read.ts';
 import { isInOrder, readScore } from '../structs/sorted-listpack.ts';
 import type { SortedSet } from '../structs/sorted-set.ts';
-import type { CollectionLoader } from './load-value.ts';
+import type { CollectionLoader } from './collection-loader.ts';
 import { RdbType } from './opcodes.ts';
 import type { DumpSource } from './source.ts';
 import { firstInZiplist, readZiplistElement, validateZiplist, ZIPLIST_END } from './ziplist.ts';

@@ -7,7 +7,7 @@
  *               the time to commands
  */
 import { NIL } from '../base/units.ts';
-import type { Dispatcher } from './dispatcher.ts';
+import type { Dispatcher } from './dispatch/dispatcher.ts';
 import type { Server } from './server.ts';
 
 const SLICE_US = 1000;
@@ -82,7 +82,7 @@ export class Housekeeping {
   #expire(endUs: number): boolean {
     const server = this.#server;
     if (!server.activeExpire || server.writesPaused || !server.deletesExpired || server.loading) return false;
-    const { context } = this.#dispatcher;
+    const { background } = this.#dispatcher;
     const { databases } = server.keyspace;
     let deletions = 0;
     for (let seen = 0; seen < databases.length; ) {
@@ -94,7 +94,7 @@ export class Housekeeping {
         continue;
       }
       seen = 0;
-      context.deleteExpired(db, entry);
+      background.deleteExpired(db, entry);
       this.#dispatcher.replicateDeletions();
       if (++deletions % DELETIONS_PER_LOOK === 0 && server.clock.micros() > endUs) {
         server.stats.expireCyclesCut++;

@@ -8,8 +8,7 @@ import type { Logger } from '../base/log.ts';
 import { Prng } from '../base/prng.ts';
 import { SharedMemory } from '../base/shared-memory.ts';
 import { asOffset } from '../base/units.ts';
-import type { CommandContext } from '../commands/context.ts';
-import type { BlockRequest, ServerPort, Settings } from '../commands/ports.ts';
+import type { BlockRequest, ServerPort, Settings, WaitingCall } from '../commands/ports.ts';
 import { type HashKey, Keyspace } from '../keyspace/keyspace.ts';
 import { Feed } from '../replication/feed.ts';
 import type { OutputLimit } from '../replication/output-limit.ts';
@@ -17,12 +16,11 @@ import { ReplicationHistory, randomHex40 } from '../replication/replid.ts';
 import { StreamLog } from '../replication/stream-log.ts';
 import { BufferPool } from '../resp/buffer-pool.ts';
 import { defaultLimits, type RequestLimits } from '../resp/parser.ts';
-import type { Blocking } from './blocking.ts';
 import type { Config } from './config/config.ts';
-import type { Connection } from './connection.ts';
-import { PubSub } from './pubsub.ts';
+import { PubSub } from './dispatch/pubsub.ts';
+import { WatchTable } from './dispatch/watch-table.ts';
+import type { Connection } from './net/connection.ts';
 import { ServerStats } from './stats.ts';
-import { WatchTable } from './watch-table.ts';
 
 const LRU_CLOCK_MASK = 0xffffff;
 const LRU_RESOLUTION_MS = 1000;
@@ -40,8 +38,21 @@ export const Obstacle = {
   MEMORY_LIMIT: 1 << 2,
   /** `min-replicas-to-write` is set. */
   REPLICAS_WANTED: 1 << 3,
+  /** This node has a primary. */
+  REPLICA: 1 << 4,
 } as const;
 export type Obstacle = (typeof Obstacle)[keyof typeof Obstacle];
+
+/** Clients that wait for keys, as the server's state needs them. */
+export interface Waits {
+  /** Whether there is somebody: asked at each change. */
+  readonly anyWaits: boolean;
+  readonly clientCount: number;
+  readonly keyCount: number;
+  block(call: WaitingCall, request: BlockRequest): void;
+  keyModified(dbIndex: number, bytes: Uint8Array, start: number, length: number): void;
+  databaseModified(dbIndex: number): void;
+}
 
 const NO_LIMIT: OutputLimit = { hardBytes: 0, softBytes: 0, softMs: 0 };
 
@@ -71,8 +82,10 @@ export class Server implements ServerPort {
   keyspace: Keyspace;
   eventClasses = 0;
   deletesExpired = true;
+  /** This node follows a primary: it makes no bytes of the stream itself. */
+  isReplica = false;
   /** Set once, when the node is wired. */
-  blocking: Blocking | undefined = undefined;
+  waits: Waits | undefined = undefined;
   /** Who holds views of the memory of the dataset lets go of them; set once, too. */
   onKeyspaceReplaced: (() => void) | undefined = undefined;
   /** Off under DEBUG SET-ACTIVE-EXPIRE 0. */
@@ -83,6 +96,8 @@ export class Server implements ServerPort {
   dirty = 0;
   /** Clients may not write for a while, so nothing may expire either: CLIENT PAUSE, failover, shutdown. */
   writesPaused = false;
+  /** The database that the stream has selected at its end, or NO_DB; the upstream's while there is one. */
+  streamDb: () => number = () => this.feed.selectedDb;
   #nextClientId = 1;
   #accessMs = -1;
   #accessClock = 0;
@@ -152,14 +167,14 @@ export class Server implements ServerPort {
     this.stats.errorsByCode.set(code, (this.stats.errorsByCode.get(code) ?? 0) + 1);
   }
 
-  block(context: CommandContext, request: BlockRequest): void {
-    this.blocking!.block(context, request);
+  block(call: WaitingCall, request: BlockRequest): void {
+    this.waits!.block(call, request);
   }
 
   keyModified(dbIndex: number, bytes: Uint8Array, start: number, length: number): void {
-    const { watchTable, blocking } = this;
+    const { watchTable, waits } = this;
     if (watchTable.anyWatched) watchTable.keyModified(dbIndex, bytes, start, length, this.deletesExpired);
-    if (blocking?.anyWaits === true) blocking.keyModified(dbIndex, bytes, start, length);
+    if (waits?.anyWaits === true) waits.keyModified(dbIndex, bytes, start, length);
   }
 
   keyEvent(
@@ -175,7 +190,7 @@ export class Server implements ServerPort {
 
   databaseModified(dbIndex: number, other?: number): void {
     this.watchTable.databaseModified(dbIndex, this.keyspace, other);
-    this.blocking?.databaseModified(dbIndex);
+    this.waits?.databaseModified(dbIndex);
   }
 
   /** Replaces the dataset by an empty one; constant time, the old arena goes as a whole. */

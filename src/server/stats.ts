@@ -19,6 +19,8 @@ export class ServerStats implements KeyspaceStats {
   syncPartialOk = 0;
   syncPartialErr = 0;
   errorReplies = 0;
+  /** Errors of commands that a primary has streamed. */
+  unexpectedErrorReplies = 0;
   outputLimitDisconnections = 0;
   /** Reads and writes of sockets, for total_reads_processed and total_writes_processed. */
   readsProcessed = 0;

@@ -1,7 +1,7 @@
 /** The command tables against COMMAND INFO of a real server: what clients and proxies route by. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { replyCommandInfo } from '../../src/commands/command-info.ts';
-import { payloadCommands } from '../../src/commands/payload.ts';
+import { payloadCommands } from '../../src/commands/keys/payload.ts';
 import type { CommandSpec } from '../../src/commands/spec.ts';
 import { commandTables } from '../../src/commands/tables.ts';
 import { BufferPool } from '../../src/resp/buffer-pool.ts';

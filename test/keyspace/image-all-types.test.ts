@@ -7,7 +7,7 @@
 import { expect, test } from 'vitest';
 import { debugChecks } from '../../src/base/assert.ts';
 import { Prng } from '../../src/base/prng.ts';
-import { payloadCommands } from '../../src/commands/payload.ts';
+import { payloadCommands } from '../../src/commands/keys/payload.ts';
 import { commandTables } from '../../src/commands/tables.ts';
 import { ValueType } from '../../src/keyspace/entry.ts';
 import { CommandHarness } from '../support/command-harness.ts';

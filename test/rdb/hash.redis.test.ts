@@ -6,7 +6,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { bytesOf } from '../../src/base/bytes.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { PayloadCodec } from '../../src/rdb/payload.ts';
-import { digestDataset } from '../../src/server/admin/digest.ts';
+import { digestDataset } from '../../src/server/admin/debug/digest.ts';
 import { CommandHarness } from '../support/command-harness.ts';
 import { digestOf } from '../support/digest.ts';
 import { findRedisServer, type RealRedis, startRedis } from '../support/real-redis.ts';

@@ -7,33 +7,34 @@ import { performance } from 'node:perf_hooks';
 import { assert } from '../../base/assert.ts';
 import { MemoryCollector } from '../../base/memory-collector.ts';
 import { type CommandTable, Flag } from '../../commands/spec.ts';
-import type { CommandRow } from '../command-lookup.ts';
-import type { Connection } from '../connection.ts';
-import type { Dispatcher } from '../dispatcher.ts';
+import { OOM_ERROR } from '../dispatch/boundary.ts';
+import type { CommandRow } from '../dispatch/command-lookup.ts';
+import type { Dispatcher } from '../dispatch/dispatcher.ts';
+import { pubsubCommands } from '../dispatch/pubsub-commands.ts';
+import type { Session } from '../dispatch/session.ts';
+import { transactionCommands } from '../dispatch/transaction.ts';
 import type { Housekeeping } from '../housekeeping.ts';
+import type { Connection } from '../net/connection.ts';
 import type { Server } from '../server.ts';
-import { aclCommands } from './acl.ts';
-import { Admission } from './admission.ts';
-import { clientCommands } from './client-command.ts';
-import { commandCommands } from './command-command.ts';
+import { aclCommands } from './auth/acl.ts';
+import { handshakeCommands } from './auth/handshake.ts';
+import { Admission } from './clients/admission.ts';
+import { clientCommands } from './clients/commands.ts';
+import { Pause } from './clients/pause.ts';
 import { configCommands } from './config-command.ts';
 import { hookConfig } from './config-hooks.ts';
-import { debugCommands } from './debug.ts';
-import { handshakeCommands } from './handshake.ts';
-import { InfoRegistry } from './info-registry.ts';
-import { defineInfo } from './info-sections.ts';
-import { LatencyMonitor, latencyCommands, noteCall } from './latency-monitor.ts';
-import { LoopDelay } from './loop-delay.ts';
-import { memoryCommands } from './memory-command.ts';
-import { MemoryMeter, type SnapshotMemory } from './memory-meter.ts';
-import { Monitors } from './monitors.ts';
-import type { AdminParts } from './parts.ts';
-import { Pause } from './pause.ts';
-import { pubsubCommands } from './pubsub-commands.ts';
-import { Rates } from './rates.ts';
-import { serverCommands } from './server-commands.ts';
-import { SlowLog, slowLogCommands } from './slow-log.ts';
-import { transactionCommands } from './transaction.ts';
+import { debugCommands } from './debug/commands.ts';
+import { commandCommands } from './info/command-command.ts';
+import { InfoRegistry } from './info/registry.ts';
+import { defineInfo } from './info/sections.ts';
+import { serverCommands } from './info/server-commands.ts';
+import { LatencyMonitor, latencyCommands, noteCall } from './observe/latency-monitor.ts';
+import { LoopDelay } from './observe/loop-delay.ts';
+import { memoryCommands } from './observe/memory-command.ts';
+import { MemoryMeter, type SnapshotMemory } from './observe/memory-meter.ts';
+import { Monitors } from './observe/monitors.ts';
+import { Rates } from './observe/rates.ts';
+import { SlowLog, slowLogCommands } from './observe/slow-log.ts';
 
 /** What the rest of the node does for its commands. */
 export interface AdminHost {
@@ -47,7 +48,6 @@ export interface AdminHost {
 
 /** A loop that had something to do for less of the time than this is quiet: nobody will notice a collection. */
 const QUIET_UTILIZATION = 0.5;
-const OOM = "OOM command not allowed when used memory > 'maxmemory'.";
 const KEYSPACE_FLAGS = Flag.READONLY | Flag.WRITE | Flag.MAY_REPLICATE;
 /** What a client that speaks RESP2 may send while it has subscriptions. */
 const WHILE_SUBSCRIBED: ReadonlySet<string> = new Set([
@@ -62,7 +62,7 @@ const WHILE_SUBSCRIBED: ReadonlySet<string> = new Set([
   'reset',
 ]);
 
-export class Admin implements AdminParts {
+export class Admin {
   readonly server: Server;
   readonly tables: readonly CommandTable[];
   readonly info = new InfoRegistry();
@@ -105,10 +105,10 @@ export class Admin implements AdminParts {
       commandCommands(this),
       debugCommands(this),
       memoryCommands(this),
-      slowLogCommands(this),
+      slowLogCommands(this.slowLog),
       latencyCommands(this),
       aclCommands(this),
-      pubsubCommands(this),
+      pubsubCommands(server.pubsub),
     ];
     defineInfo(this);
   }
@@ -180,15 +180,15 @@ export class Admin implements AdminParts {
     this.monitors.remove(connection);
   }
 
-  #refusal(connection: Connection, row: CommandRow, flags: number): string | undefined {
-    if ((flags & Flag.DENYOOM) !== 0 && !connection.fromPrimary) {
+  #refusal(session: Session, row: CommandRow, flags: number): string | undefined {
+    if ((flags & Flag.DENYOOM) !== 0 && !session.fromPrimary) {
       const { maxmemory } = this.server.config.values;
-      if (maxmemory > 0 && this.memory.countedBytes > maxmemory) return OOM;
+      if (maxmemory > 0 && this.memory.countedBytes > maxmemory) return OOM_ERROR;
     }
-    if (connection.subscribed && connection.protocol === 2 && !WHILE_SUBSCRIBED.has(row.fullName)) {
+    if (session.subscribed && session.protocol === 2 && !WHILE_SUBSCRIBED.has(row.fullName)) {
       return `ERR Can't execute '${row.fullName}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context`;
     }
-    if (connection.monitor && (flags & KEYSPACE_FLAGS) !== 0) {
+    if (session.monitor && (flags & KEYSPACE_FLAGS) !== 0) {
       return "ERR Replica can't interact with the keyspace";
     }
     return undefined;

@@ -1,8 +1,13 @@
 /** CONFIG. What a changed value does is said in config-hooks.ts. */
+
+import { container, replyHelp } from '../../commands/container.ts';
 import type { CommandContext } from '../../commands/context.ts';
 import { type CommandSpec, type CommandTable, Flag, type Handler, NO_KEYS } from '../../commands/spec.ts';
-import type { AdminParts } from './parts.ts';
-import { connectionOf, container, isLocal, replyHelp } from './parts.ts';
+import type { Dispatcher } from '../dispatch/dispatcher.ts';
+import { connectionOf, isLocal } from '../net/connection-of.ts';
+import type { Server } from '../server.ts';
+import type { LoopDelay } from './observe/loop-delay.ts';
+import type { MemoryMeter } from './observe/memory-meter.ts';
 
 const { ADMIN, NOSCRIPT, LOADING, STALE } = Flag;
 const GROUP = { group: 'server', categories: [], keys: NO_KEYS } as const;
@@ -18,7 +23,12 @@ const HELP = [
   '    Rewrite the configuration file.',
 ];
 
-export function configCommands(parts: AdminParts): CommandTable {
+export function configCommands(parts: {
+  readonly server: Server;
+  readonly dispatcher: Dispatcher;
+  readonly loopDelay: LoopDelay;
+  readonly memory: MemoryMeter;
+}): CommandTable {
   const { server, loopDelay, memory } = parts;
 
   function get({ request, reply }: CommandContext): void {

@@ -4,15 +4,23 @@
  */
 
 import { EventClass } from '../../commands/ports.ts';
+import type { Dispatcher } from '../dispatch/dispatcher.ts';
+import type { Housekeeping } from '../housekeeping.ts';
+import type { Server } from '../server.ts';
 import { Obstacle } from '../server.ts';
-import { setAuthenticated } from './handshake.ts';
-import type { AdminParts } from './parts.ts';
+import { setAuthenticated } from './auth/handshake.ts';
+import type { SlowLog } from './observe/slow-log.ts';
 
 const EVENTS_TO_SOMEBODY = EventClass.KEYSPACE | EventClass.KEYEVENT;
 const MS_PER_SECOND = 1000;
 
 /** Takes the configuration over as it is, and from now on with every change. */
-export function hookConfig(parts: AdminParts): void {
+export function hookConfig(parts: {
+  readonly server: Server;
+  readonly dispatcher: Dispatcher;
+  readonly housekeeping: Housekeeping;
+  readonly slowLog: SlowLog;
+}): void {
   const { server, dispatcher, housekeeping, slowLog } = parts;
   const { config, log } = server;
   const { values } = config;

@@ -341,6 +341,10 @@ const cluster = {
 
 const own = {
   'snapshot-cow-max': obeyed(memory('0'), 'most shadow memory of a snapshot, else it ends; 0 = unlimited'),
+  'relay-serve-stale-psync': obeyed(
+    yesNo('no'),
+    'answer a PSYNC that the backlog covers although the link to the primary is down',
+  ),
   'snapshot-spool-memory': obeyed(memory('32mb'), 'dump bytes kept in memory for replicas'),
   'rdb-version': obeyed(oneNumberOf(10, [9, 10, 11, 12]), 'version of dumps for those who announce none'),
   'rdb-plain-types': obeyed(yesNo('no'), 'only types that Redis 5 and 6 read'),

@@ -1,0 +1,219 @@
+/**
+ * DUMP and RESTORE: a value as bytes that any server of a version that reads them takes (rdb/payload.ts). Main thread.
+ *
+ * The stream carries a payload as it came, unless its version is newer than the one that replicas are supposed to read:
+ * then it is written anew in that one.
+ */
+import { codeOf, ErrorCode } from '../../base/errors.ts';
+import { NIL, type Ref } from '../../base/units.ts';
+import type { Dialect } from '../../rdb/dialect.ts';
+import { CHECKSUM_BYTES } from '../../rdb/opcodes.ts';
+import { type LoadedValue, PayloadCodec } from '../../rdb/payload.ts';
+import { INT64_DOUBLE_MAX, integerArgument, integerText, keptArgument, SYNTAX_ERROR } from '../arguments.ts';
+import type { CommandContext } from '../context.ts';
+import { EventClass } from '../ports.ts';
+import { type CommandTable, Flag, keyAt, READ_KEY } from '../spec.ts';
+import { alreadyExpired } from './deadline.ts';
+
+const { WRITE, READONLY, DENYOOM } = Flag;
+const GENERIC = { group: 'generic' } as const;
+
+const BUSY_KEY = 'BUSYKEY Target key name already exists.';
+const BAD_PAYLOAD = 'ERR DUMP payload version or checksum are wrong';
+const BAD_DATA = 'ERR Bad data format';
+const ACCESS_CLOCK_MAX = 0xffffff;
+
+interface RestoreOptions {
+  replace: boolean;
+  absolute: boolean;
+  /** Seconds; -1 when none are given. */
+  idle: number;
+}
+
+/** `dialect` tells what payloads are written in. */
+export function payloadCommands(dialect: () => Dialect): CommandTable {
+  /** Made when it is first needed: it holds some megabytes of address space. */
+  let codec: PayloadCodec | undefined;
+
+  function dump(context: CommandContext): void {
+    const entry = context.lookupRead(1);
+    if (entry === NIL) {
+      context.reply.nil();
+      return;
+    }
+    codec ??= new PayloadCodec();
+    const payload = codec.dump(context.db.arena, entry, dialect());
+    context.reply.bulk(payload, 0, payload.length);
+  }
+
+  function restore(context: CommandContext): void {
+    const { request, reply, server } = context;
+    const options = restoreOptions(context);
+    if (options === undefined) return;
+    if (!options.replace && context.lookupWrite(1) !== NIL) {
+      reply.error(BUSY_KEY);
+      return;
+    }
+    const ttl = keptArgument(context, 2);
+    if (Number.isNaN(ttl)) return;
+    if (ttl < 0) {
+      reply.error('ERR Invalid TTL value, must be >= 0');
+      return;
+    }
+    codec ??= new PayloadCodec();
+    if (!codec.check(request.bytes, request.position[3]!, request.length[3]!)) {
+      reply.error(BAD_PAYLOAD);
+      return;
+    }
+    const value = loadValue(context, codec);
+    if (value === undefined) {
+      reply.error(BAD_DATA);
+      return;
+    }
+    const replaced = options.replace && removeKey(context);
+    const deadline = ttl > 0 && !options.absolute ? deadlineAfter(ttl, server.nowMs) : ttl;
+    if (ttl > 0 && alreadyExpired(context, deadline)) {
+      value.discard();
+      if (replaced) tellRemoved(context);
+    } else {
+      let entry = addValue(context, value);
+      if (ttl > 0) entry = context.db.setDeadline(entry, deadline);
+      if (options.idle >= 0) context.db.setAccess(entry, accessBefore(server.accessClock, options.idle));
+      context.changed(1);
+      context.notify(EventClass.GENERIC, 'restore', 1);
+      replicate(context, codec, entry, ttl > 0 && !options.absolute ? deadline : -1);
+    }
+    reply.ok();
+  }
+
+  /** Lets the stream carry the command with an absolute deadline, and a payload that replicas read. */
+  function replicate(context: CommandContext, used: PayloadCodec, entry: Ref, deadlineMs: number): void {
+    const { request, db } = context;
+    const versionAt = request.position[3]! + request.length[3]! - CHECKSUM_BYTES - 2;
+    const version = request.bytes[versionAt]! | (request.bytes[versionAt + 1]! << 8);
+    const tooNew = version > dialect().version;
+    if (deadlineMs < 0 && !tooNew) return;
+    const words: (Uint8Array | string)[] = Array.from({ length: request.argc }, (_, i) => request.copy(i));
+    if (tooNew) words[3] = used.dump(db.arena, entry, dialect());
+    if (deadlineMs >= 0) {
+      words[2] = integerText(deadlineMs);
+      words.push('ABSTTL');
+    }
+    context.replicateAs(...words);
+  }
+
+  return {
+    DUMP: {
+      ...GENERIC,
+      arity: 2,
+      flags: READONLY,
+      keys: READ_KEY,
+      since: '2.6.0',
+      categories: ['keyspace'],
+      tips: ['nondeterministic_output'],
+      summary: 'Answers the value of a key as bytes for RESTORE.',
+      handler: dump,
+    },
+    RESTORE: {
+      ...GENERIC,
+      arity: -4,
+      flags: WRITE | DENYOOM,
+      keys: [keyAt(1, 'OW', 'update')],
+      since: '2.6.0',
+      categories: ['keyspace', 'dangerous'],
+      summary: 'Makes bytes that DUMP has answered the value of a key.',
+      handler: restore,
+    },
+  };
+}
+
+/** Redis adds in 64 bits: a time that is too far away becomes one that has passed. */
+function deadlineAfter(ttl: number, nowMs: number): number {
+  const deadline = ttl + nowMs;
+  return deadline > INT64_DOUBLE_MAX ? -1 : deadline;
+}
+
+/** The options from argument 4 on; undefined after the error has been answered. */
+function restoreOptions(context: CommandContext): RestoreOptions | undefined {
+  const { request, reply } = context;
+  const options: RestoreOptions = { replace: false, absolute: false, idle: -1 };
+  let frequency = -1;
+  for (let at = 4; at < request.argc; at++) {
+    const more = at + 1 < request.argc;
+    if (request.equalsIgnoreCase(at, 'REPLACE')) {
+      options.replace = true;
+    } else if (request.equalsIgnoreCase(at, 'ABSTTL')) {
+      options.absolute = true;
+    } else if (more && frequency === -1 && request.equalsIgnoreCase(at, 'IDLETIME')) {
+      options.idle = boundedArgument(context, ++at, Number.POSITIVE_INFINITY, 'IDLETIME value, must be >= 0');
+      if (Number.isNaN(options.idle)) return undefined;
+    } else if (more && options.idle === -1 && request.equalsIgnoreCase(at, 'FREQ')) {
+      // Looked at only: there is no LFU policy.
+      frequency = boundedArgument(context, ++at, 255, 'FREQ value, must be >= 0 and <= 255');
+      if (Number.isNaN(frequency)) return undefined;
+    } else {
+      reply.error(SYNTAX_ERROR);
+      return undefined;
+    }
+  }
+  return options;
+}
+
+/** An argument from 0 to `most`, or NaN after the error has been answered. */
+function boundedArgument(context: CommandContext, at: number, most: number, what: string): number {
+  const value = integerArgument(context, at);
+  if (Number.isNaN(value) || (value >= 0 && value <= most)) return value;
+  context.reply.error(`ERR Invalid ${what}`);
+  return Number.NaN;
+}
+
+/** The value of the payload in argument 3; undefined when it is none. */
+function loadValue(context: CommandContext, codec: PayloadCodec): LoadedValue | undefined {
+  const { request, server } = context;
+  const { keyspace, settings } = server;
+  try {
+    return codec.load(request.bytes, request.position[3]!, request.length[3]!, keyspace, settings);
+  } catch (error) {
+    const code = codeOf(error);
+    if (code !== ErrorCode.SHORT && code !== ErrorCode.CORRUPT && code !== ErrorCode.UNSUPPORTED) throw error;
+    return undefined;
+  }
+}
+
+/** Removes the key in argument 1, expired or not, without telling; returns whether it was there. */
+function removeKey(context: CommandContext): boolean {
+  const { request, db } = context;
+  const entry = db.find(request.bytes, request.position[1]!, request.length[1]!);
+  if (entry !== NIL) context.removeEntry(entry);
+  return entry !== NIL;
+}
+
+/** A key was replaced by a value that has expired already. */
+function tellRemoved(context: CommandContext): void {
+  const { request, server } = context;
+  context.replicateAs(server.settings.lazyfreeLazyServerDel ? 'UNLINK' : 'DEL', request.copy(1));
+  context.changed(1);
+  context.notify(EventClass.GENERIC, 'del', 1);
+}
+
+function addValue(context: CommandContext, value: LoadedValue): Ref {
+  const { request, db } = context;
+  const start = request.position[1]!;
+  const length = request.length[1]!;
+  db.find(request.bytes, start, length);
+  let entry: Ref;
+  try {
+    entry = value.add(db, request.bytes, start, length);
+  } catch (error) {
+    // No memory for the entry: the value has no owner.
+    value.discard();
+    throw error;
+  }
+  context.notify(EventClass.NEW, 'new', 1);
+  return entry;
+}
+
+/** The access clock of so many seconds ago. Redis takes half of its range for what is longer ago than it tells. */
+function accessBefore(clock: number, idle: number): number {
+  return idle <= clock ? clock - idle : (clock + (ACCESS_CLOCK_MAX >>> 1)) % ACCESS_CLOCK_MAX;
+}

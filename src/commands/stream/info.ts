@@ -1,0 +1,228 @@
+/**
+ * XINFO: what a stream, its groups and their consumers are like. Main thread.
+ */
+import { NIL, type Ref } from '../../base/units.ts';
+import { ValueType } from '../../keyspace/entry.ts';
+import { Aggregate } from '../../resp/reply.ts';
+import { IdCursor } from '../../structs/id-tree.ts';
+import { ENTRIES_READ_UNKNOWN, NEVER_ACTIVE } from '../../structs/stream-groups.ts';
+import { StreamId } from '../../structs/stream-id.ts';
+import type { StreamLog } from '../../structs/stream-log.ts';
+import { integerArgument, replyInteger } from '../arguments.ts';
+import { type CommandContext, WRONG } from '../context.ts';
+import { subcommandSyntax } from './group.ts';
+import { groupLag } from './lag.ts';
+import { findGroup, groupsOf, openStream, replyEntry, replyId, replyName } from './value.ts';
+
+/** Entries that FULL shows unless told otherwise. */
+const COUNT = 10;
+const HELP = [
+  'XINFO <subcommand> [<arg> [value] [opt] ...]. Subcommands are:',
+  'CONSUMERS <key> <groupname>',
+  '    Shows the consumers of a group.',
+  'GROUPS <key>',
+  '    Shows the groups of a stream.',
+  'STREAM <key> [FULL [COUNT <count>]]',
+  '    Shows a stream; with FULL its entries, groups and consumers too.',
+  'HELP',
+  '    Prints this help.',
+] as const;
+
+// Of the command that runs.
+const id = new StreamId();
+const min = new StreamId();
+const max = new StreamId();
+max.setMax();
+
+export function xinfoHelp(context: CommandContext): void {
+  context.reply.array(HELP.length);
+  for (const line of HELP) context.reply.simple(line);
+}
+
+/** The stream in argument 2, or undefined after an error has been answered. */
+function needStream(context: CommandContext): StreamLog | undefined {
+  const entry = context.readTyped(2, ValueType.STREAM);
+  if (entry === WRONG) return undefined;
+  if (entry !== NIL) return openStream(context, entry);
+  context.reply.error('ERR no such key');
+  return undefined;
+}
+
+export function xinfoStream(context: CommandContext): void {
+  const { request, reply } = context;
+  const log = needStream(context);
+  if (log === undefined) return;
+  if (request.argc === 3) {
+    replyCommon(context, log, 10);
+    reply.bulkLatin1('groups');
+    reply.integer(groupsOf(context).groupCount(log.ref));
+    replyEdge(context, log, 'first-entry', false);
+    replyEdge(context, log, 'last-entry', true);
+    return;
+  }
+  const counted = request.argc === 6 && request.equalsIgnoreCase(4, 'COUNT');
+  if (!request.equalsIgnoreCase(3, 'FULL') || (request.argc !== 4 && !counted)) {
+    subcommandSyntax(context, 'XINFO');
+    return;
+  }
+  let count = counted ? integerArgument(context, 5) : COUNT;
+  if (Number.isNaN(count)) return;
+  if (count < 0) count = COUNT;
+  replyCommon(context, log, 9);
+  reply.bulkLatin1('entries');
+  const cursor = log.seek(min, max, false);
+  const array = reply.deferArray();
+  let entries = 0;
+  while ((count === 0 || entries < count) && cursor.next()) {
+    replyEntry(reply, cursor);
+    entries++;
+  }
+  reply.setDeferred(array, entries, Aggregate.ARRAY);
+  reply.bulkLatin1('groups');
+  const groups = groupsOf(context);
+  const groupCount = groups.groupCount(log.ref);
+  reply.array(groupCount);
+  for (let i = 0; i < groupCount; i++) replyFullGroup(context, log, groups.groupAt(log.ref, i), count);
+}
+
+function replyCommon(context: CommandContext, log: StreamLog, pairs: number): void {
+  const { reply } = context;
+  reply.map(pairs);
+  reply.bulkLatin1('length');
+  reply.integer(log.length);
+  reply.bulkLatin1('radix-tree-keys');
+  reply.integer(log.nodeCount);
+  // There is no radix tree here: as many nodes as one without common prefixes would have.
+  reply.bulkLatin1('radix-tree-nodes');
+  reply.integer(log.nodeCount + 1);
+  reply.bulkLatin1('last-generated-id');
+  log.readLastId(id);
+  replyId(reply, id);
+  reply.bulkLatin1('max-deleted-entry-id');
+  log.readMaxDeleted(id);
+  replyId(reply, id);
+  reply.bulkLatin1('entries-added');
+  replyInteger(context, log.entriesAdded);
+  reply.bulkLatin1('recorded-first-entry-id');
+  log.readFirstId(id);
+  replyId(reply, id);
+}
+
+function replyEdge(context: CommandContext, log: StreamLog, name: string, last: boolean): void {
+  const { reply } = context;
+  reply.bulkLatin1(name);
+  const cursor = log.seek(min, max, last);
+  if (cursor.next()) replyEntry(reply, cursor);
+  else reply.nil();
+}
+
+function replyFullGroup(context: CommandContext, log: StreamLog, group: Ref, count: number): void {
+  const { reply } = context;
+  const groups = groupsOf(context);
+  reply.map(7);
+  reply.bulkLatin1('name');
+  replyName(context, group);
+  replyProgress(context, log, group);
+  replyPending(context, group, count, true);
+  const consumers = groups.consumerCount(group);
+  reply.bulkLatin1('consumers');
+  reply.array(consumers);
+  for (let i = 0; i < consumers; i++) {
+    const consumer = groups.consumerAt(group, i);
+    reply.map(5);
+    reply.bulkLatin1('name');
+    replyName(context, consumer);
+    reply.bulkLatin1('seen-time');
+    reply.integer(groups.seen(consumer));
+    reply.bulkLatin1('active-time');
+    reply.integer(groups.active(consumer));
+    replyPending(context, consumer, count, false);
+  }
+}
+
+/** Answers last id, entries read and lag. */
+function replyProgress(context: CommandContext, log: StreamLog, group: Ref): void {
+  const { reply } = context;
+  const groups = groupsOf(context);
+  reply.bulkLatin1('last-delivered-id');
+  groups.readGroupLastId(group, id);
+  replyId(reply, id);
+  reply.bulkLatin1('entries-read');
+  const read = groups.entriesRead(group);
+  if (read === ENTRIES_READ_UNKNOWN) reply.nil();
+  else replyInteger(context, read);
+  reply.bulkLatin1('lag');
+  const lag = groupLag(log, groups, group);
+  if (Number.isNaN(lag)) reply.nil();
+  else replyInteger(context, lag);
+}
+
+/** Answers how much is pending of a group or consumer, and some of it. */
+function replyPending(context: CommandContext, named: Ref, count: number, withConsumer: boolean): void {
+  const { reply, server } = context;
+  const groups = groupsOf(context);
+  reply.bulkLatin1('pel-count');
+  reply.integer(groups.pendingCount(named));
+  reply.bulkLatin1('pending');
+  const array = reply.deferArray();
+  let entries = 0;
+  const cursor = new IdCursor(server.keyspace.arena);
+  let more = cursor.seekFirst(groups.pendingOf(named));
+  for (; more && (count === 0 || entries < count); more = cursor.next()) {
+    const delivery = cursor.value;
+    reply.array(withConsumer ? 4 : 3);
+    replyId(reply, cursor.id);
+    if (withConsumer) replyName(context, groups.consumerOf(delivery));
+    reply.integer(groups.deliveryTime(delivery));
+    replyInteger(context, groups.deliveryCount(delivery));
+    entries++;
+  }
+  reply.setDeferred(array, entries, Aggregate.ARRAY);
+}
+
+export function xinfoGroups(context: CommandContext): void {
+  const { reply } = context;
+  const log = needStream(context);
+  if (log === undefined) return;
+  const groups = groupsOf(context);
+  const count = groups.groupCount(log.ref);
+  reply.array(count);
+  for (let i = 0; i < count; i++) {
+    const group = groups.groupAt(log.ref, i);
+    reply.map(6);
+    reply.bulkLatin1('name');
+    replyName(context, group);
+    reply.bulkLatin1('consumers');
+    reply.integer(groups.consumerCount(group));
+    reply.bulkLatin1('pending');
+    reply.integer(groups.pendingCount(group));
+    replyProgress(context, log, group);
+  }
+}
+
+export function xinfoConsumers(context: CommandContext): void {
+  const { request, reply, server } = context;
+  const log = needStream(context);
+  if (log === undefined) return;
+  const group = findGroup(context, log.ref, 3);
+  if (group === NIL) {
+    reply.error(`NOGROUP No such consumer group '${request.latin1(3)}' for key name '${request.latin1(2)}'`);
+    return;
+  }
+  const groups = groupsOf(context);
+  const count = groups.consumerCount(group);
+  reply.array(count);
+  for (let i = 0; i < count; i++) {
+    const consumer = groups.consumerAt(group, i);
+    const active = groups.active(consumer);
+    reply.map(4);
+    reply.bulkLatin1('name');
+    replyName(context, consumer);
+    reply.bulkLatin1('pending');
+    reply.integer(groups.pendingCount(consumer));
+    reply.bulkLatin1('idle');
+    reply.integer(Math.max(server.nowMs - groups.seen(consumer), 0));
+    reply.bulkLatin1('inactive');
+    reply.integer(active === NEVER_ACTIVE ? -1 : Math.max(server.nowMs - active, 0));
+  }
+}

@@ -1,0 +1,268 @@
+/**
+ * Hot path. Streams behind keys: opening and making them, ids in arguments and replies, entries in replies. Main thread.
+ */
+import { equalBytes, withView } from '../../base/byte-copy.ts';
+import { NIL, type Ref } from '../../base/units.ts';
+import { Encoding, ValueType } from '../../keyspace/entry.ts';
+import type { Reply } from '../../resp/reply.ts';
+import type { StreamCursor } from '../../structs/stream-cursor.ts';
+import type { StreamGroups } from '../../structs/stream-groups.ts';
+import { ID_TEXT_BYTES_MAX, StreamId } from '../../structs/stream-id.ts';
+import type { StreamLog } from '../../structs/stream-log.ts';
+import { integerText } from '../arguments.ts';
+import { type CommandContext, WRONG } from '../context.ts';
+import { EventClass } from '../ports.ts';
+
+export const INVALID_ID = 'ERR Invalid stream ID specified as stream command argument';
+
+const MINUS = 0x2d;
+const PLUS = 0x2b;
+const STAR = 0x2a;
+/** Longer ones are refused unread. */
+const ID_BYTES_MAX = 127;
+
+/** What {@link parseId} found behind the milliseconds. */
+export const Sequence = { NONE: 0, GIVEN: 1, ANY: 2 } as const;
+export type Sequence = (typeof Sequence)[keyof typeof Sequence];
+
+/** The id that was answered last, its text, and where in that the sequence number begins; 0 before the first one. */
+const textId = new StreamId();
+const idText = withView(new Uint8Array(ID_TEXT_BYTES_MAX));
+let textSeqAt = 0;
+
+export const groupsOf = (context: CommandContext): StreamGroups =>
+  context.server.keyspace.structures.streams.groups;
+
+/** The stream of `entry`; stale once another one is opened. */
+export function openStream(context: CommandContext, entry: Ref): StreamLog {
+  const { log } = context.server.keyspace.structures.streams;
+  log.open(context.db.value(entry));
+  return log;
+}
+
+/** The stream of the key in argument `index`, to be read; undefined when there is none, or after WRONGTYPE. */
+export function readStream(
+  context: CommandContext,
+  index: number,
+  absent: (context: CommandContext) => void,
+): StreamLog | undefined {
+  const entry = context.readTyped(index, ValueType.STREAM);
+  if (entry === WRONG) return undefined;
+  if (entry !== NIL) return openStream(context, entry);
+  absent(context);
+  return undefined;
+}
+
+/** Adds an empty stream under the key in argument `index`, which was looked for last and is absent. */
+export function addStream(context: CommandContext, index: number): StreamLog {
+  const { request, db, server } = context;
+  const { streams } = server.keyspace.structures;
+  streams.log.create();
+  try {
+    const { ref } = streams.log;
+    const position = request.position[index]!;
+    db.addObject(request.bytes, position, request.length[index]!, ValueType.STREAM, Encoding.STREAM, ref);
+  } catch (error) {
+    // No memory for the key.
+    streams.freeSome(streams.log.ref, Number.POSITIVE_INFINITY);
+    throw error;
+  }
+  context.notify(EventClass.NEW, 'new', index);
+  return streams.log;
+}
+
+/**
+ * Reads argument `index` as an id: `ms-seq`, `ms`, whose sequence number is then `missingSeq` (0 or -1 for the
+ * greatest), or, with `anySeq`, `ms-*`. Undefined when it is none; nothing is answered.
+ */
+export function parseId(
+  context: CommandContext,
+  index: number,
+  id: StreamId,
+  missingSeq: number,
+  anySeq = false,
+): Sequence | undefined {
+  const { bytes, position, length } = context.request;
+  const start = position[index]!;
+  if (length[index]! > ID_BYTES_MAX) return undefined;
+  const end = start + length[index]!;
+  let dash = start;
+  while (dash < end && bytes[dash] !== MINUS) dash++;
+  if (!id.parseMs(bytes, start, dash)) return undefined;
+  id.seqHigh = missingSeq;
+  id.seqLow = missingSeq;
+  if (dash === end) return Sequence.NONE;
+  if (anySeq && dash + 2 === end && bytes[dash + 1] === STAR) {
+    id.seqHigh = 0;
+    id.seqLow = 0;
+    return Sequence.ANY;
+  }
+  return id.parseSeq(bytes, dash + 1, end) ? Sequence.GIVEN : undefined;
+}
+
+/** As {@link parseId}; answers the error. */
+export function idArgument(
+  context: CommandContext,
+  index: number,
+  id: StreamId,
+  missingSeq: number,
+): boolean {
+  if (parseId(context, index, id, missingSeq) !== undefined) return true;
+  context.reply.error(INVALID_ID);
+  return false;
+}
+
+/** As {@link idArgument}; `-` and `+` are the least and the greatest id. */
+export function boundArgument(
+  context: CommandContext,
+  index: number,
+  id: StreamId,
+  missingSeq: number,
+): boolean {
+  if (isByte(context, index, MINUS)) id.setMin();
+  else if (isByte(context, index, PLUS)) id.setMax();
+  else return idArgument(context, index, id, missingSeq);
+  return true;
+}
+
+/** As {@link boundArgument}; with a leading `(` the bound itself is left out. `start`: it is a lower bound. */
+export function intervalArgument(
+  context: CommandContext,
+  index: number,
+  id: StreamId,
+  start: boolean,
+): boolean {
+  const { request, reply } = context;
+  const missing = start ? 0 : -1;
+  const exclusive = request.length[index]! > 1 && request.bytes[request.position[index]!] === 0x28;
+  if (!exclusive) return boundArgument(context, index, id, missing);
+  request.position[index]!++;
+  request.length[index]!--;
+  const sound = parseId(context, index, id, missing) !== undefined;
+  request.position[index]!--;
+  request.length[index]!++;
+  if (!sound) {
+    reply.error(INVALID_ID);
+    return false;
+  }
+  if (start ? id.increment() : id.decrement()) return true;
+  reply.error(`ERR invalid ${start ? 'start' : 'end'} ID for the interval`);
+  return false;
+}
+
+/** Whether argument `index` is this one byte. */
+export function isByte(context: CommandContext, index: number, byte: number): boolean {
+  const { request } = context;
+  return request.length[index] === 1 && request.bytes[request.position[index]!] === byte;
+}
+
+export const isStar = (context: CommandContext, index: number): boolean => isByte(context, index, STAR);
+
+/** Whether two arguments are the same bytes. */
+export function sameArguments(context: CommandContext, a: number, b: number): boolean {
+  const { bytes, position, length } = context.request;
+  return length[a] === length[b] && equalBytes(bytes, position[a]!, bytes, position[b]!, length[a]!);
+}
+
+export function replyId(reply: Reply, id: StreamId): void {
+  // Ids that follow each other mostly are of one millisecond.
+  if (textSeqAt === 0 || !id.sameMs(textId)) {
+    textId.copyFrom(id);
+    textSeqAt = id.writeMs(idText, 0);
+  }
+  reply.bulk(idText, 0, id.writeSeq(idText, textSeqAt));
+}
+
+/** Answers id, fields and values of the entry that the cursor stands at. */
+export function replyEntry(reply: Reply, cursor: StreamCursor): void {
+  const { node } = cursor;
+  reply.array(2);
+  replyId(reply, node.id);
+  reply.array(node.fieldCount * 2);
+  for (let left = node.fieldCount; left > 0; left--) {
+    node.nextField();
+    const { field, value } = node;
+    reply.bulk(field.bytes, field.position, field.length);
+    reply.bulk(value.bytes, value.position, value.length);
+  }
+}
+
+/** The name of a group or consumer, to keep. */
+export function copyName(context: CommandContext, named: Ref): Uint8Array {
+  const groups = groupsOf(context);
+  const start = groups.namePosition(named);
+  return Uint8Array.prototype.slice.call(groups.bytesOf(named), start, start + groups.nameLength(named));
+}
+
+export function replyName(context: CommandContext, named: Ref): void {
+  const groups = groupsOf(context);
+  context.reply.bulk(groups.bytesOf(named), groups.namePosition(named), groups.nameLength(named));
+}
+
+/** The group that argument `index` names, of the stream of `entry`; NIL when there is none. */
+export function findGroup(context: CommandContext, stream: Ref, index: number): Ref {
+  const { bytes, position, length } = context.request;
+  return groupsOf(context).findGroup(stream, bytes, position[index]!, length[index]!);
+}
+
+/** The consumer that argument `index` names; NIL when there is none. */
+export function findConsumer(context: CommandContext, group: Ref, index: number): Ref {
+  const { bytes, position, length } = context.request;
+  return groupsOf(context).findConsumer(group, bytes, position[index]!, length[index]!);
+}
+
+/** As {@link findConsumer}; makes one when there is none. `keyIndex` is the argument of the key, for the event. */
+export function needConsumer(context: CommandContext, group: Ref, index: number, keyIndex: number): Ref {
+  const { bytes, position, length } = context.request;
+  const found = findConsumer(context, group, index);
+  if (found !== NIL) return found;
+  const { nowMs } = context.server;
+  const made = groupsOf(context).addConsumer(group, bytes, position[index]!, length[index]!, nowMs);
+  context.changes++;
+  context.notify(EventClass.STREAM, 'xgroup-createconsumer', keyIndex);
+  return made;
+}
+
+/** Lets the stream tell that an entry is pending of a consumer, as XCLAIM. */
+export function replicateClaim(
+  context: CommandContext,
+  keyIndex: number,
+  group: Ref,
+  id: Uint8Array | string,
+  delivery: Ref,
+): void {
+  const groups = groupsOf(context);
+  groups.readGroupLastId(group, lastId);
+  context.replicateAs(
+    'XCLAIM',
+    context.request.copy(keyIndex),
+    copyName(context, group),
+    copyName(context, groups.consumerOf(delivery)),
+    '0',
+    id,
+    'TIME',
+    integerText(groups.deliveryTime(delivery)),
+    'RETRYCOUNT',
+    integerText(groups.deliveryCount(delivery)),
+    'FORCE',
+    'JUSTID',
+    'LASTID',
+    lastId.toString(),
+  );
+}
+const lastId = new StreamId();
+
+/** Lets the stream tell how far a group has read. */
+export function replicateGroupId(context: CommandContext, keyIndex: number, group: Ref): void {
+  const groups = groupsOf(context);
+  groups.readGroupLastId(group, lastId);
+  context.replicateAs(
+    'XGROUP',
+    'SETID',
+    context.request.copy(keyIndex),
+    copyName(context, group),
+    lastId.toString(),
+    'ENTRIESREAD',
+    integerText(groups.entriesRead(group)),
+  );
+}

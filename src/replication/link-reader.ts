@@ -1,0 +1,159 @@
+/**
+ * The bytes that a primary sends to this node, cut into what they are: lines of the handshake, the dump, the stream.
+ *
+ *   lines  "+PONG\r\n" … "+FULLRESYNC …\r\n"  "\n" "\n"  "$EOF:<40>\r\n"     or "$<length>\r\n"
+ *   dump   ……………………………………………………………… <40>                                 or just so many bytes
+ *   stream "*3\r\n$3\r\nSET\r\n" …
+ *
+ * What comes next is told by whoever hears of a line, in that very call: what lies behind it in the same read is taken
+ * so. Behind a dump the stream may follow at once, and the dump has yet to be loaded: those bytes are held until
+ * {@link LinkReader.expectStream}; whoever feeds the reader stops feeding it meanwhile. Nothing else is kept but an
+ * unfinished line, and the last 40 bytes of a dump with a mark: those may be the mark. The primary sends nothing behind a
+ * mark until it is acknowledged, so it is looked for at the end of a read.
+ *
+ * Main thread.
+ */
+import { assert } from '../base/assert.ts';
+import { latin1 } from '../base/bytes.ts';
+import { ErrorCode, OperatingError } from '../base/errors.ts';
+
+export const MARK_BYTES = 40;
+/** As Redis reads them; a longer line is no line of a primary. */
+export const LINE_BYTES_MAX = 1024;
+
+const LF = 0x0a;
+const CR = 0x0d;
+
+/** Hears what came. Bytes are those given to `push`, or the reader's own, and are stale when the call returns. */
+export interface LinkSink {
+  /** A line without its end; empty for a keepalive. */
+  line(text: string): void;
+  payload(bytes: Uint8Array, start: number, end: number): void;
+  payloadEnded(): void;
+  stream(bytes: Uint8Array, start: number, end: number): void;
+}
+
+const Expect = { LINE: 0, LENGTH: 1, MARK: 2, HOLD: 3, STREAM: 4, NOTHING: 5 } as const;
+type Expect = (typeof Expect)[keyof typeof Expect];
+
+export class LinkReader {
+  readonly #sink: LinkSink;
+  #expect: Expect = Expect.LINE;
+  #line = '';
+  /** Bytes of the dump that are to come. */
+  #left = 0;
+  #mark = '';
+  /** The last bytes of the dump, while they may be the mark. */
+  readonly #held = new Uint8Array(MARK_BYTES);
+  #heldBytes = 0;
+  /** What came behind the dump. */
+  readonly #kept: Uint8Array[] = [];
+
+  constructor(sink: LinkSink) {
+    this.#sink = sink;
+  }
+
+  /** From here on come lines: a new connection, or what follows a line. */
+  expectLines(): void {
+    this.#expect = Expect.LINE;
+    this.#line = '';
+    this.#kept.length = 0;
+  }
+
+  /** From here on come `bytes` bytes of a dump; none end it at once. */
+  expectPayload(bytes: number): void {
+    this.#left = bytes;
+    this.#expect = Expect.LENGTH;
+  }
+
+  /** From here on comes a dump that ends with `mark`, which has {@link MARK_BYTES} characters. */
+  expectPayloadUntil(mark: string): void {
+    assert(mark.length === MARK_BYTES, 'a mark has forty characters');
+    this.#mark = mark;
+    this.#heldBytes = 0;
+    this.#expect = Expect.MARK;
+  }
+
+  /** From here on comes the stream; what of it was held comes now. */
+  expectStream(): void {
+    this.#expect = Expect.STREAM;
+    for (const bytes of this.#kept.splice(0)) this.#sink.stream(bytes, 0, bytes.length);
+  }
+
+  /** What still comes is not wanted. */
+  expectNothing(): void {
+    this.#expect = Expect.NOTHING;
+    this.#kept.length = 0;
+  }
+
+  /** Takes bytes[start, end). Throws CORRUPT when a line is longer than any of a primary. */
+  push(bytes: Uint8Array, start: number, end: number): void {
+    let at = start;
+    while (at < end || (this.#expect === Expect.LENGTH && this.#left === 0)) {
+      switch (this.#expect) {
+        case Expect.LINE:
+          at = this.#takeLine(bytes, at, end);
+          break;
+        case Expect.LENGTH:
+          at = this.#takePayload(bytes, at, end);
+          break;
+        case Expect.MARK:
+          this.#takeMarked(bytes, at, end);
+          return;
+        case Expect.HOLD:
+          this.#kept.push(Uint8Array.prototype.slice.call(bytes, at, end));
+          return;
+        case Expect.STREAM:
+          this.#sink.stream(bytes, at, end);
+          return;
+        default:
+          return;
+      }
+    }
+  }
+
+  #takeLine(bytes: Uint8Array, start: number, end: number): number {
+    let at = start;
+    while (at < end && bytes[at] !== LF) at++;
+    if (this.#line.length + at - start > LINE_BYTES_MAX) {
+      throw new OperatingError(ErrorCode.CORRUPT, 'the primary sends a line that does not end');
+    }
+    this.#line += latin1(bytes, start, at - start);
+    if (at === end) return at;
+    const line = this.#line;
+    this.#line = '';
+    this.#sink.line(line.charCodeAt(line.length - 1) === CR ? line.slice(0, -1) : line);
+    return at + 1;
+  }
+
+  #takePayload(bytes: Uint8Array, start: number, end: number): number {
+    const count = Math.min(this.#left, end - start);
+    this.#left -= count;
+    if (count > 0) this.#sink.payload(bytes, start, start + count);
+    if (this.#left === 0 && this.#expect === Expect.LENGTH) {
+      this.#expect = Expect.HOLD;
+      this.#sink.payloadEnded();
+    }
+    return start + count;
+  }
+
+  #takeMarked(bytes: Uint8Array, start: number, end: number): void {
+    const held = this.#held;
+    const sure = this.#heldBytes + end - start - MARK_BYTES;
+    if (sure <= 0) {
+      held.set(bytes.subarray(start, end), this.#heldBytes);
+      this.#heldBytes += end - start;
+    } else {
+      const fromHeld = Math.min(sure, this.#heldBytes);
+      if (fromHeld > 0) this.#sink.payload(held, 0, fromHeld);
+      if (sure > fromHeld) this.#sink.payload(bytes, start, start + sure - fromHeld);
+      held.copyWithin(0, fromHeld, this.#heldBytes);
+      const kept = this.#heldBytes - fromHeld;
+      held.set(bytes.subarray(end - (MARK_BYTES - kept), end), kept);
+      this.#heldBytes = MARK_BYTES;
+    }
+    if (this.#heldBytes < MARK_BYTES || latin1(held, 0, MARK_BYTES) !== this.#mark) return;
+    this.#expect = Expect.HOLD;
+    this.#sink.payloadEnded();
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * Who may come, and who has to go: the limit of clients, protected mode, idle clients, those who do not take their
+ * replies, and browsers that were tricked into sending us a request.
+ */
+import type { Socket } from 'node:net';
+import type { Request } from '../../../resp/request.ts';
+import type { Session } from '../../dispatch/session.ts';
+import type { Connection } from '../../net/connection.ts';
+import type { Server } from '../../server.ts';
+import { setAuthenticated } from '../auth/handshake.ts';
+
+const MS_PER_SECOND = 1000;
+/** Clients that a tick looks at, at least. */
+const CLIENTS_PER_TICK_MIN = 16;
+
+const TOO_MANY = '-ERR max number of clients reached\r\n';
+const DENIED =
+  '-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default ' +
+  'user. In this mode connections are only accepted from the loopback interface. If you want to connect from external ' +
+  'computers to Redis you may adopt one of the following solutions: 1) Just disable protected mode sending the command ' +
+  "'CONFIG SET protected-mode no' from the loopback interface by connecting to Redis from the same host the server is " +
+  'running, however MAKE SURE Redis is not publicly accessible from internet if you do so. Use CONFIG REWRITE to make ' +
+  'this change permanent. 2) Alternatively you can just disable the protected mode by editing the Redis configuration ' +
+  "file, and setting the protected mode option to 'no', and then restarting the server. 3) If you started the server " +
+  "manually just for testing, restart it with the '--protected-mode no' option. 4) Setup a an authentication password " +
+  'for the default user. NOTE: You only need to do one of the above things in order for the server to start accepting ' +
+  'connections from the outside.\r\n';
+const ATTACK =
+  'Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. This is likely ' +
+  'due to an attacker attempting to use Cross Protocol Scripting to compromise your Redis instance. Connection aborted.';
+
+export class Admission {
+  readonly #server: Server;
+  #round: IterableIterator<Connection>;
+
+  constructor(server: Server) {
+    this.#server = server;
+    this.#round = server.clients.values();
+  }
+
+  /** Turns an accepted socket away, with a reason, or returns true. */
+  admit(socket: Socket): boolean {
+    const { config, clients, stats } = this.#server;
+    const { maxclients, protectedMode, requirepass } = config.values;
+    let refusal = '';
+    if (clients.size >= maxclients) refusal = TOO_MANY;
+    else if (protectedMode && requirepass === '' && !isLoopback(socket)) refusal = DENIED;
+    if (refusal === '') return true;
+    stats.connectionsRejected++;
+    socket.on('error', (error) => this.#server.log.verbose(`Error refusing a connection: ${error.message}`));
+    socket.end(refusal);
+    // What it may have sent is not read.
+    socket.destroySoon();
+    return false;
+  }
+
+  /** A new connection has what the configuration says. */
+  greet(connection: Connection): void {
+    const { requirepass, tcpKeepalive } = this.#server.config.values;
+    setAuthenticated(connection, requirepass === '');
+    if (tcpKeepalive > 0) connection.socket.setKeepAlive(true, tcpKeepalive * MS_PER_SECOND);
+  }
+
+  /** A name that is no command: an HTTP request cuts its connection off. */
+  unknown(session: Session, request: Request): boolean {
+    if (!request.equalsIgnoreCase(0, 'POST') && !request.equalsIgnoreCase(0, 'HOST:')) return false;
+    this.#server.log.warning(ATTACK, { client: session.address });
+    session.destroy();
+    return true;
+  }
+
+  /** Looks after some clients, all of them within about a second. */
+  tick(): void {
+    const { clients, config, nowMs, log } = this.#server;
+    const { hz, timeout } = config.values;
+    const count = Math.max(CLIENTS_PER_TICK_MIN, Math.ceil(clients.size / hz));
+    for (let i = 0; i < count; i++) {
+      const next = this.#round.next();
+      if (next.done === true) {
+        this.#round = clients.values();
+        return;
+      }
+      const connection = next.value;
+      connection.reader.releaseIdle();
+      connection.checkOutput();
+      const idleMs = nowMs - connection.lastActiveMs;
+      if (timeout > 0 && idleMs > timeout * MS_PER_SECOND && mayTimeOut(connection)) {
+        log.verbose('Closing idle client');
+        connection.destroy();
+      }
+    }
+  }
+}
+
+function mayTimeOut(connection: Connection): boolean {
+  return !connection.isReplica && !connection.fromPrimary && !connection.blocked && !connection.subscribed;
+}
+
+/** Unix sockets have no address. */
+function isLoopback({ remoteAddress = '' }: Socket): boolean {
+  return remoteAddress === '' || remoteAddress === '::1' || /^(::ffff:)?127\./.test(remoteAddress);
+}

@@ -1,0 +1,93 @@
+/** The line of CLIENT LIST, and the classes that clients fall into. */
+import type { PubSub } from '../../dispatch/pubsub.ts';
+import type { Connection } from '../../net/connection.ts';
+
+export type ClientClass = 'normal' | 'master' | 'replica' | 'pubsub';
+
+const CLASS_NAMES: Readonly<Record<string, ClientClass>> = {
+  normal: 'normal',
+  master: 'master',
+  replica: 'replica',
+  slave: 'replica',
+  pubsub: 'pubsub',
+};
+
+/** The class that a name in any letter case means, or undefined. */
+export const clientClassOf = (name: string): ClientClass | undefined =>
+  Object.hasOwn(CLASS_NAMES, name.toLowerCase()) ? CLASS_NAMES[name.toLowerCase()] : undefined;
+
+/** A client that watches others' commands is a normal one here. */
+export function classOf(connection: Connection): ClientClass {
+  if (connection.fromPrimary) return 'master';
+  if (connection.isReplica) return 'replica';
+  return connection.subscribed ? 'pubsub' : 'normal';
+}
+
+const FLAGS: readonly (readonly [string, (connection: Connection) => boolean])[] = [
+  ['O', (c) => c.monitor],
+  ['S', (c) => c.isReplica && !c.monitor],
+  ['M', (c) => c.fromPrimary],
+  ['P', (c) => c.subscribed],
+  ['x', (c) => c.queued !== undefined],
+  ['b', (c) => c.blocked],
+  ['d', (c) => c.watchBroken],
+  ['c', (c) => c.closeAfterReply],
+  ['U', (c) => c.remoteAddress === ''],
+  ['e', (c) => c.noEvict],
+  ['T', (c) => c.noTouch],
+];
+
+/** About what a connection's objects take on the heap, its socket included. */
+const CLIENT_BYTES = 2048;
+
+export function clientLine(connection: Connection, pubsub: PubSub, nowMs: number): string {
+  const { reader, reply, queued, queuedBytes } = connection;
+  const flags = FLAGS.filter(([, holds]) => holds(connection)).map(([letter]) => letter);
+  const pending = reader.pendingBytes;
+  const waiting = connection.writer.waitingBytes;
+  const seconds = (sinceMs: number): number => Math.max(0, Math.floor((nowMs - sinceMs) / 1000));
+  const fields: Record<string, string | number> = {
+    id: connection.id,
+    addr: connection.address,
+    laddr: connection.localAddressText,
+    fd: descriptorOf(connection),
+    name: connection.name,
+    age: seconds(connection.connectedMs),
+    idle: seconds(connection.lastActiveMs),
+    flags: flags.join('') || 'N',
+    db: connection.dbIndex,
+    sub: pubsub.channels.of(connection).size,
+    psub: pubsub.patterns.of(connection).size,
+    ssub: pubsub.shards.of(connection).size,
+    multi: queued?.length ?? -1,
+    qbuf: pending,
+    'qbuf-free': Math.max(0, reader.ownBytes - pending),
+    'argv-mem': 0,
+    'multi-mem': queuedBytes,
+    rbs: 0,
+    rbp: 0,
+    obl: reply.size,
+    oll: waiting > 0 ? 1 : 0,
+    omem: waiting,
+    'tot-mem': CLIENT_BYTES + reader.ownBytes + queuedBytes + reply.size + waiting,
+    events: waiting > 0 ? 'rw' : 'r',
+    cmd: connection.lastCommand,
+    user: 'default',
+    redir: -1,
+    resp: connection.protocol,
+    'lib-name': connection.libName,
+    'lib-ver': connection.libVersion,
+  };
+  return Object.entries(fields)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(' ');
+}
+
+interface WithDescriptor {
+  readonly _handle?: { readonly fd?: number } | null;
+}
+
+/** The file descriptor, which Node.js tells on some systems only; else -1. */
+function descriptorOf({ socket }: Connection): number {
+  return (socket as unknown as WithDescriptor)._handle?.fd ?? -1;
+}

@@ -1,0 +1,88 @@
+/**
+ * CLIENT PAUSE: commands of clients wait, all of them or those that may write, until a time. Others may pause writes as
+ * well, for a failover or a shutdown; what is paused is what anybody wants paused.
+ *
+ *   gate closed ──the command is kept, the client blocked──▶ time is up or UNPAUSE ──▶ it runs, then the rest
+ */
+import { Flag } from '../../../commands/spec.ts';
+import type { Dispatcher, Gate } from '../../dispatch/dispatcher.ts';
+import type { Connection } from '../../net/connection.ts';
+import type { Server } from '../../server.ts';
+
+export type PauseScope = 'write' | 'all';
+
+interface Entry {
+  readonly scope: PauseScope;
+  readonly untilMs: number;
+}
+
+const TIMER_MS_MAX = 0x7fff_ffff;
+const MAY_WRITE = Flag.WRITE | Flag.MAY_REPLICATE;
+
+export class Pause {
+  readonly #server: Server;
+  readonly #dispatcher: () => Dispatcher;
+  readonly #entries = new Map<string, Entry>();
+  readonly #gate: Gate = (connection, flags) =>
+    (this.#all || (flags & MAY_WRITE) !== 0) && !connection.isReplica && !connection.fromPrimary;
+  #all = false;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(server: Server, dispatcher: () => Dispatcher) {
+    this.#server = server;
+    this.#dispatcher = dispatcher;
+  }
+
+  /** Pauses until `untilMs` of the wall clock, in the name of `purpose`; a longer or wider one of that name stays. */
+  begin(purpose: string, scope: PauseScope, untilMs: number): void {
+    const before = this.#entries.get(purpose);
+    this.#entries.set(purpose, {
+      scope: before?.scope === 'all' ? 'all' : scope,
+      untilMs: Math.max(untilMs, before?.untilMs ?? 0),
+    });
+    this.#update();
+  }
+
+  end(purpose: string): void {
+    if (this.#entries.delete(purpose)) this.#update();
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #update(): void {
+    const { clock } = this.#server;
+    clock.tick();
+    const nowMs = clock.nowMs();
+    for (const [purpose, { untilMs }] of this.#entries) if (untilMs <= nowMs) this.#entries.delete(purpose);
+    clearTimeout(this.#timer);
+    const dispatcher = this.#dispatcher();
+    const entries = [...this.#entries.values()];
+    this.#server.writesPaused = entries.length > 0;
+    if (entries.length === 0) {
+      dispatcher.removeGate(this.#gate);
+      this.#release();
+      return;
+    }
+    this.#all = entries.some(({ scope }) => scope === 'all');
+    dispatcher.addGate(this.#gate);
+    const nextMs = Math.min(...entries.map(({ untilMs }) => untilMs)) - nowMs;
+    this.#timer = setTimeout(() => this.#update(), Math.min(nextMs, TIMER_MS_MAX));
+    // Some may run again when a pause of all commands has become one of writes; the others meet the gate anew.
+    if (!this.#all) this.#release();
+  }
+
+  /** Lets all that wait run, each in a turn of its own. */
+  #release(): void {
+    for (const connection of this.#server.clients.values()) {
+      if (connection.postponed !== undefined) setImmediate(() => this.#run(connection));
+    }
+  }
+
+  #run(connection: Connection): void {
+    if (connection.closed) return;
+    this.#server.clock.tick();
+    this.#dispatcher().runPostponed(connection);
+  }
+}

@@ -1,0 +1,312 @@
+/**
+ * DEBUG: for tests and for the curious. Allowed by `enable-debug-command`. What Redis has and this server has no use
+ * for answers as an unknown subcommand does.
+ */
+
+import { bytesOf } from '../../../base/bytes.ts';
+import { globMatch } from '../../../base/glob.ts';
+import { NIL } from '../../../base/units.ts';
+import { replyHelp } from '../../../commands/container.ts';
+import type { CommandContext } from '../../../commands/context.ts';
+import { encodingName } from '../../../commands/keys/value-names.ts';
+import { type CommandTable, Flag, NO_KEYS } from '../../../commands/spec.ts';
+import { EMBSTR_BYTES_MAX, Encoding } from '../../../keyspace/entry.ts';
+import type { Dialect } from '../../../rdb/dialect.ts';
+import { PayloadCodec } from '../../../rdb/payload.ts';
+import { Aggregate } from '../../../resp/reply.ts';
+import type { Connection } from '../../net/connection.ts';
+import { connectionOf, isLocal } from '../../net/connection-of.ts';
+import type { Server } from '../../server.ts';
+import { Digest, digestDataset, digestValue } from './digest.ts';
+
+const { ADMIN, NOSCRIPT, LOADING, STALE } = Flag;
+
+export const notAllowed = (command: string, option: string): string =>
+  `ERR ${command} command not allowed. If the ${option} option is set to "local", you can run it from a local ` +
+  'connection, otherwise you need to set this option in the configuration file, and then restart the server.';
+
+/** Whether an option of three values lets a client do what it guards. */
+export const isAllowed = (option: 'no' | 'yes' | 'local', connection: Connection): boolean =>
+  option === 'yes' || (option === 'local' && isLocal(connection));
+
+const HELP = [
+  'CHANGE-REPL-ID',
+  '    Change the replication IDs of the instance.',
+  'DIGEST',
+  '    Output a hex signature representing the current DB content.',
+  'DIGEST-VALUE <key> [<key> ...]',
+  '    Output a hex signature of the values of all the specified keys.',
+  'ERROR <string>',
+  '    Return a Redis protocol error with <string> as message.',
+  'LOG <message>',
+  '    Write <message> to the server log.',
+  'OBJECT <key>',
+  '    Show low level info about `key` and associated value.',
+  'POPULATE <count> [<prefix>] [<size>]',
+  '    Create <count> string keys named key:<num>. If <prefix> is specified then',
+  "    it is used instead of the 'key' prefix. These are not propagated to",
+  '    replicas.',
+  'PROTOCOL <type>',
+  '    Reply with a test value of the specified type. <type> can be: string,',
+  '    integer, double, bignum, null, array, set, map, attrib, push, verbatim,',
+  '    true, false.',
+  'RELOAD [option ...]',
+  '    Save the RDB on disk and reload it back to memory. Valid <option> values:',
+  '    * NOSAVE: the database will be loaded from an existing RDB file.',
+  'SET-ACTIVE-EXPIRE <0|1>',
+  '    Setting it to 0 disables expiring keys in background when they are not',
+  '    accessed (otherwise the Redis behavior). Setting it to 1 reenables back the',
+  '    default.',
+  'SLEEP <seconds>',
+  '    Stop the server for <seconds>. Decimals allowed.',
+  'STRINGMATCH-LEN <length> <pattern>',
+  '    Match a string of <length> letters a with <pattern>.',
+];
+
+/** What DEBUG OBJECT measures values in. */
+const DIALECT: Dialect = { version: 11, plainTypes: false };
+/** Of a payload: the type before the value, version and checksum behind it. */
+const PAYLOAD_BYTES_BESIDE = 11;
+
+/** Handlers by subcommand, with how many words each takes: at least, and at most. */
+type Subcommand = readonly [least: number, most: number, handler: (context: CommandContext) => void];
+
+export function debugCommands(parts: {
+  readonly server: Server;
+  /** Saves the dataset, if asked to, and loads it again; tells whether that went well. */
+  readonly reload: (save: boolean) => Promise<boolean>;
+}): CommandTable {
+  const { server } = parts;
+  /** Made when it is first needed: it holds some megabytes of address space. */
+  let codec: PayloadCodec | undefined;
+
+  function digestValues(context: CommandContext): void {
+    const { request, reply, db } = context;
+    const digest = new Digest();
+    reply.array(request.argc - 2);
+    for (let i = 2; i < request.argc; i++) {
+      digest.clear();
+      const entry = db.find(request.bytes, request.position[i]!, request.length[i]!);
+      if (entry !== NIL) digestValue(server.keyspace, db, entry, digest);
+      reply.simple(digest.hex());
+    }
+  }
+
+  function populate({ request, reply, db, client }: CommandContext): void {
+    const count = request.integer(2);
+    const size = request.argc > 4 ? request.integer(4) : 0;
+    if (!(count >= 0 && size >= 0)) {
+      reply.error('ERR value is out of range, must be positive');
+      return;
+    }
+    const prefix = request.argc > 3 ? request.latin1(3) : 'key';
+    for (let i = 0; i < count; i++) {
+      const key = Buffer.from(`${prefix}:${i}`, 'latin1');
+      if (db.find(key, 0, key.length) !== NIL) continue;
+      const text = Buffer.from(`value:${i}`);
+      // With a size, the text is cut to it or filled up with zeros.
+      const value = size === 0 ? text : Buffer.concat([text], size);
+      const encoding = value.length <= EMBSTR_BYTES_MAX ? Encoding.EMBSTR : Encoding.RAW;
+      db.addString(key, 0, key.length, value, 0, value.length, encoding);
+      server.keyModified(client.dbIndex, key, 0, key.length);
+    }
+    reply.ok();
+  }
+
+  function object(context: CommandContext): void {
+    const { request, reply, db } = context;
+    const entry = db.find(request.bytes, request.position[2]!, request.length[2]!);
+    if (entry === NIL) {
+      reply.error('ERR no such key');
+      return;
+    }
+    const clock = db.access(entry);
+    const idle = (server.accessClock - clock) & 0xffffff;
+    const encoding = encodingName(db.encoding(entry));
+    codec ??= new PayloadCodec();
+    const serializedBytes = codec.dump(db.arena, entry, DIALECT).length - PAYLOAD_BYTES_BESIDE;
+    reply.simple(
+      `Value at:0x${entry.toString(16)} refcount:1 encoding:${encoding} ` +
+        `serializedlength:${serializedBytes} lru:${clock} lru_seconds_idle:${idle}`,
+    );
+  }
+
+  function reload(context: CommandContext): void {
+    const { request, reply } = context;
+    let save = true;
+    for (let i = 2; i < request.argc; i++) {
+      if (!request.equalsIgnoreCase(i, 'NOSAVE')) {
+        reply.error('ERR headwater supports only the option NOSAVE of DEBUG RELOAD.');
+        return;
+      }
+      save = false;
+    }
+    if (context.inUnit) {
+      reply.error('ERR DEBUG RELOAD is not possible inside a transaction');
+      return;
+    }
+    const connection = connectionOf(context);
+    connection.blocked = true;
+    parts.reload(save).then((succeeded) => {
+      if (connection.closed) return;
+      if (succeeded) connection.reply.ok();
+      else connection.reply.error('ERR Error trying to load the RDB dump, check server logs');
+      connection.resume();
+    });
+  }
+
+  function sleep({ request, reply }: CommandContext): void {
+    const seconds = Number.parseFloat(request.latin1(2));
+    if (seconds > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, seconds * 1000);
+    reply.ok();
+  }
+
+  function stringMatchLen({ request, reply }: CommandContext): void {
+    const length = request.integer(2);
+    if (!(length >= 0 && length <= server.config.values.protoMaxBulkLen)) {
+      reply.error('ERR value is out of range, must be positive');
+      return;
+    }
+    const text = Buffer.alloc(length, 'a');
+    const pattern = request.copy(3);
+    reply.integer(globMatch(pattern, 0, pattern.length, text, 0, length, false) ? 1 : 0);
+  }
+
+  const subcommands: Readonly<Record<string, Subcommand>> = {
+    'change-repl-id': [
+      2,
+      2,
+      ({ reply }) => {
+        server.log.notice('Changing replication IDs after receiving change-repl-id');
+        server.history.renew();
+        reply.ok();
+      },
+    ],
+    digest: [2, 2, ({ reply }) => reply.simple(digestDataset(server.keyspace))],
+    'digest-value': [2, Number.POSITIVE_INFINITY, digestValues],
+    error: [3, 3, ({ request, reply }) => reply.error(request.latin1(2))],
+    help: [2, 2, (context) => replyHelp(context, 'DEBUG', HELP)],
+    log: [
+      3,
+      3,
+      ({ request, reply }) => {
+        server.log.warning(`DEBUG LOG: ${request.latin1(2)}`);
+        reply.ok();
+      },
+    ],
+    object: [3, 3, object],
+    populate: [3, 5, populate],
+    protocol: [3, 3, protocol],
+    reload: [2, Number.POSITIVE_INFINITY, reload],
+    'set-active-expire': [
+      3,
+      3,
+      ({ request, reply }) => {
+        server.activeExpire =
+          Number.parseInt(request.latin1(2), 10) !== 0 && /^[-+ ]*\d/.test(request.latin1(2));
+        reply.ok();
+      },
+    ],
+    sleep: [3, 3, sleep],
+    'stringmatch-len': [4, 4, stringMatchLen],
+  };
+
+  function debug(context: CommandContext): void {
+    const { request, reply } = context;
+    if (!isAllowed(server.config.values.enableDebugCommand, connectionOf(context))) {
+      reply.error(notAllowed('DEBUG', 'enable-debug-command'));
+      return;
+    }
+    const name = request.latin1(1);
+    const lower = name.toLowerCase();
+    const subcommand = Object.hasOwn(subcommands, lower) ? subcommands[lower] : undefined;
+    if (subcommand === undefined || request.argc < subcommand[0] || request.argc > subcommand[1]) {
+      reply.error(
+        `ERR unknown subcommand or wrong number of arguments for '${name.slice(0, 128)}'. Try DEBUG HELP.`,
+      );
+      return;
+    }
+    subcommand[2](context);
+  }
+
+  return {
+    DEBUG: {
+      group: 'server',
+      categories: [],
+      keys: NO_KEYS,
+      arity: -2,
+      flags: ADMIN | NOSCRIPT | LOADING | STALE,
+      since: '1.0.0',
+      summary: 'Looks into the server and upsets it, for tests.',
+      handler: debug,
+    },
+  };
+}
+
+const TYPES = 'string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false';
+
+/** A reply of each type, the same as Redis'. */
+function protocol({ request, reply }: CommandContext): void {
+  const three = (kind: Aggregate): void => {
+    reply.aggregate(kind, 3);
+    for (let i = 0; i < 3; i++) {
+      reply.integer(i);
+      if (kind === Aggregate.MAP) reply.boolean(i === 1);
+    }
+  };
+  switch (request.latin1(2).toLowerCase()) {
+    case 'string':
+      reply.bulkLatin1('Hello World');
+      return;
+    case 'integer':
+      reply.integer(12345);
+      return;
+    case 'double':
+      // biome-ignore lint/suspicious/noApproximativeNumericConstant: it is the number that Redis answers.
+      reply.double(3.141);
+      return;
+    case 'null':
+      reply.nil();
+      return;
+    case 'array':
+      three(Aggregate.ARRAY);
+      return;
+    case 'set':
+      three(Aggregate.SET);
+      return;
+    case 'map':
+      three(Aggregate.MAP);
+      return;
+    case 'bignum':
+      reply.bigNumber('1234567999999999999999999999999999999');
+      return;
+    case 'true':
+      reply.boolean(true);
+      return;
+    case 'false':
+      reply.boolean(false);
+      return;
+    case 'verbatim':
+      reply.verbatim('txt', 'This is a verbatim\nstring');
+      return;
+    case 'attrib':
+      if (reply.protocol === 3) {
+        const attribute = bytesOf('|1\r\n$14\r\nkey-popularity\r\n*2\r\n$7\r\nkey:123\r\n:90\r\n');
+        reply.raw(attribute, 0, attribute.length);
+      }
+      reply.bulkLatin1('Some real reply following the attribute');
+      return;
+    case 'push':
+      if (reply.protocol === 2) {
+        reply.error('ERR RESP2 is not supported by this command');
+        return;
+      }
+      reply.push(2);
+      reply.bulkLatin1('server-cpu-usage');
+      reply.integer(42);
+      reply.bulkLatin1('Some real reply following the push reply');
+      return;
+    default:
+      reply.error(`ERR Wrong protocol type name. Please use one of the following: ${TYPES}`);
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * INFO as a list of sections in Redis' order. Each part of the server defines the sections that it knows about; a later
+ * definition of a section replaces an earlier one, and anybody may add lines to the end of one.
+ *
+ * Names of our own fields contain no name of a Redis field, since tools look for the first place where a name stands.
+ */
+import { assert } from '../../../base/assert.ts';
+
+/** Lines of a section, `name:value`. */
+export type InfoLines = () => readonly string[];
+
+/** The sections in their order, with the title of each. */
+const TITLES = {
+  server: 'Server',
+  clients: 'Clients',
+  memory: 'Memory',
+  persistence: 'Persistence',
+  stats: 'Stats',
+  replication: 'Replication',
+  cpu: 'CPU',
+  modules: 'Modules',
+  commandstats: 'Commandstats',
+  errorstats: 'Errorstats',
+  latencystats: 'Latencystats',
+  cluster: 'Cluster',
+  keyspace: 'Keyspace',
+  forkless: 'Forkless',
+} as const;
+export type InfoSection = keyof typeof TITLES;
+
+const SECTIONS = Object.keys(TITLES) as InfoSection[];
+const isSection = (name: string): name is InfoSection => Object.hasOwn(TITLES, name);
+/** Shown only when they are asked for, by name or by `all`. */
+const NOT_BY_DEFAULT: ReadonlySet<InfoSection> = new Set(['commandstats', 'latencystats']);
+
+export class InfoRegistry {
+  readonly #lines = new Map<InfoSection, InfoLines[]>();
+
+  /** Says what the lines of a section are. */
+  define(section: InfoSection, lines: InfoLines): void {
+    this.#lines.set(section, [lines]);
+  }
+
+  /** Adds lines to the end of a section. */
+  extend(section: InfoSection, lines: InfoLines): void {
+    const parts = this.#lines.get(section);
+    assert(parts !== undefined, 'a section is defined before it is extended');
+    parts.push(lines);
+  }
+
+  /** The text of the sections asked for, in any letter case; of those shown by default when none is. */
+  text(names: readonly string[]): string {
+    const wanted = new Set<InfoSection>();
+    for (const name of names.length === 0 ? ['default'] : names) {
+      const lower = name.toLowerCase();
+      if (lower === 'default') for (const each of SECTIONS) if (!NOT_BY_DEFAULT.has(each)) wanted.add(each);
+      if (lower === 'all' || lower === 'everything') for (const each of SECTIONS) wanted.add(each);
+      if (isSection(lower)) wanted.add(lower);
+    }
+    return SECTIONS.filter((section) => wanted.has(section))
+      .map((section) => this.#section(section))
+      .join('\r\n');
+  }
+
+  #section(section: InfoSection): string {
+    const lines = (this.#lines.get(section) ?? []).flatMap((part) => part());
+    return [`# ${TITLES[section]}`, ...lines, ''].join('\r\n');
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * The ledger of memory: what lives, one row per thing, as INFO, MEMORY and `maxmemory` count it.
+ *
+ *   row          bytes                                                       counts for maxmemory
+ *   startup      V8's heap of the empty node, when it begins to serve         no: base cost
+ *   heap         what V8's heap has grown by since, garbage included          no: it is not the data's, and comes and goes
+ *   dataset      objects in the arena and deadlines, as allocated             yes
+ *   page copies  pages that the running snapshot needs as they were           no: evicting would copy more
+ *   spool        dump bytes that wait for readers, in memory                  no
+ *   backlog      the stream, up to `repl-backlog-size`                        yes
+ *   pinned       the stream beyond it, kept for replicas that lag             no: evicting would add to it
+ *   queries      requests that have not come to their end                     yes
+ *   replies      output that waits for clients, or lies ready for them        yes
+ *   queued       commands behind MULTI                                        yes
+ *
+ * `used_memory` is the sum of all rows. Memory that is held and not used, free pages of the arena, pooled and dead buffers
+ * (base/shared-memory.ts), is in no row: it is the difference to the resident size, the figures of fragmentation.
+ *
+ * The rows of V8's heap and of clients are as old as the last tick, a tenth of a second by default: they cost a look at
+ * each client, and `maxmemory` asks before every write. All the rest is of the moment. The heaps of worker threads are not
+ * known here; they are in the resident size.
+ */
+import { totalmem } from 'node:os';
+import type { Server } from '../../server.ts';
+
+/** Memory of snapshots, which another part of the node knows. */
+export interface SnapshotMemory {
+  /** Page copies that the image that is being read needs. */
+  readonly copyBytes: number;
+  /** Dump bytes in memory. */
+  readonly spoolMemoryBytes: number;
+}
+
+/** Buffers of the clients of a class. */
+export interface ClientMemory {
+  queryBytes: number;
+  replyBytes: number;
+  queuedBytes: number;
+}
+
+const noClients = (): ClientMemory => ({ queryBytes: 0, replyBytes: 0, queuedBytes: 0 });
+const sumOf = ({ queryBytes, replyBytes, queuedBytes }: ClientMemory): number =>
+  queryBytes + replyBytes + queuedBytes;
+
+export class MemoryMeter {
+  readonly #server: Server;
+  readonly #snapshots: SnapshotMemory;
+  /** V8's heap when the node began to serve: the base cost of an empty node. */
+  startupBytes = 0;
+  peakBytes = 0;
+  rssBytes = 0;
+  heapBytes = 0;
+  /** As of the last tick. */
+  readonly normal = noClients();
+  readonly replicas = noClients();
+  readonly totalBytes = totalmem();
+
+  constructor(server: Server, snapshots: SnapshotMemory) {
+    this.#server = server;
+    this.#snapshots = snapshots;
+  }
+
+  /** Notes what an empty server uses. */
+  start(): void {
+    this.startupBytes = process.memoryUsage().heapUsed;
+    this.tick();
+  }
+
+  tick(): void {
+    const { rss, heapUsed } = process.memoryUsage();
+    this.rssBytes = rss;
+    this.heapBytes = heapUsed;
+    this.#sumClients();
+    this.peakBytes = Math.max(this.peakBytes, this.usedBytes);
+  }
+
+  #sumClients(): void {
+    const { normal, replicas } = this;
+    Object.assign(normal, noClients());
+    Object.assign(replicas, noClients());
+    for (const connection of this.#server.clients.values()) {
+      const sums = connection.isReplica ? replicas : normal;
+      sums.queryBytes += connection.reader.ownBytes;
+      sums.replyBytes += connection.pendingOutputBytes;
+      sums.queuedBytes += connection.queuedBytes;
+    }
+  }
+
+  /** Growth of V8's heap over the empty node's. */
+  get heapGrowthBytes(): number {
+    return Math.max(0, this.heapBytes - this.startupBytes);
+  }
+
+  /** Keys, values and tables. */
+  get objectBytes(): number {
+    return this.#server.keyspace.usedBytes;
+  }
+
+  /** Tables of keys and deadlines, which Redis counts as overhead. */
+  get tableBytes(): number {
+    let bytes = 0;
+    for (const { tableBytes, expiry } of this.#server.keyspace.databases) bytes += tableBytes + expiry.bytes;
+    return bytes;
+  }
+
+  get copyBytes(): number {
+    return this.#snapshots.copyBytes;
+  }
+
+  get spoolBytes(): number {
+    return this.#snapshots.spoolMemoryBytes;
+  }
+
+  /** Bytes of the stream that are kept. */
+  get streamBytes(): number {
+    const { streamLog } = this.#server;
+    return streamLog.active ? streamLog.histlen : 0;
+  }
+
+  get backlogBytes(): number {
+    return Math.min(this.streamBytes, this.#server.streamLog.backlogBytesMax);
+  }
+
+  /** The stream beyond the backlog. */
+  get pinnedBytes(): number {
+    return this.streamBytes - this.backlogBytes;
+  }
+
+  get normalClientBytes(): number {
+    return sumOf(this.normal);
+  }
+
+  /** Buffers of replicas and what of the stream is kept for them alone, as Redis has it. */
+  get replicaBytes(): number {
+    return sumOf(this.replicas) + this.pinnedBytes;
+  }
+
+  /** All that lives. */
+  get usedBytes(): number {
+    return this.startupBytes + this.notCountedBytes + this.countedBytes;
+  }
+
+  /** What `maxmemory` bounds. Asked before every write. */
+  get countedBytes(): number {
+    return this.objectBytes + this.backlogBytes + sumOf(this.normal) + sumOf(this.replicas);
+  }
+
+  /** What is in use and not bounded by `maxmemory`, besides the base cost. */
+  get notCountedBytes(): number {
+    return this.heapGrowthBytes + this.copyBytes + this.spoolBytes + this.pinnedBytes;
+  }
+
+  /** Keys and values, without tables. */
+  get datasetBytes(): number {
+    return this.objectBytes - this.tableBytes;
+  }
+}
+
+const UNITS = ['K', 'M', 'G', 'T', 'P'] as const;
+
+/** As in used_memory_human: 1.50M. */
+export function humanBytes(bytes: number): string {
+  let value = bytes;
+  let unit = 'B';
+  for (const next of UNITS) {
+    if (value < 1024) break;
+    value /= 1024;
+    unit = next;
+  }
+  return unit === 'B' ? `${value}B` : `${value.toFixed(2)}${unit}`;
+}

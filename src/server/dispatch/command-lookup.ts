@@ -1,0 +1,139 @@
+/**
+ * Hot path. From the bytes of a name to the row of a command, without making a string.
+ *
+ * A row is a spec with what is counted of its calls. Names are found by a small open hash of their length and first
+ * and last letters; the rows of one place are chained.
+ */
+import { type CommandSpec, type CommandTable, Flag, type Handler } from '../../commands/spec.ts';
+import { LatencyHistogram } from './latency-histogram.ts';
+
+const ARGC_MAX = 0x7fff_ffff;
+
+export class CommandRow {
+  /** Lower case; of a subcommand `container|name`. */
+  readonly fullName: string;
+  readonly spec: CommandSpec;
+  readonly handler: Handler;
+  readonly subcommands: ReadonlyMap<string, CommandRow>;
+  readonly hasSubcommands: boolean;
+  readonly parent: CommandRow | undefined;
+  /** Index of the argument that is the first key, 0 when there is none or only the arguments tell. */
+  readonly firstKey: number;
+  /** With so many words a call takes little time, whatever they are, if the request is short; 0: it may take any time. */
+  readonly shortArgc: number;
+  readonly flags: number;
+  /** The least and the most words that a request has. */
+  readonly argcMin: number;
+  readonly argcMax: number;
+  /** Calls in the present stretch of the clock, which is theirs (call-clock.ts). */
+  callsInStretch = 0;
+  calls = 0;
+  /** Microseconds in the handler, all calls together. */
+  usec = 0;
+  rejectedCalls = 0;
+  failedCalls = 0;
+  readonly latency = new LatencyHistogram();
+
+  constructor(fullName: string, spec: CommandSpec, parent?: CommandRow) {
+    this.fullName = fullName;
+    this.spec = spec;
+    this.handler = spec.handler;
+    this.parent = parent;
+    this.flags = spec.flags;
+    this.argcMin = Math.abs(spec.arity);
+    this.argcMax = spec.arity < 0 ? ARGC_MAX : spec.arity;
+    const isShort = (spec.flags & (Flag.FAST | Flag.BRIEF)) !== 0 && (spec.flags & Flag.PUBSUB) === 0;
+    // With more words than it must have, a command may do more: pop a count, trim to a length.
+    this.shortArgc = isShort ? Math.abs(spec.arity) : 0;
+    const begin = spec.keys[0]?.begin;
+    this.firstKey = begin !== undefined && 'index' in begin ? Math.max(begin.index, 0) : 0;
+    const subcommands = new Map<string, CommandRow>();
+    for (const [name, sub] of Object.entries(spec.subcommands ?? {})) {
+      const lower = name.toLowerCase();
+      subcommands.set(lower, new CommandRow(`${fullName}|${lower}`, sub, this));
+    }
+    this.subcommands = subcommands;
+    this.hasSubcommands = subcommands.size > 0;
+  }
+
+  resetStats(): void {
+    this.calls = 0;
+    this.usec = 0;
+    this.rejectedCalls = 0;
+    this.failedCalls = 0;
+    this.latency.reset();
+    for (const row of this.subcommands.values()) row.resetStats();
+  }
+}
+
+interface Place {
+  readonly name: Uint8Array;
+  readonly row: CommandRow;
+  readonly next: Place | undefined;
+}
+
+const PLACES = 1024;
+
+function placeOf(length: number, first: number, second: number, last: number): number {
+  return ((first | 32) * 67 + (second | 32) * 31 + (last | 32) * 7 + length * 131) & (PLACES - 1);
+}
+
+export class CommandLookup {
+  readonly #places: (Place | undefined)[] = new Array<Place | undefined>(PLACES).fill(undefined);
+  readonly #rows = new Map<string, CommandRow>();
+
+  /** `renamed` holds rename-command lines: a new name, or an empty one to remove the command. */
+  constructor(
+    tables: readonly CommandTable[],
+    renamed: readonly (readonly [from: string, to: string])[] = [],
+  ) {
+    const rows = new Map<string, CommandRow>();
+    for (const table of tables) {
+      for (const [name, spec] of Object.entries(table)) {
+        const lower = name.toLowerCase();
+        if (rows.has(lower)) throw new Error(`command ${lower} stands in two tables`);
+        rows.set(lower, new CommandRow(lower, spec));
+      }
+    }
+    for (const [from, to] of renamed) {
+      const row = rows.get(from.toLowerCase());
+      if (row === undefined) continue;
+      rows.delete(from.toLowerCase());
+      if (to !== '') rows.set(to.toLowerCase(), row);
+    }
+    for (const [name, row] of rows) this.#add(name, row);
+  }
+
+  /** All rows by their lower-case name. */
+  get rows(): ReadonlyMap<string, CommandRow> {
+    return this.#rows;
+  }
+
+  /** The row of a name in any letter case, or undefined. */
+  find(bytes: Uint8Array, start: number, length: number): CommandRow | undefined {
+    if (length === 0) return undefined;
+    const second = length > 1 ? bytes[start + 1]! : 0;
+    let place = this.#places[placeOf(length, bytes[start]!, second, bytes[start + length - 1]!)];
+    for (; place !== undefined; place = place.next) {
+      const { name } = place;
+      if (name.length !== length) continue;
+      let i = 0;
+      while (i < length && lower(bytes[start + i]!) === name[i]) i++;
+      if (i === length) return place.row;
+    }
+    return undefined;
+  }
+
+  byName(name: string): CommandRow | undefined {
+    return this.#rows.get(name.toLowerCase());
+  }
+
+  #add(name: string, row: CommandRow): void {
+    const bytes = new Uint8Array(Buffer.from(name, 'latin1'));
+    const place = placeOf(bytes.length, bytes[0]!, bytes[1] ?? 0, bytes[bytes.length - 1]!);
+    this.#places[place] = { name: bytes, row, next: this.#places[place] };
+    this.#rows.set(name, row);
+  }
+}
+
+const lower = (byte: number): number => (byte >= 0x41 && byte <= 0x5a ? byte | 32 : byte);

@@ -1,0 +1,435 @@
+/**
+ * Hot path. Runs requests: finds the command, refuses what may not run, queues inside MULTI, calls the handler, hands
+ * what changed to the stream, and counts.
+ *
+ * Each call has a frame of its depth (commands/context.ts). Around it stands the failure boundary (boundary.ts).
+ *
+ * Knows no command by name: what is special about one is a flag of its row.
+ */
+import { assert } from '../../base/assert.ts';
+import type { QueuedCommand } from '../../commands/client.ts';
+import { CommandContext, Replicate } from '../../commands/context.ts';
+import { type CommandTable, Flag } from '../../commands/spec.ts';
+import { Request } from '../../resp/request.ts';
+import type { Server } from '../server.ts';
+import { answerFor } from './boundary.ts';
+import { CallClock } from './call-clock.ts';
+import { CommandLookup, type CommandRow } from './command-lookup.ts';
+import { FeedMode, noReplication, type ReplicationMode } from './replication-mode.ts';
+import type { Session } from './session.ts';
+
+/**
+ * Something that may refuse a command before it runs; returns the error, or undefined to let it pass. `flags` are those
+ * of the row and, for a command that runs a transaction, those of all that it will run.
+ */
+export type Guard = (session: Session, row: CommandRow, flags: number) => string | undefined;
+
+/** Told of each command that ran, with the microseconds that it took: SLOWLOG, MONITOR. */
+export type CallListener = (session: Session, row: CommandRow, request: Request, micros: number) => void;
+
+/** Told of an error that a call must not survive. */
+export type BrokenListener = (error: unknown, session: Session, row: CommandRow, request: Request) => void;
+
+/** Told of a name that is no command; returns whether that is all: the session is gone. */
+export type UnknownListener = (session: Session, request: Request) => boolean;
+
+/** Whether a command has to wait, as under CLIENT PAUSE. */
+export type Gate = (session: Session, flags: number) => boolean;
+
+/** Requests of more bytes have their time measured by themselves. */
+const SHORT_REQUEST_BYTES = 1024;
+/** So have those that answer more. */
+const SHORT_REPLY_BYTES = 4096;
+/** Whoever asks for calls that take less wants to know of each. */
+const SHARED_SLOW_MICROS = 1000;
+const ARGUMENTS_SHOWN_BYTES = 128;
+
+export class Dispatcher {
+  readonly lookup: CommandLookup;
+  /** For work that no client asked for, such as deleting what has expired. */
+  readonly background: CommandContext;
+  /** By depth. */
+  readonly #frames: CommandContext[];
+  #depth = 0;
+  readonly #server: Server;
+  /**
+   * Asked in order, for every command, while there is an obstacle or the client is in a mode that allows few commands.
+   * Otherwise nothing can be refused but for authentication.
+   */
+  readonly guards: Guard[] = [];
+  #onCall: CallListener | undefined = undefined;
+  /** Told of calls that took at least `slowMicros`. */
+  onSlow: CallListener | undefined = undefined;
+  #slowMicros = Number.POSITIVE_INFINITY;
+  /** Calls may share a stretch of the clock: nobody wants to know of each. */
+  #callsShare = true;
+  readonly clock: CallClock;
+  onUnknown: UnknownListener | undefined = undefined;
+  /** Commands that one of these holds back wait; see {@link runPostponed}. Replaced as a whole. */
+  #gates: readonly Gate[] = [];
+  /** Serves blocked clients: called when {@link keysNoted} after each command outside, or at the end, of a transaction. */
+  afterUnit: (() => void) | undefined = undefined;
+  /** Keys have changed that somebody waits for. */
+  keysNoted = false;
+  /** Refuses a queued command that the node may not run since a REPLICAOF before it in the same transaction. */
+  afterRoleChange: ((session: Session, row: CommandRow) => string | undefined) | undefined = undefined;
+  /** Told of an error that must end the process, before it is thrown on: the time for a crash report. */
+  onBroken: BrokenListener | undefined = undefined;
+  readonly #feedMode: ReplicationMode;
+
+  constructor(server: Server, tables: readonly CommandTable[]) {
+    this.#server = server;
+    this.lookup = new CommandLookup(tables, server.config.renamedCommands);
+    this.background = new CommandContext(server);
+    this.#frames = [new CommandContext(server, 0)];
+    this.#feedMode = new FeedMode(server.feed);
+    this.clock = new CallClock(server.clock);
+  }
+
+  /** Told of every call; undefined while nobody listens. */
+  set onCall(listener: CallListener | undefined) {
+    this.#onCall = listener;
+    this.#noteListeners();
+  }
+
+  set slowMicros(micros: number) {
+    this.#slowMicros = micros;
+    this.#noteListeners();
+  }
+
+  #noteListeners(): void {
+    this.#callsShare = this.#onCall === undefined && this.#slowMicros >= SHARED_SLOW_MICROS;
+  }
+
+  /** Frames let go of the dataset that was there before. */
+  datasetReplaced(): void {
+    this.background.datasetReplaced();
+    for (const frame of this.#frames) frame.datasetReplaced();
+  }
+
+  /** Runs one request of a client; its reply is appended to the session's. `known` is what the lookup of its name
+   * found; `follows` tells that another request of the client lies ready behind it.
+   */
+  run(session: Session, request: Request, known?: CommandRow, follows = false): void {
+    // Most requests are of a client that may do anything while nothing stands in the way, and have as many words as they
+    // must.
+    const { argc } = request;
+    const isPlain =
+      (session.modes | this.#server.obstacles | this.#gates.length) === 0 &&
+      known !== undefined &&
+      argc >= known.argcMin &&
+      argc <= known.argcMax &&
+      !known.hasSubcommands;
+    if (isPlain) this.#call(session, known, request, follows);
+    else this.#runGuarded(session, request, known);
+    if (this.keysNoted) this.afterUnit?.();
+  }
+
+  /** Runs a request unless something forbids it, queues it, or has it wait. */
+  #runGuarded(session: Session, request: Request, known: CommandRow | undefined): void {
+    const row = this.#find(session, request, known);
+    if (row === undefined) return;
+    if (this.#gates.length > 0 && this.#isHeld(session, row)) {
+      session.postponed = keepRequest(request);
+      session.blocked = true;
+      return;
+    }
+    if (session.queued !== undefined && (row.flags & Flag.NOT_QUEUED) === 0) {
+      if ((row.flags & Flag.NO_MULTI) !== 0) {
+        this.reject(session, row, 'ERR Command not allowed inside a transaction');
+        return;
+      }
+      session.queue(keep(request), row.flags);
+      session.reply.queued();
+      return;
+    }
+    this.#call(session, row, request, false);
+  }
+
+  /** Begins all counts of calls and the server's anew. */
+  resetStats(): void {
+    this.#server.stats.reset();
+    for (const row of this.lookup.rows.values()) row.resetStats();
+  }
+
+  /** Lets `gate` hold commands back until it is removed. */
+  addGate(gate: Gate): void {
+    if (!this.#gates.includes(gate)) this.#gates = [...this.#gates, gate];
+  }
+
+  removeGate(gate: Gate): void {
+    this.#gates = this.#gates.filter((other) => other !== gate);
+  }
+
+  /** Runs the command of a client that the gate held back, and then what else the client has sent. */
+  runPostponed(session: Session): void {
+    const request = session.postponed;
+    if (request === undefined) return;
+    session.postponed = undefined;
+    session.blocked = false;
+    this.run(session, request);
+    if (!session.blocked) session.resume();
+  }
+
+  /** Calls the command of a client that has waited. It was counted and told when it was called first. */
+  callAgain(session: Session, row: CommandRow, request: Request): void {
+    this.clock.stop();
+    this.#call(session, row, request, false, true);
+    this.clock.stop();
+  }
+
+  /** The read event of a client is over: the next call reads the clock anew. */
+  turnEnded(): void {
+    this.clock.stop();
+  }
+
+  /** `again`: the command has waited, and was counted when it was called first. */
+  #call(session: Session, row: CommandRow, request: Request, follows: boolean, again = false): void {
+    const frame = this.#frames[this.#depth]!;
+    const server = this.#server;
+    const dbIndex = session.dbIndex;
+    const db = server.keyspace.databases[dbIndex]!;
+    db.accessClock = server.accessClock;
+    // A reference costs more to store than to compare, and most of these stay as they are in a pipeline.
+    frame.request = request;
+    if (frame.client !== session) {
+      frame.client = session;
+      frame.reply = session.reply;
+    }
+    if (frame.db !== db) frame.db = db;
+    frame.changes = 0;
+    frame.replicate = Replicate.REQUEST;
+    if (session.lastRow !== row) session.lastRow = row;
+    const { clock } = this;
+    const { reply } = session;
+    const replyBytes = reply.size;
+    const isShort =
+      request.argc === row.shortArgc && request.end - request.start <= SHORT_REQUEST_BYTES && !again;
+    let micros: number;
+    if (isShort) {
+      clock.beginShared();
+      this.#enter(frame, row);
+      micros = clock.endShared(
+        row,
+        follows && this.#callsShare && reply.size - replyBytes <= SHORT_REPLY_BYTES,
+      );
+    } else {
+      const startMs = clock.begin();
+      this.#enter(frame, row);
+      micros = clock.end(row, startMs, again);
+    }
+    if (!again) {
+      row.calls++;
+      server.stats.commandsProcessed++;
+    }
+    if (reply.errors !== reply.errorsNoted) {
+      // Errors inside a transaction are noted with their commands, and are not EXEC's.
+      reply.errorsNoted = reply.errors;
+      row.failedCalls++;
+      server.noteError(reply.lastError);
+    }
+    const { changes, ops, opsBefore } = frame;
+    server.dirty += changes;
+    if (ops.length > 0 || opsBefore.length > 0 || (changes > 0 && server.feed.log.active)) {
+      const mode = this.#mode;
+      mode.called(frame, row, dbIndex);
+      if (mode !== noReplication) session.lastWriteOffset = server.streamLog.endOffset;
+    }
+    if (micros >= this.#slowMicros) this.onSlow?.(session, row, request, micros);
+    if (this.#onCall !== undefined && !again) this.#onCall(session, row, request, micros);
+  }
+
+  /** Runs the handler of a frame behind the failure boundary. */
+  #enter(frame: CommandContext, row: CommandRow): void {
+    const { reply } = frame;
+    const mark = reply.mark();
+    try {
+      row.handler(frame);
+    } catch (error) {
+      this.#failed(frame, row, mark, error);
+    }
+  }
+
+  /** A handler threw. Answers what the system refused; throws what is broken on, behind the crash report. */
+  #failed(frame: CommandContext, row: CommandRow, mark: number, error: unknown): void {
+    const { reply, request } = frame;
+    const session = frame.client as Session;
+    const hasChanged = frame.changes > 0 || frame.ops.length > 0;
+    const answer = answerFor(error, hasChanged);
+    if (answer === undefined) {
+      this.onBroken?.(error, session, row, request);
+      throw error;
+    }
+    reply.truncate(mark);
+    frame.forgetChanges();
+    reply.error(answer);
+  }
+
+  /** What calls contribute to the stream now. */
+  get #mode(): ReplicationMode {
+    const { feed, isReplica } = this.#server;
+    return feed.log.active && !isReplica ? this.#feedMode : noReplication;
+  }
+
+  /**
+   * Runs the queued commands of a transaction as one unit of the stream, in the frame above the present one. The reply's
+   * array header is written already.
+   */
+  runQueued(session: Session, queued: readonly QueuedCommand[]): void {
+    const { streamLog } = this.#server;
+    this.#depth++;
+    this.#frames[this.#depth] ??= new CommandContext(this.#server, this.#depth);
+    const request = this.#frames[this.#depth]!.keptRequest;
+    try {
+      for (const command of queued) {
+        fill(request, command);
+        const row = this.#rowOf(request);
+        assert(row !== undefined, 'a queued command was found when it was queued');
+        const refusal = this.afterRoleChange?.(session, row);
+        if (refusal === undefined) this.#call(session, row, request, false);
+        else this.reject(session, row, refusal);
+      }
+    } finally {
+      this.#depth--;
+    }
+    const offset = streamLog.endOffset;
+    // What was queued while somebody read the stream is dropped there when nobody does any more.
+    this.#feedMode.unitEnded();
+    // WAIT is about the end of the transaction, which is in the stream only now.
+    if (streamLog.endOffset !== offset) session.lastWriteOffset = streamLog.endOffset;
+  }
+
+  /** Streams the deletions of expired keys that {@link background} has made. */
+  replicateDeletions(): void {
+    const { opsBefore } = this.background;
+    if (opsBefore.length === 0) return;
+    const mode = this.#mode;
+    for (const op of opsBefore) {
+      mode.operation(op);
+      if (this.#depth === 0) mode.unitEnded();
+    }
+    opsBefore.length = 0;
+  }
+
+  /** Answers an error for a command that does not run; a transaction that was being queued is broken. */
+  reject(session: Session, row: CommandRow | undefined, error: string): void {
+    if (row !== undefined) row.rejectedCalls++;
+    let text = error;
+    if (session.queued !== undefined) session.transactionBroken = true;
+    if (row !== undefined && (row.flags & Flag.RUNS_QUEUE) !== 0) {
+      const reason = error.startsWith('ERR ') ? error.slice('ERR '.length) : error;
+      text = `EXECABORT Transaction discarded because of: ${reason}`;
+      session.endTransaction();
+      this.#server.watchTable.unwatchAll(session);
+    }
+    this.#server.noteError(text);
+    session.reply.error(text);
+    session.reply.errorsNoted = session.reply.errors;
+  }
+
+  #isHeld(session: Session, row: CommandRow): boolean {
+    const flags = this.#flagsOf(session, row);
+    for (const gate of this.#gates) if (gate(session, flags)) return true;
+    return false;
+  }
+
+  /** The flags that count for a call: also those of a transaction's commands, when it runs one. */
+  #flagsOf(session: Session, row: CommandRow): number {
+    const { flags } = row;
+    return (flags & Flag.RUNS_QUEUE) === 0 ? flags : flags | session.queuedFlags;
+  }
+
+  /** The row of a request, or undefined when there is none. */
+  #rowOf(request: Request): CommandRow | undefined {
+    const row = this.lookup.find(request.bytes, request.position[0]!, request.length[0]!);
+    if (row === undefined || !row.hasSubcommands || request.argc === 1) return row;
+    return row.subcommands.get(request.latin1(1).toLowerCase());
+  }
+
+  /** The row that may run for a request, or undefined after an error has been answered. */
+  #find(session: Session, request: Request, known: CommandRow | undefined): CommandRow | undefined {
+    let row = known ?? this.lookup.find(request.bytes, request.position[0]!, request.length[0]!);
+    if (row === undefined) {
+      if (this.onUnknown?.(session, request)) return undefined;
+      this.reject(session, undefined, unknownCommand(request));
+      return undefined;
+    }
+    if (row.hasSubcommands && request.argc > 1) {
+      const sub = row.subcommands.get(request.latin1(1).toLowerCase());
+      if (sub === undefined) {
+        this.reject(session, row, unknownSubcommand(row, request));
+        return undefined;
+      }
+      row = sub;
+    }
+    if (request.argc < row.argcMin || request.argc > row.argcMax) {
+      this.reject(session, row, `ERR wrong number of arguments for '${row.fullName}' command`);
+      return undefined;
+    }
+    if (!session.authenticated && (row.flags & Flag.NO_AUTH) === 0) {
+      this.reject(session, row, 'NOAUTH Authentication required.');
+      return undefined;
+    }
+    if (this.#server.obstacles === 0 && !session.subscribed && !session.monitor) return row;
+    const { guards } = this;
+    const allFlags = this.#flagsOf(session, row);
+    for (let i = 0; i < guards.length; i++) {
+      const error = guards[i]!(session, row, allFlags);
+      if (error === undefined) continue;
+      this.reject(session, row, error);
+      return undefined;
+    }
+    return row;
+  }
+}
+
+/** A request in arrays of its own, for a transaction. */
+function keep(request: Request): QueuedCommand {
+  const { start, end, argc } = request;
+  const position = new Int32Array(argc);
+  let from = start;
+  let to = end;
+  // Words of an inline request may lie outside of its line, where its quotes were taken out.
+  for (let i = 0; i < argc; i++) {
+    from = Math.min(from, request.position[i]!);
+    to = Math.max(to, request.position[i]! + request.length[i]!);
+  }
+  for (let i = 0; i < argc; i++) position[i] = request.position[i]! - from;
+  return {
+    bytes: Uint8Array.prototype.slice.call(request.bytes, from, to),
+    position,
+    length: request.length.slice(0, argc),
+    canonical: request.canonical,
+  };
+}
+
+function fill(request: Request, command: QueuedCommand): void {
+  request.bytes = command.bytes;
+  request.position = command.position;
+  request.length = command.length;
+  request.argc = command.position.length;
+  request.start = 0;
+  request.end = command.bytes.length;
+  request.canonical = command.canonical;
+}
+
+/** A request that outlives the buffer that it was read into. */
+export function keepRequest(request: Request): Request {
+  const kept = new Request();
+  fill(kept, keep(request));
+  return kept;
+}
+
+function unknownCommand(request: Request): string {
+  let shown = '';
+  for (let i = 1; i < request.argc && shown.length < ARGUMENTS_SHOWN_BYTES; i++) {
+    shown += `'${request.latin1(i).slice(0, ARGUMENTS_SHOWN_BYTES - shown.length)}' `;
+  }
+  const name = request.latin1(0).slice(0, ARGUMENTS_SHOWN_BYTES);
+  return `ERR unknown command '${name}', with args beginning with: ${shown}`;
+}
+
+function unknownSubcommand(row: CommandRow, request: Request): string {
+  const sub = request.latin1(1).slice(0, ARGUMENTS_SHOWN_BYTES);
+  return `ERR unknown subcommand '${sub}'. Try ${row.fullName.toUpperCase()} HELP.`;
+}

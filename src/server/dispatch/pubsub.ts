@@ -1,0 +1,153 @@
+/**
+ * Who has subscribed to what, and the delivery of messages: channels, patterns, and shard channels, which have names of
+ * their own. Names are strings here, one char per byte. Key events are messages as well. Main thread.
+ *
+ * A message goes into the reply of each subscriber behind what is there, and out at the end of the turn at the latest;
+ * it is encoded once for all who speak the same protocol.
+ */
+import { latin1 } from '../../base/bytes.ts';
+import { globMatch } from '../../base/glob.ts';
+import { ClientMode } from '../../commands/client.ts';
+import { EventClass } from '../../commands/ports.ts';
+import { Reply } from '../../resp/reply.ts';
+import type { Session } from './session.ts';
+
+const NOBODY: ReadonlySet<Session> = new Set();
+const NOTHING: ReadonlySet<string> = new Set();
+
+/** Subscriptions of one kind. */
+export class Subscriptions {
+  readonly #byName = new Map<string, Set<Session>>();
+  readonly #byClient = new Map<Session, Set<string>>();
+
+  /** Names that somebody has subscribed to. */
+  get count(): number {
+    return this.#byName.size;
+  }
+
+  names(): IterableIterator<string> {
+    return this.#byName.keys();
+  }
+
+  subscribers(name: string): ReadonlySet<Session> {
+    return this.#byName.get(name) ?? NOBODY;
+  }
+
+  /** A client's names, in the order in which it subscribed. */
+  of(session: Session): ReadonlySet<string> {
+    return this.#byClient.get(session) ?? NOTHING;
+  }
+
+  add(session: Session, name: string): void {
+    addTo(this.#byName, name, session);
+    addTo(this.#byClient, session, name);
+  }
+
+  remove(session: Session, name: string): void {
+    removeFrom(this.#byName, name, session);
+    removeFrom(this.#byClient, session, name);
+  }
+
+  removeAll(session: Session): void {
+    for (const name of this.of(session)) removeFrom(this.#byName, name, session);
+    this.#byClient.delete(session);
+  }
+}
+
+function addTo<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {
+  const set = map.get(key);
+  if (set === undefined) map.set(key, new Set([value]));
+  else set.add(value);
+}
+
+function removeFrom<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {
+  const set = map.get(key);
+  set?.delete(value);
+  if (set?.size === 0) map.delete(key);
+}
+
+export class PubSub {
+  readonly channels = new Subscriptions();
+  readonly patterns = new Subscriptions();
+  readonly shards = new Subscriptions();
+  /** Clients with a subscription of any kind. */
+  readonly clients = new Set<Session>();
+  readonly #scratch = new Reply();
+
+  /** To be called after the subscriptions of a client have changed. */
+  noteClient(session: Session): void {
+    const { channels, patterns, shards } = this;
+    const count = channels.of(session).size + patterns.of(session).size + shards.of(session).size;
+    session.setMode(ClientMode.SUBSCRIBED, count > 0);
+    if (count > 0) this.clients.add(session);
+    else this.clients.delete(session);
+  }
+
+  /** Ends all subscriptions of a client, without a word to it. */
+  removeAll(session: Session): void {
+    if (!this.clients.has(session)) return;
+    this.channels.removeAll(session);
+    this.patterns.removeAll(session);
+    this.shards.removeAll(session);
+    this.noteClient(session);
+  }
+
+  /** Delivers a message; returns how often: a client may get it for its channel and for several patterns. */
+  publish(channel: Uint8Array, message: Uint8Array): number {
+    const { channels, patterns } = this;
+    const receivers = channels.subscribers(latin1(channel, 0, channel.length));
+    let deliveries = receivers.size;
+    if (receivers.size > 0) this.#deliver(receivers, ['message'], channel, message);
+    for (const pattern of patterns.names()) {
+      const bytes = Buffer.from(pattern, 'latin1');
+      if (!globMatch(bytes, 0, bytes.length, channel, 0, channel.length, false)) continue;
+      const matching = patterns.subscribers(pattern);
+      deliveries += matching.size;
+      this.#deliver(matching, ['pmessage', pattern], channel, message);
+    }
+    return deliveries;
+  }
+
+  publishShard(channel: Uint8Array, message: Uint8Array): number {
+    const receivers = this.shards.subscribers(latin1(channel, 0, channel.length));
+    if (receivers.size > 0) this.#deliver(receivers, ['smessage'], channel, message);
+    return receivers.size;
+  }
+
+  /** Publishes a key event, to the channels of the key and of the event as the classes that are on ask for. */
+  keyEvent(classesOn: number, event: string, dbIndex: number, key: Uint8Array): void {
+    if (this.clients.size === 0) return;
+    if ((classesOn & EventClass.KEYSPACE) !== 0) {
+      this.publish(Buffer.concat([Buffer.from(`__keyspace@${dbIndex}__:`), key]), Buffer.from(event));
+    }
+    if ((classesOn & EventClass.KEYEVENT) !== 0) {
+      this.publish(Buffer.from(`__keyevent@${dbIndex}__:${event}`), key);
+    }
+  }
+
+  #deliver(
+    receivers: ReadonlySet<Session>,
+    head: readonly string[],
+    channel: Uint8Array,
+    message: Uint8Array,
+  ): void {
+    const encoded: (Uint8Array | undefined)[] = [];
+    for (const session of receivers) {
+      const { protocol } = session;
+      const bytes = encoded[protocol] ?? this.#encode(protocol, head, channel, message);
+      encoded[protocol] = bytes;
+      session.reply.raw(bytes, 0, bytes.length);
+      session.flushSoon();
+    }
+  }
+
+  #encode(protocol: 2 | 3, head: readonly string[], channel: Uint8Array, message: Uint8Array): Uint8Array {
+    const reply = this.#scratch;
+    reply.protocol = protocol;
+    reply.push(head.length + 2);
+    for (const word of head) reply.bulkLatin1(word);
+    reply.bulk(channel, 0, channel.length);
+    reply.bulk(message, 0, message.length);
+    return reply.takeToKeep();
+  }
+}

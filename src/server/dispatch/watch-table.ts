@@ -1,0 +1,103 @@
+/**
+ * Which clients watch which keys. A change of a key breaks the transactions of those who watch it.
+ *
+ * Keys are strings here, one char per byte, with the number of the database before them. While nobody watches, a
+ * change costs one comparison.
+ */
+
+import { equalBytes } from '../../base/byte-copy.ts';
+import { latin1 } from '../../base/bytes.ts';
+import { NIL } from '../../base/units.ts';
+import type { Client } from '../../commands/client.ts';
+import type { CommandContext } from '../../commands/context.ts';
+import type { Keyspace } from '../../keyspace/keyspace.ts';
+
+const NO_DATABASE = -1;
+
+export class WatchTable {
+  readonly #watchers = new Map<string, Set<Client>>();
+  /** Whether any key is watched: asked at each change, where a size is a call. */
+  anyWatched = false;
+
+  get keyCount(): number {
+    return this.#watchers.size;
+  }
+
+  watch(client: Client, dbIndex: number, key: Uint8Array, expired: boolean): void {
+    const id = idOf(dbIndex, key, 0, key.length);
+    const watchers = this.#watchers.get(id) ?? new Set<Client>();
+    if (watchers.has(client)) return;
+    watchers.add(client);
+    this.#watchers.set(id, watchers);
+    this.anyWatched = true;
+    client.watched.push({ dbIndex, key, expired });
+  }
+
+  unwatchAll(client: Client): void {
+    for (const { dbIndex, key } of client.watched) {
+      const id = idOf(dbIndex, key, 0, key.length);
+      const watchers = this.#watchers.get(id);
+      watchers?.delete(client);
+      if (watchers?.size === 0) this.#watchers.delete(id);
+    }
+    client.watched.length = 0;
+    this.anyWatched = this.#watchers.size > 0;
+    client.watchBroken = false;
+  }
+
+  /** To be called while {@link anyWatched}. `deletesExpired`: whatever changes an expired key deletes it before, and that is told as a change of its own. */
+  keyModified(
+    dbIndex: number,
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+    deletesExpired: boolean,
+  ): void {
+    const watchers = this.#watchers.get(idOf(dbIndex, bytes, start, length));
+    if (watchers === undefined) return;
+    for (const client of watchers) {
+      const watched = client.watched.find(
+        ({ dbIndex: index, key }) =>
+          index === dbIndex && key.length === length && equalBytes(key, 0, bytes, start, length),
+      );
+      if (watched?.expired === true && deletesExpired) watched.expired = false;
+      else client.watchBroken = true;
+    }
+  }
+
+  /**
+   * All of a database, or of every one (-1), is about to be flushed or swapped: breaks who watches a key that is there,
+   * or, for a swap, that is there in `other`.
+   */
+  databaseModified(dbIndex: number, keyspace: Keyspace, other = NO_DATABASE): void {
+    const clients = new Set<Client>();
+    for (const watchers of this.#watchers.values()) for (const client of watchers) clients.add(client);
+    for (const client of clients) {
+      for (const watched of client.watched) {
+        const { dbIndex: watchedIn, key } = watched;
+        if (dbIndex >= 0 && watchedIn !== dbIndex) continue;
+        const here = keyspace.databases[watchedIn]!.find(key, 0, key.length) !== NIL;
+        const there = other >= 0 && keyspace.databases[other]!.find(key, 0, key.length) !== NIL;
+        if (watched.expired && !there) watched.expired = false;
+        else if (here || there) client.watchBroken = true;
+      }
+    }
+  }
+
+  /** Whether a key that `client` watches has expired since it was watched; EXEC aborts then, as for a change. */
+  anyExpired(client: Client, context: CommandContext): boolean {
+    for (const { dbIndex, key, expired } of client.watched) {
+      if (expired) continue;
+      const db = context.server.keyspace.databases[dbIndex]!;
+      const entry = db.find(key, 0, key.length);
+      if (entry === NIL) continue;
+      const deadline = db.deadline(entry);
+      if (deadline >= 0 && deadline < context.server.nowMs) return true;
+    }
+    return false;
+  }
+}
+
+function idOf(dbIndex: number, bytes: Uint8Array, start: number, length: number): string {
+  return `${dbIndex}:${latin1(bytes, start, length)}`;
+}

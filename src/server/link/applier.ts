@@ -1,0 +1,179 @@
+/**
+ * Hot path. The primary's stream, run in place: a session without a socket, whose requests come from the link.
+ *
+ *   link ─▶ reader ─▶ dispatcher ─▶ dataset
+ *              └────────────────────────────▶ log: the same bytes, a whole unit at a time
+ *
+ * The log's end is the applied offset. What was applied goes into it as it came, so offsets agree at every hop below. A
+ * transaction reaches it as a whole, behind its EXEC: until then its bytes are kept here, and the applied offset stands
+ * still. Whoever asks for the applied offset, a snapshot too, finds it between two units.
+ *
+ * Commands of the primary are believed: nothing expires by itself for them, and no limit holds. One that fails here did
+ * not fail there: that is told in the log and counted, and the stream goes on, as Redis does it.
+ *
+ * Main thread.
+ */
+import { assert } from '../../base/assert.ts';
+import { ErrorCode, OperatingError } from '../../base/errors.ts';
+import { ClientMode } from '../../commands/client.ts';
+import { GrowableBytes } from '../../resp/growable-bytes.ts';
+import { Parse, RequestReader } from '../../resp/parser.ts';
+import type { Reply } from '../../resp/reply.ts';
+import type { Dispatcher } from '../dispatch/dispatcher.ts';
+import { Session } from '../dispatch/session.ts';
+import type { Server } from '../server.ts';
+
+/** The primary may send what it likes; positions in a buffer are 32-bit integers. */
+const BYTES_MAX = 0x7fff_ffff;
+/** A unit's buffer beyond this is let go behind the unit. */
+const UNIT_BYTES_KEPT = 1024 * 1024;
+
+/** The primary, as a client of this node. */
+export class UpstreamSession extends Session {
+  readonly reply: Reply;
+  readonly address: string;
+  readonly #onDestroy: () => void;
+
+  constructor(id: number, reply: Reply, address: string, onDestroy: () => void) {
+    super(id);
+    this.reply = reply;
+    this.address = address;
+    this.fromPrimary = true;
+    this.setMode(ClientMode.UNAUTHENTICATED, false);
+    this.#onDestroy = onDestroy;
+  }
+
+  describe(): string {
+    return `id=${this.id} addr=${this.address} flags=M`;
+  }
+
+  /** It is answered nothing but ACKs, which are the link's. */
+  flush(): void {
+    this.reply.discard();
+  }
+
+  flushSoon(): void {}
+
+  resume(): void {}
+
+  destroy(): void {
+    this.#onDestroy();
+  }
+}
+
+export class Applier {
+  readonly session: UpstreamSession;
+  readonly #server: Server;
+  readonly #dispatcher: Dispatcher;
+  readonly #reader: RequestReader;
+  /** Bytes of the transaction that is being queued. */
+  readonly #unit = new GrowableBytes();
+  readonly #onGetack: () => void;
+  #stopped = false;
+
+  /** The stream has `dbIndex` selected where it begins. `onGetack` is called when the primary asks for an ACK. */
+  constructor(
+    server: Server,
+    dispatcher: Dispatcher,
+    session: UpstreamSession,
+    dbIndex: number,
+    onGetack: () => void,
+  ) {
+    this.#onGetack = onGetack;
+    this.#server = server;
+    this.#dispatcher = dispatcher;
+    this.session = session;
+    session.dbIndex = Math.min(dbIndex, server.keyspace.databases.length - 1);
+    const limits = {
+      bulkBytesMax: BYTES_MAX,
+      queryBytesMax: BYTES_MAX,
+      inlineBytesMax: 64 * 1024,
+      argumentsMax: BYTES_MAX,
+    };
+    this.#reader = new RequestReader(limits, server.streamLog.lease);
+  }
+
+  /** The database that the stream has selected at the applied offset. */
+  get selectedDb(): number {
+    return this.session.dbIndex;
+  }
+
+  /** No more is applied: the stream has another source, or none. */
+  stop(): void {
+    this.#stopped = true;
+    this.session.endTransaction();
+    this.session.reply.discard();
+  }
+
+  /**
+   * Applies what whole requests bytes[start, end) completes, in one turn. Throws CORRUPT when the bytes are no stream of a
+   * primary. The bytes may be used for something else afterwards.
+   */
+  push(bytes: Uint8Array, start: number, end: number): void {
+    const { streamLog } = this.#server;
+    const reader = this.#reader;
+    assert(streamLog.active, 'a stream that is applied is kept');
+    reader.push(bytes, start, end);
+    try {
+      while (!this.#stopped) {
+        const found = reader.next();
+        if (found === Parse.REQUEST) this.#apply();
+        else if (found === Parse.EMPTY) this.#note();
+        else if (found === Parse.MORE) break;
+        else throw new OperatingError(ErrorCode.CORRUPT, reader.error || 'a request beyond all limits');
+      }
+    } finally {
+      streamLog.settle();
+      reader.keep();
+      this.#dispatcher.turnEnded();
+    }
+  }
+
+  #apply(): void {
+    const { session } = this;
+    const { request } = this.#reader;
+    if (request.inline) {
+      throw new OperatingError(ErrorCode.CORRUPT, `an inline request '${request.latin1(0).slice(0, 64)}'`);
+    }
+    if (request.equalsIgnoreCase(0, 'REPLCONF')) {
+      // The ACK does not count the bytes of the request that asks for it.
+      if (request.argc > 1 && request.equalsIgnoreCase(1, 'GETACK')) this.#onGetack();
+      this.#note();
+      return;
+    }
+    const { reply } = session;
+    const errors = reply.errors;
+    this.#dispatcher.run(session, request);
+    if (reply.errors !== errors) this.#complain(reply.lastError);
+    reply.truncate(0);
+    if (!this.#stopped) this.#note();
+  }
+
+  /** The request that has run becomes a part of the log, or of the unit that is being queued. */
+  #note(): void {
+    const { bytes, start, end } = this.#reader.request;
+    const { streamLog } = this.#server;
+    const unit = this.#unit;
+    if (this.session.inTransaction) {
+      unit.reserve(end - start);
+      unit.bytes.set(bytes.subarray(start, end), unit.size);
+      unit.size += end - start;
+      return;
+    }
+    if (unit.size > 0) {
+      streamLog.append(unit.bytes, 0, unit.size);
+      unit.clear();
+      if (unit.bytes.length > UNIT_BYTES_KEPT) unit.bytes = new Uint8Array(0);
+    }
+    streamLog.appendDeferred(bytes, start, end);
+  }
+
+  #complain(error: string): void {
+    const { stats, log } = this.#server;
+    stats.unexpectedErrorReplies++;
+    log.warning(
+      `== CRITICAL == This replica is sending an error to its master: '${error}' after processing the command ` +
+        `'${this.session.lastCommand}'`,
+    );
+  }
+}

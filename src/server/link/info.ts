@@ -1,0 +1,59 @@
+/** What INFO and ROLE tell of the primary above this node. */
+import type { Reply } from '../../resp/reply.ts';
+import type { Server } from '../server.ts';
+import type { Upstream } from './upstream.ts';
+
+const SECOND_MS = 1000;
+
+/** The fields of INFO replication that stand behind `role:slave`, with their line ends. */
+export function upstreamSection(server: Server, upstream: Upstream): string {
+  const { link } = upstream;
+  const { streamLog, config, clock } = server;
+  const { values } = config;
+  const offset = streamLog.active ? streamLog.endOffset : 0;
+  const nowMs = clock.monotonicMs();
+  const seconds = (ms: number): number => Math.max(0, Math.floor(ms / SECOND_MS));
+  const fields: [name: string, value: string | number][] = [
+    ['master_host', upstream.host],
+    ['master_port', upstream.port],
+    ['master_link_status', link.isUp ? 'up' : 'down'],
+    ['master_last_io_seconds_ago', link.isUp ? seconds(upstream.silentMs) : -1],
+    ['master_sync_in_progress', link.isSyncing ? 1 : 0],
+    ['slave_read_repl_offset', offset],
+    ['slave_repl_offset', offset],
+  ];
+  if (link.isSyncing) {
+    const { payloadBytes, payloadReceived } = link;
+    const percent = payloadBytes > 0 ? ((payloadReceived / payloadBytes) * 100).toFixed(2) : '0.00';
+    fields.push(
+      ['master_sync_total_bytes', payloadBytes],
+      ['master_sync_read_bytes', payloadReceived],
+      ['master_sync_left_bytes', payloadBytes - payloadReceived],
+      ['master_sync_perc', percent],
+      ['master_sync_last_io_seconds_ago', seconds(upstream.silentMs)],
+    );
+  }
+  if (!link.isUp) {
+    fields.push([
+      'master_link_down_since_seconds',
+      link.downSinceMs < 0 ? -1 : seconds(nowMs - link.downSinceMs),
+    ]);
+  }
+  fields.push(
+    ['slave_priority', values.replicaPriority],
+    ['slave_read_only', values.replicaReadOnly ? 1 : 0],
+    ['replica_announced', values.replicaAnnounced ? 1 : 0],
+  );
+  return fields.map(([name, value]) => `${name}:${value}\r\n`).join('');
+}
+
+/** ROLE of a node that has a primary. */
+export function replyReplicaRole(server: Server, upstream: Upstream, reply: Reply): void {
+  const { link } = upstream;
+  reply.array(5);
+  reply.bulkLatin1('slave');
+  reply.bulkLatin1(upstream.host);
+  reply.integer(upstream.port);
+  reply.bulkLatin1(link.roleState);
+  reply.integer(link.isUp ? server.streamLog.endOffset : -1);
+}

@@ -1,0 +1,434 @@
+/**
+ * The primary above this node: the connection to it, the dump that it sends, the stream that is applied.
+ *
+ *   socket ─▶ LinkReader ─┬─ lines ──▶ LinkState ──▶ what is done here
+ *                         ├─ dump ───▶ ring ──▶ load worker ──▶ a new dataset, which takes the place of the old one
+ *                         └─ stream ─▶ Applier ──▶ dataset, and the log for those below
+ *
+ * What is decided stands in replication/link-state.ts. Until a whole new dataset is there the old one is served, whatever
+ * becomes of the sync. The swap is one turn: the dataset, the id and offset of its stream, the log that begins behind it.
+ * Replicas below keep their link until that turn; then they come again and learn of the new stream.
+ *
+ *   history.replid + log's end     the stream that this node holds, also when it was a primary itself: with these it asks
+ *                                  for what follows
+ *
+ * Main thread.
+ */
+import { connect, type Socket } from 'node:net';
+import { assert } from '../../base/assert.ts';
+import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
+import { asOffset, type Offset } from '../../base/units.ts';
+import { Flag } from '../../commands/spec.ts';
+import { encodingLimits } from '../../keyspace/encoding-limits.ts';
+import { LinkReader } from '../../replication/link-reader.ts';
+import { type LinkAction, type LinkOptions, LinkState } from '../../replication/link-state.ts';
+import { LogLevel, secondIdLine } from '../../replication/psync.ts';
+import { isReplid } from '../../replication/replid.ts';
+import { Reply } from '../../resp/reply.ts';
+import { type Loaded, LoadJob, type LoadPool } from '../../workers/load-job.ts';
+import type { CommandRow } from '../dispatch/command-lookup.ts';
+import type { Dispatcher } from '../dispatch/dispatcher.ts';
+import type { Session } from '../dispatch/session.ts';
+import type { Housekeeping } from '../housekeeping.ts';
+import { Obstacle, type Server } from '../server.ts';
+import { Applier, UpstreamSession } from './applier.ts';
+import { DumpIntake } from './dump-intake.ts';
+
+const SECOND_MS = 1000;
+const READONLY = "READONLY You can't write against a read only replica.";
+const MASTERDOWN = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
+/** Errors of a load that another dump of the same primary would meet again. */
+const FINAL_ERRORS: ReadonlySet<ErrorCode> = new Set([ErrorCode.TOO_NEW, ErrorCode.UNSUPPORTED]);
+
+export interface UpstreamParts {
+  readonly pool: LoadPool;
+  /** The port that is listened on. */
+  readonly port: () => number;
+  /** Takes over the libraries of functions of a dump. */
+  readonly takeFunctions: (libraries: readonly Uint8Array[]) => void;
+  /** Ends the links of all replicas below: they are to ask anew. */
+  readonly dropReplicas: (reason: string) => void;
+  /** Ends what reads the log or the dataset that is about to go, as snapshots do. */
+  readonly leaveStream: () => void;
+  /** Something was appended to the log. */
+  readonly flush: () => void;
+  /** Clients that wait for a key are told that the node's role has changed. */
+  readonly unblockAll: (error: string) => void;
+}
+
+/** A full sync that was granted. */
+interface Grant {
+  readonly replid: string;
+  readonly offset: Offset;
+}
+
+export class Upstream {
+  readonly link: LinkState;
+  host = '';
+  port = 0;
+  readonly #server: Server;
+  readonly #parts: UpstreamParts;
+  readonly #reader: LinkReader;
+  #dispatcher: Dispatcher | undefined = undefined;
+  #applier: Applier | undefined = undefined;
+  #socket: Socket | undefined = undefined;
+  #grant: Grant | undefined = undefined;
+  #job: LoadJob | undefined = undefined;
+  #intake: DumpIntake | undefined = undefined;
+  /** Resolves the wait for the dump's last byte. */
+  #onPayloadEnd: (() => void) | undefined = undefined;
+  /** The database that the stream had selected when it was last applied. */
+  #selectedDb = 0;
+  #secondMs = 0;
+
+  constructor(server: Server, parts: UpstreamParts) {
+    this.#server = server;
+    this.#parts = parts;
+    this.link = new LinkState(
+      () => this.#options(),
+      () => this.#held(),
+    );
+    this.#reader = new LinkReader({
+      line: (text) => this.#act(this.link.line(text, this.#nowMs())),
+      payload: (bytes, start, end) => {
+        this.link.received(end - start, this.#nowMs());
+        this.#intake?.take(bytes, start, end);
+      },
+      payloadEnded: () => this.#payloadEnded(),
+      stream: (bytes, start, end) => this.#apply(bytes, start, end),
+    });
+  }
+
+  /** Takes its place among commands and ticks. */
+  wire(dispatcher: Dispatcher, housekeeping: Housekeeping): void {
+    this.#dispatcher = dispatcher;
+    housekeeping.onTick((nowMs) => this.#tick(nowMs));
+    dispatcher.guards.push((session, row, flags) => this.#refusal(session, row, flags));
+    dispatcher.afterRoleChange = (session, row) =>
+      this.isReplica ? this.#refusal(session, row, row.flags) : undefined;
+  }
+
+  /** This node has a primary. */
+  get isReplica(): boolean {
+    return this.host !== '';
+  }
+
+  get isUp(): boolean {
+    return this.link.isUp;
+  }
+
+  /** Milliseconds since anything was heard of the primary. */
+  get silentMs(): number {
+    return this.#nowMs() - this.link.lastHeardMs;
+  }
+
+  /** The database that the stream has selected at the applied offset. */
+  get selectedDb(): number {
+    return this.#applier?.selectedDb ?? this.#selectedDb;
+  }
+
+  /** REPLICAOF host port, and `replicaof` at the start. */
+  follow(host: string, port: number): void {
+    const server = this.#server;
+    const wasReplica = this.isReplica;
+    this.host = host;
+    this.port = port;
+    server.isReplica = true;
+    server.deletesExpired = false;
+    server.setObstacle(Obstacle.REPLICA, true);
+    if (!wasReplica) {
+      // A primary's own stream ends here. What follows is selected anew by whoever goes on with it.
+      this.#selectedDb = Math.max(0, server.feed.selectedDb);
+      this.#parts.unblockAll(
+        'UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)',
+      );
+    }
+    this.#leaveLink();
+    this.#act(this.link.follow(`${host}:${port}`, this.#nowMs()));
+  }
+
+  /** REPLICAOF NO ONE: what was applied goes on under a new id, the old one stays good for what it covers. */
+  unfollow(): void {
+    if (!this.isReplica) return;
+    const server = this.#server;
+    const { history, streamLog, feed, log } = server;
+    this.#act(this.link.unfollow(this.#nowMs()));
+    this.#leaveLink();
+    this.host = '';
+    this.port = 0;
+    server.isReplica = false;
+    server.deletesExpired = true;
+    server.setObstacle(Obstacle.REPLICA, false);
+    if (streamLog.active) {
+      history.shift(streamLog.endOffset);
+      log.warning(secondIdLine(history).text);
+    }
+    feed.invalidateSelect();
+    this.#parts.dropReplicas('the node is a primary now');
+  }
+
+  /** Lets the worker give up what it has seen of shared memory. */
+  collectWorker(): void {
+    this.#parts.pool.collect();
+  }
+
+  /** Ends the connection; the node stops. */
+  async close(): Promise<void> {
+    this.#leaveLink();
+    await this.#parts.pool.close();
+  }
+
+  /** What a client may not do on a replica. */
+  #refusal(session: Session, row: CommandRow, flags: number): string | undefined {
+    if (!this.isReplica || session.fromPrimary) return undefined;
+    const { replicaReadOnly, replicaServeStaleData } = this.#server.config.values;
+    if ((flags & Flag.WRITE) !== 0 && replicaReadOnly) return READONLY;
+    if (!this.isUp && !replicaServeStaleData && (row.flags & Flag.STALE) === 0) return MASTERDOWN;
+    return undefined;
+  }
+
+  #nowMs(): number {
+    return this.#server.clock.monotonicMs();
+  }
+
+  #options(): LinkOptions {
+    const { values } = this.#server.config;
+    return {
+      user: values.masteruser,
+      password: values.masterauth,
+      listeningPort: values.replicaAnnouncePort || this.#parts.port(),
+      announceIp: values.replicaAnnounceIp,
+      version: '',
+      replTimeoutMs: values.replTimeout * SECOND_MS,
+    };
+  }
+
+  #held(): Grant | undefined {
+    const { history, streamLog } = this.#server;
+    return streamLog.active ? { replid: history.replid, offset: streamLog.endOffset } : undefined;
+  }
+
+  #tick(nowMs: number): void {
+    if (!this.isReplica || (nowMs - this.#secondMs < SECOND_MS && nowMs >= this.#secondMs)) return;
+    this.#secondMs = nowMs;
+    this.#act(this.link.tick(this.#server.streamLog.endOffset, -1, this.#nowMs()));
+  }
+
+  #act(actions: readonly LinkAction[]): void {
+    for (const action of actions) this.#do(action);
+  }
+
+  #do(action: LinkAction): void {
+    const { log, history } = this.#server;
+    switch (action.kind) {
+      case 'log':
+        if (action.line.level === LogLevel.WARNING) log.warning(action.line.text);
+        else log.notice(action.line.text);
+        break;
+      case 'connect':
+        this.#connect();
+        break;
+      case 'write':
+        this.#socket?.write(action.text, 'latin1');
+        break;
+      case 'close':
+        this.#leaveLink();
+        break;
+      case 'full':
+        this.#grant = { replid: action.replid, offset: action.offset };
+        break;
+      case 'payload':
+        this.#load(action.bytes, action.mark);
+        break;
+      case 'continue': {
+        const isNew =
+          action.replid !== '' && history.continueAs(action.replid, this.#server.streamLog.endOffset);
+        if (isNew) this.#parts.dropReplicas('the stream has a new id');
+        this.#startApplying(this.#selectedDb);
+        break;
+      }
+      default:
+        this.#forget();
+    }
+  }
+
+  #connect(): void {
+    const { values } = this.#server.config;
+    this.#leaveLink();
+    this.#reader.expectLines();
+    const socket = connect({
+      host: this.host,
+      port: this.port,
+      noDelay: true,
+      ...(values.bindSourceAddr === '' ? {} : { localAddress: values.bindSourceAddr }),
+    });
+    this.#socket = socket;
+    // Events of a connection that was given up say nothing of the present one.
+    const isCurrent = (): boolean => this.#socket === socket;
+    let reason = '';
+    socket.on('connect', () => {
+      if (isCurrent()) this.#act(this.link.opened(this.#nowMs()));
+    });
+    socket.on('data', (bytes: Buffer) => {
+      if (isCurrent()) this.#received(bytes);
+    });
+    socket.on('error', (error) => {
+      reason = messageOf(error);
+    });
+    socket.on('close', () => {
+      if (!isCurrent()) return;
+      this.#leaveLink();
+      this.#act(this.link.closed(reason, this.#nowMs()));
+    });
+  }
+
+  #received(bytes: Buffer): void {
+    const server = this.#server;
+    server.clock.tick();
+    server.stats.netInputBytes += bytes.length;
+    server.stats.netReplInputBytes += bytes.length;
+    server.stats.readsProcessed++;
+    try {
+      this.#reader.push(bytes, 0, bytes.length);
+    } catch (error) {
+      if (!(error instanceof OperatingError) || error.code !== ErrorCode.CORRUPT) throw error;
+      this.#act(this.link.streamFailed(error.message, this.#nowMs()));
+    }
+  }
+
+  /** Lets go of the connection and of a dump on its way. The stream that is held stays. */
+  #leaveLink(): void {
+    const socket = this.#socket;
+    this.#socket = undefined;
+    socket?.destroy();
+    this.#reader.expectNothing();
+    if (this.#applier !== undefined) this.#selectedDb = this.#applier.selectedDb;
+    this.#applier?.stop();
+    this.#applier = undefined;
+    this.#grant = undefined;
+    this.#onPayloadEnd = undefined;
+    this.#intake?.fail();
+    this.#intake = undefined;
+    this.#job?.cancel();
+    this.#job = undefined;
+  }
+
+  #apply(bytes: Uint8Array, start: number, end: number): void {
+    this.link.heard(this.#nowMs());
+    const applier = this.#applier;
+    if (applier === undefined) return;
+    applier.push(bytes, start, end);
+    this.#parts.flush();
+  }
+
+  #startApplying(dbIndex: number): void {
+    const server = this.#server;
+    assert(this.#dispatcher !== undefined, 'the stream is applied once the node is wired');
+    const session = new UpstreamSession(
+      server.nextClientId(),
+      new Reply(server.bufferPool),
+      `${this.host}:${this.port}`,
+      () => this.#socket?.destroy(),
+    );
+    this.#applier = new Applier(server, this.#dispatcher, session, dbIndex, () => {
+      this.#act(this.link.acknowledge(server.streamLog.endOffset, -1, this.#nowMs()));
+    });
+    this.#reader.expectStream();
+  }
+
+  /** The dump begins: a worker reads it as it comes. */
+  #load(bytes: number, mark: string): void {
+    const { config, clock, hashKey, accessClock } = this.#server;
+    const plan = {
+      databaseCount: config.values.databases,
+      hashKey,
+      options: {
+        nowMs: clock.nowMs(),
+        // The primary alone decides what expires.
+        keepExpired: true,
+        verifyChecksum: config.values.rdbchecksum,
+        accessClock,
+        limits: encodingLimits(config.values),
+      },
+    };
+    const from = { kind: 'ring', totalBytes: mark === '' ? bytes : -1 } as const;
+    const job = new LoadJob(this.#parts.pool, plan, from, this.#server.memory);
+    this.#job = job;
+    assert(job.input !== undefined, 'a load from a ring has an input');
+    const socket = this.#socket;
+    this.#intake = new DumpIntake(job.input, {
+      pause: () => socket?.pause(),
+      resume: () => socket?.resume(),
+    });
+    const ended = new Promise<void>((resolve) => {
+      this.#onPayloadEnd = resolve;
+    });
+    if (mark === '') this.#reader.expectPayload(bytes);
+    else this.#reader.expectPayloadUntil(mark);
+    this.#followLoad(job, ended);
+  }
+
+  #payloadEnded(): void {
+    this.#act([]);
+    this.link.payloadEnded(this.#nowMs());
+    // What follows waits in the kernel until the dump is loaded.
+    this.#socket?.pause();
+    this.#intake?.end();
+    this.#onPayloadEnd?.();
+  }
+
+  async #followLoad(job: LoadJob, payloadEnded: Promise<void>): Promise<void> {
+    let loaded: Loaded;
+    try {
+      loaded = await job.finished;
+    } catch (error) {
+      // Without a code it is a fault of the program, which ends it.
+      const code = codeOf(error);
+      if (!(error instanceof OperatingError)) throw error;
+      if (this.#job === job) {
+        const isFinal = FINAL_ERRORS.has(code as ErrorCode);
+        this.#act(this.link.loadFailed(error.message, isFinal, this.#nowMs()));
+      }
+      return;
+    }
+    await payloadEnded;
+    if (this.#job === job) this.#take(loaded);
+    else loaded.keyspace.drop();
+  }
+
+  /** The dump is loaded: dataset, history and log are those of the primary from this turn on. */
+  #take(loaded: Loaded): void {
+    const server = this.#server;
+    const grant = this.#grant;
+    const { history, streamLog } = server;
+    const { aux, functions } = loaded.result;
+    assert(grant !== undefined, 'a dump that was loaded was granted');
+    server.clock.tick();
+    this.#job = undefined;
+    this.#intake = undefined;
+    this.#parts.dropReplicas('a full sync has replaced the dataset');
+    this.#parts.leaveStream();
+    server.replaceKeyspace(loaded.keyspace);
+    this.#parts.takeFunctions(functions);
+    server.dirty = 0;
+    if (streamLog.active) streamLog.drop();
+    const isKnown = isReplid(grant.replid) && grant.offset >= 0;
+    if (isKnown) history.adopt(grant.replid);
+    else history.renew();
+    streamLog.start(isKnown ? grant.offset : asOffset(0));
+    this.#selectedDb = aux.replication?.streamDb ?? 0;
+    const socket = this.#socket;
+    this.#act(this.link.loaded(streamLog.endOffset, this.#nowMs()));
+    this.#startApplying(this.#selectedDb);
+    socket?.resume();
+  }
+
+  /** The stream that is held is not to be trusted: the next sync is a full one. */
+  #forget(): void {
+    const { history, streamLog } = this.#server;
+    this.#parts.dropReplicas('the stream is broken');
+    this.#parts.leaveStream();
+    if (streamLog.active) streamLog.drop();
+    history.renew();
+  }
+}

@@ -1,0 +1,323 @@
+/**
+ * Hot path. A connected client: its socket, what it has sent, what it is answered.
+ *
+ * A socket is given one large read buffer that all connections share, so a read costs no allocation; requests are
+ * parsed where they lie, and an incomplete tail alone is copied. Everything that a read event held is answered with
+ * one write, at the end of the loop's turn (send-queue.ts). Nothing of the shared buffer outlives the event.
+ */
+import type { Socket } from 'node:net';
+import { debugAssert } from '../../base/assert.ts';
+import type { Clock } from '../../base/clock.ts';
+import { messageOf } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
+import { KIB } from '../../base/units.ts';
+import type { Keyspace } from '../../keyspace/keyspace.ts';
+import type { Feed } from '../../replication/feed.ts';
+import { cutOffText, OutputGauge, type OutputLimit, OutputVerdict } from '../../replication/output-limit.ts';
+import type { StreamLog } from '../../replication/stream-log.ts';
+import type { BufferPool } from '../../resp/buffer-pool.ts';
+import { Parse, type RequestLimits, RequestReader } from '../../resp/parser.ts';
+import { Reply } from '../../resp/reply.ts';
+import type { Request } from '../../resp/request.ts';
+import type { CommandRow } from '../dispatch/command-lookup.ts';
+import type { LookAhead } from '../dispatch/look-ahead.ts';
+import { ReplyMode, Session } from '../dispatch/session.ts';
+import type { ServerStats } from '../stats.ts';
+import type { Sender, SendQueue } from './send-queue.ts';
+import { SocketWriter } from './socket-writer.ts';
+
+/** Requests that one event runs before others get their turn; what is left goes on in the next turn. */
+const REQUESTS_PER_EVENT = 4096;
+const SEND_AT_ONCE_BYTES = 64 * KIB;
+
+/** What a connection needs of the state that all of them share. */
+export interface ConnectionServer {
+  readonly clock: Clock;
+  readonly nowMs: number;
+  readonly log: Logger;
+  readonly stats: ServerStats;
+  readonly keyspace: Keyspace;
+  readonly feed: Feed;
+  readonly streamLog: StreamLog;
+  readonly bufferPool: BufferPool;
+  readonly requestLimits: RequestLimits;
+  readonly outputLimits: { readonly normal: OutputLimit; readonly pubsub: OutputLimit };
+}
+
+/** What a connection needs of the node around it. */
+export interface ConnectionHost {
+  readonly server: ConnectionServer;
+  run(connection: Connection, request: Request, known?: CommandRow, follows?: boolean): void;
+  readonly lookAhead: LookAhead;
+  readonly sendQueue: SendQueue;
+  /** The clock was read, and requests run now. */
+  turnBegan(): void;
+  /** The read event of a connection is over: what it wrote may go to the replicas. */
+  turnEnded(): void;
+  closed(connection: Connection): void;
+}
+
+export class Connection extends Session {
+  readonly reader: RequestReader;
+  readonly reply: Reply;
+  readonly socket: Socket;
+  readonly writer: SocketWriter;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localAddress: string;
+  readonly localPort: number;
+  readonly connectedMs: number;
+  lastActiveMs: number;
+  netInputBytes = 0;
+  netOutputBytes = 0;
+  /** Waits in the queue of those who send at the end of the turn. */
+  sendQueued = false;
+  nextSender: Sender | undefined = undefined;
+  /** Told of each empty line, which is how a replica says that it is alive. */
+  onEmptyLine: (() => void) | undefined = undefined;
+  closed = false;
+  /** Who takes over when the connection ends, besides the host: blocked clients, replicas. */
+  readonly onClose: (() => void)[] = [];
+  readonly #host: ConnectionHost;
+  readonly #gauge = new OutputGauge();
+  readonly #onSent = (bytes: Uint8Array): void => this.reply.recycle(bytes as Buffer);
+  #running = false;
+  #flushDue = false;
+
+  constructor(id: number, socket: Socket, host: ConnectionHost) {
+    super(id);
+    this.#host = host;
+    this.socket = socket;
+    this.writer = new SocketWriter(socket);
+    this.reader = new RequestReader(host.server.requestLimits, host.server.streamLog.lease);
+    this.reply = new Reply(host.server.bufferPool);
+    this.remoteAddress = socket.remoteAddress ?? '';
+    this.remotePort = socket.remotePort ?? 0;
+    this.localAddress = socket.localAddress ?? '';
+    this.localPort = socket.localPort ?? 0;
+    this.connectedMs = host.server.nowMs;
+    this.lastActiveMs = this.connectedMs;
+  }
+
+  /** Takes what the socket has read. */
+  received(bytes: Uint8Array, count: number): void {
+    const { server } = this.#host;
+    server.clock.tick();
+    server.stats.netInputBytes += count;
+    server.stats.readsProcessed++;
+    this.netInputBytes += count;
+    this.lastActiveMs = server.nowMs;
+    if (this.closed || this.closeAfterReply) return;
+    this.reader.push(bytes, 0, count);
+    if (this.blocked || this.#running) {
+      this.reader.keep();
+      return;
+    }
+    this.#host.turnBegan();
+    this.#work();
+    debugAssert(server.streamLog.lease.bytes !== bytes, 'no bytes of a read are lent beyond its event');
+  }
+
+  /** Goes on after the client was blocked. */
+  override resume(): void {
+    this.blocked = false;
+    if (this.closed || this.#running) return;
+    this.#work();
+  }
+
+  /** Runs what can be run, and sends what was answered. */
+  #work(): void {
+    const { reader } = this;
+    const host = this.#host;
+    this.#running = true;
+    let left = REQUESTS_PER_EVENT;
+    while (left > 0 && this.#mayRun()) {
+      const ahead = this.#runAhead();
+      left -= ahead;
+      if (ahead > 0) {
+        if (reader.pendingBytes === 0) break;
+        continue;
+      }
+      const found = reader.next();
+      if (found === Parse.REQUEST) {
+        this.#run(reader.request);
+        left--;
+      } else if (found === Parse.MORE) {
+        break;
+      } else if (found === Parse.ERROR) {
+        this.#protocolError();
+      } else {
+        this.onEmptyLine?.();
+      }
+    }
+    this.#running = false;
+    host.server.feed.settle();
+    reader.keep();
+    // Much to send goes at once, so that replies do not gather behind a long pipeline.
+    if (this.reply.size >= SEND_AT_ONCE_BYTES) this.flush();
+    else if (this.reply.size > 0 || this.closeAfterReply) host.sendQueue.add(this);
+    host.turnEnded();
+    if (left <= 0 && !this.closed) setImmediate(() => this.#goOn());
+  }
+
+  #mayRun(): boolean {
+    return !this.blocked && !this.closeAfterReply && !this.closed;
+  }
+
+  /** Runs requests that lie whole in the chunk, with what they need read beforehand; returns how many it was. */
+  #runAhead(): number {
+    const { reader } = this;
+    const { lookAhead, server } = this.#host;
+    if (lookAhead.busy) return 0;
+    const { requests, rows } = lookAhead;
+    const count = reader.lookAhead(requests);
+    if (count === 0) return 0;
+    lookAhead.prepare(server.keyspace.databases[this.dbIndex]!, count);
+    lookAhead.busy = true;
+    let ran = 0;
+    let at = 0;
+    try {
+      while (at < count && this.#mayRun()) {
+        const request = requests[at]!;
+        const repeats = request.repeats > 0;
+        reader.take(request);
+        this.#run(request, rows[at], repeats || at + 1 < count);
+        if (repeats) request.moveOn();
+        else at++;
+        ran++;
+      }
+    } finally {
+      lookAhead.busy = false;
+    }
+    return ran;
+  }
+
+  #run(request: Request, known?: CommandRow, follows = false): void {
+    if (this.replyMode === ReplyMode.ON) this.#host.run(this, request, known, follows);
+    else this.#runMuted(request);
+  }
+
+  /** Runs a request whose reply is not wanted. What others have written to this client stays. */
+  #runMuted(request: Request): void {
+    const { reply } = this;
+    const mark = reply.mark();
+    const skipped = this.replyMode === ReplyMode.SKIP;
+    this.#host.run(this, request);
+    // CLIENT REPLY ON is the one command that ends the silence and is answered.
+    if (this.replyMode === ReplyMode.ON) return;
+    if (skipped && this.replyMode === ReplyMode.SKIP) this.replyMode = ReplyMode.ON;
+    reply.truncate(mark);
+  }
+
+  #goOn(): void {
+    if (this.closed || this.blocked || this.#running) return;
+    this.#host.server.clock.tick();
+    this.#host.turnBegan();
+    this.#work();
+  }
+
+  /** Sends what has been answered so far. */
+  override flush(): void {
+    const { reply } = this;
+    if (this.closed) {
+      reply.discard();
+      return;
+    }
+    if (this.isReplica && reply.size > 0) {
+      this.#replicaAnswered();
+      return;
+    }
+    if (reply.size > 0) {
+      const { writer } = this;
+      // Behind bytes that wait, these will wait too.
+      const bytes = writer.waitingBytes === 0 ? reply.take() : reply.takeToKeep();
+      const { stats } = this.#host.server;
+      stats.netOutputBytes += bytes.length;
+      stats.writesProcessed++;
+      this.netOutputBytes += bytes.length;
+      if (writer.write(bytes, this.#onSent)) reply.recycle(bytes);
+    }
+    if (this.closeAfterReply) this.socket.end();
+    else if (this.writer.waitingBytes > 0 || this.#gauge.softSinceMs !== -1) this.checkOutput();
+  }
+
+  /** Sends soon what somebody else has appended to the reply: a message, the end of a wait. */
+  override flushSoon(): void {
+    if (this.#running || this.#flushDue) return;
+    this.#flushDue = true;
+    queueMicrotask(() => {
+      this.#flushDue = false;
+      if (!this.closed) this.flush();
+    });
+  }
+
+  /** Cuts the client off when more output waits for it than its class may have. */
+  checkOutput(): void {
+    const bytes = this.pendingOutputBytes;
+    if (this.isReplica || this.closed) return;
+    const { server } = this.#host;
+    const limit: OutputLimit = this.subscribed ? server.outputLimits.pubsub : server.outputLimits.normal;
+    if (this.#gauge.judge(limit, bytes, server.nowMs) === OutputVerdict.WITHIN) return;
+    server.stats.outputLimitDisconnections++;
+    server.log.warning(cutOffText(this.describe()));
+    this.destroy();
+  }
+
+  /** Bytes that were answered and that the peer has not taken yet. */
+  get pendingOutputBytes(): number {
+    return this.writer.waitingBytes + this.reply.size;
+  }
+
+  /** Cuts the connection. What is still to be sent is lost. */
+  override destroy(): void {
+    this.socket.destroy();
+    this.ended();
+  }
+
+  /** The socket is gone. */
+  ended(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.reply.discard();
+    for (const listener of this.onClose) listener();
+    this.#host.closed(this);
+  }
+
+  #protocolError(): void {
+    const { error } = this.reader;
+    const { log } = this.#host.server;
+    log.verbose(`Protocol error (${error || 'query buffer limit'}) from client: ${this.describe()}`);
+    if (error !== '') this.reply.error(`ERR ${error}`);
+    this.closeAfterReply = true;
+  }
+
+  /** A replica sent what is answered: the answer would be taken for a part of the stream. */
+  #replicaAnswered(): void {
+    const { log } = this.#host.server;
+    log.warning(
+      `Replica generated a reply to command '${this.lastCommand}', disconnecting it: ${this.describe()}`,
+    );
+    this.destroy();
+  }
+
+  failed(error: unknown): void {
+    this.#host.server.log.verbose(`Error on client connection: ${messageOf(error)} (${this.describe()})`);
+  }
+
+  override get address(): string {
+    return formatAddress(this.remoteAddress, this.remotePort);
+  }
+
+  get localAddressText(): string {
+    return formatAddress(this.localAddress, this.localPort);
+  }
+
+  /** A short line for the log. */
+  override describe(): string {
+    return `id=${this.id} addr=${this.address} name=${this.name}`;
+  }
+}
+
+export function formatAddress(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}

@@ -1,0 +1,192 @@
+/**
+ * Listening sockets, and the change of an accepted socket into one that reads into a buffer of ours.
+ *
+ * Node.js offers reads into a user's buffer (`onread`) for sockets that connect, not for those that a server accepts.
+ * So the handle of an accepted socket is moved to a new socket that is made with `onread`. Where that is not possible,
+ * 'data' events serve; the rest of the program sees no difference.
+ */
+import {
+  type AddressInfo,
+  createServer,
+  type Server as NetServer,
+  Socket,
+  type SocketConstructorOpts,
+} from 'node:net';
+import { withView } from '../../base/byte-copy.ts';
+import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
+import { poison } from '../../base/lease.ts';
+import { streamWrap } from './stream-wrap.ts';
+
+const READ_BUFFER_BYTES = 128 * 1024;
+
+/** The one read buffer of all connections: its content is done with when the read callback returns. */
+const readBuffer = withView(Buffer.allocUnsafeSlow(READ_BUFFER_BYTES));
+
+/** The parts of an accepted socket that are no public interface; all are checked before they are used. */
+interface HandleOwner {
+  _handle: unknown;
+  _server?: unknown;
+  server?: unknown;
+}
+
+interface OnReadOptions extends SocketConstructorOpts {
+  handle: unknown;
+  onread: { buffer: Buffer; callback: (count: number, buffer: Buffer) => boolean };
+}
+
+/** Takes the first `count` bytes of what was read; they are stale when that returns. */
+export interface Receiver {
+  received(bytes: Uint8Array, count: number): void;
+}
+
+/**
+ * Gives `accepted`, a paused socket that has not read yet, its receiver, and returns the socket to use from now on.
+ * `wire` is called with that socket before anything is read, to attach listeners; it returns the receiver.
+ */
+export function readInPlace(accepted: Socket, wire: (socket: Socket) => Receiver): Socket {
+  const owner = accepted as unknown as HandleOwner;
+  const handle = owner._handle;
+  if (typeof handle !== 'object' || handle === null || !('useUserBuffer' in handle)) {
+    const receiver = wire(accepted);
+    accepted.on('data', (bytes) => receiver.received(bytes as Buffer, bytes.length));
+    accepted.resume();
+    return accepted;
+  }
+  let receiver: Receiver | undefined;
+  const options: OnReadOptions = {
+    handle,
+    onread: {
+      buffer: readBuffer,
+      callback: (count) => {
+        receiver?.received(readBuffer, count);
+        poison(readBuffer, 0, count);
+        return true;
+      },
+    },
+  };
+  owner._handle = null;
+  const socket = new Socket(options);
+  // The server counts its connections by these, and waits for them when it closes.
+  const fresh = socket as unknown as HandleOwner;
+  fresh._server = owner._server;
+  fresh.server = owner.server;
+  receiver = wire(socket);
+  socket.resume();
+  readDirectly(handle, receiver);
+  return socket;
+}
+
+const receiverOf = Symbol('receiver');
+const streamReadOf = Symbol('read callback of the stream');
+
+/** A handle's callback for what was read: with a positive count in the state, or through the given buffer an end or error. */
+interface ReadingHandle {
+  onread?: (this: ReadingHandle, given: unknown) => unknown;
+  [receiverOf]?: Receiver;
+  [streamReadOf]?: (this: ReadingHandle, given: unknown) => unknown;
+}
+
+/**
+ * Takes the callback of the handle over, so that bytes come without the bookkeeping of a stream. Ends and errors go
+ * the way of the stream. The socket does not pause, so that nothing but them is missed there.
+ */
+function readDirectly(handle: object, receiver: Receiver): void {
+  const reading = handle as ReadingHandle;
+  const { onread } = reading;
+  if (streamWrap === undefined || typeof onread !== 'function') return;
+  reading[receiverOf] = receiver;
+  reading[streamReadOf] = onread;
+  reading.onread = onRead;
+}
+
+/** One function for all handles: what V8 has compiled of it stays when the connections have gone that it was compiled for. */
+function onRead(this: ReadingHandle, given: unknown): void {
+  const { streamBaseState, kReadBytesOrError } = streamWrap!;
+  const count = streamBaseState[kReadBytesOrError]!;
+  if (count > 0) {
+    this[receiverOf]!.received(readBuffer, count);
+    poison(readBuffer, 0, count);
+  } else {
+    this[streamReadOf]!(given);
+  }
+}
+
+/**
+ * What the handle of a socket calls when it has read; undefined where 'data' events serve. {@link putRead} says what it
+ * is to find then, for who calls it instead.
+ */
+export function readCallbackOf(socket: Socket): (() => void) | undefined {
+  const handle = (socket as unknown as HandleOwner)._handle as ReadingHandle | null;
+  return handle?.onread === onRead ? onRead.bind(handle, undefined) : undefined;
+}
+
+export function putRead(bytes: Uint8Array): void {
+  readBuffer.set(bytes);
+  streamWrap!.streamBaseState[streamWrap!.kReadBytesOrError] = bytes.length;
+}
+
+/** What the system says of an address that this machine does not have. */
+const UNAVAILABLE: ReadonlySet<string> = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EPROTONOSUPPORT']);
+
+export interface ListenOptions {
+  readonly hosts: readonly string[];
+  readonly port: number;
+  readonly backlog: number;
+}
+
+/** Opens a listening socket on each host. Rejects with a clear message when an address is in use. */
+export async function listen(
+  options: ListenOptions,
+  onSocket: (socket: Socket) => void,
+): Promise<NetServer[]> {
+  const servers: NetServer[] = [];
+  let { port } = options;
+  try {
+    for (const given of options.hosts) {
+      const optional = given.startsWith('-');
+      const server = await listenOn(optional ? given.slice(1) : given, port, options.backlog, onSocket).catch(
+        (error: unknown) => {
+          // An address with a minus before it may be one that this machine does not have.
+          if (optional && UNAVAILABLE.has(codeOf(error) ?? '')) return undefined;
+          throw error;
+        },
+      );
+      if (server === undefined) continue;
+      servers.push(server);
+      // Port 0 is any free port: the same on every address.
+      port = (server.address() as AddressInfo).port;
+    }
+  } catch (error) {
+    for (const server of servers) server.close();
+    throw error;
+  }
+  return servers;
+}
+
+function listenOn(
+  host: string,
+  port: number,
+  backlog: number,
+  onSocket: (socket: Socket) => void,
+): Promise<NetServer> {
+  const server = createServer({ pauseOnConnect: true, noDelay: true }, onSocket);
+  return new Promise((resolve, reject) => {
+    const refused = (error: Error): void => {
+      if (UNAVAILABLE.has(codeOf(error) ?? '')) {
+        reject(error);
+        return;
+      }
+      const reason =
+        codeOf(error) === 'EADDRINUSE'
+          ? `Could not create server TCP listening socket ${host}:${port}: bind: Address already in use`
+          : `Could not create server TCP listening socket ${host}:${port}: ${messageOf(error)}`;
+      reject(new OperatingError(ErrorCode.IO, reason));
+    };
+    server.once('error', refused);
+    const address = host === '*' ? '0.0.0.0' : host === '::*' ? '::' : host;
+    server.listen({ host: address, port, backlog, ipv6Only: true }, () => {
+      server.removeListener('error', refused);
+      resolve(server);
+    });
+  });
+}

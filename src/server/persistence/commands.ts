@@ -1,0 +1,143 @@
+/** Commands about dumps and the end of the node: SAVE, BGSAVE, LASTSAVE, BGREWRITEAOF, SHUTDOWN. */
+
+import { codeOf, ErrorCode } from '../../base/errors.ts';
+import { SYNTAX_ERROR } from '../../commands/arguments.ts';
+import type { CommandContext } from '../../commands/context.ts';
+import { type CommandTable, Flag, NO_KEYS } from '../../commands/spec.ts';
+import { Connection } from '../net/connection.ts';
+import { ALREADY_SAVING, type Persistence } from './persistence.ts';
+import { SHUTDOWN_FAILED, type Shutdown, type ShutdownFlags } from './shutdown.ts';
+
+export function snapshotCommands(persistence: Persistence, shutdown: Shutdown): CommandTable {
+  function save(context: CommandContext): void {
+    const { client, reply } = context;
+    if (!(client instanceof Connection) || persistence.busy) {
+      reply.error(ALREADY_SAVING);
+      return;
+    }
+    const ended = persistence.save();
+    // The client waits, as it would for a server that saves before it does anything else.
+    client.blocked = true;
+    ended.then((end) => {
+      if (client.closed) return;
+      if (end === 'saved') client.reply.ok();
+      else client.reply.error('ERR');
+      client.resume();
+    });
+  }
+
+  function bgsave(context: CommandContext): void {
+    const { request, reply } = context;
+    const schedule = request.argc === 2 && request.latin1(1).toLowerCase() === 'schedule';
+    if (request.argc > 1 && !schedule) {
+      reply.error(SYNTAX_ERROR);
+    } else if (persistence.busy) {
+      reply.error(ALREADY_SAVING);
+    } else if (context.inUnit) {
+      // What the transaction has done so far is not in the stream yet.
+      persistence.scheduled = true;
+      reply.simple('Background saving scheduled');
+    } else {
+      try {
+        persistence.bgsave();
+        reply.simple('Background saving started');
+      } catch (error) {
+        if (codeOf(error) !== ErrorCode.CANCELLED) throw error;
+        reply.error('ERR');
+      }
+    }
+  }
+
+  function lastsave(context: CommandContext): void {
+    context.reply.integer(persistence.lastSaveSeconds);
+  }
+
+  function bgrewriteaof(context: CommandContext): void {
+    context.reply.error('ERR headwater keeps no append only file, so there is none to rewrite');
+  }
+
+  function shutdownCommand(context: CommandContext): void {
+    const { request, reply, client } = context;
+    const words = new Set<string>();
+    for (let i = 1; i < request.argc; i++) words.add(request.latin1(i).toLowerCase());
+    const flags: ShutdownFlags = {
+      save: words.has('save'),
+      nosave: words.has('nosave'),
+      now: words.has('now'),
+      force: words.has('force'),
+    };
+    const abort = words.delete('abort');
+    for (const word of Object.keys(flags)) words.delete(word);
+    const others = flags.save || flags.nosave || flags.now || flags.force;
+    if (words.size > 0 || (flags.save && flags.nosave) || (abort && others)) {
+      reply.error(SYNTAX_ERROR);
+    } else if (abort) {
+      if (shutdown.abort()) reply.ok();
+      else reply.error('ERR No shutdown in progress.');
+    } else if (!(client instanceof Connection)) {
+      reply.error("ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client");
+    } else {
+      client.blocked = true;
+      shutdown.begin(flags, () => {
+        if (client.closed) return;
+        client.reply.error(SHUTDOWN_FAILED);
+        client.resume();
+      });
+    }
+  }
+
+  const admin = Flag.ADMIN | Flag.NOSCRIPT;
+  return {
+    SAVE: {
+      arity: 1,
+      flags: admin | Flag.NO_ASYNC_LOADING | Flag.NO_MULTI,
+      keys: NO_KEYS,
+      since: '1.0.0',
+      group: 'server',
+      categories: ['admin', 'dangerous'],
+      summary: 'Writes the dump file and answers when it is on disk.',
+      handler: save,
+    },
+    BGSAVE: {
+      arity: -1,
+      flags: admin | Flag.NO_ASYNC_LOADING,
+      keys: NO_KEYS,
+      since: '1.0.0',
+      group: 'server',
+      categories: ['admin', 'dangerous'],
+      summary: 'Writes the dump file in the background.',
+      handler: bgsave,
+    },
+    LASTSAVE: {
+      arity: 1,
+      flags: Flag.LOADING | Flag.STALE | Flag.FAST,
+      keys: NO_KEYS,
+      since: '1.0.0',
+      group: 'server',
+      categories: ['admin', 'dangerous'],
+      tips: ['nondeterministic_output'],
+      summary: 'Tells when the dump file was last written.',
+      handler: lastsave,
+    },
+    BGREWRITEAOF: {
+      arity: 1,
+      flags: admin | Flag.NO_ASYNC_LOADING,
+      keys: NO_KEYS,
+      since: '1.0.0',
+      group: 'server',
+      categories: ['admin', 'dangerous'],
+      summary: 'Answers an error: there is no append only file.',
+      handler: bgrewriteaof,
+    },
+    SHUTDOWN: {
+      arity: -1,
+      flags: admin | Flag.LOADING | Flag.STALE | Flag.NO_MULTI | Flag.ALLOW_BUSY,
+      keys: NO_KEYS,
+      since: '1.0.0',
+      group: 'server',
+      categories: ['admin', 'dangerous'],
+      summary: 'Writes the dump file when there are save points, and ends the server.',
+      handler: shutdownCommand,
+    },
+  } satisfies CommandTable;
+}

@@ -1,0 +1,212 @@
+/**
+ * Loads a dump file into the node: at its start, and for DEBUG RELOAD. A worker parses it into a new dataset, which
+ * then takes the place of the old one.
+ *
+ * At the start the sockets are open already; clients get -LOADING, INFO shows the progress. A file that cannot be
+ * loaded is left as it is, and the start fails.
+ *
+ * A primary goes on with the history that the dump tells of: replicas of its former life may continue. The deletions of
+ * keys that expired meanwhile must then reach them, so such keys are kept here and expire as all others do.
+ */
+import { open, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
+import { asOffset, KIB, MIB } from '../../base/units.ts';
+import { encodingLimits } from '../../keyspace/encoding-limits.ts';
+import type { ReplicationAux } from '../../rdb/save.ts';
+import { type Loaded, LoadJob, type LoadPool } from '../../workers/load-job.ts';
+import type { Server } from '../server.ts';
+
+/** Fields that a dump says about itself lie within its first bytes. */
+const HEAD_BYTES = 4 * KIB;
+const MS_PER_SECOND = 1000;
+
+/** A load that is under way, for INFO. */
+export interface LoadView {
+  readonly startSeconds: number;
+  readonly totalBytes: number;
+  readonly loadedBytes: number;
+  readonly elapsedSeconds: number;
+}
+
+export interface DumpLoadParts {
+  readonly pool: LoadPool;
+  /** Takes over the libraries of functions of a dump. */
+  readonly takeFunctions: (libraries: readonly Uint8Array[]) => void;
+}
+
+export class DumpLoad {
+  /** Of the last load. */
+  keysLoaded = 0;
+  keysExpired = 0;
+  readonly #server: Server;
+  readonly #parts: DumpLoadParts;
+  #job: LoadJob | undefined = undefined;
+  #startMs = 0;
+  #startMonotonicMs = 0;
+  #totalBytes = 0;
+
+  constructor(server: Server, parts: DumpLoadParts) {
+    this.#server = server;
+    this.#parts = parts;
+  }
+
+  /** The load that is under way, or undefined. */
+  get view(): LoadView | undefined {
+    const job = this.#job;
+    if (job === undefined) return undefined;
+    return {
+      startSeconds: Math.floor(this.#startMs / MS_PER_SECOND),
+      totalBytes: this.#totalBytes,
+      loadedBytes: job.control.bytesDone,
+      elapsedSeconds: (this.#server.clock.monotonicMs() - this.#startMonotonicMs) / MS_PER_SECOND,
+    };
+  }
+
+  /** Loads the dump that is there when the node starts; without one nothing happens. Rejects when it cannot be loaded. */
+  async atStart(isReplica: boolean): Promise<Loaded | undefined> {
+    const server = this.#server;
+    const { log, config } = server;
+    const path = join(config.values.dir, config.values.dbfilename);
+    // From the first turn on: a client that connects before the file is found must not see an empty dataset.
+    server.loading = true;
+    try {
+      if (config.values.dbfilename === '' || !(await exists(path))) return undefined;
+      const continues = !isReplica && (await namesHistory(path));
+      const loaded = await this.#load(path, isReplica || continues);
+      const { replication } = loaded.result.aux;
+      if (replication !== undefined) {
+        if (continues) this.#goOn(replication.replid, replication.offset);
+        else if (isReplica) this.#resume(replication);
+      }
+      this.#take(loaded);
+      const seconds = (server.clock.monotonicMs() - this.#startMonotonicMs) / MS_PER_SECOND;
+      log.notice(`DB loaded from disk: ${seconds.toFixed(3)} seconds`);
+      return loaded;
+    } catch (error) {
+      if (!(error instanceof OperatingError)) throw error;
+      log.warning(`Error loading ${path}: ${error.message}`);
+      throw new OperatingError(error.code, 'Fatal error loading the DB, check server logs. Exiting.');
+    } finally {
+      server.loading = false;
+    }
+  }
+
+  /** Replaces the dataset by that of the dump file, and leaves the history alone. Rejects when it cannot be loaded. */
+  async replaceFromFile(): Promise<void> {
+    const { dir, dbfilename } = this.#server.config.values;
+    this.#take(await this.#load(join(dir, dbfilename), false));
+    this.#server.dirty = 0;
+  }
+
+  collectWorker(): void {
+    this.#parts.pool.collect();
+  }
+
+  /** Stops a load: it rejects with CANCELLED. */
+  async close(): Promise<void> {
+    this.#job?.cancel();
+    await this.#parts.pool.close();
+  }
+
+  async #load(path: string, keepExpired: boolean): Promise<Loaded> {
+    const server = this.#server;
+    const { config, clock, log, hashKey, accessClock } = server;
+    clock.tick();
+    this.#startMs = clock.nowMs();
+    this.#startMonotonicMs = clock.monotonicMs();
+    this.#totalBytes = await sizeOf(path);
+    const plan = {
+      databaseCount: config.values.databases,
+      hashKey,
+      options: {
+        nowMs: clock.nowMs(),
+        keepExpired,
+        verifyChecksum: config.values.rdbchecksum,
+        accessClock,
+        limits: encodingLimits(config.values),
+      },
+    };
+    this.#job = new LoadJob(this.#parts.pool, plan, { kind: 'file', path }, server.memory);
+    try {
+      const loaded = await this.#job.finished;
+      clock.tick();
+      const { aux, keysLoaded, keysExpired, keysEmpty } = loaded.result;
+      const skipped = keysEmpty > 0 ? `, empty keys skipped: ${keysEmpty}` : '';
+      if (aux.redisVersion !== undefined) log.notice(`Loading RDB produced by version ${aux.redisVersion}`);
+      if (aux.ctime !== undefined) {
+        log.notice(`RDB age ${Math.max(0, Math.floor(clock.nowMs() / MS_PER_SECOND) - aux.ctime)} seconds`);
+      }
+      if (aux.usedMemoryBytes !== undefined) {
+        log.notice(`RDB memory usage when created ${(aux.usedMemoryBytes / MIB).toFixed(2)} Mb`);
+      }
+      log.notice(`Done loading RDB, keys loaded: ${keysLoaded}, keys expired: ${keysExpired}${skipped}.`);
+      return loaded;
+    } finally {
+      this.#job = undefined;
+    }
+  }
+
+  #take(loaded: Loaded): void {
+    const { functions, keysLoaded, keysExpired } = loaded.result;
+    this.keysLoaded = keysLoaded;
+    this.keysExpired = keysExpired;
+    this.#server.replaceKeyspace(loaded.keyspace);
+    this.#parts.takeFunctions(functions);
+  }
+
+  /** Goes on as a replica where the dump was made: the next PSYNC asks for what follows. */
+  #resume({ replid, offset, streamDb }: ReplicationAux): void {
+    const { history, streamLog, feed } = this.#server;
+    history.adopt(replid);
+    streamLog.start(asOffset(offset));
+    // Whoever follows the primary begins with the database that the stream had selected.
+    feed.selectedDb = streamDb;
+  }
+
+  /** Goes on behind the history of the dump, under a new id. */
+  #goOn(replid: string, offset: number): void {
+    const { history, streamLog } = this.#server;
+    history.restore(replid, asOffset(offset));
+    streamLog.start(asOffset(offset));
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false;
+    // A file that is there and cannot be looked at: reading it will tell why.
+    if (codeOf(error) !== undefined) return true;
+    throw error;
+  }
+}
+
+async function sizeOf(path: string): Promise<number> {
+  return await onFile(path, async () => (await stat(path)).size);
+}
+
+/** Whether a dump tells of a replication history. A guess from its head: only what the loader reads later counts. */
+async function namesHistory(path: string): Promise<boolean> {
+  return await onFile(path, async () => {
+    const file = await open(path, 'r');
+    try {
+      const head = Buffer.alloc(HEAD_BYTES);
+      const { bytesRead } = await file.read(head, 0, HEAD_BYTES, 0);
+      return head.subarray(0, bytesRead).includes('repl-id');
+    } finally {
+      await file.close();
+    }
+  });
+}
+
+async function onFile<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error;
+    throw new OperatingError(ErrorCode.IO, `${path}: ${messageOf(error)}`);
+  }
+}

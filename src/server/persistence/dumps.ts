@@ -1,0 +1,126 @@
+/**
+ * Everything about dumps of a node, wired together: snapshots, saves, the dump at start, DEBUG RELOAD, the end.
+ *
+ *   Snapshots ◀── full syncs          DumpLoad ◀── start
+ *      ▲                                 ▲
+ *      └── Persistence ◀── save points, BGSAVE, Shutdown, reload ──┘
+ *
+ * Main thread.
+ */
+import { OperatingError } from '../../base/errors.ts';
+import { type CommandTable, Flag } from '../../commands/spec.ts';
+import { createLoadPool } from '../../workers/load-job.ts';
+import { createSnapshotPool } from '../../workers/snapshot-job.ts';
+import type { Dispatcher } from '../dispatch/dispatcher.ts';
+import type { Housekeeping } from '../housekeeping.ts';
+import type { Server } from '../server.ts';
+import { snapshotCommands } from './commands.ts';
+import { DumpLoad } from './dump-load.ts';
+import { type InfoField, persistenceInfo } from './info.ts';
+import { Persistence } from './persistence.ts';
+import { Shutdown } from './shutdown.ts';
+import { Snapshots } from './snapshots.ts';
+import { WriteGate } from './write-gate.ts';
+
+/** What the end of the node needs of replication. */
+export interface ReplicaPort {
+  /** Whether each replica has acknowledged the end of the stream; asks those that have not. */
+  replicasInSync(): boolean;
+  /** Lines for the log about replicas that are behind, and how many are in sync. */
+  replicaReport(): readonly string[];
+}
+
+/** A node without replication. */
+const NO_REPLICAS: ReplicaPort = { replicasInSync: () => true, replicaReport: () => [] };
+
+export const LOADING_ERROR = 'LOADING Redis is loading the dataset in memory';
+
+export class Dumps {
+  readonly snapshots: Snapshots;
+  readonly persistence: Persistence;
+  readonly dumpLoad: DumpLoad;
+  readonly shutdown: Shutdown;
+  readonly commands: CommandTable;
+  replicas: ReplicaPort = NO_REPLICAS;
+  /** Libraries of functions that the last dump brought; opaque here, and carried on in every dump. */
+  functions: readonly Uint8Array[] = [];
+  readonly #server: Server;
+  #gate: WriteGate | undefined = undefined;
+
+  /** `exit` ends the process, or whatever runs the node. */
+  constructor(server: Server, exit: (code: number) => void) {
+    this.#server = server;
+    this.snapshots = new Snapshots(server, {
+      pool: createSnapshotPool(1),
+      functions: () => this.functions,
+    });
+    this.persistence = new Persistence(server, this.snapshots);
+    this.dumpLoad = new DumpLoad(server, {
+      pool: createLoadPool(1),
+      takeFunctions: (libraries) => {
+        this.functions = libraries;
+      },
+    });
+    this.shutdown = new Shutdown(server, this.persistence, {
+      pauseWrites: () => this.#gate?.close(),
+      resumeWrites: () => this.#gate?.open(),
+      replicasInSync: () => this.replicas.replicasInSync(),
+      replicaReport: () => this.replicas.replicaReport(),
+      exit,
+    });
+    this.commands = snapshotCommands(this.persistence, this.shutdown);
+  }
+
+  /** Takes its place among commands and ticks. */
+  wire(dispatcher: Dispatcher, housekeeping: Housekeeping): void {
+    const { persistence, shutdown } = this;
+    const server = this.#server;
+    this.#gate = new WriteGate(server, dispatcher);
+    dispatcher.guards.push(
+      (_connection, _row, flags) =>
+        server.loading && (flags & Flag.LOADING) === 0 ? LOADING_ERROR : undefined,
+      (connection, row, flags) => {
+        if (persistence.lastSucceeded || connection.fromPrimary) return undefined;
+        return (flags & Flag.WRITE) !== 0 || row.fullName === 'ping' ? persistence.writeRefusal : undefined;
+      },
+    );
+    housekeeping.onTick(() => {
+      persistence.tick();
+      shutdown.tick();
+    });
+  }
+
+  info(): InfoField[] {
+    return persistenceInfo(this.#server, this.persistence, this.snapshots, this.dumpLoad);
+  }
+
+  /**
+   * Saves the dataset, unless `save` is false, and loads it again in its own place; writes wait meanwhile. Returns
+   * whether that went well; the log tells why not.
+   */
+  async reload(save: boolean): Promise<boolean> {
+    this.#gate?.close();
+    try {
+      if (save && (await this.persistence.save()) !== 'saved') return false;
+      await this.dumpLoad.replaceFromFile();
+      return true;
+    } catch (error) {
+      if (!(error instanceof OperatingError)) throw error;
+      this.#server.log.warning(`Error reloading the dump: ${error.message}`);
+      return false;
+    } finally {
+      this.#gate?.open();
+    }
+  }
+
+  /** Lets the workers give up what they have seen of shared memory. */
+  collectWorkers(): void {
+    this.snapshots.collectWorker();
+    this.dumpLoad.collectWorker();
+  }
+
+  /** Stops loads and snapshots, and their workers. */
+  async close(): Promise<void> {
+    await Promise.all([this.snapshots.close(), this.dumpLoad.close()]);
+  }
+}

@@ -1,0 +1,62 @@
+/** What INFO, ROLE and monitoring are told of replication. */
+import { infoLine, roleRow } from '../../replication/replica-state.ts';
+import type { Reply } from '../../resp/reply.ts';
+import { upstreamSection } from '../link/info.ts';
+import type { Primary } from './primary.ts';
+
+/** INFO replication without its heading: lines with their ends. */
+export function replicationSection(primary: Primary): string {
+  const { server, states } = primary;
+  const { history, streamLog, config, nowMs } = server;
+  const { minReplicasToWrite, minReplicasMaxLag } = config.values;
+  const { active } = streamLog;
+  const { upstream } = primary;
+  let text =
+    upstream?.isReplica === true ? `role:slave\r\n${upstreamSection(server, upstream)}` : 'role:master\r\n';
+  text += `connected_slaves:${states.size}\r\n`;
+  if (minReplicasToWrite > 0 && minReplicasMaxLag > 0) {
+    text += `min_slaves_good_slaves:${primary.goodReplicas}\r\n`;
+  }
+  let index = 0;
+  for (const state of states) {
+    const line = infoLine(index, state, nowMs);
+    if (line !== '') index++;
+    text += line;
+  }
+  text += `master_failover_state:no-failover\r\n`;
+  text += `master_replid:${history.replid}\r\nmaster_replid2:${history.replid2}\r\n`;
+  text += `master_repl_offset:${streamLog.endOffset}\r\nsecond_repl_offset:${history.secondOffset}\r\n`;
+  text += `repl_backlog_active:${active ? 1 : 0}\r\nrepl_backlog_size:${config.values.replBacklogSize}\r\n`;
+  text += `repl_backlog_first_byte_offset:${active ? streamLog.firstOffset : 0}\r\n`;
+  text += `repl_backlog_histlen:${active ? streamLog.histlen : 0}\r\n`;
+  return text;
+}
+
+/** Lines of our own, for the last section of INFO. No name contains one of Redis' fields: tools look for substrings. */
+export function forklessReplicationFields(primary: Primary): string {
+  const { fullSyncs, fanOut, server, syncTtfbMs } = primary;
+  const { streamLog } = server;
+  return (
+    `headwater_snapshots_started:${fullSyncs.snapshotsStarted}\r\n` +
+    `headwater_late_joins:${fullSyncs.lateJoins}\r\n` +
+    `headwater_sync_ttfb_ms:${syncTtfbMs < 0 ? -1 : syncTtfbMs.toFixed(3)}\r\n` +
+    `headwater_backlog_pinned_bytes:${streamLog.pinnedBytes}\r\n` +
+    `headwater_backlog_memory_bytes:${streamLog.memoryBytes}\r\n` +
+    `headwater_fanout_flushes:${fanOut.flushes}\r\n` +
+    `headwater_fanout_writes:${fanOut.writes}\r\n` +
+    `headwater_fanout_write_us:${fanOut.writeUs.toFixed(1)}\r\n`
+  );
+}
+
+/** ROLE. */
+export function replyRole(primary: Primary, reply: Reply): void {
+  reply.array(3);
+  reply.bulkLatin1('master');
+  reply.integer(primary.server.streamLog.endOffset);
+  const rows = [...primary.states].map(roleRow).filter((row) => row !== null);
+  reply.array(rows.length);
+  for (const row of rows) {
+    reply.array(3);
+    for (const word of row) reply.bulkLatin1(word);
+  }
+}

@@ -1,0 +1,408 @@
+/**
+ * This node as the primary of its replicas: who is attached, what they are answered, what is done for them in time.
+ *
+ *   PSYNC, SYNC ──decidePsync──▶ continue ──▶ fan-out        a peer that gets the stream
+ *                          └───▶ full ──▶ full syncs ──▶ fan-out
+ *   REPLCONF ACK ──▶ peer's state ──▶ clients in WAIT, shutdown
+ *
+ *   each second   keepalives, timeouts, PING, backlog's ttl, good replicas
+ *   each tick     output limits, full syncs that wait
+ *
+ * Decisions are made in src/replication/, without sockets; this acts on them. Main thread.
+ */
+import { randomBytes } from 'node:crypto';
+import { assert } from '../../base/assert.ts';
+import type { Logger } from '../../base/log.ts';
+import { Flag } from '../../commands/spec.ts';
+import { cutOffText, type OutputLimit, OutputVerdict, replicaLimit } from '../../replication/output-limit.ts';
+import {
+  backlogCreatedLine,
+  decidePsync,
+  LogLevel,
+  type LogLine,
+  type PsyncDecision,
+  type PsyncNode,
+  type PsyncRequest,
+} from '../../replication/psync.ts';
+import { applyReplconf } from '../../replication/replconf.ts';
+import {
+  countGood,
+  PeerEvent,
+  Phase,
+  type ReplicaState,
+  replicaName,
+} from '../../replication/replica-state.ts';
+import type { Dispatcher } from '../dispatch/dispatcher.ts';
+import type { Housekeeping } from '../housekeeping.ts';
+import type { Upstream } from '../link/upstream.ts';
+import type { Connection } from '../net/connection.ts';
+import { Obstacle, type Server } from '../server.ts';
+import type { DumpSource } from './dump-source.ts';
+import { FanOut } from './fan-out.ts';
+import { FullSyncs, spoolsFirst } from './full-syncs.ts';
+import { type PeerListener, ReplicaPeer } from './replica-peer.ts';
+import { Waiters } from './waiters.ts';
+
+const SECOND_MS = 1000;
+
+export class Primary implements PeerListener {
+  readonly server: Server;
+  readonly fanOut: FanOut;
+  readonly fullSyncs: FullSyncs;
+  /** Replicas, in the order in which they came. */
+  readonly peers = new Set<ReplicaPeer>();
+  /** Their states. */
+  readonly states = new Set<ReplicaState>();
+  readonly waiters = new Waiters(this.states);
+  /** The primary of this node; set once, when the node is wired. */
+  upstream: Upstream | undefined = undefined;
+  /** Milliseconds from the last full sync's request to the first byte of its dump; -1 before there was one. */
+  syncTtfbMs = -1;
+  /** Replicas that min-replicas-to-write counts; as of the last second, or the last change. */
+  goodReplicas = 0;
+  readonly #log: Logger;
+  /** Clients that said REPLCONF or PSYNC. */
+  readonly #byConnection = new Map<Connection, ReplicaPeer>();
+  #getackDue = false;
+  #secondMs = 0;
+  /** Since when there are no replicas. */
+  #lonelySinceMs: number;
+  /** What `replicasInSync` asked for: all up to an offset, and where the log ended behind its GETACK. */
+  #askedOffset = -1;
+  #askedEnd = -1;
+
+  constructor(server: Server, source: DumpSource) {
+    this.server = server;
+    this.fanOut = new FanOut(server.streamLog, server.clock);
+    this.fullSyncs = new FullSyncs(server, source, randomBytes);
+    this.#log = server.log;
+    this.#lonelySinceMs = server.nowMs;
+    server.config.onChange(['repl-backlog-size'], () => {
+      server.streamLog.backlogBytesMax = server.config.values.replBacklogSize;
+      return null;
+    });
+    this.#noteReplicasWanted();
+    server.config.onChange(['min-replicas-to-write', 'min-replicas-max-lag'], () => {
+      this.#noteReplicasWanted();
+      this.#countGood();
+      return null;
+    });
+  }
+
+  /** Takes its place among commands and ticks. */
+  wire(dispatcher: Dispatcher, housekeeping: Housekeeping): void {
+    dispatcher.guards.push((connection, _row, flags) =>
+      (flags & Flag.WRITE) === 0 || connection.fromPrimary ? undefined : this.writeRefusal,
+    );
+    housekeeping.onTick((nowMs) => this.tick(nowMs));
+    housekeeping.afterSlice = () => this.turnEnded();
+  }
+
+  /** PSYNC and SYNC. A refusal is answered, everything else is written to the socket by the peer. */
+  sync(connection: Connection, request: PsyncRequest): void {
+    const { history, streamLog } = this.server;
+    const peer = this.#peerOf(connection);
+    const { state } = peer;
+    const client = {
+      name: replicaName(state),
+      isReplica: state.isReplica,
+      hasPendingReplies: connection.pendingOutputBytes > 0,
+      capaEof: state.capaEof,
+      capaPsync2: state.capaPsync2,
+      filtered: state.filter !== 0,
+    };
+    const decision = decidePsync(request, client, this.#place(), history, streamLog);
+    switch (decision.kind) {
+      case 'ignore':
+        break;
+      case 'refuse':
+        this.#logLines(decision.log);
+        connection.reply.error(decision.errorLine.slice(1, -2));
+        break;
+      case 'continue':
+        this.#logLines(decision.log);
+        this.#continue(peer, decision);
+        break;
+      case 'full':
+        this.#logLines(decision.log);
+        this.#fullSync(peer, decision);
+        break;
+      default:
+        assert(decision.kind !== 'promote', 'only a replica is promoted');
+    }
+  }
+
+  /** What the answer to PSYNC depends on of this node. */
+  #place(): PsyncNode {
+    const { server, upstream } = this;
+    return {
+      isReplica: server.isReplica,
+      linkUp: upstream?.isUp ?? true,
+      failingOver: false,
+      serveStalePsync: server.config.values.relayServeStalePsync,
+    };
+  }
+
+  /** Ends the links of all replicas: they are to ask anew. */
+  dropAll(reason: string): void {
+    for (const peer of [...this.peers]) {
+      this.#log.notice(`Closing the link of replica ${replicaName(peer.state)}: ${reason}`);
+      peer.connection.destroy();
+    }
+  }
+
+  /** REPLCONF with `args`, the words behind it. */
+  replconf(connection: Connection, args: readonly string[]): void {
+    const peer = this.#peerOf(connection);
+    const outcome = applyReplconf(peer.state, args, this.server.nowMs);
+    if (outcome.reply.startsWith('-')) connection.reply.error(outcome.reply.slice(1, -2));
+    else if (outcome.reply !== '') connection.reply.ok();
+    if (outcome.uncorked) {
+      this.#log.notice(`Synchronization with replica ${replicaName(peer.state)} succeeded`);
+      this.#online(peer);
+    }
+    if (outcome.acked) this.waiters.noteAck();
+  }
+
+  /** The read event of a connection is over. Hot: a node without replicas passes through. */
+  turnEnded(): void {
+    if (this.#getackDue && !this.server.isReplica) {
+      this.#getackDue = false;
+      this.server.feed.getack();
+      this.fanOut.flushUrgently();
+    } else {
+      this.fanOut.turnEnded();
+    }
+    this.waiters.serve();
+  }
+
+  /** Called `hz` times per second. */
+  tick(nowMs: number): void {
+    this.server.streamLog.trim();
+    this.fullSyncs.tick();
+    if (this.peers.size > 0) this.#checkOutput(nowMs);
+    if (nowMs - this.#secondMs < SECOND_MS && nowMs >= this.#secondMs) return;
+    this.#secondMs = nowMs;
+    this.#eachSecond(nowMs);
+  }
+
+  /** The connection of a client is gone. */
+  closed(connection: Connection): void {
+    this.waiters.forget(connection);
+    const peer = this.#byConnection.get(connection);
+    if (peer === undefined) return;
+    this.#byConnection.delete(connection);
+    if (!this.peers.delete(peer)) return;
+    this.#log.notice(`Connection with replica ${replicaName(peer.state)} lost.`);
+    this.states.delete(peer.state);
+    this.fanOut.remove(peer);
+    this.fullSyncs.remove(peer);
+    peer.close();
+    if (this.peers.size === 0) this.#lonelySinceMs = this.server.nowMs;
+    this.#countGood();
+  }
+
+  /** Asks all replicas for their ACK, at the end of this turn. */
+  askForAcks(): void {
+    this.#getackDue = true;
+  }
+
+  /** The error that a write gets now, or undefined: too few replicas follow (`min-replicas-to-write`). */
+  get writeRefusal(): string | undefined {
+    if (!this.server.hasObstacle(Obstacle.REPLICAS_WANTED)) return undefined;
+    return this.goodReplicas >= this.server.config.values.minReplicasToWrite
+      ? undefined
+      : 'NOREPLICAS Not enough good replicas to write.';
+  }
+
+  /**
+   * Before a shutdown: whether each online replica has acknowledged all that was written; asks those that have not. May
+   * be called again and again, and nothing is to be written meanwhile.
+   */
+  replicasInSync(): boolean {
+    const { streamLog, feed } = this.server;
+    if (this.server.isReplica) return true;
+    // What was asked with the last GETACK is not answered for with it: that is behind the offset that counts.
+    if (streamLog.endOffset !== this.#askedEnd) this.#askedOffset = this.#askedEnd = streamLog.endOffset;
+    const offset = this.#askedOffset;
+    if (this.#lagging(offset).length === 0) return true;
+    if (this.#askedEnd === offset) {
+      feed.getack();
+      this.fanOut.flushUrgently();
+      this.#askedEnd = streamLog.endOffset;
+    }
+    return false;
+  }
+
+  /** What the log says of the replicas at the end. */
+  replicaReport(): string[] {
+    const { endOffset } = this.server.streamLog;
+    const offset = endOffset === this.#askedEnd ? this.#askedOffset : endOffset;
+    const late = this.#lagging(offset);
+    const lines = late.map(
+      (state) =>
+        `Lagging replica ${replicaName(state)} reported offset ${offset - state.ackOffset} behind master, ` +
+        `lag=${state.lagSeconds(this.server.nowMs)}, state=online.`,
+    );
+    const online = [...this.states].filter((state) => state.isOnline).length;
+    if (online > 0)
+      lines.push(`${online - late.length} of ${online} replicas are in sync when shutting down.`);
+    return lines;
+  }
+
+  stop(): void {
+    this.fanOut.stop();
+    this.fullSyncs.stop();
+  }
+
+  // What peers tell of their full sync.
+
+  dumpBegan(peer: ReplicaPeer): void {
+    this.syncTtfbMs = this.server.clock.monotonicMs() - peer.askedMs;
+  }
+
+  dumpSent(peer: ReplicaPeer): void {
+    this.#log.notice(peer.state.dumpSentText());
+    this.fullSyncs.remove(peer);
+    if (peer.state.phase === Phase.CLOSED) peer.closeGracefully();
+    else if (peer.state.takesStream) this.#online(peer);
+    this.#countGood();
+  }
+
+  dumpFailed(peer: ReplicaPeer): void {
+    this.#log.warning(
+      `Full sync with replica ${replicaName(peer.state)} failed: its part of the dump is lost`,
+    );
+    peer.connection.destroy();
+  }
+
+  #continue(peer: ReplicaPeer, decision: PsyncDecision & { kind: 'continue' }): void {
+    this.server.stats.syncPartialOk++;
+    this.#adopt(peer);
+    peer.continueFrom(decision.replyLine, decision.from);
+    this.fanOut.add(peer);
+    this.#countGood();
+  }
+
+  #fullSync(peer: ReplicaPeer, decision: PsyncDecision & { kind: 'full' }): void {
+    const { server } = this;
+    const { history, streamLog } = server;
+    server.stats.syncFull++;
+    if (decision.countsAsPartialError) server.stats.syncPartialErr++;
+    if (decision.needsNewHistory) {
+      history.renew();
+      streamLog.start(streamLog.endOffset);
+      server.feed.invalidateSelect();
+      this.#logLines([backlogCreatedLine(history)]);
+    }
+    this.#adopt(peer);
+    const { state } = peer;
+    state.legacy = decision.legacy;
+    state.spoolsFirst = spoolsFirst(server.config.values.replDisklessSync, state.filter);
+    state.apply(PeerEvent.FULL, server.nowMs);
+    peer.askedMs = server.clock.monotonicMs();
+    this.fullSyncs.add(peer);
+  }
+
+  /** From now on the client is a replica. */
+  #adopt(peer: ReplicaPeer): void {
+    const { connection } = peer;
+    connection.isReplica = true;
+    if (this.server.config.values.replDisableTcpNodelay) connection.socket.setNoDelay(false);
+    this.peers.add(peer);
+    this.states.add(peer.state);
+  }
+
+  /** The peer takes the stream from now on. */
+  #online(peer: ReplicaPeer): void {
+    this.fanOut.add(peer);
+    this.#countGood();
+  }
+
+  #lagging(offset: number): ReplicaState[] {
+    return [...this.states].filter((state) => state.isOnline && !state.legacy && state.ackOffset < offset);
+  }
+
+  #peerOf(connection: Connection): ReplicaPeer {
+    const known = this.#byConnection.get(connection);
+    if (known !== undefined) return known;
+    const peer = new ReplicaPeer(connection, this.server, this.fanOut, this);
+    this.#byConnection.set(connection, peer);
+    connection.onEmptyLine = () => peer.heardNewline();
+    return peer;
+  }
+
+  #checkOutput(nowMs: number): void {
+    const { config, stats } = this.server;
+    const { hardBytes, softBytes, softSeconds } = config.values.clientOutputBufferLimit.replica;
+    const given: OutputLimit = { hardBytes, softBytes, softMs: softSeconds * SECOND_MS };
+    const limit = replicaLimit(given, config.values.replBacklogSize);
+    for (const peer of this.peers) {
+      if (peer.gauge.judge(limit, peer.streamLag, nowMs) === OutputVerdict.WITHIN) continue;
+      stats.outputLimitDisconnections++;
+      this.#log.warning(cutOffText(peer.connection.describe()));
+      peer.connection.destroy();
+    }
+  }
+
+  #eachSecond(nowMs: number): void {
+    const { values } = this.server.config;
+    for (const peer of this.peers) {
+      if (peer.state.needsKeepalive) peer.sendKeepalive();
+      const text = peer.state.timedOut(nowMs, values.replTimeout * SECOND_MS);
+      if (text === '') continue;
+      this.#log.warning(text);
+      peer.connection.destroy();
+    }
+    if (this.peers.size > 0) {
+      // A relay passes on what its primary sends, and adds nothing.
+      const pinged =
+        !this.server.isReplica &&
+        this.server.feed.pingWhenQuiet(nowMs, values.replPingReplicaPeriod * SECOND_MS);
+      if (pinged) this.fanOut.turnEnded();
+      this.#countGood();
+    } else {
+      this.#dropBacklogWhenDue(nowMs);
+    }
+  }
+
+  /** A primary without replicas for `repl-backlog-ttl` forgets its history: who comes then gets a full sync. */
+  #dropBacklogWhenDue(nowMs: number): void {
+    const { streamLog, history, feed, config } = this.server;
+    const ttl = config.values.replBacklogTtl;
+    if (
+      this.server.isReplica ||
+      !streamLog.active ||
+      ttl === 0 ||
+      nowMs - this.#lonelySinceMs <= ttl * SECOND_MS
+    )
+      return;
+    // A snapshot holds on to the log; there is another second.
+    if (streamLog.openCursors > 0) return;
+    history.renew();
+    streamLog.drop();
+    feed.invalidateSelect();
+    this.#log.notice(`Replication backlog freed after ${ttl} seconds without connected replicas.`);
+  }
+
+  #noteReplicasWanted(): void {
+    const { minReplicasToWrite, minReplicasMaxLag } = this.server.config.values;
+    const isWanted = minReplicasToWrite > 0 && minReplicasMaxLag > 0;
+    this.server.setObstacle(Obstacle.REPLICAS_WANTED, isWanted);
+  }
+
+  #countGood(): void {
+    this.goodReplicas = countGood(
+      this.states,
+      this.server.nowMs,
+      this.server.config.values.minReplicasMaxLag,
+    );
+  }
+
+  #logLines(lines: readonly LogLine[]): void {
+    for (const { level, text } of lines) {
+      if (level === LogLevel.WARNING) this.#log.warning(text);
+      else this.#log.notice(text);
+    }
+  }
+}

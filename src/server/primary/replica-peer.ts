@@ -1,0 +1,269 @@
+/**
+ * A replica below us with its socket: what is written to it, one write in flight at a time. Hot path.
+ *
+ *   lines          "+FULLRESYNC …", "$EOF:…", "\n": short, in front of the rest, never waited for
+ *   dump           slices of a snapshot's spool, one per turn of the loop, at this peer's own pace
+ *   stream         slices of the log, from the snapshot's offset or from where the peer had been
+ *
+ * Bytes go from shared memory to the socket as they are. A write that the kernel took at once is over when `write`
+ * returns; its callback comes all the same, and is passed over. Else the slice is in flight until the callback, also
+ * when the peer is gone meanwhile: only then its memory may be used for something else.
+ *
+ * Which phase allows what is decided by replication/replica-state.ts. Main thread.
+ */
+import { assert } from '../../base/assert.ts';
+import type { Offset } from '../../base/units.ts';
+import { KIB, offsetAfter } from '../../base/units.ts';
+import { sliceBytes } from '../../replication/fan-out.ts';
+import { fullSyncLine, KEEPALIVE_LINE, payloadHeader, payloadTrailer } from '../../replication/full-sync.ts';
+import { OutputGauge } from '../../replication/output-limit.ts';
+import { Framing, PeerEvent, Phase, ReplicaState } from '../../replication/replica-state.ts';
+import type { ReplicationHistory } from '../../replication/replid.ts';
+import type { StreamCursor, StreamLog } from '../../replication/stream-log.ts';
+import type { Connection } from '../net/connection.ts';
+import type { Server } from '../server.ts';
+import type { DumpReader, DumpSnapshot } from './dump-source.ts';
+import type { FanOut, StreamTarget } from './fan-out.ts';
+
+const DUMP_SLICE_BYTES = 256 * KIB;
+
+/** What the write in flight carries. */
+const Writing = { NOTHING: 0, DUMP: 1, TRAILER: 2, STREAM: 3 } as const;
+type Writing = (typeof Writing)[keyof typeof Writing];
+
+/** What a peer tells of its full sync. */
+export interface PeerListener {
+  /** The first bytes of the dump are written. */
+  dumpBegan(peer: ReplicaPeer): void;
+  /** The dump and what ends it are written; the state tells what follows. */
+  dumpSent(peer: ReplicaPeer): void;
+  /** There will be no more of the dump. */
+  dumpFailed(peer: ReplicaPeer): void;
+}
+
+export class ReplicaPeer implements StreamTarget {
+  readonly connection: Connection;
+  readonly state: ReplicaState;
+  readonly gauge = new OutputGauge();
+  /** Where it stands in the log; undefined while it needs nothing of it. */
+  cursor: StreamCursor | undefined = undefined;
+  /** The snapshot whose dump it reads. */
+  snapshot: DumpSnapshot | undefined = undefined;
+  /** When it asked for its full sync, by the monotonic clock. */
+  askedMs = 0;
+  readonly #server: Server;
+  readonly #fanOut: FanOut;
+  readonly #listener: PeerListener;
+  readonly #log: StreamLog;
+  #reader: DumpReader | undefined = undefined;
+  #mark = '';
+  #writing: Writing = Writing.NOTHING;
+  #writingBytes = 0;
+  /** A slice of the dump follows in the next turn. */
+  #dumpImmediate: NodeJS.Immediate | undefined = undefined;
+  readonly #onWritten = (): void => this.#written();
+  readonly #onDumpTurn = (): void => {
+    this.#dumpImmediate = undefined;
+    this.sendDump();
+  };
+
+  constructor(connection: Connection, server: Server, fanOut: FanOut, listener: PeerListener) {
+    this.connection = connection;
+    this.state = new ReplicaState(connection.remoteAddress);
+    this.#server = server;
+    this.#fanOut = fanOut;
+    this.#listener = listener;
+    this.#log = server.streamLog;
+  }
+
+  get isWriting(): boolean {
+    return this.#writing !== Writing.NOTHING;
+  }
+
+  /** Bytes of the stream that it has not been sent. */
+  get streamLag(): number {
+    return this.cursor === undefined ? 0 : this.cursor.lag;
+  }
+
+  /** An empty line came. */
+  heardNewline(): void {
+    this.state.heardNewline(this.#server.nowMs);
+  }
+
+  /** Tells that its request is granted, and from which offset on it will get the stream. */
+  continueFrom(replyLine: string, from: Offset): void {
+    this.state.apply(PeerEvent.CONTINUE, this.#server.nowMs);
+    this.#line(replyLine);
+    this.cursor = this.#log.openCursor(from);
+  }
+
+  /** Begins to read the dump of `snapshot`; `mark` ends it when it is framed so. */
+  takeDump(snapshot: DumpSnapshot, history: ReplicationHistory, mark: string): void {
+    const { state } = this;
+    const { nowMs } = this.#server;
+    this.snapshot = snapshot;
+    this.#mark = mark;
+    if (!state.rdbOnly) this.cursor = this.#log.openCursor(offsetAfter(snapshot.startOffset, 1));
+    this.#reader = snapshot.spool.openReader(() => this.sendDump());
+    const line = fullSyncLine(state, history, snapshot.startOffset);
+    if (state.framing === Framing.EOF_MARK) {
+      state.apply(PeerEvent.STREAM_DUMP, nowMs);
+      this.#line(line + payloadHeader(Framing.EOF_MARK, 0, mark));
+      this.sendDump();
+    } else {
+      state.apply(PeerEvent.SPOOL_DUMP, nowMs);
+      this.#line(line);
+    }
+  }
+
+  /** The dump that it waits for is complete: its length can be told. */
+  dumpReady(): void {
+    assert(this.snapshot !== undefined, 'a peer that waits for a dump has a snapshot');
+    this.state.apply(PeerEvent.DUMP_READY, this.#server.nowMs);
+    this.#line(payloadHeader(Framing.LENGTH, this.snapshot.spool.totalBytes, ''));
+    this.sendDump();
+  }
+
+  /** Writes the next slice of the dump, or what ends it. Called when there is more and nothing is in flight. */
+  sendDump(): void {
+    const reader = this.#reader;
+    if (reader === undefined || this.#dumpImmediate !== undefined || this.isWriting) return;
+    if (reader.failed) {
+      this.#listener.dumpFailed(this);
+      return;
+    }
+    if (this.state.phase !== Phase.SEND_BULK) return;
+    const bytes = reader.next(DUMP_SLICE_BYTES);
+    if (bytes > 0) {
+      const first = reader.position === 0;
+      const view = Buffer.from(reader.bytes.buffer, reader.bytes.byteOffset + reader.start, bytes);
+      this.#write(view, Writing.DUMP, bytes);
+      if (first) this.#listener.dumpBegan(this);
+    } else if (reader.atEnd) {
+      const trailer = payloadTrailer(this.state.framing, this.#mark);
+      if (trailer === '') this.#dumpSent();
+      else this.#write(Buffer.from(trailer, 'latin1'), Writing.TRAILER, trailer.length);
+    }
+  }
+
+  writeStream(bytesMax: number, all: boolean): number {
+    const { cursor } = this;
+    assert(cursor !== undefined, 'a peer that takes the stream has a cursor');
+    let writes = 0;
+    let left = all ? bytesMax : sliceBytes(cursor.lag, bytesMax);
+    // A slice ends at a block's end, so there may be a second one.
+    while (!this.isWriting && left > 0) {
+      const bytes = cursor.next(left);
+      if (bytes === 0) break;
+      left -= bytes;
+      writes++;
+      this.#write(this.#fanOut.views.of(cursor), Writing.STREAM, bytes);
+      if (this.isWriting) this.#fanOut.writeBegan();
+    }
+    return writes;
+  }
+
+  /** Keeps a peer that waits from giving up. One whose socket takes nothing needs no second line. */
+  sendKeepalive(): void {
+    if (this.connection.writer.waitingBytes === 0) this.#line(KEEPALIVE_LINE);
+  }
+
+  /** Writes a last line and closes. */
+  refuse(line: string): void {
+    this.#line(line);
+    this.closeGracefully();
+  }
+
+  /** Closes behind all that was written. */
+  closeGracefully(): void {
+    this.connection.closeAfterReply = true;
+    this.connection.flush();
+  }
+
+  /** The connection is gone. A slice in flight stays with the socket until its callback. */
+  close(): void {
+    if (this.state.phase !== Phase.CLOSED) this.state.apply(PeerEvent.CLOSE, this.#server.nowMs);
+    this.releaseDump();
+    if (this.cursor !== undefined) this.#log.closeCursor(this.cursor);
+  }
+
+  /** Reads no more of the dump. */
+  releaseDump(): void {
+    clearImmediate(this.#dumpImmediate);
+    this.#dumpImmediate = undefined;
+    this.snapshot = undefined;
+    this.#reader?.close();
+    if (this.#writing !== Writing.DUMP) this.#reader = undefined;
+  }
+
+  #line(text: string): void {
+    if (text === '') return;
+    this.#count(text.length);
+    this.connection.writer.write(Buffer.from(text, 'latin1'));
+  }
+
+  #count(bytes: number): void {
+    const { stats } = this.#server;
+    stats.netOutputBytes += bytes;
+    stats.netReplOutputBytes += bytes;
+    stats.writesProcessed++;
+    this.connection.netOutputBytes += bytes;
+  }
+
+  #write(bytes: Buffer, what: Writing, count: number): void {
+    this.#writing = what;
+    this.#writingBytes = count;
+    this.#count(count);
+    if (this.connection.writer.write(bytes, this.#onWritten)) this.#writtenAtOnce();
+  }
+
+  /** The kernel took all of it, in the turn of the write. */
+  #writtenAtOnce(): void {
+    const what = this.#writing;
+    this.#writing = Writing.NOTHING;
+    switch (what) {
+      case Writing.STREAM:
+        this.cursor!.advance(this.#writingBytes);
+        break;
+      case Writing.DUMP:
+        this.#reader!.advance(this.#writingBytes);
+        this.state.wrote(this.#server.nowMs);
+        // Others get their turn between two slices.
+        this.#dumpImmediate = setImmediate(this.#onDumpTurn);
+        break;
+      case Writing.TRAILER:
+        this.#dumpSent();
+        break;
+      default:
+    }
+  }
+
+  /** The write in flight is over, well or not. */
+  #written(): void {
+    const what = this.#writing;
+    this.#writing = Writing.NOTHING;
+    const { closed } = this.connection;
+    switch (what) {
+      case Writing.STREAM:
+        this.cursor!.advance(this.#writingBytes);
+        if (!closed) this.#fanOut.writeEnded(this);
+        break;
+      case Writing.DUMP:
+        this.#reader!.advance(this.#writingBytes);
+        if (this.snapshot === undefined) this.#reader = undefined;
+        if (closed) break;
+        this.state.wrote(this.#server.nowMs);
+        this.sendDump();
+        break;
+      case Writing.TRAILER:
+        if (!closed) this.#dumpSent();
+        break;
+      default:
+    }
+  }
+
+  #dumpSent(): void {
+    this.state.dumpSent(this.#server.nowMs);
+    this.#listener.dumpSent(this);
+  }
+}

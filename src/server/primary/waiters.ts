@@ -1,0 +1,96 @@
+/**
+ * Clients in WAIT and WAITAOF: each waits until so many replicas have acknowledged its last write, or time is up.
+ *
+ * An ACK only notes that there was one; who is satisfied is answered at the end of that read event, outside of any
+ * command. Main thread.
+ */
+import { countAcked, countFsynced, type ReplicaState } from '../../replication/replica-state.ts';
+import type { Connection } from '../net/connection.ts';
+
+/** setTimeout's own limit; who waits longer than 24 days is answered then. */
+const TIMER_MS_MAX = 0x7fffffff;
+
+interface Waiter {
+  readonly connection: Connection;
+  readonly offset: number;
+  readonly replicas: number;
+  /** WAITAOF: acknowledged as fsynced. */
+  readonly fsynced: boolean;
+  readonly timer: NodeJS.Timeout | undefined;
+}
+
+export class Waiters {
+  readonly #states: Iterable<ReplicaState>;
+  readonly #waiters = new Map<Connection, Waiter>();
+  #acked = false;
+
+  constructor(states: Iterable<ReplicaState>) {
+    this.#states = states;
+  }
+
+  get count(): number {
+    return this.#waiters.size;
+  }
+
+  /** Replicas that have `offset`, in memory or on disk. */
+  countOf(offset: number, fsynced: boolean): number {
+    return fsynced ? countFsynced(this.#states, offset) : countAcked(this.#states, offset);
+  }
+
+  /** The client of `connection` waits from now on; `timeoutMs` 0 is forever. */
+  add(connection: Connection, replicas: number, timeoutMs: number, fsynced: boolean): void {
+    connection.blocked = true;
+    const timer =
+      timeoutMs === 0
+        ? undefined
+        : setTimeout(() => this.unblock(connection), Math.min(timeoutMs, TIMER_MS_MAX));
+    const offset = connection.lastWriteOffset;
+    this.#waiters.set(connection, { connection, offset, replicas, fsynced, timer });
+  }
+
+  /** A replica acknowledged something. */
+  noteAck(): void {
+    this.#acked = true;
+  }
+
+  /** Answers those who have what they wait for. */
+  serve(): void {
+    if (!this.#acked) return;
+    this.#acked = false;
+    for (const waiter of this.#waiters.values()) {
+      if (this.countOf(waiter.offset, waiter.fsynced) >= waiter.replicas) this.unblock(waiter.connection);
+    }
+  }
+
+  /** Answers with the count that there is, or with `error`; false when the client does not wait here. */
+  unblock(connection: Connection, error?: string): boolean {
+    const waiter = this.#waiters.get(connection);
+    if (waiter === undefined) return false;
+    this.forget(connection);
+    if (error === undefined)
+      replyCount(connection, waiter.fsynced, this.countOf(waiter.offset, waiter.fsynced));
+    else connection.reply.error(error);
+    connection.flush();
+    // What it sent meanwhile runs in a turn of its own.
+    setImmediate(() => connection.resume());
+    return true;
+  }
+
+  /** The client waits no more, or is gone. */
+  forget(connection: Connection): void {
+    const waiter = this.#waiters.get(connection);
+    if (waiter === undefined) return;
+    clearTimeout(waiter.timer);
+    this.#waiters.delete(connection);
+  }
+}
+
+/** WAIT answers the replicas; WAITAOF the local file, which there is none of, and the replicas. */
+export function replyCount(connection: Connection, fsynced: boolean, count: number): void {
+  const { reply } = connection;
+  if (fsynced) {
+    reply.array(2);
+    reply.integer(0);
+  }
+  reply.integer(count);
+}

@@ -1,0 +1,388 @@
+/**
+ * The link to a primary as transcripts: what happens on the left, what this node does on the right.
+ *
+ *   ['>', text]   the primary sends a line, or an event comes
+ */
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { asOffset } from '../../src/base/units.ts';
+import { LinkReader } from '../../src/replication/link-reader.ts';
+import {
+  type CachedStream,
+  type LinkAction,
+  type LinkOptions,
+  LinkState,
+} from '../../src/replication/link-state.ts';
+
+const OLD = '0a'.repeat(20);
+const NEW = '0b'.repeat(20);
+const OPTIONS: LinkOptions = {
+  user: '',
+  password: '',
+  listeningPort: 6380,
+  announceIp: '',
+  version: '',
+  replTimeoutMs: 60_000,
+};
+
+interface Played {
+  readonly link: LinkState;
+  readonly log: string[];
+  /** Runs an event at a time of the monotonic clock and tells what is to be done, without the lines of the log. */
+  at(nowMs: number, event: (link: LinkState, nowMs: number) => readonly LinkAction[]): string[];
+}
+
+function play(options: Partial<LinkOptions> = {}, cached?: CachedStream): Played {
+  const log: string[] = [];
+  const link = new LinkState(
+    () => ({ ...OPTIONS, ...options }),
+    () => cached,
+  );
+  return {
+    link,
+    log,
+    at: (nowMs, event) => {
+      const done: string[] = [];
+      for (const action of event(link, nowMs)) {
+        switch (action.kind) {
+          case 'log':
+            log.push(action.line.text);
+            break;
+          case 'write':
+            done.push(action.text);
+            break;
+          case 'full':
+            done.push(`full ${action.replid} ${action.offset}`);
+            break;
+          case 'payload':
+            done.push(`payload ${action.mark || action.bytes}`);
+            break;
+          case 'continue':
+            done.push(`continue ${action.replid || 'same'}`);
+            break;
+          default:
+            done.push(action.kind);
+        }
+      }
+      return done;
+    },
+  };
+}
+
+const request = (...words: string[]): string =>
+  `*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join('')}`;
+const CAPA = request('REPLCONF', 'capa', 'eof', 'capa', 'psync2');
+const PORT = request('REPLCONF', 'listening-port', '6380');
+const line = (text: string) => (link: LinkState, nowMs: number) => link.line(text, nowMs);
+const opened = (link: LinkState, nowMs: number) => link.opened(nowMs);
+const follow = (link: LinkState, nowMs: number) => link.follow('10.0.0.1:6379', nowMs);
+const closed = (link: LinkState, nowMs: number) => link.closed('', nowMs);
+const tick = (link: LinkState, nowMs: number) => link.tick(asOffset(77), -1, nowMs);
+
+/** Plays up to the answer of PSYNC. */
+function asked(options: Partial<LinkOptions> = {}, cached?: CachedStream): Played {
+  const played = play(options, cached);
+  played.at(0, follow);
+  played.at(1, opened);
+  played.at(2, line('+PONG'));
+  played.at(3, line('+OK'));
+  played.at(4, line('+OK'));
+  expect(played.link.phase).toBe('asked');
+  return played;
+}
+
+describe('the handshake', () => {
+  test('of a node that holds nothing', () => {
+    const { at, link, log } = play();
+    expect(at(0, follow)).toEqual(['connect']);
+    expect(link.roleState).toBe('connecting');
+    expect(at(1, opened)).toEqual([request('PING')]);
+    expect(at(2, line('+PONG'))).toEqual([PORT + CAPA]);
+    expect(at(3, line('+OK'))).toEqual([]);
+    expect(link.roleState).toBe('handshake');
+    expect(at(4, line('+OK'))).toEqual([request('PSYNC', '?', '-1')]);
+    expect(at(5, line(''))).toEqual([]);
+    expect(at(6, line(`+FULLRESYNC ${NEW} 4711`))).toEqual([`full ${NEW} 4711`]);
+    expect(link.roleState).toBe('sync');
+    expect(at(7, line(''))).toEqual([]);
+    expect(at(8, line(`$EOF:${OLD}`))).toEqual([`payload ${OLD}`]);
+    link.received(100, 9);
+    link.payloadEnded(10);
+    expect(link.roleState).toBe('sync');
+    expect(at(11, (l, now) => l.loaded(asOffset(4711), now))).toEqual([request('REPLCONF', 'ACK', '4711')]);
+    expect(link.roleState).toBe('connected');
+    expect(log).toEqual([
+      'Connecting to MASTER 10.0.0.1:6379',
+      'MASTER <-> REPLICA sync started',
+      'Non blocking connect for SYNC fired the event.',
+      'Master replied to PING, replication can continue...',
+      'Partial resynchronization not possible (no cached master)',
+      `Full resync from master: ${NEW}:4711`,
+      'MASTER <-> REPLICA sync: receiving streamed RDB from master with EOF to parser',
+      'MASTER <-> REPLICA sync: Finished with success',
+    ]);
+  });
+
+  test('says who it is, in one write', () => {
+    const { at } = play({ user: 'repl', password: 'pw', announceIp: '1.2.3.4', version: '9.1.0' });
+    at(0, follow);
+    at(1, opened);
+    expect(at(2, line('-NOAUTH Authentication required.'))).toEqual([
+      request('AUTH', 'repl', 'pw') +
+        PORT +
+        request('REPLCONF', 'ip-address', '1.2.3.4') +
+        CAPA +
+        request('REPLCONF', 'version', '9.1.0'),
+    ]);
+  });
+
+  test('goes on when a primary does not know an option', () => {
+    const { at, log } = play();
+    at(0, follow);
+    at(1, opened);
+    at(2, line('+PONG'));
+    at(3, line("-ERR unknown command 'REPLCONF'"));
+    expect(at(4, line('-ERR Unrecognized REPLCONF option: capa'))).toEqual([request('PSYNC', '?', '-1')]);
+    expect(log).toContain(
+      '(Non critical) Master does not understand REPLCONF capa: -ERR Unrecognized REPLCONF option: capa',
+    );
+  });
+
+  test.each([
+    ['a wrong password', '-WRONGPASS invalid username-password pair or user is disabled.', 'Unable to AUTH'],
+    ['another product', ':1', 'Unexpected reply to REPLCONF'],
+  ])('ends at %s, and is tried again in a second', (_, answer, complaint) => {
+    const { at, link, log } = play({ password: 'pw' });
+    at(0, follow);
+    at(1, opened);
+    at(2, line('+PONG'));
+    expect(at(3, line(answer))).toEqual(['close']);
+    expect(log.at(-1)).toContain(complaint);
+    expect(link.roleState).toBe('connect');
+    expect(at(1002, tick)).toEqual([]);
+    expect(at(1003, tick)).toEqual(['connect']);
+  });
+
+  test('ends at an answer to PING that is none', () => {
+    const { at, log } = play();
+    at(0, follow);
+    at(1, opened);
+    expect(at(2, line('HTTP/1.1 400 Bad Request'))).toEqual(['close']);
+    expect(log.at(-1)).toBe("Error reply to PING from master: 'HTTP/1.1 400 Bad Request'");
+  });
+});
+
+describe('the answer to PSYNC', () => {
+  const cached: CachedStream = { replid: OLD, offset: asOffset(100) };
+
+  test('continues under the same id', () => {
+    const { at, link } = asked({}, cached);
+    expect(at(5, line('+CONTINUE'))).toEqual(['continue same', request('REPLCONF', 'ACK', '100')]);
+    expect(link.isUp).toBe(true);
+  });
+
+  test('asks for what follows', () => {
+    const { at } = play({}, cached);
+    at(0, follow);
+    at(1, opened);
+    at(2, line('+PONG'));
+    at(3, line('+OK'));
+    expect(at(4, line('+OK'))).toEqual([request('PSYNC', OLD, '101')]);
+  });
+
+  test('continues under a new id', () => {
+    const { at, log } = asked({}, cached);
+    expect(at(5, line(`+CONTINUE ${NEW}`))[0]).toBe(`continue ${NEW}`);
+    expect(log.at(-1)).toBe(`Master replication ID changed to ${NEW}`);
+  });
+
+  test.each(['-NOMASTERLINK Can’t SYNC while not connected with my master', '-LOADING Redis is loading'])(
+    'that says later keeps what is held: %s',
+    (answer) => {
+      const { at, link } = asked({}, cached);
+      expect(at(5, line(answer))).toEqual(['close']);
+      expect(link.roleState).toBe('connect');
+      expect(at(1005, tick)).toEqual(['connect']);
+    },
+  );
+
+  test('of a primary without PSYNC leads to SYNC, and to no ACKs', () => {
+    const { at, link } = asked({}, cached);
+    expect(at(5, line("-ERR unknown command 'PSYNC'"))).toEqual(['SYNC\r\n', `full ${'0'.repeat(40)} -1`]);
+    expect(at(6, line('$7'))).toEqual(['payload 7']);
+    link.payloadEnded(7);
+    expect(at(8, (l, now) => l.loaded(asOffset(0), now))).toEqual([]);
+    expect(at(3000, tick)).toEqual([]);
+  });
+
+  test('with a wrong offset brings a dump, and no ACKs', () => {
+    const { at, log } = asked();
+    expect(at(5, line(`+FULLRESYNC ${NEW} x`))).toEqual([`full ${'0'.repeat(40)} -1`]);
+    expect(log.at(-1)).toBe('Master replied with wrong +FULLRESYNC syntax.');
+  });
+
+  test('that continues what this node does not hold ends the attempt', () => {
+    const { at } = asked();
+    expect(at(5, line(`+CONTINUE ${NEW}`))).toEqual(['close']);
+  });
+});
+
+describe('the header of the dump', () => {
+  const granted = (): Played => {
+    const played = asked();
+    played.at(5, line(`+FULLRESYNC ${NEW} 0`));
+    return played;
+  };
+
+  test.each([
+    ['-ERR BGSAVE failed, replication can’t continue', 'MASTER aborted replication with an error'],
+    ['+OK', "the first byte is not '$'"],
+    ['$EOF:short', 'a mark of 5 bytes'],
+    ['$-1', "a dump of '-1' bytes"],
+    ['$9999999999999999', 'bytes'],
+    ['$12x', "a dump of '12x' bytes"],
+  ])('%s ends the attempt', (text, complaint) => {
+    const { at, log } = granted();
+    expect(at(6, line(text))).toEqual(['close']);
+    expect(log.at(-1)).toContain(complaint);
+  });
+
+  test('of an empty dump is taken', () => {
+    expect(granted().at(6, line('$0'))).toEqual(['payload 0']);
+  });
+});
+
+describe('a link that is lost', () => {
+  const connected = (cached?: CachedStream): Played => {
+    const played = asked({}, cached);
+    if (cached !== undefined) played.at(5, line('+CONTINUE'));
+    return played;
+  };
+
+  test('is tried again at once, and then each second', () => {
+    const { at, link } = connected({ replid: OLD, offset: asOffset(5) });
+    expect(at(100, closed)).toEqual(['connect']);
+    expect(at(101, (l, now) => l.closed('ECONNREFUSED', now))).toEqual([]);
+    expect(link.roleState).toBe('connect');
+    expect(at(1100, tick)).toEqual([]);
+    expect(at(1101, tick)).toEqual(['connect']);
+  });
+
+  test('is one that says nothing for repl-timeout', () => {
+    const { at, log } = connected({ replid: OLD, offset: asOffset(5) });
+    expect(at(60_005, tick)).toEqual([request('REPLCONF', 'ACK', '77')]);
+    expect(at(60_006, tick)).toEqual(['close', 'connect']);
+    expect(log).toContain('MASTER timeout: no data nor PING received...');
+  });
+
+  test('acknowledges each second while it is up', () => {
+    const { at, link } = connected({ replid: OLD, offset: asOffset(5) });
+    link.heard(900);
+    expect(at(1000, tick)).toEqual([]);
+    expect(at(1005, tick)).toEqual([request('REPLCONF', 'ACK', '77')]);
+    expect(at(1006, (l, now) => l.acknowledge(asOffset(80), 60, now))).toEqual([
+      request('REPLCONF', 'ACK', '80', 'FACK', '60'),
+    ]);
+  });
+
+  test('is dropped at once by NO ONE, and by another primary', () => {
+    const { at, link } = connected({ replid: OLD, offset: asOffset(5) });
+    expect(at(10, (l, now) => l.follow('10.0.0.2:1', now))).toEqual(['close', 'connect']);
+    expect(at(11, (l, now) => l.unfollow(now))).toEqual(['close']);
+    expect(link.roleState).toBe('none');
+    expect(at(5000, tick)).toEqual([]);
+    expect(at(5001, closed)).toEqual([]);
+  });
+});
+
+test('dumps that cannot be read are asked for with growing pauses', () => {
+  const { at, link } = play();
+  let now = 0;
+  at(now, follow);
+  const pauses: number[] = [];
+  for (let i = 0; i < 8; i++) {
+    at(now, opened);
+    at(now, line('+PONG'));
+    at(now, line('+OK'));
+    at(now, line('+OK'));
+    at(now, line(`+FULLRESYNC ${NEW} 0`));
+    at(now, line('$5'));
+    link.payloadEnded(now);
+    expect(at(now, (l, t) => l.loadFailed('RDB of version 99', true, t))).toEqual(['close']);
+    const failedAt = now;
+    while (link.phase === 'waiting') {
+      now += 500;
+      at(now, tick);
+    }
+    pauses.push(now - failedAt);
+  }
+  expect(pauses).toEqual([2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+});
+
+test('while a dump is loaded the primary hears an empty line each second', () => {
+  const { at, link } = asked();
+  at(5, line(`+FULLRESYNC ${NEW} 0`));
+  at(6, line('$5'));
+  link.payloadEnded(7);
+  expect(at(1007, tick)).toEqual(['\n']);
+});
+
+test.each([
+  ['opening', (p: Played) => p.at(0, follow), 60_001, 'Timeout connecting to the MASTER...'],
+  ['PING', (p: Played) => [p.at(0, follow), p.at(0, opened)], 5001, 'Master did not respond to command'],
+])('a primary that does not answer %s is given up', (_, begin, afterMs, complaint) => {
+  const played = play();
+  begin(played);
+  expect(played.at(afterMs - 1, tick)).toEqual([]);
+  expect(played.at(afterMs, tick)).toEqual(['close']);
+  expect(played.log.at(-1)).toContain(complaint);
+});
+
+/** A full sync of a Redis 5.9 primary, as a system-call trace has it: test/fixtures/replication/handshake.txt. */
+test('the recorded full sync of a real primary', () => {
+  const dump = readFileSync(new URL('../fixtures/replication/handshake.rdb', import.meta.url));
+  const replid = 'd28bd808c0922b5679039db98a7493f76689084e';
+  const own: CachedStream = {
+    replid: '48f9e4f8d75856f90b65299ce0c6ae57a8a69814',
+    offset: asOffset(0),
+  };
+  const played = play({ listeningPort: 6379 }, own);
+  const written: string[] = [];
+  const payload: Buffer[] = [];
+  const stream: Buffer[] = [];
+  const reader: LinkReader = new LinkReader({
+    line: (text) => run((link, now) => link.line(text, now)),
+    payload: (bytes, start, end) => payload.push(Buffer.from(bytes.slice(start, end))),
+    payloadEnded: () => {
+      played.link.payloadEnded(1059);
+      run((link, now) => link.loaded(asOffset(0), now));
+      reader.expectStream();
+    },
+    stream: (bytes, start, end) => stream.push(Buffer.from(bytes.slice(start, end))),
+  });
+  const run = (event: (link: LinkState, nowMs: number) => readonly LinkAction[]): void => {
+    for (const text of played.at(1000, event)) {
+      if (text.startsWith('payload ')) reader.expectPayload(Number(text.slice('payload '.length)));
+      else written.push(text);
+    }
+  };
+  run(follow);
+  run(opened);
+  const sent = Buffer.concat([
+    Buffer.from(`+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC ${replid} 0\r\n\n\n$276\r\n`),
+    dump,
+    Buffer.from('*1\r\n$4\r\nPING\r\n'),
+  ]);
+  // Cut at every third byte, as a slow link may.
+  for (let at = 0; at < sent.length; at += 3) reader.push(sent, at, Math.min(at + 3, sent.length));
+  expect(written).toEqual([
+    'connect',
+    '*1\r\n$4\r\nPING\r\n',
+    request('REPLCONF', 'listening-port', '6379') + CAPA,
+    request('PSYNC', own.replid, '1'),
+    `full ${replid} 0`,
+    '*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n$1\r\n0\r\n',
+  ]);
+  expect(Buffer.concat(payload).equals(dump)).toBe(true);
+  expect(Buffer.concat(stream).toString()).toBe('*1\r\n$4\r\nPING\r\n');
+});
