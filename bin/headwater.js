@@ -23,6 +23,6 @@ setFlagsFromString('--gc-memory-reducer-start-delay-ms=2000000000');
 // V8 shares parts of a collection out among threads and waits for each of them. With 20 MiB of heap the waiting costs more than
 // the work: on two busy cores the longest of 25 collections held the loop for 18 to 64 ms, and without these for 9.
 // To turn off parallel marking, too, is possible on node's command line only.
-for (const name of ['compaction', 'pointer-update', 'scavenge']) setFlagsFromString(`--no-parallel-${name}`);
+for (const name of ['compaction', 'pointer-update']) setFlagsFromString(`--no-parallel-${name}`);
 const { main } = await import(cli.href);
 await main(process.argv.slice(2));

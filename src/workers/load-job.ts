@@ -112,8 +112,8 @@ export class LoadJob {
   async #follow(job: Promise<LoadTaskResult>): Promise<Loaded> {
     try {
       const { share, ...result } = await job;
-      const keyspace = Keyspace.adopt(share, this.#memory === undefined ? {} : { memory: this.#memory });
-      this.#pool.saw(keyspace.arena.residentBytes);
+      const keyspace = Keyspace.adopt(share, { memory: this.#memory });
+      this.#pool.saw(keyspace.arena.residentBytes + (this.#ring?.byteLength ?? 0));
       return { keyspace, result };
     } catch (error) {
       // How much of a dataset it made, it does not tell.
@@ -122,12 +122,13 @@ export class LoadJob {
     } finally {
       // Who waits for room in the ring of a task that ended, or died, waits no longer.
       this.input?.fail(ErrorCode.CANCELLED);
-      if (this.#ring !== undefined) this.#giveRing(this.#ring);
+      if (this.#ring !== undefined) this.#dropRing(this.#ring);
     }
   }
 
-  #giveRing(ring: SharedArrayBuffer): void {
-    this.#memory.give(MemoryKind.RING, ring, Math.min(this.control.bytesDone, ring.byteLength));
+  /** Who feeds the ring may have a chunk of it, and calls on after the end: its memory is not used again. */
+  #dropRing(ring: SharedArrayBuffer): void {
+    this.#memory.drop(MemoryKind.RING, ring, Math.min(this.control.bytesDone, ring.byteLength));
   }
 }
 

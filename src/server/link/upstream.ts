@@ -167,7 +167,7 @@ export class Upstream {
     this.#parts.dropReplicas('the node is a primary now');
   }
 
-  /** Lets the load worker collect what it has seen. */
+  /** Lets the worker give up what it has seen of shared memory. */
   collectWorker(): void {
     this.#parts.pool.collect();
   }
@@ -352,12 +352,8 @@ export class Upstream {
         limits: encodingLimits(config.values),
       },
     };
-    const job = new LoadJob(
-      this.#parts.pool,
-      plan,
-      { kind: 'ring', totalBytes: mark === '' ? bytes : -1 },
-      this.#server.memory,
-    );
+    const from = { kind: 'ring', totalBytes: mark === '' ? bytes : -1 } as const;
+    const job = new LoadJob(this.#parts.pool, plan, from, this.#server.memory);
     this.#job = job;
     assert(job.input !== undefined, 'a load from a ring has an input');
     const socket = this.#socket;

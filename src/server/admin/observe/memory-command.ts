@@ -47,12 +47,14 @@ const EMPTY_INSTANCE =
 const HEALTHY =
   "Hi Sam, I can't find any memory issue in your instance. I can only account for what occurs on this base.\n";
 
-export function memoryCommands(parts: {
+export interface MemoryParts {
   readonly server: Server;
   readonly memory: MemoryMeter;
   /** Gives back to the system what is held and not used. */
-  readonly purgeMemory: () => void;
-}): CommandTable {
+  purgeMemory(): void;
+}
+
+export function memoryCommands(parts: MemoryParts): CommandTable {
   const { server, memory } = parts;
 
   function usage(context: CommandContext): void {
