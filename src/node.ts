@@ -16,6 +16,7 @@ import { Admin } from './server/admin/admin.ts';
 import { type BrokenCall, crashReport, noteBrokenCall } from './server/admin/debug/crash-report.ts';
 import { defineJobInfo } from './server/admin/info/job-sections.ts';
 import type { Config } from './server/config/config.ts';
+import { PRODUCT_VERSION } from './server/config/product.ts';
 import { Blocking } from './server/dispatch/blocking.ts';
 import type { CommandRow } from './server/dispatch/command-lookup.ts';
 import { Dispatcher } from './server/dispatch/dispatcher.ts';
@@ -109,12 +110,17 @@ export class Node implements ConnectionHost {
   async start(): Promise<void> {
     const { config, log } = this.server;
     const { values } = config;
-    for (const warning of config.warnings.splice(0)) log.warning(warning);
     this.server.loading = true;
-    this.#listeners = await listen(
-      { hosts: values.bind, port: values.port, backlog: values.tcpBacklog },
-      (socket) => this.accept(socket),
-    );
+    this.admin.descriptors.fit();
+    this.#listeners = await listen({
+      hosts: values.bind,
+      port: values.port,
+      backlog: values.tcpBacklog,
+      onSocket: (socket) => this.accept(socket),
+      onError: (error) => this.admin.descriptors.acceptFailed(error),
+    });
+    log.notice(this.#startLine());
+    for (const warning of config.warnings.splice(0)) log.warning(warning);
     this.housekeeping.start();
     this.admin.start();
     try {
@@ -128,6 +134,17 @@ export class Node implements ConnectionHost {
     this.dumps.snapshots.warm();
     if (values.replicaof !== null) this.upstream.follow(values.replicaof.host, values.replicaof.port);
     log.notice('Ready to accept connections tcp');
+  }
+
+  /** The one line that tells what runs, where, and how it was configured. */
+  #startLine(): string {
+    const { config } = this.server;
+    const { dir } = config.values;
+    const from = config.file ?? 'none, using the defaults';
+    return (
+      `headwater version=${PRODUCT_VERSION}, pid=${process.pid}, port=${this.port}, dir=${dir}, ` +
+      `configuration file=${from}, just started`
+    );
   }
 
   /** The port that is listened on; another than configured when that was 0. */
@@ -156,7 +173,8 @@ export class Node implements ConnectionHost {
    * expected the memory that all threads read may be broken.
    */
   crashed(error: unknown): void {
-    this.server.log.warning(crashReport(error, this.#brokenCall, () => this.admin.info.text(['everything'])));
+    const report = crashReport(error, this.#brokenCall, () => this.admin.info.text(['everything']));
+    for (const line of report.split('\n')) this.server.log.warning(line);
   }
 
   async #exit(code: number): Promise<void> {

@@ -9,25 +9,18 @@
 import { EventEmitter, once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import type { Node } from '../node.ts';
 import { GrowableBytes } from '../resp/growable-bytes.ts';
 import { encodeCommand } from '../resp/stream.ts';
 import { setAuthenticated } from '../server/admin/auth/handshake.ts';
 import type { Connection } from '../server/net/connection.ts';
 import { putRead, readCallbackOf } from '../server/net/listener.ts';
+import { collectGarbage, inlineAsLater, inlineAsRehearsed } from './v8-flags.ts';
 
 /** Each command comes so often alone and so often in a pipeline: until V8 has compiled what they run through. */
 const ROUNDS = 300;
 /** Who is slower than this starts without the rest. */
 const TIME_MS_MAX = 3000;
-/**
- * How much V8 compiles into one function, in bytes of bytecode. More makes better code and takes longer to compile, which a
- * worker's first snapshot waits for: so it is less behind the rehearsal, as bin/headwater.js has it.
- */
-const INLINED_HERE = 4000;
-const INLINED_LATER = 2000;
 const DEPTH = 16;
 const DEPTH_OF_LONG = 3;
 const CLIENTS = 3;
@@ -122,7 +115,7 @@ export async function rehearse(node: Node): Promise<void> {
   const { onSlow } = dispatcher;
   // What is slow now is V8's work.
   dispatcher.onSlow = undefined;
-  setFlagsFromString(`--max-inlined-bytecode-size-cumulative=${INLINED_HERE}`);
+  inlineAsRehearsed();
   server.flushAll();
   // What ticks leave behind is no news then, either. Nothing has changed yet, so that no save is due.
   node.housekeeping.tick();
@@ -139,12 +132,7 @@ export async function rehearse(node: Node): Promise<void> {
   server.dirty = 0;
   dispatcher.resetStats();
   dispatcher.onSlow = onSlow;
-  setFlagsFromString(`--max-inlined-bytecode-size-cumulative=${INLINED_LATER}`);
-}
-
-function collectGarbage(): void {
-  setFlagsFromString('--expose-gc');
-  (runInNewContext('gc') as () => void)();
+  inlineAsLater();
 }
 
 /** A client of the node, and the node's side of it. */

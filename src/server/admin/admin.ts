@@ -18,6 +18,7 @@ import { aclCommands } from './auth/acl.ts';
 import { handshakeCommands } from './auth/handshake.ts';
 import { Admission } from './clients/admission.ts';
 import { clientCommands } from './clients/commands.ts';
+import { Descriptors } from './clients/descriptors.ts';
 import { Pause } from './clients/pause.ts';
 import { configCommands } from './config-command.ts';
 import { hookConfig } from './config-hooks.ts';
@@ -67,6 +68,7 @@ export class Admin {
   readonly rates = new Rates();
   readonly memory: MemoryMeter;
   readonly admission: Admission;
+  readonly descriptors: Descriptors;
   readonly port: () => number;
   readonly reload: (save: boolean) => Promise<boolean>;
   readonly unblock: (connection: Connection, error?: string) => boolean;
@@ -84,6 +86,7 @@ export class Admin {
     this.pause = new Pause(server, () => this.dispatcher);
     this.memory = new MemoryMeter(server);
     this.admission = new Admission(server);
+    this.descriptors = new Descriptors(server);
     this.tables = [
       handshakeCommands(this),
       clientCommands(this),
@@ -130,6 +133,7 @@ export class Admin {
       this.rates.tick(this.server.stats, this.server.clock.monotonicMs());
       this.memory.tick();
       this.admission.tick();
+      this.descriptors.tick();
     });
   }
 

@@ -7,13 +7,20 @@
  *   rss         what the system has given to the process
  *
  * The heap's share is as old as the last tick, a tenth of a second by default: asking for it costs microseconds, and
- * `maxmemory` asks before every write. All the rest is of the moment.
+ * `maxmemory` asks before every write. `rss` is up to a second old. All the rest is of the moment.
  */
 import { totalmem } from 'node:os';
+import { getHeapStatistics } from 'node:v8';
+import { systemErrorText } from '../../../base/errors.ts';
 import type { Server } from '../../server.ts';
+
+/** Time between two looks at the resident memory. */
+const RSS_MS = 1000;
 
 export class MemoryMeter {
   readonly #server: Server;
+  #rssAtMs = Number.NEGATIVE_INFINITY;
+  #rssFailed = false;
   /** Bytes in use before the first client came. */
   startupBytes = 0;
   peakBytes = 0;
@@ -32,10 +39,26 @@ export class MemoryMeter {
   }
 
   tick(): void {
-    const { rss, heapUsed } = process.memoryUsage();
-    this.rssBytes = rss;
-    this.heapBytes = heapUsed;
+    this.heapBytes = getHeapStatistics().used_heap_size;
+    const nowMs = this.#server.clock.monotonicMs();
+    if (nowMs >= this.#rssAtMs) {
+      this.#rssAtMs = nowMs + RSS_MS;
+      this.#readRss();
+    }
     this.peakBytes = Math.max(this.peakBytes, this.usedBytes);
+  }
+
+  /** Asks the system, which opens a file. Where it cannot, the last figure stays, and the log tells. */
+  #readRss(): void {
+    try {
+      this.rssBytes = process.memoryUsage.rss();
+      this.#rssFailed = false;
+    } catch (error) {
+      const why = systemErrorText(error);
+      if (this.#rssFailed) return;
+      this.#rssFailed = true;
+      this.#server.log.warning(`Resident memory cannot be read: ${why}. Its last figure is shown.`);
+    }
   }
 
   get datasetBytes(): number {
