@@ -24,6 +24,8 @@ if (!existsSync(cli)) {
   process.exit(1);
 }
 try {
+  // Before V8's heap grows with the program itself.
+  await import('../dist/rehearsal/v8-flags.js');
   const { main } = await import(cli.href);
   await main(process.argv.slice(2), signals);
 } catch (error) {

@@ -2,7 +2,6 @@
  * The command line: argv, environment and configuration file to a running node. See cli-arguments.ts
  * for the grammar.
  */
-import './rehearsal/v8-flags.ts';
 import { readFileSync } from 'node:fs';
 import { codeOf, ErrorCode, messageOf } from './base/errors.ts';
 import { parseArguments } from './cli-arguments.ts';
@@ -50,9 +49,9 @@ export async function main(argv: readonly string[], signals: Signals): Promise<v
     const crashed = crashOf(node);
     process.on('uncaughtException', crashed);
     process.on('unhandledRejection', crashed);
-    if (config.values.rehearsal) await rehearse(node);
     signals.deliver = (name) => node.signal(name);
     await node.start();
+    if (config.values.rehearsal) rehearse(node);
   } catch (error) {
     if (codeOf(error) === undefined) throw error;
     console.error(codeOf(error) === ErrorCode.CONFIG ? messageOf(error) : `# ${messageOf(error)}`);

@@ -33,6 +33,9 @@ import { Primary } from './server/primary/primary.ts';
 import { Server } from './server/server.ts';
 import { createLoadPool } from './workers/load-job.ts';
 
+/** The first clients are answered before a thread is started that the first snapshot will need. */
+const WARM_DELAY_MS = 500;
+
 export class Node implements ConnectionHost {
   readonly server: Server;
   readonly dispatcher: Dispatcher;
@@ -46,7 +49,10 @@ export class Node implements ConnectionHost {
   readonly lookAhead: LookAhead;
   /** Called when the node has stopped by itself: SHUTDOWN, or a signal. */
   onExit: (code: number) => void = () => {};
+  /** Told of each socket that comes, before it is a client. */
+  onSocket: (() => void) | undefined = undefined;
   #listeners: NetServer[] = [];
+  #warmTimer: NodeJS.Timeout | undefined = undefined;
   #stopping = false;
   #brokenCall: BrokenCall | undefined = undefined;
 
@@ -131,7 +137,7 @@ export class Node implements ConnectionHost {
       await this.stop();
       throw error;
     }
-    this.dumps.snapshots.warm();
+    this.#warmTimer = setTimeout(() => this.dumps.snapshots.warm(), WARM_DELAY_MS);
     if (values.replicaof !== null) this.upstream.follow(values.replicaof.host, values.replicaof.port);
     log.notice('Ready to accept connections tcp');
   }
@@ -155,6 +161,7 @@ export class Node implements ConnectionHost {
   /** Ends the node at once; what is to be saved is saved before. */
   async stop(): Promise<void> {
     this.#stopping = true;
+    clearTimeout(this.#warmTimer);
     this.housekeeping.stop();
     this.admin.stop();
     for (const listener of this.#listeners) listener.close();
@@ -206,6 +213,7 @@ export class Node implements ConnectionHost {
   /** Takes a connection, paused and unread, as a client; undefined when it is turned away. */
   accept(accepted: Socket): Connection | undefined {
     const { server } = this;
+    this.onSocket?.();
     server.clock.tick();
     server.stats.connectionsReceived++;
     if (!this.admin.admit(accepted)) return undefined;
