@@ -25,10 +25,11 @@ import { fullSync } from './node/full-sync.ts';
 import { getSet } from './node/get-set.ts';
 import { memory } from './node/memory.ts';
 import { stall } from './node/stall.ts';
+import { start } from './node/start.ts';
 import { types } from './node/types.ts';
 import { typesMemory } from './node/types-memory.ts';
 
-const SCENARIOS: readonly Scenario[] = [getSet, fanOut, fullSync, stall, memory, types, typesMemory];
+const SCENARIOS: readonly Scenario[] = [getSet, fanOut, fullSync, stall, memory, types, typesMemory, start];
 
 const USAGE = `npm run bench [-- [scenario ...] [--smoke] [--runs N] [--json FILE] [--only headwater|redis] [--pin]]
 

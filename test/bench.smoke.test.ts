@@ -18,7 +18,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const hasHeadwater = existsSync(join(root, 'dist', 'cli.js'));
 const TIMEOUT_MS = 180_000;
 
-const SCENARIOS = ['get-set', 'fan-out', 'full-sync', 'stall', 'memory', 'types', 'types-memory'];
+const SCENARIOS = ['get-set', 'fan-out', 'full-sync', 'stall', 'memory', 'types', 'types-memory', 'start'];
 
 /** Figures that only one of the servers has. */
 const OPTIONAL = new Set(['touched', 'growth.rest']);
