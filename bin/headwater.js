@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Hears signals from its first line on, checks the Node.js version, and hands both to dist/cli.js.
+// Hears signals from its first line on, checks the Node.js version, and hands both to dist/bundle/cli.js.
 const signals = {
   /** Until there is a node, nothing is there to be saved. @param {string} name */
   deliver: (name) => {
@@ -18,7 +18,7 @@ if (Number(process.versions.node.split('.')[0]) < 20) {
   process.exit(1);
 }
 const { existsSync } = await import('node:fs');
-const cli = new URL('../dist/cli.js', import.meta.url);
+const cli = new URL('../dist/bundle/cli.js', import.meta.url);
 if (!existsSync(cli)) {
   console.error('headwater is not built yet: run `npm run build` first.');
   process.exit(1);

@@ -179,6 +179,7 @@ test('lines for a log file that cannot be opened are counted, and standard error
   await server.waitForLine(`# The log file ${logfile} cannot be written: Too many open files.`);
   expect(await client.call('PING')).toBe('PONG');
   emptyTable(server.pid, OPEN_FILES);
+  await waitFor(async () => (await client.command('SAVE')) === 'OK');
   await waitFor(() =>
     /^# \d+ log lines could not be written: Too many open files$/m.test(readFileSync(logfile, 'utf8')),
   );
