@@ -109,6 +109,28 @@ test.runIf(mayUnshare)('as process 1 it hears SIGTERM and ignores SIGHUP', async
   expect(child.output).toContain('Received SIGTERM scheduling shutdown...');
 });
 
+test('SIGTERM ends a node that rehearses', async () => {
+  const child = start(['--port', String(await freePort()), '--rehearsal', 'yes']);
+  await waitFor(() => child.output.includes('Ready to accept connections'), { what: 'the start' });
+  child.process.kill('SIGTERM');
+  expect(await child.exit).toEqual([0, null]);
+  expect(child.output).toContain('bye bye...');
+});
+
+test.each([
+  ['an error that nobody catches', 'throw new Error("boom")'],
+  ['a rejection that nobody handles', 'Promise.reject(new Error("boom"))'],
+])('%s ends the process with a report', async (_name, code) => {
+  const fault = `data:text/javascript,process.on('SIGUSR2', () => { ${code} })`;
+  const server = await startHeadwater({ nodeArgs: ['--import', fault] });
+  process.kill(server.pid, 'SIGUSR2');
+  await server.exited;
+  expect(server.exitCode).toBe(1);
+  expect(server.output).toContain('=== HEADWATER BUG REPORT START');
+  expect(server.output).toContain('Error: boom');
+  expect(server.output).toContain('=== HEADWATER BUG REPORT END');
+});
+
 test('an address in use ends the start with its reason', async () => {
   const server = await startHeadwater();
   const child = start(['--port', String(server.port), '--rehearsal', 'yes']);
