@@ -27,6 +27,7 @@ import { getSet } from './node/get-set.ts';
 import { memory } from './node/memory.ts';
 import { memoryTime } from './node/memory-time.ts';
 import { stall } from './node/stall.ts';
+import { start } from './node/start.ts';
 import { types } from './node/types.ts';
 import { typesMemory } from './node/types-memory.ts';
 
@@ -39,6 +40,7 @@ const SCENARIOS: readonly Scenario[] = [
   memoryTime,
   types,
   typesMemory,
+  start,
 ];
 
 const USAGE = `npm run bench [-- [scenario ...] [--smoke] [--runs N] [--json FILE] [--only headwater|redis] [--pin]]

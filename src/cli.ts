@@ -1,8 +1,8 @@
 /**
- * The command line: argv, environment and configuration file to a running node. See cli-arguments.ts for the grammar.
+ * The command line: argv, environment and configuration file to a running node. See cli-arguments.ts
+ * for the grammar.
  */
 import { readFileSync } from 'node:fs';
-import { setFlagsFromString } from 'node:v8';
 import { codeOf, ErrorCode, messageOf } from './base/errors.ts';
 import { parseArguments } from './cli-arguments.ts';
 import { Node } from './node.ts';
@@ -13,12 +13,16 @@ import { versionLine } from './server/config/product.ts';
 
 const STDIN = 0;
 
-// V8 forgets the compiled code of functions that rest for a while. The code of a freeze rests between two snapshots, and
-// to compile it anew would hold the loop for milliseconds.
-setFlagsFromString('--no-flush-bytecode');
+/** Signals of the process, which is heard since its first line; what they do is for who knows. */
+export interface Signals {
+  deliver: (name: 'SIGTERM' | 'SIGINT') => void;
+}
 
-/** Runs the program; `argv` is without the interpreter and the script. Sets the exit code and ends the process on errors. */
-export async function main(argv: readonly string[]): Promise<void> {
+/**
+ * Runs the program; `argv` is without the interpreter and the script. Sets the exit code and ends
+ * the process on errors.
+ */
+export async function main(argv: readonly string[], signals: Signals): Promise<void> {
   const parsed = parseArguments(argv);
   switch (parsed.mode) {
     case 'version':
@@ -41,13 +45,28 @@ export async function main(argv: readonly string[]): Promise<void> {
       directory: process.cwd(),
     });
     const node = new Node(config);
-    if (config.values.rehearsal) await rehearse(node);
     node.onExit = (code) => process.exit(code);
-    for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => node.signal(name));
+    const crashed = crashOf(node);
+    process.on('uncaughtException', crashed);
+    process.on('unhandledRejection', crashed);
+    signals.deliver = (name) => node.signal(name);
     await node.start();
+    if (config.values.rehearsal) rehearse(node);
   } catch (error) {
     if (codeOf(error) === undefined) throw error;
     console.error(codeOf(error) === ErrorCode.CONFIG ? messageOf(error) : `# ${messageOf(error)}`);
     process.exit(1);
   }
+}
+
+/** What ends the process after a fault of the program: other threads read the same memory. */
+function crashOf(node: Node): (error: unknown) => void {
+  let isSecond = false;
+  return (error) => {
+    // A fault while the first one is told must not hide it.
+    if (isSecond) process.exit(1);
+    isSecond = true;
+    node.crashed(error);
+    process.exit(1);
+  };
 }

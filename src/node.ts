@@ -16,6 +16,7 @@ import { Admin } from './server/admin/admin.ts';
 import { type BrokenCall, crashReport, noteBrokenCall } from './server/admin/debug/crash-report.ts';
 import { defineJobInfo } from './server/admin/info/job-sections.ts';
 import type { Config } from './server/config/config.ts';
+import { PRODUCT_VERSION } from './server/config/product.ts';
 import { Blocking } from './server/dispatch/blocking.ts';
 import type { CommandRow } from './server/dispatch/command-lookup.ts';
 import { Dispatcher } from './server/dispatch/dispatcher.ts';
@@ -32,6 +33,9 @@ import { Primary } from './server/primary/primary.ts';
 import { Server } from './server/server.ts';
 import { createLoadPool } from './workers/load-job.ts';
 
+/** The first clients are answered before a thread is started that the first snapshot will need. */
+const WARM_DELAY_MS = 500;
+
 export class Node implements ConnectionHost {
   readonly server: Server;
   readonly dispatcher: Dispatcher;
@@ -45,7 +49,10 @@ export class Node implements ConnectionHost {
   readonly lookAhead: LookAhead;
   /** Called when the node has stopped by itself: SHUTDOWN, or a signal. */
   onExit: (code: number) => void = () => {};
+  /** Told of each socket that comes, before it is a client. */
+  onSocket: (() => void) | undefined = undefined;
   #listeners: NetServer[] = [];
+  #warmTimer: NodeJS.Timeout | undefined = undefined;
   #stopping = false;
   #brokenCall: BrokenCall | undefined = undefined;
 
@@ -115,12 +122,17 @@ export class Node implements ConnectionHost {
   async start(): Promise<void> {
     const { config, log } = this.server;
     const { values } = config;
-    for (const warning of config.warnings.splice(0)) log.warning(warning);
     this.server.loading = true;
-    this.#listeners = await listen(
-      { hosts: values.bind, port: values.port, backlog: values.tcpBacklog },
-      (socket) => this.accept(socket),
-    );
+    this.admin.descriptors.fit();
+    this.#listeners = await listen({
+      hosts: values.bind,
+      port: values.port,
+      backlog: values.tcpBacklog,
+      onSocket: (socket) => this.accept(socket),
+      onError: (error) => this.admin.descriptors.acceptFailed(error),
+    });
+    log.notice(this.#startLine());
+    for (const warning of config.warnings.splice(0)) log.warning(warning);
     this.housekeeping.start();
     this.admin.start();
     try {
@@ -131,9 +143,20 @@ export class Node implements ConnectionHost {
       await this.stop();
       throw error;
     }
-    this.dumps.snapshots.warm();
+    this.#warmTimer = setTimeout(() => this.dumps.snapshots.warm(), WARM_DELAY_MS);
     if (values.replicaof !== null) this.upstream.follow(values.replicaof.host, values.replicaof.port);
     log.notice('Ready to accept connections tcp');
+  }
+
+  /** The one line that tells what runs, where, and how it was configured. */
+  #startLine(): string {
+    const { config } = this.server;
+    const { dir } = config.values;
+    const from = config.file ?? 'none, using the defaults';
+    return (
+      `headwater version=${PRODUCT_VERSION}, pid=${process.pid}, port=${this.port}, dir=${dir}, ` +
+      `configuration file=${from}, just started`
+    );
   }
 
   /** The port that is listened on; another than configured when that was 0. */
@@ -144,6 +167,7 @@ export class Node implements ConnectionHost {
   /** Ends the node at once; what is to be saved is saved before. */
   async stop(): Promise<void> {
     this.#stopping = true;
+    clearTimeout(this.#warmTimer);
     this.housekeeping.stop();
     this.admin.stop();
     for (const listener of this.#listeners) listener.close();
@@ -163,7 +187,8 @@ export class Node implements ConnectionHost {
    * expected the memory that all threads read may be broken.
    */
   crashed(error: unknown): void {
-    this.server.log.warning(crashReport(error, this.#brokenCall, () => this.admin.info.text(['everything'])));
+    const report = crashReport(error, this.#brokenCall, () => this.admin.info.text(['everything']));
+    for (const line of report.split('\n')) this.server.log.warning(line);
   }
 
   async #exit(code: number): Promise<void> {
@@ -195,6 +220,7 @@ export class Node implements ConnectionHost {
   /** Takes a connection, paused and unread, as a client; undefined when it is turned away. */
   accept(accepted: Socket): Connection | undefined {
     const { server } = this;
+    this.onSocket?.();
     server.clock.tick();
     server.stats.connectionsReceived++;
     if (!this.admin.admit(accepted)) return undefined;

@@ -27,6 +27,7 @@ const SCENARIOS = [
   'memory-time',
   'types',
   'types-memory',
+  'start',
 ];
 
 /** Figures that only one of the servers has. */

@@ -30,7 +30,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   commands: jobs,
   server: [...jobs, 'commands'],
   // A fenced folder: only the files at the top start it, and of them it knows what a node is.
-  rehearsal: ['resp', 'server', TOP],
+  rehearsal: ['base', 'resp', 'server', TOP],
 };
 
 /** The parts of the server that a part may import from. Files at the top of src/server/ may be imported by all of them. */

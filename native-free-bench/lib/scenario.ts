@@ -4,7 +4,7 @@ import type { LoadApi } from './load-child.ts';
 import type { ProbeApi } from './probe-child.ts';
 import type { ReplicaApi } from './replica-child.ts';
 import type { Series } from './series.ts';
-import { Server, type Target } from './server.ts';
+import { Launched, Server, type Target } from './server.ts';
 
 export type Unit = 'ops/s' | 'MB/s' | 'ms' | 'us' | 'B/key' | 'MiB' | 'CPU s' | 'CPU s/GB' | 'us/op';
 
@@ -49,6 +49,7 @@ export class Context {
   readonly target: Target;
   readonly smoke: boolean;
   readonly #servers: Server[] = [];
+  readonly #launched: Launched[] = [];
   readonly #children: { kill(): void }[] = [];
 
   constructor(target: Target, smoke: boolean) {
@@ -57,9 +58,16 @@ export class Context {
   }
 
   async start(...options: string[]): Promise<Server> {
-    const server = await Server.start(this.target, options);
+    const server = await Server.start(this.target, options, this.smoke);
     this.#servers.push(server);
     return server;
+  }
+
+  /** Begins a start that the scenario itself follows. */
+  async launch(...options: string[]): Promise<Launched> {
+    const launched = await Launched.start(this.target, options);
+    this.#launched.push(launched);
+    return launched;
   }
 
   async stop(server: Server): Promise<void> {
@@ -82,6 +90,7 @@ export class Context {
   async end(): Promise<void> {
     for (const child of this.#children.splice(0)) child.kill();
     await Promise.all(this.#servers.splice(0).map((server) => server.stop()));
+    await Promise.all(this.#launched.splice(0).map((launched) => launched.stop()));
   }
 
   #keep<C extends { kill(): void }>(child: C): C {

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ControlClient } from './control-client.ts';
+import { cpuSeconds } from './process-stats.ts';
 
 export type TargetKind = 'headwater' | 'redis';
 
@@ -31,6 +32,10 @@ const COMMON_OPTIONS = [
 const START_ATTEMPTS = 3;
 const START_TIMEOUT_MS = 15_000;
 const STOP_TIMEOUT_MS = 10_000;
+/** A server is quiet when it has taken less processor time than this in each of so many periods. */
+const QUIET_PERIOD_MS = 100;
+const QUIET_PERIODS = 4;
+const QUIET_SECONDS = 0.02;
 
 /** Servers that run and their directories, so that neither outlives the bench. */
 const running = new Set<ChildProcess>();
@@ -74,38 +79,32 @@ export class Server {
     this.#directory = directory;
   }
 
-  /** Starts `target` and resolves once it answers PING. Another process may take the free port first: it tries again. */
-  static async start(target: Target, options: readonly string[]): Promise<Server> {
+  /**
+   * Starts `target` and resolves once it has come to rest, unless in a `hurry`, and answers PING. Another process may take the free port first: it
+   * tries again.
+   */
+  static async start(target: Target, options: readonly string[], hurry: boolean): Promise<Server> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await Server.#startOnce(target, options);
+        return await Server.#startOnce(target, options, hurry);
       } catch (error) {
         if (attempt === START_ATTEMPTS) throw error;
       }
     }
   }
 
-  static async #startOnce(target: Target, options: readonly string[]): Promise<Server> {
-    const directory = makeDirectory();
-    const port = await freePort();
-    const logFile = join(directory, 'server.log');
-    const log = openSync(logFile, 'w');
-    const [program, ...first] = target.command;
-    const server = spawn(
-      program,
-      [...first, '--port', String(port), '--dir', directory, ...COMMON_OPTIONS, ...options],
-      { stdio: ['ignore', log, log] },
-    );
-    closeSync(log);
-    running.add(server);
-    server.on('exit', () => running.delete(server));
+  static async #startOnce(target: Target, options: readonly string[], hurry: boolean): Promise<Server> {
+    const launched = await Launched.start(target, options);
+    const { process: server, port, directory } = launched;
     try {
+      // A client that comes ends what a server does behind its start.
+      await launched.listening();
+      if (!hurry) await quiet(launched.pid);
       const control = await answering(server, port);
       return new Server(target, port, server, control, directory);
     } catch (error) {
-      const said = readFileSync(logFile, 'utf8').trim();
-      await stop(server);
-      removeDirectory(directory);
+      const said = launched.log;
+      await launched.stop();
       throw new Error(`${target.kind} did not start: ${(error as Error).message}\n${said}`);
     }
   }
@@ -118,7 +117,87 @@ export class Server {
   }
 }
 
-async function answering(server: ChildProcess, port: number): Promise<ControlClient> {
+/** A process that has just begun; nobody has connected to it. */
+export class Launched {
+  readonly port: number;
+  readonly process: ChildProcess;
+  readonly directory: string;
+  /** `performance.now()` when it was made. */
+  readonly startedMs: number;
+  readonly #logFile: string;
+
+  private constructor(
+    port: number,
+    server: ChildProcess,
+    directory: string,
+    logFile: string,
+    startedMs: number,
+  ) {
+    this.port = port;
+    this.process = server;
+    this.directory = directory;
+    this.startedMs = startedMs;
+    this.#logFile = logFile;
+  }
+
+  static async start(target: Target, options: readonly string[]): Promise<Launched> {
+    const directory = makeDirectory();
+    const port = await freePort();
+    const logFile = join(directory, 'server.log');
+    const log = openSync(logFile, 'w');
+    const [program, ...first] = target.command;
+    const startedMs = performance.now();
+    const server = spawn(
+      program,
+      [...first, '--port', String(port), '--dir', directory, ...COMMON_OPTIONS, ...options],
+      { stdio: ['ignore', log, log] },
+    );
+    closeSync(log);
+    running.add(server);
+    server.on('exit', () => running.delete(server));
+    return new Launched(port, server, directory, logFile, startedMs);
+  }
+
+  get pid(): number {
+    return this.process.pid as number;
+  }
+
+  /** What it has written so far. */
+  get log(): string {
+    return readFileSync(this.#logFile, 'utf8').trim();
+  }
+
+  /** Resolves once its port is bound, which the kernel's table tells without a connection. */
+  async listening(): Promise<void> {
+    const address = `0100007F:${this.port.toString(16).toUpperCase().padStart(4, '0')} 00000000:0000 0A`;
+    const deadlineMs = performance.now() + START_TIMEOUT_MS;
+    while (!readFileSync('/proc/net/tcp', 'latin1').includes(address)) {
+      if (this.process.exitCode !== null || this.process.signalCode !== null) throw new Error('it ended');
+      if (performance.now() > deadlineMs) throw new Error('it does not listen');
+      await delay(1);
+    }
+  }
+
+  async stop(): Promise<void> {
+    await stop(this.process);
+    removeDirectory(this.directory);
+  }
+}
+
+/** Resolves once a process has nothing to do, or after a while. */
+async function quiet(pid: number): Promise<void> {
+  const deadlineMs = performance.now() + START_TIMEOUT_MS;
+  let before = -1;
+  for (let quietPeriods = 0; quietPeriods < QUIET_PERIODS && performance.now() < deadlineMs; ) {
+    const now = cpuSeconds(pid);
+    quietPeriods = now - before < QUIET_SECONDS ? quietPeriods + 1 : 0;
+    before = now;
+    await delay(QUIET_PERIOD_MS);
+  }
+}
+
+/** A client that is connected and has been answered, as soon as there is one. */
+export async function answering(server: ChildProcess, port: number): Promise<ControlClient> {
   let failure: Error | null = null;
   server.on('error', (error) => {
     failure = error;
@@ -134,7 +213,7 @@ async function answering(server: ChildProcess, port: number): Promise<ControlCli
     } catch {
       // Not listening yet.
     }
-    await delay(5);
+    await delay(1);
   }
   throw new Error(`no answer to PING within ${START_TIMEOUT_MS} ms`);
 }

@@ -49,3 +49,40 @@ export function codeOf(error: unknown): string | undefined {
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/** The C library's words for errors of the system, as Redis prints them. */
+const SYSTEM_WORDS: Readonly<Record<string, string>> = {
+  EACCES: 'Permission denied',
+  EADDRINUSE: 'Address already in use',
+  EBADF: 'Bad file descriptor',
+  ECONNABORTED: 'Software caused connection abort',
+  EDQUOT: 'Disk quota exceeded',
+  EEXIST: 'File exists',
+  EFBIG: 'File too large',
+  EIO: 'Input/output error',
+  EISDIR: 'Is a directory',
+  EMFILE: 'Too many open files',
+  ENAMETOOLONG: 'File name too long',
+  ENFILE: 'Too many open files in system',
+  ENOBUFS: 'No buffer space available',
+  ENOENT: 'No such file or directory',
+  ENOMEM: 'Cannot allocate memory',
+  ENOSPC: 'No space left on device',
+  ENOTDIR: 'Not a directory',
+  EPERM: 'Operation not permitted',
+  EPIPE: 'Broken pipe',
+  EROFS: 'Read-only file system',
+};
+
+/** The C library's words for an error of the system. Throws again what carries no code. */
+export function systemErrorText(error: unknown): string {
+  const code = codeOf(error);
+  if (code === undefined) throw error;
+  return SYSTEM_WORDS[code] ?? messageOf(error);
+}
+
+/** The process, or the system, has no room for another open file. */
+export function isTableFull(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === 'EMFILE' || code === 'ENFILE';
+}

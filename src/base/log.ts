@@ -19,7 +19,7 @@
 import { appendFileSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { type DestinationStream, type Logger as PinoLogger, pino } from 'pino';
-import { codeOf, ErrorCode, messageOf, OperatingError } from './errors.ts';
+import { codeOf, ErrorCode, OperatingError, systemErrorText } from './errors.ts';
 
 export const LogLevel = { debug: 20, verbose: 25, notice: 30, warning: 40 } as const;
 export type LogLevel = keyof typeof LogLevel;
@@ -196,12 +196,14 @@ function escapeControls(message: string): string {
 }
 
 const STDOUT = 1;
+const STDERR = 2;
 /** Tries at a standard output that is a full pipe, a millisecond apart, before a line is given up. */
 const STDOUT_TRIES_MAX = 100;
 
 /**
- * Writes lines to a file or to standard output. A line that cannot be written (disk full, reader gone) is counted, and the next one that
- * can is preceded by that count: a log that fails must not end the server.
+ * Writes lines to a file or to standard output. A line that cannot be written (disk full, no room for
+ * an open file, reader gone) is counted, and standard error is told once; the next line that can is
+ * preceded by that count. A log that fails must not end the server.
  */
 function lineSink(logfile: string): (line: string) => void {
   const write = logfile === '' ? writeToStdout : (line: string) => appendFileSync(logfile, line);
@@ -211,7 +213,7 @@ function lineSink(logfile: string): (line: string) => void {
     try {
       write('');
     } catch (error) {
-      throw new OperatingError(ErrorCode.IO, `Can't open the log file: ${messageOf(error)}`);
+      throw new OperatingError(ErrorCode.IO, `Can't open the log file: ${systemErrorText(error)}`);
     }
   }
   return (line) => {
@@ -222,10 +224,21 @@ function lineSink(logfile: string): (line: string) => void {
       }
       write(line);
     } catch (error) {
-      linesLost++;
-      reason = messageOf(error);
+      reason = systemErrorText(error);
+      if (linesLost++ === 0) tellOnStderr(logfile, reason);
     }
   };
+}
+
+/** Whoever reads standard error is the last one to be told; when that fails too, nobody is left. */
+function tellOnStderr(logfile: string, reason: string): void {
+  const what = logfile === '' ? 'Standard output' : `The log file ${logfile}`;
+  try {
+    const line = `# ${what} cannot be written: ${reason}. Log lines are lost until it can.\n`;
+    writeSync(STDERR, line);
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error;
+  }
 }
 
 /** Standard output may be a pipe that does not block: what it does not take at once is offered again. */

@@ -12,6 +12,7 @@
 import { readFileSync } from 'node:fs';
 import { assert, debugAssert } from '../base/assert.ts';
 import { copyBytes } from '../base/byte-copy.ts';
+import { packageUrl } from '../base/package-root.ts';
 
 export { type Crc64, crc64, crc64Combine } from './plain-crc64.ts';
 
@@ -51,11 +52,9 @@ const PAGES_MAX = 65536;
 
 let compiled: WasmModule | undefined;
 
-/** Compiles once per thread. The same path holds from src/ and from dist/. */
+/** Compiles once per thread. */
 function kernelModule(): WasmModule {
-  compiled ??= new WebAssembly.Module(
-    readFileSync(new URL('../../dist/kernels/kernels.wasm', import.meta.url)),
-  );
+  compiled ??= new WebAssembly.Module(readFileSync(packageUrl('dist/kernels/kernels.wasm')));
   return compiled;
 }
 

@@ -12,7 +12,7 @@ const notLost = (): void => {
 
 function arenaWithObject(): { memory: SharedMemory; arena: Arena; write: () => void } {
   const memory = new SharedMemory();
-  const arena = new Arena(undefined, memory);
+  const arena = new Arena(undefined, { memory });
   const ref = arena.alloc(100);
   return { memory, arena, write: () => arena.touch(ref, 0, 8) };
 }
@@ -74,7 +74,7 @@ test('a value with a segment of its own is dead when it is freed', () => {
 test('an adopted arena counts as if it had been made here', () => {
   const { arena } = arenaWithObject();
   const memory = new SharedMemory();
-  const adopted = Arena.adopt(arena.share(), memory);
+  const adopted = Arena.adopt(arena.share(), { memory });
   expect(memory.usedBytes(SEGMENT)).toBe(arena.memory.usedBytes(SEGMENT));
   adopted.drop();
   expect(memory.usedBytes(SEGMENT)).toBe(0);

@@ -20,6 +20,8 @@ export interface HeadwaterOptions {
   readonly replicaOf?: number;
   /** Whether commands are rehearsed before the start, as they are by default: it takes a second. */
   readonly rehearsal?: boolean;
+  /** `ulimit -n` of the process, soft and hard. */
+  readonly openFiles?: number;
   /** Further options of node, before the script: `['--trace-gc']`. */
   readonly nodeArgs?: readonly string[];
 }
@@ -46,8 +48,9 @@ export async function startHeadwater(options: HeadwaterOptions = {}): Promise<He
   }
   return launch({
     name: 'headwater',
-    command: process.execPath,
+    command: options.openFiles === undefined ? process.execPath : 'bash',
     args: (port, dir) => [
+      ...(options.openFiles === undefined ? [] : limited(options.openFiles)),
       ...['--no-addons', ...(options.nodeArgs ?? []), HEADWATER, ...conf],
       ...['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', ''],
       ...['--rehearsal', options.rehearsal === true ? 'yes' : 'no'],
@@ -58,6 +61,11 @@ export async function startHeadwater(options: HeadwaterOptions = {}): Promise<He
     ...(options.dir === undefined ? {} : { dir: options.dir }),
     ...(options.port === undefined ? {} : { port: options.port }),
   });
+}
+
+/** Arguments of bash that run node, and what follows, with a limit of open files. */
+export function limited(openFiles: number): string[] {
+  return ['-c', `ulimit -n ${openFiles}; exec "$0" "$@"`, process.execPath];
 }
 
 /** The lines of the log that are JSON, parsed. A line that is still being written is left out. */

@@ -20,6 +20,7 @@ import { aclCommands } from './auth/acl.ts';
 import { handshakeCommands } from './auth/handshake.ts';
 import { Admission } from './clients/admission.ts';
 import { clientCommands } from './clients/commands.ts';
+import { Descriptors } from './clients/descriptors.ts';
 import { Pause } from './clients/pause.ts';
 import { configCommands } from './config-command.ts';
 import { hookConfig } from './config-hooks.ts';
@@ -76,6 +77,7 @@ export class Admin {
   readonly memory: MemoryMeter;
   readonly collector: MemoryCollector;
   readonly admission: Admission;
+  readonly descriptors: Descriptors;
   readonly port: () => number;
   readonly reload: (save: boolean) => Promise<boolean>;
   readonly unblock: (connection: Connection, error?: string) => boolean;
@@ -97,6 +99,7 @@ export class Admin {
     this.collector = new MemoryCollector(server.memory);
     this.#collectWorkers = host.collectWorkers;
     this.admission = new Admission(server);
+    this.descriptors = new Descriptors(server);
     this.tables = [
       handshakeCommands(this),
       clientCommands(this),
@@ -144,6 +147,7 @@ export class Admin {
       this.memory.tick();
       this.#tickCollector();
       this.admission.tick();
+      this.descriptors.tick();
     });
   }
 

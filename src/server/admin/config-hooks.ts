@@ -9,6 +9,7 @@ import type { Housekeeping } from '../housekeeping.ts';
 import type { Server } from '../server.ts';
 import { Obstacle } from '../server.ts';
 import { setAuthenticated } from './auth/handshake.ts';
+import type { Descriptors } from './clients/descriptors.ts';
 import type { SlowLog } from './observe/slow-log.ts';
 
 const EVENTS_TO_SOMEBODY = EventClass.KEYSPACE | EventClass.KEYEVENT;
@@ -20,8 +21,9 @@ export function hookConfig(parts: {
   readonly dispatcher: Dispatcher;
   readonly housekeeping: Housekeeping;
   readonly slowLog: SlowLog;
+  readonly descriptors: Descriptors;
 }): void {
-  const { server, dispatcher, housekeeping, slowLog } = parts;
+  const { server, dispatcher, housekeeping, slowLog, descriptors } = parts;
   const { config, log } = server;
   const { values } = config;
 
@@ -79,5 +81,6 @@ export function hookConfig(parts: {
     }
     return null;
   });
+  config.onChange(['maxclients'], () => descriptors.refusal());
   config.onChange(['port', 'bind'], () => 'headwater takes a new address only when it starts');
 }

@@ -58,20 +58,27 @@ export class Config {
   /** The values, each under its name in camelCase. Live: fields change with CONFIG SET. */
   readonly values: Values;
   /** Command names given by rename-command, in order; the empty new name removes the command. */
-  readonly renamedCommands: (readonly [from: string, to: string])[] = [];
+  readonly renamedCommands: (readonly [from: string, to: string])[];
   /** Lines to log once there is a log. */
   readonly warnings: string[] = [];
   /** Absolute path of redis.conf, or null. */
   file: string | null = null;
 
-  readonly #settings = new Map<DirectiveName, Setting<unknown>>();
-  readonly #fields: Record<string, unknown> = {};
+  readonly #settings: Map<DirectiveName, Setting<unknown>>;
+  readonly #fields: Record<string, unknown>;
   readonly #hooks: Hook[] = [];
 
-  /** All defaults; `directory` is the working directory until `dir` changes it. */
-  constructor(directory: string) {
+  /**
+   * All defaults; `directory` is the working directory until `dir` changes it. With `shared` the
+   * values are those of another configuration, now and later, and the hooks are its own.
+   */
+  constructor(directory: string, shared?: Config) {
+    this.renamedCommands = shared?.renamedCommands ?? [];
+    this.#settings = shared === undefined ? new Map() : shared.#settings;
+    this.#fields = shared === undefined ? {} : shared.#fields;
     // An object of so many fields is a dictionary to V8, looked up by name each time; one that others inherit from is not.
     this.values = Object.create(this.#fields) as Values;
+    if (shared !== undefined) return;
     for (const name of directiveNames) this.#put(name, directiveOf(name).kind.initial);
     this.#put('dir', { value: directory, text: toBytes(directory) });
   }

@@ -348,7 +348,7 @@ const own = {
   'snapshot-spool-memory': obeyed(memory('32mb'), 'dump bytes kept in memory for replicas'),
   'rdb-version': obeyed(oneNumberOf(10, [9, 10, 11, 12]), 'version of dumps for those who announce none'),
   'rdb-plain-types': obeyed(yesNo('no'), 'only types that Redis 5 and 6 read'),
-  rehearsal: obeyed(yesNo('yes'), 'run commands before the start, to have them compiled', IMMUTABLE),
+  rehearsal: obeyed(yesNo('yes'), 'run commands until a client comes, to have them compiled', IMMUTABLE),
   'log-format': obeyed(
     oneOf('auto', ['auto', 'json', 'redis']),
     'auto = Redis lines on a terminal, else JSON',

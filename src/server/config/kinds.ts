@@ -6,7 +6,7 @@
  */
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { codeOf } from '../../base/errors.ts';
+import { systemErrorText } from '../../base/errors.ts';
 import { fromBytes, quote, toBytes } from './grammar.ts';
 
 export interface Setting<T> {
@@ -254,29 +254,6 @@ export function directory(): Kind<string> {
     },
     rewrite: ({ text }) => [{ words: quote(text), force: true }],
   };
-}
-
-/** The C library's words for an error of the file system. Throws again what is no system error. */
-export function systemErrorText(error: unknown): string {
-  const code = codeOf(error);
-  switch (code) {
-    case 'ENOENT':
-      return 'No such file or directory';
-    case 'ENOTDIR':
-      return 'Not a directory';
-    case 'EISDIR':
-      return 'Is a directory';
-    case 'EACCES':
-      return 'Permission denied';
-    case 'EROFS':
-      return 'Read-only file system';
-    case 'ENOSPC':
-      return 'No space left on device';
-    case undefined:
-      throw error;
-    default:
-      return code;
-  }
 }
 
 export interface SavePoint {

@@ -8,7 +8,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { ErrorCode, OperatingError } from '../../base/errors.ts';
+import { ErrorCode, OperatingError, systemErrorText } from '../../base/errors.ts';
 import { globHasMagic, globMatch } from '../../base/glob.ts';
 import { Config, lookupDirective } from './config.ts';
 import { Tier } from './directive.ts';
@@ -16,7 +16,6 @@ import type { DirectiveName } from './directives.ts';
 import { directiveNames, directiveOf } from './directives.ts';
 import type { Line } from './grammar.ts';
 import { fromBytes, parseLines, quote, splitWords, toBytes } from './grammar.ts';
-import { systemErrorText } from './kinds.ts';
 import { PRODUCT_VERSION } from './product.ts';
 
 export interface Sources {

@@ -1,14 +1,12 @@
 /** What this program calls itself, and the Redis version that it speaks. */
 import { readFileSync } from 'node:fs';
+import { packageUrl } from '../../base/package-root.ts';
 
 interface Manifest {
   readonly version: string;
 }
 
-// The same number of folders lead up to package.json from src/ and from dist/.
-const manifest = JSON.parse(
-  readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'),
-) as Manifest;
+const manifest = JSON.parse(readFileSync(packageUrl('package.json'), 'utf8')) as Manifest;
 
 export const PRODUCT_VERSION: string = manifest.version;
 export const REDIS_COMPAT = '7.2';

@@ -13,7 +13,7 @@ import {
   type SocketConstructorOpts,
 } from 'node:net';
 import { withView } from '../../base/byte-copy.ts';
-import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
+import { codeOf, ErrorCode, OperatingError, systemErrorText } from '../../base/errors.ts';
 import { poison } from '../../base/lease.ts';
 import { streamWrap } from './stream-wrap.ts';
 
@@ -179,19 +179,19 @@ export interface ListenOptions {
   readonly hosts: readonly string[];
   readonly port: number;
   readonly backlog: number;
+  readonly onSocket: (socket: Socket) => void;
+  /** An error of a socket that listens already. */
+  readonly onError: (error: Error) => void;
 }
 
 /** Opens a listening socket on each host. Rejects with a clear message when an address is in use. */
-export async function listen(
-  options: ListenOptions,
-  onSocket: (socket: Socket) => void,
-): Promise<NetServer[]> {
+export async function listen(options: ListenOptions): Promise<NetServer[]> {
   const servers: NetServer[] = [];
   let { port } = options;
   try {
     for (const given of options.hosts) {
       const optional = given.startsWith('-');
-      const server = await listenOn(optional ? given.slice(1) : given, port, options.backlog, onSocket).catch(
+      const server = await listenOn(optional ? given.slice(1) : given, port, options).catch(
         (error: unknown) => {
           // An address with a minus before it may be one that this machine does not have.
           if (optional && UNAVAILABLE.has(codeOf(error) ?? '')) return undefined;
@@ -213,8 +213,7 @@ export async function listen(
 function listenOn(
   host: string,
   port: number,
-  backlog: number,
-  onSocket: (socket: Socket) => void,
+  { backlog, onSocket, onError }: ListenOptions,
 ): Promise<NetServer> {
   const server = createServer({ pauseOnConnect: true, noDelay: true }, onSocket);
   return new Promise((resolve, reject) => {
@@ -223,16 +222,15 @@ function listenOn(
         reject(error);
         return;
       }
-      const reason =
-        codeOf(error) === 'EADDRINUSE'
-          ? `Could not create server TCP listening socket ${host}:${port}: bind: Address already in use`
-          : `Could not create server TCP listening socket ${host}:${port}: ${messageOf(error)}`;
-      reject(new OperatingError(ErrorCode.IO, reason));
+      const step = 'syscall' in error && error.syscall === 'listen' ? 'bind: ' : '';
+      const what = `Could not create server TCP listening socket ${host}:${port}`;
+      reject(new OperatingError(ErrorCode.IO, `${what}: ${step}${systemErrorText(error)}`));
     };
     server.once('error', refused);
     const address = host === '*' ? '0.0.0.0' : host === '::*' ? '::' : host;
     server.listen({ host: address, port, backlog, ipv6Only: true }, () => {
       server.removeListener('error', refused);
+      server.on('error', onError);
       resolve(server);
     });
   });

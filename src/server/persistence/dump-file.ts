@@ -8,7 +8,7 @@
  */
 import { open, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
+import { codeOf, ErrorCode, OperatingError, systemErrorText } from '../../base/errors.ts';
 import { MIB } from '../../base/units.ts';
 import type { Snapshot } from './snapshots.ts';
 import type { SpoolReader } from './spool.ts';
@@ -71,9 +71,9 @@ export async function writeDump(snapshot: Snapshot, plan: DumpPlan): Promise<voi
     );
     try {
       await copyTo(file, data);
-      await onDisk(() => file.sync(), WRITE_ERROR);
+      await onDisk(() => file.sync(), writeError('fsync'));
     } finally {
-      await onDisk(() => file.close(), WRITE_ERROR);
+      await onDisk(() => file.close(), writeError('fclose'));
     }
     // The last byte alone does not say that the worker has ended well.
     await data.finished();
@@ -87,10 +87,11 @@ export async function writeDump(snapshot: Snapshot, plan: DumpPlan): Promise<voi
   } finally {
     data.close();
   }
-  await onDisk(() => disk.syncDirectory(directory), WRITE_ERROR);
+  await onDisk(() => disk.syncDirectory(directory), writeError('fsyncFileDir'));
 }
 
-const WRITE_ERROR = 'Write error saving DB on disk';
+/** Redis' words, with its name for the step. */
+const writeError = (step: string): string => `Write error saving DB on disk(${step})`;
 
 async function copyTo(file: DumpHandle, data: DumpStream): Promise<void> {
   let position = 0;
@@ -107,9 +108,11 @@ async function copyTo(file: DumpHandle, data: DumpStream): Promise<void> {
     try {
       const { bytesWritten } = await onDisk(
         () => file.write(reader.bytes, reader.start, bytes, position),
-        WRITE_ERROR,
+        writeError('rdbSaveRio'),
       );
-      if (bytesWritten === 0) throw new OperatingError(ErrorCode.IO, `${WRITE_ERROR}: no bytes were taken`);
+      if (bytesWritten === 0) {
+        throw new OperatingError(ErrorCode.IO, `${writeError('rdbSaveRio')}: no bytes were taken`);
+      }
       written = bytesWritten;
     } finally {
       reader.advance(written);
@@ -152,9 +155,8 @@ async function onDisk<T>(work: () => Promise<T>, message: string): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    // Without a code it is a fault of the program.
-    if (codeOf(error) === undefined) throw error;
-    throw new OperatingError(ErrorCode.IO, `${message}: ${messageOf(error)}`);
+    // Without a code it is a fault of the program, which is thrown again.
+    throw new OperatingError(ErrorCode.IO, `${message}: ${systemErrorText(error)}`);
   }
 }
 

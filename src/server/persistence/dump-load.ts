@@ -10,7 +10,7 @@
  */
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
+import { codeOf, ErrorCode, OperatingError, systemErrorText } from '../../base/errors.ts';
 import { asOffset, KIB, MIB } from '../../base/units.ts';
 import { encodingLimits } from '../../keyspace/encoding-limits.ts';
 import type { ReplicationAux } from '../../rdb/save.ts';
@@ -206,7 +206,7 @@ async function onFile<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    if (codeOf(error) === undefined) throw error;
-    throw new OperatingError(ErrorCode.IO, `${path}: ${messageOf(error)}`);
+    // Without a code it is a fault of the program, which is thrown again.
+    throw new OperatingError(ErrorCode.IO, `${path}: ${systemErrorText(error)}`);
   }
 }

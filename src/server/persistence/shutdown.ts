@@ -112,6 +112,12 @@ export class Shutdown {
       return;
     }
     this.#signalled = true;
+    if (this.#server.loading) {
+      // Nothing is there to be saved, and no client to be answered.
+      log.warning('Received shutdown signal during loading, scheduling shutdown.');
+      this.#port.exit(0);
+      return;
+    }
     log.warning(`Received ${name} scheduling shutdown...`);
     const words = name === 'SIGINT' ? config.values.shutdownOnSigint : config.values.shutdownOnSigterm;
     const flags: ShutdownFlags = {

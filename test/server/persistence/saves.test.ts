@@ -101,7 +101,7 @@ test.each<[name: string, disk: Partial<DumpDisk>, message: string]>([
   [
     'the file cannot be made',
     { create: async () => eacces() },
-    'Failed opening the temp RDB file temp-%pid%-1.rdb (in server root dir %dir%) for saving: EACCES: permission denied',
+    'Failed opening the temp RDB file temp-%pid%-1.rdb (in server root dir %dir%) for saving: Permission denied',
   ],
   [
     'the disk is full from the first byte',
@@ -111,7 +111,7 @@ test.each<[name: string, disk: Partial<DumpDisk>, message: string]>([
         return { write: async () => enospc(), sync: () => file.sync(), close: () => file.close() };
       },
     },
-    'Write error saving DB on disk: ENOSPC: no space left on device',
+    'Write error saving DB on disk(rdbSaveRio): No space left on device',
   ],
   [
     'the disk is full at the last moment',
@@ -125,12 +125,12 @@ test.each<[name: string, disk: Partial<DumpDisk>, message: string]>([
         };
       },
     },
-    'Write error saving DB on disk: ENOSPC: no space left on device',
+    'Write error saving DB on disk(fsync): No space left on device',
   ],
   [
     'the rename is refused',
     { rename: async () => eacces() },
-    'Error moving temp DB file temp-%pid%-1.rdb on the final destination dump.rdb (in server root dir %dir%): EACCES: permission denied',
+    'Error moving temp DB file temp-%pid%-1.rdb on the final destination dump.rdb (in server root dir %dir%): Permission denied',
   ],
 ])('when %s the old file stays and the status tells', async (_name, disk, message) => {
   const { server, persistence, dir, lines } = setUp(disk);

@@ -17,11 +17,16 @@
  * (base/shared-memory.ts), is in no row: it is the difference to the resident size, the figures of fragmentation.
  *
  * The rows of V8's heap and of clients are as old as the last tick, a tenth of a second by default: they cost a look at
- * each client, and `maxmemory` asks before every write. All the rest is of the moment. The heaps of worker threads are not
- * known here; they are in the resident size.
+ * each client, and `maxmemory` asks before every write. The resident size is up to a second old. All the rest is of the
+ * moment. The heaps of worker threads are not known here; they are in the resident size.
  */
 import { totalmem } from 'node:os';
+import { getHeapStatistics } from 'node:v8';
+import { systemErrorText } from '../../../base/errors.ts';
 import type { Server } from '../../server.ts';
+
+/** Time between two looks at the resident memory. */
+const RSS_MS = 1000;
 
 /** Memory of snapshots, which another part of the node knows. */
 export interface SnapshotMemory {
@@ -45,6 +50,8 @@ const sumOf = ({ queryBytes, replyBytes, queuedBytes }: ClientMemory): number =>
 export class MemoryMeter {
   readonly #server: Server;
   readonly #snapshots: SnapshotMemory;
+  #rssAtMs = Number.NEGATIVE_INFINITY;
+  #rssFailed = false;
   /** V8's heap when the node began to serve: the base cost of an empty node. */
   startupBytes = 0;
   peakBytes = 0;
@@ -62,16 +69,32 @@ export class MemoryMeter {
 
   /** Notes what an empty server uses. */
   start(): void {
-    this.startupBytes = process.memoryUsage().heapUsed;
+    this.startupBytes = getHeapStatistics().used_heap_size;
     this.tick();
   }
 
   tick(): void {
-    const { rss, heapUsed } = process.memoryUsage();
-    this.rssBytes = rss;
-    this.heapBytes = heapUsed;
+    this.heapBytes = getHeapStatistics().used_heap_size;
+    const nowMs = this.#server.clock.monotonicMs();
+    if (nowMs >= this.#rssAtMs) {
+      this.#rssAtMs = nowMs + RSS_MS;
+      this.#readRss();
+    }
     this.#sumClients();
     this.peakBytes = Math.max(this.peakBytes, this.usedBytes);
+  }
+
+  /** Asks the system, which opens a file. Where it cannot, the last figure stays, and the log tells. */
+  #readRss(): void {
+    try {
+      this.rssBytes = process.memoryUsage.rss();
+      this.#rssFailed = false;
+    } catch (error) {
+      const why = systemErrorText(error);
+      if (this.#rssFailed) return;
+      this.#rssFailed = true;
+      this.#server.log.warning(`Resident memory cannot be read: ${why}. Its last figure is shown.`);
+    }
   }
 
   #sumClients(): void {

@@ -1,0 +1,104 @@
+/** A disk that is full or may not be written: saves and the log fail, the node goes on. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { type Headwater, startHeadwater } from '../support/headwater.ts';
+import type { RespClient } from '../support/resp-client.ts';
+import { RespError } from '../support/resp-parser.ts';
+import { temporaryDirectory } from '../support/server-process.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+const TEMP_FILE = /temp-\d+-\d+\.rdb/;
+
+/** Mounts a disk of 256 KiB at `dir`; false where this process may not. */
+function mountSmallDisk(dir: string): boolean {
+  return spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', dir]).status === 0;
+}
+
+const probe = temporaryDirectory('probe');
+const mayMount = mountSmallDisk(probe);
+if (mayMount) execFileSync('umount', [probe]);
+
+describe.runIf(mayMount)('on a small disk', () => {
+  let disk: string;
+  let server: Headwater;
+  let client: RespClient;
+
+  beforeEach(async () => {
+    disk = temporaryDirectory('disk');
+    mountSmallDisk(disk);
+    server = await startHeadwater({
+      dir: disk,
+      args: ['--logfile', join(disk, 'log'), '--rdbcompression', 'no', '--enable-debug-command', 'yes'],
+    });
+    client = await server.client();
+  });
+
+  afterEach(async () => {
+    await client.close();
+    await server.stop();
+    execFileSync('umount', [disk]);
+  });
+
+  const logged = (): string => readFileSync(join(disk, 'log'), 'latin1');
+
+  test('that is full a save fails as in Redis, and the next one that fits succeeds', async () => {
+    await client.call('SET', 'big', 'x'.repeat(300_000));
+    expect(await client.call('BGSAVE')).toBe('Background saving started');
+    await waitFor(async () => (await client.infoField('persistence', 'rdb_last_bgsave_status')) === 'err');
+    expect(logged()).toContain('Write error saving DB on disk(rdbSaveRio): No space left on device');
+    expect(logged()).toContain('Background saving error');
+    await client.call('DEL', 'big');
+    expect(await client.call('SAVE')).toBe('OK');
+    expect(await client.infoField('persistence', 'rdb_last_bgsave_status')).toBe('ok');
+  });
+
+  test('that may only be read a save says so', async () => {
+    execFileSync('mount', ['-o', 'remount,ro', disk]);
+    expect(await client.command('SAVE')).toBeInstanceOf(RespError);
+    await server.waitForLine(`The log file ${join(disk, 'log')} cannot be written: Read-only file system.`);
+    expect(await client.infoField('persistence', 'rdb_last_bgsave_status')).toBe('err');
+    execFileSync('mount', ['-o', 'remount,rw', disk]);
+    expect(await client.call('SAVE')).toBe('OK');
+    expect(logged()).toMatch(/^# \d+ log lines could not be written: Read-only file system$/m);
+  });
+});
+
+test('a directory that is gone: the save tells, and the node goes on', async () => {
+  const dir = join(temporaryDirectory('gone'), 'dir');
+  mkdirSync(dir);
+  const server = await startHeadwater({ dir });
+  const client = await server.client();
+  // Node.js starts no thread in a working directory that is gone: here it runs already.
+  expect(await client.call('SAVE')).toBe('OK');
+  rmSync(dir, { recursive: true });
+  await client.call('SET', 'a', '1');
+  expect(await client.command('SAVE')).toEqual(new RespError('ERR'));
+  const line = await server.waitForLine('Failed opening the temp RDB file');
+  expect(line).toMatch(TEMP_FILE);
+  expect(line).toContain(`(in server root dir ${dir}) for saving: No such file or directory`);
+  mkdirSync(dir);
+  expect(await client.call('SAVE')).toBe('OK');
+  await client.close();
+  await server.stop();
+});
+
+test('a log on a full device costs lines and nothing else', async () => {
+  const server = await startHeadwater({ args: ['--logfile', '/dev/full'] });
+  const client = await server.client();
+  expect(await client.call('SAVE')).toBe('OK');
+  const told = server.lines.filter((line) => line.includes('cannot be written'));
+  expect(told).toEqual([
+    '# The log file /dev/full cannot be written: No space left on device. Log lines are lost until it can.',
+  ]);
+  await client.close();
+  await server.stop();
+});
+
+test('a log file that cannot be opened ends the start, as in Redis', async () => {
+  const dir = temporaryDirectory('log');
+  await expect(startHeadwater({ args: ['--logfile', dir] })).rejects.toThrow(
+    "Can't open the log file: Is a directory",
+  );
+});

@@ -1,0 +1,36 @@
+/**
+ * Takes from a running process the right to open one more file, by lowering its limit (prlimit, of
+ * util-linux). `maxclients` is fitted to the limit at the start, so that clients alone cannot fill
+ * the table.
+ */
+import { execFileSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+
+/** Descriptors that process `pid` holds. */
+export function openDescriptors(pid: number): number[] {
+  return readdirSync(`/proc/${pid}/fd`)
+    .map(Number)
+    .sort((a, b) => a - b);
+}
+
+/** Leaves no room for another open file, whatever is closed meanwhile; the hard limit stays. */
+export function forbidOpening(pid: number): void {
+  limit(pid, 0);
+}
+
+/** Leaves no room for another open file, until one that is open now is closed. */
+export function fillTable(pid: number): void {
+  const open = new Set(openDescriptors(pid));
+  let lowestFree = 0;
+  while (open.has(lowestFree)) lowestFree++;
+  limit(pid, lowestFree);
+}
+
+/** Gives the room back. */
+export function emptyTable(pid: number, openFiles: number): void {
+  limit(pid, openFiles);
+}
+
+function limit(pid: number, openFiles: number): void {
+  execFileSync('prlimit', ['--pid', String(pid), `--nofile=${openFiles}:`]);
+}
