@@ -20,6 +20,8 @@ export class ServerStats implements KeyspaceStats {
   syncPartialErr = 0;
   errorReplies = 0;
   outputLimitDisconnections = 0;
+  /** Links that ended because the replica sent a command that is answered. */
+  linksEnded = 0;
   /** Reads and writes of sockets, for total_reads_processed and total_writes_processed. */
   readsProcessed = 0;
   writesProcessed = 0;

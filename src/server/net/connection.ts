@@ -65,8 +65,6 @@ export class Connection extends Client {
   /** Waits in the queue of those who send at the end of the turn. */
   sendQueued = false;
   nextSender: Sender | undefined = undefined;
-  /** REPLCONF and PSYNC have made this a replica: replies other than the stream's are not sent. */
-  isReplica = false;
   /** Told of each empty line, which is how a replica says that it is alive. */
   onEmptyLine: (() => void) | undefined = undefined;
   closed = false;
@@ -215,7 +213,7 @@ export class Connection extends Client {
       return;
     }
     if (this.isReplica && reply.size > 0) {
-      this.#replicaAnswered();
+      this.endLink(this.lastCommand);
       return;
     }
     if (reply.size > 0) {
@@ -282,12 +280,11 @@ export class Connection extends Client {
     this.closeAfterReply = true;
   }
 
-  /** A replica sent what is answered: the answer would be taken for a part of the stream. */
-  #replicaAnswered(): void {
-    const { log } = this.#host.server;
-    log.warning(
-      `Replica generated a reply to command '${this.lastCommand}', disconnecting it: ${this.describe()}`,
-    );
+  /** A replica sent `command`, which is answered: the answer would be taken for a part of the stream. */
+  endLink(command: string): void {
+    const { log, stats } = this.#host.server;
+    stats.linksEnded++;
+    log.warning(`Replica generated a reply to command '${command}', disconnecting it: ${this.describe()}`);
     this.destroy();
   }
 

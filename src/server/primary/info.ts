@@ -36,6 +36,7 @@ export function forklessReplicationFields(primary: Primary): string {
     `headwater_snapshots_started:${fullSyncs.snapshotsStarted}\r\n` +
     `headwater_late_joins:${fullSyncs.lateJoins}\r\n` +
     `headwater_sync_ttfb_ms:${syncTtfbMs < 0 ? -1 : syncTtfbMs.toFixed(3)}\r\n` +
+    `headwater_links_ended:${server.stats.linksEnded}\r\n` +
     `headwater_backlog_pinned_bytes:${streamLog.pinnedBytes}\r\n` +
     `headwater_backlog_memory_bytes:${streamLog.memoryBytes}\r\n` +
     `headwater_fanout_flushes:${fanOut.flushes}\r\n` +

@@ -13,6 +13,7 @@
 import { randomBytes } from 'node:crypto';
 import { assert } from '../../base/assert.ts';
 import type { Logger } from '../../base/log.ts';
+import { ClientMode } from '../../commands/client.ts';
 import { Flag } from '../../commands/spec.ts';
 import { cutOffText, type OutputLimit, OutputVerdict, replicaLimit } from '../../replication/output-limit.ts';
 import {
@@ -34,7 +35,7 @@ import {
 } from '../../replication/replica-state.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import type { Housekeeping } from '../housekeeping.ts';
-import type { Connection } from '../net/connection.ts';
+import { type Connection, ReplyMode } from '../net/connection.ts';
 import { Obstacle, type Server } from '../server.ts';
 import type { DumpSource } from './dump-source.ts';
 import { FanOut } from './fan-out.ts';
@@ -111,7 +112,8 @@ export class Primary implements PeerListener {
     const { state } = peer;
     const client = {
       name: replicaName(state),
-      isReplica: state.isReplica,
+      // As in Redis, a client that monitors cannot become a replica.
+      isReplica: state.isReplica || connection.monitor,
       hasPendingReplies: connection.pendingOutputBytes > 0,
       capaEof: state.capaEof,
       capaPsync2: state.capaPsync2,
@@ -293,7 +295,9 @@ export class Primary implements PeerListener {
   /** From now on the client is a replica. */
   #adopt(peer: ReplicaPeer): void {
     const { connection } = peer;
-    connection.isReplica = true;
+    connection.setMode(ClientMode.REPLICA, true);
+    // A client that wanted no replies would stay linked whatever it sends.
+    connection.replyMode = ReplyMode.ON;
     if (this.server.config.values.replDisableTcpNodelay) connection.socket.setNoDelay(false);
     this.peers.add(peer);
     this.states.add(peer.state);
