@@ -45,10 +45,10 @@ const UNCORKED: ReplconfOutcome = { reply: NO_REPLY, acked: true, uncorked: true
 /** Applies `args`, the words after REPLCONF, to `peer`. */
 export function applyReplconf(peer: ReplicaState, args: readonly string[], nowMs: number): ReplconfOutcome {
   if (args.length % 2 !== 0) return failed(ERROR_SYNTAX);
-  if (peer.isReplica && !isOfStream(args[0])) return OK;
   for (let i = 0; i < args.length; i += 2) {
     const option = args[i]!;
     const value = args[i + 1]!;
+    if (peer.isReplica && !isOfStream(option)) continue;
     switch (option.toLowerCase()) {
       case 'listening-port': {
         const port = parseInt64(value);
@@ -104,8 +104,8 @@ export function applyReplconf(peer: ReplicaState, args: readonly string[], nowMs
   return OK;
 }
 
-function isOfStream(option: string | undefined): boolean {
-  return option !== undefined && /^(?:ack|getack)$/i.test(option);
+function isOfStream(option: string): boolean {
+  return /^(?:ack|getack)$/i.test(option);
 }
 
 /** `x.y.z` as 0x00xxyyzz, or -1 when it is not three numbers of up to 255. */
