@@ -342,6 +342,7 @@ const cluster = {
 const own = {
   'snapshot-cow-max': obeyed(memory('0'), 'most shadow memory of a snapshot, else it ends; 0 = unlimited'),
   'snapshot-spool-memory': obeyed(memory('32mb'), 'dump bytes kept in memory for replicas'),
+  'snapshot-keep': obeyed(integer(5), 'seconds that a dump stays open to late replicas; 0 = off'),
   'rdb-version': obeyed(oneNumberOf(10, [9, 10, 11, 12]), 'version of dumps for those who announce none'),
   'rdb-plain-types': obeyed(yesNo('no'), 'only types that Redis 5 and 6 read'),
   rehearsal: obeyed(yesNo('yes'), 'run commands before the start, to have them compiled', IMMUTABLE),
