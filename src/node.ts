@@ -144,6 +144,7 @@ export class Node implements ConnectionHost {
     this.server.watchTable.unwatchAll(connection);
     this.server.blocking?.closed(connection);
     this.admin.closed(connection);
+    this.dumps.shutdown.forget(connection);
     this.primary.closed(connection);
   }
 
