@@ -214,6 +214,7 @@ export class Node implements ConnectionHost {
     this.server.watchTable.unwatchAll(connection);
     this.blocking.closed(connection);
     this.admin.closed(connection);
+    this.dumps.shutdown.forget(connection);
     this.primary.closed(connection);
   }
 

@@ -34,6 +34,8 @@ export const ClientMode = {
   MONITOR: 1 << 2,
   /** Commands are queued since MULTI. */
   QUEUING: 1 << 3,
+  /** Is a replica: it gets the stream, and its commands have no replies. */
+  REPLICA: 1 << 4,
 } as const;
 export type ClientMode = (typeof ClientMode)[keyof typeof ClientMode];
 
@@ -80,6 +82,10 @@ export class Client {
 
   get monitor(): boolean {
     return (this.modes & ClientMode.MONITOR) !== 0;
+  }
+
+  get isReplica(): boolean {
+    return (this.modes & ClientMode.REPLICA) !== 0;
   }
 
   setMode(mode: ClientMode, isOn: boolean): void {

@@ -37,6 +37,8 @@ export const Flag = {
   RUNS_QUEUE: 1 << 21,
   /** Takes no more time than its request has bytes, though Redis does not call it fast. */
   BRIEF: 1 << 22,
+  /** A replica may send it on its link. Any other command ends the link and has no effect. */
+  ON_LINK: 1 << 23,
 } as const;
 
 /** Spelling and order in which COMMAND INFO lists the flags; bits that are not here are ours alone. */

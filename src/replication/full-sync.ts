@@ -11,6 +11,7 @@
  * framing is each peer's own. Pure; sockets, spool and worker act on it elsewhere.
  */
 import type { Offset } from '../base/units.ts';
+import { type OutputLimit, passesAtOnce } from './output-limit.ts';
 import { fullResyncLine, type LogWindow } from './psync.ts';
 import { Framing, type ReplicaState } from './replica-state.ts';
 import type { ReplicationHistory } from './replid.ts';
@@ -40,16 +41,21 @@ export const JoinVerdict = {
   HISTORY: 'the snapshot belongs to another stream',
   SPOOL: 'the first bytes of the dump are gone',
   LOG: 'the log no longer covers the snapshot',
+  LIMIT: 'what follows the snapshot passes the output limit',
 } as const;
 export type JoinVerdict = (typeof JoinVerdict)[keyof typeof JoinVerdict];
 
-/** Whether `peer`, which needs `dialect`, can be served by `snapshot`; the other verdicts say why it needs a new one. */
+/**
+ * Whether `peer`, which needs `dialect` and whose lag has `limit`, can be served by `snapshot`; the other verdicts say
+ * why it needs a new one.
+ */
 export function canJoin(
   snapshot: JoinableSnapshot | null,
   peer: ReplicaState,
   dialect: number,
   history: ReplicationHistory,
   window: LogWindow,
+  limit: OutputLimit,
 ): JoinVerdict {
   if (snapshot === null) return JoinVerdict.NONE;
   if (snapshot.failed) return JoinVerdict.FAILED;
@@ -61,6 +67,7 @@ export function canJoin(
   if (!peer.rdbOnly) {
     const next = snapshot.offset + 1;
     if (!window.active || next < window.firstOffset || next > window.endOffset + 1) return JoinVerdict.LOG;
+    if (passesAtOnce(limit, window.endOffset - snapshot.offset)) return JoinVerdict.LIMIT;
   }
   return JoinVerdict.JOIN;
 }

@@ -46,6 +46,12 @@ export function replicaLimit(limit: OutputLimit, backlogBytesMax: number): Outpu
   return { hardBytes: backlogBytesMax, softBytes: limit.softBytes, softMs: limit.softMs };
 }
 
+/** Whether a client that begins with `bytes` waiting would be cut off before it has read one. */
+export function passesAtOnce(limit: OutputLimit, bytes: number): boolean {
+  if (limit.hardBytes !== 0 && bytes >= limit.hardBytes) return true;
+  return limit.softBytes !== 0 && limit.softMs === 0 && bytes >= limit.softBytes;
+}
+
 /** The log line of a cut-off; `client` is the client's description as in CLIENT LIST. */
 export function cutOffText(client: string): string {
   return `Client ${client} scheduled to be closed ASAP for overcoming of output buffer limits.`;

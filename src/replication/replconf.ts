@@ -5,6 +5,9 @@
  *   rdb-only 0|1   rdb-filter-only "<list>"   rdb-no-compress 0|1   rdb-no-checksum 0|1      what dump it wants
  *   ack <offset> [fack <offset>]   getack *                                      never answered
  *
+ * Once the peer is a replica, only the last line has an effect: its dump and its stream are on their way, as it wished
+ * before. The answer to an option then ends the link, as any answer does.
+ *
  * Unknown *capabilities* are ignored and unknown *options* are errors: a peer takes OK to an option as a promise
  * (Valkey's and Redis' second connections, KeyDB's uuid), and treats the error as non-critical. Options before a faulty
  * one keep their effect, as in Redis. Arguments are latin1 strings, so that bytes stay bytes. Main thread.
@@ -45,6 +48,7 @@ export function applyReplconf(peer: ReplicaState, args: readonly string[], nowMs
   for (let i = 0; i < args.length; i += 2) {
     const option = args[i]!;
     const value = args[i + 1]!;
+    if (peer.isReplica && !isOfStream(option)) continue;
     switch (option.toLowerCase()) {
       case 'listening-port': {
         const port = parseInt64(value);
@@ -98,6 +102,10 @@ export function applyReplconf(peer: ReplicaState, args: readonly string[], nowMs
     }
   }
   return OK;
+}
+
+function isOfStream(option: string): boolean {
+  return /^(?:ack|getack)$/i.test(option);
 }
 
 /** `x.y.z` as 0x00xxyyzz, or -1 when it is not three numbers of up to 255. */

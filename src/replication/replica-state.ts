@@ -18,6 +18,7 @@
  *   SEND_BULK    send_bulk     the dump                                        no write progress
  *   CORKED       online        nothing: the mark must be the last of a read    no ACK nor "\n", unless it came by SYNC
  *   ONLINE       online        the stream                                      no ACK nor "\n", unless it came by SYNC
+ *   CLOSED                     what was written before                         it does not close its end
  *
  * A "\n" to a replica in ONLINE would be counted in its offset, one inside the dump would break it. CORKED is online to
  * INFO, ROLE and WAIT, as in Redis. Main thread, no I/O: the server acts on what the functions return.
@@ -221,7 +222,8 @@ export class ReplicaState {
       if (this.legacy || nowMs - this.heardMs <= timeoutMs) return '';
       return `Disconnecting timedout replica (streaming sync): ${replicaName(this)}`;
     }
-    if (this.phase === Phase.SEND_BULK && nowMs - this.wroteMs > timeoutMs) {
+    const isSilent = this.phase === Phase.SEND_BULK && nowMs - this.wroteMs > timeoutMs;
+    if (isSilent || (this.phase === Phase.CLOSED && nowMs - this.heardMs > timeoutMs)) {
       return `Disconnecting timedout replica (full sync): ${replicaName(this)}`;
     }
     return '';

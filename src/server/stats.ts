@@ -22,6 +22,8 @@ export class ServerStats implements KeyspaceStats {
   /** Errors of commands that a primary has streamed. */
   unexpectedErrorReplies = 0;
   outputLimitDisconnections = 0;
+  /** Links that ended because the replica sent a command that is answered. */
+  linksEnded = 0;
   queryLimitDisconnections = 0;
   /** Reads and writes of sockets, for total_reads_processed and total_writes_processed. */
   readsProcessed = 0;

@@ -8,11 +8,14 @@ import {
   payloadHeader,
   payloadTrailer,
 } from '../../src/replication/full-sync.ts';
+import type { OutputLimit } from '../../src/replication/output-limit.ts';
 import { DumpFilter, Framing, ReplicaState } from '../../src/replication/replica-state.ts';
 import { ReplicationHistory } from '../../src/replication/replid.ts';
 import { StreamLog } from '../../src/replication/stream-log.ts';
 
 const DIALECT = 10;
+const LIMIT: OutputLimit = { hardBytes: 1000, softBytes: 500, softMs: 60_000 };
+const NO_LIMIT: OutputLimit = { hardBytes: 0, softBytes: 0, softMs: 0 };
 const history = new ReplicationHistory((count) => new Uint8Array(count).fill(0xab));
 const window = { active: true, firstOffset: asOffset(501), endOffset: asOffset(1087) };
 const snapshot: JoinableSnapshot = {
@@ -51,7 +54,18 @@ describe('joining a snapshot', () => {
     ['that failed', { ...snapshot, failed: true }, peer(), JoinVerdict.FAILED],
     ['that is not there', null, peer(), JoinVerdict.NONE],
   ])('%s', (_name, running, state, verdict) => {
-    expect(canJoin(running, state, DIALECT, history, window)).toBe(verdict);
+    expect(canJoin(running, state, DIALECT, history, window, LIMIT)).toBe(verdict);
+  });
+
+  test.each([
+    ['its lag is below each limit', 999, LIMIT, {}, JoinVerdict.JOIN],
+    ['its lag reaches the hard limit', 1000, LIMIT, {}, JoinVerdict.LIMIT],
+    ['it wants no stream', 5000, LIMIT, { rdbOnly: true }, JoinVerdict.JOIN],
+    ['there is no limit', 5000, NO_LIMIT, {}, JoinVerdict.JOIN],
+    ['the soft limit has no patience', 600, { ...LIMIT, softMs: 0 }, {}, JoinVerdict.LIMIT],
+  ])('depends on the output limit: %s', (_name, lag, limit, set, verdict) => {
+    const wide = { active: true, firstOffset: asOffset(1), endOffset: asOffset(1000 + lag) };
+    expect(canJoin(snapshot, peer(set), DIALECT, history, wide, limit)).toBe(verdict);
   });
 
   // While an image lives, a cursor at S+1 keeps the log for those who come late.
@@ -61,9 +75,9 @@ describe('joining a snapshot', () => {
     const pin = log.openCursor(asOffset(1001));
     const block = new Uint8Array(16 * KIB);
     for (let i = 0; i < 10; i++) log.append(block, 0, block.length);
-    expect(canJoin(snapshot, peer(), DIALECT, history, log)).toBe(JoinVerdict.JOIN);
+    expect(canJoin(snapshot, peer(), DIALECT, history, log, NO_LIMIT)).toBe(JoinVerdict.JOIN);
     log.closeCursor(pin);
-    expect(canJoin(snapshot, peer(), DIALECT, history, log)).toBe(JoinVerdict.LOG);
+    expect(canJoin(snapshot, peer(), DIALECT, history, log, NO_LIMIT)).toBe(JoinVerdict.LOG);
   });
 });
 

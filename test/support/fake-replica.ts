@@ -32,6 +32,8 @@ export interface FakeReplicaOptions {
   readonly replid?: string;
   /** The offset that it asks for, i.e. the first byte that it lacks. Default -1. */
   readonly from?: number;
+  /** Commands that follow PSYNC in the same write. */
+  readonly behindPsync?: readonly (readonly Argument[])[];
   /** Sends SYNC, as replicas before 2.8 and backup tools do. */
   readonly legacySync?: boolean;
   /**
@@ -200,7 +202,9 @@ export class FakeReplica {
       return;
     }
     this.phase = 'reply';
-    this.send('PSYNC', this.replid, this.#options.from ?? -1);
+    const request = ['PSYNC', this.replid, this.#options.from ?? -1];
+    const behind = this.#options.behindPsync ?? [];
+    this.socket.write(Buffer.concat([request, ...behind].map((words) => encodeCommand(words))));
     await waitFor(() => this.isClosed || this.resync !== 'none', { what: 'an answer to PSYNC' });
   }
 

@@ -346,6 +346,7 @@ const own = {
     'answer a PSYNC that the backlog covers although the link to the primary is down',
   ),
   'snapshot-spool-memory': obeyed(memory('32mb'), 'dump bytes kept in memory for replicas'),
+  'snapshot-keep': obeyed(integer(5), 'seconds that a dump stays open to late replicas; 0 = off'),
   'rdb-version': obeyed(oneNumberOf(10, [9, 10, 11, 12]), 'version of dumps for those who announce none'),
   'rdb-plain-types': obeyed(yesNo('no'), 'only types that Redis 5 and 6 read'),
   rehearsal: obeyed(yesNo('yes'), 'run commands until a client comes, to have them compiled', IMMUTABLE),

@@ -44,6 +44,8 @@ const SHORT_REPLY_BYTES = 4096;
 /** Whoever asks for calls that take less wants to know of each. */
 const SHARED_SLOW_MICROS = 1000;
 const ARGUMENTS_SHOWN_BYTES = 128;
+/** Commands with one of these read or change what replicas have. */
+const KEYSPACE_FLAGS = Flag.WRITE | Flag.READONLY | Flag.MAY_REPLICATE;
 
 export class Dispatcher {
   readonly lookup: CommandLookup;
@@ -136,6 +138,7 @@ export class Dispatcher {
 
   /** Runs a request unless something forbids it, queues it, or has it wait. */
   #runGuarded(session: Session, request: Request, known: CommandRow | undefined): void {
+    if (session.isReplica && !this.#mayComeOnLink(session, request)) return;
     const row = this.#find(session, request, known);
     if (row === undefined) return;
     if (this.#gates.length > 0 && this.#isHeld(session, row)) {
@@ -389,6 +392,22 @@ export class Dispatcher {
     const row = this.lookup.find(request.bytes, request.position[0]!, request.length[0]!);
     if (row === undefined || !row.hasSubcommands || request.argc === 1) return row;
     return row.subcommands.get(request.latin1(1).toLowerCase());
+  }
+
+  /** Whether a replica may send the request. Ends its link when it may not. */
+  #mayComeOnLink(session: Session, request: Request): boolean {
+    const row = this.#rowOf(request);
+    if (row !== undefined && (row.flags & Flag.ON_LINK) !== 0) return true;
+    const name = row?.fullName ?? '<unknown>';
+    if (row !== undefined) row.rejectedCalls++;
+    if (row !== undefined && (row.flags & KEYSPACE_FLAGS) !== 0) {
+      this.#server.log.warning(
+        '== CRITICAL == This master is sending an error to its replica: ' +
+          `'Replica can't interact with the keyspace' after processing the command '${name}'`,
+      );
+    }
+    session.endLink(name);
+    return false;
   }
 
   /** The row that may run for a request, or undefined after an error has been answered. */

@@ -25,8 +25,6 @@ export abstract class Session extends Client {
   waitingRequest: Request | undefined = undefined;
   /** Which replies are sent: CLIENT REPLY. */
   replyMode: ReplyMode = ReplyMode.ON;
-  /** REPLCONF and PSYNC have made this a replica: replies other than the stream's are not sent. */
-  isReplica = false;
 
   /** Name of the last command, as CLIENT LIST has it. */
   get lastCommand(): string {
@@ -47,6 +45,9 @@ export abstract class Session extends Client {
 
   /** Goes on after the client was blocked. */
   abstract resume(): void;
+
+  /** Ends the link of a replica that sent a command which is answered. */
+  abstract endLink(command: string): void;
 
   /** Ends the client at once. What is still to be sent is lost. */
   abstract destroy(): void;

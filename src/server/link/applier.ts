@@ -56,6 +56,8 @@ export class UpstreamSession extends Session {
 
   resume(): void {}
 
+  endLink(): void {}
+
   destroy(): void {
     this.#onDestroy();
   }

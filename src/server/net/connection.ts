@@ -269,7 +269,7 @@ export class Connection extends Session implements ReplyGate {
       return;
     }
     if (this.isReplica && reply.size > 0) {
-      this.#replicaAnswered();
+      this.endLink(this.lastCommand);
       return;
     }
     const { size } = reply;
@@ -402,12 +402,11 @@ export class Connection extends Session implements ReplyGate {
     this.closeAfterReply = true;
   }
 
-  /** A replica sent what is answered: the answer would be taken for a part of the stream. */
-  #replicaAnswered(): void {
-    const { log } = this.#host.server;
-    log.warning(
-      `Replica generated a reply to command '${this.lastCommand}', disconnecting it: ${this.describe()}`,
-    );
+  /** A replica sent `command`, which is answered: the answer would be taken for a part of the stream. */
+  endLink(command: string): void {
+    const { log, stats } = this.#host.server;
+    stats.linksEnded++;
+    log.warning(`Replica generated a reply to command '${command}', disconnecting it: ${this.describe()}`);
     this.destroy();
   }
 

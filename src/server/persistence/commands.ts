@@ -78,8 +78,7 @@ export function snapshotCommands(persistence: Persistence, shutdown: Shutdown): 
       reply.error("ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client");
     } else {
       client.blocked = true;
-      shutdown.begin(flags, () => {
-        if (client.closed) return;
+      shutdown.begin(flags, client, () => {
         client.reply.error(SHUTDOWN_FAILED);
         client.resume();
       });

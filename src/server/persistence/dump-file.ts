@@ -4,12 +4,13 @@
  *   temp-<pid>-<n>.rdb ── all bytes ── fsync ── rename to dump.rdb ── fsync of the directory
  *
  * Until the rename the old file is untouched; whatever fails before it, the temporary file is removed. Main thread; the
- * work is done by the threads of the file system.
+ * work is done by the threads of the file system. The worker waits for the disk when that is slower.
  */
 import { open, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf, ErrorCode, OperatingError, systemErrorText } from '../../base/errors.ts';
 import { MIB } from '../../base/units.ts';
+import { ReaderNeed } from '../primary/dump-source.ts';
 import type { Snapshot } from './snapshots.ts';
 import type { SpoolReader } from './spool.ts';
 
@@ -129,7 +130,7 @@ class DumpStream {
 
   constructor(snapshot: Snapshot) {
     this.#snapshot = snapshot;
-    this.reader = snapshot.spool.openReader(() => this.#wake());
+    this.reader = snapshot.spool.openReader(() => this.#wake(), ReaderNeed.WORKER_WAITS);
   }
 
   /** To be awaited right after a `next` that returned 0. */

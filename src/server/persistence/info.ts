@@ -55,8 +55,14 @@ export function persistenceInfo(
     ['headwater_last_snapshot_ms', Math.round(snapshots.lastFigures?.durationMs ?? 0)],
     ['headwater_last_snapshot_bytes', snapshots.lastFigures?.dumpBytes ?? 0],
     ['headwater_last_snapshot_keys', snapshots.lastFigures?.keys ?? 0],
-    ['headwater_spool_bytes', snapshots.spoolBytes],
+    ['headwater_snapshots_open', snapshots.openCount],
+    ['headwater_snapshot_pins_dropped', snapshots.pinsDropped],
+    ['headwater_spool_readers', snapshots.readerCount],
+    ['headwater_spool_bytes', snapshots.spoolMemoryBytes + snapshots.spoolFileBytes],
     ['headwater_spool_memory_bytes', snapshots.spoolMemoryBytes],
+    ['headwater_spool_file_bytes', snapshots.spoolFileBytes],
+    ['headwater_spool_spilled_bytes', snapshots.spilledBytes],
+    ['headwater_spool_files_refused', snapshots.filesRefused],
   ];
 }
 

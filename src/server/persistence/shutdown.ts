@@ -50,8 +50,8 @@ export class Shutdown {
   #state: State = 'running';
   #flags: ShutdownFlags = { save: false, nosave: false, now: false, force: false };
   #deadlineMs = 0;
-  /** Told when the shutdown does not happen. */
-  #onCancel: (() => void)[] = [];
+  /** Told when the shutdown does not happen, by who asked: clients that wait, and signals by their name. */
+  readonly #onCancel = new Map<unknown, () => void>();
   #signalled = false;
 
   constructor(server: Server, persistence: Persistence, port: ShutdownPort) {
@@ -67,13 +67,10 @@ export class Shutdown {
   }
 
   /** Begins the end. `onCancel` is called when it does not come to it: aborted, or the dump could not be written. */
-  begin(flags: ShutdownFlags, onCancel: () => void): void {
-    if (this.#state !== 'running') {
-      this.#onCancel.push(onCancel);
-      return;
-    }
+  begin(flags: ShutdownFlags, asker: unknown, onCancel: () => void): void {
+    this.#onCancel.set(asker, onCancel);
+    if (this.#state !== 'running') return;
     const server = this.#server;
-    this.#onCancel.push(onCancel);
     // A dataset that is not complete is no dump.
     this.#flags = server.loading ? { ...flags, save: false, nosave: true } : flags;
     server.log.warning('User requested shutdown...');
@@ -86,6 +83,16 @@ export class Shutdown {
       return;
     }
     this.#finish();
+  }
+
+  /** Clients that wait for the end or its cancellation, signals among them. */
+  get askerCount(): number {
+    return this.#onCancel.size;
+  }
+
+  /** Who asked for the end is gone, and is told nothing. */
+  forget(asker: unknown): void {
+    this.#onCancel.delete(asker);
   }
 
   /** SHUTDOWN ABORT; false when there is nothing to abort any more. */
@@ -126,7 +133,7 @@ export class Shutdown {
       now: words.includes('now'),
       force: words.includes('force'),
     };
-    this.begin(flags, () => {
+    this.begin(flags, name, () => {
       this.#signalled = false;
       log.warning(
         `${name} received but errors trying to shut down the server, check the logs for more information`,
@@ -177,6 +184,8 @@ export class Shutdown {
   #cancel(): void {
     this.#state = 'running';
     this.#port.resumeWrites();
-    for (const listener of this.#onCancel.splice(0)) listener();
+    const listeners = [...this.#onCancel.values()];
+    this.#onCancel.clear();
+    for (const listener of listeners) listener();
   }
 }

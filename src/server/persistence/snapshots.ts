@@ -62,6 +62,9 @@ interface SnapshotListener {
   over(snapshot: Snapshot): void;
   /** And nobody reads it any more. */
   closed(snapshot: Snapshot): void;
+  /** Bytes went to the spool's file, or it was refused. */
+  spilled(bytes: number): void;
+  fileRefused(reason: string): void;
 }
 
 const CHUNK_BYTES_MIN = 4 * KIB;
@@ -69,6 +72,11 @@ const CHUNK_BYTES_MAX = 256 * KIB;
 /** A spool has at least so many chunks, so that worker, readers and disk can each have one. */
 const CHUNKS_MIN = 8;
 const CHUNKS_MAX = 65536;
+/**
+ * Dumps for replicas that are made or read at a time. Each has a ring of `snapshot-spool-memory`, as much again for what
+ * sockets hold on to, and a file of up to the size of the dump.
+ */
+export const DUMPS_OPEN_MAX = 4;
 const MS_PER_SECOND = 1000;
 const REHEARSALS = 3;
 const REHEARSAL: SnapshotRequest = {
@@ -92,6 +100,8 @@ export class Snapshot {
   readonly spool: Spool;
   readonly freezeMicros: number;
   state: SnapshotState = 'running';
+  /** It was told to stop. */
+  cancelled = false;
   error: OperatingError | undefined = undefined;
   readonly #server: Server;
   readonly #job: SnapshotJob;
@@ -141,6 +151,8 @@ export class Snapshot {
       openSpill: parts.openSpill ?? spillsIn(() => server.config.values.dir, `temp-${process.pid}-${id}-`),
       onFirstByteGone: () => this.unpinStream(),
       onIdle: () => this.#nobodyReads(),
+      onSpilled: (bytes) => listener.spilled(bytes),
+      onFileRefused: (reason) => listener.fileRefused(reason),
       onReleased: () => this.#job.giveRing(this.spool.producedBytes),
     });
     this.#follow();
@@ -172,7 +184,9 @@ export class Snapshot {
 
   /** Stops the worker; the snapshot fails with CANCELLED. */
   cancel(): void {
-    if (this.state === 'running') this.#job.cancel();
+    if (this.state !== 'running') return;
+    this.cancelled = true;
+    this.#job.cancel();
   }
 
   /** Nobody may join from now on: the stream need not be kept for it. Before the log is dropped, this must be called. */
@@ -246,6 +260,11 @@ export class Snapshots {
   lastFigures: SnapshotFigures | undefined = undefined;
   /** Snapshots started, as `total_forks`. */
   startedCount = 0;
+  /** Bytes that ever went to files of spools, and how many of those files were refused. */
+  spilledBytes = 0;
+  filesRefused = 0;
+  /** Snapshots that became too old to be joined, see {@link limitPins}. */
+  pinsDropped = 0;
   readonly #server: Server;
   readonly #parts: SnapshotParts;
   /** For the next snapshot. */
@@ -270,10 +289,27 @@ export class Snapshots {
     return this.#latest?.state === 'running' ? this.#latest : undefined;
   }
 
-  /** Dump bytes that spools hold in memory and in files. */
-  get spoolBytes(): number {
+  /** Dumps that are being made or read. */
+  get openCount(): number {
+    return this.#open.size;
+  }
+
+  /** Whether another dump may be begun for replicas; a save always may. */
+  get hasRoom(): boolean {
+    return this.#open.size < DUMPS_OPEN_MAX;
+  }
+
+  /** Readers of all spools. */
+  get readerCount(): number {
+    let count = 0;
+    for (const { spool } of this.#open) count += spool.readerCount;
+    return count;
+  }
+
+  /** Dump bytes that spools hold in files. */
+  get spoolFileBytes(): number {
     let bytes = 0;
-    for (const { spool } of this.#open) bytes += spool.memoryBytes + spool.fileBytes;
+    for (const { spool } of this.#open) bytes += spool.fileBytes;
     return bytes;
   }
 
@@ -335,6 +371,15 @@ export class Snapshots {
         // It would keep the memory of its ring.
         if (this.#latest === ended) this.#latest = undefined;
       },
+      spilled: (bytes) => {
+        this.spilledBytes += bytes;
+      },
+      fileRefused: (reason) => {
+        this.filesRefused++;
+        this.#server.log.warning(
+          `The dump cannot be spooled to disk (${reason}): its slowest reader sets the pace from now on`,
+        );
+      },
     });
     this.#latest = snapshot;
     this.#open.add(snapshot);
@@ -351,6 +396,19 @@ export class Snapshots {
     const means = this.#means ?? new SnapshotMeans();
     this.#means = undefined;
     return means;
+  }
+
+  /** Lets go of the stream behind each dump that is older than `lagMax` bytes: nobody joins it any more. */
+  limitPins(lagMax: number): void {
+    const { streamLog, log } = this.#server;
+    for (const snapshot of this.#open) {
+      if (!snapshot.pinsStream || streamLog.endOffset - snapshot.startOffset <= lagMax) continue;
+      snapshot.unpinStream();
+      this.pinsDropped++;
+      log.notice(
+        `A snapshot is too far behind for replicas to join it: ${lagMax} bytes of the stream are the most`,
+      );
+    }
   }
 
   /** Lets the log go on without what it keeps for those who might join. */

@@ -6,19 +6,28 @@
  *                         ▲ slow reader        ▲ reader        ▲ reader
  *
  * Chunks stay where the worker put them and readers get slices of them, without a copy. When the ring gets full its
- * oldest chunk goes: just so when every reader is past it, else to the file. A reader that is in the file reads it
- * through a buffer of its own. So the slowest reader never holds up the worker or the others.
+ * oldest chunk goes, if it may:
+ *
+ *   who is not past it             what happens
+ *   nobody                         the worker gets it back; who only keeps the dump open does not count
+ *   a save                         the worker waits for it: a save never goes through the file
+ *   replicas                       it goes to the file, so that the slowest holds up neither worker nor others
+ *   replicas, file refused         the worker waits for them; one that needs the whole dump first fails
+ *
+ * A reader that is in the file reads it through a buffer of its own. A file is refused once the system has not made it
+ * or not taken a byte (no space, no permission, no descriptor); that holds for the rest of the dump, and memory stays
+ * within the ring. The image stays frozen longer then, and `snapshot-cow-max` bounds what that costs.
  *
  * A chunk of which a slice is in flight to a socket that does not take it must not be filled anew: its memory is
  * exchanged for a spare one (workers/byte-ring.ts). If spares run out, the readers that hold the chunk fail.
  *
- * When the disk fails, the readers that needed the chunk fail, and the others go on. A reader may open while byte 0 is
- * still in the ring or in the file. Main thread.
+ * A reader may open while byte 0 is still in the ring or in the file. Main thread.
  */
 import { assert } from '../../base/assert.ts';
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
 import { KIB } from '../../base/units.ts';
 import type { RingConsumer } from '../../workers/byte-ring.ts';
+import { ReaderNeed } from '../primary/dump-source.ts';
 import { type OpenSpill, SpillFile } from './spill-file.ts';
 
 const READ_BYTES = 256 * KIB;
@@ -49,6 +58,9 @@ export interface SpoolOptions {
   readonly onFirstByteGone: () => void;
   /** Called when the last reader has closed. */
   readonly onIdle: () => void;
+  /** Called when bytes went to the file, and once when the file was refused. */
+  readonly onSpilled?: (bytes: number) => void;
+  readonly onFileRefused?: (reason: string) => void;
   /** Called once the spool is closed and no slice is in flight: nobody uses the memory of the ring. */
   readonly onReleased?: () => void;
 }
@@ -69,6 +81,7 @@ export class Spool {
   #nextIndex = 0;
   #file: SpillFile | undefined = undefined;
   #spilling = false;
+  #fileRefused = false;
   #firstByteGone = false;
   /** Chunks that are free whenever the disk is fast enough, so that the worker does not wait for it. */
   readonly #headroomChunks: number;
@@ -113,9 +126,9 @@ export class Spool {
 
   /** A reader from byte 0, which must be there: see {@link hasFirstByte}. `onData` is called after a `next` that returned
    * 0, when there is more, or the end, or a failure. */
-  openReader(onData: () => void): SpoolReader {
+  openReader(onData: () => void, need: ReaderNeed): SpoolReader {
     assert(this.hasFirstByte, 'a reader opens while the first byte is there');
-    const reader = new SpoolReader(this, onData);
+    const reader = new SpoolReader(this, onData, need);
     this.#readers.add(reader);
     return reader;
   }
@@ -227,9 +240,15 @@ export class Spool {
     const { chunkCount } = this.#ring;
     while (!this.#spilling && !this.ended && this.#chunks.length > chunkCount - this.#headroomChunks) {
       const oldest = this.#chunks[0]!;
-      if (this.#isNeeded(oldest)) {
-        this.#spill(oldest);
-        return;
+      const need = this.#needOf(oldest);
+      if (need === ReaderNeed.WORKER_WAITS) break;
+      if (need !== ReaderNeed.NOTHING) {
+        if (!this.#fileRefused) {
+          this.#spill(oldest);
+          return;
+        }
+        if (this.#failWhole(oldest)) continue;
+        break;
       }
       if (this.#file !== undefined) this.#dropFile();
       if (!this.#release(oldest)) return;
@@ -240,9 +259,14 @@ export class Spool {
     }
   }
 
-  #isNeeded(chunk: Chunk): boolean {
-    for (const reader of this.#readers) if (!reader.failed && reader.position < chunk.end) return true;
-    return false;
+  /** The strictest need of the readers that are not past `chunk`. */
+  #needOf(chunk: Chunk): ReaderNeed {
+    let strictest: ReaderNeed = ReaderNeed.NOTHING;
+    for (const reader of this.#readers) {
+      if (reader.failed || reader.position >= chunk.end) continue;
+      if (reader.need > strictest) strictest = reader.need;
+    }
+    return strictest;
   }
 
   /** Gives the oldest chunk back to the worker; false when slices of it are in flight and there is no spare memory. */
@@ -282,21 +306,32 @@ export class Spool {
     if (this.#closed && this.#slices === 0) this.#options.onReleased?.();
     if (this.#closed || this.error !== undefined) return;
     if (failure !== undefined) {
-      this.#spillFailed(oldest, failure);
+      // Only what the file system refused is an operating error.
+      if (codeOf(failure) !== ErrorCode.IO) throw failure;
+      this.#fileRefused = true;
+      this.#options.onFileRefused?.(messageOf(failure));
+      // What it holds so far stays there for those who are in it.
+      if (file.bytes === 0) this.#dropFile();
     } else if (!this.#release(oldest)) {
       // The chunk could not leave memory, so the file does without it.
       file.end = oldest.start;
       return;
+    } else {
+      this.#options.onSpilled?.(oldest.bytes.length);
     }
     this.#relieve();
   }
 
-  #spillFailed(chunk: Chunk, failure: unknown): void {
-    // Only what the file system refused is an operating error.
-    if (codeOf(failure) !== ErrorCode.IO) throw failure;
-    const error = new OperatingError(ErrorCode.IO, `spooling the dump failed: ${messageOf(failure)}`);
-    for (const reader of [...this.#readers]) if (reader.position < chunk.end) reader.fail(error);
-    this.#dropFile();
+  /** The readers that need `chunk` and read only at the end would wait for ever. False when there are none. */
+  #failWhole(chunk: Chunk): boolean {
+    const error = new OperatingError(ErrorCode.IO, 'the dump has no room on disk to wait for its end');
+    let any = false;
+    for (const reader of [...this.#readers]) {
+      if (reader.need !== ReaderNeed.WHOLE || reader.failed || reader.position >= chunk.end) continue;
+      reader.fail(error);
+      any = true;
+    }
+    return any;
   }
 
   #dropFile(): void {
@@ -323,6 +358,7 @@ export class SpoolReader {
   failed = false;
   error: OperatingError | undefined = undefined;
   closed = false;
+  readonly need: ReaderNeed;
   readonly #spool: Spool;
   readonly #onData: () => void;
   /** A slice was given and not confirmed. */
@@ -337,9 +373,10 @@ export class SpoolReader {
   #bufferEnd = 0;
   #reading = false;
 
-  constructor(spool: Spool, onData: () => void) {
+  constructor(spool: Spool, onData: () => void, need: ReaderNeed) {
     this.#spool = spool;
     this.#onData = onData;
+    this.need = need;
   }
 
   /** The dump is complete and all of it was read. */

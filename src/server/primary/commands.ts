@@ -101,7 +101,7 @@ export function replicationCommands(primary: Primary): CommandTable {
   return {
     REPLCONF: {
       arity: -1,
-      flags: Flag.ADMIN | Flag.NOSCRIPT | Flag.LOADING | Flag.STALE | Flag.ALLOW_BUSY,
+      flags: Flag.ADMIN | Flag.NOSCRIPT | Flag.LOADING | Flag.STALE | Flag.ALLOW_BUSY | Flag.ON_LINK,
       keys: NO_KEYS,
       since: '3.0.0',
       group: 'server',
@@ -111,7 +111,7 @@ export function replicationCommands(primary: Primary): CommandTable {
     },
     PSYNC: {
       arity: -3,
-      flags: Flag.ADMIN | Flag.NOSCRIPT | Flag.NO_ASYNC_LOADING | Flag.NO_MULTI,
+      flags: Flag.ADMIN | Flag.NOSCRIPT | Flag.NO_ASYNC_LOADING | Flag.NO_MULTI | Flag.ON_LINK,
       keys: NO_KEYS,
       since: '2.8.0',
       group: 'server',
@@ -121,7 +121,7 @@ export function replicationCommands(primary: Primary): CommandTable {
     },
     SYNC: {
       arity: 1,
-      flags: Flag.ADMIN | Flag.NOSCRIPT | Flag.NO_ASYNC_LOADING | Flag.NO_MULTI,
+      flags: Flag.ADMIN | Flag.NOSCRIPT | Flag.NO_ASYNC_LOADING | Flag.NO_MULTI | Flag.ON_LINK,
       keys: NO_KEYS,
       since: '1.0.0',
       group: 'server',

@@ -15,6 +15,19 @@ export interface DumpRequest {
   readonly reason: 'bgsave' | 'replication' | 'debug';
 }
 
+/** What a dump's spool owes a reader that is behind. */
+export const ReaderNeed = {
+  /** Nothing: it reads nothing, and only keeps the dump open. */
+  NOTHING: 0,
+  /** Each byte at its own pace: what it is behind of goes to a file. The worker waits when there can be no file. */
+  OWN_PACE: 1,
+  /** The same, but it reads only once the dump is complete: it fails when there can be no file. */
+  WHOLE: 2,
+  /** Each byte from memory: the worker waits for it. A save is such a reader. */
+  WORKER_WAITS: 3,
+} as const;
+export type ReaderNeed = (typeof ReaderNeed)[keyof typeof ReaderNeed];
+
 /** A place in a dump: `next` describes a slice in the fields, `advance` confirms what was written of it. */
 export interface DumpReader {
   readonly bytes: Uint8Array;
@@ -34,7 +47,7 @@ export interface Dump {
   readonly totalBytes: number;
   readonly hasFirstByte: boolean;
   /** A snapshot that nobody reads any more is cancelled. */
-  openReader(onData: () => void): DumpReader;
+  openReader(onData: () => void, need: ReaderNeed): DumpReader;
 }
 
 export interface DumpSnapshot {
@@ -43,6 +56,8 @@ export interface DumpSnapshot {
   readonly startOffset: Offset;
   readonly replid: string;
   readonly state: 'running' | 'done' | 'failed';
+  /** It was told to stop: it will fail soon. */
+  readonly cancelled: boolean;
   readonly error: OperatingError | undefined;
   readonly spool: Dump;
   /** `listener` is called when the snapshot is done or has failed. */
@@ -54,4 +69,8 @@ export interface DumpSource {
   readonly running: DumpSnapshot | undefined;
   /** Freezes the dataset in this very turn. Throws an OperatingError when that is not possible. */
   start(request: DumpRequest): DumpSnapshot;
+  /** Fewer dumps are being read than may be at a time. */
+  readonly hasRoom: boolean;
+  /** Keeps no more of the stream for those who may join a dump than `lagMax` bytes behind it. */
+  limitPins(lagMax: number): void;
 }

@@ -6,22 +6,28 @@
  *                │ none runs, the delay is over         │ all that wait and fit take it
  *                └──────────▶ a new snapshot starts ────┘
  *                │
- *                └ one runs that does not fit (another dialect or filter, too old) ─▶ waits for its end
+ *                ├ one runs that does not fit (another dialect or filter, too old) ─▶ waits for its end
+ *                └ the last one failed, or too many dumps are still read ─▶ waits for the end of that
  *
- * A snapshot is kept open to those who come a little later: for KEEP_MS from its start its first byte stays, in memory
- * or in the spool's file, and the log stays from its offset on. That is how replicas that attach together, and those
- * that reconnect at once after a lost sync, share one serialization without a delay before it. Main thread.
+ * A snapshot is kept open to those who come a little later: for `snapshot-keep` seconds from its start, though nobody
+ * reads it any more, the log stays from its offset on, and its first byte as long as memory has room for it, or a file
+ * has it for the sake of a slow reader. That is how replicas that attach together, and those that reconnect at once
+ * after a lost sync, share one serialization without a delay before it. Nothing is written to disk for them.
+ *
+ * Who waits gets an empty line each second, whatever it waits for. Main thread.
  */
-import { codeOf, messageOf } from '../../base/errors.ts';
+import { codeOf, ErrorCode, messageOf } from '../../base/errors.ts';
 import type { Dialect, RdbVersion } from '../../rdb/dialect.ts';
 import { canJoin, JoinVerdict, SNAPSHOT_FAILED_LINE } from '../../replication/full-sync.ts';
 import { DumpFilter, Framing, Phase } from '../../replication/replica-state.ts';
 import { randomHex40 } from '../../replication/replid.ts';
+import { RetryPauses } from '../../replication/retry-pauses.ts';
 import type { Server } from '../server.ts';
-import type { DumpReader, DumpSnapshot, DumpSource } from './dump-source.ts';
+import { type DumpReader, type DumpSnapshot, type DumpSource, ReaderNeed } from './dump-source.ts';
+import { replicaOutputLimit } from './limits.ts';
 import type { ReplicaPeer } from './replica-peer.ts';
 
-const KEEP_MS = 5000;
+const SECOND_MS = 1000;
 /** The newest version that Valkey reads of those that are Redis' own. */
 const VALKEY_VERSION_MAX: RdbVersion = 11;
 
@@ -31,6 +37,8 @@ export class FullSyncs {
   /** For INFO: snapshots started for full syncs, and peers that joined one after its start. */
   snapshotsStarted = 0;
   lateJoins = 0;
+  /** Snapshots that failed or could not be started, whatever the cause. */
+  failures = 0;
   readonly #server: Server;
   readonly #source: DumpSource;
   readonly #random: RandomBytes;
@@ -42,8 +50,9 @@ export class FullSyncs {
   #kept: DumpSnapshot | undefined = undefined;
   #keeper: DumpReader | undefined = undefined;
   #keptSinceMs = 0;
-  /** The snapshot whose last reader left: it will fail soon. */
-  #abandoned: DumpSnapshot | undefined = undefined;
+  readonly #pauses = new RetryPauses();
+  /** Too many dumps are read, and the log has told so. */
+  #toldFull = false;
   /** Snapshots whose end we hear of, those that somebody else started among them. */
   readonly #listenedTo = new WeakSet<DumpSnapshot>();
   /** When the first of those who wait now began to, by the monotonic clock. */
@@ -62,9 +71,12 @@ export class FullSyncs {
     const { log } = this.#server;
     if (this.#serve()) return;
     if (!this.#waiting.has(peer)) return;
+    const pauseMs = this.#pauseMs(peer);
     if (this.#isBusy())
       log.notice("Can't attach the replica to the current BGSAVE. Waiting for next BGSAVE for SYNC");
-    else log.notice('Delay next BGSAVE for diskless SYNC');
+    else if (pauseMs > 0)
+      log.notice(`Delay next BGSAVE for SYNC by ${secondsOf(pauseMs)}: the last one failed`);
+    else if (!this.#toldFull) log.notice('Delay next BGSAVE for diskless SYNC');
   }
 
   /** The peer is gone, or its dump is sent. */
@@ -73,12 +85,31 @@ export class FullSyncs {
     if (!this.#reading.delete(peer)) return;
     const { snapshot } = peer;
     peer.releaseDump();
-    if (snapshot === undefined || snapshot !== this.#kept || snapshot.spool.totalBytes >= 0) return;
+    if (snapshot === undefined || snapshot.state !== 'running' || snapshot.spool.totalBytes >= 0) return;
     for (const other of this.#reading) if (other.snapshot === snapshot) return;
-    // Its last reader: without it the snapshot is cancelled.
+    // Without a reader it is cancelled, unless it is a save as well.
+    if (snapshot === this.#kept) this.#release();
+    if (!snapshot.cancelled) return;
     this.#server.log.notice('Diskless rdb transfer, last replica dropped, its snapshot is cancelled');
-    this.#abandoned = snapshot;
-    this.#release();
+  }
+
+  /** A peer gets no more of its dump, though the snapshot goes on. */
+  dumpLost(peer: ReplicaPeer): void {
+    if (needsDisk(peer)) this.#failed(ErrorCode.IO);
+  }
+
+  /** Peers that wait for a snapshot, and peers that read one. */
+  get waitingCount(): number {
+    return this.#waiting.size;
+  }
+
+  get readingCount(): number {
+    return this.#reading.size;
+  }
+
+  /** Milliseconds until the next snapshot may start after one that failed. */
+  get retryMs(): number {
+    return this.#pauses.leftMs(this.#server.clock.monotonicMs());
   }
 
   /** Called a few times per second: delays that are over, snapshots that were kept long enough. */
@@ -95,7 +126,8 @@ export class FullSyncs {
   /** A finished dump is kept no longer than the backlog would cover what follows it. */
   #isWorthKeeping(snapshot: DumpSnapshot): boolean {
     const { clock, streamLog } = this.#server;
-    if (clock.monotonicMs() - this.#keptSinceMs >= KEEP_MS) return false;
+    const keepMs = this.#server.config.values.snapshotKeep * SECOND_MS;
+    if (clock.monotonicMs() - this.#keptSinceMs >= keepMs || !snapshot.spool.hasFirstByte) return false;
     return (
       snapshot.state === 'running' || streamLog.endOffset - snapshot.startOffset <= streamLog.backlogBytesMax
     );
@@ -115,8 +147,17 @@ export class FullSyncs {
     }
     if (this.#waiting.size === 0) return true;
     if (this.#isBusy() || this.#isDelayed()) return false;
-    const [first] = this.#waiting;
-    this.#start(first!);
+    const first = [...this.#waiting].find((peer) => this.#pauseMs(peer) === 0);
+    if (first === undefined) return false;
+    this.#release();
+    if (!this.#source.hasRoom) {
+      if (!this.#toldFull)
+        this.#server.log.notice('Too many dumps are still being read: SYNC waits for one to end');
+      this.#toldFull = true;
+      return false;
+    }
+    this.#toldFull = false;
+    this.#start(first);
     return this.#waiting.size === 0;
   }
 
@@ -137,7 +178,6 @@ export class FullSyncs {
   /** Starts the snapshot that `first` needs, and gives it to all others whom it fits. */
   #start(first: ReplicaPeer): void {
     const { log, config } = this.#server;
-    this.#release();
     const target = first.state.framing === Framing.EOF_MARK ? 'replicas sockets' : 'disk';
     log.notice(`Starting BGSAVE for SYNC with target: ${target}`);
     let snapshot: DumpSnapshot;
@@ -152,18 +192,41 @@ export class FullSyncs {
     } catch (error) {
       if (codeOf(error) === undefined) throw error;
       log.warning(`BGSAVE for replication failed: ${messageOf(error)}`);
+      this.#failed(codeOf(error)!);
       for (const peer of [...this.#waiting]) this.#refuse(peer);
       return;
     }
     this.snapshotsStarted++;
     this.#kept = snapshot;
     this.#keptSinceMs = this.#server.clock.monotonicMs();
-    this.#keeper = snapshot.spool.openReader(ignoreData);
+    this.#keeper = snapshot.spool.openReader(ignoreData, ReaderNeed.NOTHING);
     for (const peer of [...this.#waiting]) if (this.#fits(snapshot, peer)) this.#attach(peer, snapshot);
+    if (config.values.snapshotKeep === 0) this.#release();
+  }
+
+  /** The next snapshot waits, longer each time; a snapshot that was told to stop has not failed. */
+  #failed(cause: string): void {
+    if (cause === ErrorCode.CANCELLED) return;
+    this.failures++;
+    const ms = this.#pauses.failed(cause, this.#server.clock.monotonicMs());
+    this.#server.log.warning(`Full syncs pause for ${secondsOf(ms)} after ${cause}`);
+  }
+
+  #diskPauses(): boolean {
+    const nowMs = this.#server.clock.monotonicMs();
+    return this.#pauses.leftMs(nowMs, (cause) => cause === ErrorCode.IO) > 0;
+  }
+
+  /** How long `peer` has to wait because others like it have failed. */
+  #pauseMs(peer: ReplicaPeer): number {
+    const nowMs = this.#server.clock.monotonicMs();
+    return this.#pauses.leftMs(nowMs, (cause) => needsDisk(peer) || cause !== ErrorCode.IO);
   }
 
   #fits(snapshot: DumpSnapshot, peer: ReplicaPeer): boolean {
     const { history, streamLog } = this.#server;
+    // The dump that it would wait for has no room.
+    if (needsDisk(peer) && this.#diskPauses()) return false;
     // No stream tells it what the dump lacks: it gets nothing older than its request.
     if (peer.state.rdbOnly && snapshot.startOffset !== streamLog.endOffset) return false;
     const joinable = {
@@ -172,10 +235,11 @@ export class FullSyncs {
       replid: snapshot.replid,
       offset: snapshot.startOffset,
       hasFirstChunk: snapshot.spool.hasFirstByte,
-      failed: snapshot.state === 'failed' || snapshot === this.#abandoned,
+      failed: snapshot.state === 'failed' || snapshot.cancelled,
     };
     const dialect = dialectKey(this.#dialectOf(peer));
-    return canJoin(joinable, peer.state, dialect, history, streamLog) === JoinVerdict.JOIN;
+    const limit = replicaOutputLimit(this.#server);
+    return canJoin(joinable, peer.state, dialect, history, streamLog, limit) === JoinVerdict.JOIN;
   }
 
   #attach(peer: ReplicaPeer, snapshot: DumpSnapshot): void {
@@ -192,8 +256,13 @@ export class FullSyncs {
   #ended(snapshot: DumpSnapshot): void {
     const readers = [...this.#reading].filter((peer) => peer.snapshot === snapshot);
     if (snapshot.state === 'done') {
-      for (const peer of readers) if (peer.state.phase === Phase.WAIT_DUMP) peer.dumpReady();
+      const spooled = readers.filter((peer) => peer.state.phase === Phase.WAIT_DUMP);
+      for (const peer of spooled) peer.dumpReady();
+      for (const cause of this.#pauses.causes) {
+        if (cause !== ErrorCode.IO || spooled.length > 0) this.#pauses.succeeded(cause);
+      }
     } else {
+      if (snapshot.error !== undefined) this.#failed(snapshot.error.code);
       if (this.#kept === snapshot) this.#release();
       const reason = snapshot.error === undefined ? '' : `: ${snapshot.error.message}`;
       if (readers.length > 0) this.#server.log.warning(`Background transfer to replicas failed${reason}`);
@@ -225,6 +294,11 @@ export class FullSyncs {
     };
   }
 }
+
+/** Who reads a dump as it is made needs no disk; a dump that must be complete first may not fit into memory. */
+const needsDisk = (peer: ReplicaPeer): boolean => peer.state.framing === Framing.LENGTH;
+
+const secondsOf = (ms: number): string => `${Math.ceil(ms / SECOND_MS)} seconds`;
 
 function dialectKey(dialect: Dialect): number {
   return dialect.version * 2 + (dialect.plainTypes ? 1 : 0);

@@ -39,7 +39,12 @@ export function forklessReplicationFields(primary: Primary): string {
   return (
     `headwater_snapshots_started:${fullSyncs.snapshotsStarted}\r\n` +
     `headwater_late_joins:${fullSyncs.lateJoins}\r\n` +
+    `headwater_syncs_waiting:${fullSyncs.waitingCount}\r\n` +
+    `headwater_syncs_reading:${fullSyncs.readingCount}\r\n` +
+    `headwater_sync_failures:${fullSyncs.failures}\r\n` +
+    `headwater_sync_retry_ms:${Math.ceil(fullSyncs.retryMs)}\r\n` +
     `headwater_sync_ttfb_ms:${syncTtfbMs < 0 ? -1 : syncTtfbMs.toFixed(3)}\r\n` +
+    `headwater_links_ended:${server.stats.linksEnded}\r\n` +
     `headwater_backlog_pinned_bytes:${streamLog.pinnedBytes}\r\n` +
     `headwater_backlog_memory_bytes:${streamLog.memoryBytes}\r\n` +
     `headwater_fanout_flushes:${fanOut.flushes}\r\n` +

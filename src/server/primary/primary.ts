@@ -7,14 +7,16 @@
  *
  *   each second   keepalives, timeouts, PING, backlog's ttl, good replicas
  *   each tick     output limits, full syncs that wait
+ *   each MiB      output limits
  *
  * Decisions are made in src/replication/, without sockets; this acts on them. Main thread.
  */
 import { randomBytes } from 'node:crypto';
 import { assert } from '../../base/assert.ts';
 import type { Logger } from '../../base/log.ts';
+import { ClientMode } from '../../commands/client.ts';
 import { Flag } from '../../commands/spec.ts';
-import { cutOffText, type OutputLimit, OutputVerdict, replicaLimit } from '../../replication/output-limit.ts';
+import { cutOffText, OutputVerdict } from '../../replication/output-limit.ts';
 import {
   backlogCreatedLine,
   decidePsync,
@@ -33,6 +35,7 @@ import {
   replicaName,
 } from '../../replication/replica-state.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
+import { ReplyMode } from '../dispatch/session.ts';
 import type { Housekeeping } from '../housekeeping.ts';
 import type { Upstream } from '../link/upstream.ts';
 import type { Connection } from '../net/connection.ts';
@@ -40,6 +43,7 @@ import { Obstacle, type Server } from '../server.ts';
 import type { DumpSource } from './dump-source.ts';
 import { FanOut } from './fan-out.ts';
 import { FullSyncs, spoolsFirst } from './full-syncs.ts';
+import { LIMIT_CHECK_BYTES, pinnedLagMax, replicaOutputLimit } from './limits.ts';
 import { type PeerListener, ReplicaPeer } from './replica-peer.ts';
 import { Waiters } from './waiters.ts';
 
@@ -61,6 +65,9 @@ export class Primary implements PeerListener {
   /** Replicas that min-replicas-to-write counts; as of the last second, or the last change. */
   goodReplicas = 0;
   readonly #log: Logger;
+  readonly #source: DumpSource;
+  /** End of the log from which on limits are looked at before the next tick. */
+  #checkOffset = 0;
   /** Clients that said REPLCONF or PSYNC. */
   readonly #byConnection = new Map<Connection, ReplicaPeer>();
   #getackDue = false;
@@ -76,6 +83,7 @@ export class Primary implements PeerListener {
     this.fanOut = new FanOut(server.streamLog, server.clock);
     this.fullSyncs = new FullSyncs(server, source, randomBytes);
     this.#log = server.log;
+    this.#source = source;
     this.#lonelySinceMs = server.nowMs;
     server.config.onChange(['repl-backlog-size'], () => {
       server.streamLog.backlogBytesMax = server.config.values.replBacklogSize;
@@ -105,7 +113,8 @@ export class Primary implements PeerListener {
     const { state } = peer;
     const client = {
       name: replicaName(state),
-      isReplica: state.isReplica,
+      // As in Redis, a client that monitors cannot become a replica.
+      isReplica: connection.isReplica || connection.monitor,
       hasPendingReplies: connection.pendingOutputBytes > 0,
       capaEof: state.capaEof,
       capaPsync2: state.capaPsync2,
@@ -187,13 +196,14 @@ export class Primary implements PeerListener {
       this.fanOut.turnEnded();
     }
     this.waiters.serve();
+    if (this.server.streamLog.endOffset >= this.#checkOffset) this.#checkLimits(this.server.nowMs);
   }
 
   /** Called `hz` times per second. */
   tick(nowMs: number): void {
     this.server.streamLog.trim();
     this.fullSyncs.tick();
-    if (this.peers.size > 0) this.#checkOutput(nowMs);
+    this.#checkLimits(nowMs);
     if (nowMs - this.#secondMs < SECOND_MS && nowMs >= this.#secondMs) return;
     this.#secondMs = nowMs;
     this.#eachSecond(nowMs);
@@ -286,6 +296,7 @@ export class Primary implements PeerListener {
     this.#log.warning(
       `Full sync with replica ${replicaName(peer.state)} failed: its part of the dump is lost`,
     );
+    this.fullSyncs.dumpLost(peer);
     peer.connection.destroy();
   }
 
@@ -320,7 +331,9 @@ export class Primary implements PeerListener {
   /** From now on the client is a replica. */
   #adopt(peer: ReplicaPeer): void {
     const { connection } = peer;
-    connection.isReplica = true;
+    connection.setMode(ClientMode.REPLICA, true);
+    // A client that wanted no replies would stay linked whatever it sends.
+    connection.replyMode = ReplyMode.ON;
     if (this.server.config.values.replDisableTcpNodelay) connection.socket.setNoDelay(false);
     this.peers.add(peer);
     this.states.add(peer.state);
@@ -345,11 +358,13 @@ export class Primary implements PeerListener {
     return peer;
   }
 
-  #checkOutput(nowMs: number): void {
-    const { config, stats } = this.server;
-    const { hardBytes, softBytes, softSeconds } = config.values.clientOutputBufferLimit.replica;
-    const given: OutputLimit = { hardBytes, softBytes, softMs: softSeconds * SECOND_MS };
-    const limit = replicaLimit(given, config.values.replBacklogSize);
+  /** Ends what holds more of the log than it may: replicas, and the wait for who might join a snapshot. */
+  #checkLimits(nowMs: number): void {
+    const { server } = this;
+    const { stats } = server;
+    this.#checkOffset = server.streamLog.endOffset + LIMIT_CHECK_BYTES;
+    this.#source.limitPins(pinnedLagMax(server));
+    const limit = replicaOutputLimit(server);
     for (const peer of this.peers) {
       if (peer.gauge.judge(limit, peer.streamLag, nowMs) === OutputVerdict.WITHIN) continue;
       stats.outputLimitDisconnections++;

@@ -22,7 +22,7 @@ import type { ReplicationHistory } from '../../replication/replid.ts';
 import type { StreamCursor, StreamLog } from '../../replication/stream-log.ts';
 import type { Connection } from '../net/connection.ts';
 import type { Server } from '../server.ts';
-import type { DumpReader, DumpSnapshot } from './dump-source.ts';
+import { type DumpReader, type DumpSnapshot, ReaderNeed } from './dump-source.ts';
 import type { FanOut, StreamTarget } from './fan-out.ts';
 
 const DUMP_SLICE_BYTES = 256 * KIB;
@@ -104,9 +104,11 @@ export class ReplicaPeer implements StreamTarget {
     this.snapshot = snapshot;
     this.#mark = mark;
     if (!state.rdbOnly) this.cursor = this.#log.openCursor(offsetAfter(snapshot.startOffset, 1));
-    this.#reader = snapshot.spool.openReader(() => this.sendDump());
+    const isFramedByMark = state.framing === Framing.EOF_MARK;
+    const need = isFramedByMark ? ReaderNeed.OWN_PACE : ReaderNeed.WHOLE;
+    this.#reader = snapshot.spool.openReader(() => this.sendDump(), need);
     const line = fullSyncLine(state, history, snapshot.startOffset);
-    if (state.framing === Framing.EOF_MARK) {
+    if (isFramedByMark) {
       state.apply(PeerEvent.STREAM_DUMP, nowMs);
       this.#line(line + payloadHeader(Framing.EOF_MARK, 0, mark));
       this.sendDump();
@@ -171,6 +173,7 @@ export class ReplicaPeer implements StreamTarget {
   /** Writes a last line and closes. */
   refuse(line: string): void {
     this.#line(line);
+    this.state.apply(PeerEvent.CLOSE, this.#server.nowMs);
     this.closeGracefully();
   }
 

@@ -12,6 +12,7 @@ import { Config } from '../../../src/server/config/config.ts';
 import { type DumpDisk, realDisk } from '../../../src/server/persistence/dump-file.ts';
 import { Persistence } from '../../../src/server/persistence/persistence.ts';
 import { Snapshots } from '../../../src/server/persistence/snapshots.ts';
+import { ReaderNeed } from '../../../src/server/primary/dump-source.ts';
 import { Server } from '../../../src/server/server.ts';
 import { createPool } from '../../../src/workers/pool.ts';
 import { createSnapshotPool, type SnapshotPool } from '../../../src/workers/snapshot-job.ts';
@@ -210,7 +211,7 @@ test('when nobody reads a snapshot any more it is cancelled', async () => {
   fill(server, 3000, 1000);
   const snapshot = snapshots.start(persistence.request('replication'));
   expect(() => snapshots.start(persistence.request('replication'))).toThrow('in progress');
-  const reader = snapshot.spool.openReader(() => {});
+  const reader = snapshot.spool.openReader(() => {}, ReaderNeed.OWN_PACE);
   reader.close();
   await waitFor(() => snapshot.state === 'failed');
   expect(snapshot.error?.code).toBe(ErrorCode.CANCELLED);
@@ -225,7 +226,7 @@ test('a snapshot begins in one turn: offset, SELECT, and the stream behind it is
   server.feed.appendVerbatim(3, command, 0, command.length);
   const offset = server.streamLog.endOffset;
   const snapshot = snapshots.start(persistence.request('replication'));
-  const reader = snapshot.spool.openReader(() => {});
+  const reader = snapshot.spool.openReader(() => {}, ReaderNeed.OWN_PACE);
   expect(snapshot.startOffset).toBe(offset);
   expect(snapshot.replid).toBe(server.history.replid);
   expect(server.feed.selectedDb).toBe(-1);

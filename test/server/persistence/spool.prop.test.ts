@@ -4,6 +4,7 @@ import { OperatingError } from '../../../src/base/errors.ts';
 import { Prng } from '../../../src/base/prng.ts';
 import type { RawFile } from '../../../src/server/persistence/spill-file.ts';
 import { Spool, type SpoolReader } from '../../../src/server/persistence/spool.ts';
+import { ReaderNeed } from '../../../src/server/primary/dump-source.ts';
 import { createRingMemory, RingConsumer, RingProducer } from '../../../src/workers/byte-ring.ts';
 import { testSeed } from '../../support/seed.ts';
 import { waitFor } from '../../support/wait-for.ts';
@@ -53,7 +54,21 @@ class MemoryFile implements RawFile {
 }
 
 class FullFile extends MemoryFile {
-  override async write(): Promise<never> {
+  /** Writes that it takes before it is full. */
+  #left: number;
+
+  constructor(writes = 0) {
+    super();
+    this.#left = writes;
+  }
+
+  override async write(
+    bytes: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+  ): Promise<{ bytesWritten: number }> {
+    if (this.#left-- > 0) return super.write(bytes, offset, length, position);
     await new Promise(setImmediate);
     throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
   }
@@ -66,15 +81,22 @@ interface Setup {
   readonly files: MemoryFile[];
   idle: number;
   firstByteGone: number;
+  spilledBytes: number;
+  /** Why files were refused. */
+  readonly refused: string[];
 }
 
 function setUp(makeFile: () => MemoryFile = () => new MemoryFile(), spareCount = CHUNK_COUNT): Setup {
   const memory = createRingMemory({ chunkBytes: CHUNK_BYTES, chunkCount: CHUNK_COUNT, spareCount });
   const files: MemoryFile[] = [];
-  const setup = { producer: new RingProducer(memory), files, idle: 0, firstByteGone: 0 } as Omit<
-    Setup,
-    'spool' | 'pumped'
-  >;
+  const setup = {
+    producer: new RingProducer(memory),
+    files,
+    idle: 0,
+    firstByteGone: 0,
+    spilledBytes: 0,
+    refused: [],
+  } as Omit<Setup, 'spool' | 'pumped'>;
   const spool = new Spool(new RingConsumer(memory), {
     openSpill: async () => {
       const file = makeFile();
@@ -87,6 +109,10 @@ function setUp(makeFile: () => MemoryFile = () => new MemoryFile(), spareCount =
     onIdle: () => {
       setup.idle++;
     },
+    onSpilled: (bytes) => {
+      setup.spilledBytes += bytes;
+    },
+    onFileRefused: (reason) => setup.refused.push(reason),
   });
   return Object.assign(setup, { spool, pumped: spool.pump() });
 }
@@ -118,9 +144,10 @@ async function consume(
   dump: Uint8Array,
   holdTurns: number,
   onReader: (reader: SpoolReader) => void = () => {},
+  need: ReaderNeed = ReaderNeed.OWN_PACE,
 ): Promise<'complete' | 'failed'> {
   let wake: () => void = () => {};
-  const reader = spool.openReader(() => wake());
+  const reader = spool.openReader(() => wake(), need);
   onReader(reader);
   try {
     for (;;) {
@@ -176,7 +203,7 @@ describe('a spool gives every reader the whole dump', () => {
     const prng = new Prng(testSeed('spool'));
     const dump = dumpOf(prng);
     const { producer, spool, pumped } = setUp();
-    const stalled = spool.openReader(() => {});
+    const stalled = spool.openReader(() => {}, ReaderNeed.OWN_PACE);
     // Its first slice is in flight while everything else happens.
     const produced = produce(producer, dump, prng);
     while (spool.producedBytes === 0) await new Promise(setImmediate);
@@ -215,27 +242,131 @@ describe('a spool gives every reader the whole dump', () => {
   });
 });
 
-describe('what fails', () => {
-  test('a full disk fails the readers that are behind, and no others', async () => {
+describe('nothing goes to the file', () => {
+  test('for a save, for which the worker waits', async () => {
+    const prng = new Prng(testSeed('spool'));
+    const dump = dumpOf(prng);
+    const { producer, spool, pumped, files } = setUp();
+    const saved = consume(spool, prng, dump, 6, () => {}, ReaderNeed.WORKER_WAITS);
+    let most = 0;
+    const produced = produce(producer, dump, prng);
+    while (!spool.ended) {
+      most = Math.max(most, spool.memoryBytes);
+      await new Promise(setImmediate);
+    }
+    expect(await saved).toBe('complete');
+    await Promise.all([produced, pumped]);
+    expect(files).toEqual([]);
+    expect(most).toBeLessThanOrEqual(CHUNK_BYTES * CHUNK_COUNT);
+  });
+
+  test('for who only keeps the dump open, and byte 0 is let go', async () => {
+    const prng = new Prng(testSeed('spool'));
+    const dump = dumpOf(prng);
+    const setup = setUp();
+    const { producer, spool, pumped, files } = setup;
+    const keeper = spool.openReader(() => {}, ReaderNeed.NOTHING);
+    await Promise.all([produce(producer, dump, prng), pumped]);
+    expect(spool.totalBytes).toBe(DUMP_BYTES);
+    expect(files).toEqual([]);
+    expect([spool.hasFirstByte, setup.firstByteGone, setup.idle]).toEqual([false, 1, 0]);
+    keeper.close();
+    expect(setup.idle).toBe(1);
+  });
+
+  test('that a save needs still, and what a slow replica needs does', async () => {
+    const prng = new Prng(testSeed('spool'));
+    const dump = dumpOf(prng);
+    const setup = setUp();
+    const { producer, spool, pumped } = setup;
+    const save: SpoolReader[] = [];
+    const saved = consume(spool, prng, dump, 2, (reader) => save.push(reader), ReaderNeed.WORKER_WAITS);
+    const slow = consume(spool, prng, dump, 40);
+    const produced = produce(producer, dump, prng);
+    let spilledAhead = false;
+    while (!spool.ended) {
+      const end = spool.fileAt(0)?.end ?? 0;
+      spilledAhead ||= end > save[0]!.position;
+      await new Promise(setImmediate);
+    }
+    expect(await Promise.all([saved, slow])).toEqual(['complete', 'complete']);
+    await Promise.all([produced, pumped]);
+    expect(spilledAhead).toBe(false);
+    expect(setup.spilledBytes).toBeGreaterThan(0);
+  });
+});
+
+describe('without a file', () => {
+  test.each([
+    ['a full disk', () => new FullFile()],
+    [
+      'a directory that takes no file',
+      (): MemoryFile => {
+        throw Object.assign(new Error('EACCES: permission denied, open'), { code: 'EACCES' });
+      },
+    ],
+    ['a disk that is full after a while', () => new FullFile(5)],
+  ])('%s: the slowest reader sets the pace, in bounded memory', async (_name, makeFile) => {
+    const prng = new Prng(testSeed('spool'));
+    const dump = dumpOf(prng);
+    const setup = setUp(makeFile);
+    const { producer, spool, pumped } = setup;
+    const readers: SpoolReader[] = [];
+    const note = (reader: SpoolReader): number => readers.push(reader);
+    const consumed = [consume(spool, prng, dump, 0, note), consume(spool, prng, dump, 12, note)];
+    const produced = produce(producer, dump, prng);
+    let most = 0;
+    while (!spool.ended) {
+      const buffers = readers.reduce((sum, { bufferBytes }) => sum + bufferBytes, 0);
+      most = Math.max(most, spool.memoryBytes - buffers);
+      if (setup.refused.length > 0 && spool.fileBytes === 0) {
+        expect(spool.producedBytes - readers[1]!.position).toBeLessThanOrEqual(CHUNK_BYTES * CHUNK_COUNT);
+      }
+      await new Promise(setImmediate);
+    }
+    expect(await Promise.all(consumed)).toEqual(['complete', 'complete']);
+    await Promise.all([produced, pumped]);
+    expect(setup.refused.length).toBe(1);
+    expect(most).toBeLessThanOrEqual(CHUNK_BYTES * CHUNK_COUNT);
+    // It was told that nobody can join any more.
+    expect([spool.hasFirstByte, setup.firstByteGone]).toEqual([false, 1]);
+    await waitFor(() => setup.files.every((file) => file.closed), { what: 'the file to be closed' });
+  });
+
+  test('a reader that waits for the end of the dump fails, and the others go on', async () => {
     const prng = new Prng(testSeed('spool'));
     const dump = dumpOf(prng);
     const { producer, spool, pumped } = setUp(() => new FullFile());
     let failures = 0;
-    const slow = spool.openReader(() => {
+    const whole = spool.openReader(() => {
       failures++;
-    });
-    slow.next(1);
+    }, ReaderNeed.WHOLE);
     const produced = produce(producer, dump, prng);
-    expect(await consume(spool, prng, dump, 0)).toBe('complete');
+    expect(await consume(spool, prng, dump, 3)).toBe('complete');
     await Promise.all([produced, pumped]);
-    expect(slow.failed).toBe(true);
-    expect(slow.error?.code).toBe('IO');
-    expect(slow.error?.message).toContain('ENOSPC');
-    expect(failures).toBeGreaterThan(0);
-    expect(spool.hasFirstByte).toBe(false);
-    slow.close();
+    expect([whole.failed, whole.error?.code, failures]).toEqual([true, 'IO', 1]);
+    whole.close();
   });
 
+  test('a reader that stands still holds the worker until it is closed', async () => {
+    const prng = new Prng(testSeed('spool'));
+    const dump = dumpOf(prng);
+    const setup = setUp(() => new FullFile());
+    const { producer, spool, pumped } = setup;
+    const stalled = spool.openReader(() => {}, ReaderNeed.OWN_PACE);
+    const consumed = consume(spool, prng, dump, 0);
+    const produced = produce(producer, dump, prng);
+    await waitFor(() => setup.refused.length === 1, { what: 'the file to be refused' });
+    await waitFor(() => producer.tryAcquire() === undefined, { what: 'the ring to be full' });
+    expect(spool.ended).toBe(false);
+    expect(spool.hasFirstByte).toBe(true);
+    stalled.close();
+    expect(await consumed).toBe('complete');
+    await Promise.all([produced, pumped]);
+  });
+});
+
+describe('what fails', () => {
   test('when spare memory runs out, the readers that hold it fail and the dump goes on', async () => {
     const prng = new Prng(testSeed('spool'));
     const dump = dumpOf(prng);
@@ -246,7 +377,7 @@ describe('what fails', () => {
         stalled.advance(0);
         stalled.close();
       }
-    });
+    }, ReaderNeed.OWN_PACE);
     const produced = produce(producer, dump, prng);
     while (spool.producedBytes === 0) await new Promise(setImmediate);
     stalled.next(1);

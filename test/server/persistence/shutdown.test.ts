@@ -1,0 +1,30 @@
+/** Who waits for the end of the node: as many as there are clients, and no more. */
+import { expect, test } from 'vitest';
+import { FakeReplica } from '../../support/fake-replica.ts';
+import { startNode } from '../../support/node-in-process.ts';
+import { waitFor } from '../../support/wait-for.ts';
+
+test('a client that asks for a shutdown and goes is forgotten, and the others are answered', async () => {
+  const { node, port, client, stop } = await startNode('shutdown-timeout 3600');
+  const writer = await client();
+  const replica = await FakeReplica.attach(port, { ack: 'never' });
+  await replica.waitForDump();
+  replica.ack(0);
+  await waitFor(() => node.primary.fanOut.targetCount === 1, { what: 'the replica to be online' });
+  await writer.call('SET', 'k', 'v');
+  for (let i = 0; i < 20; i++) {
+    const asker = await client();
+    asker.send('SHUTDOWN');
+    await waitFor(() => node.dumps.shutdown.askerCount === 1, { what: 'the shutdown to wait' });
+    await asker.close();
+    await waitFor(() => node.dumps.shutdown.askerCount === 0, { what: 'the client to be forgotten' });
+  }
+  const asker = await client();
+  const answer = asker.command('SHUTDOWN');
+  await waitFor(() => node.dumps.shutdown.askerCount === 1);
+  expect(await writer.call('SHUTDOWN', 'ABORT')).toBe('OK');
+  expect(String(await answer)).toContain('Errors trying to SHUTDOWN');
+  for (const each of [asker, writer]) await each.close();
+  await replica.close();
+  await stop();
+});
