@@ -10,7 +10,7 @@ import { open, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf, ErrorCode, OperatingError, systemErrorText } from '../../base/errors.ts';
 import { MIB } from '../../base/units.ts';
-import { ReaderNeed } from '../primary/dump-source.ts';
+import { ReaderNeed } from '../snapshot-source.ts';
 import type { Snapshot } from './snapshots.ts';
 import type { SpoolReader } from './spool.ts';
 

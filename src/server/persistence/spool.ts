@@ -27,7 +27,7 @@ import { assert } from '../../base/assert.ts';
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
 import { KIB } from '../../base/units.ts';
 import type { RingConsumer } from '../../workers/byte-ring.ts';
-import { ReaderNeed } from '../primary/dump-source.ts';
+import { ReaderNeed } from '../snapshot-source.ts';
 import { type OpenSpill, SpillFile } from './spill-file.ts';
 
 const READ_BYTES = 256 * KIB;

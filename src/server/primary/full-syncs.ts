@@ -23,7 +23,7 @@ import { DumpFilter, Framing, Phase } from '../../replication/replica-state.ts';
 import { randomHex40 } from '../../replication/replid.ts';
 import { RetryPauses } from '../../replication/retry-pauses.ts';
 import type { Server } from '../server.ts';
-import { type DumpReader, type DumpSnapshot, type DumpSource, ReaderNeed } from './dump-source.ts';
+import { type DumpReader, type DumpSnapshot, ReaderNeed, type SnapshotSource } from '../snapshot-source.ts';
 import { replicaOutputLimit } from './limits.ts';
 import type { ReplicaPeer } from './replica-peer.ts';
 
@@ -40,7 +40,7 @@ export class FullSyncs {
   /** Snapshots that failed or could not be started, whatever the cause. */
   failures = 0;
   readonly #server: Server;
-  readonly #source: DumpSource;
+  readonly #source: SnapshotSource;
   readonly #random: RandomBytes;
   /** Peers in WAIT_START, in the order in which they asked. */
   readonly #waiting = new Set<ReplicaPeer>();
@@ -58,7 +58,7 @@ export class FullSyncs {
   /** When the first of those who wait now began to, by the monotonic clock. */
   #waitingSinceMs = 0;
 
-  constructor(server: Server, source: DumpSource, random: RandomBytes) {
+  constructor(server: Server, source: SnapshotSource, random: RandomBytes) {
     this.#server = server;
     this.#source = source;
     this.#random = random;

@@ -40,7 +40,7 @@ import type { Housekeeping } from '../housekeeping.ts';
 import type { Upstream } from '../link/upstream.ts';
 import type { Connection } from '../net/connection.ts';
 import { Obstacle, type Server } from '../server.ts';
-import type { DumpSource } from './dump-source.ts';
+import type { SnapshotSource } from '../snapshot-source.ts';
 import { FanOut } from './fan-out.ts';
 import { FullSyncs, spoolsFirst } from './full-syncs.ts';
 import { LIMIT_CHECK_BYTES, pinnedLagMax, replicaOutputLimit } from './limits.ts';
@@ -65,7 +65,7 @@ export class Primary implements PeerListener {
   /** Replicas that min-replicas-to-write counts; as of the last second, or the last change. */
   goodReplicas = 0;
   readonly #log: Logger;
-  readonly #source: DumpSource;
+  readonly #source: SnapshotSource;
   /** End of the log from which on limits are looked at before the next tick. */
   #checkOffset = 0;
   /** Clients that said REPLCONF or PSYNC. */
@@ -78,7 +78,7 @@ export class Primary implements PeerListener {
   #askedOffset = -1;
   #askedEnd = -1;
 
-  constructor(server: Server, source: DumpSource) {
+  constructor(server: Server, source: SnapshotSource) {
     this.server = server;
     this.fanOut = new FanOut(server.streamLog, server.clock);
     this.fullSyncs = new FullSyncs(server, source, randomBytes);

@@ -22,7 +22,7 @@ import type { ReplicationHistory } from '../../replication/replid.ts';
 import type { StreamCursor, StreamLog } from '../../replication/stream-log.ts';
 import type { Connection } from '../net/connection.ts';
 import type { Server } from '../server.ts';
-import { type DumpReader, type DumpSnapshot, ReaderNeed } from './dump-source.ts';
+import { type DumpReader, type DumpSnapshot, ReaderNeed } from '../snapshot-source.ts';
 import type { FanOut, StreamTarget } from './fan-out.ts';
 
 const DUMP_SLICE_BYTES = 256 * KIB;

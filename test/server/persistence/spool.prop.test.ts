@@ -4,7 +4,7 @@ import { OperatingError } from '../../../src/base/errors.ts';
 import { Prng } from '../../../src/base/prng.ts';
 import type { RawFile } from '../../../src/server/persistence/spill-file.ts';
 import { Spool, type SpoolReader } from '../../../src/server/persistence/spool.ts';
-import { ReaderNeed } from '../../../src/server/primary/dump-source.ts';
+import { ReaderNeed } from '../../../src/server/snapshot-source.ts';
 import { createRingMemory, RingConsumer, RingProducer } from '../../../src/workers/byte-ring.ts';
 import { testSeed } from '../../support/seed.ts';
 import { waitFor } from '../../support/wait-for.ts';

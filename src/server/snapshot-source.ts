@@ -2,9 +2,9 @@
  * What full syncs need of snapshots: one that is started or joined, and its dump as bytes that each peer reads at its
  * own pace. server/persistence/ provides it; tests give a source without workers.
  */
-import type { OperatingError } from '../../base/errors.ts';
-import type { Offset } from '../../base/units.ts';
-import type { Dialect } from '../../rdb/dialect.ts';
+import type { OperatingError } from '../base/errors.ts';
+import type { Offset } from '../base/units.ts';
+import type { Dialect } from '../rdb/dialect.ts';
 
 export interface DumpRequest {
   readonly dialect: Dialect;
@@ -64,7 +64,7 @@ export interface DumpSnapshot {
   onEnd(listener: () => void): void;
 }
 
-export interface DumpSource {
+export interface SnapshotSource {
   /** The snapshot that is being made, or whose dump is still read. */
   readonly running: DumpSnapshot | undefined;
   /** Freezes the dataset in this very turn. Throws an OperatingError when that is not possible. */
