@@ -5,10 +5,10 @@
  * Each part is made by itself, since the state that a part describes may be the broken one.
  */
 import { messageOf } from '../../../base/errors.ts';
+import { quoted } from '../../../base/quoted.ts';
 import type { Request } from '../../../resp/request.ts';
 import type { CommandRow } from '../../dispatch/command-lookup.ts';
 import type { Session } from '../../dispatch/session.ts';
-import { quoted } from '../observe/monitors.ts';
 import { isSecret, REDACTED } from '../observe/secrets.ts';
 
 const ARGUMENTS_MAX = 32;

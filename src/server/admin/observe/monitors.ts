@@ -5,6 +5,7 @@
  *
  * Passwords are hidden, and so are commands for administrators altogether.
  */
+import { quoted } from '../../../base/quoted.ts';
 import { ClientMode } from '../../../commands/client.ts';
 import { Flag } from '../../../commands/spec.ts';
 import type { Request } from '../../../resp/request.ts';
@@ -53,23 +54,4 @@ export class Monitors {
       connection.flushSoon();
     }
   }
-}
-
-const ESCAPES: Readonly<Record<string, string>> = {
-  '\\': '\\\\',
-  '"': '\\"',
-  '\n': '\\n',
-  '\r': '\\r',
-  '\t': '\\t',
-  '\x07': '\\a',
-  '\b': '\\b',
-};
-
-/** Bytes (a char each) in quotes, what does not print as an escape. */
-export function quoted(text: string): string {
-  const escaped = text.replace(
-    /[^ !#-[\]-~]/g,
-    (char) => ESCAPES[char] ?? `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  );
-  return `"${escaped}"`;
 }
