@@ -1,4 +1,4 @@
-/** Bytes as text that can be read, as MONITOR, the log and a crash report show them. */
+/** Bytes as the log and MONITOR show them. */
 
 const ESCAPES: Readonly<Record<string, string>> = {
   '\\': '\\\\',

@@ -45,7 +45,7 @@ const network = {
   timeout: obeyed(integer(0), 'close a client idle for so many seconds; 0 = never'),
   maxclients: obeyed(integer(10000, 1, 4294967295n), 'most clients at once'),
   requirepass: obeyed(optional(), 'password that clients must give', { sensitive: true }),
-  'client-query-buffer-limit': obeyed(memory('1gb', 1048576), 'most bytes of one request'),
+  'client-query-buffer-limit': obeyed(memory('1gb', 1048576), 'most bytes of a client that wait to be run'),
   'proto-max-bulk-len': obeyed(memory('512mb', 1048576), 'most bytes of one argument'),
   'client-output-buffer-limit': obeyed(
     outputLimits({

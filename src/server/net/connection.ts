@@ -334,7 +334,7 @@ export class Connection extends Session implements ReplyGate {
    */
   #checkInput(): void {
     const { server } = this.#host;
-    if (this.closed || this.fromPrimary || this.isReplica) return;
+    if (this.closed || this.fromPrimary) return;
     if (this.reader.pendingBytes + this.queuedBytes <= server.requestLimits.queryBytesMax) return;
     this.#inputTooLong();
   }

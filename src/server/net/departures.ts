@@ -17,11 +17,11 @@ import { debugAssert } from '../../base/assert.ts';
 import { ignoreReads } from './listener.ts';
 
 /** How often all of them are looked at. A peer that has got everything may keep its end open for two looks. */
-export const LINGER_MS = 500;
+const LINGER_MS = 500;
 /** A peer that takes nothing of what waits for it for so long is cut off. */
-export const STALL_MS = 5000;
+const STALL_MS = 5000;
 /** Descriptors that may be open for nobody. */
-export const DEPARTING_MAX = 256;
+const DEPARTING_MAX = 256;
 
 interface Departure {
   /** Bytes that the kernel had not taken at the last look. */
@@ -32,7 +32,12 @@ interface Departure {
 
 export class Departures {
   readonly #sockets = new Map<Socket, Departure>();
+  readonly #countMax: number;
   #timer: NodeJS.Timeout | undefined = undefined;
+
+  constructor(countMax: number = DEPARTING_MAX) {
+    this.#countMax = countMax;
+  }
 
   get count(): number {
     return this.#sockets.size;
@@ -54,7 +59,7 @@ export class Departures {
     socket.end();
     this.#sockets.set(socket, { waitingBytes: unsentBytes(socket), looks: 0 });
     socket.once('close', () => this.#gone(socket));
-    if (this.#sockets.size > DEPARTING_MAX) {
+    if (this.#sockets.size > this.#countMax) {
       const [first] = this.#sockets.keys();
       first!.destroy();
       this.#gone(first!);

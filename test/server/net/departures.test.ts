@@ -2,9 +2,9 @@
  * All ways in which the server ends a connection, each with the worst peer: it keeps its end open, does not read, and
  * goes on sending. Such peers once stayed in CLIENT LIST and counted against `maxclients`.
  */
-import { connect, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { DEPARTING_MAX } from '../../../src/server/net/departures.ts';
+import { Departures } from '../../../src/server/net/departures.ts';
 import { type NodeInProcess, startNode } from '../../support/node-in-process.ts';
 import { encodeCommand, type RespClient } from '../../support/resp-client.ts';
 import { waitFor } from '../../support/wait-for.ts';
@@ -163,8 +163,8 @@ const ways: readonly Way[] = [
   },
 ];
 
-describe.each(ways)('$name', ({ end, text, config = [] }) => {
-  test('the client is gone, and what its peer still sends is not run', async () => {
+describe.each(ways)('$name', ({ name, end, text, config = [] }) => {
+  test(`after ${name} the client is gone, and what its peer still sends is not run`, async () => {
     const { server } = served.node;
     await admin.call('SET', 'large', Buffer.alloc(1 << 20, 'y'));
     const ended = await peer();
@@ -237,21 +237,29 @@ test('a peer that reads slowly gets all that it asked for before it left', async
   slow.socket.destroy();
 });
 
-test('there are only so many of those who leave', async () => {
-  const { server } = served.node;
-  const peers: Peer[] = [];
-  await admin.call('SET', 'large', Buffer.alloc(8 << 20, 'y'));
-  for (let i = 0; i < DEPARTING_MAX + 5; i++) {
-    const stuck = await peer();
-    // Its reply does not fit into the kernel, so that it waits.
-    stuck.socket.write(Buffer.concat([request(i < 3 ? 'GET' : 'EXISTS', 'large'), request('QUIT')]));
-    peers.push(stuck);
-    await waitFor(() => server.clients.size === 1, { what: 'the client to be gone' });
+test('there are only so many of those who leave: the first is cut for the last', async () => {
+  const departures = new Departures(3);
+  const accepted: Socket[] = [];
+  const listener = createServer((socket) => accepted.push(socket)).listen(0, '127.0.0.1');
+  await waitFor(() => listener.listening, { what: 'the listener' });
+  const { port } = listener.address() as AddressInfo;
+  for (let i = 0; i < 5; i++) {
+    const stuck = connect(port, '127.0.0.1');
+    open.add(stuck);
+    stuck.on('error', () => {});
+    stuck.pause();
+    const socket = await waitFor(() => accepted[i], { what: 'the connection' });
+    socket.on('error', () => {});
+    // More than the kernel takes for a peer that does not read.
+    socket.write(Buffer.alloc(32 << 20));
+    departures.leave(socket);
   }
-  expect(server.departures.count).toBeLessThanOrEqual(DEPARTING_MAX);
-  expect(server.departures.waitingBytes).toBe(0);
-  for (const { socket } of peers) socket.destroy();
-  await waitFor(() => server.departures.count === 0, { what: 'the sockets to be closed' });
+  expect(departures.count).toBe(3);
+  expect(accepted.map(({ destroyed }) => destroyed)).toEqual([true, true, false, false, false]);
+  expect(departures.waitingBytes).toBeGreaterThan(0);
+  departures.stop();
+  expect(departures.count).toBe(0);
+  listener.close();
 });
 
 afterAll(() => {
