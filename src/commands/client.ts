@@ -30,6 +30,8 @@ export const ClientMode = {
   MONITOR: 1 << 2,
   /** Commands are queued since MULTI. */
   QUEUING: 1 << 3,
+  /** Does not want the replies of all commands. */
+  MUTED: 1 << 4,
 } as const;
 export type ClientMode = (typeof ClientMode)[keyof typeof ClientMode];
 

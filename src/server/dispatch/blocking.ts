@@ -21,7 +21,8 @@ import type { Request } from '../../resp/request.ts';
 import type { Server, Waits } from '../server.ts';
 import type { CommandRow } from './command-lookup.ts';
 import { type Dispatcher, keepRequest } from './dispatcher.ts';
-import { ReplyMode, Session } from './session.ts';
+import { answerLate } from './late-answer.ts';
+import { Session } from './session.ts';
 
 interface Waiter {
   readonly session: Session;
@@ -188,7 +189,6 @@ export class Blocking implements Waits {
 
   #runAgain(waiter: Waiter): void {
     const { session } = waiter;
-    const mark = session.reply.mark();
     waiter.waiting = false;
     this.#serving = waiter;
     try {
@@ -198,7 +198,7 @@ export class Blocking implements Waits {
     }
     if (waiter.waiting) return;
     this.#forget(waiter);
-    this.#resume(session, mark);
+    this.#resume(session);
   }
 
   #setTimer(waiter: Waiter, ms: number): void {
@@ -218,21 +218,16 @@ export class Blocking implements Waits {
   /** Answers a client that waits any longer: with an error, or that time is up. */
   #end(waiter: Waiter, error: string | undefined): void {
     const { session } = waiter;
-    const { reply } = session;
-    const mark = reply.mark();
     this.#forget(waiter);
-    if (error === undefined) waiter.block.onTimeout(reply);
-    else {
-      reply.error(error);
-      reply.errorsNoted = reply.errors;
-      this.#server.noteError(error);
-    }
-    this.#resume(session, mark);
+    answerLate(this.#server, session, (reply) => {
+      if (error === undefined) waiter.block.onTimeout(reply);
+      else reply.error(error);
+    });
+    this.#resume(session);
   }
 
   /** The client goes on in a turn of its own: what it sent meanwhile must not run inside somebody else's unit. */
-  #resume(session: Session, mark: number): void {
-    if (session.replyMode !== ReplyMode.ON) session.reply.truncate(mark);
+  #resume(session: Session): void {
     session.flush();
     setImmediate(() => session.resume());
   }

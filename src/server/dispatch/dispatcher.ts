@@ -121,8 +121,15 @@ export class Dispatcher {
       argc <= known.argcMax &&
       !known.hasSubcommands;
     if (isPlain) this.#call(session, known, request, follows);
-    else this.#runGuarded(session, request, known);
+    else this.#runApart(session, request, known);
     if (this.keysNoted) this.afterUnit?.();
+  }
+
+  /** Runs a request of a client that may get messages meanwhile, or whose reply may be unwanted. */
+  #runApart(session: Session, request: Request, known: CommandRow | undefined): void {
+    const mark = session.callBegan();
+    this.#runGuarded(session, request, known);
+    session.callEnded(mark);
   }
 
   /** Runs a request unless something forbids it, queues it, or has it wait. */
@@ -175,7 +182,9 @@ export class Dispatcher {
   /** Calls the command of a client that has waited. It was counted and told when it was called first. */
   callAgain(session: Session, row: CommandRow, request: Request): void {
     this.clock.stop();
+    const mark = session.callResumed();
     this.#call(session, row, request, false, true);
+    session.callEnded(mark);
     this.clock.stop();
   }
 

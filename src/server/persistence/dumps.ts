@@ -68,7 +68,7 @@ export class Dumps {
       replicaReport: () => this.replicas.replicaReport(),
       exit,
     });
-    this.commands = snapshotCommands(this.persistence, this.shutdown);
+    this.commands = snapshotCommands(server, this.persistence, this.shutdown);
   }
 
   /** Takes its place among commands and ticks. */

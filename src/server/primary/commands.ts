@@ -51,7 +51,7 @@ export function replicationCommands(primary: Primary): CommandTable {
     const connection = connectionOf(context);
     const count = primary.waiters.countOf(connection.lastWriteOffset, fsynced);
     if (count >= replicas || connection.inTransaction || context.inUnit) {
-      replyCount(connection, fsynced, count);
+      replyCount(context.reply, fsynced, count);
       return;
     }
     primary.waiters.add(connection, replicas, timeoutMs, fsynced);

@@ -53,7 +53,7 @@ export class Primary implements PeerListener {
   readonly peers = new Set<ReplicaPeer>();
   /** Their states. */
   readonly states = new Set<ReplicaState>();
-  readonly waiters = new Waiters(this.states);
+  readonly waiters: Waiters;
   /** The primary of this node; set once, when the node is wired. */
   upstream: Upstream | undefined = undefined;
   /** Milliseconds from the last full sync's request to the first byte of its dump; -1 before there was one. */
@@ -73,6 +73,7 @@ export class Primary implements PeerListener {
 
   constructor(server: Server, source: DumpSource) {
     this.server = server;
+    this.waiters = new Waiters(server, this.states);
     this.fanOut = new FanOut(server.streamLog, server.clock);
     this.fullSyncs = new FullSyncs(server, source, randomBytes);
     this.#log = server.log;

@@ -5,6 +5,8 @@
  * command. Main thread.
  */
 import { countAcked, countFsynced, type ReplicaState } from '../../replication/replica-state.ts';
+import type { Reply } from '../../resp/reply.ts';
+import { answerLate, type ErrorCounter } from '../dispatch/late-answer.ts';
 import type { Connection } from '../net/connection.ts';
 
 /** setTimeout's own limit; who waits longer than 24 days is answered then. */
@@ -20,11 +22,13 @@ interface Waiter {
 }
 
 export class Waiters {
+  readonly #errors: ErrorCounter;
   readonly #states: Iterable<ReplicaState>;
   readonly #waiters = new Map<Connection, Waiter>();
   #acked = false;
 
-  constructor(states: Iterable<ReplicaState>) {
+  constructor(errors: ErrorCounter, states: Iterable<ReplicaState>) {
+    this.#errors = errors;
     this.#states = states;
   }
 
@@ -67,9 +71,10 @@ export class Waiters {
     const waiter = this.#waiters.get(connection);
     if (waiter === undefined) return false;
     this.forget(connection);
-    if (error === undefined)
-      replyCount(connection, waiter.fsynced, this.countOf(waiter.offset, waiter.fsynced));
-    else connection.reply.error(error);
+    answerLate(this.#errors, connection, (reply) => {
+      if (error === undefined) replyCount(reply, waiter.fsynced, this.countOf(waiter.offset, waiter.fsynced));
+      else reply.error(error);
+    });
     connection.flush();
     // What it sent meanwhile runs in a turn of its own.
     setImmediate(() => connection.resume());
@@ -86,8 +91,7 @@ export class Waiters {
 }
 
 /** WAIT answers the replicas; WAITAOF the local file, which there is none of, and the replicas. */
-export function replyCount(connection: Connection, fsynced: boolean, count: number): void {
-  const { reply } = connection;
+export function replyCount(reply: Reply, fsynced: boolean, count: number): void {
   if (fsynced) {
     reply.array(2);
     reply.integer(0);

@@ -4,7 +4,6 @@ import { SYNTAX_ERROR } from '../../../commands/arguments.ts';
 import { container, replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';
 import { type CommandSpec, type CommandTable, Flag, type Handler, NO_KEYS } from '../../../commands/spec.ts';
-import { ReplyMode } from '../../dispatch/session.ts';
 import type { Connection } from '../../net/connection.ts';
 import { connectionOf } from '../../net/connection-of.ts';
 import type { Server } from '../../server.ts';
@@ -200,14 +199,14 @@ export function clientCommands(parts: {
     const connection = connectionOf(context);
     switch (context.request.latin1(2).toLowerCase()) {
       case 'on':
-        connection.replyMode = ReplyMode.ON;
+        connection.unmute();
         context.reply.ok();
         return;
       case 'off':
-        connection.replyMode = ReplyMode.OFF;
+        connection.mute();
         return;
       case 'skip':
-        if (connection.replyMode !== ReplyMode.OFF) connection.replyMode = ReplyMode.SKIP;
+        connection.skipNextReply();
         return;
       default:
         context.reply.error(SYNTAX_ERROR);
