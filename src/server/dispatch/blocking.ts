@@ -10,6 +10,11 @@
  * A change only notes the key; what was noted is served when the unit of the command that caused it has ended, so a
  * transaction is never seen half done. Clients of one key are served in the order in which they came. Serving may change
  * further keys (BLMOVE): those are noted and served in the same run.
+ *
+ * A unit may last, so the clock is read for each client that is served. A key that has expired meanwhile is as good as
+ * none; it stays where it is until somebody uses it.
+ *
+ * A command that waits is counted as a call when it is answered, and not at all when its client goes.
  */
 import { performance } from 'node:perf_hooks';
 import { assert } from '../../base/assert.ts';
@@ -66,6 +71,14 @@ export class Blocking implements Waits {
     return this.#queues.size;
   }
 
+  get keyCountOnDeletion(): number {
+    const ids = new Set<string>();
+    for (const { block, keys } of this.#byClient.values()) {
+      if (block.whenDeleted === true) for (const { id } of keys) ids.add(id);
+    }
+    return ids.size;
+  }
+
   /** See {@link BlockRequest}; called by the handler of the command that is to wait. */
   block(call: WaitingCall, block: BlockRequest): void {
     const serving = this.#serving;
@@ -105,6 +118,7 @@ export class Blocking implements Waits {
     }
     this.anyWaits = true;
     this.#byClient.set(session, waiter);
+    this.#count(row, -1);
     session.blocked = true;
     if (block.timeoutMs > 0) this.#setTimer(waiter, block.timeoutMs);
   }
@@ -181,9 +195,9 @@ export class Blocking implements Waits {
   #typeOf(waiter: Waiter, id: string): ValueType | undefined {
     const key = waiter.keys.find((each) => each.id === id);
     assert(key !== undefined, 'a waiter stands in the queues of its keys');
+    this.#server.clock.tick();
     const db = this.#server.keyspace.databases[waiter.dbIndex]!;
-    const entry = this.#dispatcher.background.findLive(db, key.bytes, 0, key.bytes.length, true);
-    this.#dispatcher.replicateDeletions();
+    const entry = this.#dispatcher.background.findHidden(db, key.bytes, 0, key.bytes.length);
     return entry === NIL ? undefined : db.type(entry);
   }
 
@@ -197,6 +211,7 @@ export class Blocking implements Waits {
       this.#serving = undefined;
     }
     if (waiter.waiting) return;
+    this.#count(waiter.row, 1);
     this.#forget(waiter);
     this.#resume(session);
   }
@@ -218,6 +233,7 @@ export class Blocking implements Waits {
   /** Answers a client that waits any longer: with an error, or that time is up. */
   #end(waiter: Waiter, error: string | undefined): void {
     const { session } = waiter;
+    this.#count(waiter.row, 1);
     this.#forget(waiter);
     answerLate(this.#server, session, (reply) => {
       if (error === undefined) waiter.block.onTimeout(reply);
@@ -230,6 +246,12 @@ export class Blocking implements Waits {
   #resume(session: Session): void {
     session.flush();
     setImmediate(() => session.resume());
+  }
+
+  /** Counts a call. The dispatcher counts each one as soon as it returns: -1 takes that back in advance. */
+  #count(row: CommandRow, calls: 1 | -1): void {
+    row.calls += calls;
+    this.#server.stats.commandsProcessed += calls;
   }
 
   #forget(waiter: Waiter): void {

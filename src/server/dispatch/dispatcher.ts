@@ -40,6 +40,8 @@ export type Gate = (session: Session, flags: number) => boolean;
 const SHORT_REQUEST_BYTES = 1024;
 /** So have those that answer more. */
 const SHORT_REPLY_BYTES = 4096;
+/** A call that took longer ends the moment that the commands of a turn share. */
+const LONG_CALL_MICROS = 1000;
 /** Whoever asks for calls that take less wants to know of each. */
 const SHARED_SLOW_MICROS = 1000;
 const ARGUMENTS_SHOWN_BYTES = 128;
@@ -120,8 +122,12 @@ export class Dispatcher {
       argc >= known.argcMin &&
       argc <= known.argcMax &&
       !known.hasSubcommands;
-    if (isPlain) this.#call(session, known, request, follows);
-    else this.#runApart(session, request, known);
+    if (isPlain) {
+      this.#call(session, known, request, follows);
+      session.lastOffset = this.#server.streamLog.endOffset;
+    } else {
+      this.#runApart(session, request, known);
+    }
     if (this.keysNoted) this.afterUnit?.();
   }
 
@@ -152,6 +158,13 @@ export class Dispatcher {
       return;
     }
     this.#call(session, row, request, false);
+    session.lastOffset = this.#server.streamLog.endOffset;
+  }
+
+  /** Bytes of the client's own command that runs: EXEC, and not what that runs. */
+  get requestBytes(): number {
+    const { start, end } = this.#frames[0]!.request;
+    return end - start;
   }
 
   /** Begins all counts of calls and the server's anew. */
@@ -184,6 +197,7 @@ export class Dispatcher {
     this.clock.stop();
     const mark = session.callResumed();
     this.#call(session, row, request, false, true);
+    session.lastOffset = this.#server.streamLog.endOffset;
     session.callEnded(mark);
     this.clock.stop();
   }
@@ -227,6 +241,8 @@ export class Dispatcher {
       const startMs = clock.begin();
       this.#enter(frame, row);
       micros = clock.end(row, startMs, again);
+      // The wall clock stands still in a turn: behind a call that lasted, what comes next would see keys that are gone.
+      if (micros >= LONG_CALL_MICROS && frame.depth === 0) server.clock.tick();
     }
     if (!again) {
       row.calls++;
@@ -241,9 +257,7 @@ export class Dispatcher {
     const { changes, ops, opsBefore } = frame;
     server.dirty += changes;
     if (ops.length > 0 || opsBefore.length > 0 || (changes > 0 && server.feed.log.active)) {
-      const mode = this.#mode;
-      mode.called(frame, row, dbIndex);
-      if (mode !== noReplication) session.lastWriteOffset = server.streamLog.endOffset;
+      this.#mode.called(frame, row, dbIndex);
     }
     if (micros >= this.#slowMicros) this.onSlow?.(session, row, request, micros);
     if (this.#onCall !== undefined && !again) this.#onCall(session, row, request, micros);
@@ -286,7 +300,6 @@ export class Dispatcher {
    * array header is written already.
    */
   runQueued(session: Session, queued: readonly QueuedCommand[]): void {
-    const { streamLog } = this.#server;
     this.#depth++;
     this.#frames[this.#depth] ??= new CommandContext(this.#server, this.#depth);
     const request = this.#frames[this.#depth]!.keptRequest;
@@ -302,11 +315,8 @@ export class Dispatcher {
     } finally {
       this.#depth--;
     }
-    const offset = streamLog.endOffset;
     // What was queued while somebody read the stream is dropped there when nobody does any more.
     this.#feedMode.unitEnded();
-    // WAIT is about the end of the transaction, which is in the stream only now.
-    if (streamLog.endOffset !== offset) session.lastWriteOffset = streamLog.endOffset;
   }
 
   /** Streams the deletions of expired keys that {@link background} has made. */

@@ -1,5 +1,6 @@
 /**
- * Clients in WAIT and WAITAOF: each waits until so many replicas have acknowledged its last write, or time is up.
+ * Clients in WAIT and WAITAOF: each waits until so many replicas have acknowledged what was in the stream behind its
+ * last command, or time is up.
  *
  * An ACK only notes that there was one; who is satisfied is answered at the end of that read event, outside of any
  * command. Main thread.
@@ -48,7 +49,7 @@ export class Waiters {
       timeoutMs === 0
         ? undefined
         : setTimeout(() => this.unblock(connection), Math.min(timeoutMs, TIMER_MS_MAX));
-    const offset = connection.lastWriteOffset;
+    const offset = connection.lastOffset;
     this.#waiters.set(connection, { connection, offset, replicas, fsynced, timer });
   }
 

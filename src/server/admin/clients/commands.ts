@@ -4,6 +4,7 @@ import { SYNTAX_ERROR } from '../../../commands/arguments.ts';
 import { container, replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';
 import { type CommandSpec, type CommandTable, Flag, type Handler, NO_KEYS } from '../../../commands/spec.ts';
+import type { Dispatcher } from '../../dispatch/dispatcher.ts';
 import type { Connection } from '../../net/connection.ts';
 import { connectionOf } from '../../net/connection-of.ts';
 import type { Server } from '../../server.ts';
@@ -76,13 +77,18 @@ type Filter = (connection: Connection) => boolean;
 
 export function clientCommands(parts: {
   readonly server: Server;
+  readonly dispatcher: Dispatcher;
   readonly pause: Pause;
   /** Ends a client's wait, with an error or as if its time were up; false when it does not wait. */
   readonly unblock: (connection: Connection, error?: string) => boolean;
 }): CommandTable {
   const { server, pause } = parts;
 
-  const line = (connection: Connection): string => `${clientLine(connection, server.pubsub, server.nowMs)}\n`;
+  /** The line of `connection`; `self` is the client that asks, whose command runs. */
+  const line = (connection: Connection, self: Connection): string => {
+    const requestBytes = connection === self ? parts.dispatcher.requestBytes : 0;
+    return `${clientLine(connection, server.pubsub, server.nowMs, requestBytes)}\n`;
+  };
 
   function list(context: CommandContext): void {
     const { request, reply } = context;
@@ -109,7 +115,8 @@ export function clientCommands(parts: {
       reply.error(SYNTAX_ERROR);
       return;
     }
-    reply.verbatim('txt', connections.map(line).join(''));
+    const self = connectionOf(context);
+    reply.verbatim('txt', connections.map((connection) => line(connection, self)).join(''));
   }
 
   function kill(context: CommandContext): void {
@@ -323,7 +330,7 @@ export function clientCommands(parts: {
         ),
         INFO: {
           ...own(2, '6.2.0', 'Tells about the connection.', (context) =>
-            context.reply.verbatim('txt', line(connectionOf(context))),
+            context.reply.verbatim('txt', line(connectionOf(context), connectionOf(context))),
           ),
           tips: NONDETERMINISTIC,
         },
