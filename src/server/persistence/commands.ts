@@ -16,7 +16,7 @@ export function snapshotCommands(
 ): CommandTable {
   function save(context: CommandContext): void {
     const { client, reply } = context;
-    if (!(client instanceof Connection) || persistence.busy) {
+    if (!(client instanceof Connection) || persistence.refusesSaves) {
       reply.error(ALREADY_SAVING);
       return;
     }
@@ -38,7 +38,7 @@ export function snapshotCommands(
     const schedule = request.argc === 2 && request.latin1(1).toLowerCase() === 'schedule';
     if (request.argc > 1 && !schedule) {
       reply.error(SYNTAX_ERROR);
-    } else if (persistence.busy) {
+    } else if (persistence.refusesSaves) {
       reply.error(ALREADY_SAVING);
     } else if (context.inUnit) {
       // What the transaction has done so far is not in the stream yet.

@@ -55,6 +55,7 @@ export class Dumps {
       functions: () => this.functions,
     });
     this.persistence = new Persistence(server, this.snapshots);
+    server.onEmptied = () => this.persistence.emptied();
     this.dumpLoad = new DumpLoad(server, {
       pool: createLoadPool(1),
       takeFunctions: (libraries) => {
