@@ -36,6 +36,8 @@ export const ClientMode = {
   QUEUING: 1 << 3,
   /** Is a replica: it gets the stream, and its commands have no replies. */
   REPLICA: 1 << 4,
+  /** Does not want the replies of all commands. */
+  MUTED: 1 << 5,
 } as const;
 export type ClientMode = (typeof ClientMode)[keyof typeof ClientMode];
 
@@ -56,8 +58,11 @@ export class Client {
   /** A watched key changed: EXEC will answer nil. */
   watchBroken = false;
   readonly watched: WatchedKey[] = [];
-  /** Stream offset after the client's last write, for WAIT. */
-  lastWriteOffset = 0;
+  /**
+   * Where the stream ended behind the client's last command, for WAIT. Of any command: who has read a value and then
+   * waits knows that replicas have it.
+   */
+  lastOffset = 0;
   /** The connection closes once what is in the reply has been sent. */
   closeAfterReply = false;
   /** Carries the stream of a primary: nothing expires by itself for it, and limits do not hold. */

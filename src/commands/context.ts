@@ -129,10 +129,17 @@ export class CommandContext {
 
   /**
    * The entry of a key in any database, unless its deadline has passed: then it is deleted, and the deletion goes to
-   * the stream. A replica only hides it, but for a command that writes: that must find the place free.
+   * the stream. A replica only hides it, and so does a primary while writes are paused, but for a command that writes:
+   * that must find the place free.
    */
   findLive(db: Database, bytes: Uint8Array, start: number, length: number, forWrite: boolean): Ref {
     return this.#live(db, db.find(bytes, start, length), forWrite);
+  }
+
+  /** As {@link findLive}, but an entry whose deadline has passed stays where it is: nobody uses the key. */
+  findHidden(db: Database, bytes: Uint8Array, start: number, length: number): Ref {
+    const entry = db.find(bytes, start, length);
+    return entry === NIL || this.isExpired(db, entry) ? NIL : entry;
   }
 
   /** Whether the deadline of an entry has passed. Never for a primary's commands: it alone decides what expires. */
@@ -321,7 +328,7 @@ export class CommandContext {
 
   #live(db: Database, entry: Ref, forWrite: boolean): Ref {
     if (entry === NIL || !this.isExpired(db, entry)) return entry;
-    if (forWrite || this.server.deletesExpired) this.deleteExpired(db, entry);
+    if (forWrite || this.server.expiresKeys) this.deleteExpired(db, entry);
     return NIL;
   }
 

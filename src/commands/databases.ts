@@ -87,8 +87,10 @@ function flushDb(context: CommandContext): void {
 
 function flushAll(context: CommandContext): void {
   if (!flushModeValid(context)) return;
-  context.changes += context.server.keyspace.keyCount;
-  context.server.flushAll();
+  const { server } = context;
+  const { keyCount } = server.keyspace;
+  server.flushAll();
+  if (!server.saveEmptied()) context.changes += keyCount;
   context.selectDatabase(context.client.dbIndex);
   context.replicateAlways();
   context.reply.ok();

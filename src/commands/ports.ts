@@ -107,8 +107,15 @@ export interface ServerPort extends ChangeListener {
   readonly accessClock: number;
   /** False under DEBUG SET-ACTIVE-EXPIRE-like modes and on replicas: keys past their deadline are hidden and not deleted. */
   readonly deletesExpired: boolean;
+  /** As {@link deletesExpired}, and false while writes are paused: what is found expired is only hidden then. */
+  readonly expiresKeys: boolean;
   /** Whether anything goes to a stream: not before the first replica came. Rewriting a command may be dear. */
   readonly streaming: boolean;
   /** Replaces the dataset by an empty one, in constant time, and tells the watchers. */
   flushAll(): void;
+  /**
+   * Lets the dataset, which FLUSHALL has just emptied, be saved when there are save points. Returns whether there are:
+   * then nothing counts as changed since the last save.
+   */
+  saveEmptied(): boolean;
 }

@@ -8,6 +8,7 @@ import { bytePosition, SEGMENT_SHIFT } from '../arena/layout.ts';
 import { NIL, type Ref } from '../base/units.ts';
 import { BytesView, Encoding } from '../keyspace/entry.ts';
 import type { Keyspace } from '../keyspace/keyspace.ts';
+import { entriesUpTo } from '../structs/stream-counts.ts';
 import { ENTRIES_READ_UNKNOWN } from '../structs/stream-groups.ts';
 import { ID_BYTES, StreamId } from '../structs/stream-id.ts';
 import { StreamNode } from '../structs/stream-node.ts';
@@ -111,7 +112,7 @@ export class StreamLoader implements CollectionLoader {
 
   #readGroups(rdbType: number): void {
     const source = this.#source;
-    const { groups } = this.#keyspace.structures.streams;
+    const { groups, log } = this.#keyspace.structures.streams;
     for (let left = source.length('the count of groups of a stream'); left > 0; left--) {
       const view = this.#view;
       source.string(view);
@@ -121,7 +122,9 @@ export class StreamLoader implements CollectionLoader {
       const group = groups.addGroup(this.value, view.bytes, view.position, view.length, this.#id);
       this.#readId(this.#id);
       groups.setGroupLastId(group, this.#id);
-      if (rdbType !== RdbType.STREAM_LISTPACKS) groups.setEntriesRead(group, this.#readEntriesRead());
+      // Before RDB 10 nobody counted: what a group has read is known where its last id tells.
+      const isCounted = rdbType !== RdbType.STREAM_LISTPACKS;
+      groups.setEntriesRead(group, isCounted ? this.#readEntriesRead() : entriesUpTo(log, this.#id));
       this.#readPending(group);
       this.#readConsumers(rdbType, group);
     }

@@ -82,7 +82,7 @@ export class Housekeeping {
   /** Deletes expired keys until `endUs`; returns whether there are more. */
   #expire(endUs: number): boolean {
     const server = this.#server;
-    if (!server.activeExpire || server.writesPaused || !server.deletesExpired || server.loading) return false;
+    if (!server.activeExpire || !server.expiresKeys || server.loading) return false;
     const { background } = this.#dispatcher;
     const { databases } = server.keyspace;
     let deletions = 0;

@@ -50,6 +50,8 @@ export interface Waits {
   readonly anyWaits: boolean;
   readonly clientCount: number;
   readonly keyCount: number;
+  /** Keys whose waiters also want to know when they go. */
+  readonly keyCountOnDeletion: number;
   block(call: WaitingCall, request: BlockRequest): void;
   keyModified(dbIndex: number, bytes: Uint8Array, start: number, length: number): void;
   databaseModified(dbIndex: number): void;
@@ -91,14 +93,19 @@ export class Server implements ServerPort {
   waits: Waits | undefined = undefined;
   /** Who holds views of the memory of the dataset lets go of them; set once, too. */
   onKeyspaceReplaced: (() => void) | undefined = undefined;
+  /** See {@link saveEmptied}; set once, too. */
+  onEmptied: (() => boolean) | undefined = undefined;
   /** Off under DEBUG SET-ACTIVE-EXPIRE 0. */
   activeExpire = true;
   /** Bits of {@link Obstacle}. */
   obstacles = 0;
   /** Changes since the last successful save, for save points. */
   dirty = 0;
-  /** Clients may not write for a while, so nothing may expire either: CLIENT PAUSE, failover, shutdown. */
-  writesPaused = false;
+  /**
+   * Those who hold the writes of clients back for a while: CLIENT PAUSE, failover, shutdown. Nothing may expire then
+   * either, since the stream is to stand still.
+   */
+  writePauses = 0;
   /** The database that the stream has selected at its end, or NO_DB; the upstream's while there is one. */
   streamDb: () => number = () => this.feed.selectedDb;
   #nextClientId = 1;
@@ -124,6 +131,10 @@ export class Server implements ServerPort {
 
   get nowMs(): number {
     return this.clock.nowMs();
+  }
+
+  get expiresKeys(): boolean {
+    return this.deletesExpired && this.writePauses === 0;
   }
 
   /** A dataset is being loaded and commands without the flag LOADING are refused. */
@@ -192,7 +203,7 @@ export class Server implements ServerPort {
   }
 
   databaseModified(dbIndex: number, other?: number): void {
-    this.watchTable.databaseModified(dbIndex, this.keyspace, other);
+    this.watchTable.databaseModified(dbIndex, this.keyspace, this.nowMs, other);
     this.waits?.databaseModified(dbIndex);
   }
 
@@ -203,6 +214,10 @@ export class Server implements ServerPort {
 
   #emptyKeyspace(): Keyspace {
     return new Keyspace(this.config.values.databases, this.hashKey, undefined, { memory: this.memory });
+  }
+
+  saveEmptied(): boolean {
+    return this.onEmptied?.() ?? false;
   }
 
   /** Puts another dataset in the place of the present one. */

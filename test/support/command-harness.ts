@@ -103,6 +103,10 @@ class RecordingServer implements ServerPort {
     this.keyspace = this.#emptyKeyspace();
   }
 
+  get expiresKeys(): boolean {
+    return this.deletesExpired;
+  }
+
   get accessClock(): number {
     return Math.floor(this.nowMs / 1000) & 0xffffff;
   }
@@ -134,6 +138,10 @@ class RecordingServer implements ServerPort {
     this.databaseModified(-1);
     if (this.keyspace.arena.frozen) this.keyspace.thaw();
     this.keyspace = this.#emptyKeyspace();
+  }
+
+  saveEmptied(): boolean {
+    return false;
   }
 
   #emptyKeyspace(): Keyspace {

@@ -60,7 +60,7 @@ export class Differential {
     const stream = this.harness.stream.slice(this.#streamTaken);
     this.#streamTaken = this.harness.stream.length;
     const theirStream = await this.redis.takeStream();
-    if (this.comparesStream) expectSameStream(stream, theirStream);
+    if (this.comparesStream) expectSameStream(stream.map(as7_0), theirStream);
     expectSameList('key events', events.map(eventText), (await this.redis.takeEvents()).map(eventText));
     expect(this.harness.dirty - changesBefore, 'changes').toBe((await this.redis.dirty()) - dirtyBefore);
   }
@@ -165,6 +165,13 @@ function nearTimes(a: number, b: number): boolean {
 function sameWord(ours: string, theirs: string): boolean {
   if (ours === theirs) return true;
   return /^\d{13,}$/.test(ours) && /^\d{13,}$/.test(theirs) && nearTimes(Number(ours), Number(theirs));
+}
+
+/** A 7.0 writes SET anew also where it came with PXAT; a 7.2, and headwater, leave it as it is. */
+function as7_0(words: readonly string[]): readonly string[] {
+  const at = words.findLastIndex((word, i) => i >= 3 && word.toUpperCase() === 'PXAT');
+  if (words[0]!.toUpperCase() !== 'SET' || at < 0) return words;
+  return ['SET', words[1]!, words[2]!, 'PXAT', words[at + 1]!];
 }
 
 function expectSameStream(

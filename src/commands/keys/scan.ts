@@ -45,7 +45,7 @@ export const scanCommands = {
   },
 } as const satisfies CommandTable;
 
-/** A replica hides expired keys and cannot delete them: it gives up looking for another one after so many. */
+/** Expired keys that are hidden and not deleted, as on a replica and while writes are paused, are met again: it gives up looking for another one after so many. */
 const RANDOM_TRIES_MAX = 100;
 
 function randomKey(context: CommandContext): void {
@@ -57,7 +57,7 @@ function randomKey(context: CommandContext): void {
       return;
     }
     const expired = context.isExpired(db, entry);
-    if (expired && server.deletesExpired) {
+    if (expired && server.expiresKeys) {
       context.deleteExpired(db, entry);
     } else if (!expired || tries === RANDOM_TRIES_MAX) {
       db.keyInto(entry, view);
@@ -113,7 +113,7 @@ function scan(context: CommandContext): void {
     if (!matches(context, options.matchAt)) continue;
     if (context.isExpired(db, entry)) {
       // Other entries stay where they are when one is removed.
-      if (context.server.deletesExpired) context.deleteExpired(db, entry);
+      if (context.server.expiresKeys) context.deleteExpired(db, entry);
       continue;
     }
     if (options.typeAt > 0 && !hasType(context, entry, options.typeAt)) continue;

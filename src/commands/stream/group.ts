@@ -10,6 +10,7 @@ import { type CommandContext, WRONG } from '../context.ts';
 import { EventClass } from '../ports.ts';
 import {
   addStream,
+  boundArgument,
   findConsumer,
   findGroup,
   groupsOf,
@@ -146,7 +147,8 @@ export function xgroupSetId(context: CommandContext): void {
   }
   if (isByte(context, 4, DOLLAR))
     openStream(context, db.find(request.bytes, request.position[2]!, request.length[2]!)).readLastId(id);
-  else if (!idArgument(context, 4, id, 0)) return;
+  // Other than CREATE, it takes `-` and `+`, too.
+  else if (!boundArgument(context, 4, id, 0)) return;
   const groups = groupsOf(context);
   groups.setGroupLastId(group, id);
   groups.setEntriesRead(group, options.entriesRead);

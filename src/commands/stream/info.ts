@@ -5,13 +5,13 @@ import { NIL, type Ref } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
 import { Aggregate } from '../../resp/reply.ts';
 import { IdCursor } from '../../structs/id-tree.ts';
+import { groupLag } from '../../structs/stream-counts.ts';
 import { ENTRIES_READ_UNKNOWN, NEVER_ACTIVE } from '../../structs/stream-groups.ts';
 import { StreamId } from '../../structs/stream-id.ts';
 import type { StreamLog } from '../../structs/stream-log.ts';
 import { integerArgument, replyInteger } from '../arguments.ts';
 import { type CommandContext, WRONG } from '../context.ts';
 import { subcommandSyntax } from './group.ts';
-import { groupLag } from './lag.ts';
 import { findGroup, groupsOf, openStream, replyEntry, replyId, replyName } from './value.ts';
 
 /** Entries that FULL shows unless told otherwise. */

@@ -9,12 +9,12 @@ import { ValueType } from '../../keyspace/entry.ts';
 import { Aggregate } from '../../resp/reply.ts';
 import { Request } from '../../resp/request.ts';
 import { IdCursor } from '../../structs/id-tree.ts';
+import { entriesUpTo, isFragmentedFrom } from '../../structs/stream-counts.ts';
 import { ENTRIES_READ_UNKNOWN } from '../../structs/stream-groups.ts';
 import { StreamId } from '../../structs/stream-id.ts';
 import type { StreamLog } from '../../structs/stream-log.ts';
 import { integerArgument, SYNTAX_ERROR } from '../arguments.ts';
 import { type CommandContext, WRONG } from '../context.ts';
-import { entriesUpTo, isFragmentedFrom } from './lag.ts';
 import {
   copyName,
   findConsumer,

@@ -1,8 +1,8 @@
 /**
  * Hot path, for SET without options, GETSET, MSET. SET and its family: strings that are set as a whole.
  *
- * What the stream carries: SET with a deadline becomes `SET key value PXAT ms`, SETEX and PSETEX too; SET with GET
- * loses that word; GETSET becomes SET; GETDEL becomes DEL; GETEX becomes PEXPIREAT, PERSIST or DEL. Main thread.
+ * What the stream carries: SET with a deadline becomes `SET key value PXAT ms`, unless it came with PXAT, and so do
+ * SETEX and PSETEX; SET with GET and no deadline loses that word; GETSET becomes SET; GETDEL becomes DEL; GETEX becomes PEXPIREAT, PERSIST or DEL. Main thread.
  */
 import { NIL, type Ref } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
@@ -64,17 +64,21 @@ function setWithOptions(context: CommandContext): void {
     if (!answersOld) context.reply.nil();
     return;
   }
-  setAt(context, entry, VALUE, deadline, (flags & Option.KEEPTTL) !== 0);
+  setAt(context, entry, VALUE, deadline, options.unit, (flags & Option.KEEPTTL) !== 0);
   if (!answersOld) context.reply.ok();
   else if (deadline < 0) replicateWithoutGet(context);
 }
 
-/** Sets the key in argument 1, whose lookup returned `entry`, and, unless `deadline` is negative, its deadline. */
+/**
+ * Sets the key in argument 1, whose lookup returned `entry`, and, unless `deadline` is negative, its deadline, which was
+ * given in `unit`.
+ */
 function setAt(
   context: CommandContext,
   entry: Ref,
   valueIndex: number,
   deadline: number,
+  unit: TimeUnit,
   keepDeadline: boolean,
 ): void {
   const stored = storeArgument(context, entry, 1, valueIndex, keepDeadline || deadline >= 0);
@@ -83,6 +87,8 @@ function setAt(
   if (deadline < 0) return;
   context.db.setDeadline(stored, deadline);
   context.notify(EventClass.GENERIC, 'expire', 1);
+  // What is such a time already goes on as it came.
+  if (unit === MS_SINCE_1970) return;
   const { request } = context;
   context.replicateAs('SET', request.copy(1), request.copy(valueIndex), 'PXAT', integerText(deadline));
 }
@@ -120,7 +126,7 @@ export function pSetEx(context: CommandContext): void {
 function setForTime(context: CommandContext, unit: TimeUnit, command: string): void {
   const deadline = deadlineArgument(context, 2, unit, false, command);
   if (Number.isNaN(deadline)) return;
-  setAt(context, context.lookupWrite(1), 3, deadline, false);
+  setAt(context, context.lookupWrite(1), 3, deadline, unit, false);
   context.reply.ok();
 }
 

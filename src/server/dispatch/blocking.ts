@@ -10,6 +10,11 @@
  * A change only notes the key; what was noted is served when the unit of the command that caused it has ended, so a
  * transaction is never seen half done. Clients of one key are served in the order in which they came. Serving may change
  * further keys (BLMOVE): those are noted and served in the same run.
+ *
+ * A unit may last, so the clock is read for each client that is served. A key that has expired meanwhile is as good as
+ * none; it stays where it is until somebody uses it.
+ *
+ * A command that waits is counted as a call when it is answered, and not at all when its client goes.
  */
 import { performance } from 'node:perf_hooks';
 import { assert } from '../../base/assert.ts';
@@ -21,7 +26,8 @@ import type { Request } from '../../resp/request.ts';
 import type { Server, Waits } from '../server.ts';
 import type { CommandRow } from './command-lookup.ts';
 import { type Dispatcher, keepRequest } from './dispatcher.ts';
-import { ReplyMode, Session } from './session.ts';
+import { answerLate } from './late-answer.ts';
+import { Session } from './session.ts';
 
 interface Waiter {
   readonly session: Session;
@@ -65,6 +71,14 @@ export class Blocking implements Waits {
     return this.#queues.size;
   }
 
+  get keyCountOnDeletion(): number {
+    const ids = new Set<string>();
+    for (const { block, keys } of this.#byClient.values()) {
+      if (block.whenDeleted === true) for (const { id } of keys) ids.add(id);
+    }
+    return ids.size;
+  }
+
   /** See {@link BlockRequest}; called by the handler of the command that is to wait. */
   block(call: WaitingCall, block: BlockRequest): void {
     const serving = this.#serving;
@@ -104,6 +118,7 @@ export class Blocking implements Waits {
     }
     this.anyWaits = true;
     this.#byClient.set(session, waiter);
+    this.#count(row, -1);
     session.blocked = true;
     session.waitingRequest = request;
     if (block.timeoutMs > 0) this.#setTimer(waiter, block.timeoutMs);
@@ -181,15 +196,14 @@ export class Blocking implements Waits {
   #typeOf(waiter: Waiter, id: string): ValueType | undefined {
     const key = waiter.keys.find((each) => each.id === id);
     assert(key !== undefined, 'a waiter stands in the queues of its keys');
+    this.#server.clock.tick();
     const db = this.#server.keyspace.databases[waiter.dbIndex]!;
-    const entry = this.#dispatcher.background.findLive(db, key.bytes, 0, key.bytes.length, true);
-    this.#dispatcher.replicateDeletions();
+    const entry = this.#dispatcher.background.findHidden(db, key.bytes, 0, key.bytes.length);
     return entry === NIL ? undefined : db.type(entry);
   }
 
   #runAgain(waiter: Waiter): void {
     const { session } = waiter;
-    const mark = session.reply.mark();
     waiter.waiting = false;
     this.#serving = waiter;
     try {
@@ -198,8 +212,9 @@ export class Blocking implements Waits {
       this.#serving = undefined;
     }
     if (waiter.waiting) return;
+    this.#count(waiter.row, 1);
     this.#forget(waiter);
-    this.#resume(session, mark);
+    this.#resume(session);
   }
 
   #setTimer(waiter: Waiter, ms: number): void {
@@ -219,23 +234,25 @@ export class Blocking implements Waits {
   /** Answers a client that waits any longer: with an error, or that time is up. */
   #end(waiter: Waiter, error: string | undefined): void {
     const { session } = waiter;
-    const { reply } = session;
-    const mark = reply.mark();
+    this.#count(waiter.row, 1);
     this.#forget(waiter);
-    if (error === undefined) waiter.block.onTimeout(reply);
-    else {
-      reply.error(error);
-      reply.errorsNoted = reply.errors;
-      this.#server.noteError(error);
-    }
-    this.#resume(session, mark);
+    answerLate(this.#server, session, (reply) => {
+      if (error === undefined) waiter.block.onTimeout(reply);
+      else reply.error(error);
+    });
+    this.#resume(session);
   }
 
   /** The client goes on in a turn of its own: what it sent meanwhile must not run inside somebody else's unit. */
-  #resume(session: Session, mark: number): void {
-    if (session.replyMode !== ReplyMode.ON) session.reply.truncate(mark);
+  #resume(session: Session): void {
     session.flush();
     setImmediate(() => session.resume());
+  }
+
+  /** Counts a call. The dispatcher counts each one as soon as it returns: -1 takes that back in advance. */
+  #count(row: CommandRow, calls: 1 | -1): void {
+    row.calls += calls;
+    this.#server.stats.commandsProcessed += calls;
   }
 
   #forget(waiter: Waiter): void {

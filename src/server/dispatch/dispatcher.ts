@@ -41,6 +41,8 @@ export type Gate = (session: Session, flags: number) => boolean;
 const SHORT_REQUEST_BYTES = 1024;
 /** So have those that answer more. */
 const SHORT_REPLY_BYTES = 4096;
+/** A call that took longer ends the moment that the commands of a turn share. */
+const LONG_CALL_MICROS = 1000;
 /** Whoever asks for calls that take less wants to know of each. */
 const SHARED_SLOW_MICROS = 1000;
 const ARGUMENTS_SHOWN_BYTES = 128;
@@ -131,9 +133,20 @@ export class Dispatcher {
       argc >= known.argcMin &&
       argc <= known.argcMax &&
       !known.hasSubcommands;
-    if (isPlain) this.#call(session, known, request, follows);
-    else this.#runGuarded(session, request, known);
+    if (isPlain) {
+      this.#call(session, known, request, follows);
+      session.lastOffset = this.#server.streamLog.endOffset;
+    } else {
+      this.#runApart(session, request, known);
+    }
     if (this.keysNoted) this.afterUnit?.();
+  }
+
+  /** Runs a request of a client that may get messages meanwhile, or whose reply may be unwanted. */
+  #runApart(session: Session, request: Request, known: CommandRow | undefined): void {
+    const mark = session.callBegan();
+    this.#runGuarded(session, request, known);
+    session.callEnded(mark);
   }
 
   /** Runs a request unless something forbids it, queues it, or has it wait. */
@@ -156,6 +169,13 @@ export class Dispatcher {
       return;
     }
     this.#call(session, row, request, false);
+    session.lastOffset = this.#server.streamLog.endOffset;
+  }
+
+  /** Bytes of the client's own command that runs: EXEC, and not what that runs. */
+  get requestBytes(): number {
+    const { start, end } = this.#frames[0]!.request;
+    return end - start;
   }
 
   /** Begins all counts of calls and the server's anew. */
@@ -186,7 +206,10 @@ export class Dispatcher {
   /** Calls the command of a client that has waited. It was counted and told when it was called first. */
   callAgain(session: Session, row: CommandRow, request: Request): void {
     this.clock.stop();
+    const mark = session.callResumed();
     this.#call(session, row, request, false, true);
+    session.lastOffset = this.#server.streamLog.endOffset;
+    session.callEnded(mark);
     this.clock.stop();
   }
 
@@ -229,6 +252,8 @@ export class Dispatcher {
       const startMs = clock.begin();
       this.#enter(frame, row);
       micros = clock.end(row, startMs, again);
+      // The wall clock stands still in a turn: behind a call that lasted, what comes next would see keys that are gone.
+      if (micros >= LONG_CALL_MICROS && frame.depth === 0) server.clock.tick();
     }
     if (!again) {
       row.calls++;
@@ -243,9 +268,7 @@ export class Dispatcher {
     const { changes, ops, opsBefore } = frame;
     server.dirty += changes;
     if (ops.length > 0 || opsBefore.length > 0 || (changes > 0 && server.feed.log.active)) {
-      const mode = this.#mode;
-      mode.called(frame, row, dbIndex);
-      if (mode !== noReplication) session.lastWriteOffset = server.streamLog.endOffset;
+      this.#mode.called(frame, row, dbIndex);
     }
     if (micros >= this.#slowMicros) this.onSlow?.(session, row, request, micros);
     if (this.#onCall !== undefined && !again) this.#onCall(session, row, request, micros);
@@ -324,7 +347,6 @@ export class Dispatcher {
    * array header is written already.
    */
   runQueued(session: Session, queued: readonly QueuedCommand[]): void {
-    const { streamLog } = this.#server;
     this.#depth++;
     this.#frames[this.#depth] ??= new CommandContext(this.#server, this.#depth);
     const request = this.#frames[this.#depth]!.keptRequest;
@@ -340,11 +362,8 @@ export class Dispatcher {
     } finally {
       this.#depth--;
     }
-    const offset = streamLog.endOffset;
     // What was queued while somebody read the stream is dropped there when nobody does any more.
     this.#feedMode.unitEnded();
-    // WAIT is about the end of the transaction, which is in the stream only now.
-    if (streamLog.endOffset !== offset) session.lastWriteOffset = streamLog.endOffset;
   }
 
   /** Streams the deletions of expired keys that {@link background} has made. */

@@ -7,7 +7,7 @@ import { globMatch } from '../../base/glob.ts';
 import { container, replyHelp } from '../../commands/container.ts';
 import type { CommandContext } from '../../commands/context.ts';
 import { type CommandTable, Flag, keyAt, keysFrom, NO_KEYS } from '../../commands/spec.ts';
-import type { PubSub, Subscriptions } from './pubsub.ts';
+import { type PubSub, type Subscriptions, writeConfirmation } from './pubsub.ts';
 import { type Session, sessionOf } from './session.ts';
 
 const { PUBSUB, NOSCRIPT, LOADING, STALE, FAST, MAY_REPLICATE } = Flag;
@@ -36,13 +36,10 @@ export function pubsubCommands(pubsub: PubSub): CommandTable {
   const countFor = (kind: Subscriptions, session: Session): number =>
     kind === shards ? shards.of(session).size : channels.of(session).size + patterns.of(session).size;
 
-  const confirm = (context: CommandContext, word: string, name: string | null, count: number): void => {
-    const { reply } = context;
-    reply.push(3);
-    reply.bulkLatin1(word);
-    if (name === null) reply.nil();
-    else reply.bulkLatin1(name);
-    reply.integer(count);
+  /** Confirmations are messages: they come also where no reply is wanted. */
+  const confirm = (session: Session, word: string, name: string | null, count: number): void => {
+    if (session.isMuted) session.confirm(pubsub.confirmation(session.protocol, word, name, count));
+    else writeConfirmation(session.reply, word, name, count);
   };
 
   const subscribe = (kind: Subscriptions, word: string) => (context: CommandContext) => {
@@ -50,7 +47,7 @@ export function pubsubCommands(pubsub: PubSub): CommandTable {
     for (let i = 1; i < context.request.argc; i++) {
       const name = context.request.latin1(i);
       kind.add(session, name);
-      confirm(context, word, name, countFor(kind, session));
+      confirm(session, word, name, countFor(kind, session));
     }
     pubsub.noteClient(session);
   };
@@ -62,9 +59,9 @@ export function pubsubCommands(pubsub: PubSub): CommandTable {
     for (let i = 1; i < request.argc; i++) names.push(request.latin1(i));
     for (const name of names) {
       kind.remove(session, name);
-      confirm(context, word, name, countFor(kind, session));
+      confirm(session, word, name, countFor(kind, session));
     }
-    if (names.length === 0) confirm(context, word, null, countFor(kind, session));
+    if (names.length === 0) confirm(session, word, null, countFor(kind, session));
     pubsub.noteClient(session);
   };
 

@@ -2,8 +2,9 @@
  * Who has subscribed to what, and the delivery of messages: channels, patterns, and shard channels, which have names of
  * their own. Names are strings here, one char per byte. Key events are messages as well. Main thread.
  *
- * A message goes into the reply of each subscriber behind what is there, and out at the end of the turn at the latest;
- * it is encoded once for all who speak the same protocol.
+ * A message goes into the reply of each subscriber behind what is there, and out at the end of the turn at the latest
+ * (session.ts tells what becomes of one that a client sends to itself); it is encoded once for all who speak the same
+ * protocol.
  */
 import { latin1 } from '../../base/bytes.ts';
 import { globMatch } from '../../base/glob.ts';
@@ -64,6 +65,15 @@ function removeFrom<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {
   const set = map.get(key);
   set?.delete(value);
   if (set?.size === 0) map.delete(key);
+}
+
+/** Writes that a client has subscribed to a name, or has ended that; null when there was nothing to end. */
+export function writeConfirmation(reply: Reply, word: string, name: string | null, count: number): void {
+  reply.push(3);
+  reply.bulkLatin1(word);
+  if (name === null) reply.nil();
+  else reply.bulkLatin1(name);
+  reply.integer(count);
 }
 
 export class PubSub {
@@ -136,9 +146,16 @@ export class PubSub {
       const { protocol } = session;
       const bytes = encoded[protocol] ?? this.#encode(protocol, head, channel, message);
       encoded[protocol] = bytes;
-      session.reply.raw(bytes, 0, bytes.length);
-      session.flushSoon();
+      session.deliver(bytes);
     }
+  }
+
+  /** The confirmation of a subscription, or of its end, as a message of its own. */
+  confirmation(protocol: 2 | 3, word: string, name: string | null, count: number): Uint8Array {
+    const reply = this.#scratch;
+    reply.protocol = protocol;
+    writeConfirmation(reply, word, name, count);
+    return reply.takeToKeep();
   }
 
   #encode(protocol: 2 | 3, head: readonly string[], channel: Uint8Array, message: Uint8Array): Uint8Array {

@@ -7,9 +7,10 @@
 
 import { equalBytes } from '../../base/byte-copy.ts';
 import { latin1 } from '../../base/bytes.ts';
-import { NIL } from '../../base/units.ts';
+import { NIL, type Ref } from '../../base/units.ts';
 import type { Client } from '../../commands/client.ts';
 import type { CommandContext } from '../../commands/context.ts';
+import type { Database } from '../../keyspace/database.ts';
 import type { Keyspace } from '../../keyspace/keyspace.ts';
 
 const NO_DATABASE = -1;
@@ -67,9 +68,10 @@ export class WatchTable {
 
   /**
    * All of a database, or of every one (-1), is about to be flushed or swapped: breaks who watches a key that is there,
-   * or, for a swap, that is there in `other`.
+   * or, for a swap, that is there in `other`. An expired key counts as none, whether it was watched as such or comes to
+   * be watched so by the swap.
    */
-  databaseModified(dbIndex: number, keyspace: Keyspace, other = NO_DATABASE): void {
+  databaseModified(dbIndex: number, keyspace: Keyspace, nowMs: number, other = NO_DATABASE): void {
     const clients = new Set<Client>();
     for (const watchers of this.#watchers.values()) for (const client of watchers) clients.add(client);
     for (const client of clients) {
@@ -77,9 +79,11 @@ export class WatchTable {
         const { dbIndex: watchedIn, key } = watched;
         if (dbIndex >= 0 && watchedIn !== dbIndex) continue;
         const here = keyspace.databases[watchedIn]!.find(key, 0, key.length) !== NIL;
-        const there = other >= 0 && keyspace.databases[other]!.find(key, 0, key.length) !== NIL;
-        if (watched.expired && !there) watched.expired = false;
-        else if (here || there) client.watchBroken = true;
+        const present = here && !watched.expired;
+        const replacement = other < 0 ? NIL : keyspace.databases[other]!.find(key, 0, key.length);
+        const isStale = replacement !== NIL && hasExpired(keyspace.databases[other]!, replacement, nowMs);
+        if (present || (replacement !== NIL && !isStale)) client.watchBroken = true;
+        else watched.expired = isStale;
       }
     }
   }
@@ -90,12 +94,15 @@ export class WatchTable {
       if (expired) continue;
       const db = context.server.keyspace.databases[dbIndex]!;
       const entry = db.find(key, 0, key.length);
-      if (entry === NIL) continue;
-      const deadline = db.deadline(entry);
-      if (deadline >= 0 && deadline < context.server.nowMs) return true;
+      if (entry !== NIL && hasExpired(db, entry, context.server.nowMs)) return true;
     }
     return false;
   }
+}
+
+function hasExpired(db: Database, entry: Ref, nowMs: number): boolean {
+  const deadline = db.deadline(entry);
+  return deadline >= 0 && deadline < nowMs;
 }
 
 function idOf(dbIndex: number, bytes: Uint8Array, start: number, length: number): string {

@@ -22,7 +22,7 @@ import { Reply, type ReplyGate } from '../../resp/reply.ts';
 import type { Request } from '../../resp/request.ts';
 import type { CommandRow } from '../dispatch/command-lookup.ts';
 import type { LookAhead } from '../dispatch/look-ahead.ts';
-import { ReplyMode, Session } from '../dispatch/session.ts';
+import { Session } from '../dispatch/session.ts';
 import type { ServerStats } from '../stats.ts';
 import type { Departures } from './departures.ts';
 import { pauseReads, resumeReads } from './listener.ts';
@@ -166,7 +166,7 @@ export class Connection extends Session implements ReplyGate {
       }
       const found = reader.next();
       if (found === Parse.REQUEST) {
-        this.#run(reader.request);
+        host.run(this, reader.request);
         left--;
       } else if (found === Parse.MORE) {
         break;
@@ -208,7 +208,8 @@ export class Connection extends Session implements ReplyGate {
   /** Runs requests that lie whole in the chunk, with what they need read beforehand; returns how many it was. */
   #runAhead(): number {
     const { reader } = this;
-    const { lookAhead, server } = this.#host;
+    const host = this.#host;
+    const { lookAhead, server } = host;
     if (lookAhead.busy) return 0;
     const { requests, rows } = lookAhead;
     const count = reader.lookAhead(requests);
@@ -222,7 +223,7 @@ export class Connection extends Session implements ReplyGate {
         const request = requests[at]!;
         const repeats = request.repeats > 0;
         reader.take(request);
-        this.#run(request, rows[at], repeats || at + 1 < count);
+        host.run(this, request, rows[at], repeats || at + 1 < count);
         if (repeats) request.moveOn();
         else at++;
         ran++;
@@ -231,23 +232,6 @@ export class Connection extends Session implements ReplyGate {
       lookAhead.busy = false;
     }
     return ran;
-  }
-
-  #run(request: Request, known?: CommandRow, follows = false): void {
-    if (this.replyMode === ReplyMode.ON) this.#host.run(this, request, known, follows);
-    else this.#runMuted(request);
-  }
-
-  /** Runs a request whose reply is not wanted. What others have written to this client stays. */
-  #runMuted(request: Request): void {
-    const { reply } = this;
-    const mark = reply.mark();
-    const skipped = this.replyMode === ReplyMode.SKIP;
-    this.#host.run(this, request);
-    // CLIENT REPLY ON is the one command that ends the silence and is answered.
-    if (this.replyMode === ReplyMode.ON) return;
-    if (skipped && this.replyMode === ReplyMode.SKIP) this.replyMode = ReplyMode.ON;
-    reply.truncate(mark);
   }
 
   #goOn(): void {

@@ -4,14 +4,19 @@ import { codeOf, ErrorCode } from '../../base/errors.ts';
 import { SYNTAX_ERROR } from '../../commands/arguments.ts';
 import type { CommandContext } from '../../commands/context.ts';
 import { type CommandTable, Flag, NO_KEYS } from '../../commands/spec.ts';
+import { answerLate, type ErrorCounter } from '../dispatch/late-answer.ts';
 import { Connection } from '../net/connection.ts';
 import { ALREADY_SAVING, type Persistence } from './persistence.ts';
 import { SHUTDOWN_FAILED, type Shutdown, type ShutdownFlags } from './shutdown.ts';
 
-export function snapshotCommands(persistence: Persistence, shutdown: Shutdown): CommandTable {
+export function snapshotCommands(
+  server: ErrorCounter,
+  persistence: Persistence,
+  shutdown: Shutdown,
+): CommandTable {
   function save(context: CommandContext): void {
     const { client, reply } = context;
-    if (!(client instanceof Connection) || persistence.busy) {
+    if (!(client instanceof Connection) || persistence.refusesSaves) {
       reply.error(ALREADY_SAVING);
       return;
     }
@@ -20,8 +25,10 @@ export function snapshotCommands(persistence: Persistence, shutdown: Shutdown): 
     client.blocked = true;
     ended.then((end) => {
       if (client.closed) return;
-      if (end === 'saved') client.reply.ok();
-      else client.reply.error('ERR');
+      answerLate(server, client, (late) => {
+        if (end === 'saved') late.ok();
+        else late.error('ERR');
+      });
       client.resume();
     });
   }
@@ -31,7 +38,7 @@ export function snapshotCommands(persistence: Persistence, shutdown: Shutdown): 
     const schedule = request.argc === 2 && request.latin1(1).toLowerCase() === 'schedule';
     if (request.argc > 1 && !schedule) {
       reply.error(SYNTAX_ERROR);
-    } else if (persistence.busy) {
+    } else if (persistence.refusesSaves) {
       reply.error(ALREADY_SAVING);
     } else if (context.inUnit) {
       // What the transaction has done so far is not in the stream yet.
@@ -79,7 +86,8 @@ export function snapshotCommands(persistence: Persistence, shutdown: Shutdown): 
     } else {
       client.blocked = true;
       shutdown.begin(flags, client, () => {
-        client.reply.error(SHUTDOWN_FAILED);
+        if (client.closed) return;
+        answerLate(server, client, (late) => late.error(SHUTDOWN_FAILED));
         client.resume();
       });
     }

@@ -55,6 +55,7 @@ export class Dumps {
       functions: () => this.functions,
     });
     this.persistence = new Persistence(server, this.snapshots);
+    server.onEmptied = () => this.persistence.emptied();
     this.dumpLoad = new DumpLoad(server, {
       pool: createLoadPool(1),
       takeFunctions: (libraries) => {
@@ -68,7 +69,7 @@ export class Dumps {
       replicaReport: () => this.replicas.replicaReport(),
       exit,
     });
-    this.commands = snapshotCommands(this.persistence, this.shutdown);
+    this.commands = snapshotCommands(server, this.persistence, this.shutdown);
   }
 
   /** Takes its place among commands and ticks. */

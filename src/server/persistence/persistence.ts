@@ -3,6 +3,7 @@
  *
  *   BGSAVE, save point ──▶ #begin ──▶ snapshot ──▶ writeDump ──▶ #ended: dirty, status, time of the last save
  *   SAVE, SHUTDOWN, DEBUG RELOAD ──▶ save(): the same, awaited
+ *   FLUSHALL with save points ──▶ emptied(): as BGSAVE, behind the unit; no other save is refused meanwhile
  *
  * A save never holds the event loop. SAVE answers its client when the dump is on disk; it holds the dataset as it was
  * when SAVE ran. Main thread.
@@ -43,6 +44,12 @@ export class Persistence {
   readonly #server: Server;
   readonly #snapshots: Snapshots;
   readonly #disk: DumpDisk;
+  /** The save that is scheduled is that of an emptied dataset. */
+  #owesEmptied = false;
+  /** The save that is under way is one, or is cancelled for one. */
+  #savesEmptied = false;
+  /** Somebody waits for the save that is under way. */
+  #isAwaited = false;
   #lastTrySeconds = 0;
   /** The save that is under way. */
   #saving: Snapshot | undefined = undefined;
@@ -71,8 +78,27 @@ export class Persistence {
     return this.#saving !== undefined || this.#snapshots.inProgress !== undefined;
   }
 
-  /** Begins a save in the background; throws BUSY while a dump is being made. */
+  /** Whether who asks for a save is refused. That of an emptied dataset nobody has asked for: others begin behind it. */
+  get refusesSaves(): boolean {
+    return this.busy && !this.#onlySavesEmptied;
+  }
+
+  get #onlySavesEmptied(): boolean {
+    const { inProgress } = this.#snapshots;
+    return this.#savesEmptied && (inProgress === undefined || inProgress === this.#saving);
+  }
+
+  /** The dataset was emptied, and what the dump file has of it is not to come back: it is yet to be saved. */
+  get owesEmptied(): boolean {
+    return this.#owesEmptied;
+  }
+
+  /** Begins a save in the background, at once or behind that of an emptied dataset; throws BUSY while {@link refusesSaves}. */
   bgsave(): void {
+    if (this.busy && this.#onlySavesEmptied) {
+      this.scheduled = true;
+      return;
+    }
     this.scheduled = false;
     const { log } = this.#server;
     const ended = this.#begin();
@@ -83,15 +109,54 @@ export class Persistence {
     });
   }
 
-  /** Saves the dataset as it is now. Throws BUSY while a dump is being made. */
+  /** Saves the dataset as it is now, or once that of an emptied one is saved. Throws BUSY while {@link refusesSaves}. */
   save(): Promise<SaveEnd> {
+    if (this.busy && this.#onlySavesEmptied) {
+      return this.#savingEnded.then(() => (this.busy ? 'failed' : this.save()));
+    }
     this.scheduled = false;
-    return this.#begin();
+    const ended = this.#begin();
+    this.#isAwaited = true;
+    return ended;
   }
 
-  /** Ends whatever makes a dump, and waits for that end. */
+  /**
+   * FLUSHALL: with save points the empty dataset is saved when the unit has ended, so that the old one does not come back
+   * with a start. A save in the background is of no use any more and is cancelled, unless replicas read it too. Returns
+   * whether there are save points: the changes before count as saved then.
+   */
+  emptied(): boolean {
+    const { config, log } = this.#server;
+    if (config.values.save.length === 0) return false;
+    const saving = this.#saving;
+    if (saving !== undefined && !this.#isAwaited && saving.spool.readerCount <= 1) {
+      log.warning('There is a child saving an .rdb. Killing it!');
+      saving.cancel();
+      this.#savesEmptied = true;
+    }
+    this.#server.dirty = 0;
+    this.#owesEmptied = true;
+    this.scheduled = true;
+    this.#savingEnded.then(() => setImmediate(() => this.#saveEmptied()));
+    return true;
+  }
+
+  #saveEmptied(): void {
+    try {
+      this.tick();
+    } catch (error) {
+      // The node ends in this very moment; its shutdown knows what is owed.
+      if (codeOf(error) !== ErrorCode.CANCELLED) throw error;
+    }
+  }
+
+  /** Ends whatever makes a dump, and waits for that end. An emptied dataset is saved rather than not. */
   async stopDumps(): Promise<void> {
     this.scheduled = false;
+    if (this.#onlySavesEmptied) {
+      await this.#savingEnded;
+      return;
+    }
     const saving = this.#saving;
     const snapshot = this.#snapshots.inProgress;
     if (snapshot !== undefined) {
@@ -109,7 +174,9 @@ export class Persistence {
     const mayTry = this.lastSucceeded || nowSeconds - this.#lastTrySeconds > RETRY_SECONDS;
     if (!mayTry) return;
     if (this.scheduled) {
+      const savesEmptied = this.#owesEmptied;
       this.bgsave();
+      this.#savesEmptied = savesEmptied;
       return;
     }
     const { dirty, config, log } = this.#server;
@@ -145,6 +212,9 @@ export class Persistence {
     const { dir, dbfilename } = this.#server.config.values;
     const snapshot = this.#snapshots.start(this.request('bgsave'));
     this.#saving = snapshot;
+    this.#owesEmptied = false;
+    this.#savesEmptied = false;
+    this.#isAwaited = false;
     this.#lastTrySeconds = this.#nowSeconds();
     const written = writeDump(snapshot, {
       directory: dir,
@@ -184,7 +254,10 @@ export class Persistence {
       this.saveCount++;
     } else if (end === 'failed') {
       server.setObstacle(Obstacle.SAVE_FAILED, true);
+      // What went with the old dataset is not saved after all.
+      if (this.#savesEmptied) server.dirty = Math.max(1, server.dirty);
     }
+    this.#savesEmptied = false;
     return end;
   }
 

@@ -155,7 +155,7 @@ export class Shutdown {
   }
 
   #savesAtEnd(): boolean {
-    if (this.#flags.save) return true;
+    if (this.#flags.save || this.#persistence.owesEmptied) return true;
     return !this.#flags.nosave && this.#server.config.values.save.length > 0;
   }
 

@@ -1,4 +1,4 @@
-/** Holds back the writes of clients while the node ends or its dataset is replaced. Reads and replicas go on. */
+/** Holds back the writes of clients while the node ends or its dataset is replaced. Nothing expires then; reads and replicas go on. */
 import { Flag } from '../../commands/spec.ts';
 import type { Dispatcher, Gate } from '../dispatch/dispatcher.ts';
 import type { Server } from '../server.ts';
@@ -20,12 +20,14 @@ export class WriteGate {
 
   close(): void {
     this.#holders++;
+    this.#server.writePauses++;
     this.#dispatcher.addGate(this.#gate);
   }
 
   /** Lets the writes that were held back run, in the order of their clients. */
   open(): void {
     this.#holders--;
+    this.#server.writePauses--;
     if (this.#holders > 0) return;
     this.#dispatcher.removeGate(this.#gate);
     for (const connection of [...this.#server.clients.values()]) this.#dispatcher.runPostponed(connection);

@@ -49,9 +49,9 @@ export function replicationCommands(primary: Primary): CommandTable {
   /** Answers with the count of replicas at once, or makes the client wait for it. */
   function waitFor(context: CommandContext, replicas: number, timeoutMs: number, fsynced: boolean): void {
     const connection = connectionOf(context);
-    const count = primary.waiters.countOf(connection.lastWriteOffset, fsynced);
+    const count = primary.waiters.countOf(connection.lastOffset, fsynced);
     if (count >= replicas || connection.inTransaction || context.inUnit) {
-      replyCount(connection, fsynced, count);
+      replyCount(context.reply, fsynced, count);
       return;
     }
     primary.waiters.add(connection, replicas, timeoutMs, fsynced);

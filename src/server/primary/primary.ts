@@ -35,7 +35,6 @@ import {
   replicaName,
 } from '../../replication/replica-state.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
-import { ReplyMode } from '../dispatch/session.ts';
 import type { Housekeeping } from '../housekeeping.ts';
 import type { Upstream } from '../link/upstream.ts';
 import type { Connection } from '../net/connection.ts';
@@ -57,7 +56,7 @@ export class Primary implements PeerListener {
   readonly peers = new Set<ReplicaPeer>();
   /** Their states. */
   readonly states = new Set<ReplicaState>();
-  readonly waiters = new Waiters(this.states);
+  readonly waiters: Waiters;
   /** The primary of this node; set once, when the node is wired. */
   upstream: Upstream | undefined = undefined;
   /** Milliseconds from the last full sync's request to the first byte of its dump; -1 before there was one. */
@@ -80,6 +79,7 @@ export class Primary implements PeerListener {
 
   constructor(server: Server, source: SnapshotSource) {
     this.server = server;
+    this.waiters = new Waiters(server, this.states);
     this.fanOut = new FanOut(server.streamLog, server.clock);
     this.fullSyncs = new FullSyncs(server, source, randomBytes);
     this.#log = server.log;
@@ -333,7 +333,7 @@ export class Primary implements PeerListener {
     const { connection } = peer;
     connection.setMode(ClientMode.REPLICA, true);
     // A client that wanted no replies would stay linked whatever it sends.
-    connection.replyMode = ReplyMode.ON;
+    connection.unmute();
     if (this.server.config.values.replDisableTcpNodelay) connection.socket.setNoDelay(false);
     this.peers.add(peer);
     this.states.add(peer.state);

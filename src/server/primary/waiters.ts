@@ -1,10 +1,13 @@
 /**
- * Clients in WAIT and WAITAOF: each waits until so many replicas have acknowledged its last write, or time is up.
+ * Clients in WAIT and WAITAOF: each waits until so many replicas have acknowledged what was in the stream behind its
+ * last command, or time is up.
  *
  * An ACK only notes that there was one; who is satisfied is answered at the end of that read event, outside of any
  * command. Main thread.
  */
 import { countAcked, countFsynced, type ReplicaState } from '../../replication/replica-state.ts';
+import type { Reply } from '../../resp/reply.ts';
+import { answerLate, type ErrorCounter } from '../dispatch/late-answer.ts';
 import type { Connection } from '../net/connection.ts';
 
 /** setTimeout's own limit; who waits longer than 24 days is answered then. */
@@ -20,11 +23,13 @@ interface Waiter {
 }
 
 export class Waiters {
+  readonly #errors: ErrorCounter;
   readonly #states: Iterable<ReplicaState>;
   readonly #waiters = new Map<Connection, Waiter>();
   #acked = false;
 
-  constructor(states: Iterable<ReplicaState>) {
+  constructor(errors: ErrorCounter, states: Iterable<ReplicaState>) {
+    this.#errors = errors;
     this.#states = states;
   }
 
@@ -44,7 +49,7 @@ export class Waiters {
       timeoutMs === 0
         ? undefined
         : setTimeout(() => this.unblock(connection), Math.min(timeoutMs, TIMER_MS_MAX));
-    const offset = connection.lastWriteOffset;
+    const offset = connection.lastOffset;
     this.#waiters.set(connection, { connection, offset, replicas, fsynced, timer });
   }
 
@@ -67,9 +72,10 @@ export class Waiters {
     const waiter = this.#waiters.get(connection);
     if (waiter === undefined) return false;
     this.forget(connection);
-    if (error === undefined)
-      replyCount(connection, waiter.fsynced, this.countOf(waiter.offset, waiter.fsynced));
-    else connection.reply.error(error);
+    answerLate(this.#errors, connection, (reply) => {
+      if (error === undefined) replyCount(reply, waiter.fsynced, this.countOf(waiter.offset, waiter.fsynced));
+      else reply.error(error);
+    });
     connection.flush();
     // What it sent meanwhile runs in a turn of its own.
     setImmediate(() => connection.resume());
@@ -86,8 +92,7 @@ export class Waiters {
 }
 
 /** WAIT answers the replicas; WAITAOF the local file, which there is none of, and the replicas. */
-export function replyCount(connection: Connection, fsynced: boolean, count: number): void {
-  const { reply } = connection;
+export function replyCount(reply: Reply, fsynced: boolean, count: number): void {
   if (fsynced) {
     reply.array(2);
     reply.integer(0);

@@ -5,7 +5,6 @@ import { SYNTAX_ERROR } from '../../../commands/arguments.ts';
 import { ClientMode } from '../../../commands/client.ts';
 import type { CommandContext } from '../../../commands/context.ts';
 import { type CommandTable, Flag, NO_KEYS } from '../../../commands/spec.ts';
-import { ReplyMode } from '../../dispatch/session.ts';
 import type { Connection } from '../../net/connection.ts';
 import { connectionOf } from '../../net/connection-of.ts';
 import type { Server } from '../../server.ts';
@@ -122,7 +121,7 @@ export function handshakeCommands({
     monitors.remove(connection);
     connection.dbIndex = 0;
     connection.name = '';
-    connection.replyMode = ReplyMode.ON;
+    connection.resetReplies();
     connection.noEvict = false;
     connection.noTouch = false;
     setProtocol(connection, 2);

@@ -4,7 +4,7 @@ import { SYNTAX_ERROR } from '../../../commands/arguments.ts';
 import { container, replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';
 import { type CommandSpec, type CommandTable, Flag, type Handler, NO_KEYS } from '../../../commands/spec.ts';
-import { ReplyMode } from '../../dispatch/session.ts';
+import type { Dispatcher } from '../../dispatch/dispatcher.ts';
 import type { Connection } from '../../net/connection.ts';
 import { connectionOf } from '../../net/connection-of.ts';
 import type { Server } from '../../server.ts';
@@ -77,13 +77,18 @@ type Filter = (connection: Connection) => boolean;
 
 export function clientCommands(parts: {
   readonly server: Server;
+  readonly dispatcher: Dispatcher;
   readonly pause: Pause;
   /** Ends a client's wait, with an error or as if its time were up; false when it does not wait. */
   readonly unblock: (connection: Connection, error?: string) => boolean;
 }): CommandTable {
   const { server, pause } = parts;
 
-  const line = (connection: Connection): string => `${clientLine(connection, server.pubsub, server.nowMs)}\n`;
+  /** The line of `connection`; `self` is the client that asks, whose command runs. */
+  const line = (connection: Connection, self: Connection): string => {
+    const requestBytes = connection === self ? parts.dispatcher.requestBytes : 0;
+    return `${clientLine(connection, server.pubsub, server.nowMs, requestBytes)}\n`;
+  };
 
   function list(context: CommandContext): void {
     const { request, reply } = context;
@@ -110,7 +115,8 @@ export function clientCommands(parts: {
       reply.error(SYNTAX_ERROR);
       return;
     }
-    reply.verbatim('txt', connections.map(line).join(''));
+    const self = connectionOf(context);
+    reply.verbatim('txt', connections.map((connection) => line(connection, self)).join(''));
   }
 
   function kill(context: CommandContext): void {
@@ -200,14 +206,14 @@ export function clientCommands(parts: {
     const connection = connectionOf(context);
     switch (context.request.latin1(2).toLowerCase()) {
       case 'on':
-        connection.replyMode = ReplyMode.ON;
+        connection.unmute();
         context.reply.ok();
         return;
       case 'off':
-        connection.replyMode = ReplyMode.OFF;
+        connection.mute();
         return;
       case 'skip':
-        if (connection.replyMode !== ReplyMode.OFF) connection.replyMode = ReplyMode.SKIP;
+        connection.skipNextReply();
         return;
       default:
         context.reply.error(SYNTAX_ERROR);
@@ -324,7 +330,7 @@ export function clientCommands(parts: {
         ),
         INFO: {
           ...own(2, '6.2.0', 'Tells about the connection.', (context) =>
-            context.reply.verbatim('txt', line(connectionOf(context))),
+            context.reply.verbatim('txt', line(connectionOf(context), connectionOf(context))),
           ),
           tips: NONDETERMINISTIC,
         },

@@ -41,7 +41,13 @@ const FLAGS: readonly (readonly [string, (connection: Connection) => boolean])[]
 /** About what a connection's objects take on the heap, its socket included. */
 const CLIENT_BYTES = 2048;
 
-export function clientLine(connection: Connection, pubsub: PubSub, nowMs: number): string {
+/** The line of a client. `requestBytes` are those of the command that runs for it, which the reader has handed over. */
+export function clientLine(
+  connection: Connection,
+  pubsub: PubSub,
+  nowMs: number,
+  requestBytes: number,
+): string {
   const { reader, reply, queued, queuedBytes, heldBytes } = connection;
   const flags = FLAGS.filter(([, holds]) => holds(connection)).map(([letter]) => letter);
   const pending = reader.pendingBytes;
@@ -61,7 +67,8 @@ export function clientLine(connection: Connection, pubsub: PubSub, nowMs: number
     psub: pubsub.patterns.of(connection).size,
     ssub: pubsub.shards.of(connection).size,
     multi: queued?.length ?? -1,
-    qbuf: pending,
+    watch: connection.watched.length,
+    qbuf: pending + requestBytes,
     'qbuf-free': Math.max(0, reader.ownBytes - pending),
     'argv-mem': heldBytes,
     'multi-mem': queuedBytes,

@@ -26,6 +26,7 @@ export class Pause {
   readonly #gate: Gate = (connection, flags) =>
     (this.#all || (flags & MAY_WRITE) !== 0) && !connection.isReplica && !connection.fromPrimary;
   #all = false;
+  #holds = false;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(server: Server, dispatcher: () => Dispatcher) {
@@ -59,7 +60,7 @@ export class Pause {
     clearTimeout(this.#timer);
     const dispatcher = this.#dispatcher();
     const entries = [...this.#entries.values()];
-    this.#server.writesPaused = entries.length > 0;
+    this.#hold(entries.length > 0);
     if (entries.length === 0) {
       dispatcher.removeGate(this.#gate);
       this.#release();
@@ -71,6 +72,13 @@ export class Pause {
     this.#timer = setTimeout(() => this.#update(), Math.min(nextMs, TIMER_MS_MAX));
     // Some may run again when a pause of all commands has become one of writes; the others meet the gate anew.
     if (!this.#all) this.#release();
+  }
+
+  /** Tells the server whether writes are paused here. */
+  #hold(holds: boolean): void {
+    if (holds === this.#holds) return;
+    this.#holds = holds;
+    this.#server.writePauses += holds ? 1 : -1;
   }
 
   /** Lets all that wait run, each in a turn of its own. */

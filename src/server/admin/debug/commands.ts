@@ -14,6 +14,7 @@ import { EMBSTR_BYTES_MAX, Encoding } from '../../../keyspace/entry.ts';
 import type { Dialect } from '../../../rdb/dialect.ts';
 import { PayloadCodec } from '../../../rdb/payload.ts';
 import { Aggregate } from '../../../resp/reply.ts';
+import { answerLate } from '../../dispatch/late-answer.ts';
 import type { Connection } from '../../net/connection.ts';
 import { connectionOf, isLocal } from '../../net/connection-of.ts';
 import type { Server } from '../../server.ts';
@@ -149,8 +150,10 @@ export function debugCommands(parts: {
     connection.blocked = true;
     parts.reload(save).then((succeeded) => {
       if (connection.closed) return;
-      if (succeeded) connection.reply.ok();
-      else connection.reply.error('ERR Error trying to load the RDB dump, check server logs');
+      answerLate(server, connection, (late) => {
+        if (succeeded) late.ok();
+        else late.error('ERR Error trying to load the RDB dump, check server logs');
+      });
       connection.resume();
     });
   }

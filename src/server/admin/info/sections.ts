@@ -104,7 +104,7 @@ function clientLines({ server }: InfoParts): string[] {
     clients_in_timeout_table: 0,
     total_watched_keys: server.watchTable.keyCount,
     total_blocking_keys: server.waits?.keyCount ?? 0,
-    total_blocking_keys_on_nokey: 0,
+    total_blocking_keys_on_nokey: server.waits?.keyCountOnDeletion ?? 0,
   });
 }
 

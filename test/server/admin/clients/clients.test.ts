@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { startHeadwater } from '../../../support/headwater.ts';
-import { RespClient } from '../../../support/resp-client.ts';
+import { encodeCommand, RespClient } from '../../../support/resp-client.ts';
 import { RespError } from '../../../support/resp-parser.ts';
 import type { TestServer } from '../../../support/server-process.ts';
 import { waitFor } from '../../../support/wait-for.ts';
@@ -23,7 +23,7 @@ afterAll(async () => {
 
 const LINE = new RegExp(
   '^id=\\d+ addr=127\\.0\\.0\\.1:\\d+ laddr=127\\.0\\.0\\.1:\\d+ fd=-?\\d+ name=\\S* age=\\d+ idle=\\d+ flags=[A-Za-z]+ ' +
-    'db=\\d+ sub=\\d+ psub=\\d+ ssub=\\d+ multi=-?\\d+ qbuf=\\d+ qbuf-free=\\d+ argv-mem=\\d+ multi-mem=\\d+ rbs=\\d+ ' +
+    'db=\\d+ sub=\\d+ psub=\\d+ ssub=\\d+ multi=-?\\d+ watch=\\d+ qbuf=\\d+ qbuf-free=\\d+ argv-mem=\\d+ multi-mem=\\d+ rbs=\\d+ ' +
     'rbp=\\d+ obl=\\d+ oll=\\d+ omem=\\d+ tot-mem=\\d+ events=rw? cmd=\\S+ user=default redir=-1 resp=[23] ' +
     'lib-name=\\S* lib-ver=\\S*$',
 );
@@ -35,7 +35,7 @@ async function fieldsOf(id: unknown): Promise<Map<string, string>> {
 }
 
 describe('CLIENT LIST', () => {
-  test('has the fields of Redis 7.2 in their order', async () => {
+  test('has the fields of Redis 7.2 in their order, and watch of 7.4', async () => {
     const lines = String(await client.call('CLIENT', 'LIST'))
       .trimEnd()
       .split('\n');
@@ -62,11 +62,45 @@ describe('CLIENT LIST', () => {
       db: '4',
       flags: 'xT',
       multi: '1',
+      watch: '1',
+      qbuf: '0',
       resp: '3',
       cmd: 'multi',
       'lib-name': 'mine',
       'lib-ver': '1.2',
     });
+    await other.close();
+  });
+
+  test('counts the keys that are watched', async () => {
+    const other = await server.client();
+    const id = await other.call('CLIENT', 'ID');
+    const watched = async (): Promise<string | undefined> => (await fieldsOf(id)).get('watch');
+    expect(await watched()).toBe('0');
+    await other.call('WATCH', 'a', 'b', 'a');
+    expect(await watched()).toBe('2');
+    await other.call('UNWATCH');
+    expect(await watched()).toBe('0');
+    await other.close();
+  });
+
+  test('counts the bytes of the request that runs, and of what has yet to run', async () => {
+    const other = await server.client();
+    const id = await other.call('CLIENT', 'ID');
+    const own = async (...words: string[]): Promise<string> =>
+      /qbuf=(\d+)/.exec(JSON.stringify(await other.call(...(words as [string]))))![1]!;
+    expect(await own('CLIENT', 'LIST', 'ID', String(id))).toBe(
+      String(encodeCommand(['CLIENT', 'LIST', 'ID', String(id)]).length),
+    );
+    expect(await own('CLIENT', 'INFO')).toBe(String(encodeCommand(['CLIENT', 'INFO']).length));
+    // What EXEC runs lies elsewhere by then.
+    await other.call('MULTI');
+    await other.call('CLIENT', 'INFO');
+    expect(await own('EXEC')).toBe(String(encodeCommand(['EXEC']).length));
+    // The client that asks has a request, and others have none, or the beginning of one.
+    expect((await fieldsOf(id)).get('qbuf')).toBe('0');
+    other.write('*2\r\n$3\r\nGE');
+    await waitFor(async () => (await fieldsOf(id)).get('qbuf') === '10');
     await other.close();
   });
 

@@ -2,10 +2,10 @@
  * How many entries a group has read, and how many it still has to: exact while no entry was deleted where the group
  * has yet to read, unknown else. Main thread.
  */
-import type { Ref } from '../../base/units.ts';
-import { ENTRIES_READ_UNKNOWN, type StreamGroups } from '../../structs/stream-groups.ts';
-import { StreamId } from '../../structs/stream-id.ts';
-import type { StreamLog } from '../../structs/stream-log.ts';
+import type { Ref } from '../base/units.ts';
+import { ENTRIES_READ_UNKNOWN, type StreamGroups } from './stream-groups.ts';
+import { StreamId } from './stream-id.ts';
+import type { StreamLog } from './stream-log.ts';
 
 // None outlives a call.
 const firstId = new StreamId();
