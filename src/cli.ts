@@ -7,6 +7,7 @@ import { codeOf, ErrorCode, messageOf } from './base/errors.ts';
 import { parseArguments } from './cli-arguments.ts';
 import { Node } from './node.ts';
 import { rehearse } from './rehearsal/rehearsal.ts';
+import { HostProcess } from './server/admin/process/host-process.ts';
 import { helpAllText, helpText } from './server/config/help.ts';
 import { loadConfig } from './server/config/load.ts';
 import { versionLine } from './server/config/product.ts';
@@ -41,8 +42,9 @@ export async function main(argv: readonly string[]): Promise<void> {
       directory: process.cwd(),
     });
     const node = new Node(config);
+    const host = new HostProcess(node.server);
     if (config.values.rehearsal) await rehearse(node);
-    node.onExit = (code) => process.exit(code);
+    node.onExit = (code) => void host.exit(code);
     for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => node.signal(name));
     await node.start();
   } catch (error) {

@@ -1,10 +1,10 @@
 /**
  * A node: the parts wired together, and the order in which they start and stop.
  *
- *   start   listen → housekeeping → load the dump → "Ready to accept connections"
+ *   start   check → listen → housekeeping → load the dump → "Ready to accept connections"
  *   stop    stop listening → (save) → close clients → stop workers
  */
-import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { SystemClock } from './base/clock.ts';
 import { createLogger, type Logger } from './base/log.ts';
 import { payloadCommands } from './commands/keys/payload.ts';
@@ -16,6 +16,7 @@ import { Admin } from './server/admin/admin.ts';
 import { type BrokenCall, crashReport, noteBrokenCall } from './server/admin/debug/crash-report.ts';
 import { defineJobInfo } from './server/admin/info/job-sections.ts';
 import type { Config } from './server/config/config.ts';
+import { unixSocketPath } from './server/config/paths.ts';
 import { Blocking } from './server/dispatch/blocking.ts';
 import type { CommandRow } from './server/dispatch/command-lookup.ts';
 import { Dispatcher } from './server/dispatch/dispatcher.ts';
@@ -24,7 +25,8 @@ import { Housekeeping } from './server/housekeeping.ts';
 import { linkCommands } from './server/link/commands.ts';
 import { Upstream } from './server/link/upstream.ts';
 import { Connection, type ConnectionHost } from './server/net/connection.ts';
-import { listen, readInPlace } from './server/net/listener.ts';
+import { readInPlace } from './server/net/listener.ts';
+import { Listeners } from './server/net/listeners.ts';
 import { SendQueue } from './server/net/send-queue.ts';
 import { Dumps } from './server/persistence/dumps.ts';
 import { replicationCommands } from './server/primary/commands.ts';
@@ -41,11 +43,11 @@ export class Node implements ConnectionHost {
   readonly primary: Primary;
   readonly upstream: Upstream;
   readonly admin: Admin;
+  readonly listeners = new Listeners((socket) => this.accept(socket));
   readonly sendQueue = new SendQueue();
   readonly lookAhead: LookAhead;
   /** Called when the node has stopped by itself: SHUTDOWN, or a signal. */
   onExit: (code: number) => void = () => {};
-  #listeners: NetServer[] = [];
   #stopping = false;
   #brokenCall: BrokenCall | undefined = undefined;
 
@@ -73,7 +75,7 @@ export class Node implements ConnectionHost {
       this.upstream.isReplica ? this.upstream.selectedDb : this.server.feed.selectedDb;
     this.dumps.replicas = this.primary;
     this.admin = new Admin(this.server, {
-      port: () => this.port,
+      listeners: this.listeners,
       reload: (save) => this.dumps.reload(save),
       unblock: (connection, error) =>
         this.blocking.unblock(connection, error) || this.primary.waiters.unblock(connection, error),
@@ -105,16 +107,24 @@ export class Node implements ConnectionHost {
     this.admin.wire(this.dispatcher, this.housekeeping);
   }
 
-  /** Loads the dataset, opens the sockets. Rejects with an OperatingError when it cannot. */
-  async start(): Promise<void> {
+  /**
+   * Loads the dataset, opens the sockets. Rejects with an OperatingError when it cannot. With `anyPort`
+   * the port 0 is any free one.
+   */
+  async start({ anyPort = false } = {}): Promise<void> {
     const { config, log } = this.server;
     const { values } = config;
     for (const warning of config.warnings.splice(0)) log.warning(warning);
     this.server.loading = true;
-    this.#listeners = await listen(
-      { hosts: values.bind, port: values.port, backlog: values.tcpBacklog },
-      (socket) => this.accept(socket),
-    );
+    await this.listeners.open({
+      hosts: values.bind,
+      port: values.port,
+      backlog: values.tcpBacklog,
+      unixSocket: unixSocketPath(values),
+      unixPermissions: values.unixsocketperm,
+      anyPort,
+    });
+    this.server.onStage('loading');
     this.housekeeping.start();
     this.admin.start();
     try {
@@ -127,12 +137,13 @@ export class Node implements ConnectionHost {
     }
     this.dumps.snapshots.warm();
     if (values.replicaof !== null) this.upstream.follow(values.replicaof.host, values.replicaof.port);
-    log.notice('Ready to accept connections tcp');
+    for (const { name } of this.listeners.views) log.notice(`Ready to accept connections ${name}`);
+    this.server.onStage('ready');
   }
 
-  /** The port that is listened on; another than configured when that was 0. */
+  /** The TCP port that is listened on; 0 when there is none. */
   get port(): number {
-    return (this.#listeners[0]!.address() as AddressInfo).port;
+    return this.listeners.port;
   }
 
   /** Ends the node at once; what is to be saved is saved before. */
@@ -140,7 +151,7 @@ export class Node implements ConnectionHost {
     this.#stopping = true;
     this.housekeeping.stop();
     this.admin.stop();
-    for (const listener of this.#listeners) listener.close();
+    this.listeners.close();
     for (const connection of this.server.clients.values()) connection.destroy();
     this.primary.stop();
     await Promise.all([this.upstream.close(), this.dumps.close()]);

@@ -55,8 +55,6 @@ const DEFAULTS: Settings = {
   protoMaxBulkLen: 512 * 1024 * 1024,
   lazyfreeLazyExpire: false,
   lazyfreeLazyServerDel: false,
-  lazyfreeLazyUserDel: false,
-  lazyfreeLazyUserFlush: false,
   listMaxListpackSize: -2,
   listCompressDepth: 0,
   hashMaxListpackEntries: 512,

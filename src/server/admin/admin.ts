@@ -13,6 +13,7 @@ import type { Session } from '../dispatch/session.ts';
 import { transactionCommands } from '../dispatch/transaction.ts';
 import type { Housekeeping } from '../housekeeping.ts';
 import type { Connection } from '../net/connection.ts';
+import type { Listeners } from '../net/listeners.ts';
 import type { Server } from '../server.ts';
 import { aclCommands } from './auth/acl.ts';
 import { handshakeCommands } from './auth/handshake.ts';
@@ -36,7 +37,7 @@ import { SlowLog, slowLogCommands } from './observe/slow-log.ts';
 
 /** What the rest of the node does for its commands. */
 export interface AdminHost {
-  readonly port: () => number;
+  readonly listeners: Listeners;
   readonly reload: (save: boolean) => Promise<boolean>;
   readonly unblock: (connection: Connection, error?: string) => boolean;
 }
@@ -67,7 +68,7 @@ export class Admin {
   readonly rates = new Rates();
   readonly memory: MemoryMeter;
   readonly admission: Admission;
-  readonly port: () => number;
+  readonly listeners: Listeners;
   readonly reload: (save: boolean) => Promise<boolean>;
   readonly unblock: (connection: Connection, error?: string) => boolean;
   #dispatcher: Dispatcher | undefined = undefined;
@@ -75,7 +76,7 @@ export class Admin {
 
   constructor(server: Server, host: AdminHost) {
     this.server = server;
-    this.port = host.port;
+    this.listeners = host.listeners;
     this.reload = host.reload;
     this.unblock = host.unblock;
     this.slowLog = new SlowLog(server);

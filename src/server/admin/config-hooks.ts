@@ -6,6 +6,7 @@
 import { EventClass } from '../../commands/ports.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import type { Housekeeping } from '../housekeeping.ts';
+import type { Listeners } from '../net/listeners.ts';
 import type { Server } from '../server.ts';
 import { Obstacle } from '../server.ts';
 import { setAuthenticated } from './auth/handshake.ts';
@@ -20,8 +21,9 @@ export function hookConfig(parts: {
   readonly dispatcher: Dispatcher;
   readonly housekeeping: Housekeeping;
   readonly slowLog: SlowLog;
+  readonly listeners: Listeners;
 }): void {
-  const { server, dispatcher, housekeeping, slowLog } = parts;
+  const { server, dispatcher, housekeeping, slowLog, listeners } = parts;
   const { config, log } = server;
   const { values } = config;
 
@@ -79,5 +81,17 @@ export function hookConfig(parts: {
     }
     return null;
   });
-  config.onChange(['port', 'bind'], () => 'headwater takes a new address only when it starts');
+  let addresses = { hosts: values.bind, port: values.port };
+  config.onChange(['port', 'bind'], () => {
+    const to = { hosts: values.bind, port: values.port };
+    // Called with the old values after another directive was refused, or after this one was.
+    const isOld = to.port === addresses.port && to.hosts.join() === addresses.hosts.join();
+    if (isOld || listeners.move(to, (line) => log.warning(line))) {
+      addresses = to;
+      return null;
+    }
+    return to.port === addresses.port
+      ? 'Failed to bind to specified addresses.'
+      : 'Unable to listen on this port. Check server logs.';
+  });
 }

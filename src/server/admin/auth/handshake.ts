@@ -5,6 +5,7 @@ import { SYNTAX_ERROR } from '../../../commands/arguments.ts';
 import { ClientMode } from '../../../commands/client.ts';
 import type { CommandContext } from '../../../commands/context.ts';
 import { type CommandTable, Flag, NO_KEYS } from '../../../commands/spec.ts';
+import { DEFAULT_USER } from '../../config/default-user.ts';
 import { ReplyMode } from '../../dispatch/session.ts';
 import type { Connection } from '../../net/connection.ts';
 import { connectionOf } from '../../net/connection-of.ts';
@@ -21,7 +22,6 @@ const HANDSHAKE = {
   flags: NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY,
 } as const;
 
-export const DEFAULT_USER = 'default';
 const WRONGPASS = 'WRONGPASS invalid username-password pair or user is disabled.';
 const NO_PASSWORD =
   'ERR AUTH <password> called without any password configured for the default user. ' +

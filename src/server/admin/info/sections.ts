@@ -8,6 +8,7 @@ import { arch, endianness, release, type } from 'node:os';
 import { PRODUCT_VERSION } from '../../config/product.ts';
 import type { CommandRow } from '../../dispatch/command-lookup.ts';
 import type { Dispatcher } from '../../dispatch/dispatcher.ts';
+import type { Listeners } from '../../net/listeners.ts';
 import type { Server } from '../../server.ts';
 import type { LoopDelay } from '../observe/loop-delay.ts';
 import type { MemoryMeter } from '../observe/memory-meter.ts';
@@ -31,8 +32,7 @@ interface InfoParts {
   readonly loopDelay: LoopDelay;
   readonly memory: MemoryMeter;
   readonly rates: Rates;
-  /** The port that is listened on. */
-  readonly port: () => number;
+  readonly listeners: Listeners;
 }
 
 export function defineInfo(parts: InfoParts): void {
@@ -53,7 +53,7 @@ export function defineInfo(parts: InfoParts): void {
   info.define('forkless', () => forklessLines(parts));
 }
 
-function serverLines({ server, port }: InfoParts): string[] {
+function serverLines({ server, listeners }: InfoParts): string[] {
   const { config, clock } = server;
   const { hz } = config.values;
   const upSeconds = Math.floor((server.nowMs - server.startedMs) / 1000);
@@ -70,9 +70,9 @@ function serverLines({ server, port }: InfoParts): string[] {
     atomicvar_api: `js-atomics-${endianness().toLowerCase()}`,
     gcc_version: '0.0.0',
     process_id: process.pid,
-    process_supervised: 'no',
+    process_supervised: server.supervision,
     run_id: server.runId,
-    tcp_port: port(),
+    tcp_port: listeners.port,
     server_time_usec: clock.wallMicros(),
     uptime_in_seconds: upSeconds,
     uptime_in_days: Math.floor(upSeconds / SECONDS_PER_DAY),
@@ -82,7 +82,18 @@ function serverLines({ server, port }: InfoParts): string[] {
     executable: process.execPath,
     config_file: config.file ?? '',
     io_threads_active: 0,
+    ...listenerFields(listeners),
   });
+}
+
+/** `listener0:name=tcp,bind=127.0.0.1,port=6379`; the numbers are those of Redis' kinds of connections. */
+function listenerFields({ views }: Listeners): Record<string, string> {
+  const fields: Record<string, string> = {};
+  for (const { name, addresses, port } of views) {
+    const bound = addresses.map((address) => `,bind=${address}`).join('');
+    fields[`listener${name === 'tcp' ? 0 : 1}`] = `name=${name}${bound}${port === 0 ? '' : `,port=${port}`}`;
+  }
+  return fields;
 }
 
 function clientLines({ server }: InfoParts): string[] {
