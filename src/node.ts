@@ -80,7 +80,7 @@ export class Node implements ConnectionHost {
       unblock: (connection, error) =>
         this.blocking.unblock(connection, error) || this.primary.waiters.unblock(connection, error),
     });
-    defineJobInfo(this.admin.info, this.dumps, this.primary);
+    defineJobInfo(this.admin.info, this.dumps, this.primary, this.listeners);
     const tables: CommandTable[] = [
       ...commandTables,
       payloadCommands(() => dialectOf(config)),

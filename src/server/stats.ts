@@ -22,6 +22,9 @@ export class ServerStats implements KeyspaceStats {
   /** Errors of commands that a primary has streamed. */
   unexpectedErrorReplies = 0;
   outputLimitDisconnections = 0;
+  queryLimitDisconnections = 0;
+  /** Wrong passwords and unknown users. */
+  aclDeniedAuth = 0;
   /** Reads and writes of sockets, for total_reads_processed and total_writes_processed. */
   readsProcessed = 0;
   writesProcessed = 0;

@@ -29,6 +29,7 @@ import { defineInfo } from './info/sections.ts';
 import { serverCommands } from './info/server-commands.ts';
 import { LatencyMonitor, latencyCommands, noteCall } from './observe/latency-monitor.ts';
 import { LoopDelay } from './observe/loop-delay.ts';
+import { LoopTime } from './observe/loop-time.ts';
 import { memoryCommands } from './observe/memory-command.ts';
 import { MemoryMeter } from './observe/memory-meter.ts';
 import { Monitors } from './observe/monitors.ts';
@@ -63,6 +64,7 @@ export class Admin {
   readonly slowLog: SlowLog;
   readonly latency: LatencyMonitor;
   readonly loopDelay = new LoopDelay();
+  readonly loopTime = new LoopTime();
   readonly monitors: Monitors;
   readonly pause: Pause;
   readonly rates = new Rates();
@@ -129,6 +131,7 @@ export class Admin {
     hookConfig(this);
     housekeeping.onTick(() => {
       this.rates.tick(this.server.stats, this.server.clock.monotonicMs());
+      this.loopTime.tick(this.server.clock.monotonicMs());
       this.memory.tick();
       this.admission.tick();
     });

@@ -1,5 +1,6 @@
 /** What this program calls itself, and the Redis version that it speaks. */
 import { readFileSync } from 'node:fs';
+import { REDIS_COMPAT } from '../../base/redis-version.ts';
 
 interface Manifest {
   readonly version: string;
@@ -11,7 +12,6 @@ const manifest = JSON.parse(
 ) as Manifest;
 
 export const PRODUCT_VERSION: string = manifest.version;
-export const REDIS_COMPAT = '7.2';
 
 /** The line of `--version`. */
 export function versionLine(): string {

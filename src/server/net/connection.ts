@@ -286,7 +286,8 @@ export class Connection extends Session {
 
   #protocolError(): void {
     const { error } = this.reader;
-    const { log } = this.#host.server;
+    const { log, stats } = this.#host.server;
+    if (error === '') stats.queryLimitDisconnections++;
     log.verbose(`Protocol error (${error || 'query buffer limit'}) from client: ${this.describe()}`);
     if (error !== '') this.reply.error(`ERR ${error}`);
     this.closeAfterReply = true;

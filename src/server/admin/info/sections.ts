@@ -5,16 +5,17 @@
  */
 
 import { arch, endianness, release, type } from 'node:os';
+import { REDIS_VERSION } from '../../../base/redis-version.ts';
 import { PRODUCT_VERSION } from '../../config/product.ts';
 import type { CommandRow } from '../../dispatch/command-lookup.ts';
 import type { Dispatcher } from '../../dispatch/dispatcher.ts';
 import type { Listeners } from '../../net/listeners.ts';
 import type { Server } from '../../server.ts';
 import type { LoopDelay } from '../observe/loop-delay.ts';
+import type { LoopTime } from '../observe/loop-time.ts';
 import type { MemoryMeter } from '../observe/memory-meter.ts';
 import { humanBytes } from '../observe/memory-meter.ts';
 import type { Rates } from '../observe/rates.ts';
-import { REDIS_VERSION } from './identity.ts';
 import type { InfoRegistry } from './registry.ts';
 
 const SECONDS_PER_DAY = 86400;
@@ -30,6 +31,7 @@ interface InfoParts {
   readonly dispatcher: Dispatcher;
   readonly info: InfoRegistry;
   readonly loopDelay: LoopDelay;
+  readonly loopTime: LoopTime;
   readonly memory: MemoryMeter;
   readonly rates: Rates;
   readonly listeners: Listeners;
@@ -50,7 +52,7 @@ export function defineInfo(parts: InfoParts): void {
   info.define('latencystats', () => rowLines(parts, (row) => latencyLine(parts, row)));
   info.define('cluster', () => ['cluster_enabled:0']);
   info.define('keyspace', () => keyspaceLines(parts));
-  info.define('forkless', () => forklessLines(parts));
+  info.define('headwater', () => ownLines(parts));
 }
 
 function serverLines({ server, listeners }: InfoParts): string[] {
@@ -82,18 +84,7 @@ function serverLines({ server, listeners }: InfoParts): string[] {
     executable: process.execPath,
     config_file: config.file ?? '',
     io_threads_active: 0,
-    ...listenerFields(listeners),
   });
-}
-
-/** `listener0:name=tcp,bind=127.0.0.1,port=6379`; the numbers are those of Redis' kinds of connections. */
-function listenerFields({ views }: Listeners): Record<string, string> {
-  const fields: Record<string, string> = {};
-  for (const { name, addresses, port } of views) {
-    const bound = addresses.map((address) => `,bind=${address}`).join('');
-    fields[`listener${name === 'tcp' ? 0 : 1}`] = `name=${name}${bound}${port === 0 ? '' : `,port=${port}`}`;
-  }
-  return fields;
 }
 
 function clientLines({ server }: InfoParts): string[] {
@@ -223,7 +214,17 @@ export const appendOnlyFields = {
   module_fork_last_cow_size: 0,
 } as const;
 
-function statsLines({ server, rates }: InfoParts): string[] {
+/** Microseconds of all calls. */
+function commandMicros({ lookup }: Dispatcher): number {
+  let sum = 0;
+  for (const row of lookup.rows.values()) {
+    sum += row.usec;
+    for (const sub of row.subcommands.values()) sum += sub.usec;
+  }
+  return Math.round(sum);
+}
+
+function statsLines({ server, rates, loopTime, dispatcher }: InfoParts): string[] {
   const { stats, pubsub } = server;
   const kilobytes = (perSecond: number): string => (perSecond / 1024).toFixed(2);
   return fieldLines({
@@ -275,10 +276,19 @@ function statsLines({ server, rates }: InfoParts): string[] {
     total_writes_processed: stats.writesProcessed,
     io_threaded_reads_processed: 0,
     io_threaded_writes_processed: 0,
+    client_query_buffer_limit_disconnections: stats.queryLimitDisconnections,
+    client_output_buffer_limit_disconnections: stats.outputLimitDisconnections,
     reply_buffer_shrinks: 0,
     reply_buffer_expands: 0,
-    client_output_buffer_limit_disconnections: stats.outputLimitDisconnections,
-    acl_access_denied_auth: 0,
+    eventloop_cycles: loopTime.cycles,
+    eventloop_duration_sum: loopTime.micros,
+    eventloop_duration_cmd_sum: commandMicros(dispatcher),
+    instantaneous_eventloop_cycles_per_sec: loopTime.cyclesPerSecond,
+    instantaneous_eventloop_duration_usec: loopTime.microsPerCycle,
+    acl_access_denied_auth: stats.aclDeniedAuth,
+    acl_access_denied_cmd: 0,
+    acl_access_denied_key: 0,
+    acl_access_denied_channel: 0,
   });
 }
 
@@ -357,7 +367,7 @@ function keyspaceLines({ server }: InfoParts): string[] {
   return lines;
 }
 
-function forklessLines({ server, loopDelay }: InfoParts): string[] {
+function ownLines({ server, loopDelay }: InfoParts): string[] {
   const { arena } = server.keyspace;
   const ms = (value: number): string => value.toFixed(3);
   return fieldLines({
