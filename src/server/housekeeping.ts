@@ -35,6 +35,8 @@ export class Housekeeping {
   readonly #tickers: Ticker[] = [];
   /** Called after each slice: what has expired is in the stream. */
   afterSlice: (() => void) | undefined = undefined;
+  /** No tickers and no slices under DEBUG PAUSE-CRON 1. */
+  paused = false;
   #timer: NodeJS.Timeout | undefined;
   #sliceTimer: NodeJS.Timeout | undefined;
   #database = 0;
@@ -74,6 +76,7 @@ export class Housekeeping {
   tick(): void {
     const server = this.#server;
     server.clock.tick();
+    if (this.paused) return;
     const nowMs = server.nowMs;
     for (const ticker of this.#tickers) ticker(nowMs);
     if (this.#sliceTimer === undefined) this.#slice();
@@ -81,6 +84,7 @@ export class Housekeeping {
 
   #slice(): void {
     this.#sliceTimer = undefined;
+    if (this.paused) return;
     this.#server.clock.tick();
     const endUs = this.#server.clock.micros() + sliceMicros(this.#server.config.values.activeExpireEffort);
     const moreDue = this.#expire(endUs);

@@ -92,6 +92,8 @@ export class Server implements ServerPort {
   onStage: (stage: Stage) => void = () => {};
   /** The service manager that was told of the start, as INFO spells it. */
   supervision: 'no' | 'systemd' | 'upstart' = 'no';
+  /** DEBUG QUICKLIST-PACKED-THRESHOLD, for this dataset and those after it. */
+  listPlainBytesMin: number = Number.POSITIVE_INFINITY;
   /** Off under DEBUG SET-ACTIVE-EXPIRE 0. */
   activeExpire = true;
   /** Bits of {@link Obstacle}. */
@@ -206,6 +208,7 @@ export class Server implements ServerPort {
   replaceKeyspace(keyspace: Keyspace): void {
     this.databaseModified(-1);
     this.keyspace = keyspace;
+    keyspace.structures.quicklists.plainBytesMin = this.listPlainBytesMin;
     this.onKeyspaceReplaced?.();
   }
 }

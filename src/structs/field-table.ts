@@ -225,6 +225,11 @@ export class FieldTable implements EntryHasher {
     return this.#tables.bytes(table) + Math.round((bytes / Math.max(1, seen)) * this.count(table));
   }
 
+  /** See {@link HashTable.eachBucket}. */
+  eachBucket(table: Ref, tell: (entries: number) => void): void {
+    this.#tables.eachBucket(table, tell);
+  }
+
   /** Checks places and lengths of all fields, and that no two have one name; for tests. */
   validate(table: Ref): void {
     this.#tables.validate(table);

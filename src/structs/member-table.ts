@@ -163,6 +163,11 @@ export class MemberTable implements EntryHasher {
     return this.#tables.bytes(table) + Math.round((bytes / Math.max(1, seen)) * this.count(table));
   }
 
+  /** See {@link HashTable.eachBucket}. */
+  eachBucket(table: Ref, tell: (entries: number) => void): void {
+    this.#tables.eachBucket(table, tell);
+  }
+
   /** Checks places and lengths of all members, and that no two are the same; for tests. */
   validate(table: Ref): void {
     this.#tables.validate(table);

@@ -172,10 +172,10 @@ export class Config {
     this.#hooks.push({ names, apply });
   }
 
-  /** CONFIG REWRITE. Returns an error text, or null. Blocks until the file is on disk. */
-  rewrite(): string | null {
+  /** CONFIG REWRITE; with `all`, DEBUG CONFIG-REWRITE-FORCE-ALL. Returns an error text, or null. Blocks until the file is on disk. */
+  rewrite(all = false): string | null {
     if (this.file === null) return 'ERR The server is running without a config file';
-    const refusal = rewriteFile(this.file, (name) => this.#settings.get(name)!);
+    const refusal = rewriteFile(this.file, (name) => this.#settings.get(name)!, all);
     return refusal === null ? null : `ERR Rewriting config file: ${refusal}`;
   }
 

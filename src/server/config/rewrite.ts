@@ -38,10 +38,13 @@ const KEPT = ['include', 'rename-command', 'user', 'loadmodule'];
 
 type SettingOf = (name: DirectiveName) => Setting<unknown>;
 
-/** Rewrites the file at `path` and returns null, or an error text with the file untouched. */
-export function rewriteFile(path: string, settingOf: SettingOf): string | null {
+/**
+ * Rewrites the file at `path` and returns null, or an error text with the file untouched. With `all`
+ * directives at their defaults stand in it too.
+ */
+export function rewriteFile(path: string, settingOf: SettingOf, all = false): string | null {
   try {
-    replaceFile(path, Buffer.from(rewriteText(readIfThere(path), settingOf), 'latin1'));
+    replaceFile(path, Buffer.from(rewriteText(readIfThere(path), settingOf, all), 'latin1'));
     return null;
   } catch (error) {
     return systemErrorText(error);
@@ -58,7 +61,7 @@ function readIfThere(path: string): string {
 }
 
 /** `old` with every directive at its present setting. */
-export function rewriteText(old: string, settingOf: SettingOf): string {
+export function rewriteText(old: string, settingOf: SettingOf, all = false): string {
   const lines: string[] = [];
   const places = new Map<DirectiveName, number[]>();
   let signed = false;
@@ -83,7 +86,7 @@ export function rewriteText(old: string, settingOf: SettingOf): string {
       const place = free.shift();
       if (place !== undefined) {
         lines[place] = `${name} ${words}`;
-      } else if (force) {
+      } else if (force || all) {
         if (!signed) lines.push(SIGNATURE);
         signed = true;
         lines.push(`${name} ${words}`);
