@@ -56,7 +56,6 @@ const DEFAULTS: Settings = {
   lazyfreeLazyExpire: false,
   lazyfreeLazyServerDel: false,
   listMaxListpackSize: -2,
-  listCompressDepth: 0,
   hashMaxListpackEntries: 512,
   hashMaxListpackValue: 64,
   setMaxIntsetEntries: 512,

@@ -224,7 +224,7 @@ const encodings = {
   'list-max-listpack-size': obeyed(integer(-2, -2147483648), 'entries, or size class, of a list node', {
     alias: 'list-max-ziplist-size',
   }),
-  'list-compress-depth': obeyed(integer(0), 'nodes at both ends that stay plain; 0 = all'),
+  'list-compress-depth': accepted(integer(0), 'nodes of lists are never compressed'),
   'set-max-intset-entries': obeyed(integer(512, 0, LONG_MAX), 'members of a set of integers'),
   'set-max-listpack-entries': obeyed(integer(128, 0, LONG_MAX), 'members of a compact set'),
   'set-max-listpack-value': obeyed(integer(64, 0, LONG_MAX), 'bytes of a member in it'),
