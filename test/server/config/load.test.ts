@@ -156,6 +156,9 @@ test('a bad line is fatal in the form of Redis', () => {
 
 test.each([
   ['appendonly yes', "headwater does not support this: only 'no' is accepted"],
+  ['activedefrag yes', "headwater does not support this: only 'no' is accepted"],
+  ['tls-port 6380', "headwater does not support this: only '0' is accepted"],
+  ['tls-replication yes', "headwater does not support this: only 'no' is accepted"],
   ['cluster-enabled yes', "headwater does not support this: only 'no' is accepted"],
   ['maxmemory-policy allkeys-lru', "headwater does not support this: only 'noeviction' is accepted"],
   ['aclfile /etc/users', "headwater does not support this: only '' is accepted"],
