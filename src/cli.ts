@@ -7,6 +7,7 @@ import { codeOf, ErrorCode, messageOf } from './base/errors.ts';
 import { parseArguments } from './cli-arguments.ts';
 import { Node } from './node.ts';
 import { rehearse } from './rehearsal/rehearsal.ts';
+import { HostProcess } from './server/admin/process/host-process.ts';
 import { helpAllText, helpText } from './server/config/help.ts';
 import { loadConfig } from './server/config/load.ts';
 import { versionLine } from './server/config/product.ts';
@@ -45,7 +46,8 @@ export async function main(argv: readonly string[], signals: Signals): Promise<v
       directory: process.cwd(),
     });
     const node = new Node(config);
-    node.onExit = (code) => process.exit(code);
+    const host = new HostProcess(node.server);
+    node.onExit = (code) => void host.exit(code);
     const crashed = crashOf(node);
     process.on('uncaughtException', crashed);
     process.on('unhandledRejection', crashed);

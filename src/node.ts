@@ -1,10 +1,10 @@
 /**
  * A node: the parts wired together, and the order in which they start and stop.
  *
- *   start   listen → housekeeping → load the dump → "Ready to accept connections"
+ *   start   check → listen → housekeeping → load the dump → "Ready to accept connections"
  *   stop    stop listening → (save) → close clients → stop workers
  */
-import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { SystemClock } from './base/clock.ts';
 import { createLogger, type Logger } from './base/log.ts';
 import { payloadCommands } from './commands/keys/payload.ts';
@@ -16,6 +16,7 @@ import { Admin } from './server/admin/admin.ts';
 import { type BrokenCall, crashReport, noteBrokenCall } from './server/admin/debug/crash-report.ts';
 import { defineJobInfo } from './server/admin/info/job-sections.ts';
 import type { Config } from './server/config/config.ts';
+import { unixSocketPath } from './server/config/paths.ts';
 import { PRODUCT_VERSION } from './server/config/product.ts';
 import { Blocking } from './server/dispatch/blocking.ts';
 import type { CommandRow } from './server/dispatch/command-lookup.ts';
@@ -25,7 +26,8 @@ import { Housekeeping } from './server/housekeeping.ts';
 import { linkCommands } from './server/link/commands.ts';
 import { Upstream } from './server/link/upstream.ts';
 import { Connection, type ConnectionHost } from './server/net/connection.ts';
-import { listen, readInPlace } from './server/net/listener.ts';
+import { readInPlace } from './server/net/listener.ts';
+import { Listeners } from './server/net/listeners.ts';
 import { SendQueue } from './server/net/send-queue.ts';
 import { Dumps } from './server/persistence/dumps.ts';
 import { replicationCommands } from './server/primary/commands.ts';
@@ -45,13 +47,16 @@ export class Node implements ConnectionHost {
   readonly primary: Primary;
   readonly upstream: Upstream;
   readonly admin: Admin;
+  readonly listeners = new Listeners(
+    (socket) => this.accept(socket),
+    (error) => this.admin.descriptors.acceptFailed(error),
+  );
   readonly sendQueue = new SendQueue();
   readonly lookAhead: LookAhead;
   /** Called when the node has stopped by itself: SHUTDOWN, or a signal. */
   onExit: (code: number) => void = () => {};
   /** Told of each socket that comes, before it is a client. */
   onSocket: (() => void) | undefined = undefined;
-  #listeners: NetServer[] = [];
   #warmTimer: NodeJS.Timeout | undefined = undefined;
   #stopping = false;
   #brokenCall: BrokenCall | undefined = undefined;
@@ -80,7 +85,7 @@ export class Node implements ConnectionHost {
       this.upstream.isReplica ? this.upstream.selectedDb : this.server.feed.selectedDb;
     this.dumps.replicas = this.primary;
     this.admin = new Admin(this.server, {
-      port: () => this.port,
+      listeners: this.listeners,
       reload: (save) => this.dumps.reload(save),
       unblock: (connection, error) =>
         this.blocking.unblock(connection, error) || this.primary.waiters.unblock(connection, error),
@@ -90,7 +95,7 @@ export class Node implements ConnectionHost {
         this.upstream.collectWorker();
       },
     });
-    defineJobInfo(this.admin.info, this.dumps, this.primary);
+    defineJobInfo(this.admin.info, this.dumps, this.primary, this.listeners);
     const tables: CommandTable[] = [
       ...commandTables,
       payloadCommands(() => dialectOf(config)),
@@ -118,21 +123,26 @@ export class Node implements ConnectionHost {
     this.admin.wire(this.dispatcher, this.housekeeping);
   }
 
-  /** Loads the dataset, opens the sockets. Rejects with an OperatingError when it cannot. */
-  async start(): Promise<void> {
+  /**
+   * Loads the dataset, opens the sockets. Rejects with an OperatingError when it cannot. With `anyPort`
+   * the port 0 is any free one.
+   */
+  async start({ anyPort = false } = {}): Promise<void> {
     const { config, log } = this.server;
     const { values } = config;
     this.server.loading = true;
     this.admin.descriptors.fit();
-    this.#listeners = await listen({
+    await this.listeners.open({
       hosts: values.bind,
       port: values.port,
       backlog: values.tcpBacklog,
-      onSocket: (socket) => this.accept(socket),
-      onError: (error) => this.admin.descriptors.acceptFailed(error),
+      unixSocket: unixSocketPath(values),
+      unixPermissions: values.unixsocketperm,
+      anyPort,
     });
     log.notice(this.#startLine());
     for (const warning of config.warnings.splice(0)) log.warning(warning);
+    this.server.onStage('loading');
     this.housekeeping.start();
     this.admin.start();
     try {
@@ -145,7 +155,8 @@ export class Node implements ConnectionHost {
     }
     this.#warmTimer = setTimeout(() => this.dumps.snapshots.warm(), WARM_DELAY_MS);
     if (values.replicaof !== null) this.upstream.follow(values.replicaof.host, values.replicaof.port);
-    log.notice('Ready to accept connections tcp');
+    for (const { name } of this.listeners.views) log.notice(`Ready to accept connections ${name}`);
+    this.server.onStage('ready');
   }
 
   /** The one line that tells what runs, where, and how it was configured. */
@@ -159,9 +170,9 @@ export class Node implements ConnectionHost {
     );
   }
 
-  /** The port that is listened on; another than configured when that was 0. */
+  /** The TCP port that is listened on; 0 when there is none. */
   get port(): number {
-    return (this.#listeners[0]!.address() as AddressInfo).port;
+    return this.listeners.port;
   }
 
   /** Ends the node at once; what is to be saved is saved before. */
@@ -170,7 +181,7 @@ export class Node implements ConnectionHost {
     clearTimeout(this.#warmTimer);
     this.housekeeping.stop();
     this.admin.stop();
-    for (const listener of this.#listeners) listener.close();
+    this.listeners.close();
     for (const connection of this.server.clients.values()) connection.destroy();
     this.server.departures.stop();
     this.primary.stop();

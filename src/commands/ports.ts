@@ -14,8 +14,6 @@ export interface Settings extends EncodingLimits {
   readonly protoMaxBulkLen: number;
   readonly lazyfreeLazyExpire: boolean;
   readonly lazyfreeLazyServerDel: boolean;
-  readonly lazyfreeLazyUserDel: boolean;
-  readonly lazyfreeLazyUserFlush: boolean;
   readonly hllSparseMaxBytes: number;
 }
 

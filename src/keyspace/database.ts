@@ -102,6 +102,11 @@ export class Database extends EntryWriter {
     return hashBytes(this.#context.hashKey0, this.#context.hashKey1, bytes, start, length);
   }
 
+  /** Tells how many entries each bucket of the table has, for DEBUG. */
+  eachBucket(tell: (entries: number) => void): void {
+    this.#tables.eachBucket(this.table, tell);
+  }
+
   /** Hash of an entry's key; for the table. */
   hashOf(entry: Ref): number {
     const segment = entry >>> SEGMENT_SHIFT;

@@ -1,7 +1,6 @@
 /** Up to where a collection keeps its small encoding; names as in redis.conf, where they are explained. */
 export interface EncodingLimits {
   readonly listMaxListpackSize: number;
-  readonly listCompressDepth: number;
   readonly hashMaxListpackEntries: number;
   readonly hashMaxListpackValue: number;
   readonly setMaxIntsetEntries: number;
@@ -17,7 +16,6 @@ export interface EncodingLimits {
 export function encodingLimits(from: EncodingLimits): EncodingLimits {
   return {
     listMaxListpackSize: from.listMaxListpackSize,
-    listCompressDepth: from.listCompressDepth,
     hashMaxListpackEntries: from.hashMaxListpackEntries,
     hashMaxListpackValue: from.hashMaxListpackValue,
     setMaxIntsetEntries: from.setMaxIntsetEntries,

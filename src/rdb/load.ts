@@ -14,6 +14,7 @@ import { latin1 } from '../base/bytes.ts';
 import { ErrorCode, OperatingError } from '../base/errors.ts';
 import { NIL } from '../base/units.ts';
 import type { ByteKernels } from '../kernels/kernels.ts';
+import { accessBefore } from '../keyspace/access-clock.ts';
 import type { Database } from '../keyspace/database.ts';
 import type { EncodingLimits } from '../keyspace/encoding-limits.ts';
 import { BytesView } from '../keyspace/entry.ts';
@@ -22,7 +23,6 @@ import { ValueLoader } from './load-value.ts';
 import {
   CHECKSUM_VERSION_MIN,
   MAGIC_BYTES,
-  ModulePart,
   Opcode,
   RDB_VERSION_MAX,
   VALKEY_SLOT_IMPORT,
@@ -51,6 +51,8 @@ export interface LoadedAux {
   readonly usedMemoryBytes: number | undefined;
   /** Only when all three fields are there and valid. */
   readonly replication: ReplicationAux | undefined;
+  /** Fields that have no use here, for the log; the first ones. */
+  readonly others: readonly (readonly [name: string, value: string])[];
 }
 
 export interface LoadResult {
@@ -79,6 +81,8 @@ export type LoadListener = (progress: LoadProgress) => void;
 const PROGRESS_BYTES = 256 * 1024;
 const FREE_STEPS = 1000;
 const AUX_BYTES_MAX = 256;
+const OTHER_AUX_MAX = 64;
+const LONG_TEXT = '(a long text)';
 const CLUSTER_SLOTS = 16384;
 const REPLID_CHARS = 40;
 const KEY_BYTES_FIRST = 4096;
@@ -105,6 +109,7 @@ class DumpLoader {
   readonly #view = new BytesView();
   readonly #progress: LoadProgress = { keysTotal: 0, keysLoaded: 0, keysExpired: 0, bytes: 0 };
   readonly #aux = new Map<string, string>();
+  readonly #others: (readonly [name: string, value: string])[] = [];
   readonly #functions: Uint8Array[] = [];
   #database: Database;
   #databaseIndex = 0;
@@ -113,6 +118,8 @@ class DumpLoader {
   #reportAt = PROGRESS_BYTES;
   /** Deadline of the next key, -1 without one. */
   #deadline = -1;
+  /** Seconds since the next key was used, -1 when the dump does not say. */
+  #idle = -1;
   /** The key is copied: reading its value may move the window. */
   #key = new Uint8Array(KEY_BYTES_FIRST);
   #keyLength = 0;
@@ -185,10 +192,11 @@ class DumpLoader {
         this.#setDeadline(source.i64());
         return;
       case Opcode.FREQ:
+        // How often a key is used matters to eviction, and there is none.
         source.u8();
         return;
       case Opcode.IDLE:
-        source.length('the idle time of a key');
+        this.#idle = source.length('the idle time of a key');
         return;
       case Opcode.SELECTDB:
         this.#selectDatabase(source.length('the number of a database'));
@@ -207,8 +215,7 @@ class DumpLoader {
         );
         return;
       case Opcode.MODULE_AUX:
-        this.#skipModuleAux();
-        return;
+        throw this.#moduleAux();
       case Opcode.SLOT_INFO:
         if (source.length('the number of a slot') >= CLUSTER_SLOTS)
           throw source.corrupt('Invalid slot number');
@@ -237,7 +244,9 @@ class DumpLoader {
     this.#copyKey();
     const holdsSomething = this.#values.read(type);
     const deadline = this.#deadline;
+    const idle = this.#idle;
     this.#deadline = -1;
+    this.#idle = -1;
     if (!holdsSomething) {
       this.#keysEmpty++;
       return;
@@ -252,6 +261,7 @@ class DumpLoader {
     if (database.find(this.#key, 0, this.#keyLength) !== NIL) throw this.#duplicate();
     const entry = this.#values.add(database, this.#key, 0, this.#keyLength);
     if (deadline >= 0) database.setDeadline(entry, deadline);
+    if (idle >= 0) database.setAccess(entry, accessBefore(this.#options.accessClock, idle));
     this.#progress.keysLoaded++;
   }
 
@@ -283,6 +293,9 @@ class DumpLoader {
     const name = this.#shortText();
     const value = this.#shortText();
     if (name !== undefined && value !== undefined && AUX_FIELDS.has(name)) this.#aux.set(name, value);
+    else if (!IDLE_AUX_FIELDS.has(name ?? '') && this.#others.length < OTHER_AUX_MAX) {
+      this.#others.push([name ?? LONG_TEXT, value ?? LONG_TEXT]);
+    }
   }
 
   /** The next string, or undefined when it is longer than any field that is looked at. */
@@ -292,39 +305,22 @@ class DumpLoader {
     return latin1(this.#view.bytes, this.#view.position, this.#view.length);
   }
 
-  /** The data that a module keeps beside the keys; modules are none of ours. */
-  #skipModuleAux(): void {
+  /** The data that a module keeps beside the keys. Who goes on without it would write a dump without it. */
+  #moduleAux(): OperatingError {
     const source = this.#source;
     source.readLength();
     const module = moduleName(source.lengthHigh, source.lengthLow);
-    for (;;) {
-      const part = source.length(`a part of the data of module ${module}`);
-      switch (part) {
-        case ModulePart.EOF:
-          return;
-        case ModulePart.SINT:
-        case ModulePart.UINT:
-          source.readLength();
-          break;
-        case ModulePart.FLOAT:
-          source.skip(4);
-          break;
-        case ModulePart.DOUBLE:
-          source.skip(8);
-          break;
-        case ModulePart.STRING:
-          source.string(this.#view);
-          break;
-        default:
-          throw source.corrupt(`unknown part ${part} in the data of module ${module}`);
-      }
-    }
+    return new OperatingError(
+      ErrorCode.UNSUPPORTED,
+      `The RDB file contains AUX module data I can't load: no matching module '${module}'`,
+    );
   }
 
   /** A slot that was on its way to another node of a cluster. */
   #skipSlotImport(): void {
     const source = this.#source;
-    source.string(this.#view);
+    const job = this.#shortText();
+    if (this.#others.length < OTHER_AUX_MAX) this.#others.push(['slots on the move', job ?? LONG_TEXT]);
     const ranges = source.length('the count of slot ranges');
     for (let i = 0; i < ranges; i++) {
       const from = source.length('the first slot of a range');
@@ -366,6 +362,7 @@ class DumpLoader {
       ctime: number('ctime'),
       usedMemoryBytes: number('used-mem'),
       replication: complete ? { streamDb, replid, offset } : undefined,
+      others: this.#others,
     };
   }
 
@@ -385,6 +382,9 @@ const AUX_FIELDS: ReadonlySet<string> = new Set([
   'repl-id',
   'repl-offset',
 ]);
+
+/** Fields that say what is so here as well, or what nobody asks for. */
+const IDLE_AUX_FIELDS: ReadonlySet<string> = new Set(['redis-bits', 'aof-base', 'aof-preamble']);
 
 /** The nine characters of a module's id, six bits each from the top; the last ten bits are a version. */
 function moduleName(high: number, low: number): string {

@@ -79,9 +79,6 @@ export const StringForm = { INT8: 0, INT16: 1, INT32: 2, LZF: 3 } as const;
 /** Before each node of a list: an element as a string, or a listpack. */
 export const ListContainer = { PLAIN: 1, PACKED: 2 } as const;
 
-/** What announces each part of a module's data, so that who does not know the module can skip it. */
-export const ModulePart = { EOF: 0, SINT: 1, UINT: 2, FLOAT: 3, DOUBLE: 4, STRING: 5 } as const;
-
 export const MAGIC_BYTES = 9;
 export const CHECKSUM_BYTES = 8;
 /** From this version on a checksum follows the end. */

@@ -7,6 +7,7 @@
  * Untouched parts of it cost no memory: they are used only for strings that long.
  */
 
+import { REDIS_VERSION } from '../base/redis-version.ts';
 import { ByteKernels, KERNELS_FREE_START, RDB_STRING_ROOM_BYTES } from '../kernels/kernels.ts';
 import type { DatabaseRoot } from '../keyspace/keyspace.ts';
 import { type Dialect, FUNCTIONS_VERSION_MIN } from './dialect.ts';
@@ -19,9 +20,6 @@ import { RECORD_ROOM_BYTES } from './string-writer.ts';
 
 /** Strings up to this are compressed where that pays; longer ones are written as they are. */
 export const COMPRESSED_BYTES_MAX = 8 * 1024 * 1024;
-
-/** The version of Redis that our commands and encodings follow; loaders show it and do nothing with it. */
-export const REDIS_COMPATIBLE_VERSION = '7.2.0';
 
 /** Where the dump stands in a replication history. */
 export interface ReplicationAux {
@@ -115,7 +113,7 @@ function writeHeader(sink: DumpSink, kernels: ByteKernels, options: SaveOptions)
     text(String(value));
   };
   sink.raw(Buffer.from(`REDIS${String(dialect.version).padStart(4, '0')}`));
-  field('redis-ver', REDIS_COMPATIBLE_VERSION);
+  field('redis-ver', REDIS_VERSION);
   field('redis-bits', 64);
   field('ctime', aux.ctime);
   field('used-mem', aux.usedMemoryBytes);

@@ -57,6 +57,9 @@ export interface Waits {
   databaseModified(dbIndex: number): void;
 }
 
+/** Steps in the life of a node, for who runs it as a process. */
+export type Stage = 'loading' | 'ready' | 'stopping' | 'saving' | 'stop failed';
+
 const NO_LIMIT: OutputLimit = { hardBytes: 0, softBytes: 0, softMs: 0 };
 
 export class Server implements ServerPort {
@@ -93,6 +96,12 @@ export class Server implements ServerPort {
   waits: Waits | undefined = undefined;
   /** Who holds views of the memory of the dataset lets go of them; set once, too. */
   onKeyspaceReplaced: (() => void) | undefined = undefined;
+  /** Told of each step. */
+  onStage: (stage: Stage) => void = () => {};
+  /** The service manager that was told of the start, as INFO spells it. */
+  supervision: 'no' | 'systemd' | 'upstart' = 'no';
+  /** DEBUG QUICKLIST-PACKED-THRESHOLD, for this dataset and those after it. */
+  listPlainBytesMin: number = Number.POSITIVE_INFINITY;
   /** See {@link saveEmptied}; set once, too. */
   onEmptied: (() => boolean) | undefined = undefined;
   /** Off under DEBUG SET-ACTIVE-EXPIRE 0. */
@@ -225,6 +234,7 @@ export class Server implements ServerPort {
     this.databaseModified(-1);
     const old = this.keyspace;
     this.keyspace = keyspace;
+    keyspace.structures.quicklists.plainBytesMin = this.listPlainBytesMin;
     this.onKeyspaceReplaced?.();
     old.drop();
   }

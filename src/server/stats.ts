@@ -25,6 +25,8 @@ export class ServerStats implements KeyspaceStats {
   /** Links that ended because the replica sent a command that is answered. */
   linksEnded = 0;
   queryLimitDisconnections = 0;
+  /** Wrong passwords and unknown users. */
+  aclDeniedAuth = 0;
   /** Reads and writes of sockets, for total_reads_processed and total_writes_processed. */
   readsProcessed = 0;
   writesProcessed = 0;

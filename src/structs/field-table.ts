@@ -230,6 +230,11 @@ export class FieldTable implements EntryHasher {
     this.#tables.rolledBack();
   }
 
+  /** See {@link HashTable.eachBucket}. */
+  eachBucket(table: Ref, tell: (entries: number) => void): void {
+    this.#tables.eachBucket(table, tell);
+  }
+
   /** Checks places and lengths of all fields, and that no two have one name; for tests. */
   validate(table: Ref): void {
     this.#tables.validate(table);

@@ -295,6 +295,20 @@ export class HashTable {
     return reverseBits(reverseBits(cursor | ~mask) + 1);
   }
 
+  /** Tells how many entries each bucket has, for DEBUG. */
+  eachBucket(table: Ref, tell: (entries: number) => void): void {
+    const buckets = this.#word(table, TableWord.BUCKETS);
+    let entries = 0;
+    const count = (): void => {
+      entries++;
+    };
+    for (let index = 0; index < buckets; index++) {
+      entries = 0;
+      this.visitBucket(table, index, count);
+      tell(entries);
+    }
+  }
+
   /** Visits all entries of bucket `index`. The visitor does not change the table. */
   visitBucket(table: Ref, index: number, visit: EntryVisitor): void {
     let bucket = this.#bucketAt(table, index);

@@ -168,6 +168,11 @@ export class MemberTable implements EntryHasher {
     this.#tables.rolledBack();
   }
 
+  /** See {@link HashTable.eachBucket}. */
+  eachBucket(table: Ref, tell: (entries: number) => void): void {
+    this.#tables.eachBucket(table, tell);
+  }
+
   /** Checks places and lengths of all members, and that no two are the same; for tests. */
   validate(table: Ref): void {
     this.#tables.validate(table);

@@ -49,6 +49,8 @@ export class Quicklist {
   #size = SIZE_DEFAULT;
   #bytesMax: number = COUNTED_NODE_BYTES_MAX;
   #countMax = NO_COUNT_LIMIT;
+  /** Elements of so many bytes or more get nodes of their own: DEBUG QUICKLIST-PACKED-THRESHOLD. */
+  plainBytesMin: number = Number.POSITIVE_INFINITY;
 
   constructor(arena: Arena, listpacks: Listpack) {
     this.#arena = arena;
@@ -180,7 +182,7 @@ export class Quicklist {
       const next = behindEntry(cursor.u8, cursor.at);
       at = cursor.u8[next] === TERMINATOR ? END : at + next - cursor.at;
     }
-    if (packed && this.#fits(node, nodes.element.entryBytes)) {
+    if (packed && length < this.plainBytesMin && this.#fits(node, nodes.element.entryBytes)) {
       const block = this.#listpacks.insert(nodes.settle(node), at, bytes, start, length);
       nodes.changed(list, node, block, 1);
       nodes.element.drop();
@@ -201,7 +203,8 @@ export class Quicklist {
     const at = cursor.inListpack;
     if (nodes.isPacked(node)) {
       const old = behindEntry(cursor.u8, cursor.at) - cursor.at;
-      if (nodes.bytes(node) - old + nodes.element.entryBytes <= this.#bytesMax) {
+      const fits = nodes.bytes(node) - old + nodes.element.entryBytes <= this.#bytesMax;
+      if (fits && length < this.plainBytesMin) {
         const block = this.#listpacks.replace(nodes.settle(node), at, bytes, start, length);
         nodes.changed(list, node, block, 0);
         nodes.element.drop();
@@ -345,6 +348,18 @@ export class Quicklist {
     this.#nodes.element.forget();
   }
 
+  /** Tells of each node where its bytes are, how many these are, and of how many elements; for DEBUG. */
+  eachNode(
+    list: Ref,
+    tell: (u8: Uint8Array, base: number, bytes: number, count: number, isPacked: boolean) => void,
+  ): void {
+    const nodes = this.#nodes;
+    for (let node = nodes.ref(list, ListWord.HEAD); node !== NIL; node = nodes.ref(node, NodeWord.NEXT)) {
+      const count = nodes.word(node, NodeWord.COUNT);
+      tell(nodes.u8(node), nodes.base(node), nodes.bytes(node), count, nodes.isPacked(node));
+    }
+  }
+
   /** Checks chain, counts and every listpack; for tests. */
   validate(list: Ref): void {
     const nodes = this.#nodes;
@@ -383,7 +398,7 @@ export class Quicklist {
     const nodes = this.#nodes;
     nodes.element.take(bytes, start, length);
     const end = nodes.ref(list, atHead ? ListWord.HEAD : ListWord.TAIL);
-    let count = end === NIL ? 0 : this.#pushTo(list, end, atHead);
+    let count = end === NIL || length >= this.plainBytesMin ? 0 : this.#pushTo(list, end, atHead);
     if (count === 0) {
       const node = this.#newNode(atHead, bytes, start, length);
       if (end !== NIL) nodes.trim(end);
@@ -407,7 +422,8 @@ export class Quicklist {
   /** A node of the element that was taken: a plain one when it is too long for a listpack. */
   #newNode(atHead: boolean, bytes: Uint8Array, start: number, length: number): Ref {
     const nodes = this.#nodes;
-    const tooLong = LISTPACK_EMPTY_BYTES + nodes.element.entryBytes > this.#bytesMax;
+    const tooLong =
+      LISTPACK_EMPTY_BYTES + nodes.element.entryBytes > this.#bytesMax || length >= this.plainBytesMin;
     return tooLong ? nodes.makePlain(bytes, start, length) : nodes.makePacked(atHead, this.#bytesMax);
   }
 
@@ -417,8 +433,9 @@ export class Quicklist {
 
   /** Adds the element that was taken between two nodes, of which one may be NIL: to one of them if it has room. */
   #pushBetween(list: Ref, before: Ref, behind: Ref, bytes: Uint8Array, start: number, length: number): void {
-    if (before !== NIL && this.#pushTo(list, before, false) > 0) return;
-    if (behind !== NIL && this.#pushTo(list, behind, true) > 0) return;
+    const isPlain = length >= this.plainBytesMin;
+    if (!isPlain && before !== NIL && this.#pushTo(list, before, false) > 0) return;
+    if (!isPlain && behind !== NIL && this.#pushTo(list, behind, true) > 0) return;
     this.#nodes.link(list, this.#newNode(false, bytes, start, length), before);
   }
 

@@ -145,6 +145,11 @@ export class SortedTable implements EntryHasher {
     return this.#arena.u8[member >>> SEGMENT_SHIFT]!;
   }
 
+  /** See {@link HashTable.eachBucket}. */
+  eachBucket(set: Ref, tell: (entries: number) => void): void {
+    this.#tables.eachBucket(this.index.table(set), tell);
+  }
+
   /** See {@link HashTable.scan}. */
   scan(set: Ref, cursor: number, visit: EntryVisitor): number {
     return this.#tables.scan(this.index.table(set), cursor, visit);

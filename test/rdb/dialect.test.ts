@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Encoding, ValueType } from '../../src/keyspace/entry.ts';
 import { type Dialect, rdbTypeOf } from '../../src/rdb/dialect.ts';
-import { ModulePart, Opcode, RdbType, rdbTypeName, StringForm } from '../../src/rdb/opcodes.ts';
+import { Opcode, RdbType, rdbTypeName, StringForm } from '../../src/rdb/opcodes.ts';
 
 const types: readonly (readonly [string, ValueType, Encoding, number[], number])[] = [
   // name, type, encoding, type bytes of versions 9 10 11 12, type byte of plain types
@@ -47,7 +47,6 @@ test('the numbers of the format never change', () => {
     0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25,
   ]);
   expect(StringForm).toEqual({ INT8: 0, INT16: 1, INT32: 2, LZF: 3 });
-  expect(ModulePart).toEqual({ EOF: 0, SINT: 1, UINT: 2, FLOAT: 3, DOUBLE: 4, STRING: 5 });
   expect(rdbTypeName(19)).toBe('stream-listpacks-2');
   expect(rdbTypeName(8)).toBeUndefined();
 });

@@ -37,7 +37,6 @@ export const saveOptions = (changes: Partial<SaveOptions> = {}): SaveOptions => 
 /** Defaults of redis.conf. */
 export const LIMITS: EncodingLimits = {
   listMaxListpackSize: -2,
-  listCompressDepth: 0,
   hashMaxListpackEntries: 512,
   hashMaxListpackValue: 64,
   setMaxIntsetEntries: 512,

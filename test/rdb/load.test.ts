@@ -73,6 +73,7 @@ test('the dump that a primary sent in 2020 loads', () => {
   expect(result.aux).toEqual({
     redisVersion: '5.9.104',
     ctime: 1589928788,
+    others: [],
     usedMemoryBytes: 1914040,
     replication: { streamDb: 0, replid: 'd28bd808c0922b5679039db98a7493f76689084e', offset: 0 },
   });
@@ -125,16 +126,27 @@ describe('a dump', () => {
   });
 
   test('passes over what is of no use here', () => {
-    const module = [0x81, 0x2b, 0x1d, 0x40, 0x8a, 0x5f, 0x33, 0x20, 0x01];
-    const parts = [2, 2, 1, 7, 3, 1, 2, 3, 4, 4, 1, 2, 3, 4, 5, 6, 7, 8, 5];
     const bytes = dump(
       ...[250, str('unknown') + str('field'), 250, str('redis-bits'), 0xc0, 64],
       ...[250, `${str('%note')}\x41\x2c${'x'.repeat(300)}`],
-      ...[247, module, parts, str('text'), 0],
       ...[244, [0x7f, 0xff], 5, 0],
       ...pair('k', 'v'),
     );
     expect(keysOf(bytes)).toEqual({ k: 'v' });
+    expect(load(bytes).result.aux.others).toEqual([
+      ['unknown', 'field'],
+      ['%note', '(a long text)'],
+    ]);
+  });
+
+  test('keeps how long a key was not used', () => {
+    const { keyspace } = load(dump(248, 9, ...pair('idle', '1'), ...pair('now', '2')));
+    const db = keyspace.databases[0]!;
+    const clockOf = (key: string): number => {
+      const entry = db.find(Buffer.from(key), 0, key.length);
+      return db.access(entry);
+    };
+    expect(clockOf('now') - clockOf('idle')).toBe(9);
   });
 
   test("carries Valkey's slots on the move", () => {
@@ -216,10 +228,10 @@ describe('a dump is refused', () => {
     ],
     ['with a database too high', dump([254, 16]), 'UNSUPPORTED', /more than 16 databases/],
     [
-      'with an unknown part of a module',
-      dump(247, 1, 9),
-      'CORRUPT',
-      /^unknown part 9 in the data of module AAAAAAAAA/,
+      'with data of a module beside the keys',
+      dump(247, [0x81, 0x2b, 0x1d, 0x40, 0x8a, 0x5f, 0x33, 0x20, 0x01], [2, 2], str('text'), 0),
+      'UNSUPPORTED',
+      /^The RDB file contains AUX module data I can't load: no matching module 'Kx1Ail8zI'$/,
     ],
     ['without an end', bytesOfParts(['REDIS0010', ...pair('k', 'v')]), 'SHORT', /position 14$/],
     ['that ends in its checksum', dump(...pair('k', 'v')).subarray(0, -3), 'SHORT', /position/],

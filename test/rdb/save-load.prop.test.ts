@@ -73,8 +73,9 @@ describe('a dump of a random keyspace', () => {
     expect(dumpOf(keyspace, options).equals(dump)).toBe(true);
     const { result } = loadBytes(dump);
     expect(result.aux).toEqual({
-      redisVersion: '7.2.0',
+      redisVersion: '7.2.4',
       ctime: 1_700_000_001,
+      others: [],
       usedMemoryBytes: 5_000_000_000,
       replication,
     });

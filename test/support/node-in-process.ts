@@ -24,7 +24,7 @@ export async function startNode(...lines: readonly string[]): Promise<NodeInProc
     messages.push((JSON.parse(line) as { msg: string }).msg);
   };
   const node = new Node(config, createLogger({ level: 'notice', format: 'json', sink }));
-  await node.start();
+  await node.start({ anyPort: true });
   const { port } = node;
   return {
     node,

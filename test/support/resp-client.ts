@@ -62,8 +62,12 @@ export class RespClient {
     });
   }
 
-  static async connect(port: number, options: ClientOptions = {}): Promise<RespClient> {
-    const socket = connect({ port, host: options.host ?? '127.0.0.1', noDelay: true });
+  /** `to` is a TCP port, or the path of a Unix socket. */
+  static async connect(to: number | string, options: ClientOptions = {}): Promise<RespClient> {
+    const socket =
+      typeof to === 'string'
+        ? connect({ path: to })
+        : connect({ port: to, host: options.host ?? '127.0.0.1', noDelay: true });
     await once(socket, 'connect');
     const client = new RespClient(socket, options.bulk ?? 'utf8');
     if (options.protocol === 3) await client.call('HELLO', 3);

@@ -6,6 +6,7 @@
  */
 import { codeOf, ErrorCode } from '../../base/errors.ts';
 import { NIL, type Ref } from '../../base/units.ts';
+import { accessBefore } from '../../keyspace/access-clock.ts';
 import type { Dialect } from '../../rdb/dialect.ts';
 import { CHECKSUM_BYTES } from '../../rdb/opcodes.ts';
 import { type LoadedValue, PayloadCodec } from '../../rdb/payload.ts';
@@ -21,7 +22,6 @@ const GENERIC = { group: 'generic' } as const;
 const BUSY_KEY = 'BUSYKEY Target key name already exists.';
 const BAD_PAYLOAD = 'ERR DUMP payload version or checksum are wrong';
 const BAD_DATA = 'ERR Bad data format';
-const ACCESS_CLOCK_MAX = 0xffffff;
 
 interface RestoreOptions {
   replace: boolean;
@@ -211,9 +211,4 @@ function addValue(context: CommandContext, value: LoadedValue): Ref {
   }
   context.notify(EventClass.NEW, 'new', 1);
   return entry;
-}
-
-/** The access clock of so many seconds ago. Redis takes half of its range for what is longer ago than it tells. */
-function accessBefore(clock: number, idle: number): number {
-  return idle <= clock ? clock - idle : (clock + (ACCESS_CLOCK_MAX >>> 1)) % ACCESS_CLOCK_MAX;
 }

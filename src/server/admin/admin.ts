@@ -15,6 +15,7 @@ import type { Session } from '../dispatch/session.ts';
 import { transactionCommands } from '../dispatch/transaction.ts';
 import type { Housekeeping } from '../housekeeping.ts';
 import type { Connection } from '../net/connection.ts';
+import type { Listeners } from '../net/listeners.ts';
 import type { Server } from '../server.ts';
 import { aclCommands } from './auth/acl.ts';
 import { handshakeCommands } from './auth/handshake.ts';
@@ -31,6 +32,7 @@ import { defineInfo } from './info/sections.ts';
 import { serverCommands } from './info/server-commands.ts';
 import { LatencyMonitor, latencyCommands, noteCall } from './observe/latency-monitor.ts';
 import { LoopDelay } from './observe/loop-delay.ts';
+import { LoopTime } from './observe/loop-time.ts';
 import { memoryCommands } from './observe/memory-command.ts';
 import { MemoryMeter, type SnapshotMemory } from './observe/memory-meter.ts';
 import { Monitors } from './observe/monitors.ts';
@@ -39,7 +41,7 @@ import { SlowLog, slowLogCommands } from './observe/slow-log.ts';
 
 /** What the rest of the node does for its commands. */
 export interface AdminHost {
-  readonly port: () => number;
+  readonly listeners: Listeners;
   readonly reload: (save: boolean) => Promise<boolean>;
   readonly unblock: (connection: Connection, error?: string) => boolean;
   readonly snapshotMemory: SnapshotMemory;
@@ -71,6 +73,7 @@ export class Admin {
   readonly slowLog: SlowLog;
   readonly latency: LatencyMonitor;
   readonly loopDelay = new LoopDelay();
+  readonly loopTime = new LoopTime();
   readonly monitors: Monitors;
   readonly pause: Pause;
   readonly rates = new Rates();
@@ -78,7 +81,7 @@ export class Admin {
   readonly collector: MemoryCollector;
   readonly admission: Admission;
   readonly descriptors: Descriptors;
-  readonly port: () => number;
+  readonly listeners: Listeners;
   readonly reload: (save: boolean) => Promise<boolean>;
   readonly unblock: (connection: Connection, error?: string) => boolean;
   readonly #collectWorkers: () => void;
@@ -88,7 +91,7 @@ export class Admin {
 
   constructor(server: Server, host: AdminHost) {
     this.server = server;
-    this.port = host.port;
+    this.listeners = host.listeners;
     this.reload = host.reload;
     this.unblock = host.unblock;
     this.slowLog = new SlowLog(server);
@@ -144,6 +147,7 @@ export class Admin {
     hookConfig(this);
     housekeeping.onTick(() => {
       this.rates.tick(this.server.stats, this.server.clock.monotonicMs());
+      this.loopTime.tick(this.server.clock.monotonicMs());
       this.memory.tick();
       this.#tickCollector();
       this.admission.tick();

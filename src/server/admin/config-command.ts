@@ -7,6 +7,7 @@ import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import { connectionOf, isLocal } from '../net/connection-of.ts';
 import type { Server } from '../server.ts';
 import type { LoopDelay } from './observe/loop-delay.ts';
+import type { LoopTime } from './observe/loop-time.ts';
 import type { MemoryMeter } from './observe/memory-meter.ts';
 
 const { ADMIN, NOSCRIPT, LOADING, STALE } = Flag;
@@ -27,9 +28,10 @@ export function configCommands(parts: {
   readonly server: Server;
   readonly dispatcher: Dispatcher;
   readonly loopDelay: LoopDelay;
+  readonly loopTime: LoopTime;
   readonly memory: MemoryMeter;
 }): CommandTable {
-  const { server, loopDelay, memory } = parts;
+  const { server, loopDelay, loopTime, memory } = parts;
 
   function get({ request, reply }: CommandContext): void {
     const patterns: string[] = [];
@@ -69,6 +71,7 @@ export function configCommands(parts: {
   function resetStat({ reply }: CommandContext): void {
     parts.dispatcher.resetStats();
     loopDelay.reset();
+    loopTime.reset();
     memory.peakBytes = memory.usedBytes;
     reply.ok();
   }

@@ -6,6 +6,7 @@
 import { EventClass } from '../../commands/ports.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import type { Housekeeping } from '../housekeeping.ts';
+import type { Listeners } from '../net/listeners.ts';
 import type { Server } from '../server.ts';
 import { Obstacle } from '../server.ts';
 import { setAuthenticated } from './auth/handshake.ts';
@@ -22,8 +23,9 @@ export function hookConfig(parts: {
   readonly housekeeping: Housekeeping;
   readonly slowLog: SlowLog;
   readonly descriptors: Descriptors;
+  readonly listeners: Listeners;
 }): void {
-  const { server, dispatcher, housekeeping, slowLog, descriptors } = parts;
+  const { server, dispatcher, housekeeping, slowLog, descriptors, listeners } = parts;
   const { config, log } = server;
   const { values } = config;
 
@@ -82,5 +84,17 @@ export function hookConfig(parts: {
     return null;
   });
   config.onChange(['maxclients'], () => descriptors.refusal());
-  config.onChange(['port', 'bind'], () => 'headwater takes a new address only when it starts');
+  let addresses = { hosts: values.bind, port: values.port };
+  config.onChange(['port', 'bind'], () => {
+    const to = { hosts: values.bind, port: values.port };
+    // Called with the old values after another directive was refused, or after this one was.
+    const isOld = to.port === addresses.port && to.hosts.join() === addresses.hosts.join();
+    if (isOld || listeners.move(to, (line) => log.warning(line))) {
+      addresses = to;
+      return null;
+    }
+    return to.port === addresses.port
+      ? 'Failed to bind to specified addresses.'
+      : 'Unable to listen on this port. Check server logs.';
+  });
 }

@@ -10,7 +10,7 @@ import { globMatch } from '../../base/glob.ts';
 import type { Directive } from './directive.ts';
 import type { DirectiveName, Values } from './directives.ts';
 import { directiveNames, directiveOf, fieldOf } from './directives.ts';
-import { toBytes } from './grammar.ts';
+import { splitWords, toBytes } from './grammar.ts';
 import type { Setting } from './kinds.ts';
 import { rewriteFile } from './rewrite.ts';
 
@@ -104,10 +104,11 @@ export class Config {
   load(name: DirectiveName, words: readonly string[], append: boolean): string | null {
     const { kind } = directiveOf(name);
     if (!kind.multi && words.length !== 1) return 'wrong number of arguments';
-    const setting = this.#parse(name, words, append);
+    const setting = this.#parse(name, kind.multi ? severalWords(words) : words, append);
     if (typeof setting === 'string') return setting;
-    this.#put(name, setting);
-    return null;
+    const refusal = refusalOf(directiveOf(name), setting.text);
+    if (refusal === null) this.#put(name, setting);
+    return refusal;
   }
 
   /** Names and texts for CONFIG GET. A name without pattern letters is answered as it was spelled. */
@@ -134,24 +135,26 @@ export class Config {
   }
 
   /**
-   * CONFIG SET with `words` = name, text, name, text …: all of them or none. Returns the names whose value is another
+   * CONFIG SET with `given` = name, text, name, text …: all of them or none. Returns the names whose value is another
    * now; when a hook refuses, the old values and their effects are restored.
    */
-  set(words: readonly string[], context: SetContext): SetResult {
-    if (words.length === 0 || words.length % 2 !== 0) return failed('ERR syntax error');
+  set(given: readonly string[], context: SetContext): SetResult {
+    if (given.length === 0 || given.length % 2 !== 0) return failed('ERR syntax error');
     const assignments: Assignment[] = [];
-    for (let i = 0; i < words.length; i += 2) {
-      const assignment = this.#assignment(words[i]!, words[i + 1]!, assignments, context);
+    for (let i = 0; i < given.length; i += 2) {
+      const assignment = this.#assignment(given[i]!, given[i + 1]!, assignments, context);
       if (typeof assignment === 'string') return failed(assignment);
       assignments.push(assignment);
     }
     const changed: DirectiveName[] = [];
     for (const { name, spelled, text, before } of assignments) {
       const { kind } = directiveOf(name);
-      const setting = this.#parse(name, kind.multi ? text.split(' ') : [text], false);
-      if (typeof setting === 'string') {
+      const words = text === '' ? [] : text.split(' ');
+      const setting = this.#parse(name, kind.multi ? words : [text], false);
+      const refusal = typeof setting === 'string' ? setting : refusalOf(directiveOf(name), setting.text);
+      if (typeof setting === 'string' || refusal !== null) {
         this.#restore(assignments);
-        return failed(setFailed(spelled, setting));
+        return failed(setFailed(spelled, refusal!));
       }
       this.#put(name, setting);
       if (setting.text !== before.text && !changed.includes(name)) changed.push(name);
@@ -176,10 +179,10 @@ export class Config {
     this.#hooks.push({ names, apply });
   }
 
-  /** CONFIG REWRITE. Returns an error text, or null. Blocks until the file is on disk. */
-  rewrite(): string | null {
+  /** CONFIG REWRITE; with `all`, DEBUG CONFIG-REWRITE-FORCE-ALL. Returns an error text, or null. Blocks until the file is on disk. */
+  rewrite(all = false): string | null {
     if (this.file === null) return 'ERR The server is running without a config file';
-    const refusal = rewriteFile(this.file, (name) => this.#settings.get(name)!);
+    const refusal = rewriteFile(this.file, (name) => this.#settings.get(name)!, all);
     return refusal === null ? null : `ERR Rewriting config file: ${refusal}`;
   }
 
@@ -235,16 +238,19 @@ export class Config {
   }
 
   #parse(name: DirectiveName, words: readonly string[], append: boolean): Setting<unknown> | string {
-    const directive = directiveOf(name);
-    const setting = directive.kind.parse(words, this.#settings.get(name)!, append);
-    if (typeof setting === 'string') return setting;
-    return refusalOf(directive, setting.text) ?? setting;
+    return directiveOf(name).kind.parse(words, this.#settings.get(name)!, append);
   }
 
   #put(name: DirectiveName, setting: Setting<unknown>): void {
     this.#settings.set(name, setting);
     this.#fields[fieldOf(name)] = setting.value;
   }
+}
+
+/** One word may hold several: `save "3600 1"`. The empty word stays. */
+function severalWords(words: readonly string[]): readonly string[] {
+  const split = words.length === 1 ? splitWords(words[0]!) : null;
+  return split === null || split.length === 0 ? words : split;
 }
 
 function refusalOf({ only }: Directive<unknown>, text: string): string | null {

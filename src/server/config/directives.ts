@@ -55,7 +55,7 @@ const network = {
     }),
     'disconnect a client whose replies, or a replica whose lag, pass this',
   ),
-  'bind-source-addr': accepted(optional(), 'address of outgoing connections'),
+  'bind-source-addr': obeyed(optional(), 'address of outgoing connections'),
   'socket-mark-id': accepted(integer(0, 0, 4294967295n), 'mark of listening sockets', IMMUTABLE),
   'max-new-connections-per-cycle': accepted(integer(10, 1, 1000), 'connections accepted per loop turn'),
   'max-new-tls-connections-per-cycle': accepted(
@@ -100,9 +100,9 @@ const replication = {
   'repl-diskless-sync': obeyed(yesNo('yes'), 'send the dump as it is made'),
   'repl-diskless-sync-delay': obeyed(integer(0), 'seconds to wait for more replicas; late ones join anyhow'),
   'repl-diskless-sync-max-replicas': obeyed(integer(0), 'replicas that end that wait; 0 = no bound'),
-  'repl-diskless-load': obeyed(
+  'repl-diskless-load': accepted(
     oneOf('disabled', ['disabled', 'on-empty-db', 'swapdb']),
-    'how a replica loads a dump',
+    'a dump is always loaded beside the dataset',
     { denyLoading: true },
   ),
   'rdb-del-sync-files': accepted(yesNo('no'), 'remove dump files made for replicas'),
@@ -163,7 +163,11 @@ const server = {
     'what to evict: nothing',
   ),
   hz: obeyed(integer(10, 0, undefined, [1n, 500n]), 'background turns per second'),
-  supervised: obeyed(oneOf('no', ['upstart', 'systemd', 'auto', 'no']), 'tell systemd when ready', IMMUTABLE),
+  supervised: obeyed(
+    oneOf('no', ['upstart', 'systemd', 'auto', 'no']),
+    'tell systemd, by systemd-notify, or upstart when it is ready',
+    IMMUTABLE,
+  ),
   pidfile: obeyed(optional(), 'write the process id here', IMMUTABLE),
   daemonize: accepted(yesNo('no'), 'never: it stays in the foreground', IMMUTABLE),
   'shutdown-timeout': obeyed(integer(10), 'seconds to wait for replicas at shutdown'),
@@ -171,7 +175,11 @@ const server = {
   'shutdown-on-sigterm': obeyed(shutdownOptions(), 'how SIGTERM ends it'),
   'enable-protected-configs': obeyed(oneOf('no', PROTECTED_ACTIONS), 'allow CONFIG SET dir', IMMUTABLE),
   'enable-debug-command': obeyed(oneOf('no', PROTECTED_ACTIONS), 'allow DEBUG', IMMUTABLE),
-  'enable-module-command': accepted(oneOf('no', PROTECTED_ACTIONS), 'allow MODULE', IMMUTABLE),
+  'enable-module-command': obeyed(
+    oneOf('no', PROTECTED_ACTIONS),
+    'whether MODULE LOAD is forbidden, or fails because there are no modules',
+    IMMUTABLE,
+  ),
   'notify-keyspace-events': obeyed(keyspaceEvents(), 'classes of keyspace events to publish'),
   aclfile: refused(string(''), [''], 'file of ACL users', IMMUTABLE),
   'acllog-max-len': accepted(integer(128, 0, LONG_MAX), 'entries of ACL LOG'),
@@ -202,8 +210,8 @@ const observability = {
   'always-show-logo': accepted(yesNo('no'), 'there is none', IMMUTABLE),
   'crash-log-enabled': accepted(yesNo('yes'), 'report on crashes'),
   'crash-memcheck-enabled': accepted(yesNo('yes'), 'test memory on crashes'),
-  'set-proc-title': accepted(yesNo('yes'), 'set the process title', IMMUTABLE),
-  'proc-title-template': accepted(string('{title} {listen-addr} {server-mode}', checkTitle), 'its template'),
+  'set-proc-title': obeyed(yesNo('yes'), 'set the process title', IMMUTABLE),
+  'proc-title-template': obeyed(string('{title} {listen-addr} {server-mode}', checkTitle), 'its template'),
 } as const;
 
 const encodings = {
@@ -216,7 +224,7 @@ const encodings = {
   'list-max-listpack-size': obeyed(integer(-2, -2147483648), 'entries, or size class, of a list node', {
     alias: 'list-max-ziplist-size',
   }),
-  'list-compress-depth': obeyed(integer(0), 'nodes at both ends that stay plain; 0 = all'),
+  'list-compress-depth': accepted(integer(0), 'nodes of lists are never compressed'),
   'set-max-intset-entries': obeyed(integer(512, 0, LONG_MAX), 'members of a set of integers'),
   'set-max-listpack-entries': obeyed(integer(128, 0, LONG_MAX), 'members of a compact set'),
   'set-max-listpack-value': obeyed(integer(64, 0, LONG_MAX), 'bytes of a member in it'),
@@ -239,8 +247,8 @@ const memoryAndCpu = {
   'lfu-log-factor': accepted(integer(10), 'growth of LFU counters'),
   'lfu-decay-time': accepted(integer(1), 'minutes of LFU decay'),
   'lazyfree-lazy-eviction': accepted(yesNo('no'), 'freeing is always sliced'),
-  'lazyfree-lazy-expire': accepted(yesNo('no'), 'freeing is always sliced'),
-  'lazyfree-lazy-server-del': accepted(yesNo('no'), 'freeing is always sliced'),
+  'lazyfree-lazy-expire': obeyed(yesNo('no'), 'the stream says UNLINK of what has expired, not DEL'),
+  'lazyfree-lazy-server-del': obeyed(yesNo('no'), 'the stream says UNLINK of what a command removes'),
   'lazyfree-lazy-user-del': accepted(yesNo('no'), 'freeing is always sliced'),
   'lazyfree-lazy-user-flush': accepted(yesNo('no'), 'freeing is always sliced'),
   activerehashing: accepted(yesNo('yes'), 'rehash while idle'),

@@ -327,7 +327,6 @@ export function outputLimits(initial: OutputLimits): Kind<OutputLimits> {
     multi: true,
     initial: ofLimits(initial),
     parse(words, before) {
-      if (words.length === 1 && words[0] === '') return before;
       if (words.length % 4 !== 0) return 'Wrong number of arguments in buffer limit configuration.';
       const limits: { -readonly [K in keyof OutputLimits]: OutputLimit } = { ...before.value };
       for (let i = 0; i < words.length; i += 4) {

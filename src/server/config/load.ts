@@ -11,6 +11,7 @@ import { resolve } from 'node:path';
 import { ErrorCode, OperatingError, systemErrorText } from '../../base/errors.ts';
 import { globHasMagic, globMatch } from '../../base/glob.ts';
 import { Config, lookupDirective } from './config.ts';
+import { agrees, DEFAULT_USER, passwordOfRules, type UserPassword } from './default-user.ts';
 import { Tier } from './directive.ts';
 import type { DirectiveName } from './directives.ts';
 import { directiveNames, directiveOf } from './directives.ts';
@@ -49,6 +50,8 @@ class Loader {
   /** Directives that a line has set in this start: `save` lines add up. */
   readonly #seen = new Set<DirectiveName>();
   #includedFiles = 0;
+  /** Of the line `user default`. */
+  #password: UserPassword | null = null;
 
   constructor(directory: string) {
     this.#config = new Config(directory);
@@ -62,6 +65,7 @@ class Loader {
     this.#environment(environment);
     if (stdin !== null) this.#text(stdin, 'standard input', 0);
     this.#text(options, 'command line', 0);
+    this.#checkUser();
     this.#warn();
     return this.#config;
   }
@@ -85,10 +89,31 @@ class Loader {
       this.#config.renamedCommands.push([rest[0]!, rest[1]!]);
       return null;
     }
-    if (first === 'user' && rest.length > 0) return 'headwater does not support ACL users';
+    if (first === 'user' && rest.length > 0) return this.#user(rest);
     if (first === 'loadmodule' && rest.length > 0) return 'headwater does not load modules';
     if (first === 'sentinel') return 'sentinel directive while not in sentinel mode';
     return 'Bad directive or wrong number of arguments';
+  }
+
+  #user([name, ...rules]: readonly string[]): string | null {
+    if (name !== DEFAULT_USER) return 'headwater does not support ACL users';
+    const password = passwordOfRules(rules);
+    if (password === null) {
+      return 'headwater knows only a default user that is on, may do everything, and has one password or none';
+    }
+    this.#password = password;
+    return password.kind === 'plain' ? this.#assign('requirepass', [password.text]) : null;
+  }
+
+  /** The line of the user and `requirepass` may stand anywhere; one of them alone must not decide. */
+  #checkUser(): void {
+    const password = this.#password;
+    if (password === null || agrees(password, this.#config.text('requirepass'))) return;
+    throw fatal(
+      'Reading all of the configuration',
+      `user ${DEFAULT_USER} (hidden)`,
+      'requirepass is not the password that this line gives to the user',
+    );
   }
 
   #assign(name: DirectiveName, words: readonly string[]): string | null {

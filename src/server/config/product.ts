@@ -1,6 +1,7 @@
 /** What this program calls itself, and the Redis version that it speaks. */
 import { readFileSync } from 'node:fs';
 import { packageUrl } from '../../base/package-root.ts';
+import { REDIS_COMPAT } from '../../base/redis-version.ts';
 
 interface Manifest {
   readonly version: string;
@@ -9,7 +10,6 @@ interface Manifest {
 const manifest = JSON.parse(readFileSync(packageUrl('package.json'), 'utf8')) as Manifest;
 
 export const PRODUCT_VERSION: string = manifest.version;
-export const REDIS_COMPAT = '7.2';
 
 /** The line of `--version`. */
 export function versionLine(): string {

@@ -41,6 +41,7 @@ const QUERY_BYTES_SHOWN = 64;
 
 /** What a connection needs of the state that all of them share. */
 export interface ConnectionServer {
+  readonly config: { readonly values: { readonly unixsocket: string } };
   readonly clock: Clock;
   readonly nowMs: number;
   readonly log: Logger;
@@ -399,11 +400,18 @@ export class Connection extends Session implements ReplyGate {
   }
 
   override get address(): string {
+    if (this.remoteAddress === '') return this.#unixAddress();
     return formatAddress(this.remoteAddress, this.remotePort);
   }
 
   get localAddressText(): string {
+    if (this.remoteAddress === '') return this.#unixAddress();
     return formatAddress(this.localAddress, this.localPort);
+  }
+
+  /** Clients of the Unix socket have no address of their own. */
+  #unixAddress(): string {
+    return `${this.#host.server.config.values.unixsocket}:0`;
   }
 
   /** A short line for the log. */

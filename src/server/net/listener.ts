@@ -173,7 +173,7 @@ export function putRead(bytes: Uint8Array): void {
 }
 
 /** What the system says of an address that this machine does not have. */
-const UNAVAILABLE: ReadonlySet<string> = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EPROTONOSUPPORT']);
+export const UNAVAILABLE: ReadonlySet<string> = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EPROTONOSUPPORT']);
 
 export interface ListenOptions {
   readonly hosts: readonly string[];

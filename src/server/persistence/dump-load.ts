@@ -13,18 +13,22 @@ import { join } from 'node:path';
 import { codeOf, ErrorCode, OperatingError, systemErrorText } from '../../base/errors.ts';
 import { asOffset, KIB, MIB } from '../../base/units.ts';
 import { encodingLimits } from '../../keyspace/encoding-limits.ts';
+import { SPECIAL_STRING, StringForm } from '../../rdb/opcodes.ts';
 import type { ReplicationAux } from '../../rdb/save.ts';
 import { type Loaded, LoadJob, type LoadPool } from '../../workers/load-job.ts';
 import type { Server } from '../server.ts';
 
 /** Fields that a dump says about itself lie within its first bytes. */
 const HEAD_BYTES = 4 * KIB;
+const USED_MEMORY = '\x08used-mem';
 const MS_PER_SECOND = 1000;
 
 /** A load that is under way, for INFO. */
 export interface LoadView {
   readonly startSeconds: number;
   readonly totalBytes: number;
+  /** What the dataset took where the dump was made; 0 when the dump does not say. */
+  readonly usedMemoryBytes: number;
   readonly loadedBytes: number;
   readonly elapsedSeconds: number;
 }
@@ -45,6 +49,7 @@ export class DumpLoad {
   #startMs = 0;
   #startMonotonicMs = 0;
   #totalBytes = 0;
+  #usedMemoryBytes = 0;
 
   constructor(server: Server, parts: DumpLoadParts) {
     this.#server = server;
@@ -58,6 +63,7 @@ export class DumpLoad {
     return {
       startSeconds: Math.floor(this.#startMs / MS_PER_SECOND),
       totalBytes: this.#totalBytes,
+      usedMemoryBytes: this.#usedMemoryBytes,
       loadedBytes: job.control.bytesDone,
       elapsedSeconds: (this.#server.clock.monotonicMs() - this.#startMonotonicMs) / MS_PER_SECOND,
     };
@@ -72,7 +78,7 @@ export class DumpLoad {
     server.loading = true;
     try {
       if (config.values.dbfilename === '' || !(await exists(path))) return undefined;
-      const continues = !isReplica && (await namesHistory(path));
+      const continues = !isReplica && (await headOf(path)).includes('repl-id');
       const loaded = await this.#load(path, isReplica || continues);
       const { replication } = loaded.result.aux;
       if (replication !== undefined) {
@@ -116,6 +122,7 @@ export class DumpLoad {
     this.#startMs = clock.nowMs();
     this.#startMonotonicMs = clock.monotonicMs();
     this.#totalBytes = await sizeOf(path);
+    this.#usedMemoryBytes = usedMemoryOf(await headOf(path));
     const plan = {
       databaseCount: config.values.databases,
       hashKey,
@@ -139,6 +146,11 @@ export class DumpLoad {
       }
       if (aux.usedMemoryBytes !== undefined) {
         log.notice(`RDB memory usage when created ${(aux.usedMemoryBytes / MIB).toFixed(2)} Mb`);
+      }
+      for (const [name, value] of aux.others) {
+        // A name with a percent sign is meant for people, by the format's own rule.
+        if (name.startsWith('%')) log.notice(`RDB '${name}': ${value}`);
+        else log.verbose(`RDB field '${name}' is of no use here: ${value}`);
       }
       log.notice(`Done loading RDB, keys loaded: ${keysLoaded}, keys expired: ${keysExpired}${skipped}.`);
       return loaded;
@@ -188,18 +200,39 @@ async function sizeOf(path: string): Promise<number> {
   return await onFile(path, async () => (await stat(path)).size);
 }
 
-/** Whether a dump tells of a replication history. A guess from its head: only what the loader reads later counts. */
-async function namesHistory(path: string): Promise<boolean> {
+/**
+ * The first bytes of a dump, to guess what it says about itself before it is loaded: whether it tells of a
+ * replication history, and what its dataset took. Only what the loader reads later counts.
+ */
+async function headOf(path: string): Promise<Buffer> {
   return await onFile(path, async () => {
     const file = await open(path, 'r');
     try {
       const head = Buffer.alloc(HEAD_BYTES);
       const { bytesRead } = await file.read(head, 0, HEAD_BYTES, 0);
-      return head.subarray(0, bytesRead).includes('repl-id');
+      return head.subarray(0, bytesRead);
     } finally {
       await file.close();
     }
   });
+}
+
+/** The field `used-mem`: a string of digits, or an integer of one, two or four bytes. */
+function usedMemoryOf(head: Buffer): number {
+  const at = head.indexOf(USED_MEMORY);
+  if (at < 0) return 0;
+  const value = head.subarray(at + USED_MEMORY.length);
+  const form = value[0] ?? 0;
+  switch (form) {
+    case SPECIAL_STRING | StringForm.INT8:
+      return value.readInt8(1);
+    case SPECIAL_STRING | StringForm.INT16:
+      return value.readInt16LE(1);
+    case SPECIAL_STRING | StringForm.INT32:
+      return value.readInt32LE(1);
+    default:
+      return Number(value.toString('latin1', 1, 1 + form)) || 0;
+  }
 }
 
 async function onFile<T>(path: string, work: () => Promise<T>): Promise<T> {

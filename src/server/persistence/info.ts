@@ -69,13 +69,13 @@ export function persistenceInfo(
 function loadFields(dumpLoad: DumpLoad): InfoField[] {
   const { view } = dumpLoad;
   if (view === undefined) return [];
-  const { startSeconds, totalBytes, loadedBytes, elapsedSeconds } = view;
+  const { startSeconds, totalBytes, usedMemoryBytes, loadedBytes, elapsedSeconds } = view;
   const share = totalBytes === 0 ? 0 : loadedBytes / totalBytes;
   const eta = loadedBytes === 0 ? 1 : Math.round((elapsedSeconds * (totalBytes - loadedBytes)) / loadedBytes);
   return [
     ['loading_start_time', startSeconds],
     ['loading_total_bytes', totalBytes],
-    ['loading_rdb_used_mem', 0],
+    ['loading_rdb_used_mem', usedMemoryBytes],
     ['loading_loaded_bytes', loadedBytes],
     ['loading_loaded_perc', (share * 100).toFixed(2)],
     ['loading_eta_seconds', eta],

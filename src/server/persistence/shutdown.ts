@@ -74,6 +74,7 @@ export class Shutdown {
     // A dataset that is not complete is no dump.
     this.#flags = server.loading ? { ...flags, save: false, nosave: true } : flags;
     server.log.warning('User requested shutdown...');
+    server.onStage('stopping');
     this.#port.pauseWrites();
     const timeoutMs = server.config.values.shutdownTimeout * MS_PER_SECOND;
     if (!flags.now && timeoutMs > 0 && !this.#port.replicasInSync()) {
@@ -99,6 +100,7 @@ export class Shutdown {
   abort(): boolean {
     if (this.#state !== 'waiting') return false;
     this.#server.log.notice('Shutdown manually aborted.');
+    this.#server.onStage('ready');
     this.#cancel();
     return true;
   }
@@ -163,6 +165,7 @@ export class Shutdown {
   async #saved(): Promise<boolean> {
     const { log } = this.#server;
     log.notice('Saving the final RDB snapshot before exiting.');
+    this.#server.onStage('saving');
     const end = await this.#persistence.save();
     switch (end) {
       case 'saved':
@@ -174,6 +177,7 @@ export class Shutdown {
           return true;
         }
         log.warning("Error trying to save the DB, can't exit.");
+        this.#server.onStage('stop failed');
         this.#cancel();
         return false;
       default:

@@ -33,7 +33,7 @@ export function replicationSection(primary: Primary): string {
 }
 
 /** Lines of our own, for the last section of INFO. No name contains one of Redis' fields: tools look for substrings. */
-export function forklessReplicationFields(primary: Primary): string {
+export function ownReplicationFields(primary: Primary): string {
   const { fullSyncs, fanOut, server, syncTtfbMs } = primary;
   const { streamLog } = server;
   return (

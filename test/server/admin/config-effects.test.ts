@@ -3,9 +3,10 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startHeadwater } from '../../support/headwater.ts';
-import type { RespClient } from '../../support/resp-client.ts';
+import { startRedis } from '../../support/real-redis.ts';
+import { RespClient } from '../../support/resp-client.ts';
 import { RespError } from '../../support/resp-parser.ts';
-import type { TestServer } from '../../support/server-process.ts';
+import { freePort, type TestServer } from '../../support/server-process.ts';
 
 let server: TestServer;
 let client: RespClient;
@@ -59,12 +60,52 @@ describe('CONFIG SET', () => {
     expect(await client.infoField('errorstats', 'errorstat_OOM')).toBe('count=1');
   });
 
-  test('port is refused with the reason, and stays', async () => {
-    const reply = await client.command('CONFIG', 'SET', 'port', '1');
-    expect((reply as RespError).message).toMatch(
-      /^ERR CONFIG SET failed \(possibly related to argument 'port'\) - /,
-    );
-    expect(await client.call('CONFIG', 'GET', 'port')).toEqual(['port', String(server.port)]);
+  test('port and bind: clients stay, new ones find the new place', async () => {
+    const own = await startHeadwater();
+    const admin = await own.client();
+    const port = await freePort();
+    expect(await admin.call('CONFIG', 'SET', 'port', String(port), 'bind', '127.0.0.1 127.0.0.2')).toBe('OK');
+    await expect(own.client()).rejects.toThrow('ECONNREFUSED');
+    for (const host of ['127.0.0.1', '127.0.0.2']) {
+      const moved = await RespClient.connect(port, { host });
+      expect(await moved.call('PING')).toBe('PONG');
+      expect(await moved.infoField('server', 'tcp_port')).toBe(String(port));
+      await moved.close();
+    }
+    expect(await admin.call('CONFIG', 'SET', 'port', '0')).toBe('OK');
+    await expect(RespClient.connect(port)).rejects.toThrow('ECONNREFUSED');
+    expect(await admin.call('CONFIG', 'SET', 'port', String(own.port), 'bind', '* -::*')).toBe('OK');
+    const back = await own.client();
+    expect(await back.call('PING')).toBe('PONG');
+    await own.stop();
+  });
+
+  test("port and bind that cannot be leave all as it was, in Redis' words", async () => {
+    const real = await startRedis();
+    const busy = await startHeadwater();
+    const own = await startHeadwater();
+    for (const words of [
+      ['port', String(busy.port)],
+      ['port', String(busy.port), 'timeout', '9'],
+      ['bind', '10.255.255.1'],
+      ['timeout', '9', 'bind', '127.0.0.1 10.255.255.1'],
+      ['bind', '127.0.0.1 -10.255.255.1'],
+      ['port', '70000'],
+    ]) {
+      const ask = async (server: TestServer): Promise<unknown[]> => {
+        const one = await server.client();
+        const reply = await one.command('CONFIG', 'SET', ...words);
+        const rest = await one.call('CONFIG', 'GET', 'bind', 'timeout');
+        await one.close();
+        const again = await server.client();
+        expect(await again.call('PING')).toBe('PONG');
+        await again.close();
+        return [reply, ...[(rest as string[]).sort()]];
+      };
+      expect(await ask(own)).toEqual(await ask(real));
+    }
+    await own.waitForLine('Could not create server TCP listening socket 10.255.255.1');
+    await Promise.all([real.stop(), busy.stop(), own.stop()]);
   });
 
   test('REWRITE keeps what was set, for the next start', async () => {

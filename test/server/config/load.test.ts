@@ -105,14 +105,14 @@ describe('environment', () => {
   test('takes names with underscores, several words, and the alias', () => {
     const { values } = load({
       environment: {
-        HEADWATER_REPLICAOF: 'primary 6380',
+        HEADWATER_BIND: '127.0.0.1 ::1',
         HEADWATER_SLAVE_PRIORITY: '7',
         HEADWATER_SERVER_CPULIST: '0-3',
         HEADWATER_REQUIREPASS: 'two words "quoted',
         HEADWATER_SAVE: '',
       },
     });
-    expect(values.replicaof).toEqual({ host: 'primary', port: 6380 });
+    expect(values.bind).toEqual(['127.0.0.1', '::1']);
     expect([values.replicaPriority, values.serverCpulist]).toEqual([7, '0-3']);
     expect([values.requirepass, values.save]).toEqual(['two words "quoted', []]);
   });
@@ -156,6 +156,9 @@ test('a bad line is fatal in the form of Redis', () => {
 
 test.each([
   ['appendonly yes', "headwater does not support this: only 'no' is accepted"],
+  ['activedefrag yes', "headwater does not support this: only 'no' is accepted"],
+  ['tls-port 6380', "headwater does not support this: only '0' is accepted"],
+  ['tls-replication yes', "headwater does not support this: only 'no' is accepted"],
   ['cluster-enabled yes', "headwater does not support this: only 'no' is accepted"],
   ['maxmemory-policy allkeys-lru', "headwater does not support this: only 'noeviction' is accepted"],
   ['aclfile /etc/users', "headwater does not support this: only '' is accepted"],

@@ -84,7 +84,7 @@ test('a second rewrite changes nothing', () => {
 });
 
 test('a value back at its default stays where it stood; an empty replicaof goes', () => {
-  const after = rewritten('hz 20\nreplicaof a 1\nbind 127.0.0.1\n', (config) => {
+  const after = rewritten('hz 20\nreplicaof no one\nbind 127.0.0.1\n', (config) => {
     config.set(['hz', '10', 'bind', '* -::*'], AWAY);
     config.assign('replicaof', ['no', 'one']);
   });

@@ -5,9 +5,9 @@ import { aclCategories, CATEGORIES } from '../../../commands/command-info.ts';
 import { container, replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';
 import { type CommandSpec, type CommandTable, Flag, type Handler, NO_KEYS } from '../../../commands/spec.ts';
+import { DEFAULT_USER, rulesOf } from '../../config/default-user.ts';
 import type { Dispatcher } from '../../dispatch/dispatcher.ts';
 import type { Server } from '../../server.ts';
-import { DEFAULT_USER } from './handshake.ts';
 
 const { ADMIN, NOSCRIPT, LOADING, STALE } = Flag;
 const GROUP = { group: 'server', categories: [], keys: NO_KEYS } as const;
@@ -83,9 +83,8 @@ export function aclCommands(parts: {
   }
 
   function list({ reply }: CommandContext): void {
-    const hash = passwordHash();
     reply.array(1);
-    reply.bulkLatin1(`user ${DEFAULT_USER} on ${hash === undefined ? 'nopass' : `#${hash}`} ~* &* +@all`);
+    reply.bulkLatin1(`user ${DEFAULT_USER} ${rulesOf(server.config.text('requirepass'))}`);
   }
 
   const row = (arity: number, flags: number, summary: string, handler: Handler): CommandSpec => ({

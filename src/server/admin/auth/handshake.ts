@@ -1,15 +1,16 @@
 /** HELLO, AUTH, RESET: who a client is and what it speaks. There is one user, `default`, with the password of requirepass. */
 
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { REDIS_VERSION } from '../../../base/redis-version.ts';
 import { SYNTAX_ERROR } from '../../../commands/arguments.ts';
 import { ClientMode } from '../../../commands/client.ts';
 import type { CommandContext } from '../../../commands/context.ts';
 import { type CommandTable, Flag, NO_KEYS } from '../../../commands/spec.ts';
+import { DEFAULT_USER } from '../../config/default-user.ts';
 import type { Connection } from '../../net/connection.ts';
 import { connectionOf } from '../../net/connection-of.ts';
 import type { Server } from '../../server.ts';
 import { isValidName, NAME_ERROR } from '../clients/names.ts';
-import { REDIS_VERSION } from '../info/identity.ts';
 import type { Monitors } from '../observe/monitors.ts';
 
 const { NOSCRIPT, LOADING, STALE, FAST, NO_AUTH, ALLOW_BUSY, NOT_QUEUED } = Flag;
@@ -20,7 +21,6 @@ const HANDSHAKE = {
   flags: NOSCRIPT | LOADING | STALE | FAST | NO_AUTH | ALLOW_BUSY,
 } as const;
 
-export const DEFAULT_USER = 'default';
 const WRONGPASS = 'WRONGPASS invalid username-password pair or user is disabled.';
 const NO_PASSWORD =
   'ERR AUTH <password> called without any password configured for the default user. ' +
@@ -157,9 +157,12 @@ export function handshakeCommands({
 
 /** Lets a client in, or leaves it as it was and returns false. Takes the same time whatever the password. */
 function login(server: Server, connection: Connection, user: string, password: Uint8Array): boolean {
-  if (user !== DEFAULT_USER) return false;
   const wanted = server.config.bytes('requirepass');
-  if (wanted.length > 0 && !timingSafeEqual(hashOf(password), hashOf(wanted))) return false;
+  const isRight = wanted.length === 0 || timingSafeEqual(hashOf(password), hashOf(wanted));
+  if (user !== DEFAULT_USER || !isRight) {
+    server.stats.aclDeniedAuth++;
+    return false;
+  }
   setAuthenticated(connection, true);
   return true;
 }

@@ -1,8 +1,9 @@
 /**
- * DEBUG: for tests and for the curious. Allowed by `enable-debug-command`. What Redis has and this server has no use
- * for answers as an unknown subcommand does.
+ * DEBUG: for tests and for the curious. Allowed by `enable-debug-command`. What has no effect here says so in HELP;
+ * what Redis has beyond that answers as an unknown subcommand does (docs/compatibility.md names it).
  */
 
+import { assert } from '../../../base/assert.ts';
 import { bytesOf } from '../../../base/bytes.ts';
 import { globMatch } from '../../../base/glob.ts';
 import { NIL } from '../../../base/units.ts';
@@ -14,11 +15,15 @@ import { EMBSTR_BYTES_MAX, Encoding } from '../../../keyspace/entry.ts';
 import type { Dialect } from '../../../rdb/dialect.ts';
 import { PayloadCodec } from '../../../rdb/payload.ts';
 import { Aggregate } from '../../../resp/reply.ts';
+import { parseMemory } from '../../config/kinds.ts';
 import { answerLate } from '../../dispatch/late-answer.ts';
+import type { Housekeeping } from '../../housekeeping.ts';
 import type { Connection } from '../../net/connection.ts';
 import { connectionOf, isLocal } from '../../net/connection-of.ts';
 import type { Server } from '../../server.ts';
 import { Digest, digestDataset, digestValue } from './digest.ts';
+import { fuzzGlob } from './glob-fuzz.ts';
+import { debugListpack, debugQuicklist, debugTableOf, debugTables } from './inspect.ts';
 
 const { ADMIN, NOSCRIPT, LOADING, STALE } = Flag;
 
@@ -31,18 +36,39 @@ export const isAllowed = (option: 'no' | 'yes' | 'local', connection: Connection
   option === 'yes' || (option === 'local' && isLocal(connection));
 
 const HELP = [
+  'ASSERT',
+  '    Crash by assertion failed.',
   'CHANGE-REPL-ID',
   '    Change the replication IDs of the instance.',
+  'CLIENT-ENFORCE-REPLY-LIST <0|1>',
+  '    Without effect: replies are never kept as lists.',
+  'CONFIG-REWRITE-FORCE-ALL',
+  '    Like CONFIG REWRITE but writes all configuration options, including',
+  '    keywords not listed in original configuration file or default values.',
+  'CRASH-AND-RECOVER [<milliseconds>]',
+  '    Is refused: a process of Node.js cannot replace itself by a new one.',
+  'DICT-RESIZING <0|1>',
+  '    Without effect: tables grow and shrink by one bucket at a time.',
   'DIGEST',
   '    Output a hex signature representing the current DB content.',
   'DIGEST-VALUE <key> [<key> ...]',
   '    Output a hex signature of the values of all the specified keys.',
   'ERROR <string>',
   '    Return a Redis protocol error with <string> as message.',
+  'HTSTATS <dbid> [full]',
+  '    Return hash table statistics of the specified Redis database.',
+  'HTSTATS-KEY <key> [full]',
+  "    Like HTSTATS but for the hash table stored at <key>'s value.",
+  'LISTPACK <key>',
+  '    Show low level info about the listpack encoding of <key>, in the log.',
   'LOG <message>',
   '    Write <message> to the server log.',
   'OBJECT <key>',
   '    Show low level info about `key` and associated value.',
+  'PANIC',
+  '    Crash by a fault of the program.',
+  'PAUSE-CRON <0|1>',
+  '    Stop periodic cron job processing.',
   'POPULATE <count> [<prefix>] [<size>]',
   '    Create <count> string keys named key:<num>. If <prefix> is specified then',
   "    it is used instead of the 'key' prefix. These are not propagated to",
@@ -51,9 +77,24 @@ const HELP = [
   '    Reply with a test value of the specified type. <type> can be: string,',
   '    integer, double, bignum, null, array, set, map, attrib, push, verbatim,',
   '    true, false.',
+  'QUICKLIST <key> [<0|1>]',
+  '    Show low level info about the quicklist encoding of <key>, in the log.',
+  '    The optional argument (0 by default) sets the level of detail',
+  'QUICKLIST-PACKED-THRESHOLD <size>',
+  '    Sets the threshold for elements to be inserted as plain vs packed nodes',
+  '    By default those are plain that are longer than a node. 0 restores that.',
   'RELOAD [option ...]',
   '    Save the RDB on disk and reload it back to memory. Valid <option> values:',
   '    * NOSAVE: the database will be loaded from an existing RDB file.',
+  'REPLICATE <string> [<string> ...]',
+  '    Replicates the provided command to replicas, allowing data divergence.',
+  'REPLYBUFFER PEAK-RESET-TIME <NEVER|RESET|time>',
+  'REPLYBUFFER RESIZING <0|1>',
+  '    Without effect: reply buffers come from a pool, and go back to it.',
+  'RESTART [<milliseconds>]',
+  '    Is refused, as CRASH-AND-RECOVER is.',
+  'SEGFAULT',
+  '    Crash the server with sigsegv.',
   'SET-ACTIVE-EXPIRE <0|1>',
   '    Setting it to 0 disables expiring keys in background when they are not',
   '    accessed (otherwise the Redis behavior). Setting it to 1 reenables back the',
@@ -62,7 +103,18 @@ const HELP = [
   '    Stop the server for <seconds>. Decimals allowed.',
   'STRINGMATCH-LEN <length> <pattern>',
   '    Match a string of <length> letters a with <pattern>.',
+  'STRINGMATCH-TEST',
+  '    Match random strings with random patterns.',
 ];
+
+/** As in Redis: not quite 4 GiB. */
+const PACKED_THRESHOLD_MAX = 2n ** 32n - 2n ** 20n;
+
+const unknownSubcommand = (name: string): string =>
+  `ERR unknown subcommand or wrong number of arguments for '${name.slice(0, 128)}'. Try DEBUG HELP.`;
+
+/** A switch, read as C's atoi reads it: what is no number is 0. */
+const isOn = (text: string): boolean => /^[-+ ]*\d/.test(text) && Number.parseInt(text, 10) !== 0;
 
 /** What DEBUG OBJECT measures values in. */
 const DIALECT: Dialect = { version: 11, plainTypes: false };
@@ -76,6 +128,7 @@ export function debugCommands(parts: {
   readonly server: Server;
   /** Saves the dataset, if asked to, and loads it again; tells whether that went well. */
   readonly reload: (save: boolean) => Promise<boolean>;
+  readonly housekeeping: Housekeeping;
 }): CommandTable {
   const { server } = parts;
   /** Made when it is first needed: it holds some megabytes of address space. */
@@ -175,7 +228,53 @@ export function debugCommands(parts: {
     reply.integer(globMatch(pattern, 0, pattern.length, text, 0, length, false) ? 1 : 0);
   }
 
+  function packedThreshold({ request, reply }: CommandContext): void {
+    const bytes = parseMemory(request.latin1(2));
+    if (bytes === null || bytes > PACKED_THRESHOLD_MAX) {
+      reply.error('ERR argument must be a memory value bigger than 1 and smaller than 4gb');
+      return;
+    }
+    server.listPlainBytesMin = bytes === 0n ? Number.POSITIVE_INFINITY : Number(bytes);
+    server.keyspace.structures.quicklists.plainBytesMin = server.listPlainBytesMin;
+    reply.ok();
+  }
+
+  function rewriteAll({ reply }: CommandContext): void {
+    const error = server.config.rewrite(true);
+    if (error === null) reply.ok();
+    else reply.error(`ERR CONFIG-REWRITE-FORCE-ALL failed: ${error.replace(/^ERR /, '')}`);
+  }
+
+  /** A command that the stream carries and that does not run here. */
+  function replicate(context: CommandContext): void {
+    const { request, reply } = context;
+    const words = Array.from({ length: request.argc - 2 }, (_, i) => request.copy(i + 2));
+    context.replicateAs(...words);
+    reply.ok();
+  }
+
+  function replyBuffer({ request, reply }: CommandContext): void {
+    const isPeak = request.equalsIgnoreCase(2, 'PEAK-RESET-TIME');
+    if (!isPeak && !request.equalsIgnoreCase(2, 'RESIZING')) {
+      reply.error(unknownSubcommand(request.latin1(1)));
+    } else if (
+      isPeak &&
+      !request.equalsIgnoreCase(3, 'NEVER') &&
+      !request.equalsIgnoreCase(3, 'RESET') &&
+      !Number.isInteger(request.integer(3))
+    ) {
+      reply.error('ERR value is not an integer or out of range');
+    } else {
+      reply.ok();
+    }
+  }
+
+  const withoutEffect = ({ reply }: CommandContext): void => reply.ok();
+  const noRestart = ({ reply }: CommandContext): void =>
+    reply.error('ERR headwater cannot restart itself: Node.js cannot replace a process by a new one');
+
   const subcommands: Readonly<Record<string, Subcommand>> = {
+    assert: [2, 2, () => assert(false, 'DEBUG ASSERT')],
     'change-repl-id': [
       2,
       2,
@@ -185,10 +284,17 @@ export function debugCommands(parts: {
         reply.ok();
       },
     ],
+    'client-enforce-reply-list': [3, 3, withoutEffect],
+    'config-rewrite-force-all': [2, 2, rewriteAll],
+    'crash-and-recover': [2, 3, noRestart],
+    'dict-resizing': [3, 3, withoutEffect],
     digest: [2, 2, ({ reply }) => reply.simple(digestDataset(server.keyspace))],
     'digest-value': [2, Number.POSITIVE_INFINITY, digestValues],
     error: [3, 3, ({ request, reply }) => reply.error(request.latin1(2))],
+    htstats: [3, 4, (context) => debugTables(context, server)],
+    'htstats-key': [3, 4, (context) => debugTableOf(context, server)],
     help: [2, 2, (context) => replyHelp(context, 'DEBUG', HELP)],
+    listpack: [3, 3, (context) => debugListpack(context, server)],
     log: [
       3,
       3,
@@ -198,20 +304,48 @@ export function debugCommands(parts: {
       },
     ],
     object: [3, 3, object],
+    panic: [
+      2,
+      2,
+      () => {
+        throw new Error('DEBUG PANIC');
+      },
+    ],
+    'pause-cron': [
+      3,
+      3,
+      ({ request, reply }) => {
+        parts.housekeeping.paused = isOn(request.latin1(2));
+        reply.ok();
+      },
+    ],
     populate: [3, 5, populate],
     protocol: [3, 3, protocol],
+    quicklist: [3, 4, (context) => debugQuicklist(context, server)],
+    'quicklist-packed-threshold': [3, 3, packedThreshold],
     reload: [2, Number.POSITIVE_INFINITY, reload],
+    replicate: [3, Number.POSITIVE_INFINITY, replicate],
+    replybuffer: [4, 4, replyBuffer],
+    restart: [2, 3, noRestart],
+    segfault: [2, 2, () => process.kill(process.pid, 'SIGSEGV')],
     'set-active-expire': [
       3,
       3,
       ({ request, reply }) => {
-        server.activeExpire =
-          Number.parseInt(request.latin1(2), 10) !== 0 && /^[-+ ]*\d/.test(request.latin1(2));
+        server.activeExpire = isOn(request.latin1(2));
         reply.ok();
       },
     ],
     sleep: [3, 3, sleep],
     'stringmatch-len': [4, 4, stringMatchLen],
+    'stringmatch-test': [
+      2,
+      2,
+      ({ reply }) => {
+        fuzzGlob(server.prng);
+        reply.simple('Apparently Redis did not crash: test passed');
+      },
+    ],
   };
 
   function debug(context: CommandContext): void {
@@ -224,9 +358,7 @@ export function debugCommands(parts: {
     const lower = name.toLowerCase();
     const subcommand = Object.hasOwn(subcommands, lower) ? subcommands[lower] : undefined;
     if (subcommand === undefined || request.argc < subcommand[0] || request.argc > subcommand[1]) {
-      reply.error(
-        `ERR unknown subcommand or wrong number of arguments for '${name.slice(0, 128)}'. Try DEBUG HELP.`,
-      );
+      reply.error(unknownSubcommand(name));
       return;
     }
     subcommand[2](context);

@@ -5,8 +5,8 @@ import { SYNTAX_ERROR } from '../../../commands/arguments.ts';
 import { aclCategories, replyCommandInfo } from '../../../commands/command-info.ts';
 import { replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';
+import { replyDocs } from '../../../commands/docs/reply-docs.ts';
 import { type CommandSpec, type CommandTable, Flag, type Handler, NO_KEYS } from '../../../commands/spec.ts';
-import type { Reply } from '../../../resp/reply.ts';
 import { Request } from '../../../resp/request.ts';
 import type { CommandRow } from '../../dispatch/command-lookup.ts';
 import type { Dispatcher } from '../../dispatch/dispatcher.ts';
@@ -189,24 +189,6 @@ function filterOf(kind: string, value: string): ((row: CommandRow) => boolean) |
     default:
       return undefined;
   }
-}
-
-function replyDocs(reply: Reply, row: CommandRow): void {
-  const { spec, subcommands } = row;
-  reply.bulkLatin1(row.fullName);
-  reply.map(subcommands.size > 0 ? 4 : 3);
-  for (const [name, text] of [
-    ['summary', spec.summary],
-    ['since', spec.since],
-    ['group', spec.group],
-  ] as const) {
-    reply.bulkLatin1(name);
-    reply.bulkString(text);
-  }
-  if (subcommands.size === 0) return;
-  reply.bulkLatin1('subcommands');
-  reply.map(subcommands.size);
-  for (const sub of subcommands.values()) replyDocs(reply, sub);
 }
 
 /** The request without its first words, over the same bytes. */

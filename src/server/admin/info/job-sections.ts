@@ -1,13 +1,20 @@
 /** The sections of INFO that snapshots and replication fill. Fields of our own go to our own section, the last one. */
 
+import type { Listeners } from '../../net/listeners.ts';
 import type { Dumps } from '../../persistence/dumps.ts';
-import { forklessReplicationFields, replicationSection } from '../../primary/info.ts';
+import { ownReplicationFields, replicationSection } from '../../primary/info.ts';
 import type { Primary } from '../../primary/primary.ts';
 import type { InfoRegistry } from './registry.ts';
 
 const OWN = 'headwater_';
 
-export function defineJobInfo(info: InfoRegistry, dumps: Dumps, primary: Primary): void {
+export function defineJobInfo(
+  info: InfoRegistry,
+  dumps: Dumps,
+  primary: Primary,
+  listeners: Listeners,
+): void {
+  info.extend('server', () => [...shutdownLines(dumps), ...listenerLines(listeners)]);
   const dumpLines = (own: boolean): string[] =>
     dumps
       .info()
@@ -15,9 +22,9 @@ export function defineJobInfo(info: InfoRegistry, dumps: Dumps, primary: Primary
       .map(([name, value]) => `${name}:${value}`);
   info.define('persistence', () => dumpLines(false));
   info.define('replication', () => linesOf(replicationSection(primary)));
-  info.extend('forkless', () => {
+  info.extend('headwater', () => {
     const lines = new Map<string, string>();
-    for (const line of [...dumpLines(true), ...linesOf(forklessReplicationFields(primary))]) {
+    for (const line of [...dumpLines(true), ...linesOf(ownReplicationFields(primary))]) {
       lines.set(line.slice(0, line.indexOf(':')), line);
     }
     return [...lines.values()];
@@ -25,3 +32,17 @@ export function defineJobInfo(info: InfoRegistry, dumps: Dumps, primary: Primary
 }
 
 const linesOf = (text: string): string[] => text.split('\r\n').filter((line) => line !== '');
+
+/** Only while a shutdown waits for replicas. */
+function shutdownLines({ shutdown }: Dumps): string[] {
+  const { waitMs } = shutdown;
+  return waitMs < 0 ? [] : [`shutdown_in_milliseconds:${Math.round(waitMs)}`];
+}
+
+/** `listener0:name=tcp,bind=127.0.0.1,port=6379`; the numbers are those of Redis' kinds of connections. */
+function listenerLines({ views }: Listeners): string[] {
+  return views.map(({ name, addresses, port }) => {
+    const bound = addresses.map((address) => `,bind=${address}`).join('');
+    return `listener${name === 'tcp' ? 0 : 1}:name=${name}${bound}${port === 0 ? '' : `,port=${port}`}`;
+  });
+}

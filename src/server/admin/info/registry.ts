@@ -24,7 +24,7 @@ const TITLES = {
   latencystats: 'Latencystats',
   cluster: 'Cluster',
   keyspace: 'Keyspace',
-  forkless: 'Forkless',
+  headwater: 'Headwater',
 } as const;
 export type InfoSection = keyof typeof TITLES;
 

@@ -6,15 +6,17 @@
 
 import { arch, endianness, release, type } from 'node:os';
 import type { MemoryCollector } from '../../../base/memory-collector.ts';
+import { REDIS_VERSION } from '../../../base/redis-version.ts';
 import { PRODUCT_VERSION } from '../../config/product.ts';
 import type { CommandRow } from '../../dispatch/command-lookup.ts';
 import type { Dispatcher } from '../../dispatch/dispatcher.ts';
+import type { Listeners } from '../../net/listeners.ts';
 import type { Server } from '../../server.ts';
 import type { LoopDelay } from '../observe/loop-delay.ts';
+import type { LoopTime } from '../observe/loop-time.ts';
 import type { MemoryMeter } from '../observe/memory-meter.ts';
 import { humanBytes } from '../observe/memory-meter.ts';
 import type { Rates } from '../observe/rates.ts';
-import { REDIS_VERSION } from './identity.ts';
 import type { InfoRegistry } from './registry.ts';
 
 const SECONDS_PER_DAY = 86400;
@@ -30,11 +32,11 @@ interface InfoParts {
   readonly dispatcher: Dispatcher;
   readonly info: InfoRegistry;
   readonly loopDelay: LoopDelay;
+  readonly loopTime: LoopTime;
   readonly memory: MemoryMeter;
   readonly collector: MemoryCollector;
   readonly rates: Rates;
-  /** The port that is listened on. */
-  readonly port: () => number;
+  readonly listeners: Listeners;
 }
 
 export function defineInfo(parts: InfoParts): void {
@@ -52,10 +54,10 @@ export function defineInfo(parts: InfoParts): void {
   info.define('latencystats', () => rowLines(parts, (row) => latencyLine(parts, row)));
   info.define('cluster', () => ['cluster_enabled:0']);
   info.define('keyspace', () => keyspaceLines(parts));
-  info.define('forkless', () => forklessLines(parts));
+  info.define('headwater', () => ownLines(parts));
 }
 
-function serverLines({ server, port }: InfoParts): string[] {
+function serverLines({ server, listeners }: InfoParts): string[] {
   const { config, clock } = server;
   const { hz } = config.values;
   const upSeconds = Math.floor((server.nowMs - server.startedMs) / 1000);
@@ -72,9 +74,9 @@ function serverLines({ server, port }: InfoParts): string[] {
     atomicvar_api: `js-atomics-${endianness().toLowerCase()}`,
     gcc_version: '0.0.0',
     process_id: process.pid,
-    process_supervised: 'no',
+    process_supervised: server.supervision,
     run_id: server.runId,
-    tcp_port: port(),
+    tcp_port: listeners.port,
     server_time_usec: clock.wallMicros(),
     uptime_in_seconds: upSeconds,
     uptime_in_days: Math.floor(upSeconds / SECONDS_PER_DAY),
@@ -212,7 +214,17 @@ export const appendOnlyFields = {
   module_fork_last_cow_size: 0,
 } as const;
 
-function statsLines({ server, rates }: InfoParts): string[] {
+/** Microseconds of all calls. */
+function commandMicros({ lookup }: Dispatcher): number {
+  let sum = 0;
+  for (const row of lookup.rows.values()) {
+    sum += row.usec;
+    for (const sub of row.subcommands.values()) sum += sub.usec;
+  }
+  return Math.round(sum);
+}
+
+function statsLines({ server, rates, loopTime, dispatcher }: InfoParts): string[] {
   const { stats, pubsub } = server;
   const kilobytes = (perSecond: number): string => (perSecond / 1024).toFixed(2);
   return fieldLines({
@@ -264,11 +276,19 @@ function statsLines({ server, rates }: InfoParts): string[] {
     total_writes_processed: stats.writesProcessed,
     io_threaded_reads_processed: 0,
     io_threaded_writes_processed: 0,
-    reply_buffer_shrinks: 0,
-    reply_buffer_expands: 0,
     client_query_buffer_limit_disconnections: stats.queryLimitDisconnections,
     client_output_buffer_limit_disconnections: stats.outputLimitDisconnections,
-    acl_access_denied_auth: 0,
+    reply_buffer_shrinks: 0,
+    reply_buffer_expands: 0,
+    eventloop_cycles: loopTime.cycles,
+    eventloop_duration_sum: loopTime.micros,
+    eventloop_duration_cmd_sum: commandMicros(dispatcher),
+    instantaneous_eventloop_cycles_per_sec: loopTime.cyclesPerSecond,
+    instantaneous_eventloop_duration_usec: loopTime.microsPerCycle,
+    acl_access_denied_auth: stats.aclDeniedAuth,
+    acl_access_denied_cmd: 0,
+    acl_access_denied_key: 0,
+    acl_access_denied_channel: 0,
   });
 }
 
@@ -347,7 +367,7 @@ function keyspaceLines({ server }: InfoParts): string[] {
   return lines;
 }
 
-function forklessLines({ server, loopDelay, memory, collector }: InfoParts): string[] {
+function ownLines({ server, loopDelay, memory, collector }: InfoParts): string[] {
   const { arena } = server.keyspace;
   const ms = (value: number): string => value.toFixed(3);
   return fieldLines({

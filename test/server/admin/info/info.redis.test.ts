@@ -1,4 +1,6 @@
 /** INFO: the sections and fields that tools look for are all there, and nothing that would mislead them. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startHeadwater } from '../../../support/headwater.ts';
 import { startRedis } from '../../../support/real-redis.ts';
@@ -51,7 +53,7 @@ test('every section and field of the real server is there, in its order', async 
   const [own, other] = (await Promise.all([mine, real].map((client) => textOf(client, 'everything')))).map(
     outline,
   );
-  expect([...own!.keys()]).toEqual([...other!.keys(), 'Forkless']);
+  expect([...own!.keys()]).toEqual([...other!.keys(), 'Headwater']);
   for (const [section, names] of other!) {
     // In these sections a line stands for a command or an error that came.
     if (/stats$/.test(section) && section !== 'Stats') continue;
@@ -68,8 +70,21 @@ test.each([
   [['commandstats']],
 ])('INFO %j shows the sections that the real server shows', async (sections) => {
   const [own, other] = await Promise.all([mine, real].map((client) => textOf(client, ...sections)));
-  const titles = [...outline(own!).keys()].filter((title) => title !== 'Forkless');
+  const titles = [...outline(own!).keys()].filter((title) => title !== 'Headwater');
   expect(titles).toEqual([...outline(other!).keys()]);
+});
+
+test('INFO headwater shows what is our own', async () => {
+  expect([...outline(await textOf(mine, 'headwater')).keys()]).toEqual(['Headwater']);
+});
+
+test('the version is one: INFO, HELLO, the dump', async () => {
+  const version = (await mine.info('server')).get('redis_version');
+  const hello = (await mine.call('HELLO', '2')) as string[];
+  expect(hello[hello.indexOf('version') + 1]).toBe(version);
+  await mine.call('SAVE');
+  const dump = readFileSync(join(ours.dir, 'dump.rdb'), 'latin1');
+  expect(dump).toContain(`redis-ver\x05${version}`);
 });
 
 test('lines of commands, errors, latencies and databases have the real form', async () => {
@@ -90,14 +105,14 @@ test('lines of commands, errors, latencies and databases have the real form', as
 test('fields of our own come last and hide no field of Redis from who searches for substrings', async () => {
   const text = await textOf(mine, 'everything');
   const own = [...outline(text)].at(-1);
-  expect(own![0]).toBe('Forkless');
+  expect(own![0]).toBe('Headwater');
   const redisNames = [...outline(await textOf(real, 'everything')).values()].flat();
   for (const name of own![1]) {
     expect(name).toMatch(/^headwater_[a-z0-9_]+$/);
     expect(redisNames.filter((redis) => redis.length > 3 && name.includes(redis))).toEqual([]);
   }
   const values = text
-    .split('# Forkless\r\n')[1]!
+    .split('# Headwater\r\n')[1]!
     .split('\r\n')
     .map((line) => line.slice(line.indexOf(':') + 1));
   expect(values.filter((value) => /[,=]/.test(value))).toEqual([]);

@@ -1,0 +1,4 @@
+/** The Redis whose ways this program follows: HELLO, INFO and dumps tell this one version. */
+export const REDIS_VERSION = '7.2.4';
+/** Its release. */
+export const REDIS_COMPAT: string = REDIS_VERSION.slice(0, REDIS_VERSION.lastIndexOf('.'));

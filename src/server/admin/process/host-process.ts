@@ -1,0 +1,86 @@
+/**
+ * A node as a process of its own: its title, its pid file, and what a service manager is told. A node
+ * that is embedded in another program has none of these.
+ */
+import { unreachable } from '../../../base/assert.ts';
+import { pidFilePath } from '../../config/paths.ts';
+import type { Server, Stage } from '../../server.ts';
+import { keepPidFile } from './pid-file.ts';
+import { SystemdNotifier, supervisionOf } from './supervisor.ts';
+import { processTitle } from './title.ts';
+
+/** How long the end of the process waits for what a service manager is still to be told. */
+const LAST_WORDS_MS = 1000;
+
+export class HostProcess {
+  readonly #server: Server;
+  readonly #systemd: SystemdNotifier;
+
+  /** To be made before the node starts. */
+  constructor(server: Server) {
+    const { config, log } = server;
+    this.#server = server;
+    this.#systemd = new SystemdNotifier(log);
+    server.supervision = supervisionOf(config.values.supervised, process.env, log);
+    server.onStage = (stage) => this.#reached(stage);
+    if (server.supervision === 'systemd') {
+      log.notice(
+        'Supervised by systemd. Please make sure you set appropriate values for TimeoutStartSec and ' +
+          'TimeoutStopSec in your service unit, and NotifyAccess=all.',
+      );
+    }
+    this.#setTitle();
+    config.onChange(['port', 'bind', 'proc-title-template'], () => {
+      this.#setTitle();
+      return null;
+    });
+  }
+
+  /** Ends the process. An end that is forced does not wait for a service manager. */
+  async exit(code: number): Promise<void> {
+    if (code === 0 && this.#server.supervision === 'systemd') await this.#systemd.drained(LAST_WORDS_MS);
+    process.exit(code);
+  }
+
+  #reached(stage: Stage): void {
+    if (stage === 'loading') this.#writePidFile();
+    if (stage === 'ready' && this.#server.supervision === 'upstart') this.#stopForUpstart();
+    if (this.#server.supervision === 'systemd') this.#systemd.tell(...linesOf(stage));
+  }
+
+  #writePidFile(): void {
+    const { config, log } = this.#server;
+    const path = pidFilePath(config.values);
+    if (path === '') return;
+    const reason = keepPidFile(path);
+    if (reason !== null) log.warning(`Failed to write PID file: ${reason}`);
+  }
+
+  #stopForUpstart(): void {
+    this.#server.log.notice('supervised by upstart, will stop to signal readiness');
+    process.kill(process.pid, 'SIGSTOP');
+  }
+
+  #setTitle(): void {
+    const { values, file } = this.#server.config;
+    if (values.setProcTitle) process.title = processTitle(values, file ?? '');
+  }
+}
+
+/** What systemd is told of a stage. There is no RELOADING: nothing that a signal asks for is read again. */
+function linesOf(stage: Stage): readonly string[] {
+  switch (stage) {
+    case 'loading':
+      return ['STATUS=Redis is loading...'];
+    case 'ready':
+      return ['STATUS=Ready to accept connections', 'READY=1'];
+    case 'stopping':
+      return ['STOPPING=1'];
+    case 'saving':
+      return ['STATUS=Saving the final RDB snapshot'];
+    case 'stop failed':
+      return ["STATUS=Error trying to save the DB, can't exit."];
+    default:
+      return unreachable(stage);
+  }
+}

@@ -1,0 +1,14 @@
+/** The file that holds the process id while the process runs: `pidfile`. */
+import { rmSync, writeFileSync } from 'node:fs';
+import { systemErrorText } from '../../../base/errors.ts';
+
+/** Writes the file, and removes it when the process exits. Returns why it could not be written, or null. */
+export function keepPidFile(path: string): string | null {
+  try {
+    writeFileSync(path, `${process.pid}\n`);
+  } catch (error) {
+    return systemErrorText(error);
+  }
+  process.once('exit', () => rmSync(path, { force: true }));
+  return null;
+}

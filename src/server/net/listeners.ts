@@ -1,0 +1,220 @@
+/**
+ * The sockets that a node listens on: TCP on each address of `bind`, and one Unix socket.
+ *
+ * CONFIG SET answers at once, so {@link Listeners.move} opens sockets within one turn of the loop.
+ * For that it uses a function of node:net that is no public interface. Where that is missing, and for
+ * names instead of addresses, the move is refused and the old sockets stay. Main thread.
+ */
+import { chmodSync, unlinkSync } from 'node:fs';
+import * as net from 'node:net';
+import { getSystemErrorName } from 'node:util';
+import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
+import { listen, UNAVAILABLE } from './listener.ts';
+
+export interface Addresses {
+  readonly hosts: readonly string[];
+  /** 0 is none. */
+  readonly port: number;
+}
+
+export interface ListenPlan extends Addresses {
+  readonly backlog: number;
+  /** Path of the Unix socket, or '' for none. */
+  readonly unixSocket: string;
+  /** Its permissions; 0 leaves them to the umask. */
+  readonly unixPermissions: number;
+  /** Port 0 means any free port, for programs that embed a node. */
+  readonly anyPort: boolean;
+}
+
+/** A kind of listening socket, as INFO tells it. */
+export interface ListenerView {
+  readonly name: 'tcp' | 'unix';
+  readonly addresses: readonly string[];
+  /** 0 for Unix sockets. */
+  readonly port: number;
+}
+
+type Log = (message: string) => void;
+
+const NOWHERE = 'Configured to not listen anywhere, exiting.';
+
+export class Listeners {
+  readonly #onSocket: (socket: net.Socket) => void;
+  readonly #onError: (error: Error) => void;
+  #tcp: net.Server[] = [];
+  #unix: net.Server | undefined = undefined;
+  #plan: ListenPlan = {
+    hosts: [],
+    port: 0,
+    backlog: 0,
+    unixSocket: '',
+    unixPermissions: 0,
+    anyPort: false,
+  };
+
+  /** `onError` is told of errors of sockets that listen already. */
+  constructor(onSocket: (socket: net.Socket) => void, onError: (error: Error) => void) {
+    this.#onSocket = onSocket;
+    this.#onError = onError;
+  }
+
+  /** The TCP port that is listened on; 0 when there is none. */
+  get port(): number {
+    const address = this.#tcp[0]?.address();
+    return typeof address === 'object' && address !== null ? address.port : 0;
+  }
+
+  get views(): ListenerView[] {
+    const { hosts, unixSocket } = this.#plan;
+    const views: ListenerView[] = [];
+    if (this.#tcp.length > 0) views.push({ name: 'tcp', addresses: hosts, port: this.port });
+    if (this.#unix !== undefined) views.push({ name: 'unix', addresses: [unixSocket], port: 0 });
+    return views;
+  }
+
+  /** Opens all sockets of the plan. Rejects with an OperatingError, and none open, when one cannot be. */
+  async open(plan: ListenPlan): Promise<void> {
+    this.#plan = plan;
+    const { hosts, port, backlog, anyPort, unixSocket } = plan;
+    if (port !== 0 || anyPort) {
+      this.#tcp = await listen({
+        hosts,
+        port,
+        backlog,
+        onSocket: (socket) => this.#accepted(socket),
+        onError: this.#onError,
+      });
+    }
+    try {
+      if (unixSocket !== '') this.#unix = await this.#openUnix(unixSocket);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+    if (this.views.length === 0) throw new OperatingError(ErrorCode.IO, NOWHERE);
+  }
+
+  /**
+   * Listens on other TCP addresses from now on. Returns false when that cannot be, after `log` was
+   * told why; what was open is open again then. Clients that are connected stay.
+   */
+  move(to: Addresses, log: Log): boolean {
+    const before = this.#plan;
+    const samePort = to.port === before.port;
+    // New sockets on the old port would meet the old ones.
+    if (samePort) this.#closeTcp();
+    const opened = this.#openNow(to, log);
+    if (opened === undefined) {
+      if (samePort) this.#tcp = this.#openNow(before, log) ?? [];
+      return false;
+    }
+    this.#closeTcp();
+    this.#tcp = opened;
+    this.#plan = { ...before, ...to };
+    return true;
+  }
+
+  close(): void {
+    this.#closeTcp();
+    // Removes the file as well.
+    this.#unix?.close();
+    this.#unix = undefined;
+  }
+
+  #closeTcp(): void {
+    for (const server of this.#tcp.splice(0)) server.close();
+  }
+
+  /** A TCP client that has gone already has no address any more, and must not pass for a local one. */
+  #accepted(socket: net.Socket): void {
+    if (socket.remoteAddress === undefined) socket.destroy();
+    else this.#onSocket(socket);
+  }
+
+  #openNow({ hosts, port }: Addresses, log: Log): net.Server[] | undefined {
+    if (port === 0 && !this.#plan.anyPort) return [];
+    const servers: net.Server[] = [];
+    for (const given of hosts) {
+      const optional = given.startsWith('-');
+      const host = optional ? given.slice(1) : given;
+      const server = this.#listenNow(host, port);
+      if (typeof server !== 'string') {
+        servers.push(server);
+        continue;
+      }
+      log(`Warning: Could not create server TCP listening socket ${host}:${port}: bind: ${server}`);
+      if (optional && UNAVAILABLE.has(server)) continue;
+      for (const opened of servers) opened.close();
+      return undefined;
+    }
+    return servers;
+  }
+
+  /** A server that listens already, or the reason why there is none. */
+  #listenNow(host: string, port: number): net.Server | string {
+    const address = host === '*' ? '0.0.0.0' : host === '::*' ? '::' : host;
+    const family = net.isIP(address);
+    if (createHandle === undefined) return 'this version of Node.js cannot do it at run time';
+    if (family !== 4 && family !== 6) return 'it is no IP address';
+    const handle = createHandle(address, port, family, -1, family === 6 ? IPV6_ONLY : 0);
+    if (typeof handle === 'number') return getSystemErrorName(handle);
+    const server = net.createServer({ pauseOnConnect: true, noDelay: true }, (socket) =>
+      this.#accepted(socket),
+    );
+    // Why it does not listen is told when this turn is over. The address was bound, so it is in use.
+    server.on('error', (error) => {
+      if (server.listening) this.#onError(error);
+    });
+    server.listen(handle, this.#plan.backlog);
+    return server.listening ? server : 'Address already in use';
+  }
+
+  #openUnix(path: string): Promise<net.Server> {
+    const { backlog, unixPermissions } = this.#plan;
+    const failed = (error: unknown): OperatingError =>
+      new OperatingError(ErrorCode.IO, `Failed opening Unix socket: bind: ${messageOf(error)}`);
+    removeSocket(path);
+    const server = net.createServer({ pauseOnConnect: true }, this.#onSocket);
+    return new Promise((resolve, reject) => {
+      const refused = (error: Error): void => reject(failed(error));
+      server.once('error', refused);
+      server.listen({ path, backlog }, () => {
+        server.removeListener('error', refused);
+        server.on('error', this.#onError);
+        resolve(server);
+      });
+      // The socket is there already when it can be: no turn passes before its permissions hold.
+      if (!server.listening || unixPermissions === 0) return;
+      try {
+        chmodSync(path, unixPermissions);
+      } catch (error) {
+        server.close();
+        reject(failed(error));
+      }
+    });
+  }
+}
+
+/** What is left of a server that was killed. */
+function removeSocket(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    // To listen there will tell what is wrong.
+    if (codeOf(error) === undefined) throw error;
+  }
+}
+
+const IPV6_ONLY = 1;
+
+/** Makes a bound socket, or returns a negative error number of the system. */
+type CreateHandle = (
+  address: string,
+  port: number,
+  family: 4 | 6,
+  fd: number,
+  flags: number,
+) => object | number;
+
+const createHandle = (net as unknown as { _createServerHandle?: CreateHandle })._createServerHandle;
