@@ -1,6 +1,7 @@
 // @ts-check
 /** Compiles native-free-bench/ into dist-bench/, and runs what it became. For bin/bench.js and bin/floods.js. */
 import { spawn, spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,6 +16,12 @@ export function compileBench() {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   if (run.error) console.error(`bench: the compiler did not start: ${run.error.message}`);
+  // Sources find the kernels' file where they find it from dist/ and src/.
+  const kernels = join(root, 'dist', 'kernels', 'kernels.wasm');
+  if (existsSync(kernels)) {
+    mkdirSync(join(root, 'dist-bench', 'dist', 'kernels'), { recursive: true });
+    copyFileSync(kernels, join(root, 'dist-bench', 'dist', 'kernels', 'kernels.wasm'));
+  }
   return run.status === 0;
 }
 

@@ -18,8 +18,9 @@ import {
   type ScenarioReport,
   terminalTable,
 } from './lib/report.ts';
-import { Context, type Scenario } from './lib/scenario.ts';
+import { Context, FALSIFICATIONS, type Falsification, type Scenario } from './lib/scenario.ts';
 import { redisVersion, type Target, type TargetKind } from './lib/server.ts';
+import { StreamProof } from './lib/stream-proof.ts';
 import { fanOut } from './node/fan-out.ts';
 import { fullSync } from './node/full-sync.ts';
 import { getSet } from './node/get-set.ts';
@@ -38,7 +39,9 @@ scenarios: ${SCENARIOS.map((scenario) => scenario.name).join(' ')} (all of them 
 --json FILE  where the report goes; FILE with .md for .json is written beside it
              (default: native-free-bench/results/report.json)
 --only KIND  measures one of the two servers
---pin        the server on core 0, everything else on the other cores (taskset)`;
+--pin        the server on core 0, everything else on the other cores (taskset)
+--falsify W  makes something wrong on purpose, to see that it is noticed: one byte of a stream, or a key of a stock
+             replica's dataset (stream, dataset)`;
 
 const SERVER_CORES = '0';
 
@@ -49,9 +52,12 @@ interface Options {
   readonly reportFile: string;
   readonly only: string | null;
   readonly pin: boolean;
+  readonly falsify: Falsification | null;
 }
 
 class UsageError extends Error {}
+/** The streams that a server was measured with were wrong. */
+class ProofError extends Error {}
 
 function optionsOf(argv: readonly string[], root: string): Options | null {
   const { values, positionals } = parseArgs({
@@ -63,6 +69,7 @@ function optionsOf(argv: readonly string[], root: string): Options | null {
       json: { type: 'string', default: join(root, 'native-free-bench', 'results', 'report.json') },
       only: { type: 'string' },
       pin: { type: 'boolean', default: false },
+      falsify: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -72,6 +79,10 @@ function optionsOf(argv: readonly string[], root: string): Options | null {
   const only = values.only ?? null;
   if (only !== null && only !== 'headwater' && only !== 'redis') {
     throw new UsageError('--only takes headwater or redis');
+  }
+  const falsify = FALSIFICATIONS.find((each) => each === values.falsify) ?? null;
+  if (values.falsify !== undefined && falsify === null) {
+    throw new UsageError(`--falsify takes ${FALSIFICATIONS.join(' or ')}`);
   }
   if (!values.json.endsWith('.json')) throw new UsageError('--json takes a file that ends in .json');
   const scenarios = positionals.map((name) => {
@@ -86,6 +97,7 @@ function optionsOf(argv: readonly string[], root: string): Options | null {
     reportFile: resolve(values.json),
     only,
     pin: values.pin,
+    falsify,
   };
 }
 
@@ -112,12 +124,14 @@ async function runScenario(
   options: Options,
 ): Promise<ScenarioReport> {
   const runs = options.runs ?? (options.smoke ? 1 : scenario.runs);
+  const redis = process.env['HEADWATER_REDIS_SERVER'] ?? '';
   const figures = scenario.figures(options.smoke);
   const samples = new Map(
     figures.map((figure) => [figure.id, { headwater: [] as number[], redis: [] as number[] }]),
   );
   const checksums = new Set<string>();
   const notes = new Set<string>();
+  const proofs = new Map<TargetKind, StreamProof>();
   const errors: string[] = [];
   const broken = new Set<TargetKind>();
   for (let run = 0; run < runs; run++) {
@@ -125,9 +139,11 @@ async function runScenario(
     for (const target of order) {
       if (broken.has(target.kind)) continue;
       progress(`${scenario.name}: run ${run + 1} of ${runs}, ${target.kind}`);
-      const context = new Context(target, options.smoke);
+      const context = new Context(target, options.smoke, redis, options.falsify);
       try {
         const measurement = await scenario.measure(context);
+        const { faults } = context.proof;
+        if (faults.length > 0) throw new ProofError(`${context.proof.text}: ${faults.join('; ')}`);
         checksums.add(measurement.checksum);
         for (const note of measurement.notes) notes.add(`${target.kind}: ${note}`);
         for (const [id, values] of samples) {
@@ -138,7 +154,14 @@ async function runScenario(
         // Whatever went wrong with this server: it is reported, and the other server and scenarios still count.
         errors.push(`${target.kind}: ${error instanceof Error ? error.message : String(error)}`);
         broken.add(target.kind);
+        // What a server did that streams something wrong has no speed, in earlier runs either.
+        if (error instanceof ProofError) for (const values of samples.values()) values[target.kind] = [];
       } finally {
+        if (context.proof.isThere) {
+          const sum = proofs.get(target.kind) ?? new StreamProof();
+          sum.add(context.proof);
+          proofs.set(target.kind, sum);
+        }
         await context.end();
       }
     }
@@ -150,6 +173,8 @@ async function runScenario(
     title: scenario.title,
     runs,
     checksum: [...checksums].join(' '),
+    streams: [...proofs].map(([kind, proof]) => `${proof.text} (${kind})`),
+    ranges: Object.fromEntries([...proofs].map(([kind, proof]) => [kind, proof.ranges])),
     notes: [...notes],
     errors,
     rows: figures.map((figure) => rowOf(figure, samples.get(figure.id)!)),
