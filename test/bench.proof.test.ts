@@ -159,34 +159,29 @@ describe('a playback', () => {
 });
 
 describe('the line of a report', () => {
+  const another = 'replica 1 got another byte';
+  const differs = 'DEBUG DIGEST is a, not b';
+  const again = 'the replica had to sync again';
   test.each([
-    { equal: 4, digests: 2, faults: [], text: '4 of 4 replicas equal, digest equal' },
-    {
-      equal: 3,
-      digests: 2,
-      faults: ['replica 1 got another byte'],
-      text: '3 of 4 replicas equal, digest equal',
-    },
-    {
-      equal: 4,
-      digests: 2,
-      faults: ['DEBUG DIGEST is a, not b'],
-      text: '4 of 4 replicas equal, digest differs',
-    },
-    { equal: 4, digests: 0, faults: [], text: '4 of 4 replicas equal, no digest compared' },
-  ])('is $text', ({ equal, digests, faults, text }) => {
+    { faults: [], stock: ['', ''], text: '4 of 4 replicas equal, digest equal' },
+    { faults: [another], stock: ['', ''], text: '3 of 4 replicas equal, digest equal' },
+    { faults: [], stock: ['', differs], text: '4 of 4 replicas equal, digest differs' },
+    { faults: [], stock: [again, ''], text: '4 of 4 replicas equal, digest not reached by the stream' },
+    { faults: [], stock: [], text: '4 of 4 replicas equal, no digest compared' },
+  ])('is $text', ({ faults, stock, text }) => {
     const proof = new StreamProof();
     expect(proof.isThere).toBe(false);
     const part = new StreamProof();
     part.replicas = 2;
-    part.equal = equal - 2;
-    part.digests = digests;
+    part.equal = 2 - faults.length;
     part.faults.push(...faults);
     const rest = new StreamProof();
     rest.replicas = rest.equal = 2;
+    for (const fault of stock) rest.noteStock(fault);
     proof.add(part);
     proof.add(rest);
     expect(proof.isThere).toBe(true);
     expect(proof.text).toBe(text);
+    expect(proof.faults).toEqual([...faults, ...stock.filter((fault) => fault !== '')]);
   });
 });

@@ -137,6 +137,15 @@ export const FLOODS: readonly FloodKind[] = [
   { name: 'cut', way: Way.CUT, write: mixed },
 ];
 
+/** Floods a server with INCRs in one write, whoever is attached to it; resolves when all are answered. */
+export async function floodOf(port: number, requests: number): Promise<void> {
+  const out = new RequestWriter(requests * 32);
+  for (let index = 0; index < requests; index++) incr(out, index);
+  const client = await FloodClient.connect(port);
+  await client.send(out.written, requests);
+  client.close();
+}
+
 /** redis-cli beside `redis` or on PATH, or null. */
 export function findRedisCli(redis: string): string | null {
   const name = basename(redis).includes('valkey') ? 'valkey-cli' : 'redis-cli';

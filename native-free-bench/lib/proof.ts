@@ -4,11 +4,13 @@
  *   measured streams    each byte that a fake replica got is compared with what the others got, and their end with
  *                       the server's log; then dump and stream of the first are played to a stock replica, which must
  *                       hold what the primary holds
- *   end of a scenario   some fake replicas and a stock one are attached, more is written, and all must be equal
+ *   end of a scenario   some fake replicas and a stock one are attached, more is written, a flood of requests among
+ *                       it, and all must be equal
  *
  * A fault makes the figures of that server worthless: the report has none of them then, and is an error.
  */
 import type { Child } from './child.ts';
+import { floodOf } from './flood.ts';
 import type { ReplicaApi } from './replica-child.ts';
 import { type Context, until } from './scenario.ts';
 import type { Server } from './server.ts';
@@ -16,6 +18,8 @@ import { digestOf, StockReplica } from './stock-replica.ts';
 import type { StreamRange } from './stream-proof.ts';
 
 const SYNC_TIMEOUT_MS = 300_000;
+const BROKEN_OFF = 'a stock replica broke off what was played to it';
+const FLOOD_REQUESTS = { full: 400_000, smoke: 100_000 };
 
 /** Resolves once every fake replica stands at the primary's offset. */
 export async function allCaughtUp(server: Server, replicas: Child<ReplicaApi>): Promise<void> {
@@ -74,19 +78,21 @@ export async function proveMeasured(
     SYNC_TIMEOUT_MS,
     5,
   );
-  const { proof } = context;
-  proof.digests++;
-  if (isBroken) {
-    proof.faults.push('a stock replica broke off what was played to it: no DEBUG DIGEST');
-  } else {
-    const [above, below] = [await digestOf(server), await digestOf(stock)];
-    if (above !== below)
-      proof.faults.push(`DEBUG DIGEST is ${below} where the stream was played to, not ${above}`);
-  }
+  context.proof.noteStock(isBroken ? BROKEN_OFF : await differenceOf(server, stock));
   await context.stop(stock);
 }
 
-/** Attaches `fakes` fake replicas and a stock one; once all are in sync, `write` writes, and all must be equal. */
+async function differenceOf(server: Server, stock: Server): Promise<string> {
+  const [above, below] = [await digestOf(server), await digestOf(stock)];
+  const refused = (await stock.control.info('stats')).get('unexpected_error_replies');
+  if (refused !== '0') return 'a stock replica was played commands that are errors';
+  return above === below ? '' : `DEBUG DIGEST is ${below} where the stream was played to, not ${above}`;
+}
+
+/**
+ * Attaches `fakes` fake replicas and a stock one; once all are in sync, `write` writes, a client sends more at once than
+ * any of the clients that are measured, and all must be equal.
+ */
 export async function proveAttached(
   context: Context,
   server: Server,
@@ -98,11 +104,10 @@ export async function proveAttached(
   const stock = context.redis === '' ? null : await StockReplica.attach(server, context.redis);
   try {
     await write();
+    await floodOf(server.port, FLOOD_REQUESTS[context.smoke ? 'smoke' : 'full']);
     if (stock !== null) {
       if (context.falsify === 'dataset') await falsifyDataset(stock);
-      context.proof.digests++;
-      const fault = await stock.fault();
-      if (fault !== '') context.proof.faults.push(fault);
+      context.proof.noteStock(await stock.fault());
     }
     // The log is read by a partial sync, which the stock replica's judgement must not count.
     await proveStreams(context, server, replicas);

@@ -12,8 +12,9 @@ export class StreamProof {
   /** Fake replicas that were looked at, and those without a fault. */
   replicas = 0;
   equal = 0;
-  /** Stock replicas whose digest was compared. */
+  /** Stock replicas whose digest was compared, and those that came to the primary's by the stream alone. */
   digests = 0;
+  digestsEqual = 0;
   /** What all of them got, one for each attachment. */
   readonly ranges: StreamRange[] = [];
   readonly faults: string[] = [];
@@ -28,14 +29,27 @@ export class StreamProof {
     this.replicas += other.replicas;
     this.equal += other.equal;
     this.digests += other.digests;
+    this.digestsEqual += other.digestsEqual;
     this.ranges.push(...other.ranges);
     this.faults.push(...other.faults);
   }
 
+  /** Notes what was wrong with a stock replica; nothing when all was well. */
+  noteStock(fault: string): void {
+    this.digests++;
+    if (fault === '') this.digestsEqual++;
+    else this.faults.push(fault);
+  }
+
   /** For the report: `12 of 12 replicas equal, digest equal`. */
   get text(): string {
+    return `${this.equal} of ${this.replicas} replicas equal, ${this.#digestText}`;
+  }
+
+  get #digestText(): string {
+    if (this.digests === 0) return 'no digest compared';
+    if (this.digestsEqual === this.digests) return 'digest equal';
     const differs = this.faults.some((fault) => fault.includes('DIGEST'));
-    const digest = differs ? 'digest differs' : this.digests > 0 ? 'digest equal' : 'no digest compared';
-    return `${this.equal} of ${this.replicas} replicas equal, ${digest}`;
+    return differs ? 'digest differs' : 'digest not reached by the stream';
   }
 }
