@@ -18,9 +18,10 @@ import {
   type ScenarioReport,
   terminalTable,
 } from './lib/report.ts';
-import { Context, type Scenario } from './lib/scenario.ts';
+import { Context, FALSIFICATIONS, type Falsification, type Scenario } from './lib/scenario.ts';
 import { plotOf, type Series } from './lib/series.ts';
 import { redisVersion, type Target, type TargetKind } from './lib/server.ts';
+import { StreamProof } from './lib/stream-proof.ts';
 import { fanOut } from './node/fan-out.ts';
 import { fullSync } from './node/full-sync.ts';
 import { getSet } from './node/get-set.ts';
@@ -51,7 +52,9 @@ scenarios: ${SCENARIOS.map((scenario) => scenario.name).join(' ')} (all of them 
 --json FILE  where the report goes; FILE with .md for .json is written beside it, and plots as .svg
              (default: native-free-bench/results/report.json)
 --only KIND  measures one of the two servers
---pin        the server on core 0, everything else on the other cores (taskset)`;
+--pin        the server on core 0, everything else on the other cores (taskset)
+--falsify W  makes something wrong on purpose, to see that it is noticed: one byte of a stream, or a key of a stock
+             replica's dataset (stream, dataset)`;
 
 const SERVER_CORES = '0';
 
@@ -62,9 +65,12 @@ interface Options {
   readonly reportFile: string;
   readonly only: string | null;
   readonly pin: boolean;
+  readonly falsify: Falsification | null;
 }
 
 class UsageError extends Error {}
+/** The streams that a server was measured with were wrong. */
+class ProofError extends Error {}
 
 function optionsOf(argv: readonly string[], root: string): Options | null {
   const { values, positionals } = parseArgs({
@@ -76,6 +82,7 @@ function optionsOf(argv: readonly string[], root: string): Options | null {
       json: { type: 'string', default: join(root, 'native-free-bench', 'results', 'report.json') },
       only: { type: 'string' },
       pin: { type: 'boolean', default: false },
+      falsify: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -85,6 +92,10 @@ function optionsOf(argv: readonly string[], root: string): Options | null {
   const only = values.only ?? null;
   if (only !== null && only !== 'headwater' && only !== 'redis') {
     throw new UsageError('--only takes headwater or redis');
+  }
+  const falsify = FALSIFICATIONS.find((each) => each === values.falsify) ?? null;
+  if (values.falsify !== undefined && falsify === null) {
+    throw new UsageError(`--falsify takes ${FALSIFICATIONS.join(' or ')}`);
   }
   if (!values.json.endsWith('.json')) throw new UsageError('--json takes a file that ends in .json');
   const scenarios = positionals.map((name) => {
@@ -99,6 +110,7 @@ function optionsOf(argv: readonly string[], root: string): Options | null {
     reportFile: resolve(values.json),
     only,
     pin: values.pin,
+    falsify,
   };
 }
 
@@ -125,12 +137,14 @@ async function runScenario(
   options: Options,
 ): Promise<ScenarioReport> {
   const runs = options.runs ?? (options.smoke ? 1 : scenario.runs);
+  const redis = process.env['HEADWATER_REDIS_SERVER'] ?? '';
   const figures = scenario.figures(options.smoke);
   const samples = new Map(
     figures.map((figure) => [figure.id, { headwater: [] as number[], redis: [] as number[] }]),
   );
   const checksums = new Set<string>();
   const notes = new Set<string>();
+  const proofs = new Map<TargetKind, StreamProof>();
   const errors: string[] = [];
   const broken = new Set<TargetKind>();
   const series: Partial<Record<TargetKind, Series>> = {};
@@ -139,9 +153,11 @@ async function runScenario(
     for (const target of order) {
       if (broken.has(target.kind)) continue;
       progress(`${scenario.name}: run ${run + 1} of ${runs}, ${target.kind}`);
-      const context = new Context(target, options.smoke);
+      const context = new Context(target, options.smoke, redis, options.falsify);
       try {
         const measurement = await scenario.measure(context);
+        const { faults } = context.proof;
+        if (faults.length > 0) throw new ProofError(`${context.proof.text}: ${faults.join('; ')}`);
         checksums.add(measurement.checksum);
         if (measurement.series !== undefined) series[target.kind] = measurement.series;
         for (const note of measurement.notes) notes.add(`${target.kind}: ${note}`);
@@ -153,7 +169,14 @@ async function runScenario(
         // Whatever went wrong with this server: it is reported, and the other server and scenarios still count.
         errors.push(`${target.kind}: ${error instanceof Error ? error.message : String(error)}`);
         broken.add(target.kind);
+        // What a server did that streams something wrong has no speed, in earlier runs either.
+        if (error instanceof ProofError) for (const values of samples.values()) values[target.kind] = [];
       } finally {
+        if (context.proof.isThere) {
+          const sum = proofs.get(target.kind) ?? new StreamProof();
+          sum.add(context.proof);
+          proofs.set(target.kind, sum);
+        }
         await context.end();
       }
     }
@@ -165,6 +188,8 @@ async function runScenario(
     title: scenario.title,
     runs,
     checksum: [...checksums].join(' '),
+    streams: [...proofs].map(([kind, proof]) => `${proof.text} (${kind})`),
+    ranges: Object.fromEntries([...proofs].map(([kind, proof]) => [kind, proof.ranges])),
     notes: [...notes],
     errors,
     rows: figures.map((figure) => rowOf(figure, samples.get(figure.id)!)),

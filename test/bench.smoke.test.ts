@@ -12,11 +12,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checksumOf, stringKeys } from '../native-free-bench/lib/dataset.ts';
 import { REPORT_SCHEMA, type Report, rowOf } from '../native-free-bench/lib/report.ts';
 import { ReplySkimmer, RequestWriter } from '../native-free-bench/lib/resp.ts';
+import type { TargetKind } from '../native-free-bench/lib/server.ts';
 import { median, quantile } from '../native-free-bench/lib/statistics.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const hasHeadwater = existsSync(join(root, 'dist', 'cli.js'));
-const TIMEOUT_MS = 180_000;
+const TIMEOUT_MS = 300_000;
 
 const SCENARIOS = [
   'get-set',
@@ -29,35 +30,48 @@ const SCENARIOS = [
   'types-memory',
   'start',
 ];
+const WITH_REPLICAS = ['fan-out', 'full-sync', 'stall', 'types-memory'];
 
 /** Figures that only one of the servers has. */
-const OPTIONAL = new Set(['touched', 'growth.rest', 'pause']);
+const OPTIONAL = /\.(?:touched|growth\.rest|pause)$/;
+
+const directory = mkdtempSync(join(tmpdir(), 'headwater-bench-smoke-'));
+
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+interface BenchRun {
+  readonly code: number;
+  readonly output: string;
+  readonly report: Report;
+  readonly reportFile: string;
+}
+
+async function runBench(name: string, ...args: readonly string[]): Promise<BenchRun> {
+  const reportFile = join(directory, `${name}.json`);
+  const words = [join(root, 'bin', 'bench.js'), '--smoke', '--json', reportFile, ...args];
+  const bench = spawn(process.execPath, words, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  for (const stream of [bench.stdout, bench.stderr]) {
+    stream.setEncoding('utf8');
+    stream.on('data', (text: string) => {
+      output += text;
+    });
+  }
+  const [code] = await once(bench, 'close');
+  if (!existsSync(reportFile)) throw new Error(`no report:\n${output}`);
+  const report = JSON.parse(readFileSync(reportFile, 'utf8')) as Report;
+  return { code: Number(code), output, report, reportFile };
+}
 
 describe('npm run bench -- --smoke', () => {
-  let directory = '';
-  let reportFile = '';
+  let run: BenchRun;
   let report: Report;
-  let output = '';
+  let output: string;
 
   beforeAll(async () => {
-    directory = mkdtempSync(join(tmpdir(), 'headwater-bench-smoke-'));
-    reportFile = join(directory, 'report.json');
-    const bench = spawn(process.execPath, [join(root, 'bin', 'bench.js'), '--smoke', '--json', reportFile], {
-      cwd: root,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    for (const stream of [bench.stdout, bench.stderr]) {
-      stream.setEncoding('utf8');
-      stream.on('data', (text: string) => {
-        output += text;
-      });
-    }
-    await once(bench, 'close');
-    if (!existsSync(reportFile)) throw new Error(`no report:\n${output}`);
-    report = JSON.parse(readFileSync(reportFile, 'utf8')) as Report;
+    run = await runBench('report');
+    ({ report, output } = run);
   }, TIMEOUT_MS);
-
-  afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
   test('says what was measured, on what, and how', () => {
     expect(report.schema).toBe(REPORT_SCHEMA);
@@ -78,7 +92,7 @@ describe('npm run bench -- --smoke', () => {
     for (const row of scenario.rows) {
       for (const [server, summary] of Object.entries({ headwater: row.headwater, redis: row.redis })) {
         const isWanted = server === 'redis' || (hasHeadwater && !hasNote(scenario.notes, server));
-        if (isWanted && !OPTIONAL.has(row.id)) {
+        if (isWanted && !OPTIONAL.test(row.id)) {
           expect(summary.samples, `${server}: ${row.label}`).toHaveLength(1);
         }
         expect(summary.samples.every(Number.isFinite), `${server}: ${row.label}`).toBe(true);
@@ -86,12 +100,49 @@ describe('npm run bench -- --smoke', () => {
     }
   });
 
+  test.each(WITH_REPLICAS)('%s proves that all replicas got the same', (name) => {
+    const scenario = report.scenarios.find((candidate) => candidate.name === name)!;
+    const kinds = hasHeadwater ? ['headwater', 'redis'] : ['redis'];
+    expect(scenario.streams).toHaveLength(kinds.length);
+    for (const [i, kind] of kinds.entries()) {
+      expect(scenario.streams[i]).toMatch(/^([1-9]\d*) of \1 replicas equal, digest equal /);
+      expect(scenario.streams[i]).toContain(`(${kind})`);
+      const ranges = scenario.ranges[kind as TargetKind]!;
+      expect(ranges.length).toBeGreaterThan(0);
+      for (const { first, end, crc64 } of ranges) {
+        expect(end).toBeGreaterThan(first);
+        expect(crc64).toMatch(/^[0-9a-f]{16}$/);
+      }
+    }
+    expect(output).toContain(`streams: ${scenario.streams[0]}`);
+  });
+
+  test('ends well', () => {
+    expect(run.code, output).toBe(0);
+  });
+
   test('writes the tables for people too', () => {
-    const markdown = readFileSync(reportFile.replace('.json', '.md'), 'utf8');
+    const markdown = readFileSync(run.reportFile.replace('.json', '.md'), 'utf8');
     for (const name of SCENARIOS) {
       expect(output).toContain(`${name}: `);
       expect(markdown).toContain(`## ${name}`);
     }
+  });
+});
+
+describe('npm run bench -- --smoke fan-out --falsify', () => {
+  test.each([
+    ['stream', / got another byte at offset \d+/],
+    ['dataset', /DEBUG DIGEST is \w+ at the replica and \w+ at its primary/],
+  ])('%s: the report is an error and has no figures', { timeout: TIMEOUT_MS }, async (what, fault) => {
+    const { code, output, report } = await runBench(what, 'fan-out', '--only', 'redis', '--falsify', what);
+    const [scenario] = report.scenarios;
+    expect(code).toBe(1);
+    expect(output).toMatch(/^ERROR: redis: /m);
+    expect(scenario!.errors).toHaveLength(1);
+    expect(scenario!.errors[0]).toMatch(fault);
+    expect(scenario!.streams[0]).not.toMatch(/^(\d+) of \1 replicas equal, digest equal /);
+    expect(scenario!.rows.map((row) => row.redis.samples)).toEqual(scenario!.rows.map(() => []));
   });
 });
 

@@ -8,6 +8,7 @@
 import net from 'node:net';
 import { MIB } from '../../src/base/units.ts';
 import { serve } from './child.ts';
+import { Latencies } from './latency.ts';
 import { errorText, ReplySkimmer } from './resp.ts';
 import { type EncodedRequests, encodeRequests, type Template } from './workload.ts';
 
@@ -31,6 +32,9 @@ export interface ClosedResult {
   readonly seconds: number;
   /** Processor time of this process: close to `seconds`, the generator is what was measured. */
   readonly cpuSeconds: number;
+  /** Latency of a batch, from its write to the last of its replies. */
+  readonly p50Ms: number;
+  readonly p99Ms: number;
   readonly errors: number;
   readonly firstError: string;
   readonly checksum: string;
@@ -78,6 +82,7 @@ function requestsOf(template: Template, atLeast: number, depth: number): Encoded
 class ClosedRun {
   readonly job: ClosedJob;
   readonly batches: Buffer[] = [];
+  readonly latencies = new Latencies();
   nextBatch = 0;
   replies = 0;
   errors = 0;
@@ -105,6 +110,7 @@ class ClosedConnection {
   readonly connected: Promise<void>;
   readonly closed: Promise<void>;
   #bytesLeft = 0;
+  #sentMs = 0;
   #isDone = false;
 
   constructor(run: ClosedRun, port: number) {
@@ -158,6 +164,7 @@ class ClosedConnection {
     run.nextBatch = run.nextBatch + 1 === run.batches.length ? 0 : run.nextBatch + 1;
     this.#bytesLeft = run.job.depth * run.job.replyBytes;
     this.#skimmer.expected = run.job.depth;
+    this.#sentMs = performance.now();
     this.#socket.write(batch);
   }
 
@@ -185,7 +192,9 @@ class ClosedConnection {
   }
 
   #answered(): void {
-    this.#run.replies += this.#run.job.depth;
+    const run = this.#run;
+    run.latencies.record(performance.now() - this.#sentMs);
+    run.replies += run.job.depth;
     this.send();
   }
 }
@@ -221,7 +230,9 @@ async function closed(job: ClosedJob): Promise<ClosedResult> {
   const { errors, firstError } = run;
   const cpuSeconds = (cpu.user + cpu.system) / 1e6;
   const seconds = (endedMs - startedMs) / 1000;
-  return { replies, seconds, cpuSeconds, errors, firstError, checksum: requests.checksum };
+  const [p50Ms, p99Ms] = [run.latencies.quantileMs(0.5), run.latencies.quantileMs(0.99)];
+  const { checksum } = requests;
+  return { replies, seconds, cpuSeconds, p50Ms, p99Ms, errors, firstError, checksum };
 }
 
 const TICK_MS = 1;

@@ -1,19 +1,30 @@
 /**
  * Fake replicas, a process of its own: they speak a replica's handshake, read the full sync, count the stream and
- * acknowledge once per second. They keep nothing.
+ * acknowledge once per second.
+ *
+ * When they are to prove what they got, the stream is recorded once and compared for each other (stream-record.ts) and
+ * with the server's log, each dump's checksum is looked at, and the dump of the first is kept, so that dump and stream
+ * can be played to a stock replica (playback.ts).
  *
  *   connect → HANDSHAKE ──go──▶ HEADER ──"$<len>"──▶ COUNTED ──┐
  *                                  └────"$EOF:…"───▶ MARKED ───┴──▶ STREAM
  *
- * Hot path: one read buffer for all connections; stream bytes are counted and not looked at.
+ * Hot path: one read buffer for all connections.
  */
 import net from 'node:net';
 import { MIB } from '../../src/base/units.ts';
 import { serve } from './child.ts';
+import { Playback } from './playback.ts';
+import type { StreamRange } from './stream-proof.ts';
+import { DumpCheck, SAME, StreamRecord } from './stream-record.ts';
 
 export interface AttachJob {
   readonly port: number;
   readonly replicas: number;
+  /** What is looked at besides counts: nothing, streams, or streams and dumps. */
+  readonly proves: 'nothing' | 'streams' | 'all';
+  /** One byte of what the first replica gets is made another: to see that it is noticed. */
+  readonly falsify: boolean;
 }
 
 /** Times of a full sync, in milliseconds from the PSYNC that went out to all. */
@@ -29,10 +40,33 @@ export interface StreamState {
   readonly streamBytes: number;
 }
 
+export interface ProofJob {
+  readonly port: number;
+  /** Offset of the first byte that the server has in its log. */
+  readonly logFrom: number;
+}
+
+/** What all replicas that are attached got. */
+export interface ReplicaProof {
+  readonly replicas: number;
+  /** Replicas without a fault. */
+  readonly equal: number;
+  /** What was wrong, one line for each replica with a fault. */
+  readonly faults: readonly string[];
+  /** What was recorded. */
+  readonly range: StreamRange;
+}
+
 export interface ReplicaApi {
   /** Connects, shakes hands, full sync of all at once. The replicas stay attached. */
   attach(job: AttachJob): Promise<SyncResult>;
   state(argument: null): Promise<StreamState>;
+  /** Those attached must have been told to prove something, and stand at the end of the stream. */
+  proof(job: ProofJob): Promise<ReplicaProof>;
+  /** Plays what the first replica got to whoever asks for a sync; returns the port. Ends with `detach`. */
+  play(argument: null): Promise<number>;
+  /** How many have asked for it. */
+  plays(argument: null): Promise<number>;
   detach(argument: null): Promise<null>;
 }
 
@@ -52,6 +86,9 @@ function command(...words: string[]): string {
 class FakeReplica {
   readonly ready: Promise<void>;
   readonly synced: Promise<void>;
+  readonly #index: number;
+  readonly #job: AttachJob;
+  readonly #record: StreamRecord;
   readonly #socket: net.Socket;
   #phase: Phase = Phase.HANDSHAKE;
   #line = '';
@@ -63,14 +100,29 @@ class FakeReplica {
   #onReady: () => void = () => {};
   #onSynced: () => void = () => {};
   #onFailed: (error: Error) => void = () => {};
+  #dumpCheck: DumpCheck | null = null;
+  #falsifies: boolean;
+  #lastWanted = Number.POSITIVE_INFINITY;
+  /** The dump, if it is kept, with what came behind it in the same reads. */
+  readonly dump: Buffer[] = [];
+  replid = '';
+  /** Offset of the dump. */
+  dumpOffset = 0;
   payloadBytes = 0;
   firstByteMs = 0;
   lastByteMs = 0;
   offset = 0;
   streamBytes = 0;
   failure: Error | null = null;
+  /** What was wrong with the bytes that came. Later bytes are not looked at then. */
+  fault = '';
 
-  constructor(port: number, index: number) {
+  constructor(job: AttachJob, index: number, record: StreamRecord) {
+    const { port } = job;
+    this.#index = index;
+    this.#job = job;
+    this.#record = record;
+    this.#falsifies = job.falsify && index === 0;
     let failReady: (error: Error) => void = () => {};
     this.ready = new Promise((resolve, reject) => {
       this.#onReady = resolve;
@@ -107,6 +159,14 @@ class FakeReplica {
     this.#socket.write(command('PSYNC', '?', '-1'));
   }
 
+  /** Asks for the stream from `offset` on, out of the log; `synced` is resolved once it has come up to `last`. */
+  requestLog(replid: string, offset: number, last: number): void {
+    this.#phase = Phase.HEADER;
+    this.offset = offset - 1;
+    this.#lastWanted = last;
+    this.#socket.write(command('PSYNC', replid, String(offset)));
+  }
+
   acknowledge(): void {
     if (this.#phase === Phase.STREAM) this.#socket.write(command('REPLCONF', 'ACK', String(this.offset)));
   }
@@ -123,8 +183,7 @@ class FakeReplica {
 
   #received(bytes: number): boolean {
     if (this.#phase === Phase.STREAM) {
-      this.offset += bytes;
-      this.streamBytes += bytes;
+      this.#streamed(0, bytes);
       return true;
     }
     let position = 0;
@@ -142,12 +201,26 @@ class FakeReplica {
           position = this.#marked(position, bytes);
           break;
         default:
-          this.offset += bytes - position;
-          this.streamBytes += bytes - position;
+          this.#streamed(position, bytes);
           position = bytes;
       }
     }
     return true;
+  }
+
+  #streamed(start: number, end: number): void {
+    const offset = this.offset + 1;
+    this.offset += end - start;
+    this.streamBytes += end - start;
+    if (this.offset >= this.#lastWanted) this.#onSynced();
+    if (this.#job.proves === 'nothing' || this.fault !== '') return;
+    if (this.#falsifies) {
+      this.#falsifies = false;
+      const middle = (start + end) >>> 1;
+      readBuffer[middle] = readBuffer[middle]! ^ 1;
+    }
+    const different = this.#record.take(offset, readBuffer, start, end);
+    if (different !== SAME) this.fault = `another byte at offset ${different}`;
   }
 
   /** Takes one line, or as much of it as there is. */
@@ -169,13 +242,18 @@ class FakeReplica {
     } else if (this.#phase === Phase.HANDSHAKE) {
       if (++this.#replies === HANDSHAKE_REPLIES) this.#onReady();
     } else if (line.startsWith('+FULLRESYNC ')) {
-      this.offset = Number(line.split(' ')[2]);
+      this.replid = line.split(' ')[1] ?? '';
+      this.dumpOffset = this.offset = Number(line.split(' ')[2]);
+    } else if (line.startsWith('+CONTINUE')) {
+      this.#phase = Phase.STREAM;
     } else if (line.startsWith('$EOF:')) {
       this.#mark = line.slice('$EOF:'.length);
       this.#phase = Phase.MARKED;
+      if (this.#job.proves === 'all') this.#dumpCheck = new DumpCheck(MARK_BYTES);
     } else if (line.startsWith('$')) {
       this.#payloadLeft = Number(line.slice(1));
       this.#phase = Phase.COUNTED;
+      if (this.#job.proves === 'all') this.#dumpCheck = new DumpCheck(0);
     } else {
       this.#fail(new Error(`not expected in a full sync: ${line}`));
     }
@@ -184,6 +262,7 @@ class FakeReplica {
   #counted(start: number, end: number): number {
     if (this.payloadBytes === 0) this.firstByteMs = performance.now();
     const taken = Math.min(this.#payloadLeft, end - start);
+    this.#look(start, start + taken);
     this.payloadBytes += taken;
     this.#payloadLeft -= taken;
     if (this.#payloadLeft === 0) this.#payloadDone();
@@ -193,6 +272,7 @@ class FakeReplica {
   /** The primary sends nothing behind the mark before the first ACK, so the mark ends a read or is not there. */
   #marked(start: number, end: number): number {
     if (this.payloadBytes === 0) this.firstByteMs = performance.now();
+    this.#look(start, end);
     this.payloadBytes += end - start;
     const fresh = readBuffer.toString('latin1', Math.max(start, end - MARK_BYTES), end);
     this.#tail = (this.#tail + fresh).slice(-MARK_BYTES);
@@ -203,15 +283,44 @@ class FakeReplica {
     return end;
   }
 
+  /** Takes bytes of the dump when it is to be proved. */
+  #look(start: number, end: number): void {
+    if (this.#dumpCheck === null) return;
+    this.#dumpCheck.take(readBuffer, start, end);
+    if (this.#index === 0) this.dump.push(Buffer.from(readBuffer.subarray(start, end)));
+  }
+
   #payloadDone(): void {
     this.lastByteMs = performance.now();
     this.#phase = Phase.STREAM;
+    if (this.#dumpCheck?.isRight === false) this.fault = 'a dump with another checksum than its own';
+    this.#dumpCheck = null;
     this.acknowledge();
     this.#onSynced();
   }
 }
 
+/** Compares the server's own log with what was recorded, as far as it goes back. */
+async function faultOfLog({ port, logFrom }: ProofJob): Promise<string> {
+  const [replica] = replicas;
+  const from = Math.max(logFrom, record.first);
+  const last = record.end - 1;
+  if (replica === undefined || from > last) return '';
+  const job: AttachJob = { port, replicas: 1, proves: 'streams', falsify: false };
+  const reader = new FakeReplica(job, replicas.length, record);
+  try {
+    await reader.ready;
+    reader.requestLog(replica.replid, from, last);
+    await reader.synced;
+  } finally {
+    reader.close();
+  }
+  return reader.fault === '' ? '' : `the log has ${reader.fault}`;
+}
+
 let replicas: FakeReplica[] = [];
+let record = new StreamRecord();
+let playback: Playback | null = null;
 let ackTimer: NodeJS.Timeout | null = null;
 
 function detachAll(): void {
@@ -219,12 +328,35 @@ function detachAll(): void {
   ackTimer = null;
   for (const replica of replicas) replica.close();
   replicas = [];
+  record = new StreamRecord();
+  playback?.stop();
+  playback = null;
+}
+
+/** The dump of a replica without the mark behind it. */
+function dumpOf(replica: FakeReplica): Buffer[] {
+  let left = replica.payloadBytes;
+  return replica.dump.map((part) => {
+    const own = part.subarray(0, left);
+    left -= own.length;
+    return own;
+  });
+}
+
+function faultsOf(all: readonly FakeReplica[]): string[] {
+  const missing = record.settle();
+  return all.flatMap((replica, index) => {
+    if (replica.fault !== '') return [`replica ${index} got ${replica.fault}`];
+    if (missing !== SAME) return [`replica ${index} could not be compared at offset ${missing}`];
+    const isWhole = record.bytes === 0 || replica.offset === record.end - 1;
+    return isWhole ? [] : [`replica ${index} stands at ${replica.offset} of ${record.end - 1}`];
+  });
 }
 
 serve<ReplicaApi>({
   async attach(job) {
     detachAll();
-    replicas = Array.from({ length: job.replicas }, (_, index) => new FakeReplica(job.port, index));
+    replicas = Array.from({ length: job.replicas }, (_, index) => new FakeReplica(job, index, record));
     ackTimer = setInterval(() => {
       for (const replica of replicas) replica.acknowledge();
     }, ACK_PERIOD_MS);
@@ -245,6 +377,25 @@ serve<ReplicaApi>({
       streamBytes += replica.streamBytes;
     }
     return { offsets: replicas.map((replica) => replica.offset), streamBytes };
+  },
+  async proof(job) {
+    const faults = faultsOf(replicas);
+    const equal = replicas.length - faults.length;
+    const range = { first: record.first, end: record.end, crc64: record.crc64() };
+    const logFault = await faultOfLog(job);
+    if (logFault !== '') faults.push(logFault);
+    return { replicas: replicas.length, equal, faults, range };
+  },
+  async play() {
+    const [replica] = replicas;
+    if (replica === undefined || replica.dump.length === 0) throw new Error('no dump was kept');
+    const { replid, dumpOffset } = replica;
+    const stream = record.bytes === 0 ? [] : [...record.parts(dumpOffset + 1)];
+    playback = await Playback.start({ replid, offset: dumpOffset, dump: dumpOf(replica), stream });
+    return playback.port;
+  },
+  async plays() {
+    return playback?.syncs ?? 0;
   },
   async detach() {
     detachAll();

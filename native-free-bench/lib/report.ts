@@ -3,8 +3,9 @@ import type { Figure, Must, Unit } from './scenario.ts';
 import type { Series } from './series.ts';
 import type { TargetKind } from './server.ts';
 import { median, quantile } from './statistics.ts';
+import type { StreamRange } from './stream-proof.ts';
 
-export const REPORT_SCHEMA = 1;
+export const REPORT_SCHEMA = 2;
 
 export interface Machine {
   readonly cores: number;
@@ -38,6 +39,10 @@ export interface ScenarioReport {
   readonly title: string;
   readonly runs: number;
   readonly checksum: string;
+  /** What was proved of the streams to replicas, one line for each server; none in a scenario without replicas. */
+  readonly streams: readonly string[];
+  /** The stretches of the stream that were compared. */
+  readonly ranges: Readonly<Partial<Record<TargetKind, readonly StreamRange[]>>>;
   readonly notes: readonly string[];
   readonly errors: readonly string[];
   /** Samples over time of the last run of each server. */
@@ -157,6 +162,7 @@ function factsOf(scenario: ScenarioReport): string {
 
 function remarksOf(scenario: ScenarioReport): string[] {
   return [
+    ...scenario.streams.map((text) => `streams: ${text}`),
     ...scenario.notes.map((note) => `note: ${note}`),
     ...scenario.errors.map((error) => `ERROR: ${error}`),
   ];

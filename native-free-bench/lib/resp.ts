@@ -50,8 +50,20 @@ export class RequestWriter {
     this.#lineEnd();
   }
 
+  /** Appends a request of words in ASCII, as people type it. */
+  line(words: string): void {
+    this.#reserve(words.length + 2);
+    this.length += this.buffer.write(words, this.length, 'latin1');
+    this.#lineEnd();
+  }
+
   reset(): void {
     this.length = 0;
+  }
+
+  /** What was appended; a view. */
+  get written(): Buffer {
+    return this.buffer.subarray(0, this.length);
   }
 
   #header(type: number, value: number): void {

@@ -2,9 +2,14 @@
 import { Child } from './child.ts';
 import type { LoadApi } from './load-child.ts';
 import type { ProbeApi } from './probe-child.ts';
-import type { ReplicaApi } from './replica-child.ts';
+import type { AttachJob, ReplicaApi } from './replica-child.ts';
 import type { Series } from './series.ts';
 import { Launched, Server, type Target } from './server.ts';
+import { StreamProof } from './stream-proof.ts';
+
+/** What is made wrong on purpose, to see that it is noticed. */
+export const FALSIFICATIONS = ['stream', 'dataset'] as const;
+export type Falsification = (typeof FALSIFICATIONS)[number];
 
 export type Unit = 'ops/s' | 'MB/s' | 'ms' | 'us' | 'B/key' | 'MiB' | 'CPU s' | 'CPU s/GB' | 'us/op';
 
@@ -44,21 +49,48 @@ export interface Scenario {
   measure(context: Context): Promise<Measurement>;
 }
 
+const DEBUG_OPTIONS = ['--enable-debug-command', 'yes'];
+
 /** One measurement of one server: what it starts is stopped when it ends, however it ends. */
 export class Context {
   readonly target: Target;
   readonly smoke: boolean;
+  /** Path of a redis-server that serves as a stock replica; empty when there is none. */
+  readonly redis: string;
+  readonly falsify: Falsification | null;
+  readonly proof = new StreamProof();
   readonly #servers: Server[] = [];
   readonly #launched: Launched[] = [];
   readonly #children: { kill(): void }[] = [];
 
-  constructor(target: Target, smoke: boolean) {
+  constructor(target: Target, smoke: boolean, redis: string, falsify: Falsification | null) {
     this.target = target;
     this.smoke = smoke;
+    this.redis = redis;
+    this.falsify = falsify;
   }
 
+  /** The server under measurement, which answers DEBUG DIGEST. A smoke run does not wait for compiled code. */
   async start(...options: string[]): Promise<Server> {
-    const server = await Server.start(this.target, options, this.smoke);
+    const isOurs = this.target.kind === 'headwater';
+    const hasty = this.smoke && isOurs ? ['--rehearsal', 'no'] : [];
+    return this.#started(
+      await Server.start(this.target, [...DEBUG_OPTIONS, ...hasty, ...options], this.smoke),
+    );
+  }
+
+  /** A stock server beside it. */
+  async startStock(...options: string[]): Promise<Server> {
+    const target: Target = { kind: 'redis', command: [this.redis], version: '' };
+    return this.#started(await Server.start(target, [...DEBUG_OPTIONS, ...options], true));
+  }
+
+  /** What an attach is told when replicas are to prove something. */
+  proving(what: AttachJob['proves']): Pick<AttachJob, 'proves' | 'falsify'> {
+    return { proves: what, falsify: this.falsify === 'stream' };
+  }
+
+  #started(server: Server): Server {
     this.#servers.push(server);
     return server;
   }

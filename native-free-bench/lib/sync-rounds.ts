@@ -1,10 +1,15 @@
-/** Full syncs to fake replicas, timed, one after the other: shared by the scenarios that measure them. */
+/**
+ * Full syncs to fake replicas, timed, one after the other: shared by the scenarios that measure them. Then there is one
+ * more, without a clock, in which every dump must have the checksum that it ends with, what is written behind it must be
+ * the same for all, and dump and stream of one replica, played to a stock replica, must make the primary's dataset.
+ */
 import type { Child } from './child.ts';
 import { load, stringKeys } from './dataset.ts';
 import { cpuSeconds } from './process-stats.ts';
+import { proveMeasured } from './proof.ts';
 import type { ReplicaApi, SyncResult } from './replica-child.ts';
 import { timeSeries } from './sampling.ts';
-import { until } from './scenario.ts';
+import { type Context, until } from './scenario.ts';
 import type { Server } from './server.ts';
 import { median } from './statistics.ts';
 
@@ -27,6 +32,7 @@ const REWRITTEN = { keys: 20_000, valueBytes: 200, seed: 0xbac };
  * of an earlier round can serve: each measures a snapshot of its own.
  */
 export async function syncRounds(
+  context: Context,
   server: Server,
   child: Child<ReplicaApi>,
   replicas: number,
@@ -35,16 +41,22 @@ export async function syncRounds(
   const results: SyncResult[] = [];
   const cpu: number[] = [];
   const times = await timeSeries(`full sync to ${replicas}`, rounds, async () => {
-    await load(server.port, stringKeys(REWRITTEN.keys, REWRITTEN.valueBytes, REWRITTEN.seed));
+    await rewrite(server);
     await idle(server);
     const cpuBefore = cpuSeconds(server.pid);
-    const result = await child.call('attach', { port: server.port, replicas });
+    const job = { port: server.port, replicas, ...context.proving('nothing') };
+    const result = await child.call('attach', job);
     await child.call('detach', null);
     await idle(server);
     cpu.push(cpuSeconds(server.pid) - cpuBefore);
     results.push(result);
     return Math.max(...result.lastByteMs);
   });
+  await child.call('attach', { port: server.port, replicas, ...context.proving('all') });
+  await rewrite(server);
+  await proveMeasured(context, server, child);
+  await child.call('detach', null);
+  await idle(server);
   const megabytes = (median(results.map((result) => result.payloadBytes)) * replicas) / 1e6;
   return {
     lastByteMs: median(times),
@@ -52,6 +64,11 @@ export async function syncRounds(
     megabytesPerSecond: megabytes / (median(times) / 1000),
     cpuSeconds: median(cpu),
   };
+}
+
+/** The rewriting of {@link REWRITTEN}, which goes to replicas that are attached, too. */
+export async function rewrite(server: Server): Promise<void> {
+  await load(server.port, stringKeys(REWRITTEN.keys, REWRITTEN.valueBytes, REWRITTEN.seed));
 }
 
 /** No replica is attached and no snapshot runs. */

@@ -7,13 +7,16 @@
  * second for its cron: that is measured too, as "eight, awaited".
  */
 import { load, stringKeys } from '../lib/dataset.ts';
+import { proveAttached } from '../lib/proof.ts';
 import type { Context, Figure, Measurement, Scenario } from '../lib/scenario.ts';
-import { syncRounds } from '../lib/sync-rounds.ts';
+import { rewrite, syncRounds } from '../lib/sync-rounds.ts';
 
 const KEYS = { full: 1_000_000, smoke: 5_000 };
 const ROUNDS = { full: 3, smoke: 1 };
 const VALUE_BYTES = 100;
 const SEED = 0xf55;
+/** Fake replicas beside the stock one that has the last word. */
+const FAKES_AT_THE_END = 2;
 
 const CASES = [
   { id: '1', label: 'one replica', replicas: 1, awaited: false, must: { ratioAtMost: 0.6 } },
@@ -41,12 +44,13 @@ async function measure(context: Context): Promise<Measurement> {
       await server.control.must('CONFIG', 'SET', 'repl-diskless-sync-max-replicas', String(replicas));
       await server.control.must('CONFIG', 'SET', 'repl-diskless-sync-delay', '5');
     }
-    const result = await syncRounds(server, child, replicas, ROUNDS[size]);
+    const result = await syncRounds(context, server, child, replicas, ROUNDS[size]);
     values[`${id}.last`] = result.lastByteMs;
     values[`${id}.first`] = result.firstByteMs;
     values[`${id}.rate`] = result.megabytesPerSecond;
     values[`${id}.cpu`] = result.cpuSeconds;
   }
+  await proveAttached(context, server, child, FAKES_AT_THE_END, () => rewrite(server));
   return { checksum, values, notes: [] };
 }
 

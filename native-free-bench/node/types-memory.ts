@@ -11,10 +11,11 @@ import { MIB } from '../../src/base/units.ts';
 import { ReplyError } from '../lib/control-client.ts';
 import { checksumOf, type Dataset, LoadRefused, load } from '../lib/dataset.ts';
 import { settledResidentBytes } from '../lib/process-stats.ts';
+import { proveAttached } from '../lib/proof.ts';
 import type { RequestWriter } from '../lib/resp.ts';
 import { type Context, type Figure, type Measurement, pause, type Scenario, until } from '../lib/scenario.ts';
 import type { Server } from '../lib/server.ts';
-import { syncRounds } from '../lib/sync-rounds.ts';
+import { rewrite, syncRounds } from '../lib/sync-rounds.ts';
 import { Checksum, twelveDigits, ValuePool } from '../lib/workload.ts';
 
 const SEED = 0x73e;
@@ -202,6 +203,7 @@ async function measure(context: Context): Promise<Measurement> {
   if (known.length === KINDS.length) Object.assign(values, await syncFigures(context, server));
   else notes.push('full sync is n/a: the dataset is not the whole one');
   Object.assign(values, await lossFigures(context, server, known, notes));
+  await proveAttached(context, server, context.replicas(), 1, () => rewrite(server));
   return { checksum: checksum.text(), values, notes };
 }
 
@@ -210,7 +212,7 @@ function sizeOf(kind: Kind, context: Context): number {
 }
 
 async function syncFigures(context: Context, server: Server): Promise<Record<string, number>> {
-  const sync = await syncRounds(server, context.replicas(), 1, context.smoke ? 1 : SYNC_ROUNDS);
+  const sync = await syncRounds(context, server, context.replicas(), 1, context.smoke ? 1 : SYNC_ROUNDS);
   return {
     'sync.last': sync.lastByteMs,
     'sync.first': sync.firstByteMs,

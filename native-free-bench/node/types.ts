@@ -8,21 +8,13 @@
  * Each command is sent a number of times, not for a time: the pops then take out as many elements as the pushes put in,
  * however fast the server is.
  *
- * A virtual machine's host slows both of its cores down at times, by a fifth and for seconds. The generator does the same
- * for each server, so its processor time per request tells: a measurement in which that is far above the least so far is
- * made again, for either server, with what a pop takes put in again before.
+ * While the host is slow a measurement is made again (slow-host.ts), with what a pop takes put in again before.
  */
 import { ReplyError } from '../lib/control-client.ts';
 import type { ClosedJob, ClosedResult } from '../lib/load-child.ts';
 import { cpuSeconds } from '../lib/process-stats.ts';
-import {
-  type Context,
-  type Figure,
-  type Measurement,
-  type Must,
-  pause,
-  type Scenario,
-} from '../lib/scenario.ts';
+import type { Context, Figure, Measurement, Must, Scenario } from '../lib/scenario.ts';
+import { type Sample, SlowHost } from '../lib/slow-host.ts';
 import { Checksum, RANDOM_PLACE, twelveDigits } from '../lib/workload.ts';
 
 const CLIENTS = 50;
@@ -42,10 +34,6 @@ const LIMIT_MS = 20_000;
 /** How many copies of a command without random places go round. */
 const SAME_REQUESTS = 1_600;
 
-/** The host is slow when the generator takes more than so many times the least. */
-const SLOW = 1.06;
-const MEASUREMENTS_MAX = 6;
-const AGAIN_AFTER_MS = 1000;
 /** What fills a collection again that a command empties. */
 const REFILLS: Readonly<Record<string, string>> = {
   LPOP: 'LPUSH',
@@ -119,13 +107,9 @@ function withZero(word: string): string {
   return word.replaceAll(RANDOM_PLACE, twelveDigits(0));
 }
 
-/** The least processor time of the generator per request, in us, by variant: of all measurements of this run of the bench. */
-const leastGeneratorMicros = new Map<string, number>();
-
-interface Sample {
+interface TypeSample extends Sample {
   readonly result: ClosedResult;
   readonly serverMicros: number;
-  readonly generatorMicros: number;
 }
 
 function jobOf(variant: Variant, port: number, different: number): Omit<ClosedJob, 'replies'> {
@@ -148,9 +132,9 @@ async function measure(context: Context): Promise<Measurement> {
   const checksum = new Checksum();
   const values: Record<string, number> = {};
   const notes: string[] = [];
-  let slow = 0;
+  const host = new SlowHost('types', context.smoke);
 
-  async function measureOnce(variant: Variant): Promise<Sample> {
+  async function measureOnce(variant: Variant): Promise<TypeSample> {
     const share = variant.words[0] === 'LRANGE' ? RANGES_SHARE : 1;
     const job = jobOf(variant, server.port, sizes.different);
     await generator.call('closed', { ...job, replies: sizes.warmUp * share });
@@ -160,6 +144,7 @@ async function measure(context: Context): Promise<Measurement> {
       result,
       serverMicros: ((cpuSeconds(server.pid) - cpuBefore) * 1e6) / result.replies,
       generatorMicros: (result.cpuSeconds * 1e6) / result.replies,
+      errors: result.errors,
     };
   }
 
@@ -179,20 +164,11 @@ async function measure(context: Context): Promise<Measurement> {
       notes.push(`${id} is n/a: ${first.message.split(',')[0]}`);
       continue;
     }
-    let best = await measureOnce(variant);
-    for (let left = MEASUREMENTS_MAX - 1; !context.smoke; left--) {
-      const least = Math.min(leastGeneratorMicros.get(id) ?? best.generatorMicros, best.generatorMicros);
-      leastGeneratorMicros.set(id, least);
-      if (best.result.errors > 0 || best.generatorMicros <= least * SLOW) break;
-      if (left <= 0) {
-        slow++;
-        break;
-      }
-      await pause(AGAIN_AFTER_MS);
-      await refill(REFILLS[id]);
-      const again = await measureOnce(variant);
-      if (again.generatorMicros < best.generatorMicros || again.result.errors > 0) best = again;
-    }
+    const best = await host.best(
+      id,
+      () => measureOnce(variant),
+      () => refill(REFILLS[id]),
+    );
     const { result, serverMicros, generatorMicros } = best;
     if (result.errors > 0) {
       notes.push(`${id} is n/a: ${result.firstError}`);
@@ -202,8 +178,7 @@ async function measure(context: Context): Promise<Measurement> {
     values[`${id}.cpu`] = serverMicros;
     values[`${id}.generator`] = generatorMicros;
   }
-  if (slow > 0) notes.push(`the host stayed slow at ${slow} of ${VARIANTS.length} commands of a run`);
-  return { checksum: checksum.text(), values, notes };
+  return { checksum: checksum.text(), values, notes: [...notes, ...host.notes] };
 }
 
 function figures(): Figure[] {

@@ -327,11 +327,16 @@ export class FakeReplica {
     this.streamBytes += bytes.length;
     if (!this.#options.countOnly) this.#stream.push(bytes);
     this.#parser.push(bytes);
-    for (;;) {
-      const command = this.#parser.next();
-      if (command === INCOMPLETE) return;
-      this.#apply((command as string[]).map(String));
-      this.offset += this.#parser.lastRaw.length;
+    try {
+      for (;;) {
+        const command = this.#parser.next();
+        if (command === INCOMPLETE) return;
+        this.#apply((command as string[]).map(String));
+        this.offset += this.#parser.lastRaw.length;
+      }
+    } catch (error) {
+      // A stream that is no RESP: a stock replica cuts the link, too. Whoever waits finds the failure.
+      this.socket.destroy(error as Error);
     }
   }
 

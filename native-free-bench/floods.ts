@@ -1,0 +1,155 @@
+/**
+ * Floods a server from one client and compares its dataset with that of a stock replica after each. Started by
+ * bin/floods.js, which compiles it.
+ *
+ *   npm run floods                          20 rounds of each kind, 400,000 requests in each
+ *   npm run floods -- incr blpop            some kinds
+ *   npm run floods -- --rounds 3 --requests 100000 --seed 7
+ *   npm run floods -- --primary redis       the same between two stock servers: shows what the floods themselves do
+ *
+ * A round is a fault when the digests differ, when the replica had to sync again, or when the stream brought it a
+ * command that is an error. The exit code is 0 when no round was one, 1 when some were, 2 for wrong arguments.
+ */
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { Prng } from '../src/base/prng.ts';
+import { FLOODS, type FloodKind, FloodPair } from './lib/flood.ts';
+import type { Target } from './lib/server.ts';
+import { median } from './lib/statistics.ts';
+
+const USAGE = `npm run floods [-- [kind ...] [--rounds N] [--requests N] [--primary headwater|redis] [--seed N]]
+
+kinds: ${FLOODS.map((kind) => kind.name).join(' ')} (all of them when none is named)
+--rounds N    floods of each kind (default 20)
+--requests N  requests of each flood (default 400000)
+--primary K   the server that is flooded: headwater (default) or redis
+--seed N      where requests are cut, and how many wait behind a BLPOP (default: a new one)`;
+
+class UsageError extends Error {}
+
+interface Options {
+  readonly kinds: readonly FloodKind[];
+  readonly rounds: number;
+  readonly requests: number;
+  readonly primary: 'headwater' | 'redis';
+  readonly seed: number;
+}
+
+function optionsOf(argv: readonly string[]): Options | null {
+  const { values, positionals } = parseArgs({
+    args: [...argv],
+    allowPositionals: true,
+    options: {
+      rounds: { type: 'string', default: '20' },
+      requests: { type: 'string', default: '400000' },
+      primary: { type: 'string', default: 'headwater' },
+      seed: { type: 'string', default: String(Date.now() % 2 ** 32) },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return null;
+  const count = (name: 'rounds' | 'requests' | 'seed'): number => {
+    const value = Number(values[name]);
+    if (!Number.isInteger(value) || value < 1) throw new UsageError(`--${name} takes a count`);
+    return value;
+  };
+  const { primary } = values;
+  if (primary !== 'headwater' && primary !== 'redis')
+    throw new UsageError('--primary takes headwater or redis');
+  const named = positionals.map((name) => {
+    const kind = FLOODS.find((each) => each.name === name);
+    if (kind === undefined) throw new UsageError(`no kind ${name}`);
+    return kind;
+  });
+  return {
+    kinds: named.length === 0 ? FLOODS : named,
+    rounds: count('rounds'),
+    requests: count('requests'),
+    primary,
+    seed: count('seed'),
+  };
+}
+
+interface Tally {
+  readonly kind: FloodKind;
+  readonly seconds: number[];
+  /** What was wrong, with the rounds in which it was. */
+  readonly faults: string[];
+}
+
+function lineOf({ kind, seconds, faults }: Tally): string {
+  const rounds = seconds.length;
+  const cells = [
+    kind.name.padEnd(8),
+    String(rounds).padStart(6),
+    String(rounds - faults.length).padStart(6),
+    String(faults.length).padStart(6),
+    median(seconds).toFixed(2).padStart(8),
+  ];
+  return cells.join('  ');
+}
+
+async function main(argv: readonly string[], root: string): Promise<number> {
+  const options = optionsOf(argv);
+  if (options === null) {
+    console.log(USAGE);
+    return 0;
+  }
+  const redis = process.env['HEADWATER_REDIS_SERVER'] ?? '';
+  if (redis === '') throw new UsageError('there is no redis-server to compare with');
+  const { kinds, rounds, requests, primary, seed } = options;
+  const target: Target =
+    primary === 'redis'
+      ? { kind: 'redis', command: [redis], version: '' }
+      : {
+          kind: 'headwater',
+          command: [process.execPath, join(root, 'bin', 'headwater.js')],
+          version: '',
+        };
+  console.log(`${rounds} x ${requests} requests of each kind to ${primary}, seed ${seed}\n`);
+  console.log('kind      rounds   equal  faults  seconds');
+  const prng = new Prng(seed);
+  const tallies: Tally[] = [];
+  let pair = await FloodPair.start(target, redis);
+  for (const kind of kinds) {
+    if (!pair.can(kind)) {
+      console.log(`${kind.name.padEnd(8)}  left out: there is no redis-cli`);
+      continue;
+    }
+    const tally: Tally = { kind, seconds: [], faults: [] };
+    for (let round = 1; round <= rounds; round++) {
+      const { fault, seconds } = await pair.flood(kind, requests, prng);
+      tally.seconds.push(seconds);
+      if (fault === '') continue;
+      tally.faults.push(`round ${round}: ${fault}`);
+      // The next round must not meet what this one has left behind.
+      await pair.stop();
+      pair = await FloodPair.start(target, redis);
+    }
+    tallies.push(tally);
+    console.log(lineOf(tally));
+  }
+  await pair.stop();
+  const faults = tallies.flatMap((tally) => tally.faults.map((fault) => `${tally.kind.name}, ${fault}`));
+  console.log(
+    faults.length === 0
+      ? '\nThe replica held the same as its primary after each.'
+      : `\n${faults.length} faults:\n${faults.join('\n')}`,
+  );
+  return faults.length === 0 ? 0 : 1;
+}
+
+// Ends through `exit`, where the servers are killed.
+process.on('SIGINT', () => process.exit(130));
+process.on('SIGTERM', () => process.exit(143));
+
+try {
+  // This file runs from dist-bench/native-free-bench/.
+  process.exitCode = await main(process.argv.slice(2), resolve(import.meta.dirname, '..', '..'));
+} catch (error) {
+  const isUsage =
+    error instanceof UsageError || (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE');
+  if (!isUsage) throw error;
+  console.error(`${(error as Error).message}\n\n${USAGE}`);
+  process.exitCode = 2;
+}

@@ -1,0 +1,41 @@
+/**
+ * One client sends 150,000 requests at once; a stock replica must hold the same as headwater afterwards. `npm run
+ * floods` does the same at length.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { FLOODS, FloodPair } from '../../native-free-bench/lib/flood.ts';
+import type { Target } from '../../native-free-bench/lib/server.ts';
+import { Prng } from '../../src/base/prng.ts';
+import { HEADWATER } from '../support/headwater.ts';
+import { findRedisServer } from '../support/real-redis.ts';
+import { testSeed } from '../support/seed.ts';
+
+const REQUESTS = 150_000;
+const ROUNDS = 2;
+const TIMEOUT_MS = 120_000;
+
+const target: Target = {
+  kind: 'headwater',
+  command: [process.execPath, '--no-addons', HEADWATER],
+  version: '',
+};
+
+describe(`a stock replica holds the same after ${REQUESTS} requests at once`, () => {
+  let pair: FloodPair;
+
+  beforeAll(async () => {
+    pair = await FloodPair.start(target, findRedisServer());
+  });
+
+  afterAll(() => pair.stop());
+
+  test.each(FLOODS)('$name', { timeout: TIMEOUT_MS }, async (kind) => {
+    expect(pair.can(kind), 'redis-cli is there').toBe(true);
+    const prng = new Prng(testSeed(`flood ${kind.name}`));
+    const faults: string[] = [];
+    for (let round = 0; round < ROUNDS; round++) {
+      faults.push((await pair.flood(kind, REQUESTS, prng)).fault);
+    }
+    expect(faults).toEqual(faults.map(() => ''));
+  });
+});
