@@ -198,8 +198,7 @@ export class Node implements ConnectionHost {
    * expected the memory that all threads read may be broken.
    */
   crashed(error: unknown): void {
-    const report = crashReport(error, this.#brokenCall, () => this.admin.info.text(['everything']));
-    for (const line of report.split('\n')) this.server.log.warning(line);
+    this.server.log.warning(crashReport(error, this.#brokenCall, () => this.admin.info.text(['everything'])));
   }
 
   async #exit(code: number): Promise<void> {
