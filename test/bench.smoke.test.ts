@@ -33,7 +33,7 @@ const SCENARIOS = [
 const WITH_REPLICAS = ['fan-out', 'full-sync', 'stall', 'types-memory'];
 
 /** Figures that only one of the servers has. */
-const OPTIONAL = /\.(?:touched|growth\.rest|pause)$/;
+const OPTIONAL = /(?:^|\.)(?:touched|growth\.rest|pause)$/;
 
 const directory = mkdtempSync(join(tmpdir(), 'headwater-bench-smoke-'));
 

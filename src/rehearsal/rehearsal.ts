@@ -24,7 +24,7 @@ import { encodeCommand } from '../resp/stream.ts';
 import { setAuthenticated } from '../server/admin/auth/handshake.ts';
 import { Config } from '../server/config/config.ts';
 import type { Connection } from '../server/net/connection.ts';
-import { putRead, readCallbackOf } from '../server/net/listener.ts';
+import { deliveryTo } from '../server/net/listener.ts';
 import { collectGarbage, inlineAsLater, inlineAsRehearsed } from './v8-flags.ts';
 
 /** Each command comes so often alone and so often in a pipeline: until V8 has compiled what they run through. */
@@ -239,9 +239,9 @@ export class Rehearsal {
       bytes.subarray(bytes.length * CUT_AT),
     ]);
     const readers = pairs.flatMap(({ connection }) => {
-      const callback = readCallbackOf(connection.socket);
-      if (callback === undefined) return [];
-      return [{ connection, reads: new EventEmitter().on('read', callback) }];
+      const deliver = deliveryTo(connection.socket);
+      if (deliver === undefined) return [];
+      return [{ connection, reads: new EventEmitter().on('read', deliver) }];
     });
     let spentMs = 0;
     let sliceStart = performance.now();
@@ -249,8 +249,7 @@ export class Rehearsal {
       const all = round % CUT_EACH === 0 ? cut : whole;
       for (const { connection, reads } of readers) {
         for (const bytes of all) {
-          putRead(bytes);
-          reads.emit('read');
+          reads.emit('read', bytes);
           // Nobody reads the replies. Now and then new buffers are made for them, as for many clients.
           if (round % NEW_BUFFERS_EACH === 0) connection.reply.take();
           else connection.reply.discard();

@@ -159,17 +159,23 @@ export function ignoreReads(socket: Socket): void {
 }
 
 /**
- * What the handle of a socket calls when it has read; undefined where 'data' events serve. {@link putRead} says what it
- * is to find then, for who calls it instead.
+ * Gives the connection of a socket bytes as if they had been read, where its reads go now and in as many of them as that
+ * takes; undefined where 'data' events serve.
  */
-export function readCallbackOf(socket: Socket): (() => unknown) | undefined {
+export function deliveryTo(socket: Socket): ((bytes: Uint8Array) => void) | undefined {
   const handle = (socket as unknown as HandleOwner)._handle as ReadingHandle | null;
-  return handle?.onread === onRead ? onRead.bind(handle, undefined) : undefined;
-}
-
-export function putRead(bytes: Uint8Array): void {
-  readBuffer.set(bytes);
-  streamWrap!.streamBaseState[streamWrap!.kReadBytesOrError] = bytes.length;
+  if (handle?.onread !== onRead) return undefined;
+  return (bytes) => {
+    const { streamBaseState, kReadBytesOrError } = streamWrap!;
+    for (let at = 0; at < bytes.length; ) {
+      const target = handle[targetOf]!;
+      const count = Math.min(target.length, bytes.length - at);
+      target.set(bytes.subarray(at, at + count));
+      streamBaseState[kReadBytesOrError] = count;
+      onRead.call(handle, undefined);
+      at += count;
+    }
+  };
 }
 
 /** What the system says of an address that this machine does not have. */

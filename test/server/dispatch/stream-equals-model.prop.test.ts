@@ -17,7 +17,7 @@ import { Prng } from '../../../src/base/prng.ts';
 import { asOffset, KIB, MIB } from '../../../src/base/units.ts';
 import type { Request } from '../../../src/resp/request.ts';
 import type { Connection } from '../../../src/server/net/connection.ts';
-import { putRead, readCallbackOf } from '../../../src/server/net/listener.ts';
+import { deliveryTo } from '../../../src/server/net/listener.ts';
 import { FakeReplica } from '../../support/fake-replica.ts';
 import { type NodeInProcess, startNode } from '../../support/node-in-process.ts';
 import { startRedis } from '../../support/real-redis.ts';
@@ -109,17 +109,13 @@ class Rig {
       () => [...node.server.clients.values()].find((each) => each.remotePort === socket.localPort),
       { what: 'the connection of a client' },
     );
-    const callback = readCallbackOf(connection.socket);
+    const deliver = deliveryTo(connection.socket);
     const client: ScriptedClient = {
       id: this.clients.length,
       connection,
       read: (bytes) => {
-        if (callback === undefined) {
-          connection.received(bytes, bytes.length);
-          return;
-        }
-        putRead(bytes);
-        callback();
+        if (deliver === undefined) connection.received(bytes, bytes.length);
+        else deliver(bytes);
       },
       script: [],
       sent: 0,

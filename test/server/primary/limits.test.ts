@@ -139,7 +139,7 @@ describe('disk', () => {
     expect(logged('Full syncs pause for 1 seconds after IO')).toBe(1);
     const again = attach(options);
     await waitFor(() => primary.node.primary.fullSyncs.waitingCount === 1);
-    expect(Number(await client.infoField('forkless', 'headwater_sync_retry_ms'))).toBeGreaterThan(0);
+    expect(Number(await client.infoField('headwater', 'headwater_sync_retry_ms'))).toBeGreaterThan(0);
     // One that reads the dump as it is made needs no disk, and does not wait.
     await (await attach()).waitForDump();
     await (await again).closed;
@@ -148,7 +148,7 @@ describe('disk', () => {
     const last = await attach(options);
     await last.waitForDump();
     expect(last.keepalives).toBeGreaterThan(0);
-    expect(Number(await client.infoField('forkless', 'headwater_sync_retry_ms'))).toBe(0);
+    expect(Number(await client.infoField('headwater', 'headwater_sync_retry_ms'))).toBe(0);
   });
 
   test('no file of a spool has a name', async () => {
@@ -157,7 +157,7 @@ describe('disk', () => {
     await attachStalled();
     await waitFor(() => snapshots().spoolFileBytes > 4 * MIB, { what: 'the dump to be spilled' });
     expect(readdirSync(directory())).toEqual([]);
-    const fields = await client.info('forkless');
+    const fields = await client.info('headwater');
     expect(Number(fields.get('headwater_spool_file_bytes'))).toBeGreaterThan(4 * MIB);
     expect(fields.get('headwater_syncs_reading')).toBe('1');
   });

@@ -256,6 +256,6 @@ describe('headwater', () => {
   });
 
   test('tells how many links ended so', async () => {
-    expect(Number(await subject.client.infoField('forkless', 'headwater_links_ended'))).toBeGreaterThan(60);
+    expect(Number(await subject.client.infoField('headwater', 'headwater_links_ended'))).toBeGreaterThan(60);
   });
 });
