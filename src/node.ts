@@ -1,7 +1,7 @@
 /**
  * A node: the parts wired together, and the order in which they start and stop.
  *
- *   start   check → listen → housekeeping → load the dump → "Ready to accept connections"
+ *   start   listen → housekeeping → load the dump → "Ready to accept connections"
  *   stop    stop listening → (save) → close clients → stop workers
  */
 import type { Socket } from 'node:net';

@@ -11,6 +11,7 @@ import { processTitle } from './title.ts';
 
 /** How long the end of the process waits for what a service manager is still to be told. */
 const LAST_WORDS_MS = 1000;
+const REPLICA_WAITS = ' in read-only mode. Waiting for MASTER <-> REPLICA sync';
 
 export class HostProcess {
   readonly #server: Server;
@@ -45,7 +46,7 @@ export class HostProcess {
   #reached(stage: Stage): void {
     if (stage === 'loading') this.#writePidFile();
     if (stage === 'ready' && this.#server.supervision === 'upstart') this.#stopForUpstart();
-    if (this.#server.supervision === 'systemd') this.#systemd.tell(...linesOf(stage));
+    if (this.#server.supervision === 'systemd') this.#systemd.tell(...linesOf(stage, this.#server.isReplica));
   }
 
   #writePidFile(): void {
@@ -68,12 +69,12 @@ export class HostProcess {
 }
 
 /** What systemd is told of a stage. There is no RELOADING: nothing that a signal asks for is read again. */
-function linesOf(stage: Stage): readonly string[] {
+function linesOf(stage: Stage, isReplica: boolean): readonly string[] {
   switch (stage) {
     case 'loading':
       return ['STATUS=Redis is loading...'];
     case 'ready':
-      return ['STATUS=Ready to accept connections', 'READY=1'];
+      return [`STATUS=Ready to accept connections${isReplica ? REPLICA_WAITS : ''}`, 'READY=1'];
     case 'stopping':
       return ['STOPPING=1'];
     case 'saving':
