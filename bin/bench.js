@@ -1,9 +1,11 @@
 // @ts-check
 /**
- * `npm run bench [-- arguments]`: installs and builds when needed, compiles native-free-bench/ into dist-bench/, finds a
- * real redis-server, and runs the bench. Its arguments are told by `npm run bench -- --help`.
+ * `npm run bench [-- arguments]`: installs and builds when needed, compiles native-free-bench/ into
+ * dist-bench/, finds a real redis-server, and runs the bench. Its arguments are told by `npm run
+ * bench -- --help`.
  *
- * The bench measures what there is: without a redis-server only headwater, without a built headwater only redis-server.
+ * The bench measures what there is: without a redis-server only headwater, without a built
+ * headwater only redis-server.
  */
 import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -25,7 +27,8 @@ if (!args.includes('--smoke') && !(await build())) {
 if (!compileBench()) process.exit(1);
 
 const redis = findRedis();
-if (redis === null) console.error('bench: no redis-server found (HEADWATER_REDIS_SERVER, PATH); no ratios.');
+if (redis === null)
+  console.error('bench: no redis-server found (HEADWATER_REDIS_SERVER, PATH); no ratios.');
 const hasHeadwater = existsSync(join(root, 'dist', 'cli.js'));
 if (!hasHeadwater) console.error('bench: headwater is not built; measuring redis-server alone.');
 

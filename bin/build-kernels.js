@@ -1,6 +1,6 @@
 /**
- * Compiles the byte kernels, src/kernels/assembly, to dist/kernels/kernels.wasm. A step of bin/build.js, and of its
- * own: `node bin/build-kernels.js`.
+ * Compiles the byte kernels, src/kernels/assembly, to dist/kernels/kernels.wasm. A step of
+ * bin/build.js, and of its own: `node bin/build-kernels.js`.
  */
 import { mkdirSync, renameSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -8,7 +8,10 @@ import { main } from 'assemblyscript/asc';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** Rejects with the compiler's messages when the sources do not compile. Readers never see half a file. */
+/**
+ * Rejects with the compiler's messages when the sources do not compile. Readers never see half a
+ * file.
+ */
 export async function buildKernels() {
   const outFile = 'dist/kernels/kernels.wasm';
   const staged = `${outFile}.${process.pid}`;
@@ -29,7 +32,8 @@ export async function buildKernels() {
     '--use',
     'abort=',
   ]);
-  if (error) throw new Error(`the byte kernels do not compile\n${stderr.toString()}`, { cause: error });
+  if (error)
+    throw new Error(`the byte kernels do not compile\n${stderr.toString()}`, { cause: error });
   renameSync(root + staged, root + outFile);
 }
 

@@ -1,13 +1,14 @@
 // @ts-check
 /**
- * `npm run build [-- --force]`: compiles src/ into dist/, makes dist/bundle/cli.js of it, and returns at once when dist/ is current.
+ * `npm run build [-- --force]`: compiles src/ into dist/, makes dist/bundle/cli.js of it, and
+ * returns at once when dist/ is current.
  *
- * dist/.build-stamp names the sources that dist/ was made from: `<hash>`, or `<hash> with type errors`. Worker threads
- * load from dist/, so the tests compare that hash before they start.
+ * dist/.build-stamp names the sources that dist/ was made from: `<hash>`, or `<hash> with type
+ * errors`. Worker threads load from dist/, so the tests compare that hash before they start.
  *
- * Several processes may build at the same time, and others may run from dist/ meanwhile. So builds take turns at a
- * lock file, the compiler writes into a directory of its own, and each file that differs is renamed into place:
- * nobody ever sees half a file or half a dist/.
+ * Several processes may build at the same time, and others may run from dist/ meanwhile. So builds
+ * take turns at a lock file, the compiler writes into a directory of its own, and each file that
+ * differs is renamed into place: nobody ever sees half a file or half a dist/.
  *
  * Uses built-in modules only, since it may run before anything is installed.
  */
@@ -38,7 +39,10 @@ const TYPE_ERRORS = ' with type errors';
 /** What the compiler writes. Anything else in dist/ (kernels) is not ours to remove. */
 const COMPILED = /\.(?:js|js\.map|d\.ts)$/;
 
-/** All files below `directory`, sorted, as absolute paths. @param {string} directory @returns {string[]} */
+/**
+ * All files below `directory`, sorted, as absolute paths. @param {string} directory @returns
+ * {string[]}
+ */
 function filesBelow(directory) {
   if (!existsSync(directory)) return [];
   return readdirSync(directory, { recursive: true, withFileTypes: true })
@@ -50,7 +54,9 @@ function filesBelow(directory) {
 /** Hash over everything that decides what dist/ contains. */
 export function sourceStamp() {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  const steps = ['tsconfig.json', 'bin/build.js', 'bin/build-kernels.js'].map((file) => join(root, file));
+  const steps = ['tsconfig.json', 'bin/build.js', 'bin/build-kernels.js'].map((file) =>
+    join(root, file),
+  );
   const sources = filesBelow(join(root, 'src')).filter((file) => !file.endsWith('.md'));
   return hashOf([...steps, ...sources], version);
 }
@@ -72,8 +78,8 @@ export function builtStamp() {
 }
 
 /**
- * Brings dist/ up to date and returns whether it is free of type errors. With type errors dist/ is still written, since
- * every other module is fine; it is reported each time.
+ * Brings dist/ up to date and returns whether it is free of type errors. With type errors dist/ is
+ * still written, since every other module is fine; it is reported each time.
  * @param {{ force?: boolean }} [options]
  */
 export async function build({ force = false } = {}) {
@@ -84,7 +90,8 @@ export async function build({ force = false } = {}) {
     if (force) rmSync(kernelStampFile, { force: true });
     removeAbandonedStaging();
     await buildKernels();
-    // Before the compiler reads: a source that changes meanwhile makes the stamp stale, and never wrongly current.
+    // Before the compiler reads: a source that changes meanwhile makes the stamp stale, and never
+    // wrongly current.
     const stamp = sourceStamp();
     const clean = await compile();
     writeAtomically(stampFile, Buffer.from(clean ? stamp : stamp + TYPE_ERRORS));
@@ -99,26 +106,39 @@ function isClean(stamp) {
   return readIfThere(stampFile)?.toString('latin1') === stamp;
 }
 
-/** Kernels have a build step of their own, which takes seconds: it is repeated only when their sources change. */
+/**
+ * Kernels have a build step of their own, which takes seconds: it is repeated only when their
+ * sources change.
+ */
 async function buildKernels() {
   const script = join(root, 'bin', 'build-kernels.js');
   if (!existsSync(script)) return;
   const stamp = hashOf([script, ...filesBelow(join(root, 'src', 'kernels', 'assembly'))]);
-  if (existsSync(join(dist, 'kernels')) && readIfThere(kernelStampFile)?.toString('latin1') === stamp) return;
+  if (
+    existsSync(join(dist, 'kernels')) &&
+    readIfThere(kernelStampFile)?.toString('latin1') === stamp
+  )
+    return;
   const kernels = await import(pathToFileURL(script).href);
   await kernels.buildKernels();
   writeAtomically(kernelStampFile, Buffer.from(stamp));
 }
 
-/** Compiles beside dist/ (at the same depth, so that source maps hold) and moves in what differs. */
+/**
+ * Compiles beside dist/ (at the same depth, so that source maps hold) and moves in what differs.
+ */
 async function compile() {
   const staging = join(root, stagingPrefix + process.pid);
   try {
     const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-    const run = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.json'), '--outDir', staging], {
-      cwd: root,
-      stdio: ['ignore', 'inherit', 'inherit'],
-    });
+    const run = spawnSync(
+      process.execPath,
+      [tsc, '-p', join(root, 'tsconfig.json'), '--outDir', staging],
+      {
+        cwd: root,
+        stdio: ['ignore', 'inherit', 'inherit'],
+      },
+    );
     if (run.error) throw run.error;
     if (filesBelow(staging).length === 0) throw new Error('the compiler wrote nothing');
     await bundle(staging);
@@ -135,8 +155,9 @@ async function compile() {
 }
 
 /**
- * Writes bundle/cli.js: cli.js and all that it imports of ours, in one file. The program starts from
- * it, since to find and read 140 modules takes as long as all the rest of the start. bench: start
+ * Writes bundle/cli.js: cli.js and all that it imports of ours, in one file. The program starts
+ * from it, since to find and read 140 modules takes as long as all the rest of the start. bench:
+ * start
  * @param {string} directory
  */
 async function bundle(directory) {
@@ -158,7 +179,9 @@ async function findRolldown() {
   try {
     return (await import('rolldown')).rolldown;
   } catch (error) {
-    console.error(`build: no bundle, so that starts take longer: ${/** @type {Error} */ (error).message}`);
+    console.error(
+      `build: no bundle, so that starts take longer: ${/** @type {Error} */ (error).message}`,
+    );
     return null;
   }
 }
@@ -179,7 +202,9 @@ function writeAtomically(file, bytes) {
   renameSync(temporary, file);
 }
 
-/** Waits for its turn. A lock whose process is gone, or that never got a process id, is taken over. */
+/**
+ * Waits for its turn. A lock whose process is gone, or that never got a process id, is taken over.
+ */
 async function takeLock() {
   for (;;) {
     try {
@@ -219,7 +244,9 @@ function ageMs(file) {
   return stat === undefined ? 0 : Date.now() - stat.mtimeMs;
 }
 
-/** Null when the file does not exist: sources come and go while others work. @param {string} file */
+/**
+ * Null when the file does not exist: sources come and go while others work. @param {string} file
+ */
 function readIfThere(file) {
   try {
     return readFileSync(file);
@@ -229,7 +256,10 @@ function readIfThere(file) {
   }
 }
 
-if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+if (
+  process.argv[1] !== undefined &&
+  realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)
+) {
   const clean = await build({ force: process.argv.includes('--force') });
   if (!clean) {
     console.error('build: dist/ is written, with the type errors above.');

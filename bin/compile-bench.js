@@ -1,5 +1,8 @@
 // @ts-check
-/** Compiles native-free-bench/ into dist-bench/, and runs what it became. For bin/bench.js and bin/floods.js. */
+/**
+ * Compiles native-free-bench/ into dist-bench/, and runs what it became. For bin/bench.js and
+ * bin/floods.js.
+ */
 import { spawn, spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import { constants } from 'node:os';
@@ -26,7 +29,8 @@ export function compileBench() {
 }
 
 /**
- * Runs a compiled script of the bench with the arguments of this process; its exit code becomes that of this process.
+ * Runs a compiled script of the bench with the arguments of this process; its exit code becomes
+ * that of this process.
  * @param {string} script its name in native-free-bench/, without the extension
  * @param {NodeJS.ProcessEnv} env what it finds in its environment besides that of this process
  * @param {string[]} [before] words before the command: taskset and its arguments
@@ -38,7 +42,8 @@ export function runCompiled(script, env, before = []) {
     stdio: 'inherit',
     env: { ...process.env, ...env },
   });
-  // The terminal sends ^C to the whole group; the script stops its servers, and this process waits for it.
+  // The terminal sends ^C to the whole group; the script stops its servers, and this process waits
+  // for it.
   process.on('SIGINT', () => {});
   child.on('error', (error) => {
     console.error(`${script}: ${error.message}`);

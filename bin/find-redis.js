@@ -1,13 +1,21 @@
 // @ts-check
 /**
- * Finds a real redis-server for the tests and the benchmarks: HEADWATER_REDIS_SERVER, redis-server or valkey-server on
- * PATH, or redis-check-rdb under another name: they are one executable, which decides by the name it is called with, and
- * some distributions pack only the tools.
+ * Finds a real redis-server for the tests and the benchmarks: HEADWATER_REDIS_SERVER, redis-server
+ * or valkey-server on PATH, or redis-check-rdb under another name: they are one executable, which
+ * decides by the name it is called with, and some distributions pack only the tools.
  *
  * Uses built-in modules only, since it may run before anything is installed.
  */
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, mkdirSync, realpathSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  mkdirSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -38,7 +46,10 @@ export function findRedis() {
 
 /** @param {string} path */
 function isServer(path) {
-  const run = spawnSync(path, ['--version'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  const run = spawnSync(path, ['--version'], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
   return run.status === 0 && /^(?:Redis|Valkey) server v=/.test(run.stdout);
 }
 
@@ -56,7 +67,10 @@ export function onPath(name) {
   return null;
 }
 
-/** A link of that name, put in place by a rename since several test processes may do this at once. @param {string} target @param {string} name */
+/**
+ * A link of that name, put in place by a rename since several test processes may do this at once.
+ * @param {string} target @param {string} name
+ */
 function linkAs(target, name) {
   mkdirSync(cache, { recursive: true });
   const link = join(cache, name);

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// Hears signals from its first line on, checks the Node.js version, and hands both to dist/bundle/cli.js.
+// Hears signals from its first line on, checks the Node.js version, and hands both to
+// dist/bundle/cli.js.
 const signals = {
   /** Until there is a node, nothing is there to be saved. @param {string} name */
   deliver: (name) => {

@@ -2,8 +2,9 @@
 /**
  * Brings node_modules/ to what package-lock.json says, on a machine that has only Node.js and npm.
  *
- * Versions are compared, not file times: a checkout changes the times and nothing else, and `npm ci` begins by removing
- * what other processes may be running from. Install scripts stay off: no package needs one, since nothing native is built.
+ * Versions are compared, not file times: a checkout changes the times and nothing else, and `npm
+ * ci` begins by removing what other processes may be running from. Install scripts stay off: no
+ * package needs one, since nothing native is built.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -30,7 +31,10 @@ export function ensureInstalled() {
   process.exit(run.status || 1);
 }
 
-/** Whether every package of the lock file is there in its version. Optional ones may be for other platforms. */
+/**
+ * Whether every package of the lock file is there in its version. Optional ones may be for other
+ * platforms.
+ */
 function isInstalled() {
   const wanted = readPackages(join(root, 'package-lock.json'));
   const installed = readPackages(join(root, 'node_modules', '.package-lock.json'));

@@ -1,8 +1,9 @@
 // @ts-check
 /**
- * `node bin/make-command-docs.js`: writes src/commands/docs/<group>.ts from what a real redis-server
- * answers to COMMAND DOCS, for the commands that headwater has. The files are checked in; summaries
- * are headwater's own and stand in the command tables, and what 7.2 added is in since-7-2.ts.
+ * `node bin/make-command-docs.js`: writes src/commands/docs/<group>.ts from what a real
+ * redis-server answers to COMMAND DOCS, for the commands that headwater has. The files are checked
+ * in; summaries are headwater's own and stand in the command tables, and what 7.2 added is in
+ * since-7-2.ts.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -38,14 +39,17 @@ try {
     if (own.has(name)) add(groups, own, name, doc);
   }
   for (const file of readdirSync(folder)) if (!OWN_FILES.includes(file)) rmSync(join(folder, file));
-  for (const [group, lines] of groups) writeFileSync(join(folder, `${group}.ts`), moduleOf(group, lines));
+  for (const [group, lines] of groups)
+    writeFileSync(join(folder, `${group}.ts`), moduleOf(group, lines));
   console.log(`${groups.size} files in src/commands/docs`);
 } finally {
   server.kill();
   rmSync(dir, { recursive: true, force: true });
 }
 
-/** Names of headwater's commands, `container|name` for subcommands. @returns {Promise<Set<string>>} */
+/**
+ * Names of headwater's commands, `container|name` for subcommands. @returns {Promise<Set<string>>}
+ */
 async function ownNames() {
   const { Node } = await import('../dist/node.js');
   const { loadConfig } = await import('../dist/server/config/load.js');
@@ -59,7 +63,10 @@ async function ownNames() {
   return names;
 }
 
-/** @param {Map<string, string[]>} groups @param {Set<string>} own @param {string} name @param {Doc} doc */
+/**
+ * @param {Map<string, string[]>} groups @param {Set<string>} own @param {string} name @param {Doc}
+ * doc
+ */
 function add(groups, own, name, doc) {
   const lines = groups.get(doc.group) ?? [];
   groups.set(doc.group, lines);
@@ -70,9 +77,12 @@ function add(groups, own, name, doc) {
   if (doc.deprecated_since !== undefined) {
     lines.push(...wrapped(' < ', `${doc.deprecated_since} ${doc.replaced_by}`));
   }
-  for (const [version, text] of doc.history ?? []) lines.push(...wrapped(' ~ ', `${version} ${text}`));
+  for (const [version, text] of doc.history ?? [])
+    lines.push(...wrapped(' ~ ', `${version} ${text}`));
   addArguments(lines, doc.arguments ?? [], 1);
-  for (const [sub, subDoc] of Object.entries(doc.subcommands ?? {}).sort(([a], [b]) => (a < b ? -1 : 1))) {
+  for (const [sub, subDoc] of Object.entries(doc.subcommands ?? {}).sort(([a], [b]) =>
+    a < b ? -1 : 1,
+  )) {
     if (own.has(sub)) add(groups, own, sub, subDoc);
   }
 }
@@ -122,7 +132,8 @@ async function ask(words) {
     try {
       return await askOnce(words);
     } catch (error) {
-      if (!['ENOENT', 'ECONNREFUSED'].includes(String(/** @type {Doc} */ (error)['code']))) throw error;
+      if (!['ENOENT', 'ECONNREFUSED'].includes(String(/** @type {Doc} */ (error)['code'])))
+        throw error;
       await delay(20);
     }
   }

@@ -1,7 +1,8 @@
 // @ts-check
 /**
- * `npm start -- --port 7000`: installs and builds when needed, starts a primary in this process (so signals and the exit
- * code are its own) and says how to attach a replica. Takes the arguments of bin/headwater.js.
+ * `npm start -- --port 7000`: installs and builds when needed, starts a primary in this process (so
+ * signals and the exit code are its own) and says how to attach a replica. Takes the arguments of
+ * bin/headwater.js.
  */
 import { ensureInstalled } from './install.js';
 

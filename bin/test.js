@@ -1,13 +1,13 @@
 // @ts-check
 /**
- * `npm test [-- vitest arguments]`: installs and builds when needed, finds a real redis-server (or installs one when that
- * is allowed), checks types, format and lint, and runs the tests.
+ * `npm test [-- vitest arguments]`: installs and builds when needed, finds a real redis-server (or
+ * installs one when that is allowed), checks types, format and lint, and runs the tests.
  *
- * The last line of the output is `N passed, N failed, N skipped`. A step other than the tests that fails counts as one
- * failure. The exit code is 0 only when nothing failed.
+ * The last line of the output is `N passed, N failed, N skipped`. A step other than the tests that
+ * fails counts as one failure. The exit code is 0 only when nothing failed.
  *
- * Without a real server nothing can be compared: under CI=true that is a failure of the run, elsewhere too, since every
- * suite of replication needs it; the message says what to install.
+ * Without a real server nothing can be compared: under CI=true that is a failure of the run,
+ * elsewhere too, since every suite of replication needs it; the message says what to install.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
@@ -45,13 +45,17 @@ async function builds() {
     const { build } = await import('./build.js');
     return await build();
   } catch (error) {
-    // The kernels do not compile, or the compiler does not start; the other steps still tell something.
+    // The kernels do not compile, or the compiler does not start; the other steps still tell
+    // something.
     console.error(error);
     return false;
   }
 }
 
-/** Runs a script of an installed package and returns whether it ended well. @param {string} script @param {string[]} args @param {NodeJS.ProcessEnv} [env] */
+/**
+ * Runs a script of an installed package and returns whether it ended well. @param {string} script
+ * @param {string[]} args @param {NodeJS.ProcessEnv} [env]
+ */
 function run(script, args, env = {}) {
   const { status, signal, error } = spawnSync(
     process.execPath,
@@ -86,7 +90,10 @@ function runTests(redis) {
   if (count.passed === 0) step('no test passed', false);
 }
 
-/** redis-tools holds the server's executable under another name. Null when it cannot be had. @returns {string | null} */
+/**
+ * redis-tools holds the server's executable under another name. Null when it cannot be had.
+ * @returns {string | null}
+ */
 function installRedis() {
   if (process.env['HEADWATER_REDIS_SERVER']) {
     console.error(

@@ -1,14 +1,15 @@
 /**
- * Floods a server from one client and compares its dataset with that of a stock replica after each. Started by
- * bin/floods.js, which compiles it.
+ * Floods a server from one client and compares its dataset with that of a stock replica after each.
+ * Started by bin/floods.js, which compiles it.
  *
  *   npm run floods                          20 rounds of each kind, 400,000 requests in each
  *   npm run floods -- incr blpop            some kinds
  *   npm run floods -- --rounds 3 --requests 100000 --seed 7
  *   npm run floods -- --primary redis       the same between two stock servers: shows what the floods themselves do
  *
- * A round is a fault when the digests differ, when the replica had to sync again, or when the stream brought it a
- * command that is an error. The exit code is 0 when no round was one, 1 when some were, 2 for wrong arguments.
+ * A round is a fault when the digests differ, when the replica had to sync again, or when the
+ * stream brought it a command that is an error. The exit code is 0 when no round was one, 1 when
+ * some were, 2 for wrong arguments.
  */
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -130,7 +131,9 @@ async function main(argv: readonly string[], root: string): Promise<number> {
     console.log(lineOf(tally));
   }
   await pair.stop();
-  const faults = tallies.flatMap((tally) => tally.faults.map((fault) => `${tally.kind.name}, ${fault}`));
+  const faults = tallies.flatMap((tally) =>
+    tally.faults.map((fault) => `${tally.kind.name}, ${fault}`),
+  );
   console.log(
     faults.length === 0
       ? '\nThe replica held the same as its primary after each.'

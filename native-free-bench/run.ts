@@ -1,6 +1,6 @@
 /**
- * The bench: measures headwater and redis-server in turns, and reports medians and ratios. Started by bin/bench.js,
- * which compiles it; README.md tells how to use it and how to read it.
+ * The bench: measures headwater and redis-server in turns, and reports medians and ratios. Started
+ * by bin/bench.js, which compiles it; README.md tells how to use it and how to read it.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -88,7 +88,8 @@ function optionsOf(argv: readonly string[], root: string): Options | null {
   });
   if (values.help) return null;
   const runs = values.runs === undefined ? null : Number(values.runs);
-  if (runs !== null && !(Number.isInteger(runs) && runs >= 1)) throw new UsageError('--runs takes a count');
+  if (runs !== null && !(Number.isInteger(runs) && runs >= 1))
+    throw new UsageError('--runs takes a count');
   const only = values.only ?? null;
   if (only !== null && only !== 'headwater' && only !== 'redis') {
     throw new UsageError('--only takes headwater or redis');
@@ -97,7 +98,8 @@ function optionsOf(argv: readonly string[], root: string): Options | null {
   if (values.falsify !== undefined && falsify === null) {
     throw new UsageError(`--falsify takes ${FALSIFICATIONS.join(' or ')}`);
   }
-  if (!values.json.endsWith('.json')) throw new UsageError('--json takes a file that ends in .json');
+  if (!values.json.endsWith('.json'))
+    throw new UsageError('--json takes a file that ends in .json');
   const scenarios = positionals.map((name) => {
     const scenario = SCENARIOS.find((candidate) => candidate.name === name);
     if (scenario === undefined) throw new UsageError(`no scenario ${name}`);
@@ -117,10 +119,13 @@ function optionsOf(argv: readonly string[], root: string): Options | null {
 /** The servers to measure. bin/bench.js says which there are. */
 function targetsOf(options: Options, root: string): Target[] {
   const pin: string[] = options.pin ? ['taskset', '-c', SERVER_CORES] : [];
-  const command = (...words: string[]): [string, ...string[]] => [...pin, ...words] as [string, ...string[]];
+  const command = (...words: string[]): [string, ...string[]] =>
+    [...pin, ...words] as [string, ...string[]];
   const targets: Target[] = [];
   if (process.env['HEADWATER_BENCH_SELF'] === '1') {
-    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+      version: string;
+    };
     const program = join(root, 'bin', 'headwater.js');
     targets.push({ kind: 'headwater', command: command(process.execPath, program), version });
   }
@@ -130,7 +135,9 @@ function targetsOf(options: Options, root: string): Target[] {
   return targets.filter((target) => options.only === null || options.only === target.kind);
 }
 
-/** Measures `scenario`: each run has every target once, and the order turns around from run to run. */
+/**
+ * Measures `scenario`: each run has every target once, and the order turns around from run to run.
+ */
 async function runScenario(
   scenario: Scenario,
   targets: readonly Target[],
@@ -166,11 +173,13 @@ async function runScenario(
           if (value !== null) values[target.kind].push(value);
         }
       } catch (error) {
-        // Whatever went wrong with this server: it is reported, and the other server and scenarios still count.
+        // Whatever went wrong with this server: it is reported, and the other server and scenarios
+        // still count.
         errors.push(`${target.kind}: ${error instanceof Error ? error.message : String(error)}`);
         broken.add(target.kind);
         // What a server did that streams something wrong has no speed, in earlier runs either.
-        if (error instanceof ProofError) for (const values of samples.values()) values[target.kind] = [];
+        if (error instanceof ProofError)
+          for (const values of samples.values()) values[target.kind] = [];
       } finally {
         if (context.proof.isThere) {
           const sum = proofs.get(target.kind) ?? new StreamProof();
@@ -181,7 +190,8 @@ async function runScenario(
       }
     }
   }
-  if (checksums.size > 1) errors.push(`the servers got different workloads: ${[...checksums].join(' ')}`);
+  if (checksums.size > 1)
+    errors.push(`the servers got different workloads: ${[...checksums].join(' ')}`);
   progress('');
   return {
     name: scenario.name,
@@ -211,10 +221,17 @@ function machineLine(): Machine {
   };
 }
 
-/** The commit that is measured, marked when the tree differs from it; 'unknown' outside of a repository. */
+/**
+ * The commit that is measured, marked when the tree differs from it; 'unknown' outside of a
+ * repository.
+ */
 function gitSha(root: string): string {
   const git = (...words: string[]): string =>
-    execFileSync('git', words, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+    execFileSync('git', words, {
+      cwd: root,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim();
   try {
     const isChanged = git('status', '--porcelain', '--untracked-files=no') !== '';
     return git('rev-parse', '--short=12', 'HEAD') + (isChanged ? ' with changes' : '');

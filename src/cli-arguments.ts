@@ -3,7 +3,8 @@
  *
  *   headwater [file.conf] [--name value ...] ... [-]
  *
- * Options become lines of a configuration, which is parsed after the file, the environment and standard input.
+ * Options become lines of a configuration, which is parsed after the file, the environment and
+ * standard input.
  */
 import { quote, splitWords, toBytes } from './server/config/grammar.ts';
 
@@ -35,7 +36,8 @@ export function parseArguments(argv: readonly string[]): CliArguments {
   const rest = argv.slice(hasFile ? 1 : 0);
   let stdin = false;
   let options = '';
-  // A value may look like an option: what follows a bare `--name` is its value, whatever it begins with.
+  // A value may look like an option: what follows a bare `--name` is its value, whatever it begins
+  // with.
   let afterValue = true;
   for (let i = 0; i < rest.length; i++) {
     const arg = rest[i]!;

@@ -1,6 +1,6 @@
 /**
- * The command line: argv, environment and configuration file to a running node. See cli-arguments.ts
- * for the grammar.
+ * The command line: argv, environment and configuration file to a running node. See
+ * cli-arguments.ts for the grammar.
  */
 import { readFileSync } from 'node:fs';
 import { codeOf, ErrorCode, messageOf } from './base/errors.ts';

@@ -124,8 +124,8 @@ export class Node implements ConnectionHost {
   }
 
   /**
-   * Loads the dataset, opens the sockets. Rejects with an OperatingError when it cannot. With `anyPort`
-   * the port 0 is any free one.
+   * Loads the dataset, opens the sockets. Rejects with an OperatingError when it cannot. With
+   * `anyPort` the port 0 is any free one.
    */
   async start({ anyPort = false } = {}): Promise<void> {
     const { config, log } = this.server;
@@ -154,7 +154,8 @@ export class Node implements ConnectionHost {
       throw error;
     }
     this.#warmTimer = setTimeout(() => this.dumps.snapshots.warm(), WARM_DELAY_MS);
-    if (values.replicaof !== null) this.upstream.follow(values.replicaof.host, values.replicaof.port);
+    if (values.replicaof !== null)
+      this.upstream.follow(values.replicaof.host, values.replicaof.port);
     for (const { name } of this.listeners.views) log.notice(`Ready to accept connections ${name}`);
     this.server.onStage('ready');
   }
@@ -194,11 +195,13 @@ export class Node implements ConnectionHost {
   }
 
   /**
-   * Writes a crash report to the log, for who runs the node as a process and ends that next: after an error that nobody
-   * expected the memory that all threads read may be broken.
+   * Writes a crash report to the log, for who runs the node as a process and ends that next: after
+   * an error that nobody expected the memory that all threads read may be broken.
    */
   crashed(error: unknown): void {
-    this.server.log.warning(crashReport(error, this.#brokenCall, () => this.admin.info.text(['everything'])));
+    this.server.log.warning(
+      crashReport(error, this.#brokenCall, () => this.admin.info.text(['everything'])),
+    );
   }
 
   async #exit(code: number): Promise<void> {

@@ -1,4 +1,7 @@
-/** What the bench proves its streams with: the record of a stream, the checksum of a dump, and the playback of both. */
+/**
+ * What the bench proves its streams with: the record of a stream, the checksum of a dump, and the
+ * playback of both.
+ */
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { describe, expect, test } from 'vitest';
@@ -19,8 +22,16 @@ function randomBytes(prng: Prng, count: number): Buffer {
   return bytes;
 }
 
-/** Replicas that get `stream` in pieces, by turns; returns what each was told, in the order of the replicas. */
-function deliver(prng: Prng, record: StreamRecord, streams: readonly Buffer[], pieceMax: number): number[] {
+/**
+ * Replicas that get `stream` in pieces, by turns; returns what each was told, in the order of the
+ * replicas.
+ */
+function deliver(
+  prng: Prng,
+  record: StreamRecord,
+  streams: readonly Buffer[],
+  pieceMax: number,
+): number[] {
   const sent = streams.map(() => 0);
   const told = streams.map(() => SAME);
   for (let left = streams.length; left > 0; ) {
@@ -51,7 +62,9 @@ describe('the record of a stream', () => {
       expect([record.first, record.end]).toEqual([FIRST, FIRST + stream.length]);
       expect(Buffer.concat([...record.parts()]).equals(stream)).toBe(true);
       const from = prng.below(stream.length);
-      expect(Buffer.concat([...record.parts(FIRST + from)]).equals(stream.subarray(from))).toBe(true);
+      expect(Buffer.concat([...record.parts(FIRST + from)]).equals(stream.subarray(from))).toBe(
+        true,
+      );
       const { low, high } = crc64(stream);
       const digits = [high, low].map((half) => half.toString(16).padStart(8, '0')).join('');
       expect(record.crc64()).toBe(digits);
@@ -138,7 +151,12 @@ describe('a playback', () => {
   });
 
   test('waits for the whole of a request', async () => {
-    const playback = await Playback.start({ replid, offset: 0, dump: [Buffer.from('d')], stream: [] });
+    const playback = await Playback.start({
+      replid,
+      offset: 0,
+      dump: [Buffer.from('d')],
+      stream: [],
+    });
     const socket = connect(playback.port, '127.0.0.1');
     const answers: Buffer[] = [];
     socket.on('data', (bytes) => answers.push(bytes));
@@ -152,7 +170,9 @@ describe('a playback', () => {
     expect(playback.syncs).toBe(0);
     socket.write('$1\r\n?\r\n$2\r\n-1\r\n');
     while (!Buffer.concat(answers).includes('$1\r\nd')) await once(socket, 'data');
-    expect(Buffer.concat(answers).toString()).toBe(`+PONG\r\n+OK\r\n+FULLRESYNC ${replid} 0\r\n$1\r\nd`);
+    expect(Buffer.concat(answers).toString()).toBe(
+      `+PONG\r\n+OK\r\n+FULLRESYNC ${replid} 0\r\n$1\r\nd`,
+    );
     socket.destroy();
     playback.stop();
   });
@@ -166,7 +186,11 @@ describe('the line of a report', () => {
     { faults: [], stock: ['', ''], text: '4 of 4 replicas equal, digest equal' },
     { faults: [another], stock: ['', ''], text: '3 of 4 replicas equal, digest equal' },
     { faults: [], stock: ['', differs], text: '4 of 4 replicas equal, digest differs' },
-    { faults: [], stock: [again, ''], text: '4 of 4 replicas equal, digest not reached by the stream' },
+    {
+      faults: [],
+      stock: [again, ''],
+      text: '4 of 4 replicas equal, digest not reached by the stream',
+    },
     { faults: [], stock: [], text: '4 of 4 replicas equal, no digest compared' },
   ])('is $text', ({ faults, stock, text }) => {
     const proof = new StreamProof();

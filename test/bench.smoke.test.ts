@@ -1,6 +1,7 @@
 /**
- * The bench in its small size: every scenario runs to its end on every server there is, with the same workload, and
- * reports a well-formed row for each figure. No figure is looked at: a bench never asserts a time.
+ * The bench in its small size: every scenario runs to its end on every server there is, with the
+ * same workload, and reports a well-formed row for each figure. No figure is looked at: a bench
+ * never asserts a time.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -90,7 +91,10 @@ describe('npm run bench -- --smoke', () => {
     expect(scenario.checksum).toMatch(/^[0-9a-f]{16}$/);
     expect(scenario.rows.length).toBeGreaterThan(0);
     for (const row of scenario.rows) {
-      for (const [server, summary] of Object.entries({ headwater: row.headwater, redis: row.redis })) {
+      for (const [server, summary] of Object.entries({
+        headwater: row.headwater,
+        redis: row.redis,
+      })) {
         const isWanted = server === 'redis' || (hasHeadwater && !hasNote(scenario.notes, server));
         if (isWanted && !OPTIONAL.test(row.id)) {
           expect(summary.samples, `${server}: ${row.label}`).toHaveLength(1);
@@ -134,16 +138,27 @@ describe('npm run bench -- --smoke fan-out --falsify', () => {
   test.each([
     ['stream', / got another byte at offset \d+/],
     ['dataset', /DEBUG DIGEST is \w+ at the replica and \w+ at its primary/],
-  ])('%s: the report is an error and has no figures', { timeout: TIMEOUT_MS }, async (what, fault) => {
-    const { code, output, report } = await runBench(what, 'fan-out', '--only', 'redis', '--falsify', what);
-    const [scenario] = report.scenarios;
-    expect(code).toBe(1);
-    expect(output).toMatch(/^ERROR: redis: /m);
-    expect(scenario!.errors).toHaveLength(1);
-    expect(scenario!.errors[0]).toMatch(fault);
-    expect(scenario!.streams[0]).not.toMatch(/^(\d+) of \1 replicas equal, digest equal /);
-    expect(scenario!.rows.map((row) => row.redis.samples)).toEqual(scenario!.rows.map(() => []));
-  });
+  ])(
+    '%s: the report is an error and has no figures',
+    { timeout: TIMEOUT_MS },
+    async (what, fault) => {
+      const { code, output, report } = await runBench(
+        what,
+        'fan-out',
+        '--only',
+        'redis',
+        '--falsify',
+        what,
+      );
+      const [scenario] = report.scenarios;
+      expect(code).toBe(1);
+      expect(output).toMatch(/^ERROR: redis: /m);
+      expect(scenario!.errors).toHaveLength(1);
+      expect(scenario!.errors[0]).toMatch(fault);
+      expect(scenario!.streams[0]).not.toMatch(/^(\d+) of \1 replicas equal, digest equal /);
+      expect(scenario!.rows.map((row) => row.redis.samples)).toEqual(scenario!.rows.map(() => []));
+    },
+  );
 });
 
 /** A note tells of figures that a server does not have yet. */
@@ -172,10 +187,13 @@ describe('the parts of the bench that count', () => {
     { must: { ratioAtMost: 1 }, headwater: [1], redis: [], verdict: null },
     { must: { below: 1 }, headwater: [], redis: [0.1], verdict: null },
     { must: null, headwater: [1], redis: [1], verdict: null },
-  ] as const)('$must with $headwater and $redis is $verdict', ({ must, headwater, redis, verdict }) => {
-    const row = rowOf({ id: 'x', label: 'x', unit: 'ms', must }, { headwater, redis });
-    expect(row.verdict).toBe(verdict);
-  });
+  ] as const)(
+    '$must with $headwater and $redis is $verdict',
+    ({ must, headwater, redis, verdict }) => {
+      const row = rowOf({ id: 'x', label: 'x', unit: 'ms', must }, { headwater, redis });
+      expect(row.verdict).toBe(verdict);
+    },
+  );
 
   test.each([
     { replies: '+OK\r\n:1\r\n$-1\r\n*-1\r\n', count: 4, errors: 0, firstError: '' },
@@ -187,18 +205,25 @@ describe('the parts of the bench that count', () => {
     },
     { replies: '-ERR \x01\r\n', count: 1, errors: 1, firstError: 'ERR ?' },
     { replies: '-ERR one\r\n*1\r\n-ERR two\r\n', count: 2, errors: 2, firstError: 'ERR one' },
-  ])('skims $count replies in one piece and byte by byte', ({ replies, count, errors, firstError }) => {
-    const bytes = Buffer.from(replies);
-    for (const piece of [bytes.length, 1]) {
-      const skimmer = new ReplySkimmer();
-      skimmer.expected = count;
-      for (let at = 0; at < bytes.length; at += piece) {
-        expect(skimmer.expected).toBeGreaterThan(0);
-        skimmer.push(bytes.subarray(at, at + piece), piece);
+  ])(
+    'skims $count replies in one piece and byte by byte',
+    ({ replies, count, errors, firstError }) => {
+      const bytes = Buffer.from(replies);
+      for (const piece of [bytes.length, 1]) {
+        const skimmer = new ReplySkimmer();
+        skimmer.expected = count;
+        for (let at = 0; at < bytes.length; at += piece) {
+          expect(skimmer.expected).toBeGreaterThan(0);
+          skimmer.push(bytes.subarray(at, at + piece), piece);
+        }
+        expect([skimmer.expected, skimmer.errors, skimmer.firstError]).toEqual([
+          0,
+          errors,
+          firstError,
+        ]);
       }
-      expect([skimmer.expected, skimmer.errors, skimmer.firstError]).toEqual([0, errors, firstError]);
-    }
-  });
+    },
+  );
 
   test('tells datasets apart by their checksum', () => {
     const sum = checksumOf(stringKeys(2000, 100, 1));

@@ -1,6 +1,6 @@
 /**
- * Keeps the tree in the shape that src/README.md describes: imports lead down, each package has one door, names and
- * sizes stay what a reader expects.
+ * Keeps the tree in the shape that src/README.md describes: imports lead down, each package has one
+ * door, names and sizes stay what a reader expects.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
@@ -10,8 +10,8 @@ import { describe, expect, test } from 'vitest';
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /**
- * The folders a folder may import from, besides itself. Arena and resp stand side by side, as do rdb and replication:
- * neither knows the other. Files at the top of src/ may import everything.
+ * The folders a folder may import from, besides itself. Arena and resp stand side by side, as do
+ * rdb and replication: neither knows the other. Files at the top of src/ may import everything.
  */
 const TOP = '';
 const bottom = ['base', 'kernels'];
@@ -33,7 +33,10 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   rehearsal: ['base', 'resp', 'server', TOP],
 };
 
-/** The parts of the server that a part may import from. Files at the top of src/server/ may be imported by all of them. */
+/**
+ * The parts of the server that a part may import from. Files at the top of src/server/ may be
+ * imported by all of them.
+ */
 const serverParts: Readonly<Record<string, readonly string[]>> = {
   config: [],
   dispatch: ['config'],
@@ -77,7 +80,9 @@ function folderOf(source: string): string {
   return rest.length === 0 ? TOP : folder!;
 }
 
-const sources = filesBelow('src', /\.ts$/).filter((file) => !file.startsWith('src/kernels/assembly/'));
+const sources = filesBelow('src', /\.ts$/).filter(
+  (file) => !file.startsWith('src/kernels/assembly/'),
+);
 const tests = filesBelow('test', /\.ts$/);
 const scripts = filesBelow('bin', /\.js$/);
 const benches = filesBelow('native-free-bench', /\.ts$/);
@@ -240,7 +245,13 @@ function linesMatching(file: string, pattern: RegExp): string[] {
 }
 
 describe('documents', () => {
-  const required = ['README.md', 'LICENSE', 'CHANGELOG.md', 'src/README.md', 'docs/architecture.md'];
+  const required = [
+    'README.md',
+    'LICENSE',
+    'CHANGELOG.md',
+    'src/README.md',
+    'docs/architecture.md',
+  ];
 
   test.each([...required, 'docs/compatibility.md', 'docs/operations.md'])('%s exists', (file) => {
     expect(existsSync(join(root, file))).toBe(true);

@@ -1,8 +1,10 @@
 /**
- * Helper processes of a measurement (load generator, fake replicas, prober): each has a processor of its own where
- * there is one, and none disturbs the timers of another. Both ends of the calls to them are here.
+ * Helper processes of a measurement (load generator, fake replicas, prober): each has a processor
+ * of its own where there is one, and none disturbs the timers of another. Both ends of the calls to
+ * them are here.
  *
- * An API is an interface of asynchronous methods with at most one argument; arguments and results are plain data.
+ * An API is an interface of asynchronous methods with at most one argument; arguments and results
+ * are plain data.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -38,7 +40,9 @@ export class Child<Api extends object> {
   constructor(entry: URL) {
     this.#process = fork(fileURLToPath(entry), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     this.#process.on('message', (message) => this.#settle(message as Response));
-    this.#process.on('exit', (code) => this.#fail(new Error(`${entry.pathname} ended with ${code}`)));
+    this.#process.on('exit', (code) =>
+      this.#fail(new Error(`${entry.pathname} ended with ${code}`)),
+    );
     this.#process.on('error', (error) => this.#fail(error));
   }
 
@@ -48,7 +52,10 @@ export class Child<Api extends object> {
   ): Promise<ResultOf<Api[Name]>> {
     return new Promise((resolve, reject) => {
       const id = this.#nextId++;
-      this.#waiting.set(id, { resolve: (result) => resolve(result as ResultOf<Api[Name]>), reject });
+      this.#waiting.set(id, {
+        resolve: (result) => resolve(result as ResultOf<Api[Name]>),
+        reject,
+      });
       const request: Request = { id, name, argument };
       this.#process.send(request, (error) => {
         if (error !== null) this.#fail(error);

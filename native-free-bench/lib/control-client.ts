@@ -1,6 +1,6 @@
 /**
- * A client for the few commands around a measurement (INFO, CONFIG, BGSAVE …): one connection, replies in order, whole
- * values. Nothing that is measured goes through it.
+ * A client for the few commands around a measurement (INFO, CONFIG, BGSAVE …): one connection,
+ * replies in order, whole values. Nothing that is measured goes through it.
  */
 import net from 'node:net';
 
@@ -66,7 +66,8 @@ export class ControlClient {
     const fields = new Map<string, string>();
     for (const line of String(await this.must('INFO', section)).split('\r\n')) {
       const colon = line.indexOf(':');
-      if (colon > 0 && !line.startsWith('#')) fields.set(line.slice(0, colon), line.slice(colon + 1));
+      if (colon > 0 && !line.startsWith('#'))
+        fields.set(line.slice(0, colon), line.slice(colon + 1));
     }
     return fields;
   }

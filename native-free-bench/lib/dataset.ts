@@ -4,7 +4,10 @@ import { MIB } from '../../src/base/units.ts';
 import { ReplySkimmer, RequestWriter } from './resp.ts';
 import { Checksum, keyOf, ValuePool } from './workload.ts';
 
-/** A seeded sequence of commands, consumed once: `write` is called with 0, 1, 2 … and appends one command each. */
+/**
+ * A seeded sequence of commands, consumed once: `write` is called with 0, 1, 2 … and appends one
+ * command each.
+ */
 export interface Dataset {
   readonly commands: number;
   write(index: number, out: RequestWriter): void;
@@ -48,15 +51,23 @@ export function checksumOf(dataset: Dataset): string {
   return checksum.text();
 }
 
-/** Sends all of `dataset` and resolves when the last reply is in; rejects with {@link LoadRefused} on an error reply. */
+/**
+ * Sends all of `dataset` and resolves when the last reply is in; rejects with {@link LoadRefused}
+ * on an error reply.
+ */
 export function load(port: number, dataset: Dataset): Promise<LoadResult> {
   return new Promise((resolve, reject) => {
     const startedMs = performance.now();
     const checksum = new Checksum();
     const skimmer = new ReplySkimmer();
     const readBuffer = Buffer.allocUnsafe(MIB);
-    const writers = Array.from({ length: BATCHES_IN_FLIGHT }, () => new RequestWriter(2 * BATCH_BYTES));
-    /** Batches that are out, oldest first; `end` counts the commands up to and including the batch. */
+    const writers = Array.from(
+      { length: BATCHES_IN_FLIGHT },
+      () => new RequestWriter(2 * BATCH_BYTES),
+    );
+    /**
+     * Batches that are out, oldest first; `end` counts the commands up to and including the batch.
+     */
     const inFlight: { end: number; writer: RequestWriter }[] = [];
     let next = 0;
 
@@ -98,7 +109,9 @@ export function load(port: number, dataset: Dataset): Promise<LoadResult> {
     });
     socket.setNoDelay(true);
     socket.on('error', finish);
-    socket.on('end', () => finish(new Error('the server closed the connection while it was loaded')));
+    socket.on('end', () =>
+      finish(new Error('the server closed the connection while it was loaded')),
+    );
     socket.on('connect', () => {
       for (const writer of writers) send(writer);
     });

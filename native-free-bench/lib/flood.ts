@@ -1,9 +1,11 @@
 /**
- * Floods: one client sends hundreds of thousands of requests at once, and a stock replica must hold the same as its
- * primary afterwards. Shared by the script (../floods.ts) and the tests (test/integration/floods.test.ts).
+ * Floods: one client sends hundreds of thousands of requests at once, and a stock replica must hold
+ * the same as its primary afterwards. Shared by the script (../floods.ts) and the tests
+ * (test/integration/floods.test.ts).
  *
- * Such a client fills reads with more requests than one event may run, so that most of them wait in buffers; so does a
- * client that is blocked with requests behind it. What was run of them must be what is streamed.
+ * Such a client fills reads with more requests than one event may run, so that most of them wait in
+ * buffers; so does a client that is blocked with requests behind it. What was run of them must be
+ * what is streamed.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -58,8 +60,10 @@ function command(out: RequestWriter, ...words: readonly string[]): void {
   for (const word of words) out.text(word);
 }
 
-const incr = (out: RequestWriter, index: number): void => command(out, 'INCR', `k${index % COUNTERS}`);
-const set = (out: RequestWriter, index: number): void => command(out, 'SET', `s${index}`, `v${index}`);
+const incr = (out: RequestWriter, index: number): void =>
+  command(out, 'INCR', `k${index % COUNTERS}`);
+const set = (out: RequestWriter, index: number): void =>
+  command(out, 'SET', `s${index}`, `v${index}`);
 
 function transaction(out: RequestWriter, index: number): void {
   switch (index % 5) {
@@ -130,14 +134,21 @@ export const FLOODS: readonly FloodKind[] = [
     way: Way.ONE_WRITE,
     write: (out, index) => command(out, 'APPEND', `a${index % COUNTERS}`, `${index},`),
   },
-  { name: 'inline', way: Way.ONE_WRITE, write: (out, index) => out.line(`INCR k${index % COUNTERS}`) },
+  {
+    name: 'inline',
+    way: Way.ONE_WRITE,
+    write: (out, index) => out.line(`INCR k${index % COUNTERS}`),
+  },
   { name: 'multi', way: Way.ONE_WRITE, write: transaction },
   { name: 'blpop', way: Way.BEHIND_BLPOP, write: incr },
   { name: 'pipe', way: Way.PIPE, write: incr },
   { name: 'cut', way: Way.CUT, write: mixed },
 ];
 
-/** Floods a server with INCRs in one write, whoever is attached to it; resolves when all are answered. */
+/**
+ * Floods a server with INCRs in one write, whoever is attached to it; resolves when all are
+ * answered.
+ */
 export async function floodOf(port: number, requests: number): Promise<void> {
   const out = new RequestWriter(requests * 32);
   for (let index = 0; index < requests; index++) incr(out, index);
@@ -150,7 +161,9 @@ export async function floodOf(port: number, requests: number): Promise<void> {
 export function findRedisCli(redis: string): string | null {
   const name = basename(redis).includes('valkey') ? 'valkey-cli' : 'redis-cli';
   const directories = [dirname(redis), ...(process.env['PATH'] ?? '').split(':')];
-  return directories.map((directory) => join(directory, name)).find((path) => existsSync(path)) ?? null;
+  return (
+    directories.map((directory) => join(directory, name)).find((path) => existsSync(path)) ?? null
+  );
 }
 
 /** A primary and a stock replica that is attached to it. */
@@ -168,7 +181,11 @@ export class FloodPair {
   static async start(target: Target, redis: string): Promise<FloodPair> {
     // Nothing is measured, so nothing is compiled before the start.
     const ownOptions = target.kind === 'headwater' ? ['--rehearsal', 'no'] : [];
-    const primary = await Server.start(target, ['--enable-debug-command', 'yes', ...ownOptions], true);
+    const primary = await Server.start(
+      target,
+      ['--enable-debug-command', 'yes', ...ownOptions],
+      true,
+    );
     try {
       return new FloodPair(primary, await StockReplica.attach(primary, redis), findRedisCli(redis));
     } catch (error) {
@@ -187,7 +204,9 @@ export class FloodPair {
     return kind.way !== Way.PIPE || this.#redisCli !== null;
   }
 
-  /** One flood of `requests` on an empty dataset. Rejects when a request is answered with an error. */
+  /**
+   * One flood of `requests` on an empty dataset. Rejects when a request is answered with an error.
+   */
   async flood(kind: FloodKind, requests: number, prng: Prng): Promise<FloodResult> {
     const { primary, replica } = this;
     await primary.control.must('FLUSHALL');
@@ -222,10 +241,15 @@ export class FloodPair {
   }
 
   /**
-   * The client waits with some hundred to some ten thousand requests behind it; the others are on their way, or follow
-   * when it is woken.
+   * The client waits with some hundred to some ten thousand requests behind it; the others are on
+   * their way, or follow when it is woken.
    */
-  async #behindBlpop(client: FloodClient, bytes: Buffer, requests: number, prng: Prng): Promise<void> {
+  async #behindBlpop(
+    client: FloodClient,
+    bytes: Buffer,
+    requests: number,
+    prng: Prng,
+  ): Promise<void> {
     const { control } = this.primary;
     const waiting = new RequestWriter(64);
     command(waiting, 'BLPOP', 'queue', '0');
@@ -274,7 +298,9 @@ class FloodClient {
     });
     this.#socket.setNoDelay(true);
     this.#socket.on('error', (error) => this.#onFailed(error));
-    this.#socket.on('end', () => this.#onFailed(new Error('the server closed the connection of a flood')));
+    this.#socket.on('end', () =>
+      this.#onFailed(new Error('the server closed the connection of a flood')),
+    );
   }
 
   static async connect(port: number): Promise<FloodClient> {
@@ -327,14 +353,22 @@ class FloodClient {
       this.#onFailed(error as Error);
       return;
     }
-    if (skimmer.errors > 0) this.#onFailed(new Error(`a flood was answered: ${skimmer.firstError}`));
+    if (skimmer.errors > 0)
+      this.#onFailed(new Error(`a flood was answered: ${skimmer.firstError}`));
     else if (skimmer.expected === 0) this.#onAnswered();
   }
 }
 
 /** Sends through `redis-cli --pipe`, which says how many replies and errors it got. */
-async function pipe(redisCli: string, port: number, bytes: Buffer, requests: number): Promise<void> {
-  const cli = spawn(redisCli, ['-p', String(port), '--pipe'], { stdio: ['pipe', 'pipe', 'inherit'] });
+async function pipe(
+  redisCli: string,
+  port: number,
+  bytes: Buffer,
+  requests: number,
+): Promise<void> {
+  const cli = spawn(redisCli, ['-p', String(port), '--pipe'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   let said = '';
   cli.stdout.setEncoding('utf8').on('data', (text: string) => {
     said += text;
@@ -342,5 +376,6 @@ async function pipe(redisCli: string, port: number, bytes: Buffer, requests: num
   cli.stdin.end(bytes);
   const [code] = await once(cli, 'close');
   const wanted = `errors: 0, replies: ${requests}`;
-  if (code !== 0 || !said.includes(wanted)) throw new Error(`redis-cli --pipe ended with ${code}: ${said}`);
+  if (code !== 0 || !said.includes(wanted))
+    throw new Error(`redis-cli --pipe ended with ${code}: ${said}`);
 }

@@ -1,6 +1,7 @@
 /**
- * Latencies of a load generator, counted in buckets 1 % wide. Cheaper than the histogram of Node.js, which is a call into
- * native code for each: a generator records half a million of them per second.
+ * Latencies of a load generator, counted in buckets 1 % wide. Cheaper than the histogram of
+ * Node.js, which is a call into native code for each: a generator records half a million of them
+ * per second.
  *
  * Hot path.
  */
@@ -21,7 +22,10 @@ export class Latencies {
     this.#count++;
   }
 
-  /** Milliseconds that the share `q` (0 … 1) of the latencies did not exceed, to within 1 %; 0 when there are none. */
+  /**
+   * Milliseconds that the share `q` (0 … 1) of the latencies did not exceed, to within 1 %; 0 when
+   * there are none.
+   */
   quantileMs(q: number): number {
     const wanted = Math.max(1, Math.ceil(q * this.#count));
     let seen = 0;

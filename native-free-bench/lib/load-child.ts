@@ -1,9 +1,11 @@
 /**
- * Load generator, a process of its own. All requests are encoded before the clock starts; then each connection sends a
- * batch, waits for the replies of the whole batch and sends the next (as redis-benchmark does), or, paced, a stream
- * of writes goes out at a fixed rate whether replies come or not.
+ * Load generator, a process of its own. All requests are encoded before the clock starts; then each
+ * connection sends a batch, waits for the replies of the whole batch and sends the next (as
+ * redis-benchmark does), or, paced, a stream of writes goes out at a fixed rate whether replies
+ * come or not.
  *
- * Hot path: replies are read into one buffer shared by all connections and counted, not parsed, where their size is known.
+ * Hot path: replies are read into one buffer shared by all connections and counted, not parsed,
+ * where their size is known.
  */
 import net from 'node:net';
 import { MIB } from '../../src/base/units.ts';
@@ -93,7 +95,8 @@ class ClosedRun {
 
   constructor(job: ClosedJob, requests: EncodedRequests) {
     this.job = job;
-    this.batchesLeft = job.replies === 0 ? Number.POSITIVE_INFINITY : Math.ceil(job.replies / job.depth);
+    this.batchesLeft =
+      job.replies === 0 ? Number.POSITIVE_INFINITY : Math.ceil(job.replies / job.depth);
     let start = 0;
     for (let last = job.depth - 1; last < requests.ends.length; last += job.depth) {
       const end = requests.ends[last] as number;
@@ -202,7 +205,10 @@ class ClosedConnection {
 async function closed(job: ClosedJob): Promise<ClosedResult> {
   const requests = requestsOf(job.template, job.requests, job.depth);
   const run = new ClosedRun(job, requests);
-  const connections = Array.from({ length: job.clients }, () => new ClosedConnection(run, job.port));
+  const connections = Array.from(
+    { length: job.clients },
+    () => new ClosedConnection(run, job.port),
+  );
   await Promise.all(connections.map((connection) => connection.connected));
   if (run.failure !== null) throw run.failure;
   const startedMs = performance.now();
@@ -237,7 +243,10 @@ async function closed(job: ClosedJob): Promise<ClosedResult> {
 
 const TICK_MS = 1;
 
-/** Writes at a rate. More than a second's worth of unanswered requests is never out: a dead server is not flooded. */
+/**
+ * Writes at a rate. More than a second's worth of unanswered requests is never out: a dead server
+ * is not flooded.
+ */
 class PacedWriter {
   readonly #job: PacedJob;
   readonly #requests: EncodedRequests;
@@ -287,7 +296,9 @@ class PacedWriter {
   #tick(): void {
     const { ends, bytes } = this.#requests;
     const answered = Math.floor(this.#replyBytes / this.#job.replyBytes);
-    const dueByTime = Math.floor(((performance.now() - this.#startedMs) / 1000) * this.#job.perSecond);
+    const dueByTime = Math.floor(
+      ((performance.now() - this.#startedMs) / 1000) * this.#job.perSecond,
+    );
     let due = Math.min(dueByTime, answered + this.#job.perSecond) - this.#sent;
     while (due > 0) {
       const count = Math.min(due, ends.length - this.#next);

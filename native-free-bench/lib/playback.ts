@@ -1,6 +1,7 @@
 /**
- * A primary that is only a record: it gives whoever asks for a sync the dump and the stream that a fake replica has got.
- * So a stock replica tells what was measured: it must come to hold what the primary holds.
+ * A primary that is only a record: it gives whoever asks for a sync the dump and the stream that a
+ * fake replica has got. So a stock replica tells what was measured: it must come to hold what the
+ * primary holds.
  */
 import { once } from 'node:events';
 import net from 'node:net';
@@ -76,7 +77,9 @@ export class Playback {
 /** A handshake's requests have few words. */
 const LINES_MAX = 100;
 
-/** The bytes of the first request in `text`, 0 when it is not whole. Its words have no line ends. */
+/**
+ * The bytes of the first request in `text`, 0 when it is not whole. Its words have no line ends.
+ */
 function requestBytes(text: string): number {
   const lines = text.split('\r\n', LINES_MAX);
   const wanted = 1 + 2 * Number(lines[0]?.slice(1));

@@ -1,13 +1,14 @@
 /**
- * Latency prober, a process of its own: one connection sends PING, waits for the reply, and sends the next a
- * millisecond later. Latencies go into an HDR histogram.
+ * Latency prober, a process of its own: one connection sends PING, waits for the reply, and sends
+ * the next a millisecond later. Latencies go into an HDR histogram.
  *
- * A closed loop that is held up for 100 ms takes one sample where a hundred clients would have waited. So a latency
- * above the interval also records the waits that the missing probes would have seen (latency minus one interval, minus
- * two …), as HDR histograms do to undo this coordinated omission.
+ * A closed loop that is held up for 100 ms takes one sample where a hundred clients would have
+ * waited. So a latency above the interval also records the waits that the missing probes would have
+ * seen (latency minus one interval, minus two …), as HDR histograms do to undo this coordinated
+ * omission.
  *
- * What holds this process up itself would count as the server's. So V8 does not look for memory to give back here, which
- * takes it up to 6 ms some ten seconds after the start.
+ * What holds this process up itself would count as the server's. So V8 does not look for memory to
+ * give back here, which takes it up to 6 ms some ten seconds after the start.
  */
 import net from 'node:net';
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
@@ -24,7 +25,10 @@ export interface ProbeResult {
 
 export interface ProbeApi {
   start(port: number): Promise<null>;
-  /** The latencies since `start` or the last `take`. A probe that is on its way counts once it is answered. */
+  /**
+   * The latencies since `start` or the last `take`. A probe that is on its way counts once it is
+   * answered.
+   */
   take(argument: null): Promise<ProbeResult>;
   stop(argument: null): Promise<null>;
 }
@@ -62,7 +66,10 @@ class Prober {
     return createHistogram({ lowest: 1, highest: 120e9, figures: 3 });
   }
 
-  /** Waits for the probe on its way first, so that a stall that is going on belongs to the window it began in. */
+  /**
+   * Waits for the probe on its way first, so that a stall that is going on belongs to the window it
+   * began in.
+   */
   async take(): Promise<ProbeResult> {
     if (this.#left > 0 && this.#failure === null) {
       await new Promise<void>((resolve) => {

@@ -1,6 +1,6 @@
 /**
- * What Linux tells about a server process: processor time, resident memory. A server is a process and the children
- * that it forked (redis-server's snapshot), so both are looked at.
+ * What Linux tells about a server process: processor time, resident memory. A server is a process
+ * and the children that it forked (redis-server's snapshot), so both are looked at.
  */
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -41,7 +41,10 @@ export function childrenOf(pid: number): number[] {
     .map(Number);
 }
 
-/** Seconds of processor time so far, user and system, of `pid`, of its children that ended and of those that run. */
+/**
+ * Seconds of processor time so far, user and system, of `pid`, of its children that ended and of
+ * those that run.
+ */
 export function cpuSeconds(pid: number): number {
   const own = statFields(pid);
   if (own === null) throw new Error(`process ${pid} is gone`);
@@ -70,7 +73,10 @@ function residentBytes(pid: number): number {
   return kibField(text, 'VmRSS');
 }
 
-/** Threads and allocators of a server that has just started, or has just been filled, come to rest in this time. */
+/**
+ * Threads and allocators of a server that has just started, or has just been filled, come to rest
+ * in this time.
+ */
 const SETTLE_MS = { full: 500, smoke: 10 };
 
 /** As {@link residentBytes}, once the process has come to rest. */
@@ -80,9 +86,10 @@ export async function settledResidentBytes(pid: number, smoke: boolean): Promise
 }
 
 /**
- * Resident bytes of `pid` and of its forked children together, where a page that they share counts once: the sum of
- * their proportional set sizes. Without children it is the resident size. Walks the page tables of all (milliseconds
- * per GB), so it is sampled a few times per second and not more.
+ * Resident bytes of `pid` and of its forked children together, where a page that they share counts
+ * once: the sum of their proportional set sizes. Without children it is the resident size. Walks
+ * the page tables of all (milliseconds per GB), so it is sampled a few times per second and not
+ * more.
  */
 export function familyResidentBytes(pid: number): number {
   const children = childrenOf(pid);

@@ -1,5 +1,6 @@
 /**
- * Whether what was measured was right. A server could look fast by streaming something else than it ran, or less.
+ * Whether what was measured was right. A server could look fast by streaming something else than it
+ * ran, or less.
  *
  *   measured streams    each byte that a fake replica got is compared with what the others got, and their end with
  *                       the server's log; then dump and stream of the first are played to a stock replica, which must
@@ -7,7 +8,8 @@
  *   end of a scenario   some fake replicas and a stock one are attached, more is written, a flood of requests among
  *                       it, and all must be equal
  *
- * A fault makes the figures of that server worthless: the report has none of them then, and is an error.
+ * A fault makes the figures of that server worthless: the report has none of them then, and is an
+ * error.
  */
 import type { Child } from './child.ts';
 import { floodOf } from './flood.ts';
@@ -30,7 +32,8 @@ export async function allCaughtUp(server: Server, replicas: Child<ReplicaApi>): 
       if (offsets.length === 0) return true;
       const wanted = Number((await server.control.info('replication')).get('master_repl_offset'));
       // The offsets were read first, so one beyond the primary's would be an error of counting.
-      if (offsets.some((offset) => offset > wanted)) throw new Error('a replica is ahead of its primary');
+      if (offsets.some((offset) => offset > wanted))
+        throw new Error('a replica is ahead of its primary');
       return offsets.every((offset) => offset === wanted);
     },
     60_000,
@@ -38,7 +41,10 @@ export async function allCaughtUp(server: Server, replicas: Child<ReplicaApi>): 
   );
 }
 
-/** Judges the streams of all replicas that are attached, which stay attached. Nobody may write meanwhile. */
+/**
+ * Judges the streams of all replicas that are attached, which stay attached. Nobody may write
+ * meanwhile.
+ */
 export async function proveStreams(
   context: Context,
   server: Server,
@@ -46,7 +52,9 @@ export async function proveStreams(
 ): Promise<StreamRange> {
   await allCaughtUp(server, replicas);
   const { proof } = context;
-  const logFrom = Number((await server.control.info('replication')).get('repl_backlog_first_byte_offset'));
+  const logFrom = Number(
+    (await server.control.info('replication')).get('repl_backlog_first_byte_offset'),
+  );
   const found = await replicas.call('proof', { port: server.port, logFrom });
   const { replicas: count, equal, faults, range } = found;
   proof.replicas += count;
@@ -56,7 +64,10 @@ export async function proveStreams(
   return range;
 }
 
-/** As {@link proveStreams}, and plays dump and stream to a stock replica. The replicas were attached to prove all. */
+/**
+ * As {@link proveStreams}, and plays dump and stream to a stock replica. The replicas were attached
+ * to prove all.
+ */
 export async function proveMeasured(
   context: Context,
   server: Server,
@@ -73,7 +84,9 @@ export async function proveMeasured(
       isBroken = (await replicas.call('plays', null)) > 1;
       const fields = await stock.control.info('replication');
       const isUp = fields.get('master_link_status') === 'up';
-      return isBroken || (isUp && (end === 0 || Number(fields.get('slave_repl_offset')) === end - 1));
+      return (
+        isBroken || (isUp && (end === 0 || Number(fields.get('slave_repl_offset')) === end - 1))
+      );
     },
     SYNC_TIMEOUT_MS,
     5,
@@ -86,12 +99,14 @@ async function differenceOf(server: Server, stock: Server): Promise<string> {
   const [above, below] = [await digestOf(server), await digestOf(stock)];
   const refused = (await stock.control.info('stats')).get('unexpected_error_replies');
   if (refused !== '0') return 'a stock replica was played commands that are errors';
-  return above === below ? '' : `DEBUG DIGEST is ${below} where the stream was played to, not ${above}`;
+  return above === below
+    ? ''
+    : `DEBUG DIGEST is ${below} where the stream was played to, not ${above}`;
 }
 
 /**
- * Attaches `fakes` fake replicas and a stock one; once all are in sync, `write` writes, a client sends more at once than
- * any of the clients that are measured, and all must be equal.
+ * Attaches `fakes` fake replicas and a stock one; once all are in sync, `write` writes, a client
+ * sends more at once than any of the clients that are measured, and all must be equal.
  */
 export async function proveAttached(
   context: Context,
@@ -100,7 +115,11 @@ export async function proveAttached(
   fakes: number,
   write: () => Promise<unknown>,
 ): Promise<void> {
-  await replicas.call('attach', { port: server.port, replicas: fakes, ...context.proving('streams') });
+  await replicas.call('attach', {
+    port: server.port,
+    replicas: fakes,
+    ...context.proving('streams'),
+  });
   const stock = context.redis === '' ? null : await StockReplica.attach(server, context.redis);
   try {
     await write();

@@ -1,10 +1,10 @@
 /**
- * Fake replicas, a process of its own: they speak a replica's handshake, read the full sync, count the stream and
- * acknowledge once per second.
+ * Fake replicas, a process of its own: they speak a replica's handshake, read the full sync, count
+ * the stream and acknowledge once per second.
  *
- * When they are to prove what they got, the stream is recorded once and compared for each other (stream-record.ts) and
- * with the server's log, each dump's checksum is looked at, and the dump of the first is kept, so that dump and stream
- * can be played to a stock replica (playback.ts).
+ * When they are to prove what they got, the stream is recorded once and compared for each other
+ * (stream-record.ts) and with the server's log, each dump's checksum is looked at, and the dump of
+ * the first is kept, so that dump and stream can be played to a stock replica (playback.ts).
  *
  *   connect → HANDSHAKE ──go──▶ HEADER ──"$<len>"──▶ COUNTED ──┐
  *                                  └────"$EOF:…"───▶ MARKED ───┴──▶ STREAM
@@ -63,7 +63,10 @@ export interface ReplicaApi {
   state(argument: null): Promise<StreamState>;
   /** Those attached must have been told to prove something, and stand at the end of the stream. */
   proof(job: ProofJob): Promise<ReplicaProof>;
-  /** Plays what the first replica got to whoever asks for a sync; returns the port. Ends with `detach`. */
+  /**
+   * Plays what the first replica got to whoever asks for a sync; returns the port. Ends with
+   * `detach`.
+   */
   play(argument: null): Promise<number>;
   /** How many have asked for it. */
   plays(argument: null): Promise<number>;
@@ -135,7 +138,8 @@ class FakeReplica {
         failReady(error);
       };
     });
-    // Whoever awaits `ready` first sees the failure there; the other promise must not count as unhandled.
+    // Whoever awaits `ready` first sees the failure there; the other promise must not count as
+    // unhandled.
     this.synced.catch(() => {});
     this.#socket = net.connect({
       port,
@@ -159,7 +163,10 @@ class FakeReplica {
     this.#socket.write(command('PSYNC', '?', '-1'));
   }
 
-  /** Asks for the stream from `offset` on, out of the log; `synced` is resolved once it has come up to `last`. */
+  /**
+   * Asks for the stream from `offset` on, out of the log; `synced` is resolved once it has come up
+   * to `last`.
+   */
   requestLog(replid: string, offset: number, last: number): void {
     this.#phase = Phase.HEADER;
     this.offset = offset - 1;
@@ -168,7 +175,8 @@ class FakeReplica {
   }
 
   acknowledge(): void {
-    if (this.#phase === Phase.STREAM) this.#socket.write(command('REPLCONF', 'ACK', String(this.offset)));
+    if (this.#phase === Phase.STREAM)
+      this.#socket.write(command('REPLCONF', 'ACK', String(this.offset)));
   }
 
   close(): void {
@@ -269,7 +277,10 @@ class FakeReplica {
     return start + taken;
   }
 
-  /** The primary sends nothing behind the mark before the first ACK, so the mark ends a read or is not there. */
+  /**
+   * The primary sends nothing behind the mark before the first ACK, so the mark ends a read or is
+   * not there.
+   */
   #marked(start: number, end: number): number {
     if (this.payloadBytes === 0) this.firstByteMs = performance.now();
     this.#look(start, end);
@@ -293,7 +304,8 @@ class FakeReplica {
   #payloadDone(): void {
     this.lastByteMs = performance.now();
     this.#phase = Phase.STREAM;
-    if (this.#dumpCheck?.isRight === false) this.fault = 'a dump with another checksum than its own';
+    if (this.#dumpCheck?.isRight === false)
+      this.fault = 'a dump with another checksum than its own';
     this.#dumpCheck = null;
     this.acknowledge();
     this.#onSynced();
@@ -356,7 +368,10 @@ function faultsOf(all: readonly FakeReplica[]): string[] {
 serve<ReplicaApi>({
   async attach(job) {
     detachAll();
-    replicas = Array.from({ length: job.replicas }, (_, index) => new FakeReplica(job, index, record));
+    replicas = Array.from(
+      { length: job.replicas },
+      (_, index) => new FakeReplica(job, index, record),
+    );
     ackTimer = setInterval(() => {
       for (const replica of replicas) replica.acknowledge();
     }, ACK_PERIOD_MS);

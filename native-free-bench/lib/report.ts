@@ -1,4 +1,7 @@
-/** From samples to a report: medians, ratios, verdicts; as a table on the terminal, as Markdown, as JSON. */
+/**
+ * From samples to a report: medians, ratios, verdicts; as a table on the terminal, as Markdown, as
+ * JSON.
+ */
 import type { Figure, Must, Unit } from './scenario.ts';
 import type { Series } from './series.ts';
 import type { TargetKind } from './server.ts';
@@ -39,7 +42,10 @@ export interface ScenarioReport {
   readonly title: string;
   readonly runs: number;
   readonly checksum: string;
-  /** What was proved of the streams to replicas, one line for each server; none in a scenario without replicas. */
+  /**
+   * What was proved of the streams to replicas, one line for each server; none in a scenario
+   * without replicas.
+   */
   readonly streams: readonly string[];
   /** The stretches of the stream that were compared. */
   readonly ranges: Readonly<Partial<Record<TargetKind, readonly StreamRange[]>>>;
@@ -85,7 +91,11 @@ export function rowOf(figure: Figure, samples: Samples): Row {
 
 function summaryOf(samples: readonly number[]): Summary {
   if (samples.length === 0) return { samples, median: null, quartiles: null };
-  return { samples, median: median(samples), quartiles: [quantile(samples, 0.25), quantile(samples, 0.75)] };
+  return {
+    samples,
+    median: median(samples),
+    quartiles: [quantile(samples, 0.25), quantile(samples, 0.75)],
+  };
 }
 
 function textOf(must: Must, unit: Unit): string {
@@ -144,11 +154,15 @@ export function numberText(value: number | null): string {
 /** The table of a scenario for a terminal: columns aligned by spaces. */
 export function terminalTable(scenario: ScenarioReport): string {
   const lines = [HEADINGS, ...scenario.rows.map(cellsOf)];
-  const widths = HEADINGS.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));
+  const widths = HEADINGS.map((_, column) =>
+    Math.max(...lines.map((line) => line[column]!.length)),
+  );
   const isText = (column: number): boolean => column < 2 || column === 8;
   const table = lines.map((line) =>
     line
-      .map((cell, column) => (isText(column) ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
+      .map((cell, column) =>
+        isText(column) ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!),
+      )
       .join('  ')
       .trimEnd(),
   );

@@ -1,6 +1,6 @@
 /**
- * The wire as a load generator needs it: requests are encoded into one growing buffer, replies are skimmed, that is
- * counted and looked through for errors without making a value of any of them.
+ * The wire as a load generator needs it: requests are encoded into one growing buffer, replies are
+ * skimmed, that is counted and looked through for errors without making a value of any of them.
  *
  * Hot path.
  */
@@ -100,8 +100,8 @@ type State = (typeof State)[keyof typeof State];
 /**
  * Counts RESP2 replies that arrive in pieces.
  *
- * `expected` is the number of values still to come. An array of n values takes one away and adds n, so nesting needs no
- * stack: `*2 :1 *1 :2` runs 1 → 2 → 1 → 1 → 0.
+ * `expected` is the number of values still to come. An array of n values takes one away and adds n,
+ * so nesting needs no stack: `*2 :1 *1 :2` runs 1 → 2 → 1 → 1 → 0.
  */
 export class ReplySkimmer {
   expected = 0;
@@ -113,7 +113,10 @@ export class ReplySkimmer {
   #negative = false;
   #bulkLeft = 0;
 
-  /** Takes `buffer[0 … end)`. Bytes behind the last expected value are a fault of the server, and are thrown at. */
+  /**
+   * Takes `buffer[0 … end)`. Bytes behind the last expected value are a fault of the server, and
+   * are thrown at.
+   */
   push(buffer: Uint8Array, end: number): void {
     let position = 0;
     while (position < end) {
@@ -165,11 +168,15 @@ export class ReplySkimmer {
     return position + 1;
   }
 
-  /** Errors quote arguments, which are long and random here: the beginning tells enough, and is fit for a terminal. */
+  /**
+   * Errors quote arguments, which are long and random here: the beginning tells enough, and is fit
+   * for a terminal.
+   */
   #keepError(buffer: Uint8Array, start: number, end: number): void {
     for (let at = start; at < end && this.firstError.length < ERROR_LENGTH_MAX; at++) {
       const byte = buffer[at] as number;
-      if (byte !== CR) this.firstError += byte >= 32 && byte < 127 ? String.fromCharCode(byte) : '?';
+      if (byte !== CR)
+        this.firstError += byte >= 32 && byte < 127 ? String.fromCharCode(byte) : '?';
     }
   }
 

@@ -2,15 +2,21 @@
 import { Bench } from 'tinybench';
 
 /**
- * Runs `once` `count` times, one after the other and without warm-up, and returns the milliseconds that it reported,
- * smallest first. A rejection ends the series.
+ * Runs `once` `count` times, one after the other and without warm-up, and returns the milliseconds
+ * that it reported, smallest first. A rejection ends the series.
  */
 export async function timeSeries(
   name: string,
   count: number,
   once: () => Promise<number>,
 ): Promise<readonly number[]> {
-  const bench = new Bench({ iterations: count, time: 0, warmup: false, retainSamples: true, throws: true });
+  const bench = new Bench({
+    iterations: count,
+    time: 0,
+    warmup: false,
+    retainSamples: true,
+    throws: true,
+  });
   bench.add(name, async () => ({ overriddenDuration: await once() }), { async: true });
   const [task] = await bench.run();
   const result = task?.result;

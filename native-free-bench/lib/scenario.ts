@@ -11,11 +11,20 @@ import { StreamProof } from './stream-proof.ts';
 export const FALSIFICATIONS = ['stream', 'dataset'] as const;
 export type Falsification = (typeof FALSIFICATIONS)[number];
 
-export type Unit = 'ops/s' | 'MB/s' | 'ms' | 'us' | 'B/key' | 'MiB' | 'CPU s' | 'CPU s/GB' | 'us/op';
+export type Unit =
+  | 'ops/s'
+  | 'MB/s'
+  | 'ms'
+  | 'us'
+  | 'B/key'
+  | 'MiB'
+  | 'CPU s'
+  | 'CPU s/GB'
+  | 'us/op';
 
 /**
- * What headwater must reach: a ratio to redis-server's median in the same run, or, `below`, an absolute value in the
- * figure's unit.
+ * What headwater must reach: a ratio to redis-server's median in the same run, or, `below`, an
+ * absolute value in the figure's unit.
  */
 export type Must =
   | { readonly ratioAtLeast: number }
@@ -30,7 +39,9 @@ export interface Figure {
   readonly must: Must | null;
 }
 
-/** `values` has a number for each figure id; a figure that is missing or null is reported as n/a. */
+/**
+ * `values` has a number for each figure id; a figure that is missing or null is reported as n/a.
+ */
 export interface Measurement {
   readonly checksum: string;
   readonly values: Readonly<Record<string, number | null>>;
@@ -70,7 +81,10 @@ export class Context {
     this.falsify = falsify;
   }
 
-  /** The server under measurement, which answers DEBUG DIGEST. A smoke run does not wait for compiled code. */
+  /**
+   * The server under measurement, which answers DEBUG DIGEST. A smoke run does not wait for
+   * compiled code.
+   */
   async start(...options: string[]): Promise<Server> {
     const isOurs = this.target.kind === 'headwater';
     const hasty = this.smoke && isOurs ? ['--rehearsal', 'no'] : [];
@@ -131,7 +145,9 @@ export class Context {
   }
 }
 
-/** Resolves once `condition` holds; rejects with `what` after `timeoutMs`. Asks every `periodMs`. */
+/**
+ * Resolves once `condition` holds; rejects with `what` after `timeoutMs`. Asks every `periodMs`.
+ */
 export async function until(
   what: string,
   condition: () => Promise<boolean>,

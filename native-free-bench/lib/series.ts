@@ -14,7 +14,10 @@ const RIGHT = 20;
 const TOP = 30;
 const ROW_GAP = 60;
 const COLORS: Readonly<Record<TargetKind, string>> = { headwater: '#0b6e99', redis: '#b3261e' };
-const NAMES: Readonly<Record<TargetKind, string>> = { headwater: 'headwater', redis: 'redis-server' };
+const NAMES: Readonly<Record<TargetKind, string>> = {
+  headwater: 'headwater',
+  redis: 'redis-server',
+};
 
 /** One row per server, under each other, on the same axes. */
 export function plotOf(title: string, all: Readonly<Partial<Record<TargetKind, Series>>>): string {
@@ -43,8 +46,12 @@ export function plotOf(title: string, all: Readonly<Partial<Record<TargetKind, S
       parts.push(lineFrom(x(ms), bottom - ROW_HEIGHT, x(ms), bottom, '#999'));
       parts.push(textAt(x(ms) + 4, bottom - ROW_HEIGHT + 10, text, 'fill="#666"'));
     }
-    const path = series.points.map(([ms, mib]) => `${x(ms).toFixed(1)},${y(mib).toFixed(1)}`).join(' ');
-    parts.push(`<polyline points="${path}" fill="none" stroke="${COLORS[kind]}" stroke-width="1.5"/>`);
+    const path = series.points
+      .map(([ms, mib]) => `${x(ms).toFixed(1)},${y(mib).toFixed(1)}`)
+      .join(' ');
+    parts.push(
+      `<polyline points="${path}" fill="none" stroke="${COLORS[kind]}" stroke-width="1.5"/>`,
+    );
     parts.push(
       textAt(
         WIDTH - RIGHT,

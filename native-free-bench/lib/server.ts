@@ -1,6 +1,7 @@
 /**
- * Servers under measurement. Both kinds take redis-server's command line, so both get the same one: loopback only, a
- * free port, an empty directory, no save points, diskless full sync that starts at once.
+ * Servers under measurement. Both kinds take redis-server's command line, so both get the same one:
+ * loopback only, a free port, an empty directory, no save points, diskless full sync that starts at
+ * once.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
@@ -80,8 +81,8 @@ export class Server {
   }
 
   /**
-   * Starts `target` and resolves once it has come to rest, unless in a `hurry`, and answers PING. Another process may take the free port first: it
-   * tries again.
+   * Starts `target` and resolves once it has come to rest, unless in a `hurry`, and answers PING.
+   * Another process may take the free port first: it tries again.
    */
   static async start(target: Target, options: readonly string[], hurry: boolean): Promise<Server> {
     for (let attempt = 1; ; attempt++) {
@@ -93,7 +94,11 @@ export class Server {
     }
   }
 
-  static async #startOnce(target: Target, options: readonly string[], hurry: boolean): Promise<Server> {
+  static async #startOnce(
+    target: Target,
+    options: readonly string[],
+    hurry: boolean,
+  ): Promise<Server> {
     const launched = await Launched.start(target, options);
     const { process: server, port, directory } = launched;
     try {
@@ -172,7 +177,8 @@ export class Launched {
     const address = `0100007F:${this.port.toString(16).toUpperCase().padStart(4, '0')} 00000000:0000 0A`;
     const deadlineMs = performance.now() + START_TIMEOUT_MS;
     while (!readFileSync('/proc/net/tcp', 'latin1').includes(address)) {
-      if (this.process.exitCode !== null || this.process.signalCode !== null) throw new Error('it ended');
+      if (this.process.exitCode !== null || this.process.signalCode !== null)
+        throw new Error('it ended');
       if (performance.now() > deadlineMs) throw new Error('it does not listen');
       await delay(1);
     }

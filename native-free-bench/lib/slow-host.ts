@@ -1,9 +1,9 @@
 /**
  * Measuring again while the host is slow.
  *
- * A virtual machine's host slows its cores down at times, by a fifth and for seconds. The generator does the same for each
- * server, so its processor time per request tells: a measurement in which that is far above the least so far is made
- * again, for either server.
+ * A virtual machine's host slows its cores down at times, by a fifth and for seconds. The generator
+ * does the same for each server, so its processor time per request tells: a measurement in which
+ * that is far above the least so far is made again, for either server.
  */
 import { pause } from './scenario.ts';
 
@@ -19,7 +19,10 @@ export interface Sample {
   readonly errors: number;
 }
 
-/** The least of `generatorMicros` by what was measured: of all measurements of this run of the bench, of both servers. */
+/**
+ * The least of `generatorMicros` by what was measured: of all measurements of this run of the
+ * bench, of both servers.
+ */
 const least = new Map<string, number>();
 
 /** The measurements of one server in one run of a scenario. */
@@ -35,8 +38,8 @@ export class SlowHost {
   }
 
   /**
-   * Calls `once` until the host is not slow, at most six times, and returns the sample with the fastest generator. `before`
-   * makes ready for another time. A smoke run measures once.
+   * Calls `once` until the host is not slow, at most six times, and returns the sample with the
+   * fastest generator. `before` makes ready for another time. A smoke run measures once.
    */
   async best<S extends Sample>(
     id: string,

@@ -1,6 +1,8 @@
 /** Order statistics of a handful of samples. */
 
-/** The value below which the share `q` (0 … 1) of `samples` lies, interpolated; NaN for no samples. */
+/**
+ * The value below which the share `q` (0 … 1) of `samples` lies, interpolated; NaN for no samples.
+ */
 export function quantile(samples: readonly number[], q: number): number {
   if (samples.length === 0) return Number.NaN;
   const sorted = [...samples].sort((a, b) => a - b);

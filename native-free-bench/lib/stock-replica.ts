@@ -1,5 +1,6 @@
 /**
- * A stock replica: a real redis-server that is attached to a server to tell whether both hold the same.
+ * A stock replica: a real redis-server that is attached to a server to tell whether both hold the
+ * same.
  */
 import { until } from './scenario.ts';
 import { Server } from './server.ts';
@@ -25,7 +26,10 @@ export class StockReplica {
     this.#primary = primary;
   }
 
-  /** Starts `redis`, the path of a redis-server, as a replica of `primary`; resolves once it is in sync. */
+  /**
+   * Starts `redis`, the path of a redis-server, as a replica of `primary`; resolves once it is in
+   * sync.
+   */
   static async attach(primary: Server, redis: string): Promise<StockReplica> {
     const target = { kind: 'redis', command: [redis], version: '' } as const;
     const server = await Server.start(
@@ -70,14 +74,15 @@ export class StockReplica {
   }
 
   /**
-   * Waits for the sync, and tells what is wrong since {@link begin}; nothing when all is well. A replica that had to
-   * sync again may hold the same and has not got there by the stream.
+   * Waits for the sync, and tells what is wrong since {@link begin}; nothing when all is well. A
+   * replica that had to sync again may hold the same and has not got there by the stream.
    */
   async fault(): Promise<string> {
     await this.inSync();
     const { syncs, refused } = await this.#incidents();
     const [above, below] = await Promise.all([this.#primary, this.server].map(digestOf));
-    if (above !== below) return `DEBUG DIGEST is ${below} at the replica and ${above} at its primary`;
+    if (above !== below)
+      return `DEBUG DIGEST is ${below} at the replica and ${above} at its primary`;
     if (syncs !== this.#before.syncs) return 'the replica had to sync again';
     if (refused !== this.#before.refused) return 'the replica was sent commands that are errors';
     return '';

@@ -1,6 +1,9 @@
 /** What is known of the streams that servers were measured with. */
 
-/** A stretch of the replication stream: the offsets of its first byte and of that behind its last, and its CRC-64. */
+/**
+ * A stretch of the replication stream: the offsets of its first byte and of that behind its last,
+ * and its CRC-64.
+ */
 export interface StreamRange {
   readonly first: number;
   readonly end: number;
@@ -12,7 +15,10 @@ export class StreamProof {
   /** Fake replicas that were looked at, and those without a fault. */
   replicas = 0;
   equal = 0;
-  /** Stock replicas whose digest was compared, and those that came to the primary's by the stream alone. */
+  /**
+   * Stock replicas whose digest was compared, and those that came to the primary's by the stream
+   * alone.
+   */
   digests = 0;
   digestsEqual = 0;
   /** What all of them got, one for each attachment. */

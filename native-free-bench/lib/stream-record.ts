@@ -1,6 +1,6 @@
 /**
- * The replication stream as fake replicas got it: the one that is ahead is recorded, and each other is compared with
- * that, byte for byte, as its bytes arrive.
+ * The replication stream as fake replicas got it: the one that is ahead is recorded, and each other
+ * is compared with that, byte for byte, as its bytes arrive.
  *
  *   first                                             end
  *   │ recorded once                                    │
@@ -8,10 +8,12 @@
  *                    compared ─▶ ▲ a replica that is behind
  *                                     appended ─▶      ▲ the replica that is ahead
  *
- * So N replicas cost one copy and N - 1 comparisons, which are a few percent of what the kernel takes to hand the bytes
- * over; a checksum of each would cost more than all the rest of a fake replica. bench: micro/stream-record
+ * So N replicas cost one copy and N - 1 comparisons, which are a few percent of what the kernel
+ * takes to hand the bytes over; a checksum of each would cost more than all the rest of a fake
+ * replica. bench: micro/stream-record
  *
- * Offsets are those of the replication stream. Nothing is forgotten: what was measured is played to a stock replica.
+ * Offsets are those of the replication stream. Nothing is forgotten: what was measured is played to
+ * a stock replica.
  */
 import { MIB } from '../../src/base/units.ts';
 import { ByteKernels, KERNELS_FREE_START } from '../../src/kernels/kernels.ts';
@@ -27,7 +29,10 @@ export class StreamRecord {
   /** One behind the last. */
   end = 0;
   readonly #blocks: Buffer[] = [];
-  /** Bytes from outside, of a replica that has synced later or earlier than the one recorded: compared at the end. */
+  /**
+   * Bytes from outside, of a replica that has synced later or earlier than the one recorded:
+   * compared at the end.
+   */
   #early: { readonly offset: number; readonly bytes: Buffer }[] = [];
 
   get bytes(): number {
@@ -35,8 +40,8 @@ export class StreamRecord {
   }
 
   /**
-   * Takes bytes[start … end), which a replica has received at `offset`. Returns {@link SAME}, or the offset of the first
-   * byte that differs from what another has got.
+   * Takes bytes[start … end), which a replica has received at `offset`. Returns {@link SAME}, or
+   * the offset of the first byte that differs from what another has got.
    */
   take(offset: number, bytes: Buffer, start: number, end: number): number {
     if (this.#blocks.length === 0) this.first = this.end = offset;
@@ -51,7 +56,10 @@ export class StreamRecord {
     return SAME;
   }
 
-  /** Compares what lay outside. Returns {@link SAME}, or an offset at which something differs or was got by one only. */
+  /**
+   * Compares what lay outside. Returns {@link SAME}, or an offset at which something differs or was
+   * got by one only.
+   */
   settle(): number {
     for (const { offset, bytes } of this.#early) {
       if (offset < this.first) return offset;
@@ -118,8 +126,8 @@ export class StreamRecord {
 const TRAILER_BYTES = 8;
 
 /**
- * Whether a dump ends with its own checksum. Bytes come in pieces; which of the last are the mark behind a dump is known
- * at the end only, so that the last bytes so far wait.
+ * Whether a dump ends with its own checksum. Bytes come in pieces; which of the last are the mark
+ * behind a dump is known at the end only, so that the last bytes so far wait.
  */
 export class DumpCheck {
   readonly #kernels = new ByteKernels(KERNELS_FREE_START);

@@ -1,7 +1,8 @@
 /**
- * Full syncs to fake replicas, timed, one after the other: shared by the scenarios that measure them. Then there is one
- * more, without a clock, in which every dump must have the checksum that it ends with, what is written behind it must be
- * the same for all, and dump and stream of one replica, played to a stock replica, must make the primary's dataset.
+ * Full syncs to fake replicas, timed, one after the other: shared by the scenarios that measure
+ * them. Then there is one more, without a clock, in which every dump must have the checksum that it
+ * ends with, what is written behind it must be the same for all, and dump and stream of one
+ * replica, played to a stock replica, must make the primary's dataset.
  */
 import type { Child } from './child.ts';
 import { load, stringKeys } from './dataset.ts';
@@ -24,12 +25,15 @@ export interface SyncRounds {
   readonly cpuSeconds: number;
 }
 
-/** Incompressible writes that leave the default backlog of 1 MB behind, also where it is kept compressed. */
+/**
+ * Incompressible writes that leave the default backlog of 1 MB behind, also where it is kept
+ * compressed.
+ */
 const REWRITTEN = { keys: 20_000, valueBytes: 200, seed: 0xbac };
 
 /**
- * Has `replicas` replicas sync `rounds` times and returns medians. Before each round so much is written that no snapshot
- * of an earlier round can serve: each measures a snapshot of its own.
+ * Has `replicas` replicas sync `rounds` times and returns medians. Before each round so much is
+ * written that no snapshot of an earlier round can serve: each measures a snapshot of its own.
  */
 export async function syncRounds(
   context: Context,

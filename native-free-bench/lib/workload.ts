@@ -9,7 +9,10 @@ import { RequestWriter } from './resp.ts';
 /** Where redis-benchmark's command lines have a random number of twelve digits. */
 export const RANDOM_PLACE = '__rand_int__';
 
-/** Random bytes, out of which values are cut at random places: as good as incompressible, and cheap to make. */
+/**
+ * Random bytes, out of which values are cut at random places: as good as incompressible, and cheap
+ * to make.
+ */
 export class ValuePool {
   readonly bytes: Buffer;
   readonly #prng: Prng;
@@ -39,7 +42,10 @@ export function keyOf(value: number): string {
 /** What a load generator sends, over and over. */
 export interface Template {
   readonly words: readonly string[];
-  /** Numbers below this replace each {@link RANDOM_PLACE}; 0 leaves it as it stands, as redis-benchmark does. */
+  /**
+   * Numbers below this replace each {@link RANDOM_PLACE}; 0 leaves it as it stands, as
+   * redis-benchmark does.
+   */
   readonly randomBelow: number;
   /** Random bytes per command behind the words, 0 for none. */
   readonly valueBytes: number;

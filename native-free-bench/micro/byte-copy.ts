@@ -1,6 +1,7 @@
 /**
- * Copying runs of bytes as a SET does, from a read buffer to shared memory, and as a GET does, back to a reply: byte by
- * byte, natively, and by words through DataViews. Every copy goes to another place at another alignment.
+ * Copying runs of bytes as a SET does, from a read buffer to shared memory, and as a GET does, back
+ * to a reply: byte by byte, natively, and by words through DataViews. Every copy goes to another
+ * place at another alignment.
  *
  *   npx tsc -p native-free-bench && node dist-bench/native-free-bench/micro/byte-copy.js
  */
@@ -26,11 +27,13 @@ const native: Copy = (from, start, to, at, length) => {
 };
 
 function there(copy: Copy, length: number): void {
-  for (let i = 0; i < COPIES; i++) copy(readBuffer, (i * 141) & 0xffff, shared, (i * 397) & 0x7ffff, length);
+  for (let i = 0; i < COPIES; i++)
+    copy(readBuffer, (i * 141) & 0xffff, shared, (i * 397) & 0x7ffff, length);
 }
 
 function back(copy: Copy, length: number): void {
-  for (let i = 0; i < COPIES; i++) copy(shared, (i * 397) & 0x7ffff, reply, (i * 107) & 0x1fff, length);
+  for (let i = 0; i < COPIES; i++)
+    copy(shared, (i * 397) & 0x7ffff, reply, (i * 107) & 0x1fff, length);
 }
 
 const bench = new Bench({ time: 300, warmupTime: 100 });
@@ -49,7 +52,9 @@ console.table(
   bench.tasks.map((task) => ({
     task: task.name,
     'ns per copy':
-      task.result.state === 'completed' ? ((task.result.latency.p50 * 1e6) / COPIES).toFixed(1) : '',
+      task.result.state === 'completed'
+        ? ((task.result.latency.p50 * 1e6) / COPIES).toFixed(1)
+        : '',
   })),
 );
 

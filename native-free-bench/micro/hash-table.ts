@@ -1,6 +1,7 @@
 /**
- * Looking up in a hash table of a million entries: twelve tags byte by byte, or four at once as `HashTable.first`
- * does. Hits and misses in random order; entries are numbers, so that only the table itself is measured.
+ * Looking up in a hash table of a million entries: twelve tags byte by byte, or four at once as
+ * `HashTable.first` does. Hits and misses in random order; entries are numbers, so that only the
+ * table itself is measured.
  *
  *   npx tsc -p native-free-bench && node dist-bench/native-free-bench/micro/hash-table.js [entries]
  */
@@ -25,7 +26,8 @@ const LOOKUPS = 100_000;
 
 const count = Number(process.argv[2] ?? 1_000_000);
 const arena = new Arena();
-const hashOf = (entry: number): number => Math.imul(entry ^ (entry >>> 15), 0x9e3779b1) ^ (entry << 17);
+const hashOf = (entry: number): number =>
+  Math.imul(entry ^ (entry >>> 15), 0x9e3779b1) ^ (entry << 17);
 const tables = new HashTable(arena, { hashOf });
 const table = tables.create();
 for (let entry = 1; entry <= count; entry++) tables.insert(table, hashOf(entry), asRef(entry));
@@ -60,13 +62,19 @@ function lookUpAll(hashes: Int32Array, first: (hash: number) => Ref): void {
   for (let i = 0; i < hashes.length; i++) checksum = (checksum + first(hashes[i]!)) | 0;
 }
 
-const bench = new Bench({ name: `${LOOKUPS} lookups in ${count} entries`, iterations: 60, time: 0 });
+const bench = new Bench({
+  name: `${LOOKUPS} lookups in ${count} entries`,
+  iterations: 60,
+  time: 0,
+});
 for (const [name, hashes] of [
   ['hit', hashesFrom(1)],
   ['miss', hashesFrom(count + 1)],
 ] as const) {
   bench.add(`${name}: byte by byte`, () => lookUpAll(hashes, firstByBytes));
-  bench.add(`${name}: four tags at once`, () => lookUpAll(hashes, (hash) => tables.first(table, hash)));
+  bench.add(`${name}: four tags at once`, () =>
+    lookUpAll(hashes, (hash) => tables.first(table, hash)),
+  );
 }
 await bench.run();
 console.table(

@@ -1,6 +1,7 @@
 /**
- * Moving bytes of shared memory by a few places, as an insertion does: `copyWithin`, or the loop of 32-bit words of
- * `ByteMover`. Then what listpacks make of it: filling one of 8 KiB from either end, a queue, finding a field.
+ * Moving bytes of shared memory by a few places, as an insertion does: `copyWithin`, or the loop of
+ * 32-bit words of `ByteMover`. Then what listpacks make of it: filling one of 8 KiB from either
+ * end, a queue, finding a field.
  *
  *   npx tsc -p native-free-bench && node dist-bench/native-free-bench/micro/listpack.js [elements]
  */
@@ -60,7 +61,8 @@ for (const field of fields) {
 function findAll(): void {
   for (let i = 0; i < count; i++) {
     const field = fields[i % fields.length]!;
-    checksum = (checksum + listpack.find(hash, listpack.first(hash), field, 0, field.length, 1)) | 0;
+    checksum =
+      (checksum + listpack.find(hash, listpack.first(hash), field, 0, field.length, 1)) | 0;
   }
 }
 
@@ -89,7 +91,9 @@ for (const task of bench.tasks) {
   if (result.state !== 'completed') throw new Error(`${task.name}: ${result.state}`);
   const [, elements] = /(?:^\w+ )(\d+)/.exec(task.name) ?? [];
   const ns = result.latency.p50 * 1e6;
-  const each = task.name.startsWith('move') ? '' : `, ${(ns / Number(elements)).toFixed(1)} ns each`;
+  const each = task.name.startsWith('move')
+    ? ''
+    : `, ${(ns / Number(elements)).toFixed(1)} ns each`;
   console.log(`${task.name.padEnd(40)} ${ns.toFixed(0).padStart(9)} ns${each}`);
 }
 console.log(`checksum ${checksum}`);

@@ -1,7 +1,7 @@
 /**
- * What fake replicas do with a stream that they are to prove: the first of them records it, each other compares. Beside
- * it what a checksum of every replica's bytes would take, and what the kernel takes to hand bytes over at all is told by
- * the bench itself (processor time per GB sent).
+ * What fake replicas do with a stream that they are to prove: the first of them records it, each
+ * other compares. Beside it what a checksum of every replica's bytes would take, and what the
+ * kernel takes to hand bytes over at all is told by the bench itself (processor time per GB sent).
  *
  *   npm run bench -- --smoke fan-out && node dist-bench/native-free-bench/micro/stream-record.js
  */
@@ -18,7 +18,10 @@ const readBuffer = Buffer.allocUnsafe(4 * MIB);
 for (let i = 0; i < readBuffer.length; i++) readBuffer[i] = Math.imul(i, 2654435761) >>> 13;
 const kernels = new ByteKernels(KERNELS_FREE_START);
 
-/** All of the stream, in reads of `bytes`, which lie at the beginning of the read buffer as those of a socket do. */
+/**
+ * All of the stream, in reads of `bytes`, which lie at the beginning of the read buffer as those of
+ * a socket do.
+ */
 function take(record: StreamRecord, bytes: number): number {
   let different = 0;
   for (let at = 0; at < STREAM_BYTES; at += bytes) {
@@ -48,7 +51,9 @@ console.table(
   bench.tasks.map((task) => ({
     task: task.name,
     'GB/s':
-      task.result.state === 'completed' ? (STREAM_BYTES / 1e6 / task.result.latency.p50).toFixed(2) : '',
+      task.result.state === 'completed'
+        ? (STREAM_BYTES / 1e6 / task.result.latency.p50).toFixed(2)
+        : '',
   })),
 );
 console.log(

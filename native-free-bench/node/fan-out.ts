@@ -1,9 +1,10 @@
 /**
  * SET of 100 bytes at depth 16 while N replicas are attached: what feeding them costs.
  *
- * The clock of the throughput stops when the clients stop; a server could look fast by falling behind. So the time
- * until the last replica has everything is a figure too, the processor time runs until then, and every replica must have
- * got the same bytes: those of one of them, played to a stock replica, must make the primary's dataset.
+ * The clock of the throughput stops when the clients stop; a server could look fast by falling
+ * behind. So the time until the last replica has everything is a figure too, the processor time
+ * runs until then, and every replica must have got the same bytes: those of one of them, played to
+ * a stock replica, must make the primary's dataset.
  */
 import { cpuSeconds } from '../lib/process-stats.ts';
 import { allCaughtUp, proveAttached, proveMeasured } from '../lib/proof.ts';
@@ -21,7 +22,10 @@ const FAKES_AT_THE_END = 4;
 const FULL = { replicas: [0, 1, 16, 64, 128], keys: 100_000, warmUpMs: 500, durationMs: 3000 };
 const SMOKE = { replicas: [0, 1, 4], keys: 2_000, warmUpMs: 10, durationMs: 60 };
 
-/** At least this many times redis-server's throughput, at most that share of its processor time per byte sent. */
+/**
+ * At least this many times redis-server's throughput, at most that share of its processor time per
+ * byte sent.
+ */
 const MUST: Readonly<Record<number, { ops: Must; cpu: Must }>> = {
   64: { ops: { ratioAtLeast: 2.0 }, cpu: { ratioAtMost: 0.45 } },
   128: { ops: { ratioAtLeast: 2.5 }, cpu: { ratioAtMost: 0.45 } },
@@ -52,7 +56,8 @@ function figures(smoke: boolean): Figure[] {
 
 async function measure(context: Context): Promise<Measurement> {
   const sizes = context.smoke ? SMOKE : FULL;
-  // Without a limit: a replica that is cut off for its backlog would make the figures of both servers meaningless.
+  // Without a limit: a replica that is cut off for its backlog would make the figures of both
+  // servers meaningless.
   const server = await context.start('--client-output-buffer-limit', 'replica', '0', '0', '0');
   const generator = context.loadGenerator();
   const replicas = context.replicas();

@@ -1,10 +1,11 @@
 /**
- * Full sync of 1M keys of 16 bytes with random values of 100 bytes, from PSYNC to the last byte of the payload, to one
- * replica and to eight at once.
+ * Full sync of 1M keys of 16 bytes with random values of 100 bytes, from PSYNC to the last byte of
+ * the payload, to one replica and to eight at once.
  *
- * With `repl-diskless-sync-delay 0` redis-server starts for the first of eight and serves the others by a second
- * snapshot. It does better when told how many will come (`repl-diskless-sync-max-replicas 8`), then waiting up to a
- * second for its cron: that is measured too, as "eight, awaited".
+ * With `repl-diskless-sync-delay 0` redis-server starts for the first of eight and serves the
+ * others by a second snapshot. It does better when told how many will come
+ * (`repl-diskless-sync-max-replicas 8`), then waiting up to a second for its cron: that is measured
+ * too, as "eight, awaited".
  */
 import { load, stringKeys } from '../lib/dataset.ts';
 import { proveAttached } from '../lib/proof.ts';
@@ -41,7 +42,12 @@ async function measure(context: Context): Promise<Measurement> {
   const values: Record<string, number> = {};
   for (const { id, replicas, awaited } of CASES) {
     if (awaited) {
-      await server.control.must('CONFIG', 'SET', 'repl-diskless-sync-max-replicas', String(replicas));
+      await server.control.must(
+        'CONFIG',
+        'SET',
+        'repl-diskless-sync-max-replicas',
+        String(replicas),
+      );
       await server.control.must('CONFIG', 'SET', 'repl-diskless-sync-delay', '5');
     }
     const result = await syncRounds(context, server, child, replicas, ROUNDS[size]);

@@ -1,10 +1,11 @@
 /**
- * SET and GET of values of four sizes by 50 clients, at several pipeline depths, and by 1,000 clients.
+ * SET and GET of values of four sizes by 50 clients, at several pipeline depths, and by 1,000
+ * clients.
  *
- * Keys are drawn from a full keyspace, so every GET finds its value and every reply has one size. Each client sends a
- * batch of `depth`, waits for its replies, and sends the next. All clients together keep the server busy, so the latency
- * of a batch is mostly the time that it waits for the others'. While the host is slow a measurement is made again
- * (slow-host.ts).
+ * Keys are drawn from a full keyspace, so every GET finds its value and every reply has one size.
+ * Each client sends a batch of `depth`, waits for its replies, and sends the next. All clients
+ * together keep the server busy, so the latency of a batch is mostly the time that it waits for the
+ * others'. While the host is slow a measurement is made again (slow-host.ts).
  */
 import { KIB, MIB } from '../../src/base/units.ts';
 import { load, stringKeys } from '../lib/dataset.ts';
@@ -153,7 +154,9 @@ async function measure(context: Context): Promise<Measurement> {
       clients: isCrowd ? MANY_CLIENTS[size] : CLIENTS,
       depth,
       template,
-      replyBytes: isSet ? '+OK\r\n'.length : `$${valueBytes}\r\n`.length + valueBytes + '\r\n'.length,
+      replyBytes: isSet
+        ? '+OK\r\n'.length
+        : `$${valueBytes}\r\n`.length + valueBytes + '\r\n'.length,
       requests: keys,
     };
     const run = ({ durationMs, batches }: (typeof limits)['run']): Promise<ClosedResult> =>

@@ -1,21 +1,36 @@
 /**
- * Resident memory over time: 1 GB of strings and FLUSHALL, then half as much and 20 BGSAVEs, one behind the other, under
- * 5,000 SETs per second. The samples go into the report, and a plot of them beside it.
+ * Resident memory over time: 1 GB of strings and FLUSHALL, then half as much and 20 BGSAVEs, one
+ * behind the other, under 5,000 SETs per second. The samples go into the report, and a plot of them
+ * beside it.
  *
- * Memory is the proportional set size of the server and its children, as for `stall`. redis-server's copies are its child's,
- * and go with it; so they show as peaks here, as headwater's do.
+ * Memory is the proportional set size of the server and its children, as for `stall`.
+ * redis-server's copies are its child's, and go with it; so they show as peaks here, as headwater's
+ * do.
  */
 import { MIB } from '../../src/base/units.ts';
 import { load, stringKeys } from '../lib/dataset.ts';
 import { familyResidentBytes } from '../lib/process-stats.ts';
-import { type Context, type Figure, type Measurement, pause, type Scenario, until } from '../lib/scenario.ts';
+import {
+  type Context,
+  type Figure,
+  type Measurement,
+  pause,
+  type Scenario,
+  until,
+} from '../lib/scenario.ts';
 import type { Series } from '../lib/series.ts';
 import type { Server } from '../lib/server.ts';
 import { Checksum, RANDOM_PLACE } from '../lib/workload.ts';
 
 const VALUE_BYTES = 900;
 const SEED = 0x3e7;
-const FULL = { keys: 1_000_000, saves: 20, writesPerSecond: 5_000, requests: 100_000, restMs: 5000 };
+const FULL = {
+  keys: 1_000_000,
+  saves: 20,
+  writesPerSecond: 5_000,
+  requests: 100_000,
+  restMs: 5000,
+};
 const SMOKE = { keys: 5_000, saves: 2, writesPerSecond: 1_000, requests: 1_000, restMs: 100 };
 const SAMPLE_MS = 100;
 /** How near to the size before memory must come again. */
@@ -23,11 +38,26 @@ const NEAR_BYTES = 96 * MIB;
 
 const FIGURES: readonly Figure[] = [
   { id: 'empty', label: 'empty process', unit: 'MiB', must: { below: 80 } },
-  { id: 'flush', label: 'FLUSHALL of 1 GB: back within 96 MiB of before', unit: 'ms', must: { below: 5000 } },
+  {
+    id: 'flush',
+    label: 'FLUSHALL of 1 GB: back within 96 MiB of before',
+    unit: 'ms',
+    must: { below: 5000 },
+  },
   { id: 'flush.rest', label: '  growth over before, 5 s later', unit: 'MiB', must: { below: 96 } },
   { id: 'saves.first', label: 'growth by the first BGSAVE', unit: 'MiB', must: null },
-  { id: 'saves.growth', label: '  by the others, after the first', unit: 'MiB', must: { below: 64 } },
-  { id: 'saves.rest', label: '  over before, 5 s after the last', unit: 'MiB', must: { below: 96 } },
+  {
+    id: 'saves.growth',
+    label: '  by the others, after the first',
+    unit: 'MiB',
+    must: { below: 64 },
+  },
+  {
+    id: 'saves.rest',
+    label: '  over before, 5 s after the last',
+    unit: 'MiB',
+    must: { below: 96 },
+  },
   { id: 'pause', label: 'longest pause by a collection', unit: 'ms', must: { below: 10 } },
 ];
 
@@ -133,7 +163,10 @@ async function flushAll(server: Server, sampler: Sampler, emptyBytes: number): P
 
 async function bgsave(server: Server): Promise<void> {
   await server.control.must('BGSAVE');
-  await until('the end of BGSAVE', async () => (await infoNumber(server, 'rdb_bgsave_in_progress')) === 0);
+  await until(
+    'the end of BGSAVE',
+    async () => (await infoNumber(server, 'rdb_bgsave_in_progress')) === 0,
+  );
 }
 
 /** A number of INFO, or null when the server does not have it. */
@@ -146,7 +179,8 @@ async function infoNumber(server: Server, name: string): Promise<number | null> 
 
 export const memoryTime: Scenario = {
   name: 'memory-time',
-  title: 'Resident memory over time: FLUSHALL of 1 GB, and 20 BGSAVEs under 5,000 writes per second.',
+  title:
+    'Resident memory over time: FLUSHALL of 1 GB, and 20 BGSAVEs under 5,000 writes per second.',
   runs: 1,
   figures: () => FIGURES,
   measure,

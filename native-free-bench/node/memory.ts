@@ -1,4 +1,7 @@
-/** Resident memory per key: 1M keys of 16 bytes with values of 100 bytes, over the process before the first key. */
+/**
+ * Resident memory per key: 1M keys of 16 bytes with values of 100 bytes, over the process before
+ * the first key.
+ */
 
 import { MIB } from '../../src/base/units.ts';
 import { load, stringKeys } from '../lib/dataset.ts';

@@ -1,12 +1,15 @@
 /**
- * What clients feel of a snapshot: PING latency while BGSAVE writes 1 GB under 20,000 SETs per second, of a million keys of
- * 1,000 bytes and of four million of 256, and what the snapshot costs in memory.
+ * What clients feel of a snapshot: PING latency while BGSAVE writes 1 GB under 20,000 SETs per
+ * second, of a million keys of 1,000 bytes and of four million of 256, and what the snapshot costs
+ * in memory.
  *
- * The first snapshot after a start stands by itself: a thread starts and compiles its code then, or a first fork finds a
- * page table that it never copied. The figures without that word are those of the second.
+ * The first snapshot after a start stands by itself: a thread starts and compiles its code then, or
+ * a first fork finds a page table that it never copied. The figures without that word are those of
+ * the second.
  *
- * Writer and prober are processes of their own. Memory is the proportional set size of the server and its children
- * (redis-server forks), sampled while the snapshot runs, over the last sample before it.
+ * Writer and prober are processes of their own. Memory is the proportional set size of the server
+ * and its children (redis-server forks), sampled while the snapshot runs, over the last sample
+ * before it.
  */
 import { MIB } from '../../src/base/units.ts';
 import { load, stringKeys } from '../lib/dataset.ts';
@@ -14,7 +17,13 @@ import type { PacedJob } from '../lib/load-child.ts';
 import type { ProbeResult } from '../lib/probe-child.ts';
 import { cpuSeconds, familyResidentBytes } from '../lib/process-stats.ts';
 import { proveAttached } from '../lib/proof.ts';
-import { type Context, type Figure, type Measurement, pause, type Scenario } from '../lib/scenario.ts';
+import {
+  type Context,
+  type Figure,
+  type Measurement,
+  pause,
+  type Scenario,
+} from '../lib/scenario.ts';
 import type { Server } from '../lib/server.ts';
 import { Checksum, RANDOM_PLACE, type Template } from '../lib/workload.ts';
 
@@ -26,8 +35,18 @@ interface Shape {
 }
 
 const SHAPES: readonly Shape[] = [
-  { id: '1M', label: '1 M keys of 1,000 B', valueBytes: 1000, keys: { full: 1_000_000, smoke: 5_000 } },
-  { id: '4M', label: '4 M keys of 256 B', valueBytes: 256, keys: { full: 4_000_000, smoke: 20_000 } },
+  {
+    id: '1M',
+    label: '1 M keys of 1,000 B',
+    valueBytes: 1000,
+    keys: { full: 1_000_000, smoke: 5_000 },
+  },
+  {
+    id: '4M',
+    label: '4 M keys of 256 B',
+    valueBytes: 256,
+    keys: { full: 4_000_000, smoke: 20_000 },
+  },
 ];
 
 const SEED = 0x57a;
@@ -40,7 +59,12 @@ const POLL_MS = 20;
 const MEMORY_PERIOD_MS = 200;
 
 function figuresOf({ id, label }: Shape): Figure[] {
-  const figure = (name: string, text: string, unit: Figure['unit'], must: Figure['must'] = null): Figure => ({
+  const figure = (
+    name: string,
+    text: string,
+    unit: Figure['unit'],
+    must: Figure['must'] = null,
+  ): Figure => ({
     id: `${id}.${name}`,
     label: text,
     unit,
@@ -155,7 +179,10 @@ function latencies(prefix: string, probe: ProbeResult): Record<string, number> {
   };
 }
 
-/** Runs BGSAVE to its end. Progress is polled; memory is sampled less often, since that walks page tables. */
+/**
+ * Runs BGSAVE to its end. Progress is polled; memory is sampled less often, since that walks page
+ * tables.
+ */
 async function bgsave(server: Server): Promise<SaveResult> {
   const residentBefore = familyResidentBytes(server.pid);
   const cpuBefore = cpuSeconds(server.pid);
@@ -184,10 +211,14 @@ async function bgsave(server: Server): Promise<SaveResult> {
 }
 
 /**
- * headwater tells in INFO how long the freeze took and how many bytes of pages were copied for the snapshot; redis-server
- * tells the duration of fork() and, from the child, the bytes of pages that were copied.
+ * headwater tells in INFO how long the freeze took and how many bytes of pages were copied for the
+ * snapshot; redis-server tells the duration of fork() and, from the child, the bytes of pages that
+ * were copied.
  */
-async function memoryFigures(server: Server, growthBytes: number): Promise<Record<string, number | null>> {
+async function memoryFigures(
+  server: Server,
+  growthBytes: number,
+): Promise<Record<string, number | null>> {
   const all = await server.control.info('everything');
   const number = (name: string): number | null => (all.has(name) ? Number(all.get(name)) : null);
   const touched = number('headwater_snapshot_touched_bytes') ?? number('rdb_last_cow_size');

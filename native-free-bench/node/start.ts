@@ -35,7 +35,12 @@ export const start: Scenario = {
   figures: () => [
     { id: 'listen', label: 'port bound', unit: 'ms', must: null },
     { id: 'answer', label: 'first answer', unit: 'ms', must: { below: 600 } },
-    { id: 'late', label: 'answer to a client that comes 1 s later', unit: 'ms', must: { below: 100 } },
+    {
+      id: 'late',
+      label: 'answer to a client that comes 1 s later',
+      unit: 'ms',
+      must: { below: 100 },
+    },
   ],
   measure,
 };

@@ -1,9 +1,10 @@
 /**
- * Collections: what they weigh, how long a full sync of all of them takes, and what clients feel when a collection of a
- * million elements is deleted, expires or is replaced.
+ * Collections: what they weigh, how long a full sync of all of them takes, and what clients feel
+ * when a collection of a million elements is deleted, expires or is replaced.
  *
- * Each dataset is weighed in a process of its own, over that process before the first key. Then one server is filled
- * with all of them, synced, and loses its big keys while PING is timed from another process.
+ * Each dataset is weighed in a process of its own, over that process before the first key. Then one
+ * server is filled with all of them, synced, and loses its big keys while PING is timed from
+ * another process.
  */
 
 import { Prng } from '../../src/base/prng.ts';
@@ -13,7 +14,14 @@ import { checksumOf, type Dataset, LoadRefused, load } from '../lib/dataset.ts';
 import { settledResidentBytes } from '../lib/process-stats.ts';
 import { proveAttached } from '../lib/proof.ts';
 import type { RequestWriter } from '../lib/resp.ts';
-import { type Context, type Figure, type Measurement, pause, type Scenario, until } from '../lib/scenario.ts';
+import {
+  type Context,
+  type Figure,
+  type Measurement,
+  pause,
+  type Scenario,
+  until,
+} from '../lib/scenario.ts';
 import type { Server } from '../lib/server.ts';
 import { rewrite, syncRounds } from '../lib/sync-rounds.ts';
 import { Checksum, twelveDigits, ValuePool } from '../lib/workload.ts';
@@ -90,7 +98,10 @@ function smallSortedSets(keys: number, key: string): Dataset {
   };
 }
 
-/** A collection that is filled by commands of many elements; `element` writes `words` arguments for each. */
+/**
+ * A collection that is filled by commands of many elements; `element` writes `words` arguments for
+ * each.
+ */
 function inBatches(
   command: string,
   key: string,
@@ -189,7 +200,8 @@ async function measure(context: Context): Promise<Measurement> {
     const dataset = (): Dataset => kind.make(sizeOf(kind, context), kind.id);
     try {
       checksum.add((await load(server.port, dataset())).checksum);
-      values[`rss.${kind.id}`] = ((await settledResidentBytes(server.pid, context.smoke)) - empty) / MIB;
+      values[`rss.${kind.id}`] =
+        ((await settledResidentBytes(server.pid, context.smoke)) - empty) / MIB;
       known.push(kind);
     } catch (error) {
       if (!(error instanceof LoadRefused)) throw error;
@@ -212,7 +224,13 @@ function sizeOf(kind: Kind, context: Context): number {
 }
 
 async function syncFigures(context: Context, server: Server): Promise<Record<string, number>> {
-  const sync = await syncRounds(context, server, context.replicas(), 1, context.smoke ? 1 : SYNC_ROUNDS);
+  const sync = await syncRounds(
+    context,
+    server,
+    context.replicas(),
+    1,
+    context.smoke ? 1 : SYNC_ROUNDS,
+  );
   return {
     'sync.last': sync.lastByteMs,
     'sync.first': sync.firstByteMs,

@@ -1,14 +1,16 @@
 /**
- * The commands of redis-benchmark's default list at depth 16, in its order and with its arguments, on one server from
- * the first to the last.
+ * The commands of redis-benchmark's default list at depth 16, in its order and with its arguments,
+ * on one server from the first to the last.
  *
- * Without -r redis-benchmark sends its random places as they are written, so that SADD adds one member for ever and SPOP
- * pops nothing. The commands where that matters are measured a second time as with `-r 1000000`.
+ * Without -r redis-benchmark sends its random places as they are written, so that SADD adds one
+ * member for ever and SPOP pops nothing. The commands where that matters are measured a second time
+ * as with `-r 1000000`.
  *
- * Each command is sent a number of times, not for a time: the pops then take out as many elements as the pushes put in,
- * however fast the server is.
+ * Each command is sent a number of times, not for a time: the pops then take out as many elements
+ * as the pushes put in, however fast the server is.
  *
- * While the host is slow a measurement is made again (slow-host.ts), with what a pop takes put in again before.
+ * While the host is slow a measurement is made again (slow-host.ts), with what a pop takes put in
+ * again before.
  */
 import { ReplyError } from '../lib/control-client.ts';
 import type { ClosedJob, ClosedResult } from '../lib/load-child.ts';
@@ -158,7 +160,9 @@ async function measure(context: Context): Promise<Measurement> {
   await server.control.call('RPUSH', 'ranges', ...Array<string>(Math.max(...RANGES)).fill(DATA));
   for (const variant of VARIANTS) {
     const { id, words, randomBelow } = variant;
-    checksum.add(`${id} ${await generator.call('checksum', jobOf(variant, server.port, sizes.different))}`);
+    checksum.add(
+      `${id} ${await generator.call('checksum', jobOf(variant, server.port, sizes.different))}`,
+    );
     const first = await server.control.call(...(randomBelow > 0 ? words.map(withZero) : words));
     if (first instanceof ReplyError) {
       notes.push(`${id} is n/a: ${first.message.split(',')[0]}`);

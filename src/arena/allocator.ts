@@ -1,15 +1,15 @@
 /**
- * Hot path. The arena's allocator: slabs of one size class for small objects, runs of pages for all others. All
- * bookkeeping lies outside the data pages, so that giving an object back dirties nothing; all of it is in shared memory,
- * so that a worker can fill an arena and hand it over.
+ * Hot path. The arena's allocator: slabs of one size class for small objects, runs of pages for all
+ * others. All bookkeeping lies outside the data pages, so that giving an object back dirties
+ * nothing; all of it is in shared memory, so that a worker can fill an arena and hand it over.
  *
  *   groups (layout.ts)   from number 0 up                                       from the last number down
  *                        plain │ plain │ plain │ spare │ · · · · · · · · · · · │ large    │ large          │
  *
- * Memory goes back to the system with its group: a large one when its last object is freed, a plain one when it is
- * empty and another empty one is there, the spare. The spare is reserved as soon as the one before is begun. So a
- * command that needs little does not meet the system's refusal: it finds 64 MiB of addresses, and the next command is
- * told (`isTight`).
+ * Memory goes back to the system with its group: a large one when its last object is freed, a plain
+ * one when it is empty and another empty one is there, the spare. The spare is reserved as soon as
+ * the one before is begun. So a command that needs little does not meet the system's refusal: it
+ * finds 64 MiB of addresses, and the next command is told (`isTight`).
  *
  * While a guarded unit (unit.ts) is on, frees of objects from before it are put off to its end.
  *
@@ -38,6 +38,7 @@ import {
   SEGMENT_SHIFT,
   SEGMENTS_MAX,
 } from './layout.ts';
+import { clearBits, firstFree, firstUsed, setBits } from './page-bitmap.ts';
 import type { Pages } from './pages.ts';
 import {
   BITMAP_WORDS_PER_BLOCK,
@@ -81,7 +82,10 @@ export interface AllocatorShare {
 }
 
 export function newAllocatorShare(): AllocatorShare {
-  return { heads: new SharedArrayBuffer(CLASS_COUNT * 4), used: new SharedArrayBuffer(USED_WORDS * 8) };
+  return {
+    heads: new SharedArrayBuffer(CLASS_COUNT * 4),
+    used: new SharedArrayBuffer(USED_WORDS * 8),
+  };
 }
 
 export interface AllocatorOptions {
@@ -121,7 +125,10 @@ export class Allocator {
   readonly #unitAllocated = new Set<Ref>();
   readonly #unitFreed: Ref[] = [];
 
-  /** `onGroup` is called for each group when `pages.segments` has its segments, and when it has them no longer. */
+  /**
+   * `onGroup` is called for each group when `pages.segments` has its segments, and when it has them
+   * no longer.
+   */
   constructor(
     pages: Pages,
     share: AllocatorShare,
@@ -140,7 +147,8 @@ export class Allocator {
     this.#isWatched = options.refuses !== undefined;
     this.#freeNumbers = this.#segmentsMax;
     for (const group of groups) this.#take(new Group(group));
-    for (const group of this.groups) if (!group.isLarge && group.usedPages === 0) this.#spare = group;
+    for (const group of this.groups)
+      if (!group.isLarge && group.usedPages === 0) this.#spare = group;
     // Granule 0 of segment 0 is NIL: its page is never handed out.
     if (this.groups.length === 0) {
       const first = this.#addGroup(1, false);
@@ -163,7 +171,10 @@ export class Allocator {
     return Math.max(this.#used[PAGE_USE_PEAK]!, this.pageUseBytes);
   }
 
-  /** Whether little is left: few numbers, no spare, or the system has refused memory. Then units are to be guarded. */
+  /**
+   * Whether little is left: few numbers, no spare, or the system has refused memory. Then units are
+   * to be guarded.
+   */
   get isTight(): boolean {
     return this.#spare === undefined || this.#isRefused || this.#freeNumbers < TIGHT_SEGMENTS;
   }
@@ -173,19 +184,24 @@ export class Allocator {
   }
 
   /**
-   * Whether so many bytes more can be had, as far as that is known beforehand; `longest` of them in one object. For a
-   * long object the memory is reserved, untouched, until it is allocated or {@link prepareSpare} gives it back.
+   * Whether so many bytes more can be had, as far as that is known beforehand; `longest` of them in
+   * one object. For a long object the memory is reserved, untouched, until it is allocated or
+   * {@link prepareSpare} gives it back.
    */
   ensure(bytes: number, longest: number): boolean {
-    if (longest <= LARGE_BYTES_MAX && bytes <= LARGE_BYTES_MAX && this.#spare !== undefined) return true;
+    if (longest <= LARGE_BYTES_MAX && bytes <= LARGE_BYTES_MAX && this.#spare !== undefined)
+      return true;
     if (longest > OBJECT_BYTES_MAX) return false;
     if (this.usedBytes + bytes > this.#segmentsMax * SEGMENT_BYTES) return false;
-    return longest <= LARGE_BYTES_MAX || this.#findGroup(Math.ceil(longest / PAGE_BYTES), 1) !== undefined;
+    return (
+      longest <= LARGE_BYTES_MAX ||
+      this.#findGroup(Math.ceil(longest / PAGE_BYTES), 1) !== undefined
+    );
   }
 
   /**
-   * To be called between commands: reserves the spare again if it is gone, also when the system has refused memory
-   * lately, and gives back what {@link ensure} has reserved and nobody has used.
+   * To be called between commands: reserves the spare again if it is gone, also when the system has
+   * refused memory lately, and gives back what {@link ensure} has reserved and nobody has used.
    */
   prepareSpare(): void {
     // From the end, for the last group takes the place of one that is dropped.
@@ -238,8 +254,8 @@ export class Allocator {
   }
 
   /**
-   * Returns a new object of at least `bytes` bytes whose content is undefined. All of it may be written in this turn
-   * without {@link Pages.touch}. Throws ARENA_FULL when there is no memory.
+   * Returns a new object of at least `bytes` bytes whose content is undefined. All of it may be
+   * written in this turn without {@link Pages.touch}. Throws ARENA_FULL when there is no memory.
    */
   alloc(bytes: number): Ref {
     if (this.#isWatched) return this.#allocWatched(bytes);
@@ -303,7 +319,8 @@ export class Allocator {
     const bytes = classBytes[index]!;
     this.#used[USED_BYTES]! += bytes;
     const object = (word << 5) + 31 - Math.clz32(low);
-    const ref = (slab >>> 10) * (SEGMENT_MASK + 1) + block * BLOCK_GRANULES + object * classGranules[index]!;
+    const ref =
+      (slab >>> 10) * (SEGMENT_MASK + 1) + block * BLOCK_GRANULES + object * classGranules[index]!;
     this.#pages.touchNew(ref, bytes);
     return asRef(ref);
   }
@@ -326,7 +343,8 @@ export class Allocator {
     slabs[at + SlabWord.FREE] = free;
     const slab = (ref >>> SEGMENT_SHIFT) * SEGMENT_BLOCKS + block;
     if (free === 1) this.#link(segment, slab, index);
-    else if (free === classCapacity[index] && !this.#isOnly(segment, slab)) this.#dropSlab(slab, index);
+    else if (free === classCapacity[index] && !this.#isOnly(segment, slab))
+      this.#dropSlab(slab, index);
   }
 
   #newSlab(index: number): number {
@@ -350,7 +368,10 @@ export class Allocator {
     return slab;
   }
 
-  /** Whether no other slab of its class has a free object. Such a slab is kept when it empties, against flutter. */
+  /**
+   * Whether no other slab of its class has a free object. Such a slab is kept when it empties,
+   * against flutter.
+   */
   #isOnly(segment: Segment, slab: number): boolean {
     const at = (slab & (SEGMENT_BLOCKS - 1)) * SLAB_WORDS;
     return segment.slabs[at + SlabWord.NEXT] === 0 && segment.slabs[at + SlabWord.PREVIOUS] === 0;
@@ -361,7 +382,8 @@ export class Allocator {
     const segment = this.#segments[slab >>> 10]!;
     this.#unlink(segment, slab, index);
     const block = slab & (SEGMENT_BLOCKS - 1);
-    for (let i = 0; i < classBlocks[index]!; i++) segment.slabs[(block + i) * SLAB_WORDS + SlabWord.KIND] = 0;
+    for (let i = 0; i < classBlocks[index]!; i++)
+      segment.slabs[(block + i) * SLAB_WORDS + SlabWord.KIND] = 0;
     this.#giveBack(slab >>> 10, block * BLOCK_PAGES, classBlocks[index]! * BLOCK_PAGES);
   }
 
@@ -389,7 +411,8 @@ export class Allocator {
   }
 
   #allocLarge(bytes: number): Ref {
-    if (bytes > OBJECT_BYTES_MAX) throw full(`an object of ${bytes} bytes is beyond the arena's limit`);
+    if (bytes > OBJECT_BYTES_MAX)
+      throw full(`an object of ${bytes} bytes is beyond the arena's limit`);
     const pages = Math.ceil(bytes / PAGE_BYTES);
     const run = this.#newRun(pages, 1);
     this.#used[USED_BYTES]! += pages * PAGE_BYTES;
@@ -425,7 +448,10 @@ export class Allocator {
     else this.#dropGroup(group);
   }
 
-  /** Takes `count` free pages in a row, the first a multiple of `align`; returns its number counted from segment 0. */
+  /**
+   * Takes `count` free pages in a row, the first a multiple of `align`; returns its number counted
+   * from segment 0.
+   */
   #newRun(count: number, align: number): number {
     const group = this.#findGroup(count, align);
     if (group === undefined) throw full(`the arena has no ${count * PAGE_BYTES} bytes left`);
@@ -447,7 +473,10 @@ export class Allocator {
     return group.first * SEGMENT_PAGES + page;
   }
 
-  /** A group with `pages` free pages in a row, which begin at {@link #foundPage}; undefined when there is no memory. */
+  /**
+   * A group with `pages` free pages in a row, which begin at {@link #foundPage}; undefined when
+   * there is no memory.
+   */
   #findGroup(pages: number, align: number): Group | undefined {
     const isLarge = pages > LARGE_PAGES_MAX;
     const own = this.#search(isLarge, pages, align) ?? this.#grow(isLarge, pages);
@@ -530,7 +559,10 @@ export class Allocator {
     }
   }
 
-  /** Adds a group, plain ones under the lowest numbers; undefined when there are no numbers or no memory for it. */
+  /**
+   * Adds a group, plain ones under the lowest numbers; undefined when there are no numbers or no
+   * memory for it.
+   */
   #addGroup(count: number, isLarge: boolean): Group | undefined {
     const first = this.#freeNumbersInARow(count, isLarge);
     if (first < 0) return undefined;
@@ -549,7 +581,10 @@ export class Allocator {
     return group;
   }
 
-  /** The first of `count` free numbers in a row, from the lowest or the highest on; -1 when there are none. */
+  /**
+   * The first of `count` free numbers in a row, from the lowest or the highest on; -1 when there
+   * are none.
+   */
   #freeNumbersInARow(count: number, fromTop: boolean): number {
     if (count > this.#freeNumbers) return -1;
     const places = this.#segmentsMax - count;
@@ -573,7 +608,8 @@ export class Allocator {
   }
 
   /**
-   * Lets an empty group go; its numbers are free for others. An image may still read it through its own views.
+   * Lets an empty group go; its numbers are free for others. An image may still read it through its
+   * own views.
    */
   #dropGroup(group: Group): void {
     assert(group.usedPages === 0, 'a group that is dropped is empty');
@@ -581,7 +617,8 @@ export class Allocator {
     assert(at >= 0, 'a group is dropped once');
     this.groups[at] = this.groups.at(-1)!;
     this.groups.pop();
-    // An image may still read it. About the pages that it has had: a large group was full, a plain one is the second spare.
+    // An image may still read it. About the pages that it has had: a large group was full, a plain
+    // one is the second spare.
     dropGroup(this.#pages.memory, group.share, group.touchedPages * PAGE_BYTES);
     for (let i = 0; i < group.count; i++) {
       this.#segments[group.first + i] = NO_SEGMENT;
@@ -603,7 +640,10 @@ export class Allocator {
       numbers += group.count;
       for (let i = 0; i < group.count; i++) {
         assert(this.#groupOf[group.first + i] === group, 'a number leads to its group');
-        assert(this.#segments[group.first + i] === group.segments[i], 'a number leads to its segment');
+        assert(
+          this.#segments[group.first + i] === group.segments[i],
+          'a number leads to its segment',
+        );
       }
     }
     assert(pageUse === this.pageUseBytes, 'the count of page bytes is that of the bitmaps');
@@ -628,7 +668,10 @@ function validateGroup(group: Group): number {
       const word = all.slabBitmap[block * BITMAP_WORDS_PER_BLOCK + (i >>> 5)]!;
       if ((word & (1 << (i & 31))) !== 0) free++;
     }
-    assert(free === all.slabs[at + SlabWord.FREE], 'the free count of a slab is that of its bitmap');
+    assert(
+      free === all.slabs[at + SlabWord.FREE],
+      'the free count of a slab is that of its bitmap',
+    );
   }
   for (let page = first; page < pages; page++) {
     const run = all.runPages[page]!;
@@ -648,41 +691,3 @@ function validateGroup(group: Group): number {
 }
 
 const full = (message: string): OperatingError => new OperatingError(ErrorCode.ARENA_FULL, message);
-
-/** The first page from `page` on that is not in use, or `end`. */
-function firstFree(bitmap: Int32Array, page: number, end: number): number {
-  let at = page;
-  while (at < end) {
-    const free = ~bitmap[at >>> 5]! >>> (at & 31);
-    if (free !== 0) return Math.min(end, at + 31 - Math.clz32(free & -free));
-    at = ((at >>> 5) + 1) << 5;
-  }
-  return end;
-}
-
-/** The first page from `page` on that is in use, or `end`. */
-function firstUsed(bitmap: Int32Array, page: number, end: number): number {
-  let at = page;
-  while (at < end) {
-    const used = bitmap[at >>> 5]! >>> (at & 31);
-    if (used !== 0) return Math.min(end, at + 31 - Math.clz32(used & -used));
-    at = ((at >>> 5) + 1) << 5;
-  }
-  return end;
-}
-
-function setBits(bitmap: Int32Array, from: number, count: number): void {
-  for (let at = from; at < from + count; ) {
-    const bits = Math.min(32 - (at & 31), from + count - at);
-    bitmap[at >>> 5]! |= (-1 >>> (32 - bits)) << (at & 31);
-    at += bits;
-  }
-}
-
-function clearBits(bitmap: Int32Array, from: number, count: number): void {
-  for (let at = from; at < from + count; ) {
-    const bits = Math.min(32 - (at & 31), from + count - at);
-    bitmap[at >>> 5]! &= ~((-1 >>> (32 - bits)) << (at & 31));
-    at += bits;
-  }
-}

@@ -1,18 +1,26 @@
 /**
- * Hot path. The memory of one dataset: segments of shared memory, an allocator that owns them, copy-on-write pages.
+ * Hot path. The memory of one dataset: segments of shared memory, an allocator that owns them,
+ * copy-on-write pages.
  *
- * One thread owns an arena and alone writes to it; other threads read a frozen image of it (image.ts). A worker may
- * fill an arena and hand it over with {@link Arena.share} and {@link Arena.adopt}; afterwards it must not touch it.
- * Dropping the last reference to an arena drops the whole dataset, whatever its size.
+ * One thread owns an arena and alone writes to it; other threads read a frozen image of it
+ * (image.ts). A worker may fill an arena and hand it over with {@link Arena.share} and
+ * {@link Arena.adopt}; afterwards it must not touch it. Dropping the last reference to an arena
+ * drops the whole dataset, whatever its size.
  *
- * Whoever stores to `u8`, `i32` or `f64` calls {@link Arena.touch} first, except for an object allocated in the same
- * turn. The views of a segment are `u8[ref >>> SEGMENT_SHIFT]` and so on; positions in them come from layout.ts.
+ * Whoever stores to `u8`, `i32` or `f64` calls {@link Arena.touch} first, except for an object
+ * allocated in the same turn. The views of a segment are `u8[ref >>> SEGMENT_SHIFT]` and so on;
+ * positions in them come from layout.ts.
  */
 import { assert, debugChecks } from '../base/assert.ts';
 import { codeOf, ErrorCode } from '../base/errors.ts';
 import { SharedMemory } from '../base/shared-memory.ts';
 import { NIL, type Ref } from '../base/units.ts';
-import { Allocator, type AllocatorOptions, type AllocatorShare, newAllocatorShare } from './allocator.ts';
+import {
+  Allocator,
+  type AllocatorOptions,
+  type AllocatorShare,
+  newAllocatorShare,
+} from './allocator.ts';
 import { ImageCheck } from './image-check.ts';
 import { PAGE_BYTES, SEGMENTS_MAX } from './layout.ts';
 import { type Freeze, Pages, type ShadowListener } from './pages.ts';
@@ -44,7 +52,10 @@ export class Arena {
   readonly f64: Float64Array[] = Array.from({ length: SEGMENTS_MAX }, () => NO_SEGMENT.f64);
   /** The bytes of `u8` as Buffers, for their native functions. */
   readonly buffers: Buffer[] = Array.from({ length: SEGMENTS_MAX }, () => NO_BUFFER);
-  /** Groups of segments that were dropped so far. Whoever keeps views lets go of them when this has changed. */
+  /**
+   * Groups of segments that were dropped so far. Whoever keeps views lets go of them when this has
+   * changed.
+   */
   groupsGone = 0;
   readonly #pages: Pages;
   readonly #allocator: Allocator;
@@ -126,8 +137,9 @@ export class Arena {
   }
 
   /**
-   * Begins a guarded unit: until {@link commitUnit} or {@link rollbackUnit} all changes can be taken back. See unit.ts
-   * for the cost. What JavaScript objects know of the arena is theirs to take back; see Keyspace.beginGuarded.
+   * Begins a guarded unit: until {@link commitUnit} or {@link rollbackUnit} all changes can be
+   * taken back. See unit.ts for the cost. What JavaScript objects know of the arena is theirs to
+   * take back; see Keyspace.beginGuarded.
    */
   beginUnit(): void {
     this.#allocator.beginUnit();
@@ -137,7 +149,10 @@ export class Arena {
     this.#allocator.commitUnit();
   }
 
-  /** Makes all objects and bytes what they were at {@link beginUnit}. Stale afterwards: refs of the unit. */
+  /**
+   * Makes all objects and bytes what they were at {@link beginUnit}. Stale afterwards: refs of the
+   * unit.
+   */
   rollbackUnit(): void {
     this.#allocator.rollbackUnit();
   }
@@ -167,7 +182,10 @@ export class Arena {
     return this.#allocator.blockBytes(ref);
   }
 
-  /** The write barrier: to be called before bytes [from, from + bytes) of the object at `ref` are stored to. */
+  /**
+   * The write barrier: to be called before bytes [from, from + bytes) of the object at `ref` are
+   * stored to.
+   */
   touch(ref: number, from: number, bytes: number): void {
     this.#pages.touch(ref, from, bytes);
   }
@@ -198,8 +216,8 @@ export class Arena {
   }
 
   /**
-   * Gives the memory of the dataset up, at once or when its image is thawed. Nobody uses the dataset afterwards; it stays
-   * readable for who has yet to let go of it. O(segments).
+   * Gives the memory of the dataset up, at once or when its image is thawed. Nobody uses the
+   * dataset afterwards; it stays readable for who has yet to let go of it. O(segments).
    */
   drop(): void {
     assert(!this.#dropped, 'a dataset is dropped once');
@@ -235,7 +253,9 @@ export class Arena {
       this.u8[number] = u8;
       this.i32[number] = segment.i32;
       this.f64[number] = segment.f64;
-      this.buffers[number] = dropped ? NO_BUFFER : Buffer.from(u8.buffer, u8.byteOffset, u8.byteLength);
+      this.buffers[number] = dropped
+        ? NO_BUFFER
+        : Buffer.from(u8.buffer, u8.byteOffset, u8.byteLength);
     }
   }
 }

@@ -1,6 +1,7 @@
 /**
- * The debug mode of copy-on-write: a sum of every page in use at the freeze, compared at the thaw with what the image
- * says then. A store that bypassed the write barrier shows as a difference. On in tests; costs a walk of all pages.
+ * The debug mode of copy-on-write: a sum of every page in use at the freeze, compared at the thaw
+ * with what the image says then. A store that bypassed the write barrier shows as a difference. On
+ * in tests; costs a walk of all pages.
  */
 import { assert } from '../base/assert.ts';
 import { PAGE_WORDS } from './layout.ts';

@@ -1,8 +1,10 @@
 /**
- * The read side of a frozen image, on any thread. Copies objects out of the image into the reader's own memory.
+ * The read side of a frozen image, on any thread. Copies objects out of the image into the reader's
+ * own memory.
  *
- * Copy, check, use, in this order: bytes come out of the live page first, then the page's mark is looked at, and only
- * bytes whose page was not marked by then are believed (pages.ts draws both sides). A torn length or ref is never used.
+ * Copy, check, use, in this order: bytes come out of the live page first, then the page's mark is
+ * looked at, and only bytes whose page was not marked by then are believed (pages.ts draws both
+ * sides). A torn length or ref is never used.
  *
  * The copy goes by 32-bit words: objects start on granules, so both sides are aligned.
  */
@@ -57,8 +59,8 @@ export class Image {
   }
 
   /**
-   * Copies words [fromWord, fromWord + words) of the object at `ref` into `into` from word `at` on. Throws COW_LIMIT
-   * when the image is lost; the words copied so far mean nothing then.
+   * Copies words [fromWord, fromWord + words) of the object at `ref` into `into` from word `at` on.
+   * Throws COW_LIMIT when the image is lost; the words copied so far mean nothing then.
    */
   read(ref: number, fromWord: number, words: number, into: Int32Array, at: number): void {
     const segment = ref >>> SEGMENT_SHIFT;
@@ -73,18 +75,23 @@ export class Image {
       const stop = Math.min(pageEnd, end);
       const count = stop - word;
       if (marks[page] !== this.#epoch) copyWords(data, word, into, at, count);
-      if (Atomics.or(marks, page, 0) === this.#epoch) this.#readShadow(segment, page, word, into, at, count);
+      if (Atomics.or(marks, page, 0) === this.#epoch)
+        this.#readShadow(segment, page, word, into, at, count);
       at += count;
       word = stop;
     }
     if (Atomics.load(this.#words, FreezeWord.LOST) !== 0) {
-      throw new OperatingError(ErrorCode.COW_LIMIT, 'copy-on-write memory reached snapshot-cow-max');
+      throw new OperatingError(
+        ErrorCode.COW_LIMIT,
+        'copy-on-write memory reached snapshot-cow-max',
+      );
     }
   }
 
   /**
-   * Brings the first bytes of the objects `refs[from]` … `refs[end - 1]` to the processor's cache, all at once: reads
-   * between which marks are looked at would wait for memory one after another. Believes nothing of what it reads.
+   * Brings the first bytes of the objects `refs[from]` … `refs[end - 1]` to the processor's cache,
+   * all at once: reads between which marks are looked at would wait for memory one after another.
+   * Believes nothing of what it reads.
    */
   prefetch(refs: Int32Array, from: number, end: number): void {
     let sum = 0;
@@ -128,7 +135,13 @@ export class Image {
 }
 
 /** Long copies by `set`, which moves whole words between aligned buffers; short ones as a loop. */
-function copyWords(from: Int32Array, start: number, into: Int32Array, at: number, count: number): void {
+function copyWords(
+  from: Int32Array,
+  start: number,
+  into: Int32Array,
+  at: number,
+  count: number,
+): void {
   if (count > 256) into.set(from.subarray(start, start + count), at);
   else for (let i = 0; i < count; i++) into[at + i] = from[start + i]!;
 }

@@ -15,11 +15,13 @@
  *             u8[k + 1]                    ├─────────────────────────────────────┤
  *             u8[k + 2]                                       ├──────────────────┤
  *
- * 256 segments of 64 MiB are 16 GiB. A ref says where an object starts. Its length is not limited by the granules of a
- * ref, since the views of a segment reach to the end of its group. So objects of any size are runs of pages side by side.
+ * 256 segments of 64 MiB are 16 GiB. A ref says where an object starts. Its length is not limited
+ * by the granules of a ref, since the views of a segment reach to the end of its group. So objects
+ * of any size are runs of pages side by side.
  *
- * Small objects and runs up to LARGE_BYTES_MAX live in plain groups, of one segment. Longer objects live in large groups,
- * see {@link groupSegmentsFor}. When no number is left each kind fills the gaps of the other.
+ * Small objects and runs up to LARGE_BYTES_MAX live in plain groups, of one segment. Longer objects
+ * live in large groups, see {@link groupSegmentsFor}. When no number is left each kind fills the
+ * gaps of the other.
  */
 import { assert } from '../base/assert.ts';
 
@@ -40,10 +42,11 @@ export const BLOCK_GRANULES = BLOCK_BYTES / GRANULE_BYTES;
 export const SEGMENT_BLOCKS = SEGMENT_BYTES / BLOCK_BYTES;
 
 /**
- * Bytes in front of the data of a segment. A SharedArrayBuffer of this size comes from the C library's malloc, and that of
- * glibc puts 16 bytes of its own at the start of the pages that it maps. With these behind them the data begins on a page of
- * the system: a page of ours is one of its pages, and what is aligned to a cache line here lies in one. Elsewhere it
- * costs a page of addresses. Bench: get-set, GET at depth 64.
+ * Bytes in front of the data of a segment. A SharedArrayBuffer of this size comes from the C
+ * library's malloc, and that of glibc puts 16 bytes of its own at the start of the pages that it
+ * maps. With these behind them the data begins on a page of the system: a page of ours is one of
+ * its pages, and what is aligned to a cache line here lies in one. Elsewhere it costs a page of
+ * addresses. Bench: get-set, GET at depth 64.
  */
 export const DATA_OFFSET_BYTES = PAGE_BYTES - 16;
 
@@ -55,15 +58,18 @@ export const OBJECT_BYTES_MAX = 1024 * 1024 * 1024;
 
 /** The most segments of one group. */
 export const GROUP_SEGMENTS_MAX = OBJECT_BYTES_MAX / SEGMENT_BYTES;
-/** A group for several objects is not longer than this: its memory goes back when all of them are gone. */
+/**
+ * A group for several objects is not longer than this: its memory goes back when all of them are
+ * gone.
+ */
 const SHARED_GROUP_SEGMENTS_MAX = 8;
 /** The part of a group that may be left over at its end. */
 const GROUP_WASTE_MAX = 1 / 16;
 
 /**
- * Segments of a new group for an object of `pages` pages, and others like it: the shortest group of which they leave
- * next to nothing over, or else the one of which they leave least. 33 MiB: 6 segments, for 11 objects. Beyond half a
- * GiB the group is fitted to one object.
+ * Segments of a new group for an object of `pages` pages, and others like it: the shortest group of
+ * which they leave next to nothing over, or else the one of which they leave least. 33 MiB: 6
+ * segments, for 11 objects. Beyond half a GiB the group is fitted to one object.
  */
 export function groupSegmentsFor(pages: number): number {
   const shortest = Math.ceil(pages / SEGMENT_PAGES);
@@ -93,5 +99,8 @@ export const wordPosition = (ref: number): number => (ref & SEGMENT_MASK) << 1;
 assert(SEGMENT_BYTES === 64 * 1024 * 1024, 'a segment is 64 MiB');
 assert(SEGMENTS_MAX * 2 ** SEGMENT_SHIFT === 2 ** 31, 'refs have 31 bits');
 assert(GROUP_SEGMENTS_MAX === 16, 'the longest object fills a group');
-assert(1 << SHADOW_CHUNK_SHIFT === SHADOW_CHUNK_PAGES, 'a shadow slot number splits into chunk and page');
+assert(
+  1 << SHADOW_CHUNK_SHIFT === SHADOW_CHUNK_PAGES,
+  'a shadow slot number splits into chunk and page',
+);
 assert(1 << PAGE_SHIFT === PAGE_BYTES, 'the page shift is that of the page');

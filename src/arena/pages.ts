@@ -1,6 +1,7 @@
 /**
- * Hot path. Copy-on-write of pages: freeze, the write barrier, shadow pages, thaw. Runs on the thread that owns the
- * arena; images on other threads read what this file writes (see image.ts for their side).
+ * Hot path. Copy-on-write of pages: freeze, the write barrier, shadow pages, thaw. Runs on the
+ * thread that owns the arena; images on other threads read what this file writes (see image.ts for
+ * their side).
  *
  *   owner, before the first write to a page after a freeze      reader, for each object
  *   ------------------------------------------------------      --------------------------------------
@@ -9,12 +10,15 @@
  *   3. exchange `marks[page]` to the epoch                      3. marked: throw the copy away and read
  *   4. write the live page                                         the shadow slot instead
  *
- * The exchange is a read-modify-write, as is the reader's look at the mark: with both, neither the owner's writes nor
- * the reader's loads can pass the mark on any memory model that JavaScript runs on.
+ * The exchange is a read-modify-write, as is the reader's look at the mark: with both, neither the
+ * owner's writes nor the reader's loads can pass the mark on any memory model that JavaScript runs
+ * on.
  *
- * A page that is handed out after the freeze is no part of the image; it is marked at once and never copied.
+ * A page that is handed out after the freeze is no part of the image; it is marked at once and
+ * never copied.
  *
- * The same barrier serves guarded units (unit.ts): while one is on, the first write to a page keeps a copy of it.
+ * The same barrier serves guarded units (unit.ts): while one is on, the first write to a page keeps
+ * a copy of it.
  */
 import { assert } from '../base/assert.ts';
 import { MemoryKind, type SharedMemory } from '../base/shared-memory.ts';
@@ -81,9 +85,9 @@ export class Pages {
   }
 
   /**
-   * Begins an image of the present content. O(1). `shadowBytesMax` bounds the memory of the copies; when writes would
-   * pass it, or the system has no memory for them, the image is lost: `onLost` is called from within the write, readers
-   * are told, and writes go on without copying.
+   * Begins an image of the present content. O(1). `shadowBytesMax` bounds the memory of the copies;
+   * when writes would pass it, or the system has no memory for them, the image is lost: `onLost` is
+   * called from within the write, readers are told, and writes go on without copying.
    */
   freeze(shadowBytesMax: number, onChunk: ShadowListener, onLost: () => void): Freeze {
     assert(this.frozenEpoch === 0, 'one image at a time');
@@ -119,7 +123,10 @@ export class Pages {
     this.#onLost = undefined;
   }
 
-  /** To be called before bytes [from, from + bytes) of the object at `ref` are stored to. `bytes` is at least 1. */
+  /**
+   * To be called before bytes [from, from + bytes) of the object at `ref` are stored to. `bytes` is
+   * at least 1.
+   */
   touch(ref: number, from: number, bytes: number): void {
     if (this.watched) this.#watch(ref, from, bytes);
   }
@@ -143,13 +150,16 @@ export class Pages {
     this.watched = this.frozenEpoch !== 0;
   }
 
-  /** Tells that `count` pages from `page` on are in use again: they are no part of a running image unless they were
+  /**
+   * Tells that `count` pages from `page` on are in use again: they are no part of a running image
+   * unless they were
    * given back during it. */
   handOut(segment: Segment, page: number, count: number): void {
     if (this.unit !== 0) segment.unitMarks.fill(this.unit, page, page + count);
     if (this.frozenEpoch === 0) return;
     for (let i = page; i < page + count; i++) {
-      if (segment.freedEpoch[i] === this.frozenEpoch || segment.marks[i] === this.frozenEpoch) continue;
+      if (segment.freedEpoch[i] === this.frozenEpoch || segment.marks[i] === this.frozenEpoch)
+        continue;
       segment.shadow[i] = NO_SHADOW;
       Atomics.exchange(segment.marks, i, this.frozenEpoch);
     }
@@ -161,7 +171,11 @@ export class Pages {
   }
 
   /** What `sum` says of a page as the image has it; for the debug mode. */
-  imagePageSum(segment: Segment, page: number, sum: (words: Int32Array, page: number) => number): number {
+  imagePageSum(
+    segment: Segment,
+    page: number,
+    sum: (words: Int32Array, page: number) => number,
+  ): number {
     if (segment.marks[page] !== this.frozenEpoch) return sum(segment.i32, page);
     const slot = segment.shadow[page]!;
     assert(slot !== NO_SHADOW, 'a page that was in use at the freeze has a shadow or is unchanged');

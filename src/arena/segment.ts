@@ -1,6 +1,6 @@
 /**
- * Groups of segments: their data, the marks of copy-on-write and the allocator's bookkeeping. All of it is
- * SharedArrayBuffers, so that a group crosses to another thread as a {@link GroupShare}.
+ * Groups of segments: their data, the marks of copy-on-write and the allocator's bookkeeping. All
+ * of it is SharedArrayBuffers, so that a group crosses to another thread as a {@link GroupShare}.
  *
  *   buffer   who writes                      what
  *   data     the arena's owner               objects, from DATA_OFFSET_BYTES on
@@ -17,12 +17,19 @@
  *            BLOCKS x 5 words   slabs
  *            BLOCKS x 128 words slabBitmap
  *
- * A {@link Segment} has views of all that from its own start to the end of its group: an object may go on into the
- * segments behind. So one page has several indexes, one in each segment up to its own; they lead to the same words.
+ * A {@link Segment} has views of all that from its own start to the end of its group: an object may
+ * go on into the segments behind. So one page has several indexes, one in each segment up to its
+ * own; they lead to the same words.
  */
 import { withView } from '../base/byte-copy.ts';
 import { MemoryKind, type SharedMemory } from '../base/shared-memory.ts';
-import { BLOCK_BYTES, DATA_OFFSET_BYTES, SEGMENT_BLOCKS, SEGMENT_BYTES, SEGMENT_PAGES } from './layout.ts';
+import {
+  BLOCK_BYTES,
+  DATA_OFFSET_BYTES,
+  SEGMENT_BLOCKS,
+  SEGMENT_BYTES,
+  SEGMENT_PAGES,
+} from './layout.ts';
 import { SMALL_BYTES_MIN } from './size-classes.ts';
 
 /** Shadow slot of a page that was handed out after the freeze. */
@@ -32,8 +39,8 @@ export const NO_SHADOW = -1;
 export const BITMAP_WORDS_PER_BLOCK = BLOCK_BYTES / SMALL_BYTES_MIN / 32;
 
 /**
- * What is known of the slab that begins at a block, in words of {@link Segment.slabs}. Slab numbers are
- * segment number x SEGMENT_BLOCKS + block; links hold a slab number + 1, 0 for none.
+ * What is known of the slab that begins at a block, in words of {@link Segment.slabs}. Slab numbers
+ * are segment number x SEGMENT_BLOCKS + block; links hold a slab number + 1, 0 for none.
  */
 export const SlabWord = {
   /** Size class + 1; 0 when no slab begins here; SLAB_INNER in the further blocks of a slab. */
@@ -164,8 +171,8 @@ function bitCount(word: number): number {
 }
 
 /**
- * Reserves the memory of `count` segments. Marks, shadow and meta are zeroed, as new memory is. Throws RangeError when the
- * system refuses it.
+ * Reserves the memory of `count` segments. Marks, shadow and meta are zeroed, as new memory is.
+ * Throws RangeError when the system refuses it.
  */
 export function reserveGroup(
   memory: SharedMemory,

@@ -1,8 +1,9 @@
 /**
  * Assertions: programmer errors end the process, since other threads read the same memory.
  *
- * `assert` guards entry points, transitions and arithmetic per command, page or chunk. `debugAssert` guards
- * elements and bytes, and is on in tests only (environment variable HEADWATER_DEBUG=1).
+ * `assert` guards entry points, transitions and arithmetic per command, page or chunk.
+ * `debugAssert` guards elements and bytes, and is on in tests only (environment variable
+ * HEADWATER_DEBUG=1).
  */
 import { isMainThread } from 'node:worker_threads';
 
@@ -25,7 +26,9 @@ export function onMainThread(): boolean {
   return isMainThread;
 }
 
-/** For the `default` of a switch over a closed table: does not compile while a member is unhandled. */
+/**
+ * For the `default` of a switch over a closed table: does not compile while a member is unhandled.
+ */
 export function unreachable(value: never): never {
   return fail(`unreachable: ${String(value)}`);
 }

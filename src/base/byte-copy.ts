@@ -1,14 +1,16 @@
 /**
- * Hot path. Copying and comparing runs of bytes that are too short for native code, four bytes at a time.
+ * Hot path. Copying and comparing runs of bytes that are too short for native code, four bytes at a
+ * time.
  *
- * `set` and `copyWithin` cost 50 to 70 ns before the first byte, a loop over bytes about 1.6 ns each; what keys, values
- * and elements are made of lies between 10 and 300 bytes. Words at any address are what a DataView reads and writes, in
- * code that the compiler writes in place. So the arrays that are copied from and to all the time carry a view of
- * themselves, see {@link withView}; others are copied byte by byte, or natively when they are long.
+ * `set` and `copyWithin` cost 50 to 70 ns before the first byte, a loop over bytes about 1.6 ns
+ * each; what keys, values and elements are made of lies between 10 and 300 bytes. Words at any
+ * address are what a DataView reads and writes, in code that the compiler writes in place. So the
+ * arrays that are copied from and to all the time carry a view of themselves, see {@link withView};
+ * others are copied byte by byte, or natively when they are long.
  *
- * Of native ways `set` is the wrong one for long runs: on shared memory it goes byte by byte, in 300 us per MiB, unless
- * source and target lie alike in their words. Buffer.fill with bytes as its value is a memcpy that does not know of
- * sharing, in 75 us. bench: micro/byte-copy
+ * Of native ways `set` is the wrong one for long runs: on shared memory it goes byte by byte, in
+ * 300 us per MiB, unless source and target lie alike in their words. Buffer.fill with bytes as its
+ * value is a memcpy that does not know of sharing, in 75 us. bench: micro/byte-copy
  */
 
 /** Bytes that may carry a view of exactly themselves. */
@@ -21,7 +23,9 @@ const WORDS_BYTES_MIN = 8;
 const WORDS_BYTES_MAX = 256;
 /** Loops over bytes end here. */
 const LOOP_BYTES_MAX = 40;
-/** From here on a call of fill costs less than `set` on shared memory, and about as much elsewhere. */
+/**
+ * From here on a call of fill costs less than `set` on shared memory, and about as much elsewhere.
+ */
 const FILL_BYTES_MIN = 320;
 
 const { fill } = Buffer.prototype;

@@ -1,9 +1,10 @@
 /**
- * Numbers and comparisons on bytes: what a command's argument says, and how a number is printed. Hot path, but for
- * the parsing and printing of fractions.
+ * Numbers and comparisons on bytes: what a command's argument says, and how a number is printed.
+ * Hot path, but for the parsing and printing of fractions.
  *
- * All ranges are `(bytes, start, length)` and must lie inside `bytes`. No state, any thread. The rules of what counts
- * as a number are those of Redis: string2ll for integers, strtod in the C locale for fractions.
+ * All ranges are `(bytes, start, length)` and must lie inside `bytes`. No state, any thread. The
+ * rules of what counts as a number are those of Redis: string2ll for integers, strtod in the C
+ * locale for fractions.
  */
 import { binaryFloat64 } from './long-double.ts';
 
@@ -21,8 +22,8 @@ const CARRIAGE_RETURN = 0x0d;
 const SHORT_TEXT_BYTES = 16;
 
 /**
- * The integer that the bytes spell, or NaN when they are not one in canonical form (no sign but a minus, no leading
- * zero, no space, no "-0") or when it lies outside ±(2^53 - 1).
+ * The integer that the bytes spell, or NaN when they are not one in canonical form (no sign but a
+ * minus, no leading zero, no space, no "-0") or when it lies outside ±(2^53 - 1).
  */
 export function parseInteger(bytes: Uint8Array, start: number, length: number): number {
   // "-9007199254740991" has 17 bytes.
@@ -47,7 +48,10 @@ export function parseInteger(bytes: Uint8Array, start: number, length: number): 
 const INT64_MAX = 0x7fff_ffff_ffff_ffffn;
 const INT64_MIN = -0x8000_0000_0000_0000n;
 
-/** The same over the whole signed 64-bit range; undefined when it is not an integer or does not fit. Allocates. */
+/**
+ * The same over the whole signed 64-bit range; undefined when it is not an integer or does not fit.
+ * Allocates.
+ */
 export function parseInt64(bytes: Uint8Array, start: number, length: number): bigint | undefined {
   const small = parseInteger(bytes, start, length);
   if (!Number.isNaN(small)) return BigInt(small);
@@ -63,9 +67,9 @@ export function parseInt64(bytes: Uint8Array, start: number, length: number): bi
 }
 
 /**
- * The double that the bytes spell, or undefined. Accepts what strtod accepts as a whole: decimals with exponent, hex
- * floats, inf and infinity in any case. Refuses NaN, the empty string, spaces at either end, and numbers that
- * overflow or whose nonzero digits round to zero, as Redis does.
+ * The double that the bytes spell, or undefined. Accepts what strtod accepts as a whole: decimals
+ * with exponent, hex floats, inf and infinity in any case. Refuses NaN, the empty string, spaces at
+ * either end, and numbers that overflow or whose nonzero digits round to zero, as Redis does.
  */
 export function parseFloat64(bytes: Uint8Array, start: number, length: number): number | undefined {
   const integer = parseInteger(bytes, start, length);
@@ -80,10 +84,14 @@ export function parseFloat64(bytes: Uint8Array, start: number, length: number): 
     return Number.isFinite(value) ? value : undefined;
   }
   const rest = end - unsigned;
-  if (equalsIgnoreCase(bytes, unsigned, rest, 'INF') || equalsIgnoreCase(bytes, unsigned, rest, 'INFINITY')) {
+  if (
+    equalsIgnoreCase(bytes, unsigned, rest, 'INF') ||
+    equalsIgnoreCase(bytes, unsigned, rest, 'INFINITY')
+  ) {
     return first === MINUS ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
   }
-  if (rest < 3 || bytes[unsigned] !== ZERO || (bytes[unsigned + 1]! | LOWER) !== 0x78) return undefined;
+  if (rest < 3 || bytes[unsigned] !== ZERO || (bytes[unsigned + 1]! | LOWER) !== 0x78)
+    return undefined;
   return binaryFloat64(latin1(bytes, start, length));
 }
 
@@ -107,7 +115,9 @@ const NOT_DECIMAL = 0;
 const DECIMAL = 1;
 const DECIMAL_ZERO = 2;
 
-/** Whether [at, end) is an unsigned decimal fraction, and whether all its digits are zeros. Linear, no regular
+/**
+ * Whether [at, end) is an unsigned decimal fraction, and whether all its digits are zeros. Linear,
+ * no regular
  * expression: those run out of stack on a hostile argument of many megabytes. */
 function decimalForm(bytes: Uint8Array, at: number, end: number): number {
   let digits = 0;
@@ -167,7 +177,9 @@ for (let value = 0; value < 100; value++) {
   PAIRS[value * 2 + 1] = ZERO + (value % 10);
 }
 
-/** Writes an integer from 0 up to 2^31 - 1 so that it ends at `end`; returns where its digits begin. */
+/**
+ * Writes an integer from 0 up to 2^31 - 1 so that it ends at `end`; returns where its digits begin.
+ */
 function writeDigits(bytes: Uint8Array, end: number, value: number): number {
   let rest = value;
   let back = end;
@@ -202,7 +214,10 @@ function writeDigits(bytes: Uint8Array, end: number, value: number): number {
   return back;
 }
 
-/** Writes a safe integer in decimal at `at` and returns the position behind it. The caller has made room. */
+/**
+ * Writes a safe integer in decimal at `at` and returns the position behind it. The caller has made
+ * room.
+ */
 export function writeDecimal(bytes: Uint8Array, at: number, value: number): number {
   let start = at;
   if (value < 0) {
@@ -241,8 +256,15 @@ export function compareBytes(
   return aLength - bLength;
 }
 
-/** Whether the bytes spell `keyword`, which is given in upper-case ASCII, in any mixture of cases. */
-export function equalsIgnoreCase(bytes: Uint8Array, start: number, length: number, keyword: string): boolean {
+/**
+ * Whether the bytes spell `keyword`, which is given in upper-case ASCII, in any mixture of cases.
+ */
+export function equalsIgnoreCase(
+  bytes: Uint8Array,
+  start: number,
+  length: number,
+  keyword: string,
+): boolean {
   if (length !== keyword.length) return false;
   for (let i = 0; i < length; i++) {
     let byte = bytes[start + i]!;
@@ -270,8 +292,8 @@ export function bytesOf(text: string): Uint8Array {
 }
 
 /**
- * A double as printf prints it with "%.17g", which is how Redis 7.0 prints scores: 17 significant digits without
- * trailing zeros, so 3 is "3" and 0.1 is "0.10000000000000001".
+ * A double as printf prints it with "%.17g", which is how Redis 7.0 prints scores: 17 significant
+ * digits without trailing zeros, so 3 is "3" and 0.1 is "0.10000000000000001".
  */
 export function formatDouble(value: number): string {
   if (Number.isSafeInteger(value)) return Object.is(value, -0) ? '-0' : String(value);
@@ -298,16 +320,20 @@ export function formatDouble(value: number): string {
 }
 
 /**
- * Whether the decimal expansion of `magnitude` has exactly 18 significant digits, the last of them a 5. ECMAScript
- * rounds such a tie away from zero, C to the even digit. With f digits behind the point the number is an odd
- * multiple of 2^-f, and scaling by a power of two is exact. Example: 12345678901234.0625.
+ * Whether the decimal expansion of `magnitude` has exactly 18 significant digits, the last of them
+ * a 5. ECMAScript rounds such a tie away from zero, C to the even digit. With f digits behind the
+ * point the number is an odd multiple of 2^-f, and scaling by a power of two is exact. Example:
+ * 12345678901234.0625.
  */
 function isTie(magnitude: number, exponent: number): boolean {
   const fractionDigits = 17 - exponent;
   return fractionDigits > 0 && fractionDigits < 1000 && (magnitude * 2 ** fractionDigits) % 2 === 1;
 }
 
-/** Takes back the rounding up of a tie when it led to an odd last digit; an odd digit is never 0, so no borrow. */
+/**
+ * Takes back the rounding up of a tie when it led to an odd last digit; an odd digit is never 0, so
+ * no borrow.
+ */
 function roundedToEven(digits: string): string {
   const last = digits.charCodeAt(digits.length - 1) - ZERO;
   return last % 2 === 0 ? digits : digits.slice(0, -1) + (last - 1);

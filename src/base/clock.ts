@@ -7,8 +7,9 @@
  *   monotonicMs   never steps back, zero is arbitrary: timeouts, intervals
  *   micros        the same in microseconds: durations (SLOWLOG, commandstats)
  *
- * Whoever enters from the event loop (a socket's data, a timer) calls tick() first. Within a turn all commands see one time, as
- * Redis' commands do, and no key expires between two reads of one command.
+ * Whoever enters from the event loop (a socket's data, a timer) calls tick() first. Within a turn
+ * all commands see one time, as Redis' commands do, and no key expires between two reads of one
+ * command.
  */
 import { performance } from 'node:perf_hooks';
 
@@ -29,8 +30,9 @@ const COMPARED_EACH_MS = 50;
 const DRIFT_MAX_MS = 0.5;
 
 /**
- * Reads one clock of the system per turn, the monotonic one, and counts the wall's time from an origin: that has the digits
- * below a millisecond, too, and is set anew when the two have come apart.
+ * Reads one clock of the system per turn, the monotonic one, and counts the wall's time from an
+ * origin: that has the digits below a millisecond, too, and is set anew when the two have come
+ * apart.
  */
 export class SystemClock implements Clock {
   #originMs = performance.timeOrigin;
@@ -68,7 +70,8 @@ export class SystemClock implements Clock {
     this.#comparedMs = monotonicMs;
     const wallMs = Date.now();
     const beyond = this.#originMs + monotonicMs - wallMs;
-    if (beyond < -DRIFT_MAX_MS || beyond > 1 + DRIFT_MAX_MS) this.#originMs = wallMs + 0.5 - monotonicMs;
+    if (beyond < -DRIFT_MAX_MS || beyond > 1 + DRIFT_MAX_MS)
+      this.#originMs = wallMs + 0.5 - monotonicMs;
   }
 
   monotonicMs(): number {

@@ -1,5 +1,6 @@
 /**
- * How a program asks V8 for a full collection, which it offers no call for. On the thread that calls.
+ * How a program asks V8 for a full collection, which it offers no call for. On the thread that
+ * calls.
  *
  *   in steps   an array buffer that nobody uses lets V8 believe that much memory outside of its heap came to be. It begins a
  *              marking in small steps between the turns of the loop, and ends it with a short pause. Measured with the 19 MiB
@@ -11,12 +12,14 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { MIB } from './units.ts';
 
-/** V8 looks into it when memory outside of its heap has grown by 64 MiB since the last collection. */
+/**
+ * V8 looks into it when memory outside of its heap has grown by 64 MiB since the last collection.
+ */
 const PRESSURE_BYTES = 66 * MIB;
 
 /**
- * Asks for a collection in steps; {@link CollectionWatch} tells when it is over. Returns the buffer's length, so that the
- * buffer is made.
+ * Asks for a collection in steps; {@link CollectionWatch} tells when it is over. Returns the
+ * buffer's length, so that the buffer is made.
  */
 export function collectInSteps(): number {
   return new ArrayBuffer(PRESSURE_BYTES).byteLength;
@@ -33,11 +36,15 @@ export function collectAtOnce(): void {
   gc();
 }
 
-/** Tells whether a full collection that began after the watch was made has ended. Known some turns of the loop later. */
+/**
+ * Tells whether a full collection that began after the watch was made has ended. Known some turns
+ * of the loop later.
+ */
 export class CollectionWatch {
   hasEnded = false;
-  // Not a WeakRef: it would keep what it refers to for the turn in which it is made, or asked, and so for a collection
-  // that goes on in that turn. Collections of young objects alone leave the sentinel.
+  // Not a WeakRef: it would keep what it refers to for the turn in which it is made, or asked, and
+  // so for a collection that goes on in that turn. Collections of young objects alone leave the
+  // sentinel.
   readonly #registry = new FinalizationRegistry<undefined>(() => {
     this.hasEnded = true;
   });

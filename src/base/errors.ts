@@ -1,6 +1,6 @@
 /**
- * Operating errors: things that happen to a correct program. Each carries a stable `code`; match on it and never on
- * the class or the message, because errors cross threads as plain data.
+ * Operating errors: things that happen to a correct program. Each carries a stable `code`; match on
+ * it and never on the class or the message, because errors cross threads as plain data.
  */
 
 export const ErrorCode = {
@@ -39,7 +39,9 @@ export class OperatingError extends Error {
   }
 }
 
-/** The code of anything thrown or received from another thread, or undefined when it carries none. */
+/**
+ * The code of anything thrown or received from another thread, or undefined when it carries none.
+ */
 export function codeOf(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
   const { code } = error;

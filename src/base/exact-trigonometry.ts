@@ -1,10 +1,10 @@
 /**
- * Sine, cosine and arcsine, correctly rounded but for one case in some 10^15. Those of V8 differ from those of glibc in
- * the last digit once in 30 times, these once in 1000: it shows where a distance becomes a score (GEORADIUS with
- * STOREDIST), which a replica of Redis computes anew.
+ * Sine, cosine and arcsine, correctly rounded but for one case in some 10^15. Those of V8 differ
+ * from those of glibc in the last digit once in 30 times, these once in 1000: it shows where a
+ * distance becomes a score (GEORADIUS with STOREDIST), which a replica of Redis computes anew.
  *
- * Computed in pairs of doubles whose sum has about 106 bits, by the series of Taylor after reduction to ±π/4; some ten
- * microseconds each. No state, any thread.
+ * Computed in pairs of doubles whose sum has about 106 bits, by the series of Taylor after
+ * reduction to ±π/4; some ten microseconds each. No state, any thread.
  */
 
 /** A number as the sum of a double and what that lacks. */
@@ -54,7 +54,10 @@ function divide(a: Pair, divisor: number): Pair {
   return sum(quotient, (a[0] - p - rest + a[1]) / divisor);
 }
 
-/** The series first - first·x²/((k+1)(k+2)) + …, where `first` is x itself for the sine and 1 for the cosine. */
+/**
+ * The series first - first·x²/((k+1)(k+2)) + …, where `first` is x itself for the sine and 1 for
+ * the cosine.
+ */
 function series(x: Pair, first: Pair, k: number): Pair {
   const [squareHigh, squareLow] = multiply(x, x);
   const square: Pair = [-squareHigh, -squareLow];

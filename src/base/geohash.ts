@@ -1,11 +1,13 @@
 /**
- * Geohashes as Redis has them: a place on earth as an integer of 52 bits, which a double holds and a sorted set orders.
+ * Geohashes as Redis has them: a place on earth as an integer of 52 bits, which a double holds and
+ * a sorted set orders.
  *
  *   cell      column and row of a grid of 2^step by 2^step, from west to east and from south to north
  *   bits      … c1 r1 c0 r0        the bits of both, interleaved; a cell of fewer steps is a range of those of more
  *
- * The grid ends at 85.05 degrees north and south, as that of Mercator maps. No state, any thread. Halves of 26 bits,
- * no bigint but for scores that are no geohash. Behaviour is that of Redis' geohash.c and geohash_helper.c.
+ * The grid ends at 85.05 degrees north and south, as that of Mercator maps. No state, any thread.
+ * Halves of 26 bits, no bigint but for scores that are no geohash. Behaviour is that of Redis'
+ * geohash.c and geohash_helper.c.
  */
 import { exactArcsine, exactCosine, exactSine } from './exact-trigonometry.ts';
 
@@ -63,7 +65,8 @@ export function interleave(column: number, row: number): number {
 
 /** Column or row of a coordinate in a grid of 2^step over ±max. */
 export function cellOf(coordinate: number, max: number, step: number): number {
-  // The upper edge itself is one beyond, as in Redis, where it is cut off by the conversion to 32 bits or by none.
+  // The upper edge itself is one beyond, as in Redis, where it is cut off by the conversion to 32
+  // bits or by none.
   return Math.floor(((coordinate + max) / (2 * max)) * 2 ** step);
 }
 
@@ -74,7 +77,10 @@ export function edgeOf(cell: number, max: number, step: number): number {
 
 /** The score of a place within the grid. */
 export function encodePlace(longitude: number, latitude: number): number {
-  return interleave(cellOf(longitude, LONGITUDE_MAX, STEP_MAX), cellOf(latitude, LATITUDE_MAX, STEP_MAX));
+  return interleave(
+    cellOf(longitude, LONGITUDE_MAX, STEP_MAX),
+    cellOf(latitude, LATITUDE_MAX, STEP_MAX),
+  );
 }
 
 /** Sets `place` to the middle of the cell of a score, whatever score that is. */
@@ -101,9 +107,13 @@ function middle(cell: number, max: number): number {
   return (edgeOf(cell, max, STEP_MAX) + edgeOf((cell + 1) >>> 0, max, STEP_MAX)) / 2;
 }
 
-const clamped = (coordinate: number, max: number): number => Math.max(-max, Math.min(max, coordinate));
+const clamped = (coordinate: number, max: number): number =>
+  Math.max(-max, Math.min(max, coordinate));
 
-/** The 64 bits that x86 makes of a double beyond 52 bits, or below zero, on its way to an unsigned integer. */
+/**
+ * The 64 bits that x86 makes of a double beyond 52 bits, or below zero, on its way to an unsigned
+ * integer.
+ */
 function integerBits(score: number): bigint {
   if (score >= TWO_64) return 0n;
   if (score < -TWO_63) return 1n << 63n;
@@ -120,14 +130,25 @@ export function distance(
   return haversine(longitude1, latitude1, longitude2, latitude2, Math.sin, Math.cos, Math.asin);
 }
 
-/** The same to the last digit, as far as that goes: for distances that are kept. Takes some 50 microseconds. */
+/**
+ * The same to the last digit, as far as that goes: for distances that are kept. Takes some 50
+ * microseconds.
+ */
 export function exactDistance(
   longitude1: number,
   latitude1: number,
   longitude2: number,
   latitude2: number,
 ): number {
-  return haversine(longitude1, latitude1, longitude2, latitude2, exactSine, exactCosine, exactArcsine);
+  return haversine(
+    longitude1,
+    latitude1,
+    longitude2,
+    latitude2,
+    exactSine,
+    exactCosine,
+    exactArcsine,
+  );
 }
 
 function haversine(

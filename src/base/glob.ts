@@ -6,12 +6,12 @@
  *   [abc]    one of these; [a-z] a range, in either order; [^abc] none of these; \ takes the next byte literally
  *   \x       the byte x
  *
- * A class that is not closed ends with the pattern. Nothing at all matches the empty pattern and `*`, and not `**`: so
- * do the commands of Redis, where `*` never reaches its matcher.
+ * A class that is not closed ends with the pattern. Nothing at all matches the empty pattern and
+ * `*`, and not `**`: so do the commands of Redis, where `*` never reaches its matcher.
  *
- * One star is remembered at a time: when a byte does not fit, the
- * last star swallows one byte more and all before it stays settled. So the cost is at most pattern times text, and
- * `a*a*a*a*b` costs no more than other patterns.
+ * One star is remembered at a time: when a byte does not fit, the last star swallows one byte more
+ * and all before it stays settled. So the cost is at most pattern times text, and `a*a*a*a*b` costs
+ * no more than other patterns.
  */
 
 const STAR = 0x2a;
@@ -22,7 +22,10 @@ const CARET = 0x5e;
 const DASH = 0x2d;
 const BACKSLASH = 0x5c;
 
-/** True when `len` bytes of `bytes` at `start` match the pattern, as a whole. Letter case means ASCII letters. */
+/**
+ * True when `len` bytes of `bytes` at `start` match the pattern, as a whole. Letter case means
+ * ASCII letters.
+ */
 export function globMatch(
   pattern: Uint8Array,
   patternStart: number,
@@ -73,7 +76,10 @@ export function globHasMagic(pattern: Uint8Array, start: number, len: number): b
   return false;
 }
 
-/** The position behind the pattern's element at `at` when `byte` fits that element, else -1. Not for a star. */
+/**
+ * The position behind the pattern's element at `at` when `byte` fits that element, else -1. Not for
+ * a star.
+ */
 function matchOne(
   pattern: Uint8Array,
   at: number,

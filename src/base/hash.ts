@@ -1,6 +1,7 @@
 /**
- * HalfSipHash-1-3: the keyed hash of keys, fields and members. Keyed, because who can choose keys could otherwise
- * choose collisions; the half-width form, because its words are the 32-bit integers that JavaScript computes with.
+ * HalfSipHash-1-3: the keyed hash of keys, fields and members. Keyed, because who can choose keys
+ * could otherwise choose collisions; the half-width form, because its words are the 32-bit integers
+ * that JavaScript computes with.
  *
  *   v0 v1 v2 v3 = key and constants
  *   per 4 bytes m, the last of them with the length on top:   v3 ^= m · 1 round · v0 ^= m
@@ -12,10 +13,16 @@
 import type { ViewedBytes } from './byte-copy.ts';
 
 /**
- * The hash of `length` bytes from `start` under the key `k0`, `k1`, as a signed 32-bit integer. Allocates nothing.
- * The bytes may lie in shared memory.
+ * The hash of `length` bytes from `start` under the key `k0`, `k1`, as a signed 32-bit integer.
+ * Allocates nothing. The bytes may lie in shared memory.
  */
-export function hashBytes(k0: number, k1: number, bytes: ViewedBytes, start: number, length: number): number {
+export function hashBytes(
+  k0: number,
+  k1: number,
+  bytes: ViewedBytes,
+  start: number,
+  length: number,
+): number {
   let v0 = k0 | 0;
   let v1 = k1 | 0;
   let v2 = 0x6c796765 ^ k0;
@@ -30,7 +37,8 @@ export function hashBytes(k0: number, k1: number, bytes: ViewedBytes, start: num
         ? view.getInt32(at, true)
         : bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
     v3 ^= m;
-    // One round; it stands here three times since V8 keeps the words in registers only within one function.
+    // One round; it stands here three times since V8 keeps the words in registers only within one
+    // function.
     v0 = (v0 + v1) | 0;
     v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
     v0 = (v0 << 16) | (v0 >>> 16);

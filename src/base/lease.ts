@@ -7,13 +7,15 @@
  *   borrower   take(bytes, start, end) ─▶ lease is out ─▶ settle(): copies, and the lease ends
  *   owner      reclaim(bytes) before it moves or overwrites anything: a lease on that buffer is settled first
  *
- * Invariant: while a lease is out, the leased range holds the bytes that it held when it was taken. Whoever moves, fills
- * or pools a buffer that was lent calls {@link Lease.reclaim} before the first store. A buffer that the system fills by
- * itself, as a socket does, is settled at the end of the event that lent it.
+ * Invariant: while a lease is out, the leased range holds the bytes that it held when it was taken.
+ * Whoever moves, fills or pools a buffer that was lent calls {@link Lease.reclaim} before the first
+ * store. A buffer that the system fills by itself, as a socket does, is settled at the end of the
+ * event that lent it.
  *
- * A buffer is known by its object: two views of the same memory are two buffers, and an owner lends only one of them.
- * Under HEADWATER_DEBUG=1 owners overwrite what they were given back ({@link poison}), so that who reads it late finds
- * neither the old bytes nor a valid request. Main thread.
+ * A buffer is known by its object: two views of the same memory are two buffers, and an owner lends
+ * only one of them. Under HEADWATER_DEBUG=1 owners overwrite what they were given back
+ * ({@link poison}), so that who reads it late finds neither the old bytes nor a valid request. Main
+ * thread.
  */
 import { debugAssert, debugChecks } from './assert.ts';
 
@@ -22,7 +24,10 @@ const NO_BYTES = new Uint8Array(0);
 const POISON = 0xdb;
 
 export class Lease {
-  /** The leased range is bytes[start, end); empty while no lease is out. Written by the borrower only. */
+  /**
+   * The leased range is bytes[start, end); empty while no lease is out. Written by the borrower
+   * only.
+   */
   bytes: Uint8Array = NO_BYTES;
   start = 0;
   end = 0;

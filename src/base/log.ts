@@ -1,7 +1,8 @@
 /**
  * The log, and the one door of pino.
  *
- * Redis-shaped lines on a terminal, NDJSON elsewhere; the text is the same in both, and fields go to NDJSON alone:
+ * Redis-shaped lines on a terminal, NDJSON elsewhere; the text is the same in both, and fields go
+ * to NDJSON alone:
  *
  *   1234:M 23 Nov 2026 00:25:30.102 * Ready to accept connections tcp
  *   {"level":30,"time":1795393530102,"pid":1234,"role":"M","msg":"Ready to accept connections tcp"}
@@ -12,9 +13,9 @@
  *   notice    *        30             pino's info
  *   warning   #        40             pino's warn
  *
- * Every line is written before the call returns, so a crash loses none, and no thread is started (`pino.transport` would). A log file
- * is opened per line, as Redis does: it can be moved away at any time and no signal is needed. Main thread only; workers report
- * through their results.
+ * Every line is written before the call returns, so a crash loses none, and no thread is started
+ * (`pino.transport` would). A log file is opened per line, as Redis does: it can be moved away at
+ * any time and no signal is needed. Main thread only; workers report through their results.
  */
 import { appendFileSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
@@ -127,10 +128,14 @@ class PinoBackedLogger implements Logger {
 const NO_FIELDS: LogFields = {};
 
 /**
- * Turns what pino hands over into a Redis-shaped line. pino sets the `last…` properties on a destination that carries its metadata
- * symbol, before it calls write; the NDJSON text is then of no use.
+ * Turns what pino hands over into a Redis-shaped line. pino sets the `last…` properties on a
+ * destination that carries its metadata symbol, before it calls write; the NDJSON text is then of
+ * no use.
  */
-/** A destination with this property is told level, message and fields apart, before it is given the line. */
+/**
+ * A destination with this property is told level, message and fields apart, before it is given the
+ * line.
+ */
 const METADATA = pino.symbols.needsMetadataGsym;
 
 class RedisShape implements DestinationStream {
@@ -190,20 +195,25 @@ export function redisLine(
   return `${DIM}${head}${RESET} ${colour}${symbol} ${text}${colour === '' ? '' : RESET}\n`;
 }
 
-/** Names and arguments of clients end up in messages: none may forge a second line or steer the terminal. */
+/**
+ * Names and arguments of clients end up in messages: none may forge a second line or steer the
+ * terminal.
+ */
 function escapeControls(message: string): string {
   return message.replace(/\p{Cc}/gu, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
 
 const STDOUT = 1;
 const STDERR = 2;
-/** Tries at a standard output that is a full pipe, a millisecond apart, before a line is given up. */
+/**
+ * Tries at a standard output that is a full pipe, a millisecond apart, before a line is given up.
+ */
 const STDOUT_TRIES_MAX = 100;
 
 /**
- * Writes lines to a file or to standard output. A line that cannot be written (disk full, no room for
- * an open file, reader gone) is counted, and standard error is told once; the next line that can is
- * preceded by that count. A log that fails must not end the server.
+ * Writes lines to a file or to standard output. A line that cannot be written (disk full, no room
+ * for an open file, reader gone) is counted, and standard error is told once; the next line that
+ * can is preceded by that count. A log that fails must not end the server.
  */
 function lineSink(logfile: string): (line: string) => void {
   const write = logfile === '' ? writeToStdout : (line: string) => appendFileSync(logfile, line);
@@ -241,7 +251,10 @@ function tellOnStderr(logfile: string, reason: string): void {
   }
 }
 
-/** Standard output may be a pipe that does not block: what it does not take at once is offered again. */
+/**
+ * Standard output may be a pipe that does not block: what it does not take at once is offered
+ * again.
+ */
 function writeToStdout(line: string): void {
   const bytes = Buffer.from(line);
   let position = 0;

@@ -1,11 +1,13 @@
 /**
- * The arithmetic of INCRBYFLOAT: x87 long doubles, which Redis parses with strtold, adds, and prints with "%.17Lf".
+ * The arithmetic of INCRBYFLOAT: x87 long doubles, which Redis parses with strtold, adds, and
+ * prints with "%.17Lf".
  *
  *   value = mantissa * 2^exponent,  |mantissa| < 2^64,  exponent >= -16445,  |value| < 2^16384
  *
- * A replica of a stock primary receives the printed sum, so it must be the same to the last digit. Doubles have 53
- * bits and cannot give it, so mantissas are bigints here and every rounding is to the nearest, ties to even. Clarity
- * over speed: one sum takes some microseconds. No state, any thread.
+ * A replica of a stock primary receives the printed sum, so it must be the same to the last digit.
+ * Doubles have 53 bits and cannot give it, so mantissas are bigints here and every rounding is to
+ * the nearest, ties to even. Clarity over speed: one sum takes some microseconds. No state, any
+ * thread.
  */
 
 export interface LongDouble {
@@ -27,10 +29,15 @@ const DOUBLE: Format = { mantissaBits: 53, exponentMin: -1074, magnitudeBits: 10
 
 /** Redis copies the text to a buffer of this size, with a terminator, before it parses. */
 const TEXT_BYTES_MAX = 5 * 1024 - 1;
-/** Decimal exponents beyond these overflow or vanish in every format here, and are not worth computing. */
+/**
+ * Decimal exponents beyond these overflow or vanish in every format here, and are not worth
+ * computing.
+ */
 const DECIMAL_EXPONENT_MAX = 5000;
 const DECIMAL_EXPONENT_MIN = -5050;
-/** More significant hex digits than any format holds; those behind only matter as zero or not zero. */
+/**
+ * More significant hex digits than any format holds; those behind only matter as zero or not zero.
+ */
 const HEX_DIGITS_MAX = 40;
 const BINARY_EXPONENT_MAX = 20_000;
 
@@ -45,8 +52,8 @@ const INFINITE = /^[+-]?inf(?:inity)?$/i;
 const ZERO: LongDouble = { mantissa: 0n, exponent: 0, infinite: false };
 
 /**
- * The long double that the text spells, or undefined: then it is no number, NaN, too big, or its nonzero digits
- * round to zero. `text` has a char per byte.
+ * The long double that the text spells, or undefined: then it is no number, NaN, too big, or its
+ * nonzero digits round to zero. `text` has a char per byte.
  */
 export function parseLongDouble(text: string): LongDouble | undefined {
   if (text.length > TEXT_BYTES_MAX) return undefined;
@@ -67,7 +74,10 @@ export function parseLongDouble(text: string): LongDouble | undefined {
   return signed(value, negative);
 }
 
-/** The double that a C hex float such as "-0x1.8p3" spells, or undefined. Linear in the text's length. */
+/**
+ * The double that a C hex float such as "-0x1.8p3" spells, or undefined. Linear in the text's
+ * length.
+ */
 export function binaryFloat64(text: string): number | undefined {
   const value = parseHex(text, DOUBLE);
   return value === undefined ? undefined : Number(value.mantissa) * 2 ** value.exponent;
@@ -77,7 +87,8 @@ export function binaryFloat64(text: string): number | undefined {
 export function sumLongDouble(a: LongDouble, b: LongDouble): LongDouble | undefined {
   if (a.infinite || b.infinite) return undefined;
   const exponent = Math.min(a.exponent, b.exponent);
-  const sum = (a.mantissa << BigInt(a.exponent - exponent)) + (b.mantissa << BigInt(b.exponent - exponent));
+  const sum =
+    (a.mantissa << BigInt(a.exponent - exponent)) + (b.mantissa << BigInt(b.exponent - exponent));
   if (sum === 0n) return ZERO;
   const negative = sum < 0n;
   const magnitude = negative ? -sum : sum;
@@ -104,7 +115,10 @@ export function printLongDouble(value: LongDouble): string {
   return `${negative ? '-' : ''}${whole}${fraction === '' ? '' : `.${fraction}`}`;
 }
 
-/** The sum of two numbers as INCRBYFLOAT prints it; undefined when one is no number, or the sum NaN or infinite. */
+/**
+ * The sum of two numbers as INCRBYFLOAT prints it; undefined when one is no number, or the sum NaN
+ * or infinite.
+ */
 export function addLongDouble(a: string, b: string): string | undefined {
   const left = parseLongDouble(a);
   const right = parseLongDouble(b);
@@ -129,7 +143,10 @@ export function formatLongDouble(value: number): string {
   return printLongDouble({ mantissa: value < 0 ? -mantissa : mantissa, exponent, infinite: false });
 }
 
-/** Reads `[sign] 0x digits [. digits] [p exponent]` by hand: an argument may have megabytes of digits. */
+/**
+ * Reads `[sign] 0x digits [. digits] [p exponent]` by hand: an argument may have megabytes of
+ * digits.
+ */
 function parseHex(text: string, format: Format): LongDouble | undefined {
   const negative = text.startsWith('-');
   let at = negative || text.startsWith('+') ? 1 : 0;
@@ -178,8 +195,9 @@ function isHexDigit(code: number): boolean {
 }
 
 /**
- * numerator / denominator, both positive, in the given format; undefined when it overflows or rounds to zero.
- * The exponent is chosen so that the quotient has as many bits as the mantissa, or fewer for a denormal.
+ * numerator / denominator, both positive, in the given format; undefined when it overflows or
+ * rounds to zero. The exponent is chosen so that the quotient has as many bits as the mantissa, or
+ * fewer for a denormal.
  */
 function rounded(numerator: bigint, denominator: bigint, format: Format): LongDouble | undefined {
   const { mantissaBits, exponentMin, magnitudeBits } = format;

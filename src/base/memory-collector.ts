@@ -1,12 +1,13 @@
 /**
- * Brings a collection about when much shared memory is dead (shared-memory.ts), and tells what it cost. Main thread.
+ * Brings a collection about when much shared memory is dead (shared-memory.ts), and tells what it
+ * cost. Main thread.
  *
  *   IDLE ──dead ≥ DEAD_BYTES_MAX, and the loop is quiet or has not been for PATIENCE_MS──▶ RUNNING: in steps
  *    ▲ └──────────────── purge ─────────────────────────────────────────────────────────────▶ │
  *    └── V8 has collected ◀── after STEPS_MS_MAX without an end: at once ──────────────────────┘
  *
- * What is still dead then is held by somebody: a worker that reads it, a write to a socket. So the next collection waits
- * until as much has died again, or for RETRY_MS.
+ * What is still dead then is held by somebody: a worker that reads it, a write to a socket. So the
+ * next collection waits until as much has died again, or for RETRY_MS.
  */
 import { constants, PerformanceObserver } from 'node:perf_hooks';
 import { CollectionWatch, collectAtOnce, collectInSteps } from './collection.ts';
@@ -64,7 +65,10 @@ export class MemoryCollector {
     return this.#running !== undefined;
   }
 
-  /** To be called some times per second, with the monotonic clock. `isQuiet`: the loop had little to do since the last. */
+  /**
+   * To be called some times per second, with the monotonic clock. `isQuiet`: the loop had little to
+   * do since the last.
+   */
   tick(nowMs: number, isQuiet: boolean): void {
     this.#memory.tick(nowMs);
     if (this.#running !== undefined) {

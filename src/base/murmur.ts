@@ -1,8 +1,9 @@
 /**
- * MurmurHash64A, by which HyperLogLogs choose registers: in 32-bit halves, so that nothing is allocated. Not keyed, and
- * fit for nothing that others may choose to attack. Hot path. Any thread.
+ * MurmurHash64A, by which HyperLogLogs choose registers: in 32-bit halves, so that nothing is
+ * allocated. Not keyed, and fit for nothing that others may choose to attack. Hot path. Any thread.
  *
- * Specified in https://github.com/aappleby/smhasher (MurmurHash2.cpp); bytes are read in little-endian order.
+ * Specified in https://github.com/aappleby/smhasher (MurmurHash2.cpp); bytes are read in
+ * little-endian order.
  */
 
 const M_HIGH = 0xc6a4a793 | 0;
@@ -29,7 +30,8 @@ export function murmurHash64(
   const tail = start + (length & ~7);
   for (let at = start; at < tail; at += 8) {
     let kLow = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
-    let kHigh = bytes[at + 4]! | (bytes[at + 5]! << 8) | (bytes[at + 6]! << 16) | (bytes[at + 7]! << 24);
+    let kHigh =
+      bytes[at + 4]! | (bytes[at + 5]! << 8) | (bytes[at + 6]! << 16) | (bytes[at + 7]! << 24);
     kHigh = highOfProduct(kLow, kHigh);
     kLow = Math.imul(kLow, M_LOW);
     kLow ^= kHigh >>> 15;

@@ -1,6 +1,6 @@
 /**
- * Seeded random numbers (xoshiro128**): tests print the seed, and randomness is passed in wherever it is used.
- * Not for secrets: ids and hash seeds come from `node:crypto`.
+ * Seeded random numbers (xoshiro128**): tests print the seed, and randomness is passed in wherever
+ * it is used. Not for secrets: ids and hash seeds come from `node:crypto`.
  */
 export class Prng {
   readonly seed: number;
@@ -39,7 +39,10 @@ export class Prng {
     return result;
   }
 
-  /** Uniform over 0 … limit - 1, `limit` from 1 to 2^32. The bias of the multiplication is below 2^-20. */
+  /**
+   * Uniform over 0 … limit - 1, `limit` from 1 to 2^32. The bias of the multiplication is below
+   * 2^-20.
+   */
   below(limit: number): number {
     return Math.floor((this.u32() / 0x100000000) * limit);
   }

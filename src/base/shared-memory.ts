@@ -1,24 +1,27 @@
 /**
- * The one owner of shared memory: segments, shadow chunks, rings, blocks of the stream log, deadlines. It hands buffers
- * out, takes them back, reuses what it may, and knows how much waits for a collection.
+ * The one owner of shared memory: segments, shadow chunks, rings, blocks of the stream log,
+ * deadlines. It hands buffers out, takes them back, reuses what it may, and knows how much waits
+ * for a collection.
  *
  *             take                    give: nobody else reads or writes it any more
  *   (system) ─────▶ in use ──────────────────────────────▶ pooled ──── take ───▶ in use
  *                     │                                      │  kept too long, or too many of them
  *                     └── drop: another thread may read it ──┴──▶ dead ── V8 collects ──▶ (system)
  *
- * V8 gives a SharedArrayBuffer back to the system when a full collection of each isolate that saw it has found it dead. A
- * server that keeps its data outside of V8's heap has such a collection once in many minutes. So the owner counts the dead
- * bytes, and memory-collector.ts brings a collection about when they are many.
+ * V8 gives a SharedArrayBuffer back to the system when a full collection of each isolate that saw
+ * it has found it dead. A server that keeps its data outside of V8's heap has such a collection
+ * once in many minutes. So the owner counts the dead bytes, and memory-collector.ts brings a
+ * collection about when they are many.
  *
- * Memory that nobody has touched costs nothing. So what is given back is counted by its touched bytes, of which the giver
- * knows best, and not by its length.
+ * Memory that nobody has touched costs nothing. So what is given back is counted by its touched
+ * bytes, of which the giver knows best, and not by its length.
  *
- * `take` returns zeroed memory of the kinds that are never pooled; of the others the content is undefined. Under
- * HEADWATER_DEBUG=1 what is pooled is overwritten at once, so that who reads it late finds no old bytes.
+ * `take` returns zeroed memory of the kinds that are never pooled; of the others the content is
+ * undefined. Under HEADWATER_DEBUG=1 what is pooled is overwritten at once, so that who reads it
+ * late finds no old bytes.
  *
- * One owner per node, on the main thread. A worker that fills a dataset has one of its own, and the node's owner adopts
- * what it hands over.
+ * One owner per node, on the main thread. A worker that fills a dataset has one of its own, and the
+ * node's owner adopts what it hands over.
  */
 import { assert } from './assert.ts';
 import { poison } from './lease.ts';
@@ -65,7 +68,10 @@ export class SharedMemory {
     this.#deadBytes -= bytes;
     this.#collectedBytes += bytes;
   });
-  /** Touched bytes of buffers in use that were used before: the system has given these pages already. */
+  /**
+   * Touched bytes of buffers in use that were used before: the system has given these pages
+   * already.
+   */
   readonly #touchedBefore = new WeakMap<SharedArrayBuffer, number>();
   #pooledBytes = 0;
   #deadBytes = 0;
@@ -92,7 +98,10 @@ export class SharedMemory {
     return this.#collectedBytes;
   }
 
-  /** A buffer of `bytes` bytes; see the header for its content. Throws RangeError when the system refuses the memory. */
+  /**
+   * A buffer of `bytes` bytes; see the header for its content. Throws RangeError when the system
+   * refuses the memory.
+   */
   take(kind: MemoryKind, bytes: number): SharedArrayBuffer {
     const pool = this.#pool[kind]!;
     for (let i = pool.length - 1; i >= 0; i--) {
@@ -114,7 +123,9 @@ export class SharedMemory {
     this.#usedBytes[kind]! += buffer.byteLength;
   }
 
-  /** Takes a buffer back that no thread reads or writes any more, and no write to a socket either. */
+  /**
+   * Takes a buffer back that no thread reads or writes any more, and no write to a socket either.
+   */
   give(kind: MemoryKind, buffer: SharedArrayBuffer, touchedNow: number = buffer.byteLength): void {
     const pool = this.#pool[kind]!;
     if (pool.length >= RULES[kind]!.pooledMax) {
@@ -128,13 +139,23 @@ export class SharedMemory {
     this.#pooledBytes += touchedBytes;
   }
 
-  /** Takes a buffer back that another thread, or a write to a socket, may still use. It is never used again. */
-  drop(kind: MemoryKind, buffer: SharedArrayBuffer, touchedBytes: number = buffer.byteLength): void {
+  /**
+   * Takes a buffer back that another thread, or a write to a socket, may still use. It is never
+   * used again.
+   */
+  drop(
+    kind: MemoryKind,
+    buffer: SharedArrayBuffer,
+    touchedBytes: number = buffer.byteLength,
+  ): void {
     this.#subtract(kind, buffer);
     this.#die(buffer, this.#touched(buffer, touchedBytes));
   }
 
-  /** Lets go of what has been in the pool for long, beyond what may stay. To be called some times per second. */
+  /**
+   * Lets go of what has been in the pool for long, beyond what may stay. To be called some times
+   * per second.
+   */
   tick(nowMs: number): void {
     this.#nowMs = nowMs;
     if (this.#pooledBytes > POOLED_BYTES_KEPT) this.#empty(nowMs - POOLED_MS_MAX);
@@ -168,6 +189,9 @@ export class SharedMemory {
 
   #subtract(kind: MemoryKind, buffer: SharedArrayBuffer): void {
     this.#usedBytes[kind]! -= buffer.byteLength;
-    assert(this.#usedBytes[kind]! >= 0, 'a buffer is given back once, as the kind that it was taken as');
+    assert(
+      this.#usedBytes[kind]! >= 0,
+      'a buffer is given back once, as the kind that it was taken as',
+    );
   }
 }

@@ -1,13 +1,19 @@
 /**
  * Branded numbers that must not be mixed, and the only place that makes them.
  *
- * A brand exists for the type checker alone: at run time each is a small integer (or, for offsets, a double).
+ * A brand exists for the type checker alone: at run time each is a small integer (or, for offsets,
+ * a double).
  */
 
-/** Where an object lives in an arena: a count of 8-byte granules from the arena's start, 31 bits. 0 is {@link NIL}. */
+/**
+ * Where an object lives in an arena: a count of 8-byte granules from the arena's start, 31 bits. 0
+ * is {@link NIL}.
+ */
 export type Ref = number & { readonly __brand: 'ref' };
 
-/** A position in the replication stream: the count of stream bytes up to and including that byte. */
+/**
+ * A position in the replication stream: the count of stream bytes up to and including that byte.
+ */
 export type Offset = number & { readonly __brand: 'offset' };
 
 /** No object. */

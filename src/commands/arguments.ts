@@ -1,8 +1,10 @@
 /**
- * What arguments say: integers in Redis' words of refusal, database numbers, deadlines. Main thread.
+ * What arguments say: integers in Redis' words of refusal, database numbers, deadlines. Main
+ * thread.
  *
- * Everything here answers the error itself and then returns NaN. Beyond 2^53 numbers are rounded to doubles: positions
- * and counts of that size only have to be recognized as too big, and a deadline there lies in the year 287396.
+ * Everything here answers the error itself and then returns NaN. Beyond 2^53 numbers are rounded to
+ * doubles: positions and counts of that size only have to be recognized as too big, and a deadline
+ * there lies in the year 287396.
  */
 import { parseInt64 } from '../base/bytes.ts';
 import type { CommandContext } from './context.ts';
@@ -19,7 +21,11 @@ const INT64_MIN = -0x8000_0000_0000_0000n;
 export const INT64_DOUBLE_MAX = 2 ** 63 - 1024;
 
 /** Argument `index` as an integer of 64 bits, or NaN after the error has been answered. */
-export function integerArgument(context: CommandContext, index: number, error = NOT_AN_INTEGER): number {
+export function integerArgument(
+  context: CommandContext,
+  index: number,
+  error = NOT_AN_INTEGER,
+): number {
   const { request } = context;
   const value = request.integer(index);
   if (!Number.isNaN(value)) return value;
@@ -29,20 +35,24 @@ export function integerArgument(context: CommandContext, index: number, error = 
   return Number.NaN;
 }
 
-/** Argument `index` as an integer of 64 bits of which the negative is one too, or NaN after the error has been answered. */
+/**
+ * Argument `index` as an integer of 64 bits of which the negative is one too, or NaN after the
+ * error has been answered.
+ */
 export function negatableArgument(context: CommandContext, index: number): number {
   const { request, reply } = context;
   const value = integerArgument(context, index);
   // The doubles of many integers are -2^63, of which one only is refused.
   if (value !== Number(INT64_MIN)) return value;
-  if (parseInt64(request.bytes, request.position[index]!, request.length[index]!) !== INT64_MIN) return value;
+  if (parseInt64(request.bytes, request.position[index]!, request.length[index]!) !== INT64_MIN)
+    return value;
   reply.error(`ERR value is out of range, value must between ${-INT64_MAX} and ${INT64_MAX}`);
   return Number.NaN;
 }
 
 /**
- * Argument `index` as a number that is kept, or NaN after the error has been answered: never so great that the double is
- * no integer of 64 bits, which a replica or a dump could not take.
+ * Argument `index` as a number that is kept, or NaN after the error has been answered: never so
+ * great that the double is no integer of 64 bits, which a replica or a dump could not take.
  */
 export function keptArgument(context: CommandContext, index: number, error?: string): number {
   return Math.min(integerArgument(context, index, error), INT64_DOUBLE_MAX);
@@ -52,11 +62,16 @@ export function keptArgument(context: CommandContext, index: number, error?: str
 export function intArgument(context: CommandContext, index: number, error?: string): number {
   const value = integerArgument(context, index, error);
   if (Number.isNaN(value) || (value >= INT_MIN && value <= INT_MAX)) return value;
-  context.reply.error(error ?? `ERR value is out of range, value must between ${INT_MIN} and ${INT_MAX}`);
+  context.reply.error(
+    error ?? `ERR value is out of range, value must between ${INT_MIN} and ${INT_MAX}`,
+  );
   return Number.NaN;
 }
 
-/** Argument `index` as the number of a database that exists, or NaN after the error has been answered. */
+/**
+ * Argument `index` as the number of a database that exists, or NaN after the error has been
+ * answered.
+ */
 export function databaseArgument(context: CommandContext, index: number, error?: string): number {
   const dbIndex = intArgument(context, index, error);
   if (Number.isNaN(dbIndex) || databaseExists(context, dbIndex)) return dbIndex;
@@ -80,8 +95,9 @@ export const SECONDS_SINCE_1970: TimeUnit = { seconds: true, relative: false };
 export const MS_SINCE_1970: TimeUnit = { seconds: false, relative: false };
 
 /**
- * Argument `index` as a deadline in ms since 1970, or NaN after the error has been answered. `mayPass` lets numbers
- * below one through, as EXPIRE does: such a deadline has passed. `command` is the name in the error.
+ * Argument `index` as a deadline in ms since 1970, or NaN after the error has been answered.
+ * `mayPass` lets numbers below one through, as EXPIRE does: such a deadline has passed. `command`
+ * is the name in the error.
  */
 export function deadlineArgument(
   context: CommandContext,

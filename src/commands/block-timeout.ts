@@ -5,7 +5,10 @@ import type { CommandContext } from './context.ts';
 /** The greatest 64-bit integer, as the nearest double. */
 const TIMEOUT_MS_MAX = 2 ** 63;
 
-/** Argument `index`, seconds with a fraction, in whole ms; 0 is forever. NaN after the error has been answered. */
+/**
+ * Argument `index`, seconds with a fraction, in whole ms; 0 is forever. NaN after the error has
+ * been answered.
+ */
 export function timeoutArgument(context: CommandContext, index: number): number {
   const { request, reply, server } = context;
   const seconds = parseFloat64(request.bytes, request.position[index]!, request.length[index]!);

@@ -1,6 +1,6 @@
 /**
- * What commands know of the client that they serve. Pure state on the heap; the socket is the connection's
- * (server/net/connection.ts), which extends this.
+ * What commands know of the client that they serve. Pure state on the heap; the socket is the
+ * connection's (server/net/connection.ts), which extends this.
  */
 
 /** About what a queued command takes on the heap beside its bytes: an object and three arrays. */
@@ -20,11 +20,17 @@ export interface QueuedCommand {
 export interface WatchedKey {
   readonly dbIndex: number;
   readonly key: Uint8Array;
-  /** The key was there and expired already when it was watched; then its lazy deletion, to come, is no change. */
+  /**
+   * The key was there and expired already when it was watched; then its lazy deletion, to come, is
+   * no change.
+   */
   expired: boolean;
 }
 
-/** What sets a client apart from one whose commands run at once, whatever they are, as bits of {@link Client.modes}. */
+/**
+ * What sets a client apart from one whose commands run at once, whatever they are, as bits of
+ * {@link Client.modes}.
+ */
 export const ClientMode = {
   /** Has yet to authenticate. */
   UNAUTHENTICATED: 1 << 0,
@@ -59,8 +65,8 @@ export class Client {
   watchBroken = false;
   readonly watched: WatchedKey[] = [];
   /**
-   * Where the stream ended behind the client's last command, for WAIT. Of any command: who has read a value and then
-   * waits knows that replicas have it.
+   * Where the stream ended behind the client's last command, for WAIT. Of any command: who has read
+   * a value and then waits knows that replicas have it.
    */
   lastOffset = 0;
   /** The connection closes once what is in the reply has been sent. */

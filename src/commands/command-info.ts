@@ -1,6 +1,6 @@
 /**
- * A row of a command table in the form of COMMAND INFO: what clients and proxies route by. The order of flags and
- * categories is that of Redis. Main thread.
+ * A row of a command table in the form of COMMAND INFO: what clients and proxies route by. The
+ * order of flags and categories is that of Redis. Main thread.
  */
 import type { Reply } from '../resp/reply.ts';
 import { type CommandSpec, Flag, flagNames, type KeySpec } from './spec.ts';
@@ -52,7 +52,10 @@ export function aclCategories(spec: CommandSpec): string[] {
   return CATEGORIES.filter((category) => all.has(category));
 }
 
-/** Where the keys of a command stand, in the older form: first and last argument, and the step between keys. */
+/**
+ * Where the keys of a command stand, in the older form: first and last argument, and the step
+ * between keys.
+ */
 export interface KeyRange {
   readonly first: number;
   readonly last: number;
@@ -62,12 +65,14 @@ export interface KeyRange {
 const NO_RANGE: KeyRange = { first: 0, last: 0, step: 0 };
 
 /**
- * The range that covers the key specifications as far as one can: a lone range as it is, or consecutive ranges of
- * step 1 joined; others are left out, and the command has movable keys.
+ * The range that covers the key specifications as far as one can: a lone range as it is, or
+ * consecutive ranges of step 1 joined; others are left out, and the command has movable keys.
  */
 export function keyRange(keys: readonly KeySpec[]): KeyRange {
   const ranges = keys.flatMap((key) =>
-    'index' in key.begin && key.find.kind === 'range' ? [{ first: key.begin.index, ...key.find }] : [],
+    'index' in key.begin && key.find.kind === 'range'
+      ? [{ first: key.begin.index, ...key.find }]
+      : [],
   );
   const lone = ranges[0];
   if (keys.length === 1 && lone !== undefined) {
@@ -110,7 +115,8 @@ export function replyCommandInfo(reply: Reply, fullName: string, spec: CommandSp
   for (const key of spec.keys) replyKeySpec(reply, key);
   if (subcommands.length === 0) reply.set(0);
   else reply.array(subcommands.length);
-  for (const [name, sub] of subcommands) replyCommandInfo(reply, `${fullName}|${name.toLowerCase()}`, sub);
+  for (const [name, sub] of subcommands)
+    replyCommandInfo(reply, `${fullName}|${name.toLowerCase()}`, sub);
 }
 
 function replyKeySpec(reply: Reply, key: KeySpec): void {

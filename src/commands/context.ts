@@ -1,17 +1,19 @@
 /**
- * Hot path. A call frame: what a handler works with. It holds the request, the client and its reply, the database, the
- * account of what the call changed, and how deep the call lies in others.
+ * Hot path. A call frame: what a handler works with. It holds the request, the client and its
+ * reply, the database, the account of what the call changed, and how deep the call lies in others.
  *
  *   frame 0   a command of a client: EXEC
  *   frame 1   what runs inside of it: SET, INCR, …
  *
- * The dispatcher keeps one frame per depth and fills it for each call; nothing of a call lives outside of its frame, so
- * what runs inside of a command cannot spoil that. All operations of the frames above 0 are one unit of the stream.
+ * The dispatcher keeps one frame per depth and fills it for each call; nothing of a call lives
+ * outside of its frame, so what runs inside of a command cannot spoil that. All operations of the
+ * frames above 0 are one unit of the stream.
  *
- * What the stream carries (replication/feed.ts draws the rules): a handler that changed something says so with
- * {@link CommandContext.changed}; then the request itself goes to the stream, byte for byte, unless the handler gave
- * another form with {@link CommandContext.replicateAs} or none with {@link CommandContext.replicateNothing}. Deletions
- * of expired keys that a lookup causes go before it.
+ * What the stream carries (replication/feed.ts draws the rules): a handler that changed something
+ * says so with {@link CommandContext.changed}; then the request itself goes to the stream, byte for
+ * byte, unless the handler gave another form with {@link CommandContext.replicateAs} or none with
+ * {@link CommandContext.replicateNothing}. Deletions of expired keys that a lookup causes go before
+ * it.
  */
 import { assert } from '../base/assert.ts';
 import { equalBytes } from '../base/byte-copy.ts';
@@ -73,7 +75,10 @@ export class CommandContext {
     this.db = server.keyspace.databases[0]!;
   }
 
-  /** The call is a part of a transaction: it may not wait, and its operations are a part of the unit of that. */
+  /**
+   * The call is a part of a transaction: it may not wait, and its operations are a part of the unit
+   * of that.
+   */
   get inUnit(): boolean {
     return this.depth > 0;
   }
@@ -92,22 +97,34 @@ export class CommandContext {
     this.#keyView.forget();
   }
 
-  /** The entry of the key in argument `index` for a command that reads; NIL when there is none or it has expired. */
+  /**
+   * The entry of the key in argument `index` for a command that reads; NIL when there is none or it
+   * has expired.
+   */
   lookupRead(index: number): Ref {
     return this.#toRead(this.#findArgument(index), index);
   }
 
-  /** As {@link lookupRead} for commands that look at a key without using it, and so leave the access clock alone. */
+  /**
+   * As {@link lookupRead} for commands that look at a key without using it, and so leave the access
+   * clock alone.
+   */
   lookupUntouched(index: number): Ref {
     return this.#noteFound(this.lookupQuiet(index), index);
   }
 
-  /** The entry of the key in argument `index` for a command that writes; NIL when there is none or it has expired. */
+  /**
+   * The entry of the key in argument `index` for a command that writes; NIL when there is none or
+   * it has expired.
+   */
   lookupWrite(index: number): Ref {
     return this.#toWrite(this.#findArgument(index));
   }
 
-  /** As {@link lookupRead} or {@link lookupWrite}, without a trace: neither statistics nor the access clock. */
+  /**
+   * As {@link lookupRead} or {@link lookupWrite}, without a trace: neither statistics nor the
+   * access clock.
+   */
   lookupQuiet(index: number): Ref {
     return this.#live(this.db, this.#findArgument(index), false);
   }
@@ -128,21 +145,27 @@ export class CommandContext {
   }
 
   /**
-   * The entry of a key in any database, unless its deadline has passed: then it is deleted, and the deletion goes to
-   * the stream. A replica only hides it, and so does a primary while writes are paused, but for a command that writes:
-   * that must find the place free.
+   * The entry of a key in any database, unless its deadline has passed: then it is deleted, and the
+   * deletion goes to the stream. A replica only hides it, and so does a primary while writes are
+   * paused, but for a command that writes: that must find the place free.
    */
   findLive(db: Database, bytes: Uint8Array, start: number, length: number, forWrite: boolean): Ref {
     return this.#live(db, db.find(bytes, start, length), forWrite);
   }
 
-  /** As {@link findLive}, but an entry whose deadline has passed stays where it is: nobody uses the key. */
+  /**
+   * As {@link findLive}, but an entry whose deadline has passed stays where it is: nobody uses the
+   * key.
+   */
   findHidden(db: Database, bytes: Uint8Array, start: number, length: number): Ref {
     const entry = db.find(bytes, start, length);
     return entry === NIL || this.isExpired(db, entry) ? NIL : entry;
   }
 
-  /** Whether the deadline of an entry has passed. Never for a primary's commands: it alone decides what expires. */
+  /**
+   * Whether the deadline of an entry has passed. Never for a primary's commands: it alone decides
+   * what expires.
+   */
   isExpired(db: Database, entry: Ref): boolean {
     const deadline = db.deadline(entry);
     return deadline >= 0 && deadline < this.server.nowMs && !this.client.fromPrimary;
@@ -155,7 +178,10 @@ export class CommandContext {
     const dbIndex = server.keyspace.databases.indexOf(db);
     db.remove(entry);
     server.stats.expiredKeys++;
-    this.opsBefore.push({ dbIndex, words: [server.settings.lazyfreeLazyExpire ? 'UNLINK' : 'DEL', key] });
+    this.opsBefore.push({
+      dbIndex,
+      words: [server.settings.lazyfreeLazyExpire ? 'UNLINK' : 'DEL', key],
+    });
     if ((server.eventClasses & EventClass.EXPIRED) !== 0) {
       server.keyEvent(EventClass.EXPIRED, 'expired', dbIndex, key, 0, key.length);
     }
@@ -177,7 +203,10 @@ export class CommandContext {
     this.modified(index);
   }
 
-  /** Tells the watchers that the key in argument `index` changed, where that is not a change of its own. */
+  /**
+   * Tells the watchers that the key in argument `index` changed, where that is not a change of its
+   * own.
+   */
   modified(index: number): void {
     const request = this.request;
     this.server.keyModified(
@@ -245,7 +274,10 @@ export class CommandContext {
     this.replicate = Replicate.NOTHING;
   }
 
-  /** Lets the present command wait until a key of it changes; the handler returns at once and without a reply. */
+  /**
+   * Lets the present command wait until a key of it changes; the handler returns at once and
+   * without a reply.
+   */
   block(request: BlockRequest): void {
     this.server.block(this, request);
   }
@@ -267,7 +299,9 @@ export class CommandContext {
     this.db = this.server.keyspace.databases[dbIndex]!;
   }
 
-  /** Sets the access clock of an entry that was read or written, unless an image is being read: a look at a key must
+  /**
+   * Sets the access clock of an entry that was read or written, unless an image is being read: a
+   * look at a key must
    * not cost a page. */
   noteAccess(entry: Ref): void {
     const { db } = this;
@@ -294,8 +328,8 @@ export class CommandContext {
   }
 
   /**
-   * Whether an entry is there, of this type, has no place for a deadline and was used within this tick of the access clock:
-   * one look at it tells, and nothing is to be done for it then.
+   * Whether an entry is there, of this type, has no place for a deadline and was used within this
+   * tick of the access clock: one look at it tells, and nothing is to be done for it then.
    */
   #isReady(entry: Ref, type: ValueType): boolean {
     if (entry === NIL) return false;

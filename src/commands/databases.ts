@@ -1,6 +1,6 @@
 /**
- * Commands on whole databases. FLUSHALL drops the arena, FLUSHDB puts a table aside that is freed slice by slice: both
- * take constant time, with SYNC and with ASYNC. Main thread.
+ * Commands on whole databases. FLUSHALL drops the arena, FLUSHDB puts a table aside that is freed
+ * slice by slice: both take constant time, with SYNC and with ASYNC. Main thread.
  */
 import { databaseExists, intArgument, SYNTAX_ERROR } from './arguments.ts';
 import type { CommandContext } from './context.ts';
@@ -101,7 +101,8 @@ function flushModeValid(context: CommandContext): boolean {
   const { request } = context;
   const valid =
     request.argc === 1 ||
-    (request.argc === 2 && (request.equalsIgnoreCase(1, 'SYNC') || request.equalsIgnoreCase(1, 'ASYNC')));
+    (request.argc === 2 &&
+      (request.equalsIgnoreCase(1, 'SYNC') || request.equalsIgnoreCase(1, 'ASYNC')));
   if (!valid) context.reply.error(SYNTAX_ERROR);
   return valid;
 }

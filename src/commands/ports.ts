@@ -1,5 +1,6 @@
 /**
- * What command handlers need of the server around them, as interfaces: the server layer provides them, tests may too.
+ * What command handlers need of the server around them, as interfaces: the server layer provides
+ * them, tests may too.
  */
 import type { Prng } from '../base/prng.ts';
 import type { EncodingLimits } from '../keyspace/encoding-limits.ts';
@@ -9,7 +10,10 @@ import type { Reply } from '../resp/reply.ts';
 import type { Request } from '../resp/request.ts';
 import type { Client } from './client.ts';
 
-/** Configuration that handlers of data commands look at; read anew by each command. Names as in redis.conf. */
+/**
+ * Configuration that handlers of data commands look at; read anew by each command. Names as in
+ * redis.conf.
+ */
 export interface Settings extends EncodingLimits {
   readonly protoMaxBulkLen: number;
   readonly lazyfreeLazyExpire: boolean;
@@ -44,7 +48,10 @@ export const EventClass = {
 
 /** What happens to the rest of the server when a command changes keys. */
 export interface ChangeListener {
-  /** A key changed: watchers are to know. Called for every change; must be cheap when nobody watches. */
+  /**
+   * A key changed: watchers are to know. Called for every change; must be cheap when nobody
+   * watches.
+   */
   keyModified(dbIndex: number, bytes: Uint8Array, start: number, length: number): void;
   /** A key event for subscribers; called only for classes that are switched on. */
   keyEvent(
@@ -56,15 +63,15 @@ export interface ChangeListener {
     length: number,
   ): void;
   /**
-   * All keys of a database, or of all databases (-1), are about to go, or to be swapped with those of `other`. Called
-   * before it happens, so that watched keys can still be found.
+   * All keys of a database, or of all databases (-1), are about to go, or to be swapped with those
+   * of `other`. Called before it happens, so that watched keys can still be found.
    */
   databaseModified(dbIndex: number, other?: number): void;
 }
 
 /**
- * A command that found nothing and waits. When one of its keys changes and then holds a value of `type`, the whole
- * command runs again, in the order in which clients came; it may well wait on.
+ * A command that found nothing and waits. When one of its keys changes and then holds a value of
+ * `type`, the whole command runs again, in the order in which clients came; it may well wait on.
  */
 export interface BlockRequest {
   readonly type: ValueType;
@@ -103,17 +110,26 @@ export interface ServerPort extends ChangeListener {
   readonly nowMs: number;
   /** The 24-bit access clock for entries that are read or written now. */
   readonly accessClock: number;
-  /** False under DEBUG SET-ACTIVE-EXPIRE-like modes and on replicas: keys past their deadline are hidden and not deleted. */
+  /**
+   * False under DEBUG SET-ACTIVE-EXPIRE-like modes and on replicas: keys past their deadline are
+   * hidden and not deleted.
+   */
   readonly deletesExpired: boolean;
-  /** As {@link deletesExpired}, and false while writes are paused: what is found expired is only hidden then. */
+  /**
+   * As {@link deletesExpired}, and false while writes are paused: what is found expired is only
+   * hidden then.
+   */
   readonly expiresKeys: boolean;
-  /** Whether anything goes to a stream: not before the first replica came. Rewriting a command may be dear. */
+  /**
+   * Whether anything goes to a stream: not before the first replica came. Rewriting a command may
+   * be dear.
+   */
   readonly streaming: boolean;
   /** Replaces the dataset by an empty one, in constant time, and tells the watchers. */
   flushAll(): void;
   /**
-   * Lets the dataset, which FLUSHALL has just emptied, be saved when there are save points. Returns whether there are:
-   * then nothing counts as changed since the last save.
+   * Lets the dataset, which FLUSHALL has just emptied, be saved when there are save points. Returns
+   * whether there are: then nothing counts as changed since the last save.
    */
   saveEmptied(): boolean;
 }

@@ -6,7 +6,9 @@ import type { CommandContext } from './context.ts';
 const COUNT_DEFAULT = 10;
 /** A higher COUNT is taken for this: what one call does must not hold up all others. */
 const COUNT_MAX = 65_536;
-/** Positions of a table that a call looks at, per element asked for, before it answers with less. */
+/**
+ * Positions of a table that a call looks at, per element asked for, before it answers with less.
+ */
 export const SCAN_STEPS_PER_ELEMENT = 10;
 const STAR = 0x2a;
 const UINT64_MAX = 0xffff_ffff_ffff_ffffn;
@@ -19,8 +21,9 @@ export interface ScanOptions {
 }
 
 /**
- * The cursor in argument `index`, or -1 after the error has been answered. Redis reads it by strtoul: nothing is 0, and
- * with a minus it counts down from 2^64. Only its low 32 bits can be ours.
+ * The cursor in argument `index`, or -1 after the error has been answered. Redis reads it by
+ * strtoul: nothing is 0, and with a minus it counts down from 2^64. Only its low 32 bits can be
+ * ours.
  */
 export function cursorArgument(context: CommandContext, index: number): number {
   const text = context.request.latin1(index);
@@ -32,8 +35,15 @@ export function cursorArgument(context: CommandContext, index: number): number {
   return -1;
 }
 
-/** The options from argument `from` on; TYPE where `ofKeys`. Undefined after the error has been answered. */
-export function scanOptions(context: CommandContext, from: number, ofKeys: boolean): ScanOptions | undefined {
+/**
+ * The options from argument `from` on; TYPE where `ofKeys`. Undefined after the error has been
+ * answered.
+ */
+export function scanOptions(
+  context: CommandContext,
+  from: number,
+  ofKeys: boolean,
+): ScanOptions | undefined {
   const { request, reply } = context;
   const options: ScanOptions = { count: COUNT_DEFAULT, matchAt: 0, typeAt: 0 };
   for (let i = from; i < request.argc; i += 2) {

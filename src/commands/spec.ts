@@ -1,6 +1,6 @@
 /**
- * What a command is: one row of a command table. The tables read like the manual, the dispatcher works from them, and
- * COMMAND answers from them.
+ * What a command is: one row of a command table. The tables read like the manual, the dispatcher
+ * works from them, and COMMAND answers from them.
  */
 import type { CommandContext } from './context.ts';
 
@@ -31,7 +31,10 @@ export const Flag = {
   NO_MANDATORY_KEYS: 1 << 18,
   /** Touches keys that it does not name; deletions that it causes are not wrapped in MULTI. */
   TOUCHES_ARBITRARY_KEYS: 1 << 19,
-  /** Inside MULTI the command runs at once and is not queued: EXEC, DISCARD, WATCH, MULTI, QUIT, RESET. */
+  /**
+   * Inside MULTI the command runs at once and is not queued: EXEC, DISCARD, WATCH, MULTI, QUIT,
+   * RESET.
+   */
   NOT_QUEUED: 1 << 20,
   /** Runs the commands of a transaction: what is refused to one of them is refused to it. */
   RUNS_QUEUE: 1 << 21,
@@ -41,7 +44,9 @@ export const Flag = {
   ON_LINK: 1 << 23,
 } as const;
 
-/** Spelling and order in which COMMAND INFO lists the flags; bits that are not here are ours alone. */
+/**
+ * Spelling and order in which COMMAND INFO lists the flags; bits that are not here are ours alone.
+ */
 export const flagNames: readonly (readonly [number, string])[] = [
   [Flag.WRITE, 'write'],
   [Flag.READONLY, 'readonly'],
@@ -63,28 +68,42 @@ export const flagNames: readonly (readonly [number, string])[] = [
 ];
 
 /**
- * What a command does to the keys of one key specification, as COMMAND INFO spells it; `not_key` is a shard channel,
- * which is routed as a key and is none.
+ * What a command does to the keys of one key specification, as COMMAND INFO spells it; `not_key` is
+ * a shard channel, which is routed as a key and is none.
  */
 export type KeyAccess = 'RO' | 'RW' | 'OW' | 'RM' | 'not_key';
 
 /**
- * One key specification. `begin` is an argument index (negative: from the end) or a keyword after which keys begin;
- * `last` is relative to the first key, negative: from the end; `count` instead names where the number of keys stands.
+ * One key specification. `begin` is an argument index (negative: from the end) or a keyword after
+ * which keys begin; `last` is relative to the first key, negative: from the end; `count` instead
+ * names where the number of keys stands.
  */
 export interface KeySpec {
   /** Remarks, word for word as COMMAND INFO gives them. */
   readonly notes?: string;
   readonly access: KeyAccess;
-  /** access | update | insert | delete | not_key | incomplete | variable_flags, as COMMAND INFO lists them. */
+  /**
+   * access | update | insert | delete | not_key | incomplete | variable_flags, as COMMAND INFO
+   * lists them.
+   */
   readonly flags: readonly string[];
   readonly begin:
     | { readonly index: number }
     | { readonly keyword: string; readonly startFrom: number }
     | { readonly unknown: true };
   readonly find:
-    | { readonly kind: 'range'; readonly last: number; readonly step: number; readonly limit: number }
-    | { readonly kind: 'keynum'; readonly numberAt: number; readonly firstKey: number; readonly step: number }
+    | {
+        readonly kind: 'range';
+        readonly last: number;
+        readonly step: number;
+        readonly limit: number;
+      }
+    | {
+        readonly kind: 'keynum';
+        readonly numberAt: number;
+        readonly firstKey: number;
+        readonly step: number;
+      }
     | { readonly kind: 'unknown' };
 }
 
@@ -104,7 +123,10 @@ export interface CommandSpec {
   readonly summary: string;
   readonly handler: Handler;
   readonly subcommands?: Readonly<Record<string, CommandSpec>>;
-  /** For movable keys: the argument indexes of the keys of the request in the context, or undefined when it is malformed. */
+  /**
+   * For movable keys: the argument indexes of the keys of the request in the context, or undefined
+   * when it is malformed.
+   */
   readonly findKeys?: (context: CommandContext) => number[] | undefined;
   /** For a key with `variable_flags`: what the request in the context does with it. */
   readonly keyOf?: (context: CommandContext) => KeySpec;
@@ -134,7 +156,10 @@ export const READ_KEYS: readonly KeySpec[] = [range('RO', ['access'], 1, -1, 1)]
 /** One key at `index` with the access and flags that COMMAND INFO tells. */
 export const keyAt = (index: number, access: KeyAccess, ...flags: string[]): KeySpec =>
   range(access, flags, index, 0, 1);
-/** Keys from `index` to `last` (relative to the first; negative: from the end), every `step`th argument. */
+/**
+ * Keys from `index` to `last` (relative to the first; negative: from the end), every `step`th
+ * argument.
+ */
 export const keysFrom = (
   index: number,
   last: number,

@@ -1,12 +1,13 @@
 /**
- * The door to the byte kernels: checksum, LZF and the dump's string form, in WebAssembly (sources in `assembly/`).
+ * The door to the byte kernels: checksum, LZF and the dump's string form, in WebAssembly (sources
+ * in `assembly/`).
  *
  *   memory   0            FREE_START                                memory.length
  *            │ the kernels' tables │ the caller's staging areas …         │
  *
- * An instance belongs to the thread that made it and holds one running checksum. Its memory never grows, so `memory`
- * and positions in it never go stale. Moving bytes between shared memory and here is the caller's business.
- * Hot path.
+ * An instance belongs to the thread that made it and holds one running checksum. Its memory never
+ * grows, so `memory` and positions in it never go stale. Moving bytes between shared memory and
+ * here is the caller's business. Hot path.
  */
 
 import { readFileSync } from 'node:fs';
@@ -33,12 +34,19 @@ interface KernelExports {
   crcUpdate(position: number, bytes: number): void;
   crcLow(): number;
   crcHigh(): number;
-  lzfCompress(inPosition: number, inBytes: number, outPosition: number, outBytesMax: number): number;
+  lzfCompress(
+    inPosition: number,
+    inBytes: number,
+    outPosition: number,
+    outBytesMax: number,
+  ): number;
   lzfDecompress(inPosition: number, inBytes: number, outPosition: number, outBytes: number): number;
   rdbString(inPosition: number, inBytes: number, outPosition: number, compress: number): number;
 }
 
-/** The bytes that the output area of {@link ByteKernels.rdbString} needs beyond those of the string. */
+/**
+ * The bytes that the output area of {@link ByteKernels.rdbString} needs beyond those of the string.
+ */
 export const RDB_STRING_ROOM_BYTES = 16;
 
 /** Where the caller's part of the memory begins. */
@@ -62,7 +70,9 @@ function kernelModule(): WasmModule {
 export class ByteKernels {
   /** The whole memory, the kernels' own tables included. */
   readonly memory: Uint8Array;
-  /** First position behind the kernels' own tables: callers lay out their staging areas from here. */
+  /**
+   * First position behind the kernels' own tables: callers lay out their staging areas from here.
+   */
   readonly freeStart: number;
   readonly #wasm: KernelExports;
 
@@ -75,7 +85,10 @@ export class ByteKernels {
     );
     const wasm = new WebAssembly.Instance(kernelModule()).exports;
     assert(wasm.SCRATCH.value === SCRATCH, 'kernels.wasm is of another layout: build again');
-    assert(wasm.FREE_START.value === KERNELS_FREE_START, 'kernels.wasm is of another layout: build again');
+    assert(
+      wasm.FREE_START.value === KERNELS_FREE_START,
+      'kernels.wasm is of another layout: build again',
+    );
     wasm.memory.grow(pages - wasm.memory.buffer.byteLength / PAGE_BYTES);
     wasm.crcPrepare();
     this.memory = new Uint8Array(wasm.memory.buffer);
@@ -94,7 +107,10 @@ export class ByteKernels {
     this.#wasm.crcUpdate(position, bytes);
   }
 
-  /** Adds `start` … `end` of foreign memory to the checksum; they pass through a scratch area of 64 KiB. */
+  /**
+   * Adds `start` … `end` of foreign memory to the checksum; they pass through a scratch area of 64
+   * KiB.
+   */
   crcUpdateFrom(bytes: Uint8Array, start: number, end: number): void {
     assert(0 <= start && start <= end && end <= bytes.length, 'checksum of bytes inside the array');
     const memory = this.memory;
@@ -106,7 +122,10 @@ export class ByteKernels {
     }
   }
 
-  /** The low half of the checksum, unsigned: the first four bytes of a dump's trailer, little-endian. */
+  /**
+   * The low half of the checksum, unsigned: the first four bytes of a dump's trailer,
+   * little-endian.
+   */
   crcLow(): number {
     return this.#wasm.crcLow() >>> 0;
   }
@@ -117,10 +136,16 @@ export class ByteKernels {
   }
 
   /**
-   * Compresses and returns the bytes written, or 0 when they would be more than `outBytesMax` (the output area may
-   * have been written to then) or the input is empty. The same input gives the same output. The areas are apart.
+   * Compresses and returns the bytes written, or 0 when they would be more than `outBytesMax` (the
+   * output area may have been written to then) or the input is empty. The same input gives the same
+   * output. The areas are apart.
    */
-  lzfCompress(inPosition: number, inBytes: number, outPosition: number, outBytesMax: number): number {
+  lzfCompress(
+    inPosition: number,
+    inBytes: number,
+    outPosition: number,
+    outBytesMax: number,
+  ): number {
     assert(
       this.#holds(inPosition, inBytes) && this.#holds(outPosition, outBytesMax),
       'compress inside the memory',
@@ -129,10 +154,16 @@ export class ByteKernels {
   }
 
   /**
-   * Decompresses and returns `outBytes`, or -1 when the input is corrupt, that is also when it does not give exactly
-   * `outBytes`. The input is not trusted: nothing outside the two areas is read or written. `outBytes` below 2^31.
+   * Decompresses and returns `outBytes`, or -1 when the input is corrupt, that is also when it does
+   * not give exactly `outBytes`. The input is not trusted: nothing outside the two areas is read or
+   * written. `outBytes` below 2^31.
    */
-  lzfDecompress(inPosition: number, inBytes: number, outPosition: number, outBytes: number): number {
+  lzfDecompress(
+    inPosition: number,
+    inBytes: number,
+    outPosition: number,
+    outBytes: number,
+  ): number {
     assert(
       this.#holds(inPosition, inBytes) && this.#holds(outPosition, outBytes),
       'decompress inside the memory',
@@ -142,9 +173,10 @@ export class ByteKernels {
   }
 
   /**
-   * Writes the dump's form of the string at `inPosition` and returns the bytes written: an integer where the text is
-   * one, LZF where `compress` and it saves at least 4 bytes, else the text behind its length. The output area needs
-   * `inBytes` + {@link RDB_STRING_ROOM_BYTES} bytes and lies apart from the string.
+   * Writes the dump's form of the string at `inPosition` and returns the bytes written: an integer
+   * where the text is one, LZF where `compress` and it saves at least 4 bytes, else the text behind
+   * its length. The output area needs `inBytes` + {@link RDB_STRING_ROOM_BYTES} bytes and lies
+   * apart from the string.
    */
   rdbString(inPosition: number, inBytes: number, outPosition: number, compress: boolean): number {
     debugAssert(this.#holds(inPosition, inBytes), 'a string inside the memory');
@@ -155,7 +187,10 @@ export class ByteKernels {
     return this.#wasm.rdbString(inPosition, inBytes, outPosition, compress ? 1 : 0) >>> 0;
   }
 
-  /** Whether the area is the caller's: the kernels' tables are none, and the LZF search may look 16 KiB back. */
+  /**
+   * Whether the area is the caller's: the kernels' tables are none, and the LZF search may look 16
+   * KiB back.
+   */
   #holds(position: number, bytes: number): boolean {
     return position >= KERNELS_FREE_START && bytes >= 0 && position + bytes <= this.memory.length;
   }

@@ -1,9 +1,10 @@
 /**
- * CRC64 "Jones" in plain TypeScript: the oracle of the kernel, fit for short inputs as well, and the arithmetic that
- * joins checksums of parts. Any thread.
+ * CRC64 "Jones" in plain TypeScript: the oracle of the kernel, fit for short inputs as well, and
+ * the arithmetic that joins checksums of parts. Any thread.
  *
- * A checksum is a polynomial over GF(2) of degree below 64. Reflected: bit 63 is the coefficient of x^0. With initial
- * value 0 and no final xor it is linear, so that crc(AB) = crc(A) · x^(8 · bytes of B) + crc(B).
+ * A checksum is a polynomial over GF(2) of degree below 64. Reflected: bit 63 is the coefficient of
+ * x^0. With initial value 0 and no final xor it is linear, so that crc(AB) = crc(A) · x^(8 · bytes
+ * of B) + crc(B).
  */
 
 /** The two halves of a 64-bit checksum, each an unsigned 32-bit number. */
@@ -46,8 +47,8 @@ export function crc64(bytes: Uint8Array): Crc64 {
 }
 
 /**
- * The checksum of A followed by B, from the checksum of each and the bytes of B, 0 … 2^53 - 1. Once per part of a
- * dump: some ten microseconds, in bigint for clarity.
+ * The checksum of A followed by B, from the checksum of each and the bytes of B, 0 … 2^53 - 1. Once
+ * per part of a dump: some ten microseconds, in bigint for clarity.
  */
 export function crc64Combine(
   aLow: number,

@@ -1,6 +1,6 @@
 /**
- * LZF in plain TypeScript: the oracle of the kernel, written for clarity and after the format alone. The format is
- * drawn in `assembly/lzf.ts`. Only tests use it.
+ * LZF in plain TypeScript: the oracle of the kernel, written for clarity and after the format
+ * alone. The format is drawn in `assembly/lzf.ts`. Only tests use it.
  */
 
 const OFFSET_MAX = 8192;
@@ -31,7 +31,11 @@ export function plainLzfCompress(input: Uint8Array): Uint8Array {
       continue;
     }
     let length = 3;
-    while (length < MATCH_MAX && at + length < input.length && input[match + length] === input[at + length])
+    while (
+      length < MATCH_MAX &&
+      at + length < input.length &&
+      input[match + length] === input[at + length]
+    )
       length++;
     flush(at);
     const offset = at - match - 1;
@@ -44,7 +48,9 @@ export function plainLzfCompress(input: Uint8Array): Uint8Array {
   return Uint8Array.from(output);
 }
 
-/** Decompresses, or returns undefined when the input is corrupt or does not give exactly `outBytes`. */
+/**
+ * Decompresses, or returns undefined when the input is corrupt or does not give exactly `outBytes`.
+ */
 export function plainLzfDecompress(input: Uint8Array, outBytes: number): Uint8Array | undefined {
   const output = new Uint8Array(outBytes);
   let out = 0;

@@ -1,13 +1,14 @@
 /**
- * Hot path. One numbered database: a table of entries and the index of their deadlines. Knows layout and moves of
- * entries; knows nothing of clients, of the clock or of what is replicated.
+ * Hot path. One numbered database: a table of entries and the index of their deadlines. Knows
+ * layout and moves of entries; knows nothing of clients, of the clock or of what is replicated.
  *
- * A command finds its key first. `find` remembers the key's hash, with which a key that is absent is added: it must be
- * the key that was looked for last. It also remembers the place of an entry, which makes replacing it cheaper.
+ * A command finds its key first. `find` remembers the key's hash, with which a key that is absent
+ * is added: it must be the key that was looked for last. It also remembers the place of an entry,
+ * which makes replacing it cheaper.
  *
- * Stale after every call that returns an entry: the refs of that entry that were held before, and all views into it.
+ * Stale after every call that returns an entry: the refs of that entry that were held before, and
+ * all views into it.
  */
-import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
 import { assert, debugChecks } from '../base/assert.ts';
 import { copyBytes } from '../base/byte-copy.ts';
@@ -15,6 +16,7 @@ import { hashBytes } from '../base/hash.ts';
 import type { Prng } from '../base/prng.ts';
 import { asRef, NIL, type Ref } from '../base/units.ts';
 import { type EntryVisitor, HashTable } from '../structs/hash-table.ts';
+import type { DatabaseContext, DatabaseShare } from './database-context.ts';
 import {
   DEADLINE_PLACE,
   ENTRY_BYTES,
@@ -32,26 +34,9 @@ import {
   ValueType,
 } from './entry.ts';
 import { EntryWriter, keptApart } from './entry-writer.ts';
-import { ExpiryIndex, type ExpiryShare } from './expiry-index.ts';
-import type { UndoLog } from './undo-log.ts';
+import { ExpiryIndex } from './expiry-index.ts';
 
-/** What the databases of one dataset share. */
-export interface DatabaseContext {
-  readonly arena: Arena;
-  readonly hashKey0: number;
-  readonly hashKey1: number;
-  /** Where changes outside of the arena are noted while a unit is guarded. */
-  readonly undo: UndoLog;
-  /** Gives the memory of a value back that is no string; may take its time over it. */
-  releaseObject(type: ValueType, encoding: Encoding, value: Ref): void;
-}
-
-export interface DatabaseShare {
-  readonly table: Ref;
-  readonly expiry: ExpiryShare;
-}
-
-/** An entry whose string would shrink to less than this part of its block moves to a smaller one. */
+/** An entry whose string would shrink below this part of its block moves to a smaller one. */
 const SHRINK_FACTOR = 2;
 const SMALL_BLOCK_BYTES = 64;
 const GREEDY_BYTES = 1024 * 1024;
@@ -67,10 +52,16 @@ export class Database extends EntryWriter {
   expiry: ExpiryIndex;
   /** Hash of the key that was looked for last. */
   #hash = 0;
-  /** The entries that {@link readAhead} has read last, how many, in which table, and its version then. */
+  /**
+   * The entries that {@link readAhead} has read last, how many, in which table, and its version
+   * then.
+   */
   readonly #ahead = new Int32Array(AHEAD_KEYS_MAX);
   #aheadCount = 0;
-  /** The number of the first of them, and of the one of whose key it is known that it has this entry, or none. */
+  /**
+   * The number of the first of them, and of the one of whose key it is known that it has this
+   * entry, or none.
+   */
   #aheadFirst = 0;
   #aheadKnown = NO_NUMBER;
   #aheadTable: Ref = NIL;
@@ -124,10 +115,8 @@ export class Database extends EntryWriter {
   }
 
   /**
-   * As {@link find} for a key with this hash, that was given `number` when it was read ahead: not by this database, maybe,
-   * or not as one of the last. While no entry has come, gone or moved since, the entry that was met there is in its place,
-   * whoever asked for it, and is this key's if it was so for somebody with the same number; nor is one there if there was
-   * none.
+   * As {@link find} for a key with this hash that was read ahead under `number`, here or elsewhere,
+   * now or before. What was met then is used while no entry has come, gone or moved since.
    */
   findAhead(number: number, hash: number, bytes: Uint8Array, start: number, length: number): Ref {
     const tables = this.#tables;
@@ -138,11 +127,15 @@ export class Database extends EntryWriter {
       const entry = asRef(this.#ahead[index]!);
       // It is none, or that of another key with the same tag, or this one.
       const isKnown =
-        number === this.#aheadKnown || (entry !== NIL && this.keyEquals(entry, bytes, start, length));
+        number === this.#aheadKnown ||
+        (entry !== NIL && this.keyEquals(entry, bytes, start, length));
       this.#aheadKnown = number;
       if (isKnown) {
         if (debugChecks)
-          assert(this.findHashed(hash, bytes, start, length) === entry, 'read ahead is in its place');
+          assert(
+            this.findHashed(hash, bytes, start, length) === entry,
+            'read ahead is in its place',
+          );
         this.#hash = hash;
         tables.forgetPlace();
         return entry;
@@ -171,10 +164,10 @@ export class Database extends EntryWriter {
   }
 
   /**
-   * Reads what commands on `count` keys with these hashes will read first, all side by side: buckets, then two cache
-   * lines of entries, which is key and value of most strings. Memory answers many requests in the time of one, but only
-   * when they are not made one behind the other. The keys are numbered from `first` on, and no numbers come twice, but
-   * after {@link forgetAhead}. Returns a number that means nothing, see {@link HashTable.firstOfEach}.
+   * Reads what commands on `count` keys with these hashes will read first, side by side: buckets,
+   * then two cache lines of entries. Memory answers many requests in the time of one, but only when
+   * they are not made one behind the other. The keys get numbers from `first` on, which no keys had
+   * before. Returns a number that means nothing, see {@link HashTable.firstOfEach}.
    */
   readAhead(hashes: Int32Array, count: number, first: number): number {
     const { i32 } = this.arena;
@@ -211,13 +204,24 @@ export class Database extends EntryWriter {
     const entry = this.arena.alloc(apart ? ENTRY_BYTES + keyLength : inPlace);
     const word = wordPosition(entry);
     const i32 = this.arena.i32[entry >>> SEGMENT_SHIFT]!;
-    i32[word] = packMeta(ValueType.STRING, apart ? Encoding.RAW_APART : encoding, false, this.accessClock);
+    i32[word] = packMeta(
+      ValueType.STRING,
+      apart ? Encoding.RAW_APART : encoding,
+      false,
+      this.accessClock,
+    );
     i32[word + EntryWord.KEY] = keyLength;
     const u8 = this.arena.u8[entry >>> SEGMENT_SHIFT]!;
     const at = bytePosition(entry) + ENTRY_BYTES;
     copyBytes(key, keyStart, u8, at, keyLength);
     if (apart) {
-      i32[word + EntryWord.VALUE] = this.newApart(value, valueStart, valueLength, valueLength, entry);
+      i32[word + EntryWord.VALUE] = this.newApart(
+        value,
+        valueStart,
+        valueLength,
+        valueLength,
+        entry,
+      );
     } else {
       i32[word + EntryWord.VALUE] = valueLength;
       copyBytes(value, valueStart, u8, at + keyLength, valueLength);
@@ -254,8 +258,8 @@ export class Database extends EntryWriter {
   }
 
   /**
-   * Replaces the value of `entry`, of whatever type, by a string; cheapest when `entry` was found last. The deadline
-   * goes unless `keepDeadline`. `value` must not lie in the entry itself.
+   * Replaces the value of `entry`, of whatever type, by a string; cheapest when `entry` was found
+   * last. The deadline goes unless `keepDeadline`. `value` must not lie in the entry itself.
    */
   overwriteString(
     entry: Ref,
@@ -306,8 +310,17 @@ export class Database extends EntryWriter {
     return entry;
   }
 
-  /** Replaces the value of `entry`, of whatever type, by a collection; the deadline goes unless `keepDeadline`. */
-  overwriteObject(entry: Ref, type: ValueType, encoding: Encoding, value: Ref, keepDeadline: boolean): void {
+  /**
+   * Replaces the value of `entry`, of whatever type, by a collection; the deadline goes unless
+   * `keepDeadline`.
+   */
+  overwriteObject(
+    entry: Ref,
+    type: ValueType,
+    encoding: Encoding,
+    value: Ref,
+    keepDeadline: boolean,
+  ): void {
     const meta = this.word(entry, EntryWord.META);
     this.#releaseValue(meta, entry);
     if (!keepDeadline) this.clearDeadline(entry);
@@ -319,8 +332,9 @@ export class Database extends EntryWriter {
   }
 
   /**
-   * Makes the string of `entry` `length` bytes long, at least as long as it was: what is new is zero, the encoding is
-   * raw, and there is room for further growth. Finish with {@link writeString}.
+   * Makes the string of `entry` `length` bytes long, at least as long as it was: what is new is
+   * zero, the encoding is raw, and there is room for further growth. Finish with
+   * {@link writeString}.
    */
   growString(entry: Ref, length: number): Ref {
     const arena = this.arena;
@@ -382,8 +396,8 @@ export class Database extends EntryWriter {
   }
 
   /**
-   * Moves the value and the deadline of `entry` to a key of `target`, another database or this one, that has just been
-   * looked for there and is absent. Returns the new entry.
+   * Moves the value and the deadline of `entry` to a key of `target`, another database or this one,
+   * that has just been looked for there and is absent. Returns the new entry.
    */
   moveTo(entry: Ref, target: Database, key: Uint8Array, keyStart: number, keyLength: number): Ref {
     if (debugChecks)
@@ -408,8 +422,8 @@ export class Database extends EntryWriter {
   }
 
   /**
-   * Gives an entry a deadline, in ms since 1970. One before 1970 counts as 1970: negative means none elsewhere. Throws
-   * ARENA_FULL, having changed nothing, when there is no memory.
+   * Gives an entry a deadline, in ms since 1970. One before 1970 counts as 1970: negative means
+   * none elsewhere. Throws ARENA_FULL, having changed nothing, when there is no memory.
    */
   setDeadline(entry: Ref, deadlineMs: number): Ref {
     if (deadlineMs < 0) return this.setDeadline(entry, 0);
@@ -458,13 +472,17 @@ export class Database extends EntryWriter {
   }
 
   /**
-   * Takes all entries away and returns their table, which {@link freeSome} frees slice by slice. Constant time. Throws
-   * ARENA_FULL, having changed nothing, when there is no memory for another table; see {@link clear}.
+   * Takes all entries away and returns their table, which {@link freeSome} frees slice by slice.
+   * Constant time. Throws ARENA_FULL, having changed nothing, when there is no memory for another
+   * table; see {@link clear}.
    */
   detach(): Ref {
     const old = this.table;
     const { expiry } = this;
-    this.setRoots(this.#tables.create(), new ExpiryIndex(this.arena, undefined, this.#context.undo));
+    this.setRoots(
+      this.#tables.create(),
+      new ExpiryIndex(this.arena, undefined, this.#context.undo),
+    );
     // Within a unit the deadlines may come back.
     if (!this.#context.undo.active) expiry.drop();
     return old;
@@ -512,7 +530,10 @@ export class Database extends EntryWriter {
     this.view.forget();
   }
 
-  /** Frees some buckets of a detached table with all that hangs on them; returns whether that was all. */
+  /**
+   * Frees some buckets of a detached table with all that hangs on them; returns whether that was
+   * all.
+   */
   freeSome(table: Ref, buckets: number): boolean {
     return this.#tables.freeSome(table, buckets, (entry) => {
       this.#releaseValue(this.word(entry, EntryWord.META), entry);
@@ -537,10 +558,10 @@ export class Database extends EntryWriter {
   }
 
   #checkHash(key: Uint8Array, start: number, length: number): void {
-    assert(this.#hash === this.hashKey(key, start, length), 'a key is added after it was looked for');
+    assert(this.#hash === this.hashKey(key, start, length), 'a key is added behind a lookup');
   }
 
-  /** Puts a new entry in the table. When there is no memory for that, frees the entry, and its string apart too. */
+  /** Puts a new entry in the table; frees it, and its string apart, when there is no memory. */
   #insert(entry: Ref, apart: boolean): void {
     try {
       this.#tables.insert(this.table, this.#hash, entry);
@@ -591,7 +612,13 @@ export class Database extends EntryWriter {
     const at = bytePosition(moved) + headerBytes;
     copyBytes(view.bytes, view.position, arena.u8[segment]!, at, keyLength);
     if (apart) {
-      i32[word + EntryWord.VALUE] = this.newApart(value, valueStart, valueLength, valueLength, moved);
+      i32[word + EntryWord.VALUE] = this.newApart(
+        value,
+        valueStart,
+        valueLength,
+        valueLength,
+        moved,
+      );
     } else {
       i32[word + EntryWord.VALUE] = valueLength;
       copyBytes(value, valueStart, arena.u8[segment]!, at + keyLength, valueLength);
@@ -611,7 +638,13 @@ export class Database extends EntryWriter {
   }
 
   /** Adds a key to `target` with the value of `entry`, which loses it. */
-  #takeValue(entry: Ref, target: Database, key: Uint8Array, keyStart: number, keyLength: number): Ref {
+  #takeValue(
+    entry: Ref,
+    target: Database,
+    key: Uint8Array,
+    keyStart: number,
+    keyLength: number,
+  ): Ref {
     const type = this.type(entry);
     const encoding = this.encoding(entry);
     if (type !== ValueType.STRING || encoding === Encoding.RAW_APART) {
@@ -619,14 +652,24 @@ export class Database extends EntryWriter {
     }
     const view = this.view;
     this.stringInto(entry, view);
-    return target.addString(key, keyStart, keyLength, view.bytes, view.position, view.length, encoding);
+    return target.addString(
+      key,
+      keyStart,
+      keyLength,
+      view.bytes,
+      view.position,
+      view.length,
+      encoding,
+    );
   }
 
   /** Moves an entry to a block that has the words of a deadline. */
   #addDeadlinePlace(entry: Ref, meta: number): Ref {
     const arena = this.arena;
-    const inPlace = metaType(meta) === ValueType.STRING && metaEncoding(meta) !== Encoding.RAW_APART;
-    const rest = this.word(entry, EntryWord.KEY) + (inPlace ? this.word(entry, EntryWord.VALUE) : 0);
+    const inPlace =
+      metaType(meta) === ValueType.STRING && metaEncoding(meta) !== Encoding.RAW_APART;
+    const rest =
+      this.word(entry, EntryWord.KEY) + (inPlace ? this.word(entry, EntryWord.VALUE) : 0);
     const moved = arena.alloc(ENTRY_WITH_DEADLINE_BYTES + rest);
     const segment = moved >>> SEGMENT_SHIFT;
     const word = wordPosition(moved);

@@ -1,4 +1,7 @@
-/** Up to where a collection keeps its small encoding; names as in redis.conf, where they are explained. */
+/**
+ * Up to where a collection keeps its small encoding; names as in redis.conf, where they are
+ * explained.
+ */
 export interface EncodingLimits {
   readonly listMaxListpackSize: number;
   readonly hashMaxListpackEntries: number;

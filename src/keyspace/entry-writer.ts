@@ -1,6 +1,6 @@
 /**
- * Hot path. What is written to an entry where it is, and the blocks of strings apart: all that needs the arena alone.
- * What moves entries is in database.ts, which knows their tables.
+ * Hot path. What is written to an entry where it is, and the blocks of strings apart: all that
+ * needs the arena alone. What moves entries is in database.ts, which knows their tables.
  */
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
 import { debugAssert } from '../base/assert.ts';
@@ -27,7 +27,10 @@ export class EntryWriter extends EntryReader {
   /** For use inside of one call. */
   protected readonly view = new BytesView();
 
-  /** Notes that the collection of `entry` has another encoding or place. The old one is the caller's to free. */
+  /**
+   * Notes that the collection of `entry` has another encoding or place. The old one is the caller's
+   * to free.
+   */
   setObject(entry: Ref, encoding: Encoding, value: Ref): void {
     this.arena.touch(entry, 0, ENTRY_BYTES);
     const i32 = this.arena.i32[entry >>> SEGMENT_SHIFT]!;
@@ -36,7 +39,10 @@ export class EntryWriter extends EntryReader {
     i32[word + EntryWord.VALUE] = value;
   }
 
-  /** Stores bytes into the string of `entry` from `at` on; the string is long enough. Not for encoding INT. */
+  /**
+   * Stores bytes into the string of `entry` from `at` on; the string is long enough. Not for
+   * encoding INT.
+   */
   writeString(entry: Ref, at: number, bytes: Uint8Array, start: number, length: number): void {
     if (length === 0) return;
     const view = this.view;
@@ -58,9 +64,13 @@ export class EntryWriter extends EntryReader {
     i32[word] = (i32[word]! & ((1 << ACCESS_SHIFT) - 1)) | (access << ACCESS_SHIFT);
   }
 
-  /** Bytes of an entry and of a string apart, as allocated; what a collection needs is known to its structure. */
+  /**
+   * Bytes of an entry and of a string apart, as allocated; what a collection needs is known to its
+   * structure.
+   */
   entryBytes(entry: Ref): number {
-    const apart = this.type(entry) === ValueType.STRING && this.encoding(entry) === Encoding.RAW_APART;
+    const apart =
+      this.type(entry) === ValueType.STRING && this.encoding(entry) === Encoding.RAW_APART;
     return this.arena.blockBytes(entry) + (apart ? this.arena.blockBytes(this.value(entry)) : 0);
   }
 
@@ -74,8 +84,17 @@ export class EntryWriter extends EntryReader {
     copyBytes(source, bytePosition(from), arena.u8[to >>> SEGMENT_SHIFT]!, bytePosition(to), bytes);
   }
 
-  /** A block with a string apart and room to grow. When there is no memory for it, frees `owner`, a new object. */
-  protected newApart(bytes: Uint8Array, start: number, length: number, room: number, owner: Ref): Ref {
+  /**
+   * A block with a string apart and room to grow. When there is no memory for it, frees `owner`, a
+   * new object.
+   */
+  protected newApart(
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+    room: number,
+    owner: Ref,
+  ): Ref {
     let block: Ref;
     try {
       block = this.arena.alloc(STRING_HEADER_BYTES + room);
@@ -89,7 +108,10 @@ export class EntryWriter extends EntryReader {
     return block;
   }
 
-  /** Notes the longer length of a string that has room for it, as raw, and fills what is new with zeros. */
+  /**
+   * Notes the longer length of a string that has room for it, as raw, and fills what is new with
+   * zeros.
+   */
   protected setStringLength(entry: Ref, meta: number, before: number, length: number): void {
     const arena = this.arena;
     const segment = entry >>> SEGMENT_SHIFT;
@@ -109,14 +131,18 @@ export class EntryWriter extends EntryReader {
     const keyLength = this.word(entry, EntryWord.KEY);
     arena.touch(entry, 0, headerBytes + keyLength + length);
     const i32 = arena.i32[segment]!;
-    i32[word] = (i32[word]! & ~(ENCODING_MASK << ENCODING_SHIFT)) | (Encoding.RAW << ENCODING_SHIFT);
+    i32[word] =
+      (i32[word]! & ~(ENCODING_MASK << ENCODING_SHIFT)) | (Encoding.RAW << ENCODING_SHIFT);
     i32[word + EntryWord.VALUE] = length;
     const at = bytePosition(entry) + headerBytes + keyLength;
     arena.u8[segment]!.fill(0, at + before, at + length);
   }
 }
 
-/** Whether a string is kept apart from its entry, which would be `inPlace` bytes with it. Never when it is short. */
+/**
+ * Whether a string is kept apart from its entry, which would be `inPlace` bytes with it. Never when
+ * it is short.
+ */
 export function keptApart(inPlace: number, valueLength: number): boolean {
   return inPlace > ENTRY_IN_PLACE_BYTES_MAX && valueLength > EMBSTR_BYTES_MAX;
 }

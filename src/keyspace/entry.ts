@@ -1,5 +1,6 @@
 /**
- * Hot path. The layout of an entry: key, type, encoding, deadline and, for most strings, the value, in one object.
+ * Hot path. The layout of an entry: key, type, encoding, deadline and, for most strings, the value,
+ * in one object.
  *
  *   word 0   META     bits 0-2 type · bit 3 DEADLINE_PLACE · bits 4-7 encoding · bits 8-31 access clock (LRU or LFU)
  *   word 1   KEY      bytes of the key
@@ -64,17 +65,27 @@ export const packMeta = (
   deadlinePlace: boolean,
   access: number,
 ): number =>
-  type | (deadlinePlace ? DEADLINE_PLACE : 0) | (encoding << ENCODING_SHIFT) | (access << ACCESS_SHIFT);
+  type |
+  (deadlinePlace ? DEADLINE_PLACE : 0) |
+  (encoding << ENCODING_SHIFT) |
+  (access << ACCESS_SHIFT);
 
-/** Whether a META is that of this type, without a place for a deadline, and of this access clock, whatever the encoding. */
+/**
+ * Whether a META is that of this type, without a place for a deadline, and of this access clock,
+ * whatever the encoding.
+ */
 export const isPlain = (meta: number, type: ValueType, access: number): boolean =>
   ((meta ^ (type | (access << ACCESS_SHIFT))) & ~(ENCODING_MASK << ENCODING_SHIFT)) === 0;
 
 /** Whether a META is that of a string in its entry without a place for a deadline. */
 export const isPlainString = (meta: number): boolean =>
-  (meta & (TYPE_MASK | DEADLINE_PLACE)) === ValueType.STRING && metaEncoding(meta) !== Encoding.RAW_APART;
+  (meta & (TYPE_MASK | DEADLINE_PLACE)) === ValueType.STRING &&
+  metaEncoding(meta) !== Encoding.RAW_APART;
 
-/** Where the bytes of a key or string are. Filled in by the readers below; stale after the next write to the arena. */
+/**
+ * Where the bytes of a key or string are. Filled in by the readers below; stale after the next
+ * write to the arena.
+ */
 export class BytesView {
   bytes: Uint8Array = EMPTY;
   position = 0;
@@ -125,7 +136,9 @@ export class EntryReader {
   deadline(entry: Ref): number {
     if ((this.word(entry, EntryWord.META) & DEADLINE_PLACE) === 0) return -1;
     if (this.word(entry, EntryWord.SLOT) === NO_SLOT) return -1;
-    return this.arena.f64[entry >>> SEGMENT_SHIFT]![(wordPosition(entry) + EntryWord.DEADLINE) >>> 1]!;
+    return this.arena.f64[entry >>> SEGMENT_SHIFT]![
+      (wordPosition(entry) + EntryWord.DEADLINE) >>> 1
+    ]!;
   }
 
   keyLength(entry: Ref): number {

@@ -1,14 +1,15 @@
 /**
- * The deadlines of one database: which entries have one, and which are due. Kept beside the arena, not in it, since a
- * snapshot finds deadlines in the entries; in shared memory, so that a loading worker can hand it over.
+ * The deadlines of one database: which entries have one, and which are due. Kept beside the arena,
+ * not in it, since a snapshot finds deadlines in the entries; in shared memory, so that a loading
+ * worker can hand it over.
  *
  *   slot       number of an entry with a deadline, 0 … count - 1, noted in the entry
  *   chunk      1024 slots: refs and deadlines side by side
  *   earliest   per chunk: no deadline in it is earlier (a removal leaves the bound as it is; looking repairs it)
  *
- * Adding, moving and removing take constant time. Finding what is due reads one number per 1024 deadlines and then
- * only chunks that have something due, so ten million deadlines cost ten thousand comparisons, and no entry is looked
- * at before its time.
+ * Adding, moving and removing take constant time. Finding what is due reads one number per 1024
+ * deadlines and then only chunks that have something due, so ten million deadlines cost ten
+ * thousand comparisons, and no entry is looked at before its time.
  */
 import type { Arena } from '../arena/arena.ts';
 import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -96,8 +97,8 @@ export class ExpiryIndex {
   }
 
   /**
-   * Takes an entry in and returns its slot, which the caller notes in the entry. Throws ARENA_FULL, having changed nothing,
-   * when there is no memory.
+   * Takes an entry in and returns its slot, which the caller notes in the entry. Throws ARENA_FULL,
+   * having changed nothing, when there is no memory.
    */
   add(entry: Ref, deadlineMs: number): number {
     const slot = this.#count;
@@ -159,8 +160,8 @@ export class ExpiryIndex {
   }
 
   /**
-   * An entry whose deadline lies before `nowMs`, or NIL when there is none. To be called again after the entry is
-   * removed. The search goes round, so that all chunks get their turn.
+   * An entry whose deadline lies before `nowMs`, or NIL when there is none. To be called again
+   * after the entry is removed. The search goes round, so that all chunks get their turn.
    */
   due(nowMs: number): Ref {
     const chunks = this.#chunks.length;
@@ -180,7 +181,10 @@ export class ExpiryIndex {
     return NIL;
   }
 
-  /** Mean of the time left of a few hundred deadlines that lie ahead, in ms, for INFO's avg_ttl; 0 without any. */
+  /**
+   * Mean of the time left of a few hundred deadlines that lie ahead, in ms, for INFO's avg_ttl; 0
+   * without any.
+   */
   averageTtlMs(nowMs: number): number {
     let sum = 0;
     let seen = 0;
@@ -244,7 +248,8 @@ export class ExpiryIndex {
   }
 
   #dropEmptyChunk(slot: number): void {
-    // Within a unit a chunk may be wanted again. One empty chunk may stay anyhow, against flutter at the border.
+    // Within a unit a chunk may be wanted again. One empty chunk may stay anyhow, against flutter
+    // at the border.
     if (this.#undo.active) return;
     if ((slot & (CHUNK_SLOTS - 1)) === 0 && this.#chunks.length > (slot >>> CHUNK_SHIFT) + 1)
       this.#arena.memory.give(MemoryKind.DEADLINES, this.#chunks.pop()!.buffer);
@@ -254,7 +259,8 @@ export class ExpiryIndex {
     const { deadlines } = this.#chunks[index]!;
     const slots = this.#slotsIn(index);
     let earliest = Number.POSITIVE_INFINITY;
-    for (let slot = 0; slot < slots; slot++) if (deadlines[slot]! < earliest) earliest = deadlines[slot]!;
+    for (let slot = 0; slot < slots; slot++)
+      if (deadlines[slot]! < earliest) earliest = deadlines[slot]!;
     this.#earliest[index] = earliest;
   }
 }

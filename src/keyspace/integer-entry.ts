@@ -1,6 +1,6 @@
 /**
- * Hot path. Arithmetic on strings that are integers, in the digits of their entries: as long as these are as many,
- * nothing else changes. Deadlines stay. For the thread that owns the arena.
+ * Hot path. Arithmetic on strings that are integers, in the digits of their entries: as long as
+ * these are as many, nothing else changes. Deadlines stay. For the thread that owns the arena.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -26,8 +26,8 @@ const isInteger = (meta: number): boolean =>
   metaType(meta) === ValueType.STRING && metaEncoding(meta) === Encoding.INT;
 
 /**
- * Adds to the integer in `entry` and returns the sum. NaN, and nothing is changed, when that is another kind of value, or
- * the sum no safe integer of as many digits.
+ * Adds to the integer in `entry` and returns the sum. NaN, and nothing is changed, when that is
+ * another kind of value, or the sum no safe integer of as many digits.
  */
 export function addInPlace(arena: Arena, entry: Ref, delta: number): number {
   const segment = entry >>> SEGMENT_SHIFT;
@@ -47,8 +47,9 @@ export function addInPlace(arena: Arena, entry: Ref, delta: number): number {
 }
 
 /**
- * Adds one, without a look at most of the digits, and leaves a view of them in `into`. False, and nothing is changed, when
- * that is another kind of value, a negative one or a very great one, or would have one digit more.
+ * Adds one, without a look at most of the digits, and leaves a view of them in `into`. False, and
+ * nothing is changed, when that is another kind of value, a negative one or a very great one, or
+ * would have one digit more.
  */
 export function incrementInPlace(arena: Arena, entry: Ref, into: BytesView): boolean {
   const segment = entry >>> SEGMENT_SHIFT;

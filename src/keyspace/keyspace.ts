@@ -1,15 +1,17 @@
 /**
- * A dataset: the numbered databases over one arena. Dropping it, for FLUSHALL or a dump that replaces it, is dropping
- * the reference; flushing one database hands its table to slices of work.
+ * A dataset: the numbered databases over one arena. Dropping it, for FLUSHALL or a dump that
+ * replaces it, is dropping the reference; flushing one database hands its table to slices of work.
  *
- * Only the thread that owns the arena uses it. A loading worker fills one and hands it over as a {@link KeyspaceShare}.
+ * Only the thread that owns the arena uses it. A loading worker fills one and hands it over as a
+ * {@link KeyspaceShare}.
  */
 import { Arena, type ArenaOptions, type ArenaShare, type ImageShare } from '../arena/arena.ts';
 import type { ShadowListener } from '../arena/pages.ts';
 import { assert } from '../base/assert.ts';
 import { codeOf, ErrorCode } from '../base/errors.ts';
 import { KIB, type Ref } from '../base/units.ts';
-import { Database, type DatabaseContext, type DatabaseShare } from './database.ts';
+import { Database } from './database.ts';
+import type { DatabaseContext, DatabaseShare } from './database-context.ts';
 import type { Encoding, ValueType } from './entry.ts';
 import { type PendingFree, Releaser } from './release.ts';
 import { Structures } from './structures.ts';
@@ -26,7 +28,9 @@ export interface KeyspaceShare {
   readonly hashKey: HashKey;
 }
 
-/** What a snapshot walks: the tables of the databases that have keys, in the order of their numbers. */
+/**
+ * What a snapshot walks: the tables of the databases that have keys, in the order of their numbers.
+ */
 export interface DatabaseRoot {
   readonly index: number;
   readonly table: Ref;
@@ -39,9 +43,15 @@ export interface KeyspaceImage {
   readonly roots: readonly DatabaseRoot[];
 }
 
-/** What a command needs beside the bytes of its request, and a margin: buckets, nodes, blocks that grow by an eighth. */
+/**
+ * What a command needs beside the bytes of its request, and a margin: buckets, nodes, blocks that
+ * grow by an eighth.
+ */
 const COMMAND_BYTES = 64 * KIB;
-/** A longer request is guarded whether memory is tight or not: it may need more than the spare segment. */
+/**
+ * A longer request is guarded whether memory is tight or not: it may need more than the spare
+ * segment.
+ */
 const GUARDED_REQUEST_BYTES = 1024 * KIB;
 
 export class Keyspace implements DatabaseContext {
@@ -68,14 +78,20 @@ export class Keyspace implements DatabaseContext {
     this.hashKey1 = hashKey.key1;
     this.structures = new Structures(this.arena, this.hashKey0, this.hashKey1);
     this.#releaser = new Releaser(this.arena, this.structures);
-    this.databases = Array.from({ length: databaseCount }, (_, i) => new Database(this, share?.databases[i]));
+    this.databases = Array.from(
+      { length: databaseCount },
+      (_, i) => new Database(this, share?.databases[i]),
+    );
   }
 
   static adopt(share: KeyspaceShare, options: ArenaOptions = {}): Keyspace {
     return new Keyspace(share.databases.length, share.hashKey, share, options);
   }
 
-  /** Gives the memory of the dataset up; nobody uses it afterwards, but for who reads an image of it. */
+  /**
+   * Gives the memory of the dataset up; nobody uses it afterwards, but for who reads an image of
+   * it.
+   */
   drop(): void {
     for (const database of this.databases) database.expiry.drop();
     this.arena.drop();
@@ -108,7 +124,8 @@ export class Keyspace implements DatabaseContext {
     const roots: DatabaseRoot[] = [];
     for (const [index, database] of this.databases.entries()) {
       const keys = database.keyCount;
-      if (keys > 0) roots.push({ index, table: database.table, keys, deadlines: database.deadlineCount });
+      if (keys > 0)
+        roots.push({ index, table: database.table, keys, deadlines: database.deadlineCount });
     }
     return { arena: this.arena.freeze(shadowBytesMax, onChunk, onLost), roots };
   }
@@ -143,14 +160,18 @@ export class Keyspace implements DatabaseContext {
   }
 
   /**
-   * Whether a command whose request has so many bytes, the longest argument of them `longest`, finds memory, as far as
-   * that is known before it begins. When not, it is refused. O(1), but for arguments beyond 32 MiB.
+   * Whether a command whose request has so many bytes, the longest argument of them `longest`,
+   * finds memory, as far as that is known before it begins. When not, it is refused. O(1), but for
+   * arguments beyond 32 MiB.
    */
   hasRoomFor(requestBytes: number, longest: number): boolean {
     return this.arena.ensure(requestBytes * 2 + COMMAND_BYTES, longest + COMMAND_BYTES);
   }
 
-  /** Whether a command with a request of so many bytes is to run in a guarded unit: it might find no memory halfway. */
+  /**
+   * Whether a command with a request of so many bytes is to run in a guarded unit: it might find no
+   * memory halfway.
+   */
   mustGuard(requestBytes: number): boolean {
     return this.arena.isTight || requestBytes > GUARDED_REQUEST_BYTES;
   }
@@ -160,10 +181,11 @@ export class Keyspace implements DatabaseContext {
   }
 
   /**
-   * Begins a guarded unit: one command, from before it looks up its first key. Until {@link commitGuarded} or
-   * {@link rollbackGuarded} all that happens to the dataset can be taken back. Units do not nest, and nothing is frozen,
-   * handed over or freed in slices within one. Memory that the unit gives back is there after the commit only. Commands
-   * that delete what their keys hold need no memory and may be guarded all the same; those that empty databases are not
+   * Begins a guarded unit: one command, from before it looks up its first key. Until
+   * {@link commitGuarded} or {@link rollbackGuarded} all that happens to the dataset can be taken
+   * back. Units do not nest, and nothing is frozen, handed over or freed in slices within one.
+   * Memory that the unit gives back is there after the commit only. Commands that delete what their
+   * keys hold need no memory and may be guarded all the same; those that empty databases are not
    * guarded. Costs a copy of each page that the unit writes to (arena/unit.ts).
    */
   beginGuarded(): void {
@@ -178,8 +200,8 @@ export class Keyspace implements DatabaseContext {
   }
 
   /**
-   * Makes the dataset what it was at {@link beginGuarded}. Stale afterwards: refs, entries and views of any kind, those of
-   * the databases' look-ahead included.
+   * Makes the dataset what it was at {@link beginGuarded}. Stale afterwards: refs, entries and
+   * views of any kind, those of the databases' look-ahead included.
    */
   rollbackGuarded(): void {
     this.arena.rollbackUnit();
@@ -190,8 +212,9 @@ export class Keyspace implements DatabaseContext {
   }
 
   /**
-   * To be called between commands, once per turn or so: reserves memory for the commands to come and lets go of views
-   * into segments that are gone. Returns whether there were such: then others let go of theirs, too.
+   * To be called between commands, once per turn or so: reserves memory for the commands to come
+   * and lets go of views into segments that are gone. Returns whether there were such: then others
+   * let go of theirs, too.
    */
   tidy(): boolean {
     this.arena.prepareSpare();
@@ -212,7 +235,10 @@ export class Keyspace implements DatabaseContext {
     return this.#releaser.freeSome(steps);
   }
 
-  /** Gives the memory of a value back that is no string: of a small one at once, of a large one by {@link freeSome}. */
+  /**
+   * Gives the memory of a value back that is no string: of a small one at once, of a large one by
+   * {@link freeSome}.
+   */
   releaseObject(type: ValueType, encoding: Encoding, value: Ref): void {
     this.#releaser.release(type, encoding, value);
   }

@@ -1,18 +1,22 @@
 /**
- * Gives the memory of values back: of small ones at once, of large ones in slices, so that no command and no cycle of
- * expiry stalls over a key with a million elements. Main thread, or whoever owns the arena.
+ * Gives the memory of values back: of small ones at once, of large ones in slices, so that no
+ * command and no cycle of expiry stalls over a key with a million elements. Main thread, or whoever
+ * owns the arena.
  *
  *   release ──first slice──▶ all of it: done
  *                └─ more ──▶ pending ──freeSome, slice by slice──▶ done
  *
- * What was put aside last is freed first: freeing a flushed database puts its large values aside, and there is never
- * more than a slice's worth of them.
+ * What was put aside last is freed first: freeing a flushed database puts its large values aside,
+ * and there is never more than a slice's worth of them.
  */
 import type { Arena } from '../arena/arena.ts';
 import type { Ref } from '../base/units.ts';
 import { Encoding, type ValueType } from './entry.ts';
 
-/** Frees a structure piece by piece: up to `steps` small pieces per call. Returns whether that was all of it. */
+/**
+ * Frees a structure piece by piece: up to `steps` small pieces per call. Returns whether that was
+ * all of it.
+ */
 export interface SlicedFree {
   freeSome(ref: Ref, steps: number): boolean;
 }
@@ -27,7 +31,9 @@ export interface PendingFree {
   readonly ref: Ref;
 }
 
-/** Steps that the release itself does. A step is a bucket of a table or a node: some ten elements. */
+/**
+ * Steps that the release itself does. A step is a bucket of a table or a node: some ten elements.
+ */
 const FIRST_SLICE_STEPS = 8;
 
 export class Releaser {
@@ -60,7 +66,9 @@ export class Releaser {
     this.#pending.push({ how, ref });
   }
 
-  /** What is put aside, to be given to {@link restorePending} when a guarded unit is rolled back. */
+  /**
+   * What is put aside, to be given to {@link restorePending} when a guarded unit is rolled back.
+   */
   copyPending(): PendingFree[] {
     return [...this.#pending];
   }

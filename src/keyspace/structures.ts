@@ -1,9 +1,10 @@
 /**
- * What the values of a dataset are made of: one of each structure over its arena, shared by all commands. They hold
- * cursors and no data; what those show is stale after the next call of the same structure.
+ * What the values of a dataset are made of: one of each structure over its arena, shared by all
+ * commands. They hold cursors and no data; what those show is stale after the next call of the same
+ * structure.
  *
- * Small values (listpacks, intsets) are one object of the arena. What frees a large one, {@link Structures.slicedFree}
- * names.
+ * Small values (listpacks, intsets) are one object of the arena. What frees a large one,
+ * {@link Structures.slicedFree} names.
  */
 import type { Arena } from '../arena/arena.ts';
 import type { Ref } from '../base/units.ts';
@@ -94,10 +95,15 @@ export class Structures implements SlicedFrees {
     this.streams.log.forgetViews();
   }
 
-  /** Bytes of a value that is no string, as allocated; of a large one estimated from `samples` of its elements. */
+  /**
+   * Bytes of a value that is no string, as allocated; of a large one estimated from `samples` of
+   * its elements.
+   */
   valueBytes(type: ValueType, encoding: Encoding, value: Ref, samples: number): number {
-    if (type === ValueType.HASH && encoding === Encoding.HASHTABLE) return this.fields.bytes(value, samples);
-    if (type === ValueType.SET && encoding === Encoding.HASHTABLE) return this.members.bytes(value, samples);
+    if (type === ValueType.HASH && encoding === Encoding.HASHTABLE)
+      return this.fields.bytes(value, samples);
+    if (type === ValueType.SET && encoding === Encoding.HASHTABLE)
+      return this.members.bytes(value, samples);
     if (type === ValueType.ZSET && encoding === Encoding.SKIPLIST)
       return this.sortedTables.bytes(value, samples);
     if (type === ValueType.LIST && encoding === Encoding.QUICKLIST)

@@ -1,7 +1,8 @@
 /**
- * What a guarded unit (Keyspace.beginGuarded) needs to take back changes outside of the arena: deadlines in the expiry
- * index, tables that were exchanged. Whoever changes such a thing while the log is active notes how to undo it; a rollback
- * does so in reverse order. Outside of units nothing is noted: one branch.
+ * What a guarded unit (Keyspace.beginGuarded) needs to take back changes outside of the arena:
+ * deadlines in the expiry index, tables that were exchanged. Whoever changes such a thing while the
+ * log is active notes how to undo it; a rollback does so in reverse order. Outside of units nothing
+ * is noted: one branch.
  */
 export type Undo = () => void;
 

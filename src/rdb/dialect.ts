@@ -1,5 +1,6 @@
 /**
- * What a dump may contain, by who is going to read it: the version in its header, and with it the kinds of values.
+ * What a dump may contain, by who is going to read it: the version in its header, and with it the
+ * kinds of values.
  *
  *   reader                          version   plainTypes
  *   Redis 5 and 6, KeyDB, old tools 9         either: version 9 has no listpacks, so collections are plain
@@ -7,7 +8,8 @@
  *   Redis 7.2, Valkey               11
  *   Redis 7.4 and later             12
  *
- * `plainTypes` writes collections element by element even where the version knows blobs; slower, and read by anything.
+ * `plainTypes` writes collections element by element even where the version knows blobs; slower,
+ * and read by anything.
  */
 import { unreachable } from '../base/assert.ts';
 import { Encoding, ValueType } from '../keyspace/entry.ts';

@@ -1,14 +1,18 @@
 /**
- * Where the bytes of a dump come from: a file, a byte ring that another thread fills, or memory. All block until they
- * have something, so files and rings are read on a worker.
+ * Where the bytes of a dump come from: a file, a byte ring that another thread fills, or memory.
+ * All block until they have something, so files and rings are read on a worker.
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { ErrorCode, messageOf, OperatingError } from '../base/errors.ts';
 
 export interface ByteFeed {
-  /** Bytes from first to last, or -1 when nobody knows yet. Lengths in a dump are held against it. */
+  /**
+   * Bytes from first to last, or -1 when nobody knows yet. Lengths in a dump are held against it.
+   */
   readonly totalBytes: number;
-  /** Copies at most `bytes` bytes to `into` from `at` on and returns how many; 0 at the end only. */
+  /**
+   * Copies at most `bytes` bytes to `into` from `at` on and returns how many; 0 at the end only.
+   */
   read(into: Uint8Array, at: number, bytes: number): number;
 }
 

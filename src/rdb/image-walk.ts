@@ -1,9 +1,9 @@
 /**
- * Walks the entries of a hash table through a reader, bucket by bucket (structs/hash-table.ts draws the layout). For
- * an image on a worker, which has no table object to ask.
+ * Walks the entries of a hash table through a reader, bucket by bucket (structs/hash-table.ts draws
+ * the layout). For an image on a worker, which has no table object to ask.
  *
- * A chunk of 64 buckets is copied at once, its refs are gathered, and the entries are visited one after another.
- * Hot path.
+ * A chunk of 64 buckets is copied at once, its refs are gathered, and the entries are visited one
+ * after another. Hot path.
  */
 import {
   BUCKET_ENTRIES,
@@ -25,7 +25,10 @@ export interface TableVisitor {
 const CHUNK_WORDS = CHUNK_BUCKETS * BUCKET_WORDS;
 /** Refs of chunks that are copied at once. */
 const DIRECTORY_WORDS = 1024;
-/** Entries lie anywhere, so each is a miss of the cache: a tenth of the time of a dump, when one waits for each. */
+/**
+ * Entries lie anywhere, so each is a miss of the cache: a tenth of the time of a dump, when one
+ * waits for each.
+ */
 const PREFETCH_ENTRIES = 16;
 
 export class TableWalk {
@@ -54,7 +57,10 @@ export class TableWalk {
         const words = Math.min(DIRECTORY_WORDS, chunks - index);
         this.#reader.read(directory, index, words, this.#directory, 0);
       }
-      this.#gather(this.#directory[place]!, Math.min(CHUNK_BUCKETS, buckets - index * CHUNK_BUCKETS));
+      this.#gather(
+        this.#directory[place]!,
+        Math.min(CHUNK_BUCKETS, buckets - index * CHUNK_BUCKETS),
+      );
       this.#visit(visitor);
       visitor.progress(this.#count);
     }

@@ -1,10 +1,11 @@
 /**
- * Hashes of a dump in all forms that Redis has written: field after field, zipmap, ziplist, listpack, and those of
- * Redis 7.4 and Valkey 9 whose fields may have deadlines. Fields that do have one cannot be kept here: such a hash is
- * refused. No field is believed to be there once only. On the loading worker, and on the main thread for RESTORE.
+ * Hashes of a dump in all forms that Redis has written: field after field, zipmap, ziplist,
+ * listpack, and those of Redis 7.4 and Valkey 9 whose fields may have deadlines. Fields that do
+ * have one cannot be kept here: such a hash is refused. No field is believed to be there once only.
+ * On the loading worker, and on the main thread for RESTORE.
  *
- * A hash that stays within the limits is put together in the heap as one listpack, any other in a table of the arena.
- * Hot path.
+ * A hash that stays within the limits is put together in the heap as one listpack, any other in a
+ * table of the arena. Hot path.
  */
 import { copyBytes } from '../base/byte-copy.ts';
 import { ErrorCode, OperatingError } from '../base/errors.ts';
@@ -82,7 +83,8 @@ export class HashLoader implements CollectionLoader {
         return;
       case RdbType.HASH_METADATA_PRE_GA:
         // Of Valkey it is a hash with deadlines, of Redis one of a release candidate.
-        if (!this.valkey) throw this.#unsupported(`a value of type ${rdbType} (${rdbTypeName(rdbType)})`);
+        if (!this.valkey)
+          throw this.#unsupported(`a value of type ${rdbType} (${rdbTypeName(rdbType)})`);
         this.#readFields(rdbType);
         return;
       case RdbType.HASH_ZIPMAP:
@@ -123,7 +125,8 @@ export class HashLoader implements CollectionLoader {
       if (this.value === NIL) {
         const longest = Math.max(this.#fieldLength, view.length);
         const fits =
-          builder.hasRoomFor(this.#fieldLength) && builder.hasRoomFor(this.#fieldLength + view.length);
+          builder.hasRoomFor(this.#fieldLength) &&
+          builder.hasRoomFor(this.#fieldLength + view.length);
         if (longest > hashMaxListpackValue || !fits) this.#moveToTable();
       }
       if (this.value !== NIL) {
@@ -188,7 +191,10 @@ export class HashLoader implements CollectionLoader {
     this.#addListpack(builder.bytes, 0, 2);
   }
 
-  /** Takes the listpack in the view, whose entries are fields, values and, with a stride of 3, deadlines. */
+  /**
+   * Takes the listpack in the view, whose entries are fields, values and, with a stride of 3,
+   * deadlines.
+   */
   #takeListpack(stride: number): void {
     const { bytes, position, length } = this.#view;
     if (!validateListpack(bytes, position, length, true))
@@ -263,7 +269,10 @@ export class HashLoader implements CollectionLoader {
     this.encoding = Encoding.HASHTABLE;
   }
 
-  /** Goes on with a table that has what was built so far. The field and the value at hand stay as they are. */
+  /**
+   * Goes on with a table that has what was built so far. The field and the value at hand stay as
+   * they are.
+   */
   #moveToTable(): void {
     const builder = this.#builder;
     const { bytes, position, length } = this.#view;
@@ -313,7 +322,10 @@ export class HashLoader implements CollectionLoader {
   }
 
   #unsupported(what: string): OperatingError {
-    return new OperatingError(ErrorCode.UNSUPPORTED, `${what}, at position ${this.#source.position}`);
+    return new OperatingError(
+      ErrorCode.UNSUPPORTED,
+      `${what}, at position ${this.#source.position}`,
+    );
   }
 }
 

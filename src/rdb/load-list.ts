@@ -1,10 +1,9 @@
 /**
- * Lists of a dump in all forms that Redis has written: element after element, one ziplist, ziplists, listpacks. On the
- * loading worker, and on the main thread for RESTORE.
+ * Lists of a dump in all forms that Redis has written: element after element, one ziplist,
+ * ziplists, listpacks. On the loading worker, and on the main thread for RESTORE.
  *
- * Listpacks become nodes as they are; the elements of older forms are pushed. A list of one node within the limit ends
- * as a listpack.
- * Hot path.
+ * Listpacks become nodes as they are; the elements of older forms are pushed. A list of one node
+ * within the limit ends as a listpack. Hot path.
  */
 import { NIL, type Ref } from '../base/units.ts';
 import type { EncodingLimits } from '../keyspace/encoding-limits.ts';

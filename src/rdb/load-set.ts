@@ -1,11 +1,12 @@
 /**
- * Sets of a dump in all forms that Redis has written: member after member, intset, listpack. No member is believed to
- * be there once only. On the loading worker, and on the main thread for RESTORE.
+ * Sets of a dump in all forms that Redis has written: member after member, intset, listpack. No
+ * member is believed to be there once only. On the loading worker, and on the main thread for
+ * RESTORE.
  *
- * As in Redis a set that is written out is an intset while all its members are integers and it is not too large, and a
- * listpack while it stays within the limits; it is built in the arena. A blob is taken as it is, or, when it is larger
- * than the limits here allow, member after member.
- * Hot path.
+ * As in Redis a set that is written out is an intset while all its members are integers and it is
+ * not too large, and a listpack while it stays within the limits; it is built in the arena. A blob
+ * is taken as it is, or, when it is larger than the limits here allow, member after member. Hot
+ * path.
  */
 import type { OperatingError } from '../base/errors.ts';
 import { NIL, type Ref } from '../base/units.ts';

@@ -1,7 +1,8 @@
 /**
- * Streams of a dump, in the three forms that Redis has written (save-stream.ts draws them). Nothing is believed: nodes
- * are checked entry by entry, ids ascend over all of them, and what is pending of consumers is what is pending of their
- * group, each entry once. On the loading worker, and on the main thread for RESTORE.
+ * Streams of a dump, in the three forms that Redis has written (save-stream.ts draws them). Nothing
+ * is believed: nodes are checked entry by entry, ids ascend over all of them, and what is pending
+ * of consumers is what is pending of their group, each entry once. On the loading worker, and on
+ * the main thread for RESTORE.
  */
 
 import { bytePosition, SEGMENT_SHIFT } from '../arena/layout.ts';
@@ -64,7 +65,8 @@ export class StreamLoader implements CollectionLoader {
     log.updateFirstId();
     const id = this.#id;
     this.#readId(id);
-    if (id.compare(this.#last) < 0) throw source.corrupt('the last id of a stream is before its last entry');
+    if (id.compare(this.#last) < 0)
+      throw source.corrupt('the last id of a stream is before its last entry');
     log.setLastId(id);
     if (rdbType === RdbType.STREAM_LISTPACKS) {
       log.entriesAdded = length;
@@ -102,7 +104,11 @@ export class StreamLoader implements CollectionLoader {
         if (!added) listpacks.free(listpack);
       }
       const node = this.#node;
-      node.open(this.#keyspace.arena.u8[listpack >>> SEGMENT_SHIFT]!, bytePosition(listpack), master);
+      node.open(
+        this.#keyspace.arena.u8[listpack >>> SEGMENT_SHIFT]!,
+        bytePosition(listpack),
+        master,
+      );
       node.readLast();
       this.#last.copyFrom(node.id);
       live += node.live;
@@ -124,7 +130,10 @@ export class StreamLoader implements CollectionLoader {
       groups.setGroupLastId(group, this.#id);
       // Before RDB 10 nobody counted: what a group has read is known where its last id tells.
       const isCounted = rdbType !== RdbType.STREAM_LISTPACKS;
-      groups.setEntriesRead(group, isCounted ? this.#readEntriesRead() : entriesUpTo(log, this.#id));
+      groups.setEntriesRead(
+        group,
+        isCounted ? this.#readEntriesRead() : entriesUpTo(log, this.#id),
+      );
       this.#readPending(group);
       this.#readConsumers(rdbType, group);
     }
@@ -185,7 +194,8 @@ export class StreamLoader implements CollectionLoader {
     const count = source.readLength();
     if (source.lengthHigh === HIGH_ALL_ONES && source.lengthLow === HIGH_ALL_ONES)
       return ENTRIES_READ_UNKNOWN;
-    if (count < 0 || count > Number.MAX_SAFE_INTEGER) throw source.corrupt('a count of entries read is none');
+    if (count < 0 || count > Number.MAX_SAFE_INTEGER)
+      throw source.corrupt('a count of entries read is none');
     return count;
   }
 }

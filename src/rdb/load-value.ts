@@ -1,10 +1,11 @@
 /**
- * Values of a dump, by their type byte: read first, and added to a database only once they are known to be sound, so
- * that a bad payload changes nothing. For the loading worker, and on the main thread for RESTORE.
+ * Values of a dump, by their type byte: read first, and added to a database only once they are
+ * known to be sound, so that a bad payload changes nothing. For the loading worker, and on the main
+ * thread for RESTORE.
  *
- * Strings are read here, collections by a loader per type, which builds them in the arena of the keyspace. After each
- * {@link ValueLoader.read} that returned true either `add` or `discard` is due.
- * Hot path.
+ * Strings are read here, collections by a loader per type, which builds them in the arena of the
+ * keyspace. After each {@link ValueLoader.read} that returned true either `add` or `discard` is
+ * due. Hot path.
  */
 import { parseInt64, parseInteger } from '../base/bytes.ts';
 import { ErrorCode, OperatingError } from '../base/errors.ts';
@@ -67,8 +68,8 @@ export class ValueLoader {
   }
 
   /**
-   * Reads a value whose type byte was `rdbType`. False when it is an empty collection, which no key may hold: Redis
-   * once wrote such. Throws UNSUPPORTED for what cannot be held here.
+   * Reads a value whose type byte was `rdbType`. False when it is an empty collection, which no key
+   * may hold: Redis once wrote such. Throws UNSUPPORTED for what cannot be held here.
    */
   read(rdbType: number): boolean {
     if (rdbType === RdbType.STRING) {
@@ -109,7 +110,10 @@ export class ValueLoader {
     }
   }
 
-  /** Adds what was read last to `database`, under a key that has just been looked for there and is absent. */
+  /**
+   * Adds what was read last to `database`, under a key that has just been looked for there and is
+   * absent.
+   */
   add(database: Database, key: Uint8Array, keyStart: number, keyLength: number): Ref {
     if (this.#type !== ValueType.STRING)
       return database.addObject(key, keyStart, keyLength, this.#type, this.#encoding, this.#value);

@@ -1,12 +1,13 @@
 /**
- * Sorted sets of a dump in all forms that Redis has written: member after member with the score as text or as a binary
- * double, ziplist, listpack. No member is believed to be there once only, no score to be a number, no listpack to be in
- * order. On the loading worker, and on the main thread for RESTORE.
+ * Sorted sets of a dump in all forms that Redis has written: member after member with the score as
+ * text or as a binary double, ziplist, listpack. No member is believed to be there once only, no
+ * score to be a number, no listpack to be in order. On the loading worker, and on the main thread
+ * for RESTORE.
  *
  *   score as text    length u8 · so many characters · 253 NaN · 254 inf · 255 -inf
  *
- * A listpack within the limits is taken as it is; all else is added member after member, and is large or small as the
- * limits say. A large set that a dump begins from either end fills its nodes.
+ * A listpack within the limits is taken as it is; all else is added member after member, and is
+ * large or small as the limits say. A large set that a dump begins from either end fills its nodes.
  * Hot path.
  */
 import { copyBytes } from '../base/byte-copy.ts';
@@ -84,7 +85,8 @@ export class SortedSetLoader implements CollectionLoader {
     const view = this.#view;
     const count = source.length('the count of members of a sorted set');
     if (count === 0) return;
-    // Large at first, as in Redis: what passes through a listpack before a long member comes loses the sign of a zero.
+    // Large at first, as in Redis: what passes through a listpack before a long member comes loses
+    // the sign of a zero.
     this.#set.create(true);
     for (let i = 0; i < count; i++) {
       source.string(view);

@@ -1,8 +1,9 @@
 /**
- * Loads a dump into an empty keyspace: versions 1 to 12 of Redis, 80 of Valkey. Runs on the loading worker.
+ * Loads a dump into an empty keyspace: versions 1 to 12 of Redis, 80 of Valkey. Runs on the loading
+ * worker.
  *
- * Input is not trusted: it loads as a whole or ends with an error that names the position. What was loaded by then is
- * dropped with the keyspace.
+ * Input is not trusted: it loads as a whole or ends with an error that names the position. What was
+ * loaded by then is dropped with the keyspace.
  *
  *   SHORT         the dump ends inside of itself         TOO_NEW       its version is beyond what is read here
  *   CORRUPT       it contradicts the format, or itself   UNSUPPORTED   it holds what cannot be held here
@@ -34,7 +35,10 @@ import type { DumpSource } from './source.ts';
 export interface LoadOptions {
   /** Keys whose deadline lies before this have expired. */
   readonly nowMs: number;
-  /** A replica keeps expired keys, for its primary deletes them; so does who will delete them by its own stream. */
+  /**
+   * A replica keeps expired keys, for its primary deletes them; so does who will delete them by its
+   * own stream.
+   */
   readonly keepExpired: boolean;
   /** `rdbchecksum` */
   readonly verifyChecksum: boolean;
@@ -62,7 +66,10 @@ export interface LoadResult {
   readonly functions: readonly Uint8Array[];
   readonly keysLoaded: number;
   readonly keysExpired: number;
-  /** Keys left out because they hold an empty collection, which some versions of Redis wrote by mistake. */
+  /**
+   * Keys left out because they hold an empty collection, which some versions of Redis wrote by
+   * mistake.
+   */
   readonly keysEmpty: number;
   readonly bytes: number;
 }
@@ -234,7 +241,8 @@ class DumpLoader {
   }
 
   #setDeadline(ms: number): void {
-    // -1 is Redis' "none". Other times before 1970 are past like any, and kept as the earliest that an entry can hold.
+    // -1 is Redis' "none". Other times before 1970 are past like any, and kept as the earliest that
+    // an entry can hold.
     this.#deadline = ms === -1 ? -1 : Math.max(ms, 0);
   }
 
@@ -292,7 +300,8 @@ class DumpLoader {
   #readAux(): void {
     const name = this.#shortText();
     const value = this.#shortText();
-    if (name !== undefined && value !== undefined && AUX_FIELDS.has(name)) this.#aux.set(name, value);
+    if (name !== undefined && value !== undefined && AUX_FIELDS.has(name))
+      this.#aux.set(name, value);
     else if (!IDLE_AUX_FIELDS.has(name ?? '') && this.#others.length < OTHER_AUX_MAX) {
       this.#others.push([name ?? LONG_TEXT, value ?? LONG_TEXT]);
     }
@@ -305,7 +314,10 @@ class DumpLoader {
     return latin1(this.#view.bytes, this.#view.position, this.#view.length);
   }
 
-  /** The data that a module keeps beside the keys. Who goes on without it would write a dump without it. */
+  /**
+   * The data that a module keeps beside the keys. Who goes on without it would write a dump without
+   * it.
+   */
   #moduleAux(): OperatingError {
     const source = this.#source;
     source.readLength();
@@ -320,7 +332,8 @@ class DumpLoader {
   #skipSlotImport(): void {
     const source = this.#source;
     const job = this.#shortText();
-    if (this.#others.length < OTHER_AUX_MAX) this.#others.push(['slots on the move', job ?? LONG_TEXT]);
+    if (this.#others.length < OTHER_AUX_MAX)
+      this.#others.push(['slots on the move', job ?? LONG_TEXT]);
     const ranges = source.length('the count of slot ranges');
     for (let i = 0; i < ranges; i++) {
       const from = source.length('the first slot of a range');
@@ -386,11 +399,15 @@ const AUX_FIELDS: ReadonlySet<string> = new Set([
 /** Fields that say what is so here as well, or what nobody asks for. */
 const IDLE_AUX_FIELDS: ReadonlySet<string> = new Set(['redis-bits', 'aof-base', 'aof-preamble']);
 
-/** The nine characters of a module's id, six bits each from the top; the last ten bits are a version. */
+/**
+ * The nine characters of a module's id, six bits each from the top; the last ten bits are a
+ * version.
+ */
 function moduleName(high: number, low: number): string {
   const id = (BigInt(high) << 32n) | BigInt(low);
   let name = '';
-  for (let shift = 58n; shift >= 10n; shift -= 6n) name += MODULE_NAME_CHARS[Number((id >> shift) & 63n)];
+  for (let shift = 58n; shift >= 10n; shift -= 6n)
+    name += MODULE_NAME_CHARS[Number((id >> shift) & 63n)];
   return name;
 }
 

@@ -1,6 +1,7 @@
 /**
- * A copy of one object of the image, for writers that must look into a blob: a listpack that a dialect without
- * listpacks gets element by element. The copy's memory is used again; that of an unusually long object is given up.
+ * A copy of one object of the image, for writers that must look into a blob: a listpack that a
+ * dialect without listpacks gets element by element. The copy's memory is used again; that of an
+ * unusually long object is given up.
  */
 import type { ObjectReader } from './object-reader.ts';
 

@@ -1,12 +1,15 @@
 /**
- * How the writers of values look at objects: copies into the memory of the kernels. A snapshot reads an image
- * (arena/image.ts has the same method), DUMP reads the live arena through the class below.
+ * How the writers of values look at objects: copies into the memory of the kernels. A snapshot
+ * reads an image (arena/image.ts has the same method), DUMP reads the live arena through the class
+ * below.
  */
 import type { Arena } from '../arena/arena.ts';
 import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
 
 export interface ObjectReader {
-  /** Copies words [fromWord, fromWord + words) of the object at `ref` into `into` from word `at` on. */
+  /**
+   * Copies words [fromWord, fromWord + words) of the object at `ref` into `into` from word `at` on.
+   */
   read(ref: number, fromWord: number, words: number, into: Int32Array, at: number): void;
   /** Tells that the objects `refs[from]` … `refs[end - 1]` are read next. */
   prefetch(refs: Int32Array, from: number, end: number): void;

@@ -1,6 +1,6 @@
 /**
- * The numbers of the dump format: what stands before a record, what kind of value follows, how lengths and strings are
- * written. They reach disk and wire, and are frozen by a golden test.
+ * The numbers of the dump format: what stands before a record, what kind of value follows, how
+ * lengths and strings are written. They reach disk and wire, and are frozen by a golden test.
  *
  *   magic · AUX* · MODULE_AUX* · FUNCTION2* · per database { SELECTDB RESIZEDB record* } · EOF · CRC64
  *   record    [EXPIRETIME_MS i64] [IDLE len | FREQ u8] type key value
@@ -71,7 +71,10 @@ const typeNames = new Map<number, string>(
 export const LENGTH_14_BIT = 0x40;
 export const LENGTH_32_BIT = 0x80;
 export const LENGTH_64_BIT = 0x81;
-/** The two high bits of a string that is no plain run of bytes; the low six are a {@link StringForm}. */
+/**
+ * The two high bits of a string that is no plain run of bytes; the low six are a
+ * {@link StringForm}.
+ */
 export const SPECIAL_STRING = 0xc0;
 
 export const StringForm = { INT8: 0, INT16: 1, INT32: 2, LZF: 3 } as const;

@@ -3,7 +3,8 @@
  *
  *   type u8 · value · version u16 LE · CRC64 of all before, or 0
  *
- * On the main thread; a codec holds kernels with some megabytes of address space, so a server makes one.
+ * On the main thread; a codec holds kernels with some megabytes of address space, so a server makes
+ * one.
  */
 import type { Arena } from '../arena/arena.ts';
 import { KIB, MIB, type Ref } from '../base/units.ts';
@@ -65,9 +66,10 @@ export class PayloadCodec {
   }
 
   /**
-   * Reads the value of a payload that {@link check} has passed. It changes no database of `keyspace`:
-   * {@link LoadedValue.add} does, or `discard` gives it up; one of both is due before the next use of the codec.
-   * Throws SHORT, CORRUPT, UNSUPPORTED or ARENA_FULL, and has left nothing behind then.
+   * Reads the value of a payload that {@link check} has passed. It changes no database of
+   * `keyspace`: {@link LoadedValue.add} does, or `discard` gives it up; one of both is due before
+   * the next use of the codec. Throws SHORT, CORRUPT, UNSUPPORTED or ARENA_FULL, and has left
+   * nothing behind then.
    */
   load(
     bytes: Uint8Array,
@@ -113,5 +115,7 @@ class CollectingTarget implements ChunkTarget {
 }
 
 function littleEndian32(bytes: Uint8Array, at: number): number {
-  return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
+  return (
+    (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0
+  );
 }

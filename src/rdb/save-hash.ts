@@ -1,7 +1,7 @@
 /**
- * The values of hashes in a dump: a listpack as it is, where the dialect knows it, else field after field. A large
- * hash is walked through the image bucket by bucket (structs/field-table.ts draws a field).
- * Hot path.
+ * The values of hashes in a dump: a listpack as it is, where the dialect knows it, else field after
+ * field. A large hash is walked through the image bucket by bucket (structs/field-table.ts draws a
+ * field). Hot path.
  */
 import { PAGE_WORDS, wordPosition } from '../arena/layout.ts';
 import { Encoding } from '../keyspace/entry.ts';
@@ -32,7 +32,10 @@ export class HashSaver {
   readonly #element = new ElementView();
   readonly #text = new Uint8Array(ELEMENT_TEXT_BYTES_MAX);
   readonly #header = new Int32Array(TABLE_BYTES / 4);
-  readonly #visitor = { entry: (field: number) => this.#saveField(field), progress: () => undefined };
+  readonly #visitor = {
+    entry: (field: number) => this.#saveField(field),
+    progress: () => undefined,
+  };
   /** Words of a field that are read at first: as many as the one before had. */
   #guess = 16;
 

@@ -1,7 +1,6 @@
 /**
- * The values of lists in a dump: their nodes as they are, where the dialect knows listpacks, else element after
- * element. structs/quicklist-nodes.ts draws list and nodes.
- * Hot path.
+ * The values of lists in a dump: their nodes as they are, where the dialect knows listpacks, else
+ * element after element. structs/quicklist-nodes.ts draws list and nodes. Hot path.
  */
 import { Encoding } from '../keyspace/entry.ts';
 import {
@@ -87,7 +86,11 @@ export class ListSaver {
   /** Writes the elements of the listpack at `start` of the copy. */
   #saveElements(start: number): void {
     const { bytes } = this.#copy;
-    for (let at = start + LISTPACK_HEADER_BYTES; bytes[at] !== TERMINATOR; at = behindEntry(bytes, at)) {
+    for (
+      let at = start + LISTPACK_HEADER_BYTES;
+      bytes[at] !== TERMINATOR;
+      at = behindEntry(bytes, at)
+    ) {
       readElement(bytes, at, this.#element);
       elementToBytes(this.#element, this.#text);
       this.#strings.bytes(this.#element.bytes, this.#element.position, this.#element.length);

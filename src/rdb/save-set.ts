@@ -1,13 +1,18 @@
 /**
- * The values of sets in a dump: a listpack or an intset as it is, where the dialect knows it, else member after member.
- * A large set is walked through the image bucket by bucket (structs/member-table.ts draws a member).
- * Hot path.
+ * The values of sets in a dump: a listpack or an intset as it is, where the dialect knows it, else
+ * member after member. A large set is walked through the image bucket by bucket
+ * (structs/member-table.ts draws a member). Hot path.
  */
 import { PAGE_WORDS, wordPosition } from '../arena/layout.ts';
 import { Encoding } from '../keyspace/entry.ts';
 import { TABLE_BYTES, TableWord } from '../structs/hash-table.ts';
 import { Int64 } from '../structs/int64.ts';
-import { INTSET_HEADER_BYTES, intsetBytes, intsetCount, readInteger } from '../structs/intset-read.ts';
+import {
+  INTSET_HEADER_BYTES,
+  intsetBytes,
+  intsetCount,
+  readInteger,
+} from '../structs/intset-read.ts';
 import {
   behindEntry,
   countEntries,
@@ -34,7 +39,10 @@ export class SetSaver {
   readonly #integer = new Int64();
   readonly #text = new Uint8Array(ELEMENT_TEXT_BYTES_MAX);
   readonly #header = new Int32Array(TABLE_BYTES / 4);
-  readonly #visitor = { entry: (member: number) => this.#saveMember(member), progress: () => undefined };
+  readonly #visitor = {
+    entry: (member: number) => this.#saveMember(member),
+    progress: () => undefined,
+  };
   /** Words of a member that are read at first: as many as the one before had. */
   #guess = 8;
 

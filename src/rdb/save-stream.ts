@@ -1,6 +1,7 @@
 /**
- * The values of streams in a dump: nodes as they are, ids and counts, then the groups (structs/stream-log.ts and
- * structs/stream-groups.ts draw them). Trees are walked through the reader, node by node.
+ * The values of streams in a dump: nodes as they are, ids and counts, then the groups
+ * (structs/stream-log.ts and structs/stream-groups.ts draw them). Trees are walked through the
+ * reader, node by node.
  *
  *   nodes { id listpack }  length  last id  [first id  max deleted id  entries added]
  *   groups { name  last id  [entries read]  pending { id time count }  consumers { name seen [active] pending { id } } }
@@ -47,7 +48,10 @@ export class StreamSaver {
   readonly #delivery = new Int32Array(DELIVERY_BYTES / 4);
   readonly #deliveryDoubles = new Float64Array(this.#delivery.buffer);
   /** By depth: the nodes on the way down a tree. */
-  readonly #nodes = Array.from({ length: ID_TREE_LEVELS_MAX }, () => new Int32Array(ID_NODE_WORDS_MAX));
+  readonly #nodes = Array.from(
+    { length: ID_TREE_LEVELS_MAX },
+    () => new Int32Array(ID_NODE_WORDS_MAX),
+  );
   readonly #two = new Int32Array(2);
   readonly #id = new StreamId();
   readonly #idBytes = new Uint8Array(ID_BYTES);
@@ -100,7 +104,9 @@ export class StreamSaver {
       sink.length(this.#deliveryDoubles[DeliveryWord.COUNT / 2]!);
       sink.settle();
     });
-    this.#eachName(group[GroupWord.CONSUMERS]!, (consumer) => this.#saveConsumer(rdbType, consumer));
+    this.#eachName(group[GroupWord.CONSUMERS]!, (consumer) =>
+      this.#saveConsumer(rdbType, consumer),
+    );
   }
 
   #saveConsumer(rdbType: RdbType, ref: number): void {
@@ -110,7 +116,8 @@ export class StreamSaver {
     reader.read(ref, 0, NAMED_HEADER_WORDS, consumer, 0);
     strings.object(ref, NAMED_HEADER_BYTES, consumer[ConsumerWord.NAME]!);
     sink.i64(this.#consumerDoubles[ConsumerWord.SEEN / 2]!);
-    if (rdbType === RdbType.STREAM_LISTPACKS_3) sink.i64(this.#consumerDoubles[ConsumerWord.ACTIVE / 2]!);
+    if (rdbType === RdbType.STREAM_LISTPACKS_3)
+      sink.i64(this.#consumerDoubles[ConsumerWord.ACTIVE / 2]!);
     const pending = consumer[ConsumerWord.PENDING]!;
     sink.length(this.#treeCount(pending));
     this.#walk(pending, (id) => {

@@ -1,11 +1,12 @@
 /**
- * One entry of a keyspace as a record of a dump: deadline, type, key, value. On the thread of the snapshot over an
- * image, on the main thread over the live arena. Strings are written here, other values by a saver per type.
+ * One entry of a keyspace as a record of a dump: deadline, type, key, value. On the thread of the
+ * snapshot over an image, on the main thread over the live arena. Strings are written here, other
+ * values by a saver per type.
  *
  *   staging area (string-writer.ts)     the entry: header, key, value of a string in place
  *
- * An entry is read in one go where the guess of its length, that of the entry before, is long enough.
- * Hot path.
+ * An entry is read in one go where the guess of its length, that of the entry before, is long
+ * enough. Hot path.
  */
 import { PAGE_WORDS, wordPosition } from '../arena/layout.ts';
 import { unreachable } from '../base/assert.ts';
@@ -138,7 +139,8 @@ export class ValueWriter {
   #readEntry(entry: number): void {
     const reader = this.#reader;
     const { words, firstWord: first, stagingBytes } = this.#strings;
-    // Not past the page: the next one may be no part of the image. Two words are there, objects start on 8 bytes.
+    // Not past the page: the next one may be no part of the image. Two words are there, objects
+    // start on 8 bytes.
     let have = Math.min(this.#guess, PAGE_WORDS - (wordPosition(entry) & (PAGE_WORDS - 1)));
     reader.read(entry, 0, have, words, first);
     const meta = words[first]!;
@@ -149,7 +151,8 @@ export class ValueWriter {
     }
     const keyBytes = words[first + EntryWord.KEY]!;
     const value = words[first + EntryWord.VALUE]!;
-    const inPlace = metaType(meta) === ValueType.STRING && metaEncoding(meta) !== Encoding.RAW_APART;
+    const inPlace =
+      metaType(meta) === ValueType.STRING && metaEncoding(meta) !== Encoding.RAW_APART;
     const need = (header + keyBytes + (inPlace ? value : 0) + 3) >>> 2;
     const staged = need << 2 <= stagingBytes;
     if (staged) {

@@ -1,8 +1,8 @@
 /**
- * The values of sorted sets in a dump: a listpack as it is, where the dialect knows it, else member after member with
- * its score as a binary double. A large set is walked along the leaves of its index, the highest score first, as Redis
- * does (structs/sorted-index-nodes.ts draws a leaf, sorted-set-member.ts a member).
- * Hot path.
+ * The values of sorted sets in a dump: a listpack as it is, where the dialect knows it, else member
+ * after member with its score as a binary double. A large set is walked along the leaves of its
+ * index, the highest score first, as Redis does (structs/sorted-index-nodes.ts draws a leaf,
+ * sorted-set-member.ts a member). Hot path.
  */
 import { PAGE_WORDS, wordPosition } from '../arena/layout.ts';
 import { Encoding } from '../keyspace/entry.ts';

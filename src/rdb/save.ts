@@ -1,5 +1,6 @@
 /**
- * A whole dump: header, what is said about it, functions, the databases, end and checksum. Runs on the snapshot worker.
+ * A whole dump: header, what is said about it, functions, the databases, end and checksum. Runs on
+ * the snapshot worker.
  *
  *   kernels' memory   KERNELS_FREE_START
  *                     │ staging: 8 MiB │ sink: a chunk, and room for a staged string │
@@ -55,7 +56,10 @@ export interface SaveResult {
 /** Told of the progress every few hundred keys; may throw to end the dump. */
 export type SaveListener = (keys: number, bytes: number) => void;
 
-/** Writes what `reader` shows of `roots` to `target`. Ends with the exception that target, reader or listener throws. */
+/**
+ * Writes what `reader` shows of `roots` to `target`. Ends with the exception that target, reader or
+ * listener throws.
+ */
 export function saveDump(
   reader: ObjectReader,
   roots: readonly DatabaseRoot[],
@@ -64,7 +68,8 @@ export function saveDump(
   onProgress: SaveListener,
 ): SaveResult {
   const sinkStart = KERNELS_FREE_START + COMPRESSED_BYTES_MAX;
-  const sinkBytes = target.chunkBytes + COMPRESSED_BYTES_MAX + RDB_STRING_ROOM_BYTES + RECORD_ROOM_BYTES;
+  const sinkBytes =
+    target.chunkBytes + COMPRESSED_BYTES_MAX + RDB_STRING_ROOM_BYTES + RECORD_ROOM_BYTES;
   const kernels = new ByteKernels(sinkStart + sinkBytes);
   const sink = new DumpSink(kernels, sinkStart, sinkBytes, target, options.checksum);
   writeHeader(sink, kernels, options);

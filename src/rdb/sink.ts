@@ -1,15 +1,14 @@
 /**
- * Where the bytes of a dump come together, and leave in chunks. On the thread of the snapshot, and on the main thread
- * for DUMP.
+ * Where the bytes of a dump come together, and leave in chunks. On the thread of the snapshot, and
+ * on the main thread for DUMP.
  *
  *   kernels' memory   start                         position                      start + areaBytes
  *                     │ bytes not yet published     │ room for what comes next    │
  *                     └ a full chunk leaves from here: checksum, copy to the target's chunk
  *
- * Who writes stores to `memory` at `position` and moves `position` on, then calls {@link DumpSink.settle}. Between two
- * calls there is room for `roomBytes`: one string and a few fields.
- * Stale after each settle: positions into the area.
- * Hot path.
+ * Who writes stores to `memory` at `position` and moves `position` on, then calls
+ * {@link DumpSink.settle}. Between two calls there is room for `roomBytes`: one string and a few
+ * fields. Stale after each settle: positions into the area. Hot path.
  */
 import { assert } from '../base/assert.ts';
 import { ErrorCode, OperatingError } from '../base/errors.ts';
@@ -19,7 +18,10 @@ import { CHECKSUM_BYTES, LENGTH_14_BIT, LENGTH_32_BIT, LENGTH_64_BIT } from './o
 /** Takes the chunks of a dump; the producer of a byte ring is one. */
 export interface ChunkTarget {
   readonly chunkBytes: number;
-  /** Memory of `chunkBytes` to fill; blocks until there is some. Undefined once nobody wants the dump any more. */
+  /**
+   * Memory of `chunkBytes` to fill; blocks until there is some. Undefined once nobody wants the
+   * dump any more.
+   */
   acquire(): Uint8Array | undefined;
   /** Hands over the first `bytes` of what {@link acquire} returned. */
   publish(bytes: number): void;
@@ -64,12 +66,17 @@ export class DumpSink {
     kernels.crcReset();
   }
 
-  /** To be called after each string: publishes what fills a chunk. Throws CANCELLED when nobody wants it. */
+  /**
+   * To be called after each string: publishes what fills a chunk. Throws CANCELLED when nobody
+   * wants it.
+   */
   settle(): void {
     if (this.position >= this.#full) this.#publishChunks();
   }
 
-  /** Publishes all that is there, so that the first bytes leave before the first key is looked at. */
+  /**
+   * Publishes all that is there, so that the first bytes leave before the first key is looked at.
+   */
   flush(): void {
     this.settle();
     if (this.position === this.#start) return;
@@ -160,7 +167,8 @@ export class DumpSink {
   #publish(from: number, bytes: number, sum: boolean): void {
     if (sum && this.#checksum) this.#kernels.crcUpdate(from, bytes);
     const chunk = this.#target.acquire();
-    if (chunk === undefined) throw new OperatingError(ErrorCode.CANCELLED, 'the dump is not wanted any more');
+    if (chunk === undefined)
+      throw new OperatingError(ErrorCode.CANCELLED, 'the dump is not wanted any more');
     chunk.set(this.memory.subarray(from, from + bytes));
     this.#target.publish(bytes);
     this.bytesPublished += bytes;

@@ -4,14 +4,13 @@
  *   kernels' memory   windowStart   at               end              windowStart + windowBytes
  *                     │ consumed    │ bytes to come  │ free           │  unpacked: one decompressed string  │
  *
- * When the window runs short, the consumed part goes into the checksum, the rest moves to the front and the feed fills
- * what is free. What the window does not hold, a longer string, gets memory of its own: at once when the feed is known
- * to have that many bytes, else as they arrive. So nothing is allocated that the dump does not pay for, except by
- * LZF, which expands at most 88 times.
+ * When the window runs short, the consumed part goes into the checksum, the rest moves to the front
+ * and the feed fills what is free. What the window does not hold, a longer string, gets memory of
+ * its own: at once when the feed is known to have that many bytes, else as they arrive. So nothing
+ * is allocated that the dump does not pay for, except by LZF, which expands at most 88 times.
  *
- * SHORT: the feed ends inside an element. CORRUPT: an element contradicts the format. Both messages name the position.
- * Stale after each read: the views of strings read before.
- * Hot path.
+ * SHORT: the feed ends inside an element. CORRUPT: an element contradicts the format. Both messages
+ * name the position. Stale after each read: the views of strings read before. Hot path.
  */
 import { assert } from '../base/assert.ts';
 import { writeDecimal } from '../base/bytes.ts';
@@ -64,7 +63,10 @@ export class DumpSource {
   /** Up to here the checksum has seen the window. */
   #summed = KERNELS_FREE_START;
 
-  /** `kernels` come from {@link sourceKernels} with the same options; this source has them to itself while it reads. */
+  /**
+   * `kernels` come from {@link sourceKernels} with the same options; this source has them to itself
+   * while it reads.
+   */
   constructor(feed: ByteFeed, kernels: ByteKernels, options: SourceOptions) {
     const { windowBytes, unpackedBytes } = options;
     assert(
@@ -102,7 +104,10 @@ export class DumpSource {
     const memory = this.#memory;
     const at = this.#at;
     this.#at = at + 4;
-    return (memory[at]! | (memory[at + 1]! << 8) | (memory[at + 2]! << 16) | (memory[at + 3]! << 24)) >>> 0;
+    return (
+      (memory[at]! | (memory[at + 1]! << 8) | (memory[at + 2]! << 16) | (memory[at + 3]! << 24)) >>>
+      0
+    );
   }
 
   /** A signed 64-bit integer, little-endian, as the nearest double. */
@@ -126,7 +131,10 @@ export class DumpSource {
     return length;
   }
 
-  /** A length in full as a double, its halves in `lengthHigh` and `lengthLow`; or -1 - form for a special string. */
+  /**
+   * A length in full as a double, its halves in `lengthHigh` and `lengthLow`; or -1 - form for a
+   * special string.
+   */
   readLength(): number {
     const first = this.u8();
     this.lengthHigh = 0;
@@ -210,7 +218,12 @@ export class DumpSource {
     this.#bound(length);
     this.plainBytes(packed, view);
     if (view.bytes === this.#memory && length <= this.#unpackedBytes) {
-      const unpacked = this.#kernels.lzfDecompress(view.position, packed, this.#unpackedStart, length);
+      const unpacked = this.#kernels.lzfDecompress(
+        view.position,
+        packed,
+        this.#unpackedStart,
+        length,
+      );
       if (unpacked < 0) throw this.corrupt('invalid LZF compressed string');
       view.position = this.#unpackedStart;
     } else {
@@ -219,7 +232,9 @@ export class DumpSource {
     view.length = length;
   }
 
-  /** A long string is decompressed by kernels of its own, since the memory of kernels does not grow. */
+  /**
+   * A long string is decompressed by kernels of its own, since the memory of kernels does not grow.
+   */
   #unpackApart(view: BytesView, packed: number, length: number): void {
     const start = KERNELS_FREE_START;
     const kernels = this.#allocate(length, () => new ByteKernels(start + packed + length));
@@ -290,7 +305,10 @@ export class DumpSource {
     const memory = this.#memory;
     const at = this.#at;
     this.#at = at + 4;
-    return ((memory[at]! << 24) | (memory[at + 1]! << 16) | (memory[at + 2]! << 8) | memory[at + 3]!) >>> 0;
+    return (
+      ((memory[at]! << 24) | (memory[at + 1]! << 16) | (memory[at + 2]! << 8) | memory[at + 3]!) >>>
+      0
+    );
   }
 
   /** Brings at least `bytes` bytes, no more than the window, to the front of the window. */

@@ -1,6 +1,6 @@
 /**
- * Ziplists: what listpacks were in dumps before Redis 7. Read only; a value that comes in one is kept in the encoding
- * of today.
+ * Ziplists: what listpacks were in dumps before Redis 7. Read only; a value that comes in one is
+ * kept in the encoding of today.
  *
  *   byte 0   TOTAL   u32 LE: all bytes, header and terminator included
  *   byte 4   TAIL    u32 LE: where the last entry begins; 10 when there is none
@@ -15,7 +15,8 @@
  *                                         c0 d0 e0 f0 fe          integers of 16, 32, 64, 24, 8 bits, LE
  *                                         1111xxxx                0 … 12, plus one
  *
- * Bytes of unknown origin pass {@link validateZiplist}; after that the reader trusts them. No state, any thread.
+ * Bytes of unknown origin pass {@link validateZiplist}; after that the reader trusts them. No
+ * state, any thread.
  *
  *   for (let at = firstInZiplist(base); bytes[at] !== ZIPLIST_END; at = readZiplistElement(bytes, at, view)) …
  */
@@ -45,7 +46,10 @@ const SMALL_MAX = 0xfd;
 /** Position of the first entry, or of the terminator, of the ziplist at `base`. */
 export const firstInZiplist = (base: number): number => base + HEADER_BYTES;
 
-/** The count of entries of [start, start + length) when that is a ziplist, else -1. Looks at every entry. */
+/**
+ * The count of entries of [start, start + length) when that is a ziplist, else -1. Looks at every
+ * entry.
+ */
 export function validateZiplist(bytes: Uint8Array, start: number, length: number): number {
   if (length < EMPTY_BYTES || readU32(bytes, start) !== length) return -1;
   const end = start + length - 1;
@@ -65,7 +69,10 @@ export function validateZiplist(bytes: Uint8Array, start: number, length: number
   return noted === COUNT_UNKNOWN || noted === count ? count : -1;
 }
 
-/** Position behind the entry at `at`, or -1 when it is malformed, reaches beyond `end` or has another one before it. */
+/**
+ * Position behind the entry at `at`, or -1 when it is malformed, reaches beyond `end` or has
+ * another one before it.
+ */
 function behindChecked(bytes: Uint8Array, at: number, end: number, before: number): number {
   const backBytes = backLengthBytes(bytes, at);
   if (backBytes === 0 || at + backBytes >= end) return -1;
@@ -159,5 +166,7 @@ function dataBytes(bytes: Uint8Array, at: number): number {
 }
 
 function bigEndian32(bytes: Uint8Array, at: number): number {
-  return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
+  return (
+    ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
+  );
 }

@@ -1,5 +1,6 @@
 /**
- * Small hashes of Redis before 2.6, as dumps of that time hold them. Read and never written. Any thread.
+ * Small hashes of Redis before 2.6, as dumps of that time hold them. Read and never written. Any
+ * thread.
  *
  *   count u8 · { length · field · length · free u8 · value · free bytes }* · 0xff
  *
@@ -12,8 +13,16 @@ const END = 255;
 /** Told of each field and, after it, its value. */
 export type ZipmapVisitor = (position: number, length: number) => void;
 
-/** Visits all strings of [start, start + length) of `bytes`; false, after some visits, when that is no zipmap. */
-export function readZipmap(bytes: Uint8Array, start: number, length: number, visit: ZipmapVisitor): boolean {
+/**
+ * Visits all strings of [start, start + length) of `bytes`; false, after some visits, when that is
+ * no zipmap.
+ */
+export function readZipmap(
+  bytes: Uint8Array,
+  start: number,
+  length: number,
+  visit: ZipmapVisitor,
+): boolean {
   if (length < 2) return false;
   const end = start + length - 1;
   if (bytes[end] !== END) return false;
@@ -27,7 +36,10 @@ export function readZipmap(bytes: Uint8Array, start: number, length: number, vis
   return bytes[start]! >= BIG || bytes[start] === pairs;
 }
 
-/** Visits the string whose length stands at `at`; returns the position behind it, which is `end` at most, or -1. */
+/**
+ * Visits the string whose length stands at `at`; returns the position behind it, which is `end` at
+ * most, or -1.
+ */
 function visitString(
   bytes: Uint8Array,
   at: number,
@@ -41,7 +53,9 @@ function visitString(
   if (first >= BIG) {
     data = at + 5;
     if (first === END || data > end) return -1;
-    length = (bytes[at + 1]! | (bytes[at + 2]! << 8) | (bytes[at + 3]! << 16) | (bytes[at + 4]! << 24)) >>> 0;
+    length =
+      (bytes[at + 1]! | (bytes[at + 2]! << 8) | (bytes[at + 3]! << 16) | (bytes[at + 4]! << 24)) >>>
+      0;
   }
   if (data + freeBytes > end) return -1;
   const free = freeBytes > 0 ? bytes[data]! : 0;

@@ -1,20 +1,28 @@
 /**
- * The commands that most clients send, run some thousand times behind the start, until a client comes.
+ * The commands that most clients send, run some thousand times behind the start, until a client
+ * comes.
  *
- * V8 compiles a function for what it has seen. A server that has only seen PING is compiled for PING,
- * and its first INCR throws that code away, and so on with each new command; until it is done a
- * command takes several times its time. Here all of them come by turns, so that the first client
+ * V8 compiles a function for what it has seen. A server that has only seen PING is compiled for
+ * PING, and its first INCR throws that code away, and so on with each new command; until it is done
+ * a command takes several times its time. Here all of them come by turns, so that the first client
  * meets code that is compiled already.
  *
  *   node     listens, and is not touched
  *   stage    a node of its own, without a listener, with the same configuration; gone afterwards
  *   clients ──▶ a port that nobody else knows ──▶ stage           over sockets, then in place
  *
- * It goes on in slices of a few milliseconds, takes two to three seconds of a core, and the directive
- * `rehearsal` spares it. v8-flags.ts tells what V8 is told meanwhile. Main thread. bench: types, start
+ * It goes on in slices of a few milliseconds, takes two to three seconds of a core, and the
+ * directive `rehearsal` spares it. v8-flags.ts tells what V8 is told meanwhile. Main thread. bench:
+ * types, start
  */
 import { EventEmitter, once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Server as NetServer, type Socket } from 'node:net';
+import {
+  type AddressInfo,
+  connect,
+  createServer,
+  type Server as NetServer,
+  type Socket,
+} from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { codeOf } from '../base/errors.ts';
 import { createLogger } from '../base/log.ts';
@@ -27,7 +35,10 @@ import type { Connection } from '../server/net/connection.ts';
 import { deliveryTo } from '../server/net/listener.ts';
 import { collectGarbage, inlineAsLater, inlineAsRehearsed } from './v8-flags.ts';
 
-/** Each command comes so often alone and so often in a pipeline: until V8 has compiled what they run through. */
+/**
+ * Each command comes so often alone and so often in a pipeline: until V8 has compiled what they run
+ * through.
+ */
 const ROUNDS = 300;
 /** Who is slower than this goes without the rest. */
 const TIME_MS_MAX = 3000;
@@ -39,7 +50,10 @@ const CLIENTS = 3;
 const FIRST_SOCKET_ROUNDS = 2;
 const SOCKET_ROUNDS = 6;
 const NEW_BUFFERS_EACH = 7;
-/** Each so many rounds all that is sent comes in two parts, as what is longer than the read buffer does; where it is cut. */
+/**
+ * Each so many rounds all that is sent comes in two parts, as what is longer than the read buffer
+ * does; where it is cut.
+ */
 const CUT_EACH = 8;
 const CUT_AT = 0.55;
 const DIGITS = 12;
@@ -119,8 +133,8 @@ const COMMANDS: readonly (readonly string[])[] = [
 ];
 
 /**
- * Begins to rehearse for `node`, which listens. Ends by itself, or for good with the first client of
- * `node`; does nothing when one has come already.
+ * Begins to rehearse for `node`, which listens. Ends by itself, or for good with the first client
+ * of `node`; does nothing when one has come already.
  */
 export function rehearse(node: Node): Rehearsal {
   const rehearsal = new Rehearsal(node.server.config);
@@ -159,7 +173,8 @@ export class Rehearsal {
   async #run(): Promise<void> {
     await nextTurn();
     if (this.#ended) return;
-    // The same values, so that V8 knows their shape later; the hooks of the real node are not called.
+    // The same values, so that V8 knows their shape later; the hooks of the real node are not
+    // called.
     const config = new Config(this.#config.values.dir, this.#config);
     const log = createLogger({ level: 'warning', format: 'json', sink: () => {} });
     const stage = new Node(config, log);
@@ -188,8 +203,9 @@ export class Rehearsal {
       await this.#inPlace(pairs);
       if (this.#ended) return;
       stage.server.flushAll();
-      // The dataset of the rehearsal goes now, and not when clients wait. While there are clients: V8
-      // throws the code away that was compiled for objects of a shape of which there is none any more.
+      // The dataset of the rehearsal goes now, and not when clients wait. While there are clients:
+      // V8 throws the code away that was compiled for objects of a shape of which there is none any
+      // more.
       collectGarbage();
       this.complete = true;
     });
@@ -228,9 +244,9 @@ export class Rehearsal {
   }
 
   /**
-   * Calls what a handle calls when it has read, with what the commands themselves need. It is called
-   * by an emitter, and so from code that V8 does not compile together with it: there is none in a
-   * node that runs. In slices, between which the loop turns and a client may come.
+   * Calls what a handle calls when it has read, with what the commands themselves need. It is
+   * called by an emitter, and so from code that V8 does not compile together with it: there is none
+   * in a node that runs. In slices, between which the loop turns and a client may come.
    */
   async #inPlace(pairs: readonly Pair[]): Promise<void> {
     const whole = chunks();
@@ -250,7 +266,8 @@ export class Rehearsal {
       for (const { connection, reads } of readers) {
         for (const bytes of all) {
           reads.emit('read', bytes);
-          // Nobody reads the replies. Now and then new buffers are made for them, as for many clients.
+          // Nobody reads the replies. Now and then new buffers are made for them, as for many
+          // clients.
           if (round % NEW_BUFFERS_EACH === 0) connection.reply.take();
           else connection.reply.discard();
           const sliceMs = performance.now() - sliceStart;

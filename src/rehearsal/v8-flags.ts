@@ -1,6 +1,6 @@
 /**
- * What V8 is told, for the whole process and its threads. bin/headwater.js imports it before the rest
- * of the program: V8's heap grows while it reads that.
+ * What V8 is told, for the whole process and its threads. bin/headwater.js imports it before the
+ * rest of the program: V8's heap grows while it reads that.
  *
  *   flag                              reason                                                  bench
  *   semi-space-growth-factor          a young generation that stays small                     types-memory

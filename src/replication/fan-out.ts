@@ -1,6 +1,7 @@
 /**
- * When the stream is flushed to the peers. A flush is one write per peer that is ready, so its price is the same for
- * one command as for two hundred; the more peers there are, the more commands should share it. Hot path.
+ * When the stream is flushed to the peers. A flush is one write per peer that is ready, so its
+ * price is the same for one command as for two hundred; the more peers there are, the more commands
+ * should share it. Hot path.
  *
  *   idle, few peers     append ─▶ end of this turn                              latency: the rest of the turn
  *   loaded, many peers  append ─▶ … ─▶ when the pause since the last flush is over
@@ -8,13 +9,15 @@
  *   long batch          each 128 KiB, midway
  *   WAIT, GETACK        now
  *
- * The pause bounds the share of time that flushing takes to about a fifth, until 2 ms bound the pause: 1 peer at 8 µs
- * per write pauses 32 µs, which is within a turn; 16 peers 0.5 ms; 64 peers 2 ms and 20 %; more peers take their share
- * but never wait longer. A flush after a pause that has passed in silence starts at once, so coalescing costs nothing
- * when nothing is happening. Since each peer has at most one write in flight, what gathers behind a slow one needs no
- * rule: its next write is bigger.
+ * The pause bounds the share of time that flushing takes to about a fifth, until 2 ms bound the
+ * pause: 1 peer at 8 µs per write pauses 32 µs, which is within a turn; 16 peers 0.5 ms; 64 peers 2
+ * ms and 20 %; more peers take their share but never wait longer. A flush after a pause that has
+ * passed in silence starts at once, so coalescing costs nothing when nothing is happening. Since
+ * each peer has at most one write in flight, what gathers behind a slow one needs no rule: its next
+ * write is bigger.
  *
- * Times are microseconds of a monotonic clock, passed in. The server owns the timers and the sockets:
+ * Times are microseconds of a monotonic clock, passed in. The server owns the timers and the
+ * sockets:
  *
  *   between two commands of a batch   if (policy.midBatch(bytes)) flush
  *   at the end of a read event        policy.decide(…): NOW, TURN_END (setImmediate), LATER (timer of delayUs), NONE
@@ -35,11 +38,15 @@ export type FlushWhen = (typeof FlushWhen)[keyof typeof FlushWhen];
 export const PAUSE_US_MAX = 2000;
 /** Pauses below this end within the turn: no timer is as fine. */
 const TURN_US = 100;
-/** Bytes after which a batch flushes midway, and a lag from which a peer writes on without waiting for the others. */
+/**
+ * Bytes after which a batch flushes midway, and a lag from which a peer writes on without waiting
+ * for the others.
+ */
 export const FLUSH_BYTES = 128 * 1024;
 /**
- * What the kernel sends as one packet, to a network card with segments of 1448 bytes and over loopback: 45 of them. A write
- * that is a little longer costs a second packet, with its way through both stacks and the waking of its reader.
+ * What the kernel sends as one packet, to a network card with segments of 1448 bytes and over
+ * loopback: 45 of them. A write that is a little longer costs a second packet, with its way through
+ * both stacks and the waking of its reader.
  */
 export const PACKET_BYTES = 45 * 1448;
 /** Pause per time spent flushing: 4 makes flushing a fifth of the time. */
@@ -50,7 +57,10 @@ const WRITE_US_WEIGHT = 1 / 8;
 /** One preempted flush must not stretch the pauses behind it. */
 const WRITE_US_MAX = 100;
 
-/** How many bytes a write to a peer takes that lags by `lagBytes`: all, or whole packets when there is more than one. */
+/**
+ * How many bytes a write to a peer takes that lags by `lagBytes`: all, or whole packets when there
+ * is more than one.
+ */
 export function sliceBytes(lagBytes: number, bytesMax: number): number {
   const bytes = Math.min(lagBytes, bytesMax);
   return bytes <= PACKET_BYTES ? bytes : bytes - (bytes % PACKET_BYTES);
@@ -92,8 +102,8 @@ export class FlushPolicy {
   }
 
   /**
-   * When to flush, asked at the end of a batch: `bytes` were appended since the last flush, and `readyPeers` have no
-   * write in flight and something to read. Sets `delayUs`.
+   * When to flush, asked at the end of a batch: `bytes` were appended since the last flush, and
+   * `readyPeers` have no write in flight and something to read. Sets `delayUs`.
    */
   decide(nowUs: number, bytes: number, readyPeers: number): FlushWhen {
     this.delayUs = 0;
@@ -115,8 +125,9 @@ export class FlushPolicy {
   }
 
   /**
-   * Whether a peer whose write has completed writes its next slice at once: when it has much to catch up with, or
-   * someone waits. Else it joins the next flush, for which the caller asks `decide`.
+   * Whether a peer whose write has completed writes its next slice at once: when it has much to
+   * catch up with, or someone waits. Else it joins the next flush, for which the caller asks
+   * `decide`.
    */
   writeAgain(lagBytes: number): boolean {
     return lagBytes >= FLUSH_BYTES || (this.#urgent && lagBytes > 0);

@@ -1,14 +1,16 @@
 /**
- * What goes into the stream of a top-level primary: commands of execution units, with the SELECT, MULTI and EXEC that
- * they need, and PING and GETACK. A relay does not feed: it appends the bytes that it applied. Hot path.
+ * What goes into the stream of a top-level primary: commands of execution units, with the SELECT,
+ * MULTI and EXEC that they need, and PING and GETACK. A relay does not feed: it appends the bytes
+ * that it applied. Hot path.
  *
  *   one command       [SELECT n] command                      SELECT only when the database differs from the last one
  *   several commands  MULTI [SELECT n] command … [SELECT m] command … EXEC
  *   unwrapped unit    [SELECT n] command … command            for commands that touch arbitrary keys, and expiry cycles
  *
- * An execution unit is what one client command (or EXEC, or script) caused. Its commands are queued here in encoded
- * form and flushed together when the unit ends, within the same turn. While the log is inactive all of this is
- * silently nothing: there is no one to tell, and the offset stands still. Main thread.
+ * An execution unit is what one client command (or EXEC, or script) caused. Its commands are queued
+ * here in encoded form and flushed together when the unit ends, within the same turn. While the log
+ * is inactive all of this is silently nothing: there is no one to tell, and the offset stands
+ * still. Main thread.
  */
 import { assert } from '../base/assert.ts';
 import { MIB, type Offset } from '../base/units.ts';
@@ -29,10 +31,16 @@ export class Feed {
   /** Commands queued in the current unit. */
   queuedCommands: number;
   readonly #scratch: GrowableBytes;
-  /** Runs of queued commands of one database: #runDbs[i] ends at position #runEnds[i] of the scratch. */
+  /**
+   * Runs of queued commands of one database: #runDbs[i] ends at position #runEnds[i] of the
+   * scratch.
+   */
   #runDbs: number[];
   #runEnds: number[];
-  /** Where the stream ended when `pingWhenQuiet` last saw it move, and when that was; -1 before the first look. */
+  /**
+   * Where the stream ended when `pingWhenQuiet` last saw it move, and when that was; -1 before the
+   * first look.
+   */
   #seenOffset: Offset;
   #seenMs: number;
 
@@ -47,7 +55,10 @@ export class Feed {
     this.#seenMs = -1;
   }
 
-  /** Streams one encoded command, bytes[start … end), as a unit of its own. The bytes are copied at once. */
+  /**
+   * Streams one encoded command, bytes[start … end), as a unit of its own. The bytes are copied at
+   * once.
+   */
   appendVerbatim(db: number, bytes: Uint8Array, start: number, end: number): void {
     assert(this.queuedCommands === 0, 'a unit is flushed before the next command');
     if (!this.log.active) return;
@@ -56,8 +67,8 @@ export class Feed {
   }
 
   /**
-   * As {@link appendVerbatim}, but neighbours in a read buffer become one copy later: the caller calls {@link settle}
-   * before the buffer changes, at the end of its read event.
+   * As {@link appendVerbatim}, but neighbours in a read buffer become one copy later: the caller
+   * calls {@link settle} before the buffer changes, at the end of its read event.
    */
   appendDeferred(db: number, bytes: Uint8Array, start: number, end: number): void {
     assert(this.queuedCommands === 0, 'a unit is flushed before the next command');
@@ -88,11 +99,15 @@ export class Feed {
     }
   }
 
-  /** Ends the unit and streams it: in MULTI and EXEC when `wrap` is set and there is more than one command. */
+  /**
+   * Ends the unit and streams it: in MULTI and EXEC when `wrap` is set and there is more than one
+   * command.
+   */
   flush(wrap: boolean): void {
     const commands = this.queuedCommands;
     if (commands === 0) return;
-    // A unit may have dropped the log on its way (REPLICAOF in a transaction): its commands then have no reader.
+    // A unit may have dropped the log on its way (REPLICAOF in a transaction): its commands then
+    // have no reader.
     if (this.log.active) {
       const wrapped = wrap && commands > 1;
       if (wrapped) this.log.append(MULTI_BYTES, 0, MULTI_BYTES.length);
@@ -119,8 +134,8 @@ export class Feed {
   }
 
   /**
-   * The next command is preceded by SELECT. Called in the turn that freezes the dataset for a full sync, and at
-   * promotion; not for a partial resync, whose replica has kept its database.
+   * The next command is preceded by SELECT. Called in the turn that freezes the dataset for a full
+   * sync, and at promotion; not for a partial resync, whose replica has kept its database.
    */
   invalidateSelect(): void {
     this.selectedDb = NO_DB;
@@ -136,8 +151,9 @@ export class Feed {
   }
 
   /**
-   * Streams a PING and returns true when nothing was streamed for `periodMs`. Called about once per second, by a
-   * top-level primary that has replicas; it is exact to that second and costs the hot path nothing.
+   * Streams a PING and returns true when nothing was streamed for `periodMs`. Called about once per
+   * second, by a top-level primary that has replicas; it is exact to that second and costs the hot
+   * path nothing.
    */
   pingWhenQuiet(nowMs: number, periodMs: number): boolean {
     const moved = this.log.endOffset !== this.#seenOffset || this.#seenMs < 0;

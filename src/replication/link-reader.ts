@@ -1,15 +1,17 @@
 /**
- * The bytes that a primary sends to this node, cut into what they are: lines of the handshake, the dump, the stream.
+ * The bytes that a primary sends to this node, cut into what they are: lines of the handshake, the
+ * dump, the stream.
  *
  *   lines  "+PONG\r\n" … "+FULLRESYNC …\r\n"  "\n" "\n"  "$EOF:<40>\r\n"     or "$<length>\r\n"
  *   dump   ……………………………………………………………… <40>                                 or just so many bytes
  *   stream "*3\r\n$3\r\nSET\r\n" …
  *
- * What comes next is told by whoever hears of a line, in that very call: what lies behind it in the same read is taken
- * so. Behind a dump the stream may follow at once, and the dump has yet to be loaded: those bytes are held until
- * {@link LinkReader.expectStream}; whoever feeds the reader stops feeding it meanwhile. Nothing else is kept but an
- * unfinished line, and the last 40 bytes of a dump with a mark: those may be the mark. The primary sends nothing behind a
- * mark until it is acknowledged, so it is looked for at the end of a read.
+ * What comes next is told by whoever hears of a line, in that very call: what lies behind it in the
+ * same read is taken so. Behind a dump the stream may follow at once, and the dump has yet to be
+ * loaded: those bytes are held until {@link LinkReader.expectStream}; whoever feeds the reader
+ * stops feeding it meanwhile. Nothing else is kept but an unfinished line, and the last 40 bytes of
+ * a dump with a mark: those may be the mark. The primary sends nothing behind a mark until it is
+ * acknowledged, so it is looked for at the end of a read.
  *
  * Main thread.
  */
@@ -24,7 +26,10 @@ export const LINE_BYTES_MAX = 1024;
 const LF = 0x0a;
 const CR = 0x0d;
 
-/** Hears what came. Bytes are those given to `push`, or the reader's own, and are stale when the call returns. */
+/**
+ * Hears what came. Bytes are those given to `push`, or the reader's own, and are stale when the
+ * call returns.
+ */
 export interface LinkSink {
   /** A line without its end; empty for a keepalive. */
   line(text: string): void;

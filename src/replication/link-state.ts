@@ -1,5 +1,6 @@
 /**
- * The link to a primary above this node, as decisions: what to write, when to connect, when to give up. No socket.
+ * The link to a primary above this node, as decisions: what to write, when to connect, when to give
+ * up. No socket.
  *
  *            REPLICAOF                opened              +PONG               all replies
  *   NONE ───────────────▶ WAITING ─▶ CONNECTING ─▶ PINGED ─────▶ SHAKING ─────────────────▶ ASKED
@@ -11,11 +12,12 @@
  *                                                       │ loaded                              ▼
  *                                                       └─────────────────────────────▶ CONNECTED
  *
- * Events go in as calls, decisions come out as actions, in the order in which they are to be done. Texts of requests and
- * of the log are Redis' own. What the primary may say, and what this side makes of it: PSYNC2 of Redis 7.2.
+ * Events go in as calls, decisions come out as actions, in the order in which they are to be done.
+ * Texts of requests and of the log are Redis' own. What the primary may say, and what this side
+ * makes of it: PSYNC2 of Redis 7.2.
  *
- * `cached` is the stream that this node holds: with it, the next PSYNC asks for what follows. Only the place that
- * applies the stream changes it; the link asks for it. Main thread.
+ * `cached` is the stream that this node holds: with it, the next PSYNC asks for what follows. Only
+ * the place that applies the stream changes it; the link asks for it. Main thread.
  */
 import { assert } from '../base/assert.ts';
 import { asOffset, type Offset } from '../base/units.ts';
@@ -93,7 +95,10 @@ export type LinkAction =
   /** The stream that is held may not be asked for again. */
   | { readonly kind: 'forget' };
 
-/** Attempts come each second; one that found a dump which this node cannot read waits longer each time. */
+/**
+ * Attempts come each second; one that found a dump which this node cannot read waits longer each
+ * time.
+ */
 const RETRY_MS = 1000;
 const RETRY_MS_MAX = 60_000;
 const SECOND_MS = 1000;
@@ -186,7 +191,9 @@ export class LinkState {
     return this.#take();
   }
 
-  /** The connection could not be made, or is gone. `reason` is empty when the primary has closed it. */
+  /**
+   * The connection could not be made, or is gone. `reason` is empty when the primary has closed it.
+   */
   closed(reason: string, nowMs: number): LinkAction[] {
     const { phase } = this;
     if (phase === LinkPhase.NONE || phase === LinkPhase.WAITING) return this.#take();
@@ -257,8 +264,8 @@ export class LinkState {
   }
 
   /**
-   * The dump cannot be loaded. With `isFinal` another one would not do either, as when it is of a version that this node
-   * does not read: the pauses before the next attempts grow.
+   * The dump cannot be loaded. With `isFinal` another one would not do either, as when it is of a
+   * version that this node does not read: the pauses before the next attempts grow.
    */
   loadFailed(reason: string, isFinal: boolean, nowMs: number): LinkAction[] {
     this.#warn(`Failed trying to load the MASTER synchronization DB: ${reason}`);
@@ -282,7 +289,10 @@ export class LinkState {
     return Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** Math.min(this.#refusedDumps, 16));
   }
 
-  /** Called each second: attempts, timeouts, signs of life. `applied` is the offset to acknowledge, `fsynced` -1 for none. */
+  /**
+   * Called each second: attempts, timeouts, signs of life. `applied` is the offset to acknowledge,
+   * `fsynced` -1 for none.
+   */
   tick(applied: Offset, fsynced: number, nowMs: number): LinkAction[] {
     const { replTimeoutMs } = this.#options();
     const silentMs = nowMs - this.lastHeardMs;
@@ -303,7 +313,8 @@ export class LinkState {
         }
         break;
       case LinkPhase.ASKED:
-        if (silentMs > replTimeoutMs) this.#later('Master did not reply to PSYNC, will try later', nowMs);
+        if (silentMs > replTimeoutMs)
+          this.#later('Master did not reply to PSYNC, will try later', nowMs);
         break;
       case LinkPhase.HEADER:
       case LinkPhase.TRANSFER:
@@ -402,7 +413,10 @@ export class LinkState {
     } else if (text.startsWith('+CONTINUE')) {
       this.#continue(text, nowMs);
     } else if (text.startsWith('-NOMASTERLINK') || text.startsWith('-LOADING')) {
-      this.#later(`Master is currently unable to PSYNC but should be in the future: ${shown(text)}`, nowMs);
+      this.#later(
+        `Master is currently unable to PSYNC but should be in the future: ${shown(text)}`,
+        nowMs,
+      );
     } else {
       if (text.startsWith('-ERR')) {
         this.#notice(`Master does not support PSYNC or is in error state (reply: ${shown(text)})`);
@@ -467,7 +481,9 @@ export class LinkState {
         this.#refuse(`Bad protocol from MASTER, a mark of ${mark.length} bytes`, nowMs);
         return;
       }
-      this.#notice('MASTER <-> REPLICA sync: receiving streamed RDB from master with EOF to parser');
+      this.#notice(
+        'MASTER <-> REPLICA sync: receiving streamed RDB from master with EOF to parser',
+      );
       this.#transfer(0, mark);
       return;
     }
@@ -503,7 +519,10 @@ export class LinkState {
     this.#write(request(...words));
   }
 
-  /** A link that was up is gone. The next attempt comes at once, before the primary's backlog has moved on. */
+  /**
+   * A link that was up is gone. The next attempt comes at once, before the primary's backlog has
+   * moved on.
+   */
   #lost(nowMs: number): void {
     this.#notice('Connection with master lost.');
     if (this.#cached() !== undefined) this.#notice('Caching the disconnected master state.');

@@ -1,12 +1,12 @@
 /**
- * `client-output-buffer-limit`: when a client that does not read is cut off. The same rule for a replica's lag behind
- * the log and for the replies that wait for a normal or a pub/sub client.
+ * `client-output-buffer-limit`: when a client that does not read is cut off. The same rule for a
+ * replica's lag behind the log and for the replies that wait for a normal or a pub/sub client.
  *
  *   hard   at or above it: now                       soft   at or above it without a break for longer than softMs
  *   0 in either place: no such limit
  *
- * Pure but for the one number of state. Ask when bytes were added, and on a clock, since a soft breach must end an idle
- * client as well.
+ * Pure but for the one number of state. Ask when bytes were added, and on a clock, since a soft
+ * breach must end an idle client as well.
  */
 
 export interface OutputLimit {
@@ -32,14 +32,15 @@ export class OutputGauge {
     if (limit.softBytes === 0 || bytes < limit.softBytes) this.softSinceMs = -1;
     else if (this.softSinceMs === -1) this.softSinceMs = nowMs;
     if (limit.hardBytes !== 0 && bytes >= limit.hardBytes) return OutputVerdict.HARD;
-    if (this.softSinceMs !== -1 && nowMs - this.softSinceMs > limit.softMs) return OutputVerdict.SOFT;
+    if (this.softSinceMs !== -1 && nowMs - this.softSinceMs > limit.softMs)
+      return OutputVerdict.SOFT;
     return OutputVerdict.WITHIN;
   }
 }
 
 /**
- * The limit that holds for replicas: a hard limit below the backlog's size would cut off peers that the backlog could
- * have brought back, so it is raised to that size.
+ * The limit that holds for replicas: a hard limit below the backlog's size would cut off peers that
+ * the backlog could have brought back, so it is raised to that size.
  */
 export function replicaLimit(limit: OutputLimit, backlogBytesMax: number): OutputLimit {
   if (limit.hardBytes === 0 || limit.hardBytes >= backlogBytesMax) return limit;

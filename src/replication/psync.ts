@@ -1,5 +1,6 @@
 /**
- * The answer to PSYNC and SYNC: continue, full resync, or refuse, from the request, the history and the log's window.
+ * The answer to PSYNC and SYNC: continue, full resync, or refuse, from the request, the history and
+ * the log's window.
  *
  *   request ─▶ already a replica? ── yes ─▶ ignore
  *     │
@@ -9,8 +10,9 @@
  *     └─ id known (replid, or replid2 up to its offset)  and  the log covers the offset ─▶ continue
  *                                                  else ─▶ full
  *
- * Pure; the order of the checks and every text is Redis' own (PSYNC2), since replicas, test suites and operators read
- * them. A refusal must not be a plain error when the meaning is "not now": stock replicas fall back to SYNC then.
+ * Pure; the order of the checks and every text is Redis' own (PSYNC2), since replicas, test suites
+ * and operators read them. A refusal must not be a plain error when the meaning is "not now": stock
+ * replicas fall back to SYNC then.
  */
 import { asOffset, type Offset } from '../base/units.ts';
 import type { ReplicationHistory } from './replid.ts';
@@ -53,7 +55,9 @@ export interface PsyncNode {
   /** The link to the primary is up and in sync. */
   readonly linkUp: boolean;
   readonly failingOver: boolean;
-  /** Answer a PSYNC that the backlog covers although the link is down (`relay-serve-stale-psync`). */
+  /**
+   * Answer a PSYNC that the backlog covers although the link is down (`relay-serve-stale-psync`).
+   */
   readonly serveStalePsync: boolean;
 }
 
@@ -79,7 +83,10 @@ export type PsyncDecision =
     }
   | {
       readonly kind: 'full';
-      /** There is no backlog, so no past: renew the history and start the log before anything is answered. */
+      /**
+       * There is no backlog, so no past: renew the history and start the log before anything is
+       * answered.
+       */
       readonly needsNewHistory: boolean;
       /** Counts in `sync_partial_err`. */
       readonly countsAsPartialError: boolean;
@@ -100,8 +107,8 @@ const INT64_MAX = 2n ** 63n - 1n;
 const INT64_MIN = -(2n ** 63n);
 
 /**
- * The number in `text` when it is a canonical signed 64-bit decimal, as Redis reads it, else NaN. Beyond 2^53 the
- * value is rounded, which keeps its order against any offset that we can have.
+ * The number in `text` when it is a canonical signed 64-bit decimal, as Redis reads it, else NaN.
+ * Beyond 2^53 the value is rounded, which keeps its order against any offset that we can have.
  */
 export function parseInt64(text: string): number {
   if (text.length > 20 || !/^(0|-?[1-9][0-9]*)$/.test(text)) return Number.NaN;
@@ -131,7 +138,8 @@ export function decidePsync(
   if (node.failingOver) return { kind: 'refuse', errorLine: ERROR_FAILING_OVER, log };
   if (stale && !node.serveStalePsync) return { kind: 'refuse', errorLine: ERROR_LINK_DOWN, log };
   if (client.hasPendingReplies) return { kind: 'refuse', errorLine: ERROR_PENDING_OUTPUT, log };
-  if (client.filtered && !client.capaEof) return { kind: 'refuse', errorLine: ERROR_FILTER_NEEDS_EOF, log };
+  if (client.filtered && !client.capaEof)
+    return { kind: 'refuse', errorLine: ERROR_FILTER_NEEDS_EOF, log };
 
   log.push(notice(`Replica ${client.name} asks for synchronization`));
   if (request.command === 'SYNC') {

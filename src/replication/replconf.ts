@@ -1,16 +1,18 @@
 /**
- * REPLCONF as a primary understands it: options in pairs, each changes the peer's state or ends in an error.
+ * REPLCONF as a primary understands it: options in pairs, each changes the peer's state or ends in
+ * an error.
  *
  *   listening-port <n>   ip-address <host>   capa <name>   version <x.y.z>       the handshake
  *   rdb-only 0|1   rdb-filter-only "<list>"   rdb-no-compress 0|1   rdb-no-checksum 0|1      what dump it wants
  *   ack <offset> [fack <offset>]   getack *                                      never answered
  *
- * Once the peer is a replica, only the last line has an effect: its dump and its stream are on their way, as it wished
- * before. The answer to an option then ends the link, as any answer does.
+ * Once the peer is a replica, only the last line has an effect: its dump and its stream are on
+ * their way, as it wished before. The answer to an option then ends the link, as any answer does.
  *
- * Unknown *capabilities* are ignored and unknown *options* are errors: a peer takes OK to an option as a promise
- * (Valkey's and Redis' second connections, KeyDB's uuid), and treats the error as non-critical. Options before a faulty
- * one keep their effect, as in Redis. Arguments are latin1 strings, so that bytes stay bytes. Main thread.
+ * Unknown *capabilities* are ignored and unknown *options* are errors: a peer takes OK to an option
+ * as a promise (Valkey's and Redis' second connections, KeyDB's uuid), and treats the error as
+ * non-critical. Options before a faulty one keep their effect, as in Redis. Arguments are latin1
+ * strings, so that bytes stay bytes. Main thread.
  */
 import { parseInt64 } from './psync.ts';
 import { DumpFilter, type ReplicaState } from './replica-state.ts';
@@ -43,7 +45,11 @@ const ACKED: ReplconfOutcome = { reply: NO_REPLY, acked: true, uncorked: false, 
 const UNCORKED: ReplconfOutcome = { reply: NO_REPLY, acked: true, uncorked: true, getack: false };
 
 /** Applies `args`, the words after REPLCONF, to `peer`. */
-export function applyReplconf(peer: ReplicaState, args: readonly string[], nowMs: number): ReplconfOutcome {
+export function applyReplconf(
+  peer: ReplicaState,
+  args: readonly string[],
+  nowMs: number,
+): ReplconfOutcome {
   if (args.length % 2 !== 0) return failed(ERROR_SYNTAX);
   for (let i = 0; i < args.length; i += 2) {
     const option = args[i]!;
@@ -118,8 +124,16 @@ export function parseVersion(text: string): number {
   return major > 255 || minor > 255 || patch > 255 ? -1 : (major << 16) | (minor << 8) | patch;
 }
 
-/** `ACK n`, `ACK n FACK m`; ignored when it comes from someone who is no replica, or is not a number. */
-function ack(peer: ReplicaState, args: readonly string[], at: number, nowMs: number): ReplconfOutcome {
+/**
+ * `ACK n`, `ACK n FACK m`; ignored when it comes from someone who is no replica, or is not a
+ * number.
+ */
+function ack(
+  peer: ReplicaState,
+  args: readonly string[],
+  at: number,
+  nowMs: number,
+): ReplconfOutcome {
   if (!peer.isReplica) return SILENT;
   const offset = parseInt64(args[at + 1]!);
   if (Number.isNaN(offset)) return SILENT;

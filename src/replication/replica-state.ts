@@ -1,5 +1,6 @@
 /**
- * A replica attached below us, as the primary sees it: its phase, what it announced, what it acknowledged.
+ * A replica attached below us, as the primary sees it: its phase, what it announced, what it
+ * acknowledged.
  *
  *                 FULL                 STREAM_DUMP                   DUMP_SENT_RDB_ONLY
  *   HANDSHAKE ───────────▶ WAIT_START ─────────────▶ SEND_BULK ─────────────────────────▶ CLOSED
@@ -20,8 +21,9 @@
  *   ONLINE       online        the stream                                      no ACK nor "\n", unless it came by SYNC
  *   CLOSED                     what was written before                         it does not close its end
  *
- * A "\n" to a replica in ONLINE would be counted in its offset, one inside the dump would break it. CORKED is online to
- * INFO, ROLE and WAIT, as in Redis. Main thread, no I/O: the server acts on what the functions return.
+ * A "\n" to a replica in ONLINE would be counted in its offset, one inside the dump would break it.
+ * CORKED is online to INFO, ROLE and WAIT, as in Redis. Main thread, no I/O: the server acts on
+ * what the functions return.
  */
 import { assert } from '../base/assert.ts';
 import { asOffset, type Offset } from '../base/units.ts';
@@ -47,7 +49,10 @@ export const PeerEvent = {
   /** `+FULLRESYNC` was written, and the dump must be complete before its length can be told. */
   SPOOL_DUMP: 3,
   DUMP_READY: 4,
-  /** The last byte of the dump was written, mark included. Which of the following happens, `dumpSent` knows. */
+  /**
+   * The last byte of the dump was written, mark included. Which of the following happens,
+   * `dumpSent` knows.
+   */
   DUMP_SENT_EOF: 5,
   DUMP_SENT_LENGTH: 6,
   DUMP_SENT_RDB_ONLY: 7,
@@ -58,7 +63,10 @@ export type PeerEvent = (typeof PeerEvent)[keyof typeof PeerEvent];
 
 const NEVER: ReadonlyMap<PeerEvent, Phase> = new Map();
 
-/** The drawing above. CLOSE leads to CLOSED from each phase; what is not listed is a programmer's error. */
+/**
+ * The drawing above. CLOSE leads to CLOSED from each phase; what is not listed is a programmer's
+ * error.
+ */
 const TRANSITIONS: Readonly<Record<Phase, ReadonlyMap<PeerEvent, Phase>>> = {
   [Phase.HANDSHAKE]: new Map<PeerEvent, Phase>([
     [PeerEvent.CONTINUE, Phase.ONLINE],
@@ -95,7 +103,10 @@ const INFO_NAMES: Readonly<Record<Phase, string>> = {
   [Phase.CLOSED]: '',
 };
 
-/** How the dump is framed: by its length, known once it is complete, or by a mark of 40 characters at its end. */
+/**
+ * How the dump is framed: by its length, known once it is complete, or by a mark of 40 characters
+ * at its end.
+ */
 export const Framing = { LENGTH: 0, EOF_MARK: 1 } as const;
 export type Framing = (typeof Framing)[keyof typeof Framing];
 
@@ -121,7 +132,10 @@ export class ReplicaState {
   /** Wishes of Redis 8.6 and later; a dump with compression and checksum serves it all the same. */
   wantsNoCompression: boolean;
   wantsNoChecksum: boolean;
-  /** Its dump is complete before the first byte of it is sent, though it knows the mark (`repl-diskless-sync no`). */
+  /**
+   * Its dump is complete before the first byte of it is sent, though it knows the mark
+   * (`repl-diskless-sync no`).
+   */
   spoolsFirst: boolean;
   /** It came by SYNC, so it need not send ACKs, and is not timed out for their absence. */
   legacy: boolean;
@@ -167,7 +181,10 @@ export class ReplicaState {
     return this.phase === Phase.ONLINE;
   }
 
-  /** True when it waits for the dump's first byte: send it "\n" each second, so that it does not give up. */
+  /**
+   * True when it waits for the dump's first byte: send it "\n" each second, so that it does not
+   * give up.
+   */
   get needsKeepalive(): boolean {
     return this.phase === Phase.WAIT_START || this.phase === Phase.WAIT_DUMP;
   }
@@ -192,7 +209,9 @@ export class ReplicaState {
     else this.apply(PeerEvent.DUMP_SENT_LENGTH, nowMs);
   }
 
-  /** Books an ACK. Returns true when it uncorked the stream: from now on the stream may be written. */
+  /**
+   * Books an ACK. Returns true when it uncorked the stream: from now on the stream may be written.
+   */
   acked(offset: number, fsynced: number, nowMs: number): boolean {
     if (offset > this.ackOffset) this.ackOffset = asOffset(offset);
     if (fsynced > this.fsyncedOffset) this.fsyncedOffset = asOffset(fsynced);
@@ -258,7 +277,11 @@ export function countFsynced(peers: Iterable<ReplicaState>, offset: number): num
 }
 
 /** Peers that `min-replicas-to-write` may count on: online, and heard of within `maxLagSeconds`. */
-export function countGood(peers: Iterable<ReplicaState>, nowMs: number, maxLagSeconds: number): number {
+export function countGood(
+  peers: Iterable<ReplicaState>,
+  nowMs: number,
+  maxLagSeconds: number,
+): number {
   let count = 0;
   for (const peer of peers) if (peer.isOnline && peer.lagSeconds(nowMs) <= maxLagSeconds) count++;
   return count;
@@ -271,7 +294,10 @@ export function replicaName(peer: ReplicaState): string {
   return `${host}:${peer.listeningPort === 0 ? '<unknown-replica-port>' : peer.listeningPort}`;
 }
 
-/** `slave<index>:…` of INFO replication with its line end, or an empty string for a peer that is not to be shown. */
+/**
+ * `slave<index>:…` of INFO replication with its line end, or an empty string for a peer that is not
+ * to be shown.
+ */
 export function infoLine(index: number, peer: ReplicaState, nowMs: number): string {
   const state = INFO_NAMES[peer.phase];
   if (state === '') return '';
@@ -282,7 +308,9 @@ export function infoLine(index: number, peer: ReplicaState, nowMs: number): stri
 }
 
 /** A peer's row in ROLE, three bulk strings, or null when it is not online. */
-export function roleRow(peer: ReplicaState): readonly [ip: string, port: string, offset: string] | null {
+export function roleRow(
+  peer: ReplicaState,
+): readonly [ip: string, port: string, offset: string] | null {
   if (!peer.isOnline) return null;
   return [shownAddress(peer), String(peer.listeningPort), String(peer.ackOffset)];
 }

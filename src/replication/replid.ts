@@ -1,12 +1,14 @@
 /**
- * Replication ids and what this node knows of its own history: which streams, up to which offset, it can continue.
+ * Replication ids and what this node knows of its own history: which streams, up to which offset,
+ * it can continue.
  *
  *   offsets   1 ........................ second-1 | second ................ end
  *   history   known to others as replid2          | known as replid only
  *
- * A replica that asks with `replid` shares all of our past. One that asks with `replid2` shares it for requests up to
- * `secondOffset` inclusive: that is the first byte it does not have, and the first that we wrote under the new id.
- * Main thread. Randomness is passed in (`randomBytes` of node:crypto fits). Specified by Redis' PSYNC2.
+ * A replica that asks with `replid` shares all of our past. One that asks with `replid2` shares it
+ * for requests up to `secondOffset` inclusive: that is the first byte it does not have, and the
+ * first that we wrote under the new id. Main thread. Randomness is passed in (`randomBytes` of
+ * node:crypto fits). Specified by Redis' PSYNC2.
  */
 import { assert } from '../base/assert.ts';
 import { asOffset, type Offset, offsetAfter } from '../base/units.ts';
@@ -45,13 +47,19 @@ export class ReplicationHistory {
     this.#random = random;
   }
 
-  /** A new id without a past: for a fresh backlog, and when the backlog of a lonely primary is dropped. */
+  /**
+   * A new id without a past: for a fresh backlog, and when the backlog of a lonely primary is
+   * dropped.
+   */
   renew(): void {
     this.replid = randomHex40(this.#random);
     this.#forgetSecond();
   }
 
-  /** Promotion at `endOffset`: the old id stays good for what was written under it, new writes get a new id. */
+  /**
+   * Promotion at `endOffset`: the old id stays good for what was written under it, new writes get a
+   * new id.
+   */
   shift(endOffset: Offset): void {
     this.replid2 = this.replid;
     this.secondOffset = offsetAfter(endOffset, 1);
@@ -66,8 +74,8 @@ export class ReplicationHistory {
   }
 
   /**
-   * `+CONTINUE <replid>` received at `endOffset`. Returns true when the id is a new one: the old one became the
-   * second, and the peers below must reconnect to learn of it.
+   * `+CONTINUE <replid>` received at `endOffset`. Returns true when the id is a new one: the old
+   * one became the second, and the peers below must reconnect to learn of it.
    */
   continueAs(replid: string, endOffset: Offset): boolean {
     assert(isReplid(replid), 'continued replication id has 40 hex digits');
@@ -78,7 +86,10 @@ export class ReplicationHistory {
     return true;
   }
 
-  /** Start-up of a primary from a dump that names its stream: replicas of the former life may continue. */
+  /**
+   * Start-up of a primary from a dump that names its stream: replicas of the former life may
+   * continue.
+   */
   restore(savedReplid: string, savedOffset: Offset): void {
     assert(isReplid(savedReplid), 'restored replication id has 40 hex digits');
     this.replid2 = savedReplid;

@@ -1,12 +1,12 @@
 /**
- * How long full syncs pause after one has failed: a second, then twice as long each time, up to a minute. Each cause
- * has a pause of its own, since what ends one says nothing about another.
+ * How long full syncs pause after one has failed: a second, then twice as long each time, up to a
+ * minute. Each cause has a pause of its own, since what ends one says nothing about another.
  *
  *   failed ──▶ 1 s ──failed──▶ 2 s ──failed──▶ … 60 s        a success of that cause's kind ──▶ no pause
  *
- * A replica that asks meanwhile waits, and is kept from giving up by empty lines. Without this, a dataset that is
- * written to faster than `snapshot-cow-max` allows would be frozen again and again for nothing. Pure; causes are error
- * codes, so there are few of them.
+ * A replica that asks meanwhile waits, and is kept from giving up by empty lines. Without this, a
+ * dataset that is written to faster than `snapshot-cow-max` allows would be frozen again and again
+ * for nothing. Pure; causes are error codes, so there are few of them.
  */
 export const RETRY_PAUSE_MIN_MS = 1000;
 export const RETRY_PAUSE_MAX_MS = 60_000;
@@ -22,7 +22,8 @@ export class RetryPauses {
   /** Notes a failure at `nowMs` and returns the length of the pause that follows. */
   failed(cause: string, nowMs: number): number {
     const before = this.#pauses.get(cause);
-    const ms = before === undefined ? RETRY_PAUSE_MIN_MS : Math.min(before.ms * 2, RETRY_PAUSE_MAX_MS);
+    const ms =
+      before === undefined ? RETRY_PAUSE_MIN_MS : Math.min(before.ms * 2, RETRY_PAUSE_MAX_MS);
     this.#pauses.set(cause, { ms, untilMs: nowMs + ms });
     return ms;
   }
@@ -37,7 +38,10 @@ export class RetryPauses {
     return [...this.#pauses.keys()];
   }
 
-  /** Milliseconds until the pauses of all causes that `matters` says yes to are over; 0 when none is on. */
+  /**
+   * Milliseconds until the pauses of all causes that `matters` says yes to are over; 0 when none is
+   * on.
+   */
   leftMs(nowMs: number, matters: (cause: string) => boolean = () => true): number {
     let left = 0;
     for (const [cause, { untilMs }] of this.#pauses) {

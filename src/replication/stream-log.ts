@@ -1,6 +1,7 @@
 /**
- * The stream log: everything this node streams, once, in blocks of shared memory addressed by replication offset.
- * The backlog is its retained tail, and every peer is a cursor on it; nothing is copied per peer. Hot path.
+ * The stream log: everything this node streams, once, in blocks of shared memory addressed by
+ * replication offset. The backlog is its retained tail, and every peer is a cursor on it; nothing
+ * is copied per peer. Hot path.
  *
  *   firstOffset                                                      endOffset (master_repl_offset)
  *   │                                                                        │
@@ -10,16 +11,19 @@
  *     ▲ slow peer                   ▲▲              ▲ peers near the end
  *                  ├──────── at least backlogBytesMax retained ──────────────┤
  *
- * Block `b` holds offsets b.start … b.start + b.used - 1. A cursor pins the one block it stands in. Blocks leave at the
- * head only, and only when the head has no pin and what stays still covers `backlogBytesMax`: a slow peer keeps all
- * that follows it, which is what lets it (and any PSYNC) go on, and is counted once, in `pinnedBytes`. So trimming
- * looks at the head's pin count and never at the cursors: append costs the same with one cursor and with a thousand.
+ * Block `b` holds offsets b.start … b.start + b.used - 1. A cursor pins the one block it stands in.
+ * Blocks leave at the head only, and only when the head has no pin and what stays still covers
+ * `backlogBytesMax`: a slow peer keeps all that follows it, which is what lets it (and any PSYNC)
+ * go on, and is counted once, in `pinnedBytes`. So trimming looks at the head's pin count and never
+ * at the cursors: append costs the same with one cursor and with a thousand.
  *
- * Blocks are a quarter of the backlog, from 16 KiB to 1 MiB: a write to a peer ends at a block's end, so small blocks
- * cost system calls, and large ones retain up to one block more than was asked for.
+ * Blocks are a quarter of the backlog, from 16 KiB to 1 MiB: a write to a peer ends at a block's
+ * end, so small blocks cost system calls, and large ones retain up to one block more than was asked
+ * for.
  *
- * Bytes from a slice stay unchanged until `advance` of that slice: the pin outlasts the write, even past `closeCursor`.
- * Main thread only; the shared memory is there for the workers that will read sealed blocks.
+ * Bytes from a slice stay unchanged until `advance` of that slice: the pin outlasts the write, even
+ * past `closeCursor`. Main thread only; the shared memory is there for the workers that will read
+ * sealed blocks.
  */
 import { assert, debugAssert } from '../base/assert.ts';
 import { copyBytes, withView } from '../base/byte-copy.ts';
@@ -29,7 +33,10 @@ import { asOffset, KIB, MIB, type Offset, offsetAfter } from '../base/units.ts';
 
 export const BLOCK_BYTES_MIN = 16 * KIB;
 export const BLOCK_BYTES_MAX = MIB;
-/** Blocks that leave per call of trim: keeps the turn short after a peer that was gigabytes behind goes away. */
+/**
+ * Blocks that leave per call of trim: keeps the turn short after a peer that was gigabytes behind
+ * goes away.
+ */
 const TRIM_BLOCKS_MAX = 64;
 
 export function blockBytesFor(backlogBytesMax: number): number {
@@ -46,7 +53,9 @@ class Block {
   /** Cursors that stand in the block, with those that close while their write is in flight. */
   pins: number;
   next: Block | null;
-  /** The log has dropped this block while a write was in flight: its memory must not be used again. */
+  /**
+   * The log has dropped this block while a write was in flight: its memory must not be used again.
+   */
   detached: boolean;
 
   constructor(memory: SharedArrayBuffer, start: Offset) {
@@ -62,11 +71,17 @@ class Block {
 const NO_BLOCK = new Block(new SharedArrayBuffer(0), asOffset(0));
 
 export class StreamLog {
-  /** Offset of the last byte of the stream. Keeps its value while the log is inactive. Read only for others. */
+  /**
+   * Offset of the last byte of the stream. Keeps its value while the log is inactive. Read only for
+   * others.
+   */
   endOffset: Offset;
   /** Offset of the first byte retained; endOffset + 1 when there is none. Read only for others. */
   firstOffset: Offset;
-  /** False on a primary without replicas and backlog: nothing is recorded and the offset stands still. */
+  /**
+   * False on a primary without replicas and backlog: nothing is recorded and the offset stands
+   * still.
+   */
   active: boolean;
   /** Cursors opened and not closed. */
   openCursors: number;
@@ -81,12 +96,16 @@ export class StreamLog {
   /** Where blocks come from and go to: a fresh megabyte costs page faults, a used one nothing. */
   readonly #memory: SharedMemory;
   /**
-   * What was appended and is not copied yet; counted in endOffset. Owners of the buffers that {@link appendDeferred} is
-   * given reclaim them here.
+   * What was appended and is not copied yet; counted in endOffset. Owners of the buffers that
+   * {@link appendDeferred} is given reclaim them here.
    */
   readonly lease: Lease;
 
-  constructor(backlogBytesMax: number, endOffset: Offset, memory: SharedMemory = new SharedMemory()) {
+  constructor(
+    backlogBytesMax: number,
+    endOffset: Offset,
+    memory: SharedMemory = new SharedMemory(),
+  ) {
     assert(backlogBytesMax > 0, 'the backlog has a positive size');
     this.endOffset = endOffset;
     this.firstOffset = offsetAfter(endOffset, 1);
@@ -111,7 +130,10 @@ export class StreamLog {
     this.#addBlock();
   }
 
-  /** Forgets everything and stops recording (`repl-backlog-ttl`, full resync from a primary). No cursor may be open. */
+  /**
+   * Forgets everything and stops recording (`repl-backlog-ttl`, full resync from a primary). No
+   * cursor may be open.
+   */
   drop(): void {
     assert(this.openCursors === 0, 'cursors are closed before the log is dropped');
     this.active = false;
@@ -138,9 +160,10 @@ export class StreamLog {
   }
 
   /**
-   * Appends bytes[start … end) and copies them later: pipelined commands that lie side by side in a read buffer become
-   * one copy. The offset moves at once. The bytes are leased: their owner may move or overwrite them only after it has
-   * reclaimed them from {@link lease}, and calls {@link settle} before anybody else may fill the buffer.
+   * Appends bytes[start … end) and copies them later: pipelined commands that lie side by side in a
+   * read buffer become one copy. The offset moves at once. The bytes are leased: their owner may
+   * move or overwrite them only after it has reclaimed them from {@link lease}, and calls
+   * {@link settle} before anybody else may fill the buffer.
    */
   appendDeferred(bytes: Uint8Array, start: number, end: number): void {
     const { lease } = this;
@@ -154,11 +177,15 @@ export class StreamLog {
     this.endOffset = offsetAfter(this.endOffset, end - start);
   }
 
-  /** Copies what {@link appendDeferred} left in the caller's buffer. Call before that buffer is reused. */
+  /**
+   * Copies what {@link appendDeferred} left in the caller's buffer. Call before that buffer is
+   * reused.
+   */
   settle(): void {
     const { bytes, start, end } = this.lease;
     if (start === end) return;
-    // The lease ends first: after a settle the same positions of the same buffer may hold other bytes.
+    // The lease ends first: after a settle the same positions of the same buffer may hold other
+    // bytes.
     this.lease.over();
     this.#copy(bytes, start, end);
   }
@@ -168,7 +195,10 @@ export class StreamLog {
     return this.endOffset - this.firstOffset + 1;
   }
 
-  /** Bytes retained beyond the size of the backlog, for the sake of cursors (and up to a block of rounding). */
+  /**
+   * Bytes retained beyond the size of the backlog, for the sake of cursors (and up to a block of
+   * rounding).
+   */
   get pinnedBytes(): number {
     return Math.max(0, this.histlen - this.#backlogBytesMax);
   }
@@ -186,7 +216,10 @@ export class StreamLog {
     return this.#backlogBytesMax;
   }
 
-  /** `repl-backlog-size`. A smaller size takes effect in steps, see {@link trim}; new blocks follow the new size. */
+  /**
+   * `repl-backlog-size`. A smaller size takes effect in steps, see {@link trim}; new blocks follow
+   * the new size.
+   */
   set backlogBytesMax(bytes: number) {
     assert(bytes > 0, 'the backlog has a positive size');
     this.#backlogBytesMax = bytes;
@@ -194,12 +227,17 @@ export class StreamLog {
     this.trim();
   }
 
-  /** True when a cursor may stand before `offset`: each byte from there on is retained, or `offset` is the next one. */
+  /**
+   * True when a cursor may stand before `offset`: each byte from there on is retained, or `offset`
+   * is the next one.
+   */
   covers(offset: number): boolean {
     return this.active && offset >= this.firstOffset && offset <= this.endOffset + 1;
   }
 
-  /** A cursor that reads from `offset` on, which must be covered. Close it with {@link closeCursor}. */
+  /**
+   * A cursor that reads from `offset` on, which must be covered. Close it with {@link closeCursor}.
+   */
   openCursor(offset: Offset): StreamCursor {
     assert(this.covers(offset), 'a cursor opens inside the log');
     this.settle();
@@ -215,15 +253,18 @@ export class StreamLog {
   }
 
   /**
-   * Closes `cursor`. When a slice of it is in flight its block stays pinned until `advance`, which every write's
-   * callback must call, also when the write failed.
+   * Closes `cursor`. When a slice of it is in flight its block stays pinned until `advance`, which
+   * every write's callback must call, also when the write failed.
    */
   closeCursor(cursor: StreamCursor): void {
     cursor.close();
     this.openCursors--;
   }
 
-  /** Drops blocks that left the window, at most 64 per call: called by append per block, and by whoever has a clock. */
+  /**
+   * Drops blocks that left the window, at most 64 per call: called by append per block, and by
+   * whoever has a clock.
+   */
   trim(): number {
     let dropped = 0;
     while (dropped < TRIM_BLOCKS_MAX) {
@@ -237,7 +278,8 @@ export class StreamLog {
       this.#giveBack(head);
       dropped++;
     }
-    // The spent half goes away in one move per doubling, so a step of the head costs O(1) over time.
+    // The spent half goes away in one move per doubling, so a step of the head costs O(1) over
+    // time.
     if (this.#headIndex > 32 && this.#headIndex * 2 > this.#blocks.length) {
       this.#blocks.splice(0, this.#headIndex);
       this.#headIndex = 0;
@@ -304,7 +346,8 @@ export class StreamLog {
 }
 
 /**
- * A reader's place in the log. `next` describes a slice in the fields, `advance` confirms what was written of it:
+ * A reader's place in the log. `next` describes a slice in the fields, `advance` confirms what was
+ * written of it:
  *
  *   if (cursor.next(256 * KIB) > 0) write(cursor.bytes, cursor.start, cursor.end, () => cursor.advance(written));
  */
@@ -339,7 +382,10 @@ export class StreamCursor {
     return this.#log.endOffset - this.offset + 1;
   }
 
-  /** Returns the size of the next slice, up to `bytesMax` and a block's end; 0 when the reader has everything. */
+  /**
+   * Returns the size of the next slice, up to `bytesMax` and a block's end; 0 when the reader has
+   * everything.
+   */
   next(bytesMax: number): number {
     assert(!this.closed && !this.inFlight, 'a cursor has one slice in flight');
     this.#log.settle();
@@ -352,7 +398,10 @@ export class StreamCursor {
     return count;
   }
 
-  /** Confirms `bytes` of the slice; fewer than its size means that the rest comes with the next slice. */
+  /**
+   * Confirms `bytes` of the slice; fewer than its size means that the rest comes with the next
+   * slice.
+   */
   advance(bytes: number): void {
     assert(bytes >= 0 && bytes <= this.end - this.start, 'a cursor advances within its slice');
     this.inFlight = false;
@@ -373,7 +422,9 @@ export class StreamCursor {
     if (!this.inFlight) this.#log.unpin(this.#block);
   }
 
-  /** Moves to the following block, if there is one, so that a block read to its end is not pinned. */
+  /**
+   * Moves to the following block, if there is one, so that a block read to its end is not pinned.
+   */
   #hop(): void {
     const block = this.#block;
     const next = block.next;

@@ -1,14 +1,16 @@
 /**
  * Output buffers on their way between replies and sockets. Hot path.
  *
- * Sizes are powers of two from 16 KiB to 4 MiB, and SLACK_BYTES more, since values often have such a length themselves and
- * come with a header. A reply takes one, a socket writes it, and the write's callback gives
- * it back; the pool holds at most 64 MiB for the next taker, and lets go what nobody has needed for a while. Large
- * requests are read into such buffers, too. Larger ones are made for the occasion and left to the garbage collector. One
- * pool serves all connections of a node. Main thread.
+ * Sizes are powers of two from 16 KiB to 4 MiB, and SLACK_BYTES more, since values often have such
+ * a length themselves and come with a header. A reply takes one, a socket writes it, and the
+ * write's callback gives it back; the pool holds at most 64 MiB for the next taker, and lets go
+ * what nobody has needed for a while. Large requests are read into such buffers, too. Larger ones
+ * are made for the occasion and left to the garbage collector. One pool serves all connections of a
+ * node. Main thread.
  *
- * What a socket is given is a view of the buffer's first bytes. To make one costs as much as a short command, and replies
- * often have the same length again and again, so each buffer keeps the last one that was made of it.
+ * What a socket is given is a view of the buffer's first bytes. To make one costs as much as a
+ * short command, and replies often have the same length again and again, so each buffer keeps the
+ * last one that was made of it.
  */
 import { withView } from '../base/byte-copy.ts';
 import { poison } from '../base/lease.ts';
@@ -19,7 +21,10 @@ const SIZE_MIN = 16 * KIB;
 const SIZE_MAX = 4 * MIB;
 export const POOLED_BYTES_MIN = SIZE_MIN + SLACK_BYTES;
 export const POOLED_BYTES_MAX = SIZE_MAX + SLACK_BYTES;
-/** A fresh megabyte costs as many page faults as it takes to send it: some of those that were used lie ready. */
+/**
+ * A fresh megabyte costs as many page faults as it takes to send it: some of those that were used
+ * lie ready.
+ */
 const HELD_BYTES_MAX = 64 * MIB;
 /** So much stays also while nobody needs it. */
 const HELD_IDLE_BYTES_MAX = 2 * MIB;
@@ -80,7 +85,10 @@ export class BufferPool {
     this.#free[classOf(bytes)]!.push(whole);
   }
 
-  /** Lets go of as much as has lain ready since the last call, large buffers first; to be called now and then. */
+  /**
+   * Lets go of as much as has lain ready since the last call, large buffers first; to be called now
+   * and then.
+   */
   releaseIdle(): void {
     let left = this.#idleBytes - HELD_IDLE_BYTES_MAX;
     for (let i = this.#free.length - 1; i >= 0; i--) {

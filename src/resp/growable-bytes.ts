@@ -1,5 +1,6 @@
 /**
- * Bytes that are appended to: an array, how much of it is filled, and room on demand. Stale after any append: `bytes`.
+ * Bytes that are appended to: an array, how much of it is filled, and room on demand. Stale after
+ * any append: `bytes`.
  */
 import { KIB } from '../base/units.ts';
 

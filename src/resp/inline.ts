@@ -5,7 +5,8 @@
  *   SET key 'it\'s'     single quotes know \' only
  *   SET a"b c" d        quotes may begin inside a word, and a closing quote ends it: a space or the end must follow
  *
- * Configuration files use the same grammar. Main thread, not hot: people and health checks write inline.
+ * Configuration files use the same grammar. Main thread, not hot: people and health checks write
+ * inline.
  */
 import { CR, LF, SPACE } from './tokens.ts';
 
@@ -23,10 +24,11 @@ interface Words {
 }
 
 /**
- * Adds the words of source[start, end) to `words`, and returns false when the quotes do not balance. Words without a
- * quote stay where they are. If there is one, `words.bytes` becomes an array of its own that holds the line and
- * behind it the words, at most as long again; `words.start` and `words.end` are moved to the line's copy. The caller
- * has set them to the line with its line end.
+ * Adds the words of source[start, end) to `words`, and returns false when the quotes do not
+ * balance. Words without a quote stay where they are. If there is one, `words.bytes` becomes an
+ * array of its own that holds the line and behind it the words, at most as long again;
+ * `words.start` and `words.end` are moved to the line's copy. The caller has set them to the line
+ * with its line end.
  */
 export function splitWords(words: Words, source: Uint8Array, start: number, end: number): boolean {
   words.bytes = source;
@@ -80,7 +82,9 @@ function splitQuoted(words: Words, source: Uint8Array, start: number, end: numbe
         bytes[out++] = source[at]!;
       } else {
         const hex =
-          source[at + 1] === LOWER_X && at + 3 < end ? hexByte(source[at + 2]!, source[at + 3]!) : -1;
+          source[at + 1] === LOWER_X && at + 3 < end
+            ? hexByte(source[at + 2]!, source[at + 3]!)
+            : -1;
         bytes[out++] = hex >= 0 ? hex : unescaped(source[at + 1]!);
         at += hex >= 0 ? 3 : 1;
       }

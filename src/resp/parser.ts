@@ -1,38 +1,42 @@
 /**
  * From socket reads to requests. Hot path.
  *
- * A chunk is parsed where it lies. Only what is left of it at the end of the turn, an incomplete request or requests
- * that a blocked client may not run yet, is copied to a buffer of the reader's own. When more arrives, just so much
- * of the new chunk is copied behind it as completes that request, and then parsing goes on in the chunk:
+ * A chunk is parsed where it lies. Only what is left of it at the end of the turn, an incomplete
+ * request or requests that a blocked client may not run yet, is copied to a buffer of the reader's
+ * own. When more arrives, just so much of the new chunk is copied behind it as completes that
+ * request, and then parsing goes on in the chunk:
  *
  *   own    [ consumed | tail of the last chunk | copied ]
  *                     ^request.start           ^^^^^^^^ the same bytes
  *   chunk                                     [ ^^^^^^^^ | not looked at yet … ]
  *                                                        ^#chunkPosition
  *
- * The own buffer grows with the bytes that have arrived; by what a client announces it grows to a buffer of the pool at
- * most. Where parsing stopped inside a request is remembered, so a request costs time in proportion to its bytes however
- * they are cut.
+ * The own buffer grows with the bytes that have arrived; by what a client announces it grows to a
+ * buffer of the pool at most. Where parsing stopped inside a request is remembered, so a request
+ * costs time in proportion to its bytes however they are cut.
  *
- * A large argument does not come through chunks: while one is incomplete, {@link RequestReader.target} is the place
- * behind what there is of it, and whoever reads from the socket reads into that. Then it is copied once, by the
- * command that keeps it:
+ * A large argument does not come through chunks: while one is incomplete,
+ * {@link RequestReader.target} is the place behind what there is of it, and whoever reads from the
+ * socket reads into that. Then it is copied once, by the command that keeps it:
  *
  *   own    [ *3 $3 SET $1 k $1048576 xxxxxxxxxxx | target, to the end of the argument ]
  *                                                ^#end
  *
- * Invariant: from `target` to the following `filled` or `push` the target belongs to the system, which may write to it
- * at any time. The own buffer is not moved then, and it does not go back to the pool.
+ * Invariant: from `target` to the following `filled` or `push` the target belongs to the system,
+ * which may write to it at any time. The own buffer is not moved then, and it does not go back to
+ * the pool.
  *
- * There are two ways in. `lookAhead` finds the requests that lie in the chunk whole and spelled plainly, which is nearly
- * all of them, many at once and fast. `next` finds the others: cut ones, inline ones, odd and wrong ones.
+ * There are two ways in. `lookAhead` finds the requests that lie in the chunk whole and spelled
+ * plainly, which is nearly all of them, many at once and fast. `next` finds the others: cut ones,
+ * inline ones, odd and wrong ones.
  *
- * Behaviour and error texts are those of Redis 7.0, its leniences included: the two bytes behind an argument and the
- * one behind a CR may be anything (such a request is not `canonical`), and a NUL hides the end of a line, which then
- * never comes. One thing is stricter: a line is too long by its length alone, not by how it was cut into reads.
+ * Behaviour and error texts are those of Redis 7.0, its leniences included: the two bytes behind an
+ * argument and the one behind a CR may be anything (such a request is not `canonical`), and a NUL
+ * hides the end of a line, which then never comes. One thing is stricter: a line is too long by its
+ * length alone, not by how it was cut into reads.
  *
- * Bytes of a returned request may be lent (base/lease.ts): before the own buffer is moved or overwritten they are
- * reclaimed. The chunk is its owner's to reclaim.
+ * Bytes of a returned request may be lent (base/lease.ts): before the own buffer is moved or
+ * overwritten they are reclaimed. The chunk is its owner's to reclaim.
  *
  * Stale: a returned request, once `next`, `push` or `keep` is called again. Main thread.
  */
@@ -41,7 +45,12 @@ import { equalBytes, type ViewedBytes, withView } from '../base/byte-copy.ts';
 import { latin1, parseInt64, parseInteger } from '../base/bytes.ts';
 import { type Lease, noLease, poison } from '../base/lease.ts';
 import { GIB, KIB, MIB } from '../base/units.ts';
-import { type BufferPool, POOLED_BYTES_MAX, POOLED_BYTES_MIN, type PooledBuffer } from './buffer-pool.ts';
+import {
+  type BufferPool,
+  POOLED_BYTES_MAX,
+  POOLED_BYTES_MIN,
+  type PooledBuffer,
+} from './buffer-pool.ts';
 import { splitWords } from './inline.ts';
 import { Request } from './request.ts';
 import { CR, DIGIT_0, DIGIT_9, LF, Token } from './tokens.ts';
@@ -58,7 +67,12 @@ export interface RequestLimits {
 
 /** A new object for every caller: limits may be changed while readers use them. */
 export function defaultLimits(): RequestLimits {
-  return { bulkBytesMax: 512 * MIB, queryBytesMax: GIB, inlineBytesMax: 64 * KIB, argumentsMax: 0x7fff_ffff };
+  return {
+    bulkBytesMax: 512 * MIB,
+    queryBytesMax: GIB,
+    inlineBytesMax: 64 * KIB,
+    argumentsMax: 0x7fff_ffff,
+  };
 }
 
 /** What somebody who has yet to authenticate may send in one request. */
@@ -68,7 +82,9 @@ const UNAUTHENTICATED_BULK_BYTES_MAX = 16 * KIB;
 /** Positions are 32-bit integers, so no limit may be above. */
 const QUERY_BYTES_HARD_MAX = 0x7fff_ffff;
 
-/** The least that the own buffer has, and that is copied to it from a following chunk in one step. */
+/**
+ * The least that the own buffer has, and that is copied to it from a following chunk in one step.
+ */
 const OWN_BYTES_MIN = KIB;
 /** An emptied own buffer beyond this is released at once, a smaller one by `releaseIdle`. */
 const OWN_BYTES_KEPT_MAX = MIB;
@@ -79,7 +95,10 @@ const ARGUMENTS_KEPT_MAX = 1024;
 
 /** "*1", "$0" and three line ends. */
 const REQUEST_BYTES_MIN = 10;
-/** CR LF, "*" with one digit and them, "$" with one digit and them, as words of little-endian bytes without the digit. */
+/**
+ * CR LF, "*" with one digit and them, "$" with one digit and them, as words of little-endian bytes
+ * without the digit.
+ */
 const LINE_END = 0x0a0d;
 const SHORT_LINE_MASK = 0xffff_00ff | 0;
 const SHORT_ARRAY = (LINE_END << 16) | Token.ARRAY;
@@ -91,9 +110,13 @@ export const Parse = {
   REQUEST: 0,
   /** Nothing complete is left. */
   MORE: 1,
-  /** The client breaks the protocol: reply `error`, or nothing if that is empty, and close. Final. */
+  /**
+   * The client breaks the protocol: reply `error`, or nothing if that is empty, and close. Final.
+   */
   ERROR: 2,
-  /** An empty line or an array without elements: nothing to run and no reply, but a sign of life. */
+  /**
+   * An empty line or an array without elements: nothing to run and no reply, but a sign of life.
+   */
   EMPTY: 3,
 } as const;
 export type Parse = (typeof Parse)[keyof typeof Parse];
@@ -127,7 +150,10 @@ export class RequestReader {
   #own: Uint8Array = NO_BYTES;
   #inOwn = false;
   #ownUsed = false;
-  /** While parsing is in the own buffer: the part of the chunk that was not copied, and how much was. */
+  /**
+   * While parsing is in the own buffer: the part of the chunk that was not copied, and how much
+   * was.
+   */
   #chunk: Uint8Array = NO_BYTES;
   #chunkPosition = 0;
   #chunkEnd = 0;
@@ -146,7 +172,10 @@ export class RequestReader {
     this.#pool = pool;
   }
 
-  /** Bytes received and not yet returned as a request; those of an incomplete request count as a whole. */
+  /**
+   * Bytes received and not yet returned as a request; those of an incomplete request count as a
+   * whole.
+   */
   get pendingBytes(): number {
     return this.#end - this.#unreturned() + this.#chunkEnd - this.#chunkPosition;
   }
@@ -162,7 +191,9 @@ export class RequestReader {
     return this.#own.length;
   }
 
-  /** Gives the reader what was just read. The bytes must stay as they are until `keep` has returned. */
+  /**
+   * Gives the reader what was just read. The bytes must stay as they are until `keep` has returned.
+   */
   push(bytes: Uint8Array, start: number, end: number): void {
     this.#lent = false;
     if (this.pendingBytes !== 0 || this.#source !== NO_BYTES) this.keep();
@@ -180,8 +211,9 @@ export class RequestReader {
   }
 
   /**
-   * Where the next bytes of the socket are to be read to, when that is not a chunk: what an argument lacks, or a part of
-   * it. To be asked after {@link keep}. The bytes come with {@link filled}, or others with `push` after all.
+   * Where the next bytes of the socket are to be read to, when that is not a chunk: what an
+   * argument lacks, or a part of it. To be asked after {@link keep}. The bytes come with
+   * {@link filled}, or others with `push` after all.
    */
   target(): Uint8Array | undefined {
     if (!this.#inOwn || this.#remaining === 0 || this.#bulk === NONE) return undefined;
@@ -208,10 +240,11 @@ export class RequestReader {
   }
 
   /**
-   * Fills `requests` with those that lie next in the chunk, as many as are whole and spelled plainly, and returns how
-   * many of `requests` that took: one that comes several times in a row takes one, and tells how often it is repeated.
-   * No more than `requests` has are found, repeated ones included. The reader itself stays where it is: {@link take}
-   * moves it behind each of them as it is run.
+   * Fills `requests` with those that lie next in the chunk, as many as are whole and spelled
+   * plainly, and returns how many of `requests` that took: one that comes several times in a row
+   * takes one, and tells how often it is repeated. No more than `requests` has are found, repeated
+   * ones included. The reader itself stays where it is: {@link take} moves it behind each of them
+   * as it is run.
    */
   lookAhead(requests: readonly Request[]): number {
     if (this.#remaining !== 0 || this.#inOwn || this.authRequired || this.#failed) return 0;
@@ -223,7 +256,8 @@ export class RequestReader {
     let position = this.#position;
     let taken = 0;
     let left = requests.length;
-    // Pipelines of one request are common: a queue that is emptied, a counter. Others cost one comparison.
+    // Pipelines of one request are common: a queue that is emptied, a counter. Others cost one
+    // comparison.
     let mayRepeat = true;
     while (left > 0) {
       const request = requests[taken]!;
@@ -234,7 +268,11 @@ export class RequestReader {
       if (!mayRepeat) continue;
       const { start } = request;
       const bytes = position - start;
-      while (left > 0 && position + bytes <= end && equalBytes(source, start, source, position, bytes)) {
+      while (
+        left > 0 &&
+        position + bytes <= end &&
+        equalBytes(source, start, source, position, bytes)
+      ) {
         request.repeats++;
         position += bytes;
         left--;
@@ -255,7 +293,8 @@ export class RequestReader {
     if (this.#failed) return Parse.ERROR;
     let found = this.#parse();
     while (found === Parse.MORE && this.#inOwn && this.#chunkPosition < this.#chunkEnd) {
-      if (this.#remaining === 0 && this.#end - this.#position <= this.#copied) this.#returnToChunk();
+      if (this.#remaining === 0 && this.#end - this.#position <= this.#copied)
+        this.#returnToChunk();
       else this.#copyFromChunk();
       found = this.#parse();
     }
@@ -273,12 +312,14 @@ export class RequestReader {
       return;
     }
     if (this.#inOwn) {
-      if (this.#remaining === 0 && this.#end - this.#position <= this.#copied) this.#returnToChunk();
+      if (this.#remaining === 0 && this.#end - this.#position <= this.#copied)
+        this.#returnToChunk();
       else this.#appendRest();
     }
     if (this.pendingBytes === 0) this.#forget();
     else if (!this.#inOwn) this.#moveToOwn();
-    if (this.#remaining === 0 && this.request.position.length > ARGUMENTS_KEPT_MAX) this.request.shrink();
+    if (this.#remaining === 0 && this.request.position.length > ARGUMENTS_KEPT_MAX)
+      this.request.shrink();
   }
 
   /** Releases an own buffer that was not used since the last call; to be called now and then. */
@@ -367,7 +408,9 @@ export class RequestReader {
     const limit = Math.min(this.#end, this.#position + this.limits.inlineBytesMax + 1);
     const at = this.#scan(CR, limit);
     if (at !== limit && this.#source[at] === CR) return at + 1 < this.#end ? at : LINE_INCOMPLETE;
-    return this.#end - this.#position > this.limits.inlineBytesMax ? LINE_TOO_LONG : LINE_INCOMPLETE;
+    return this.#end - this.#position > this.limits.inlineBytesMax
+      ? LINE_TOO_LONG
+      : LINE_INCOMPLETE;
   }
 
   /** Moves behind the CR at `lineEnd` and whatever follows it. */
@@ -441,7 +484,10 @@ export class RequestReader {
   #append(bytes: number): void {
     if (bytes === 0) return;
     this.#makeRoom(bytes);
-    this.#own.set(this.#chunk.subarray(this.#chunkPosition, this.#chunkPosition + bytes), this.#end);
+    this.#own.set(
+      this.#chunk.subarray(this.#chunkPosition, this.#chunkPosition + bytes),
+      this.#end,
+    );
     this.#chunkPosition += bytes;
     this.#end += bytes;
   }
@@ -458,7 +504,10 @@ export class RequestReader {
     this.#chunkEnd = 0;
   }
 
-  /** Makes room for so many bytes behind #end. Moves the bytes to the front when that frees half of the buffer. */
+  /**
+   * Makes room for so many bytes behind #end. Moves the bytes to the front when that frees half of
+   * the buffer.
+   */
   #makeRoom(bytes: number): void {
     const own = this.#own;
     if (own.length - this.#end >= bytes) return;
@@ -499,12 +548,16 @@ export class RequestReader {
     this.#rebase(from);
   }
 
-  /** Twice what has arrived, or what the current request is known to need when that is less or the pool has it. */
+  /**
+   * Twice what has arrived, or what the current request is known to need when that is less or the
+   * pool has it.
+   */
   #roomFor(used: number): number {
     const needed = this.#bulk === NONE ? 0 : this.#position - this.#unreturned() + this.#bulk + 2;
     const doubled = Math.max(used * 2, OWN_BYTES_MIN);
     if (needed < used) return doubled;
-    if (this.#pool !== undefined && needed <= POOLED_BYTES_MAX) return Math.max(needed, OWN_BYTES_MIN);
+    if (this.#pool !== undefined && needed <= POOLED_BYTES_MAX)
+      return Math.max(needed, OWN_BYTES_MIN);
     return Math.min(needed + OWN_BYTES_MIN, doubled);
   }
 
@@ -513,7 +566,9 @@ export class RequestReader {
     return pool === undefined || bytes < POOLED_BYTES_MIN / 2 ? newBytes(bytes) : pool.take(bytes);
   }
 
-  /** Has no own buffer any more. One that the system may write to is left to the garbage collector. */
+  /**
+   * Has no own buffer any more. One that the system may write to is left to the garbage collector.
+   */
   #giveBack(): void {
     const own = this.#own;
     this.#own = NO_BYTES;
@@ -524,7 +579,10 @@ export class RequestReader {
     else this.#pool.give(own as PooledBuffer);
   }
 
-  /** Adjusts all positions after the bytes at `from` have moved to 0; a request is moved only once while it grows. */
+  /**
+   * Adjusts all positions after the bytes at `from` have moved to 0; a request is moved only once
+   * while it grows.
+   */
   #rebase(from: number): void {
     if (from === 0) return;
     this.#position -= from;
@@ -536,7 +594,9 @@ export class RequestReader {
     for (let i = 0; i < request.argc; i++) request.position[i]! -= from;
   }
 
-  /** Nothing is left: lets go of chunk and source, and of an own buffer that is too large to keep. */
+  /**
+   * Nothing is left: lets go of chunk and source, and of an own buffer that is too large to keep.
+   */
   #forget(): void {
     this.#source = NO_BYTES;
     this.request.bytes = NO_BYTES;
@@ -555,9 +615,9 @@ export class RequestReader {
 }
 
 /**
- * Reads the request at `position` into `request` when all of it lies before `end`, has neither odd nor wrong spellings,
- * and not too many arguments; returns where it ends, or NONE. `request` is spoiled then. `view` is that of `source`:
- * "*3" or "$7" with its line end is one word.
+ * Reads the request at `position` into `request` when all of it lies before `end`, has neither odd
+ * nor wrong spellings, and not too many arguments; returns where it ends, or NONE. `request` is
+ * spoiled then. `view` is that of `source`: "*3" or "$7" with its line end is one word.
  */
 function parseWhole(
   request: Request,
@@ -616,15 +676,19 @@ function parseWhole(
   return at;
 }
 
-/** The integer that a line announces, which may be a double beyond all limits; NaN when it is none in canonical form. */
+/**
+ * The integer that a line announces, which may be a double beyond all limits; NaN when it is none
+ * in canonical form.
+ */
 function announced(source: Uint8Array, start: number, length: number): number {
   const value = parseInteger(source, start, length);
   return Number.isNaN(value) ? Number(parseInt64(source, start, length)) : value;
 }
 
 /**
- * Bytes that are not zeroed, since all of them are written before they are read. A Buffer as what sockets are read into:
- * code that V8 has compiled for the one is not thrown away when it meets the other.
+ * Bytes that are not zeroed, since all of them are written before they are read. A Buffer as what
+ * sockets are read into: code that V8 has compiled for the one is not thrown away when it meets the
+ * other.
  */
 function newBytes(length: number): Uint8Array {
   return withView(Buffer.allocUnsafeSlow(length));

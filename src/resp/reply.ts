@@ -1,31 +1,39 @@
 /**
  * What one connection is answered in one turn. Hot path.
  *
- * Handlers append replies in their order; the connection hands all of them to the socket at once. They lie in a chain of
- * chunks from a pool. Nearly always there is one; what grows beyond it gets another, so that what is there stays where
- * it is. A connection takes the first with the first byte and hands it over with `take`: a quiet one holds none.
+ * Handlers append replies in their order; the connection hands all of them to the socket at once.
+ * They lie in a chain of chunks from a pool. Nearly always there is one; what grows beyond it gets
+ * another, so that what is there stays where it is. A connection takes the first with the first
+ * byte and hands it over with `take`: a quiet one holds none.
  *
  *   #full   [ chunk, sealed ▓▓▓▓▓▓▓ ][ chunk of one large bulk ▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓ ]       #before bytes
  *   #bytes  [ ▓▓▓▓▓▓▓▓░░░░░░░░░░░░░ ]                                                  #at bytes
  *
  *   pool ──first byte──▶ reply ──take()──▶ socket.write ──callback: recycle()──▶ pool
  *
- * A bulk does not cross from chunk to chunk until it is larger than CHUNK_BYTES_MAX, which no chunk passes: it is copied
- * once, to where it is sent from. Before a chunk is taken besides the first, the {@link ReplyGate} is asked. When it
- * refuses, the reply is cut: what is there is dropped, and so is all that is appended from then on.
+ * A bulk does not cross from chunk to chunk until it is larger than CHUNK_BYTES_MAX, which no chunk
+ * passes: it is copied once, to where it is sent from. Before a chunk is taken besides the first,
+ * the {@link ReplyGate} is asked. When it refuses, the reply is cut: what is there is dropped, and
+ * so is all that is appended from then on.
  *
- * Methods write what the connection's `protocol` asks for: a map is an array of twice the length in RESP2, a double
- * a bulk string, and so on. Lengths come first in RESP, so an aggregate of unknown length is opened with `deferArray`
- * and told its length afterwards.
+ * Methods write what the connection's `protocol` asks for: a map is an array of twice the length in
+ * RESP2, a double a bulk string, and so on. Lengths come first in RESP, so an aggregate of unknown
+ * length is opened with `deferArray` and told its length afterwards.
  *
- * Marks and tokens count the bytes before them, in all chunks. Stale: those behind a `truncate` or a longer
- * `setDeferred`, and all of them after `take`. Main thread.
+ * Marks and tokens count the bytes before them, in all chunks. Stale: those behind a `truncate` or
+ * a longer `setDeferred`, and all of them after `take`. Main thread.
  */
 import { assert } from '../base/assert.ts';
 import { copyBytes } from '../base/byte-copy.ts';
 import { decimalLength, formatDouble, writeDecimal } from '../base/bytes.ts';
 import { KIB } from '../base/units.ts';
-import { BufferPool, POOLED_BYTES_MAX, POOLED_BYTES_MIN, type PooledBuffer, partOf } from './buffer-pool.ts';
+import {
+  BufferPool,
+  POOLED_BYTES_MAX,
+  POOLED_BYTES_MIN,
+  type PooledBuffer,
+  partOf,
+} from './buffer-pool.ts';
 import { CR, DIGIT_0, LF, SPACE, Token } from './tokens.ts';
 
 /** What `setDeferred` makes of the elements that followed. The length of a map counts its pairs. */
@@ -36,7 +44,10 @@ export type Aggregate = (typeof Aggregate)[keyof typeof Aggregate];
 const HEADER_BYTES_MAX = 20;
 /** Texts below this are written by a loop: a native call costs 60 to 130 ns. */
 const LOOP_CHARS = 24;
-/** "*0" with its line end: what a deferred length occupies until it is known. Longer ones move the elements. */
+/**
+ * "*0" with its line end: what a deferred length occupies until it is known. Longer ones move the
+ * elements.
+ */
 const DEFERRED_BYTES = 4;
 /** Less than this may leave in a small copy, so that the large buffer is free at once. */
 const SMALL_BYTES = 2048;
@@ -69,7 +80,10 @@ export class Reply {
   /** The chunk that is being filled, and up to where. */
   #bytes: PooledBuffer = NO_BYTES;
   #at = 0;
-  /** Chunks before it, in order, each as the part that is filled; and how many bytes they are together. */
+  /**
+   * Chunks before it, in order, each as the part that is filled; and how many bytes they are
+   * together.
+   */
   readonly #full: PooledBuffer[] = [];
   #before = 0;
   #cut = false;
@@ -143,7 +157,10 @@ export class Reply {
     this.#line(Token.SIMPLE, text);
   }
 
-  /** An error: the whole text, code word first, without the dash. A char per byte; line ends become spaces. */
+  /**
+   * An error: the whole text, code word first, without the dash. A char per byte; line ends become
+   * spaces.
+   */
   error(text: string): void {
     this.errors++;
     this.lastError = text;
@@ -258,7 +275,8 @@ export class Reply {
 
   double(value: number): void {
     // Most scores are integers; their digits need no string.
-    if (this.protocol === 2 && Number.isSafeInteger(value) && !Object.is(value, -0)) this.bulkInteger(value);
+    if (this.protocol === 2 && Number.isSafeInteger(value) && !Object.is(value, -0))
+      this.bulkInteger(value);
     else this.doubleText(formatDouble(value));
   }
 
@@ -279,7 +297,10 @@ export class Reply {
     else this.bulkLatin1(digits);
   }
 
-  /** Text for people, in UTF-8, with a format of three letters such as "txt"; a bulk string in RESP2. */
+  /**
+   * Text for people, in UTF-8, with a format of three letters such as "txt"; a bulk string in
+   * RESP2.
+   */
   verbatim(format: string, text: string): void {
     if (this.protocol === 2) {
       this.bulkString(text);
@@ -305,7 +326,9 @@ export class Reply {
     this.#at = at + length;
   }
 
-  /** Opens an aggregate whose length is told later, to {@link setDeferred} with the token returned. */
+  /**
+   * Opens an aggregate whose length is told later, to {@link setDeferred} with the token returned.
+   */
   deferArray(): number {
     const at = this.#room(DEFERRED_BYTES);
     this.#at = at + DEFERRED_BYTES;
@@ -313,8 +336,8 @@ export class Reply {
   }
 
   /**
-   * Tells the length and kind of a deferred aggregate. Inner ones come before outer ones: a length of more than one
-   * digit moves the bytes behind it in its chunk.
+   * Tells the length and kind of a deferred aggregate. Inner ones come before outer ones: a length
+   * of more than one digit moves the bytes behind it in its chunk.
    */
   setDeferred(token: number, count: number, kind: Aggregate): void {
     if (this.#cut) return;
@@ -365,9 +388,9 @@ export class Reply {
   }
 
   /**
-   * Hands over all bytes and starts anew. The caller owns them until it gives them to {@link recycle}, which it does
-   * once the socket has written them, or never. Several chunks are copied together: who sends them takes them as
-   * they are, with {@link takeChunks}.
+   * Hands over all bytes and starts anew. The caller owns them until it gives them to
+   * {@link recycle}, which it does once the socket has written them, or never. Several chunks are
+   * copied together: who sends them takes them as they are, with {@link takeChunks}.
    */
   take(): Buffer {
     if (this.#full.length > 0) {
@@ -382,7 +405,10 @@ export class Reply {
     return taken;
   }
 
-  /** As {@link take}, where they may lie for long: few bytes come in an array of their own, which is not recycled. */
+  /**
+   * As {@link take}, where they may lie for long: few bytes come in an array of their own, which is
+   * not recycled.
+   */
   takeToKeep(): Buffer {
     if (this.size >= SMALL_BYTES || this.#full.length > 0) return this.take();
     const kept = Buffer.allocUnsafe(this.#at);
@@ -402,7 +428,10 @@ export class Reply {
     return chunks;
   }
 
-  /** Takes back a buffer that {@link take} has returned, from this or another reply of the same pool. */
+  /**
+   * Takes back a buffer that {@link take} has returned, from this or another reply of the same
+   * pool.
+   */
   recycle(buffer: Buffer): void {
     this.#pool.give(buffer);
   }
@@ -418,7 +447,10 @@ export class Reply {
     this.#before = 0;
   }
 
-  /** Makes room for so many bytes in one chunk, at most CHUNK_BYTES_MAX, and returns where they begin in it. */
+  /**
+   * Makes room for so many bytes in one chunk, at most CHUNK_BYTES_MAX, and returns where they
+   * begin in it.
+   */
   #room(bytes: number): number {
     if (this.#at + bytes > this.#bytes.length) this.#grow(bytes);
     return this.#at;
@@ -459,10 +491,16 @@ export class Reply {
   }
 
   /**
-   * Puts a chunk that has changed back into its place `index`: `chunk` has `at` bytes, if it is not `target` itself,
-   * and behind them come `bytes` bytes of `target`.
+   * Puts a chunk that has changed back into its place `index`: `chunk` has `at` bytes, if it is not
+   * `target` itself, and behind them come `bytes` bytes of `target`.
    */
-  #relink(index: number, chunk: PooledBuffer, at: number, target: PooledBuffer, bytes: number): void {
+  #relink(
+    index: number,
+    chunk: PooledBuffer,
+    at: number,
+    target: PooledBuffer,
+    bytes: number,
+  ): void {
     const full = this.#full;
     const isSplit = target !== chunk && at > 0;
     if (target !== chunk && at === 0) this.#pool.give(chunk);
@@ -590,7 +628,10 @@ export class Reply {
   }
 }
 
-/** Writes a length and the line end, and returns the position behind them. Short ones come by the hundred. */
+/**
+ * Writes a length and the line end, and returns the position behind them. Short ones come by the
+ * hundred.
+ */
 function writeLineOf(bytes: Uint8Array, at: number, length: number): number {
   let end = at;
   if (length < 1000) {

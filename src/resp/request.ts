@@ -4,8 +4,8 @@
  *   bytes  … * 3 CR LF $ 3 CR LF S E T CR LF $ 1 CR LF k CR LF $ 2 CR LF v v CR LF …
  *            ^start            ^position[0], length[0] = 3          ^position[2]    ^end
  *
- * A {@link RequestReader} owns one and fills it again and again. Stale: everything here, from the reader's following
- * `next`, `push` or `keep` on. What must live longer is copied. Main thread.
+ * A {@link RequestReader} owns one and fills it again and again. Stale: everything here, from the
+ * reader's following `next`, `push` or `keep` on. What must live longer is copied. Main thread.
  */
 import { equalsIgnoreCase, latin1, parseInteger } from '../base/bytes.ts';
 
@@ -15,21 +15,29 @@ const ARGUMENTS_EXPECTED = 8;
 export class Request {
   bytes: Uint8Array = new Uint8Array(0);
   argc = 0;
-  /** Where each argument begins in `bytes`, and how long it is; entries from `argc` on mean nothing. */
+  /**
+   * Where each argument begins in `bytes`, and how long it is; entries from `argc` on mean nothing.
+   */
   position: Int32Array = new Int32Array(ARGUMENTS_EXPECTED);
   length: Int32Array = new Int32Array(ARGUMENTS_EXPECTED);
   /** The request as it was received is bytes[start, end), the terminating line end included. */
   start = 0;
   end = 0;
-  /** True when bytes[start, end) is a multibulk with every CR LF in place, fit for the replication stream as it is. */
+  /**
+   * True when bytes[start, end) is a multibulk with every CR LF in place, fit for the replication
+   * stream as it is.
+   */
   canonical = false;
   /** True when it was a line of words. A primary never sends one, except an empty one. */
   inline = false;
-  /** How many requests of the very same bytes follow directly; {@link moveOn} goes to the next of them. */
+  /**
+   * How many requests of the very same bytes follow directly; {@link moveOn} goes to the next of
+   * them.
+   */
   repeats = 0;
   /**
-   * The argument that was looked at as a key before the request runs, its hash, and the number that it was given then,
-   * which neighbours with the same key share; argument 0 is none.
+   * The argument that was looked at as a key before the request runs, its hash, and the number that
+   * it was given then, which neighbours with the same key share; argument 0 is none.
    */
   aheadArgument = 0;
   aheadHash = 0;
@@ -48,7 +56,9 @@ export class Request {
     this.aheadArgument = 0;
   }
 
-  /** Becomes the next one of those that repeat it. What is known of its command and its key stays. */
+  /**
+   * Becomes the next one of those that repeat it. What is known of its command and its key stays.
+   */
   moveOn(): void {
     const { position, argc } = this;
     const bytes = this.end - this.start;

@@ -1,6 +1,6 @@
 /**
- * Commands as they go into the replication stream: canonical multibulks. Everything here counts as offset, so the
- * sizes of what a primary adds by itself are asserted.
+ * Commands as they go into the replication stream: canonical multibulks. Everything here counts as
+ * offset, so the sizes of what a primary adds by itself are asserted.
  *
  *   PING 14    SELECT 0…9 23    MULTI 15    EXEC 14    REPLCONF GETACK * 37
  *
@@ -36,10 +36,14 @@ export function commandBytes(parts: readonly (Uint8Array | string)[]): Uint8Arra
 export const PING_BYTES: Uint8Array = bytesOf('*1\r\n$4\r\nPING\r\n');
 export const MULTI_BYTES: Uint8Array = bytesOf('*1\r\n$5\r\nMULTI\r\n');
 export const EXEC_BYTES: Uint8Array = bytesOf('*1\r\n$4\r\nEXEC\r\n');
-export const GETACK_BYTES: Uint8Array = bytesOf('*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n');
+export const GETACK_BYTES: Uint8Array = bytesOf(
+  '*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n',
+);
 
 const SELECTS_SHARED = 16;
-const selects: readonly Uint8Array[] = Array.from({ length: SELECTS_SHARED }, (_, db) => makeSelect(db));
+const selects: readonly Uint8Array[] = Array.from({ length: SELECTS_SHARED }, (_, db) =>
+  makeSelect(db),
+);
 
 /** SELECT of a database, shared for the usual numbers. */
 export function selectBytes(db: number): Uint8Array {

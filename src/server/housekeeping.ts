@@ -1,6 +1,7 @@
 /**
- * Work that goes on in slices beside the commands: deleting what has expired, giving back the memory of flushed
- * databases, and what others register for a tick. No slice holds the loop for much more than two milliseconds.
+ * Work that goes on in slices beside the commands: deleting what has expired, giving back the
+ * memory of flushed databases, and what others register for a tick. No slice holds the loop for
+ * much more than two milliseconds.
  *
  *   tick        `hz` times per second
  *   slice       as long as `active-expire-effort` says; while there is more, the next one comes after PAUSE_MS
@@ -87,7 +88,8 @@ export class Housekeeping {
     this.#sliceTimer = undefined;
     if (this.paused) return;
     this.#server.clock.tick();
-    const endUs = this.#server.clock.micros() + sliceMicros(this.#server.config.values.activeExpireEffort);
+    const endUs =
+      this.#server.clock.micros() + sliceMicros(this.#server.config.values.activeExpireEffort);
     const moreDue = this.#expire(endUs);
     const moreToFree = this.#free(endUs);
     this.afterSlice?.();

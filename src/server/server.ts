@@ -1,6 +1,7 @@
 /**
- * The state of a node that commands and connections share: configuration, dataset, clients, counters, the stream.
- * Parts with a life of their own (snapshots, replicas, timers) hang here and are wired in node.ts.
+ * The state of a node that commands and connections share: configuration, dataset, clients,
+ * counters, the stream. Parts with a life of their own (snapshots, replicas, timers) hang here and
+ * are wired in node.ts.
  */
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
@@ -27,8 +28,8 @@ const LRU_CLOCK_MASK = 0xffffff;
 const LRU_RESOLUTION_MS = 1000;
 
 /**
- * What may keep commands from running, as bits of {@link Server.obstacles}. Each belongs to a guard of the dispatcher,
- * which is asked while one of them is there.
+ * What may keep commands from running, as bits of {@link Server.obstacles}. Each belongs to a guard
+ * of the dispatcher, which is asked while one of them is there.
  */
 export const Obstacle = {
   /** A dataset is being loaded. */
@@ -77,7 +78,10 @@ export class Server implements ServerPort {
   readonly pubsub = new PubSub();
   readonly bufferPool = new BufferPool();
   readonly requestLimits: RequestLimits = defaultLimits();
-  /** `client-output-buffer-limit` of clients that are no replicas; that of replicas is the fan-out's. */
+  /**
+   * `client-output-buffer-limit` of clients that are no replicas; that of replicas is the
+   * fan-out's.
+   */
   readonly outputLimits: { normal: OutputLimit; pubsub: OutputLimit };
   /** Connected clients, replicas among them, by id. */
   readonly clients = new Map<number, Connection>();
@@ -111,11 +115,14 @@ export class Server implements ServerPort {
   /** Changes since the last successful save, for save points. */
   dirty = 0;
   /**
-   * Those who hold the writes of clients back for a while: CLIENT PAUSE, failover, shutdown. Nothing may expire then
-   * either, since the stream is to stand still.
+   * Those who hold the writes of clients back for a while: CLIENT PAUSE, failover, shutdown.
+   * Nothing may expire then either, since the stream is to stand still.
    */
   writePauses = 0;
-  /** The database that the stream has selected at its end, or NO_DB; the upstream's while there is one. */
+  /**
+   * The database that the stream has selected at its end, or NO_DB; the upstream's while there is
+   * one.
+   */
   streamDb: () => number = () => this.feed.selectedDb;
   #nextClientId = 1;
   #accessMs = -1;
@@ -196,7 +203,8 @@ export class Server implements ServerPort {
 
   keyModified(dbIndex: number, bytes: Uint8Array, start: number, length: number): void {
     const { watchTable, waits } = this;
-    if (watchTable.anyWatched) watchTable.keyModified(dbIndex, bytes, start, length, this.deletesExpired);
+    if (watchTable.anyWatched)
+      watchTable.keyModified(dbIndex, bytes, start, length, this.deletesExpired);
     if (waits?.anyWaits === true) waits.keyModified(dbIndex, bytes, start, length);
   }
 
@@ -222,7 +230,9 @@ export class Server implements ServerPort {
   }
 
   #emptyKeyspace(): Keyspace {
-    return new Keyspace(this.config.values.databases, this.hashKey, undefined, { memory: this.memory });
+    return new Keyspace(this.config.values.databases, this.hashKey, undefined, {
+      memory: this.memory,
+    });
   }
 
   saveEmptied(): boolean {

@@ -1,6 +1,6 @@
 /**
- * What full syncs need of snapshots: one that is started or joined, and its dump as bytes that each peer reads at its
- * own pace. server/persistence/ provides it; tests give a source without workers.
+ * What full syncs need of snapshots: one that is started or joined, and its dump as bytes that each
+ * peer reads at its own pace. server/persistence/ provides it; tests give a source without workers.
  */
 import type { OperatingError } from '../base/errors.ts';
 import type { Offset } from '../base/units.ts';
@@ -19,7 +19,10 @@ export interface DumpRequest {
 export const ReaderNeed = {
   /** Nothing: it reads nothing, and only keeps the dump open. */
   NOTHING: 0,
-  /** Each byte at its own pace: what it is behind of goes to a file. The worker waits when there can be no file. */
+  /**
+   * Each byte at its own pace: what it is behind of goes to a file. The worker waits when there can
+   * be no file.
+   */
   OWN_PACE: 1,
   /** The same, but it reads only once the dump is complete: it fails when there can be no file. */
   WHOLE: 2,
@@ -28,7 +31,10 @@ export const ReaderNeed = {
 } as const;
 export type ReaderNeed = (typeof ReaderNeed)[keyof typeof ReaderNeed];
 
-/** A place in a dump: `next` describes a slice in the fields, `advance` confirms what was written of it. */
+/**
+ * A place in a dump: `next` describes a slice in the fields, `advance` confirms what was written of
+ * it.
+ */
 export interface DumpReader {
   readonly bytes: Uint8Array;
   readonly start: number;
@@ -36,9 +42,14 @@ export interface DumpReader {
   readonly position: number;
   readonly atEnd: boolean;
   readonly failed: boolean;
-  /** Size of the next slice; 0 when there is none now, and `onData` is called when there is more, or the end, or a failure. */
+  /**
+   * Size of the next slice; 0 when there is none now, and `onData` is called when there is more, or
+   * the end, or a failure.
+   */
   next(bytesMax: number): number;
-  /** To be called for each slice once its write is over, whatever came of it, also behind `close`. */
+  /**
+   * To be called for each slice once its write is over, whatever came of it, also behind `close`.
+   */
   advance(bytes: number): void;
   close(): void;
 }

@@ -1,5 +1,6 @@
 /**
- * Counters of a node since its start, as INFO shows them. Plain fields: the hot path increments them.
+ * Counters of a node since its start, as INFO shows them. Plain fields: the hot path increments
+ * them.
  */
 import type { KeyspaceStats } from '../commands/ports.ts';
 

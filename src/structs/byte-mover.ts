@@ -1,6 +1,6 @@
 /**
- * Hot path. Moves bytes inside an arena, and into it. On shared memory V8's own `copyWithin` and `set` go byte by byte
- * unless source and target lie alike in their words. So there are four ways:
+ * Hot path. Moves bytes inside an arena, and into it. On shared memory V8's own `copyWithin` and
+ * `set` go byte by byte unless source and target lie alike in their words. So there are four ways:
  *
  *   a few bytes       a loop
  *   alike in words    copyWithin
@@ -8,8 +8,8 @@
  *   more              Buffer.fill, whose memcpy does not know of sharing: three to five times as fast as the loop. It
  *                     must not overlap, so within a segment the bytes go by way of a scratch buffer
  *
- * Positions are those in a segment. The barrier is the caller's business. For the thread that owns the arena; nobody
- * else may be writing to the bytes. bench: micro/listpack
+ * Positions are those in a segment. The barrier is the caller's business. For the thread that owns
+ * the arena; nobody else may be writing to the bytes. bench: micro/listpack
  */
 
 import type { Arena } from '../arena/arena.ts';
@@ -43,17 +43,22 @@ export class ByteMover {
 
   /** Copies `length` bytes from one object to another. */
   across(fromSegment: number, from: number, toSegment: number, to: number, length: number): void {
-    if (fromSegment === toSegment && length < FILL_BYTES) this.within(fromSegment, from, to, length);
+    if (fromSegment === toSegment && length < FILL_BYTES)
+      this.within(fromSegment, from, to, length);
     else this.copyIn(this.#arena.u8[fromSegment]!, from, toSegment, to, length);
   }
 
-  /** Copies `length` bytes of any array into a segment; they do not lie where they are copied to. */
+  /**
+   * Copies `length` bytes of any array into a segment; they do not lie where they are copied to.
+   */
   copyIn(bytes: Uint8Array, start: number, segment: number, to: number, length: number): void {
     if (length < FILL_BYTES) copyBytes(bytes, start, this.#arena.u8[segment]!, to, length);
     else this.#arena.buffers[segment]!.fill(bytes.subarray(start, start + length), to, to + length);
   }
 
-  /** Moves by way of the scratch buffer, in pieces that do not overwrite what is still to be moved. */
+  /**
+   * Moves by way of the scratch buffer, in pieces that do not overwrite what is still to be moved.
+   */
   #bounce(segment: number, from: number, to: number, length: number): void {
     const buffer = this.#arena.buffers[segment]!;
     for (let done = 0; done < length; ) {
@@ -71,9 +76,16 @@ export class ByteMover {
 const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
 
 /** To a lower position: from the first byte to the last. */
-function moveDown(view: DataView, bytes: Uint8Array, from: number, to: number, length: number): void {
+function moveDown(
+  view: DataView,
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+  length: number,
+): void {
   let i = 0;
-  // All four are loaded before the first is stored, so that ranges may overlap by less than 16 bytes.
+  // All four are loaded before the first is stored, so that ranges may overlap by less than 16
+  // bytes.
   for (const whole = length & ~15; i < whole; i += 16) {
     const a = view.getInt32(from + i, true);
     const b = view.getInt32(from + i + 4, true);

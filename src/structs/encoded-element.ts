@@ -1,6 +1,6 @@
 /**
- * Hot path. An element on its way into a listpack: its encoding up to the data, and the data, which stays where it
- * came from until {@link EncodedElement.write}. For the thread that owns the arena.
+ * Hot path. An element on its way into a listpack: its encoding up to the data, and the data, which
+ * stays where it came from until {@link EncodedElement.write}. For the thread that owns the arena.
  */
 import { copyBytes } from '../base/byte-copy.ts';
 import { KIB } from '../base/units.ts';
@@ -68,7 +68,10 @@ export class EncodedElement {
     return this.#data === bytes && at >= 0 && at < length;
   }
 
-  /** Writes the entry at a position of a segment, whose bytes are `u8`. The barrier is the caller's business. */
+  /**
+   * Writes the entry at a position of a segment, whose bytes are `u8`. The barrier is the caller's
+   * business.
+   */
   write(u8: Uint8Array, segment: number, position: number): void {
     const code = this.#code;
     const codeBytes = this.#codeBytes;

@@ -1,13 +1,15 @@
 /**
- * Hot path. A hash in whichever form it has: a small one in a listpack of field, value, field, value …, a large one in
- * a table of fields (field-table.ts). One object serves hash after hash: `open` or `create` says which.
+ * Hot path. A hash in whichever form it has: a small one in a listpack of field, value, field,
+ * value …, a large one in a table of fields (field-table.ts). One object serves hash after hash:
+ * `open` or `create` says which.
  *
  *   open(ref, large) ─▶ find ─▶ readFound · setFound · removeFound · add, when it was not found
  *                   └─▶ first, next · forEach · handles ─▶ readField · readValue
  *
- * A handle is where a pair is: a position in the listpack, or the ref of a field. `ref` and `large` are where the hash
- * is after each change: who owns it notes them. Stale after a change: handles, and what was found. Stale after the next
- * find or read: `field` and `value`. What is stored must not lie in the hash itself.
+ * A handle is where a pair is: a position in the listpack, or the ref of a field. `ref` and `large`
+ * are where the hash is after each change: who owns it notes them. Stale after a change: handles,
+ * and what was found. Stale after the next find or read: `field` and `value`. What is stored must
+ * not lie in the hash itself.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT } from '../arena/layout.ts';
@@ -124,8 +126,8 @@ export class FieldMap {
   }
 
   /**
-   * Sets a field, and returns whether it is new. A listpack that would grow beyond all bounds becomes a table. Throws
-   * ARENA_FULL, having changed nothing, when there is no memory.
+   * Sets a field, and returns whether it is new. A listpack that would grow beyond all bounds
+   * becomes a table. Throws ARENA_FULL, having changed nothing, when there is no memory.
    */
   set(
     name: Uint8Array,
@@ -135,7 +137,10 @@ export class FieldMap {
     valueStart: number,
     valueLength: number,
   ): boolean {
-    if (!this.large && !this.#listpacks.safeToAdd(this.ref, nameLength + valueLength + PAIR_BYTES_BESIDE))
+    if (
+      !this.large &&
+      !this.#listpacks.safeToAdd(this.ref, nameLength + valueLength + PAIR_BYTES_BESIDE)
+    )
       return this.#convertAndSet(name, nameStart, nameLength, value, valueStart, valueLength);
     if (this.find(name, nameStart, nameLength)) {
       this.setFound(value, valueStart, valueLength);
@@ -152,7 +157,10 @@ export class FieldMap {
     this.#found = END;
   }
 
-  /** Makes a small hash a large one. Throws ARENA_FULL, having changed nothing, when there is no memory. */
+  /**
+   * Makes a small hash a large one. Throws ARENA_FULL, having changed nothing, when there is no
+   * memory.
+   */
   convert(): void {
     const small = this.ref;
     this.#toTable();
@@ -228,12 +236,13 @@ export class FieldMap {
   /** Visits all pairs. The visitor changes nothing. */
   forEach(visit: HandleVisitor): void {
     if (this.large) this.#tables.forEach(this.ref, visit);
-    else for (let at = this.#listpacks.first(this.ref); at !== END; at = this.#nextPair(at)) visit(at);
+    else
+      for (let at = this.#listpacks.first(this.ref); at !== END; at = this.#nextPair(at)) visit(at);
   }
 
   /**
-   * Visits the pairs of one position and returns the next cursor, 0 at the end; all pairs of a small hash at once. See
-   * HashTable.scan.
+   * Visits the pairs of one position and returns the next cursor, 0 at the end; all pairs of a
+   * small hash at once. See HashTable.scan.
    */
   scan(cursor: number, visit: HandleVisitor): number {
     if (this.large) return this.#tables.scan(this.ref, cursor, visit);
@@ -305,7 +314,10 @@ export class FieldMap {
     this.forEach((handle) => {
       this.readField(handle);
       const { bytes, position, length } = this.field;
-      assert(this.find(bytes, position, length) && this.#found === handle, 'no other field has its name');
+      assert(
+        this.find(bytes, position, length) && this.#found === handle,
+        'no other field has its name',
+      );
     });
   }
 

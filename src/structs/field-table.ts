@@ -5,12 +5,13 @@
  *   word 1   VALUE    bytes of the value
  *   bytes    field, then value
  *
- * A value is replaced in its place while it fits and does not leave most of the block empty; else the field moves to
- * another block.
+ * A value is replaced in its place while it fits and does not leave most of the block empty; else
+ * the field moves to another block.
  *
- * `find` remembers the hash of the field, with which one that is absent is added, and its place in the table: `add`,
- * `setValue` and `removeFound` follow it at once. Stale after a change of a table: refs of fields that moved or went,
- * and all views into them. What is stored must not lie in the field that it replaces.
+ * `find` remembers the hash of the field, with which one that is absent is added, and its place in
+ * the table: `add`, `setValue` and `removeFound` follow it at once. Stale after a change of a
+ * table: refs of fields that moved or went, and all views into them. What is stored must not lie in
+ * the field that it replaces.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -207,7 +208,10 @@ export class FieldTable implements EntryHasher {
     return to;
   }
 
-  /** Frees up to `buckets` buckets of a table that nobody reads any more; returns whether that was all of it. */
+  /**
+   * Frees up to `buckets` buckets of a table that nobody reads any more; returns whether that was
+   * all of it.
+   */
   freeSome(table: Ref, buckets: number): boolean {
     return this.#tables.freeSome(table, buckets, this.#freeField);
   }
@@ -241,7 +245,12 @@ export class FieldTable implements EntryHasher {
     this.forEach(table, (field) => {
       const bytes = FIELD_HEADER_BYTES + this.fieldLength(field) + this.valueLength(field);
       assert(bytes <= this.#arena.blockBytes(field), 'a field fits in its block');
-      const found = this.find(table, this.#u8(field), this.fieldPosition(field), this.fieldLength(field));
+      const found = this.find(
+        table,
+        this.#u8(field),
+        this.fieldPosition(field),
+        this.fieldLength(field),
+      );
       assert(found === field, 'no other field has its name');
     });
   }

@@ -1,5 +1,6 @@
 /**
- * Hot path. A hash table of refs in the arena, grown and shrunk one bucket at a time (linear hashing).
+ * Hot path. A hash table of refs in the arena, grown and shrunk one bucket at a time (linear
+ * hashing).
  *
  *   header   word 0 COUNT        entries
  *            word 1 BUCKETS      buckets in use, at least 1
@@ -13,19 +14,21 @@
  *            bytes 4-15  twelve tags: 8 bits of each entry's hash, 0 where the place is empty
  *            word 4-15   twelve refs
  *
- * With B buckets and 2^L <= B < 2^(L+1), the bucket of a hash is its low L+1 bits, or its low L bits where that bucket
- * does not exist yet. Growing by one splits bucket B - 2^L; shrinking by one merges the last bucket back. So there is
- * never a second table, no pause, and growth costs each insertion a constant share.
+ * With B buckets and 2^L <= B < 2^(L+1), the bucket of a hash is its low L+1 bits, or its low L
+ * bits where that bucket does not exist yet. Growing by one splits bucket B - 2^L; shrinking by one
+ * merges the last bucket back. So there is never a second table, no pause, and growth costs each
+ * insertion a constant share.
  *
- * What an entry is, the table does not know: it holds refs, and is given hashes. {@link EntryHasher} tells the hash of
- * an entry when its bucket is split. Finding is a loop of the caller's, who compares keys:
+ * What an entry is, the table does not know: it holds refs, and is given hashes.
+ * {@link EntryHasher} tells the hash of an entry when its bucket is split. Finding is a loop of the
+ * caller's, who compares keys:
  *
  *   for (let e = table.first(ref, hash); e !== NIL; e = table.next()) if (isMine(e)) return e;
  *
  * Stale after any insertion or removal: the place that `first` and `next` remember.
  *
- * Entries fill the places of a bucket's chain in order, without a gap. Growing and shrinking are put off while the
- * arena has no memory for them; a removal never fails.
+ * Entries fill the places of a bucket's chain in order, without a gap. Growing and shrinking are
+ * put off while the arena has no memory for them; a removal never fails.
  */
 import type { Arena } from '../arena/arena.ts';
 import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -48,7 +51,10 @@ export const CHUNK_SHIFT = 6;
 /** Entries per bucket above which one bucket is split, and below which one is merged. */
 const GROW_ENTRIES = 8;
 const SHRINK_ENTRIES = 3;
-/** Few buckets have more entries: those that a growing table has not yet split have sixteen at most, on average. */
+/**
+ * Few buckets have more entries: those that a growing table has not yet split have sixteen at most,
+ * on average.
+ */
 const FAIR_PLACES = 32;
 
 export interface EntryHasher {
@@ -75,7 +81,10 @@ export type EntryVisitor = (entry: Ref) => void;
 export class HashTable {
   readonly #arena: Arena;
   readonly #hasher: EntryHasher;
-  /** Counts the changes to where entries are and what they are, in all tables that were changed by this object. */
+  /**
+   * Counts the changes to where entries are and what they are, in all tables that were changed by
+   * this object.
+   */
   version = 0;
   /** What loads came to that are made for their own sake: written so that they are made. */
   used = 0;
@@ -147,11 +156,12 @@ export class HashTable {
   }
 
   /**
-   * Puts into `refs` what {@link first} would return for each of `count` hashes, or NIL if that is in an overflow bucket,
-   * and returns a number that means nothing.
-   * First all buckets are read and then all are looked at, so that the processor waits for their memory once, and not
-   * once for each. The loop that reads does nothing else: what is under way side by side is what fits into the processor's
-   * window. Its loads must have a use, or the compiler leaves them out: that is the number.
+   * Puts into `refs` what {@link first} would return for each of `count` hashes, or NIL if that is
+   * in an overflow bucket, and returns a number that means nothing. First all buckets are read and
+   * then all are looked at, so that the processor waits for their memory once, and not once for
+   * each. The loop that reads does nothing else: what is under way side by side is what fits into
+   * the processor's window. Its loads must have a use, or the compiler leaves them out: that is the
+   * number.
    */
   firstOfEach(table: Ref, hashes: Int32Array, count: number, refs: Int32Array): number {
     const { i32 } = this.#arena;
@@ -160,7 +170,8 @@ export class HashTable {
     for (let i = 0; i < count; i++) {
       refs[i] = this.#bucketAt(table, bucketIndex(hashes[i]!, buckets));
     }
-    for (let i = 0; i < count; i++) used ^= i32[refs[i]! >>> SEGMENT_SHIFT]![wordPosition(refs[i]!)]!;
+    for (let i = 0; i < count; i++)
+      used ^= i32[refs[i]! >>> SEGMENT_SHIFT]![wordPosition(refs[i]!)]!;
     for (let i = 0; i < count; i++) {
       const bucket = refs[i]!;
       const words = i32[bucket >>> SEGMENT_SHIFT]!;
@@ -212,8 +223,8 @@ export class HashTable {
   }
 
   /**
-   * Puts `to`, of the same hash, in the place of `from`, which {@link first} or {@link next} returned last. Returns
-   * false, and changes nothing, when that place is forgotten or another's.
+   * Puts `to`, of the same hash, in the place of `from`, which {@link first} or {@link next}
+   * returned last. Returns false, and changes nothing, when that place is forgotten or another's.
    */
   replaceFound(from: Ref, to: Ref): boolean {
     const bucket = this.#bucket;
@@ -223,7 +234,10 @@ export class HashTable {
     return true;
   }
 
-  /** Adds an entry that is not there yet. Throws ARENA_FULL, having changed nothing, when there is no memory. */
+  /**
+   * Adds an entry that is not there yet. Throws ARENA_FULL, having changed nothing, when there is
+   * no memory.
+   */
   insert(table: Ref, hash: number, entry: Ref): void {
     this.version++;
     this.#bucket = NIL;
@@ -281,9 +295,10 @@ export class HashTable {
   }
 
   /**
-   * Visits all entries of one position of the iteration and returns the next cursor, 0 at the end. An entry that is in
-   * the table from the first call to the last is visited at least once, however the table grows and shrinks meanwhile:
-   * cursors count with reversed bits, so that what was visited at one size stays visited at any other.
+   * Visits all entries of one position of the iteration and returns the next cursor, 0 at the end.
+   * An entry that is in the table from the first call to the last is visited at least once, however
+   * the table grows and shrinks meanwhile: cursors count with reversed bits, so that what was
+   * visited at one size stays visited at any other.
    */
   scan(table: Ref, cursor: number, visit: EntryVisitor): number {
     const buckets = this.#word(table, TableWord.BUCKETS);
@@ -324,8 +339,8 @@ export class HashTable {
   }
 
   /**
-   * An entry at random, NIL when there is none. All are equally likely, as long as no bucket has more entries than
-   * FAIR_PLACES. Takes about four tries.
+   * An entry at random, NIL when there is none. All are equally likely, as long as no bucket has
+   * more entries than FAIR_PLACES. Takes about four tries.
    */
   random(table: Ref, prng: Prng): Ref {
     if (this.#word(table, TableWord.COUNT) === 0) return NIL;
@@ -334,7 +349,8 @@ export class HashTable {
       const start = this.#bucketAt(table, prng.below(buckets));
       let entries = 0;
       for (let b = start; b !== NIL; b = asRef(this.#word(b, 0))) entries += this.#entriesIn(b);
-      // A place is drawn whether it is taken or not: entries of a bucket not yet split would come up half as often.
+      // A place is drawn whether it is taken or not: entries of a bucket not yet split would come
+      // up half as often.
       let skip = prng.below(Math.max(FAIR_PLACES, entries));
       if (skip >= entries) continue;
       let bucket = start;
@@ -350,12 +366,14 @@ export class HashTable {
   bytes(table: Ref): number {
     const buckets = this.#word(table, TableWord.BUCKETS) + this.#word(table, TableWord.OVERFLOW);
     const directory = asRef(this.#word(table, TableWord.DIRECTORY));
-    return this.#arena.blockBytes(table) + this.#arena.blockBytes(directory) + buckets * BUCKET_BYTES;
+    return (
+      this.#arena.blockBytes(table) + this.#arena.blockBytes(directory) + buckets * BUCKET_BYTES
+    );
   }
 
   /**
-   * Frees up to `budget` buckets from the end of a table that nobody reads any more, calling `freeEntry` for each of
-   * their entries; returns whether all is freed, the table included.
+   * Frees up to `budget` buckets from the end of a table that nobody reads any more, calling
+   * `freeEntry` for each of their entries; returns whether all is freed, the table included.
    */
   freeSome(table: Ref, budget: number, freeEntry: EntryVisitor): boolean {
     const arena = this.#arena;
@@ -387,7 +405,11 @@ export class HashTable {
     let count = 0;
     let overflow = 0;
     for (let index = 0; index < buckets; index++) {
-      for (let b = this.#bucketAt(table, index), n = 0; b !== NIL; b = asRef(this.#word(b, 0)), n++) {
+      for (
+        let b = this.#bucketAt(table, index), n = 0;
+        b !== NIL;
+        b = asRef(this.#word(b, 0)), n++
+      ) {
         if (n > 0) overflow++;
         const entries = this.#entriesIn(b);
         count += entries;
@@ -398,8 +420,12 @@ export class HashTable {
         );
         for (let place = 0; place < BUCKET_ENTRIES; place++) {
           const entry = asRef(this.#word(b, ENTRY_WORD + place));
-          const tag = this.#arena.u8[b >>> SEGMENT_SHIFT]![((wordPosition(b) + TAG_WORD) << 2) + place];
-          assert((entry === NIL) === (tag === 0), 'a place has both an entry and a tag, or neither');
+          const tag =
+            this.#arena.u8[b >>> SEGMENT_SHIFT]![((wordPosition(b) + TAG_WORD) << 2) + place];
+          assert(
+            (entry === NIL) === (tag === 0),
+            'a place has both an entry and a tag, or neither',
+          );
           assert((entry !== NIL) === place < entries, 'places are filled in order');
           if (entry === NIL) continue;
           const hash = this.#hasher.hashOf(entry);
@@ -409,7 +435,10 @@ export class HashTable {
       }
     }
     assert(count === this.#word(table, TableWord.COUNT), 'the count is that of the entries');
-    assert(overflow === this.#word(table, TableWord.OVERFLOW), 'the overflow count is that of the buckets');
+    assert(
+      overflow === this.#word(table, TableWord.OVERFLOW),
+      'the overflow count is that of the buckets',
+    );
   }
 
   #put(table: Ref, first: Ref, tag: number, entry: Ref): void {
@@ -438,7 +467,10 @@ export class HashTable {
     }
   }
 
-  /** Empties a place by moving the last entry of the bucket's chain into it, and frees an overflow bucket left empty. */
+  /**
+   * Empties a place by moving the last entry of the bucket's chain into it, and frees an overflow
+   * bucket left empty.
+   */
   #takeOut(table: Ref, first: Ref, bucket: Ref, place: number): void {
     let beforeLast: Ref = NIL;
     let last = first;
@@ -470,7 +502,8 @@ export class HashTable {
     this.#spares.length = 0;
     this.#setWord(table, TableWord.BUCKETS, index + 1);
     const from = index & ((1 << (31 - Math.clz32(index))) - 1);
-    // Two chains need no more overflow buckets than the one that they come from gives back: this cannot fail.
+    // Two chains need no more overflow buckets than the one that they come from gives back: this
+    // cannot fail.
     this.#drain(table, this.#bucketAt(table, from));
   }
 
@@ -488,7 +521,10 @@ export class HashTable {
     this.#dropBucket(table, last);
   }
 
-  /** Puts the entries of a bucket's chain anew. Takes overflow buckets from the chain itself, and from the spares. */
+  /**
+   * Puts the entries of a bucket's chain anew. Takes overflow buckets from the chain itself, and
+   * from the spares.
+   */
   #drain(table: Ref, bucket: Ref): void {
     const arena = this.#arena;
     const moved = this.#moved;
@@ -528,7 +564,10 @@ export class HashTable {
   }
   /** Empty buckets for {@link #put}, within a call of {@link #drain}; none otherwise. */
   readonly #spares: number[] = [];
-  /** Entries on their way from one bucket to another; what lies behind those of the present call means nothing. */
+  /**
+   * Entries on their way from one bucket to another; what lies behind those of the present call
+   * means nothing.
+   */
   readonly #moved: number[] = [];
 
   /** Makes room for bucket `index`, the next one; returns false when there is no memory for it. */
@@ -561,7 +600,10 @@ export class HashTable {
     return true;
   }
 
-  /** Gives back what bucket `index`, the last one, needed; the first chunk stays, it is halved as it empties. */
+  /**
+   * Gives back what bucket `index`, the last one, needed; the first chunk stays, it is halved as it
+   * empties.
+   */
   #dropBucket(table: Ref, index: number): void {
     const arena = this.#arena;
     const directory = asRef(this.#word(table, TableWord.DIRECTORY));
@@ -600,7 +642,8 @@ export class HashTable {
   #bucketAt(table: Ref, index: number): Ref {
     const directory = asRef(this.#word(table, TableWord.DIRECTORY));
     return asRef(
-      this.#word(directory, index >>> CHUNK_SHIFT) + (index & (CHUNK_BUCKETS - 1)) * (BUCKET_BYTES / 8),
+      this.#word(directory, index >>> CHUNK_SHIFT) +
+        (index & (CHUNK_BUCKETS - 1)) * (BUCKET_BYTES / 8),
     );
   }
 

@@ -1,6 +1,7 @@
 /**
- * HyperLogLogs: 16384 registers that tell about how many different elements were added, as strings whose bytes are
- * those of Redis. No state but in {@link HyperLogLog}. For the thread that owns the dataset.
+ * HyperLogLogs: 16384 registers that tell about how many different elements were added, as strings
+ * whose bytes are those of Redis. No state but in {@link HyperLogLog}. For the thread that owns the
+ * dataset.
  *
  *   byte 0    "HYLL"
  *   byte 4    ENCODING   0 dense, 1 sparse
@@ -13,9 +14,10 @@
  *                        01xxxxxx xxxxxxxx   XZERO   x + 1 registers are 0
  *                        1vvvvvxx            VAL     x + 1 registers are v + 1
  *
- * An element chooses a register by 14 bits of its hash, and sets it to at least one more than how many zeros the other
- * bits begin with. Estimates are by Ertl, https://arxiv.org/abs/1702.01284. All of it is as in hyperloglog.c, also
- * which runs are merged and when a sparse one becomes dense: replicas must come to the same bytes.
+ * An element chooses a register by 14 bits of its hash, and sets it to at least one more than how
+ * many zeros the other bits begin with. Estimates are by Ertl, https://arxiv.org/abs/1702.01284.
+ * All of it is as in hyperloglog.c, also which runs are merged and when a sparse one becomes dense:
+ * replicas must come to the same bytes.
  */
 import { Hash64, murmurHash64 } from '../base/murmur.ts';
 
@@ -54,20 +56,30 @@ const SPLIT_BYTES_MAX = 5;
 export const Raised = { NO: 0, YES: 1, CORRUPT: -1 } as const;
 export type Raised = (typeof Raised)[keyof typeof Raised];
 
-/** Whether the bytes are a HyperLogLog at first sight; the runs of a sparse one are not looked at. */
+/**
+ * Whether the bytes are a HyperLogLog at first sight; the runs of a sparse one are not looked at.
+ */
 export function looksLikeHll(u8: Uint8Array, at: number, length: number): boolean {
   if (length < HLL_HEADER_BYTES) return false;
   for (let i = 0; i < MAGIC.length; i++) if (u8[at + i] !== MAGIC[i]) return false;
   const encoding = u8[at + HLL_ENCODING_AT]!;
-  return encoding === HllEncoding.DENSE ? length === HLL_DENSE_BYTES : encoding === HllEncoding.SPARSE;
+  return encoding === HllEncoding.DENSE
+    ? length === HLL_DENSE_BYTES
+    : encoding === HllEncoding.SPARSE;
 }
 
 const hash = new Hash64();
 
-/** The register that an element chooses, and the least that it sets it to. Overwritten by the next {@link choose}. */
+/**
+ * The register that an element chooses, and the least that it sets it to. Overwritten by the next
+ * {@link choose}.
+ */
 export const choice = { register: 0, value: 0 };
 
-/** A register of a dense one that is to be written: bytes [at, at + count) become those of `bytes`. See {@link patch}. */
+/**
+ * A register of a dense one that is to be written: bytes [at, at + count) become those of `bytes`.
+ * See {@link patch}.
+ */
 export const registerPatch = { at: 0, count: 0, bytes: new Uint8Array(2) };
 
 export function choose(bytes: Uint8Array, start: number, length: number): void {
@@ -91,7 +103,10 @@ export function denseRegister(u8: Uint8Array, at: number, register: number): num
   return ((u8[byte]! | (next << 8)) >>> shift) & REGISTER_MAX;
 }
 
-/** Sets {@link registerPatch} to what sets a register of the dense HyperLogLog at `at`, but writes nothing. */
+/**
+ * Sets {@link registerPatch} to what sets a register of the dense HyperLogLog at `at`, but writes
+ * nothing.
+ */
 export function patch(u8: Uint8Array, at: number, register: number, value: number): void {
   const bit = register * 6;
   const shift = bit & 7;
@@ -106,7 +121,8 @@ export function patch(u8: Uint8Array, at: number, register: number, value: numbe
 
 function setDenseRegister(u8: Uint8Array, at: number, register: number, value: number): void {
   patch(u8, at, register, value);
-  for (let i = 0; i < registerPatch.count; i++) u8[at + registerPatch.at + i] = registerPatch.bytes[i]!;
+  for (let i = 0; i < registerPatch.count; i++)
+    u8[at + registerPatch.at + i] = registerPatch.bytes[i]!;
 }
 
 const isVal = (run: number): boolean => run >= VAL;
@@ -114,7 +130,9 @@ const isXzero = (run: number): boolean => (run & 0xc0) === XZERO;
 const runValue = (run: number): number => ((run >>> 2) & 31) + 1;
 const valOf = (value: number, length: number): number => VAL | ((value - 1) << 2) | (length - 1);
 
-/** Registers of the run at `at`. The second byte of an XZERO that ends beyond the value counts as 0. */
+/**
+ * Registers of the run at `at`. The second byte of an XZERO that ends beyond the value counts as 0.
+ */
 function runLength(u8: Uint8Array, at: number, end: number): number {
   const run = u8[at]!;
   if (isVal(run)) return (run & 3) + 1;
@@ -124,7 +142,10 @@ function runLength(u8: Uint8Array, at: number, end: number): number {
 
 const runBytes = (run: number): number => (isXzero(run) ? 2 : 1);
 
-/** Told of the runs of a sparse HyperLogLog by {@link eachRun}; zeros have the value 0. `wide` is an XZERO. */
+/**
+ * Told of the runs of a sparse HyperLogLog by {@link eachRun}; zeros have the value 0. `wide` is an
+ * XZERO.
+ */
 export type RunVisitor = (value: number, from: number, length: number, wide: boolean) => void;
 
 /** Visits all runs; returns whether they are valid: they have as many registers as there are. */
@@ -145,7 +166,12 @@ export function eachRun(u8: Uint8Array, at: number, length: number, visit: RunVi
 }
 
 /** Raises each of `registers` to that of the HyperLogLog at `at`; returns whether that is valid. */
-export function mergeRegisters(u8: Uint8Array, at: number, length: number, registers: Uint8Array): boolean {
+export function mergeRegisters(
+  u8: Uint8Array,
+  at: number,
+  length: number,
+  registers: Uint8Array,
+): boolean {
   if (u8[at + HLL_ENCODING_AT] === HllEncoding.DENSE) {
     for (let i = 0; i < REGISTERS; i++) {
       const value = denseRegister(u8, at, i);
@@ -274,7 +300,10 @@ export class HyperLogLog {
     return true;
   }
 
-  /** Raises a register to at least `value`. A sparse one that would pass `sparseBytesMax` becomes dense. */
+  /**
+   * Raises a register to at least `value`. A sparse one that would pass `sparseBytesMax` becomes
+   * dense.
+   */
   raise(register: number, value: number, sparseBytesMax: number): Raised {
     if (!this.dense) return this.#raiseSparse(register, value, sparseBytesMax);
     if (denseRegister(this.bytes, 0, register) >= value) return Raised.NO;
@@ -323,7 +352,10 @@ export class HyperLogLog {
     return Raised.YES;
   }
 
-  /** What becomes of `run` when the register with `left` others before it and `right` behind it gets `value`. */
+  /**
+   * What becomes of `run` when the register with `left` others before it and `right` behind it gets
+   * `value`.
+   */
   #splitRun(run: number, left: number, right: number, value: number): void {
     this.#splitBytes = 0;
     this.#appendRun(run, left);

@@ -1,16 +1,19 @@
 /**
- * Hot path. Ordered maps of stream ids (stream-id.ts) to refs in the arena: the nodes of a stream by their first id,
- * what is pending of a group and of a consumer. B+trees whose nodes, inner ones and leaves, look alike:
+ * Hot path. Ordered maps of stream ids (stream-id.ts) to refs in the arena: the nodes of a stream
+ * by their first id, what is pending of a group and of a consumer. B+trees whose nodes, inner ones
+ * and leaves, look alike:
  *
  *   tree     word 0 ROOT    NIL while it is empty     word 1 COUNT   entries
  *
  *   node     word 0 COUNT   word 1 LEVEL, 0 in a leaf
  *            then per entry: 4 words of id, 1 word of ref: the value, or the child that begins with the id
  *
- * An id stands in the last child that begins at or before it, or in the first one. Ids mostly come in order, so a full last leaf is not halved: it stays full, and another begins. The
- * first leaf grows with its entries. A leaf that has become sparse is joined with the next one where they fit.
+ * An id stands in the last child that begins at or before it, or in the first one. Ids mostly come
+ * in order, so a full last leaf is not halved: it stays full, and another begins. The first leaf
+ * grows with its entries. A leaf that has become sparse is joined with the next one where they fit.
  *
- * An insertion that finds no memory changes nothing; a removal never fails. Stale after a change: cursors.
+ * An insertion that finds no memory changes nothing; a removal never fails. Stale after a change:
+ * cursors.
  */
 import type { Arena } from '../arena/arena.ts';
 import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -70,7 +73,9 @@ export class IdCursor {
       this.nodes[depth] = node;
       if (i32[word + IdNodeWord.LEVEL] === 0) {
         this.places[depth] = place;
-        return place < i32[word]! && compareAt(i32, entryWord(word, place), id) === 0 && this.#read();
+        return (
+          place < i32[word]! && compareAt(i32, entryWord(word, place), id) === 0 && this.#read()
+        );
       }
       // The child that begins at or before the id.
       const exact = place < i32[word]! && compareAt(i32, entryWord(word, place), id) === 0;
@@ -232,7 +237,10 @@ export class IdTree {
     return value;
   }
 
-  /** Frees up to `leaves` leaves and tells of their values; at last the tree itself. Returns whether that was all. */
+  /**
+   * Frees up to `leaves` leaves and tells of their values; at last the tree itself. Returns whether
+   * that was all.
+   */
   freeSome(tree: Ref, leaves: number, visit: ValueVisitor): boolean {
     const cursor = this.#cursor;
     const arena = this.#arena;
@@ -272,7 +280,10 @@ export class IdTree {
   #validateNode(node: number, from: StreamId | undefined, to: StreamId | undefined): number {
     const level = this.#word(node, IdNodeWord.LEVEL);
     const count = this.#word(node, IdNodeWord.COUNT);
-    assert(count > 0 && nodeBytes(count) <= this.#arena.blockBytes(asRef(node)), 'entries fit their node');
+    assert(
+      count > 0 && nodeBytes(count) <= this.#arena.blockBytes(asRef(node)),
+      'entries fit their node',
+    );
     let entries = 0;
     let before: StreamId | undefined;
     for (let place = 0; place < count; place++) {
@@ -313,7 +324,10 @@ export class IdTree {
     }
   }
 
-  /** Inserts an entry at a place of the cursor's node at `depth`. Takes all memory before it changes anything. */
+  /**
+   * Inserts an entry at a place of the cursor's node at `depth`. Takes all memory before it changes
+   * anything.
+   */
   #insertAt(tree: Ref, depth: number, place: number, id: StreamId, value: number): void {
     const { nodes, places } = this.#cursor;
     const node = nodes[depth]!;
@@ -371,7 +385,10 @@ export class IdTree {
     if (count < SPARSE_ENTRIES && depth > 0) this.#joinNext(tree, depth);
   }
 
-  /** Joins the node at `depth` with the one behind it, if that has the same parent and there is room. */
+  /**
+   * Joins the node at `depth` with the one behind it, if that has the same parent and there is
+   * room.
+   */
   #joinNext(tree: Ref, depth: number): void {
     const { nodes, places } = this.#cursor;
     const parent = nodes[depth - 1]!;
@@ -382,9 +399,11 @@ export class IdTree {
     const count = this.#word(node, IdNodeWord.COUNT);
     const moved = this.#word(right, IdNodeWord.COUNT);
     const bytes = nodeBytes(count + moved);
-    if (count + moved > ID_NODE_ENTRIES_MAX / 2 || bytes > this.#arena.blockBytes(asRef(node))) return;
+    if (count + moved > ID_NODE_ENTRIES_MAX / 2 || bytes > this.#arena.blockBytes(asRef(node)))
+      return;
     this.#move(right, 0, node, moved);
-    // Its first child may hold ids from before the place where it is said to begin; now that must be true.
+    // Its first child may hold ids from before the place where it is said to begin; now that must
+    // be true.
     if (this.#word(node, IdNodeWord.LEVEL) > 0) {
       const i32 = this.#arena.i32[node >>> SEGMENT_SHIFT]!;
       this.#idAt(parent, place).toWords(i32, wordPosition(node) + entryWord(0, count));

@@ -1,6 +1,7 @@
 /**
- * Hot path. Signed 64-bit integers as two 32-bit halves: listpacks and intsets hold them, and a double is exact only up
- * to 2^53. No bigint, since each operation on one may allocate. No state but what the caller passes, any thread.
+ * Hot path. Signed 64-bit integers as two 32-bit halves: listpacks and intsets hold them, and a
+ * double is exact only up to 2^53. No bigint, since each operation on one may allocate. No state
+ * but what the caller passes, any thread.
  */
 import { decimalLength, parseInteger, writeDecimal } from '../base/bytes.ts';
 
@@ -9,7 +10,10 @@ const MINUS = 0x2d;
 const TWO_32 = 2 ** 32;
 const BILLION = 1e9;
 const BILLION_DIGITS = 9;
-/** The smallest integer with more than 15 digits has 16; up to there {@link parseInteger} has answered. */
+/**
+ * The smallest integer with more than 15 digits has 16; up to there {@link parseInteger} has
+ * answered.
+ */
 const WIDE_DIGITS_MIN = 16;
 const WIDE_DIGITS_MAX = 19;
 
@@ -40,10 +44,16 @@ export function compareInt64(aHigh: number, aLow: number, bHigh: number, bLow: n
 }
 
 /**
- * Sets `out` to the integer that the bytes spell in canonical form (as `string2ll` in Redis) and returns true; returns
- * false, and leaves `out` as it is, when they spell none or one beyond 64 bits.
+ * Sets `out` to the integer that the bytes spell in canonical form (as `string2ll` in Redis) and
+ * returns true; returns false, and leaves `out` as it is, when they spell none or one beyond 64
+ * bits.
  */
-export function parseInt64Halves(bytes: Uint8Array, start: number, length: number, out: Int64): boolean {
+export function parseInt64Halves(
+  bytes: Uint8Array,
+  start: number,
+  length: number,
+  out: Int64,
+): boolean {
   const value = parseInteger(bytes, start, length);
   if (!Number.isNaN(value)) {
     out.setNumber(value);
@@ -90,7 +100,10 @@ function digitsValue(bytes: Uint8Array, start: number, end: number): number {
   return value;
 }
 
-/** Writes the value in decimal at `at` and returns the position behind it: up to {@link INT64_TEXT_BYTES_MAX} bytes. */
+/**
+ * Writes the value in decimal at `at` and returns the position behind it: up to
+ * {@link INT64_TEXT_BYTES_MAX} bytes.
+ */
 export function writeInt64(bytes: Uint8Array, at: number, high: number, low: number): number {
   const value = int64Number(high, low);
   if (Number.isSafeInteger(value)) return writeDecimal(bytes, at, value);
@@ -105,7 +118,9 @@ export function writeInt64(bytes: Uint8Array, at: number, high: number, low: num
   const middle = (upper % BILLION) * 65536 + (lower >>> 16);
   const last = (middle % BILLION) * 65536 + (lower & 0xffff);
   const head =
-    Math.floor(upper / BILLION) * TWO_32 + Math.floor(middle / BILLION) * 65536 + Math.floor(last / BILLION);
+    Math.floor(upper / BILLION) * TWO_32 +
+    Math.floor(middle / BILLION) * 65536 +
+    Math.floor(last / BILLION);
   at = writeDecimal(bytes, at, head);
   return writePadded(bytes, at, last % BILLION);
 }

@@ -5,7 +5,8 @@
  *   byte 4   COUNT   u32 LE
  *   byte 8   signed integers, LE, strictly ascending
  *
- * All functions take positions in `u8` and, but for the check, trust the bytes. No state, any thread.
+ * All functions take positions in `u8` and, but for the check, trust the bytes. No state, any
+ * thread.
  */
 import { compareInt64, Int64 } from './int64.ts';
 import { readU32 } from './listpack-read.ts';

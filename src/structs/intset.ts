@@ -1,10 +1,11 @@
 /**
- * Hot path. Intsets in the arena: small sets of integers, one object each, whose bytes are those that Redis keeps and
- * dumps; their layout is drawn in intset-read.ts.
+ * Hot path. Intsets in the arena: small sets of integers, one object each, whose bytes are those
+ * that Redis keeps and dumps; their layout is drawn in intset-read.ts.
  *
- * All integers of a set are as wide as the widest ever added needs; as in Redis a removal never narrows them. Values
- * come and go as signed halves (int64.ts). Adding and removing return the new place of the set, which is the old one
- * while the block has room, and set `changed`. Stale after a change: the ref that was passed in and every index.
+ * All integers of a set are as wide as the widest ever added needs; as in Redis a removal never
+ * narrows them. Values come and go as signed halves (int64.ts). Adding and removing return the new
+ * place of the set, which is the old one while the block has room, and set `changed`. Stale after a
+ * change: the ref that was passed in and every index.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT } from '../arena/layout.ts';
@@ -137,7 +138,9 @@ export class Intset {
     assert(isEmpty || validateIntset(u8, bytePosition(ref), bytes), 'an intset is well formed');
   }
 
-  /** Copies the set to one whose integers hold the value, which is below all others or above them. */
+  /**
+   * Copies the set to one whose integers hold the value, which is below all others or above them.
+   */
   #widenAndAdd(ref: Ref, high: number, low: number): Ref {
     const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
     const count = this.count(ref);
@@ -159,8 +162,8 @@ export class Intset {
   }
 
   /**
-   * Makes the `oldBytes` bytes at `at` into `newBytes` bytes, in the same block or in another. The caller may write
-   * them and the header without a barrier. Throws ARENA_FULL as Listpack's does.
+   * Makes the `oldBytes` bytes at `at` into `newBytes` bytes, in the same block or in another. The
+   * caller may write them and the header without a barrier. Throws ARENA_FULL as Listpack's does.
    */
   #splice(ref: Ref, at: number, oldBytes: number, newBytes: number): Ref {
     const arena = this.#arena;

@@ -1,6 +1,6 @@
 /**
- * Hot path. A place in a list, whether that is one listpack or a chain of nodes, for reading from there in both
- * directions. Stale after a change of the list.
+ * Hot path. A place in a list, whether that is one listpack or a chain of nodes, for reading from
+ * there in both directions. Stale after a change of the list.
  *
  *   for (let more = cursor.openQuicklist(list, 0); more; more = cursor.next()) cursor.read(view);
  */
@@ -26,7 +26,10 @@ const NO_BYTES = new Uint8Array(0);
 export class ListCursor {
   /** The node of the element; NIL in a list that is one listpack. */
   node: Ref = NIL;
-  /** Bytes of the arena, and where in them the element's entry, or the element of a plain node, begins. */
+  /**
+   * Bytes of the arena, and where in them the element's entry, or the element of a plain node,
+   * begins.
+   */
   u8: Uint8Array = NO_BYTES;
   at = 0;
   /** Bytes of the element of a plain node, else PACKED. */
@@ -44,7 +47,9 @@ export class ListCursor {
     this.u8 = NO_BYTES;
   }
 
-  /** Goes to the element of an index, counted from the end when negative; false when there is none. */
+  /**
+   * Goes to the element of an index, counted from the end when negative; false when there is none.
+   */
   openListpack(listpack: Ref, index: number): boolean {
     this.node = NIL;
     this.plainBytes = PACKED;

@@ -1,9 +1,10 @@
 /**
- * Hot path. The list that a command works on, whether it is one listpack or a quicklist. It changes from one to the
- * other as Redis 7.2 does: to a quicklist before a listpack would pass the limit of a node, and back when one node of
- * half that length is left.
+ * Hot path. The list that a command works on, whether it is one listpack or a quicklist. It changes
+ * from one to the other as Redis 7.2 does: to a quicklist before a listpack would pass the limit of
+ * a node, and back when one node of half that length is left.
  *
- * After a change the owner of the list notes `ref` and `large`, if {@link List.hasMoved}. Stale after it: the cursor and all views of elements.
+ * After a change the owner of the list notes `ref` and `large`, if {@link List.hasMoved}. Stale
+ * after it: the cursor and all views of elements.
  */
 
 import type { Arena } from '../arena/arena.ts';
@@ -45,7 +46,10 @@ export class List {
     this.noted();
   }
 
-  /** Whether a change has moved the list, or made it of the other kind, since its owner noted where it is. */
+  /**
+   * Whether a change has moved the list, or made it of the other kind, since its owner noted where
+   * it is.
+   */
   get hasMoved(): boolean {
     return this.ref !== this.#notedRef || this.large !== this.#notedLarge;
   }
@@ -69,12 +73,17 @@ export class List {
     return this.large ? this.#quicklists.count(this.ref) : this.#listpacks.count(this.ref);
   }
 
-  /** To be called before so many elements, of so many bytes together, are pushed, inserted or put in place of others. */
+  /**
+   * To be called before so many elements, of so many bytes together, are pushed, inserted or put in
+   * place of others.
+   */
   prepareFor(count: number, bytes: number): void {
     if (this.large) return;
     const listpacks = this.#listpacks;
     const { ref } = this;
-    if (!this.#quicklists.exceedsNode(listpacks.byteLength(ref) + bytes, listpacks.count(ref) + count))
+    if (
+      !this.#quicklists.exceedsNode(listpacks.byteLength(ref) + bytes, listpacks.count(ref) + count)
+    )
       return;
     this.ref = this.#quicklists.fromListpack(ref);
     this.large = true;
@@ -102,7 +111,9 @@ export class List {
     return this.#listpacks.count(this.ref);
   }
 
-  /** Goes to the element of an index, counted from the end when negative; false when there is none. */
+  /**
+   * Goes to the element of an index, counted from the end when negative; false when there is none.
+   */
   seek(index: number): boolean {
     return this.large
       ? this.cursor.openQuicklist(this.ref, index)
@@ -119,7 +130,10 @@ export class List {
   dropEnd(head: boolean): void {
     if (!this.large) {
       const listpacks = this.#listpacks;
-      this.ref = listpacks.delete(this.ref, head ? listpacks.first(this.ref) : listpacks.last(this.ref));
+      this.ref = listpacks.delete(
+        this.ref,
+        head ? listpacks.first(this.ref) : listpacks.last(this.ref),
+      );
     } else if (head) this.#quicklists.dropHead(this.ref);
     else this.#quicklists.dropTail(this.ref);
   }
@@ -149,7 +163,13 @@ export class List {
     }
     const listpacks = this.#listpacks;
     const at = cursor.inListpack;
-    this.ref = listpacks.insert(this.ref, behind ? listpacks.next(this.ref, at) : at, bytes, start, length);
+    this.ref = listpacks.insert(
+      this.ref,
+      behind ? listpacks.next(this.ref, at) : at,
+      bytes,
+      start,
+      length,
+    );
   }
 
   /** Puts another element in the place of that at the cursor. */
@@ -158,8 +178,17 @@ export class List {
     else this.ref = this.#listpacks.replace(this.ref, this.cursor.inListpack, bytes, start, length);
   }
 
-  /** Removes up to `max` elements equal to the bytes, the first or the last ones; returns how many there were. */
-  removeEqual(bytes: Uint8Array, start: number, length: number, max: number, fromTail: boolean): number {
+  /**
+   * Removes up to `max` elements equal to the bytes, the first or the last ones; returns how many
+   * there were.
+   */
+  removeEqual(
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+    max: number,
+    fromTail: boolean,
+  ): number {
     const quicklists = this.#quicklists;
     if (this.large) return quicklists.removeEqual(this.ref, bytes, start, length, max, fromTail);
     this.ref = quicklists.removeEqualInListpack(this.ref, bytes, start, length, max, fromTail);
@@ -167,8 +196,8 @@ export class List {
   }
 
   /**
-   * Takes out `count` elements from `index` on; all of them exist. Returns NIL, or a quicklist of what is to be freed
-   * in slices.
+   * Takes out `count` elements from `index` on; all of them exist. Returns NIL, or a quicklist of
+   * what is to be freed in slices.
    */
   removeRange(index: number, count: number): Ref {
     if (count === 0) return NIL;

@@ -1,7 +1,7 @@
 /**
- * Makes a listpack in memory of its own, element after element: for loaders, that know its length only at the end and
- * put it into the arena as a whole. The memory is used again; that of an unusually long listpack is given up.
- * Hot path.
+ * Makes a listpack in memory of its own, element after element: for loaders, that know its length
+ * only at the end and put it into the arena as a whole. The memory is used again; that of an
+ * unusually long listpack is given up. Hot path.
  */
 import { copyBytes, type ViewedBytes, withView } from '../base/byte-copy.ts';
 import { Int64, parseInt64Halves } from './int64.ts';
@@ -40,7 +40,10 @@ export class ListpackBuilder {
     this.count = 0;
   }
 
-  /** Begins entries without a listpack around them, in bytes[0, length), for {@link Listpack.insertEntries}. */
+  /**
+   * Begins entries without a listpack around them, in bytes[0, length), for
+   * {@link Listpack.insertEntries}.
+   */
   beginEntries(): void {
     this.begin();
     this.length = 0;
@@ -48,7 +51,9 @@ export class ListpackBuilder {
 
   /** Whether an element of `bytes` bytes fits below the limit of a listpack. */
   hasRoomFor(bytes: number): boolean {
-    return this.length + bytes + ELEMENT_CODE_BYTES_MAX + BACK_LENGTH_BYTES_MAX + 1 <= LISTPACK_BYTES_MAX;
+    return (
+      this.length + bytes + ELEMENT_CODE_BYTES_MAX + BACK_LENGTH_BYTES_MAX + 1 <= LISTPACK_BYTES_MAX
+    );
   }
 
   /** Adds an element, for which there is room; a canonical integer as such. */
@@ -70,7 +75,12 @@ export class ListpackBuilder {
   /** Adds an integer, given in signed halves, for which there is room. */
   appendInt64(high: number, low: number): void {
     // Most are small: one byte, and its back length of one.
-    if (high === 0 && low >= 0 && low < ElementCode.STRING_6 && this.length + 3 <= this.bytes.length) {
+    if (
+      high === 0 &&
+      low >= 0 &&
+      low < ElementCode.STRING_6 &&
+      this.length + 3 <= this.bytes.length
+    ) {
       this.bytes[this.length] = low;
       this.bytes[this.length + 1] = 1;
       this.length += 2;
@@ -89,7 +99,10 @@ export class ListpackBuilder {
     writeHeader(bytes, 0, this.length, count);
   }
 
-  /** Writes the code of the next element, whose data has `dataBytes` bytes, and returns where. Counts it. */
+  /**
+   * Writes the code of the next element, whose data has `dataBytes` bytes, and returns where.
+   * Counts it.
+   */
   #writeCode(codeBytes: number, dataBytes: number): number {
     const at = this.length;
     const encoded = codeBytes + dataBytes;

@@ -1,8 +1,10 @@
 /**
- * Whether bytes of unknown origin are a listpack. After `validateListpack` with `deep` says yes, everything in
- * listpack-read.ts stays inside of the bytes and comes to an end, in both directions. No state, any thread.
+ * Whether bytes of unknown origin are a listpack. After `validateListpack` with `deep` says yes,
+ * everything in listpack-read.ts stays inside of the bytes and comes to an end, in both directions.
+ * No state, any thread.
  *
- * Memory: none but what {@link hasDuplicates} needs, at most 16 bytes per entry that differs from those before it.
+ * Memory: none but what {@link hasDuplicates} needs, at most 16 bytes per entry that differs from
+ * those before it.
  */
 import { parseFloat64 } from '../base/bytes.ts';
 import { hashBytes } from '../base/hash.ts';
@@ -25,12 +27,16 @@ import {
   TERMINATOR,
 } from './listpack-read.ts';
 
-/** Told of each entry that is well formed; false refuses the listpack. `at` is a position in `bytes`. */
+/**
+ * Told of each entry that is well formed; false refuses the listpack. `at` is a position in
+ * `bytes`.
+ */
 export type EntryCheck = (bytes: Uint8Array, at: number, index: number) => boolean;
 
 /**
- * Whether [start, start + length) of `bytes` is a listpack. Without `deep` only the header's total and the terminator
- * are looked at; with it every entry, its back length and the count, and `check` is asked about each entry.
+ * Whether [start, start + length) of `bytes` is a listpack. Without `deep` only the header's total
+ * and the terminator are looked at; with it every entry, its back length and the count, and `check`
+ * is asked about each entry.
  */
 export function validateListpack(
   bytes: Uint8Array,
@@ -53,7 +59,10 @@ export function validateListpack(
   return noted === COUNT_UNKNOWN || noted === count;
 }
 
-/** Position behind the entry at `at`, or -1 when it is malformed or reaches beyond `end`, that of the terminator. */
+/**
+ * Position behind the entry at `at`, or -1 when it is malformed or reaches beyond `end`, that of
+ * the terminator.
+ */
 function behindChecked(bytes: Uint8Array, at: number, end: number): number {
   // What tells the length of a string must itself lie inside.
   const header = bytes[at] === ElementCode.STRING_32 ? 5 : 2;
@@ -66,9 +75,9 @@ function behindChecked(bytes: Uint8Array, at: number, end: number): number {
 }
 
 /**
- * Whether two of the elements 0, `stride`, 2 · `stride` … of the valid listpack at `base` are the same bytes: of the
- * fields of a hash with stride 2, the members of a set with stride 1. `k0` and `k1` key the hash, so that nobody can
- * choose elements that collide.
+ * Whether two of the elements 0, `stride`, 2 · `stride` … of the valid listpack at `base` are the
+ * same bytes: of the fields of a hash with stride 2, the members of a set with stride 1. `k0` and
+ * `k1` key the hash, so that nobody can choose elements that collide.
  */
 export function hasDuplicates(
   bytes: Uint8Array,
@@ -87,13 +96,19 @@ export function hasDuplicates(
 
 const SEEN_PLACES_MIN = 16;
 
-/** A set of elements of one listpack. It grows with what is in it, not with what the listpack's header promises. */
+/**
+ * A set of elements of one listpack. It grows with what is in it, not with what the listpack's
+ * header promises.
+ */
 class SeenElements {
   readonly #bytes: Uint8Array;
   readonly #base: number;
   readonly #k0: number;
   readonly #k1: number;
-  /** Positions from `#base`, 0 where the place is empty; a power of two of them, at most half of them taken. */
+  /**
+   * Positions from `#base`, 0 where the place is empty; a power of two of them, at most half of
+   * them taken.
+   */
   #places = new Uint32Array(SEEN_PLACES_MIN);
   #count = 0;
   readonly #view = new ElementView();

@@ -1,10 +1,16 @@
-/** Hot path. What precedes and what follows the data of a listpack entry; its forms are drawn in listpack-read.ts. */
+/**
+ * Hot path. What precedes and what follows the data of a listpack entry; its forms are drawn in
+ * listpack-read.ts.
+ */
 import { backLengthBytes, COUNT_AT, COUNT_UNKNOWN, ElementCode } from './listpack-read.ts';
 
 /** The longest encoding of an integer, and more than that of a string's length. */
 export const ELEMENT_CODE_BYTES_MAX = 9;
 
-/** Writes the shortest encoding of an integer, given in signed halves, to the start of `code`; returns its bytes. */
+/**
+ * Writes the shortest encoding of an integer, given in signed halves, to the start of `code`;
+ * returns its bytes.
+ */
 export function encodeInteger(code: Uint8Array, high: number, low: number): number {
   if (low >> 31 !== high) {
     code[0] = ElementCode.INT_64;
@@ -35,7 +41,10 @@ export function encodeInteger(code: Uint8Array, high: number, low: number): numb
   return 5;
 }
 
-/** Writes what stands before the data of a string of `length` bytes to the start of `code`; returns its bytes. */
+/**
+ * Writes what stands before the data of a string of `length` bytes to the start of `code`; returns
+ * its bytes.
+ */
 export function encodeStringHeader(code: Uint8Array, length: number): number {
   if (length < 64) {
     code[0] = ElementCode.STRING_6 | length;

@@ -1,6 +1,6 @@
 /**
- * Removes the elements of a listpack that are equal to some bytes, in one pass: what stays moves down run by run, so a
- * node from which every second element goes is not moved two hundred times.
+ * Removes the elements of a listpack that are equal to some bytes, in one pass: what stays moves
+ * down run by run, so a node from which every second element goes is not moved two hundred times.
  *
  *   before   [ a │ x │ b c │ x │ d ]
  *   after    [ a │ b c │ d ]
@@ -36,7 +36,10 @@ export class ListpackFilter {
     this.#arena = arena;
   }
 
-  /** Removes up to `max` elements, the first or the last ones, of the listpack at byte `from` of a block. */
+  /**
+   * Removes up to `max` elements, the first or the last ones, of the listpack at byte `from` of a
+   * block.
+   */
   remove(
     block: Ref,
     from: number,
@@ -83,7 +86,13 @@ export class ListpackFilter {
   }
 }
 
-function countEqual(u8: Uint8Array, base: number, bytes: Uint8Array, start: number, length: number): number {
+function countEqual(
+  u8: Uint8Array,
+  base: number,
+  bytes: Uint8Array,
+  start: number,
+  length: number,
+): number {
   let count = 0;
   let at = findElement(u8, base + LISTPACK_HEADER_BYTES, bytes, start, length, 0);
   for (; at !== END; count++) at = findElement(u8, behindEntry(u8, at), bytes, start, length, 0);

@@ -1,5 +1,6 @@
 /**
- * Hot path. Reading a listpack wherever its bytes are: in the arena, in a worker's scratch memory, in a dump.
+ * Hot path. Reading a listpack wherever its bytes are: in the arena, in a worker's scratch memory,
+ * in a dump.
  *
  *   byte 0   TOTAL   u32 LE: all bytes, header and terminator included
  *   byte 4   COUNT   u16 LE: entries, or 65535 when there are that many or more
@@ -14,8 +15,8 @@
  *            f0 xxxx             string, 32 bits
  *            f1 f2 f3 f4         integers of 16, 24, 32, 64 bits, LE
  *
- * All functions take positions in `u8` and trust the bytes: what comes from elsewhere passes listpack-check.ts first.
- * No state, any thread. Specified in https://github.com/antirez/listpack.
+ * All functions take positions in `u8` and trust the bytes: what comes from elsewhere passes
+ * listpack-check.ts first. No state, any thread. Specified in https://github.com/antirez/listpack.
  */
 import { equalBytes } from '../base/byte-copy.ts';
 import { GIB } from '../base/units.ts';
@@ -102,14 +103,19 @@ export function countEntries(u8: Uint8Array, base: number): number {
     : count;
 }
 
-/** The count of entries from the one at `from` up to `until`, which is an entry or the terminator. */
+/**
+ * The count of entries from the one at `from` up to `until`, which is an entry or the terminator.
+ */
 export function countBetween(u8: Uint8Array, from: number, until: number): number {
   let count = 0;
   for (let at = from; at < until; at = behindEntry(u8, at)) count++;
   return count;
 }
 
-/** Bytes that the back length of an entry needs. The bounds are one below what fits, as Redis has them. */
+/**
+ * Bytes that the back length of an entry needs. The bounds are one below what fits, as Redis has
+ * them.
+ */
 export function backLengthBytes(encoded: number): number {
   if (encoded <= 127) return 1;
   if (encoded < 16383) return 2;
@@ -207,8 +213,9 @@ export function readElement(u8: Uint8Array, at: number, view: ElementView): void
 }
 
 /**
- * Makes `bytes`, `position` and `length` of a view the element's text: of an integer in decimal, written to the start
- * of `scratch`, which has {@link ELEMENT_TEXT_BYTES_MAX} bytes; of a string as they are.
+ * Makes `bytes`, `position` and `length` of a view the element's text: of an integer in decimal,
+ * written to the start of `scratch`, which has {@link ELEMENT_TEXT_BYTES_MAX} bytes; of a string as
+ * they are.
  */
 export function elementToBytes(view: ElementView, scratch: Uint8Array): void {
   if (!view.isInteger) return;
@@ -231,7 +238,9 @@ export function elementEquals(
   const byte = u8[at]!;
   if (isString(byte)) {
     const header = stringHeaderBytes(byte);
-    return encodedBytes(u8, at) - header === length && equalBytes(u8, at + header, bytes, start, length);
+    return (
+      encodedBytes(u8, at) - header === length && equalBytes(u8, at + header, bytes, start, length)
+    );
   }
   return parseInt64Halves(bytes, start, length, wanted) && integerEquals(u8, at, byte, wanted);
 }
@@ -243,8 +252,9 @@ function integerEquals(u8: Uint8Array, at: number, byte: number, value: Int64): 
 }
 
 /**
- * Position of the first element equal to the bytes, or {@link END}. Looks at the entry at `from` and then, having
- * passed over `skip` entries, at the next, and so on: with skip 1 at the fields of a hash only.
+ * Position of the first element equal to the bytes, or {@link END}. Looks at the entry at `from`
+ * and then, having passed over `skip` entries, at the next, and so on: with skip 1 at the fields of
+ * a hash only.
  */
 export function findElement(
   u8: Uint8Array,
@@ -256,8 +266,10 @@ export function findElement(
 ): number {
   // Only a digit or a minus begins an integer; most fields are words.
   const first = length > 0 ? bytes[start]! : 0;
-  const mayBeInteger = first <= 0x39 && first >= 0x2d && parseInt64Halves(bytes, start, length, wanted);
-  // The last byte first: names of fields often begin alike. Of an empty string it is the encoding's byte.
+  const mayBeInteger =
+    first <= 0x39 && first >= 0x2d && parseInt64Halves(bytes, start, length, wanted);
+  // The last byte first: names of fields often begin alike. Of an empty string it is the encoding's
+  // byte.
   const last = length > 0 ? bytes[start + length - 1]! : ElementCode.STRING_6;
   for (let at = from; ; ) {
     const byte = u8[at]!;

@@ -1,11 +1,12 @@
 /**
- * Hot path. Listpacks in the arena: small hashes, sets, sorted sets and lists, the nodes of quicklists, the blocks of
- * streams. One object each, whose bytes are those that Redis keeps and dumps; their layout is drawn in
- * listpack-read.ts. Saving one is copying it.
+ * Hot path. Listpacks in the arena: small hashes, sets, sorted sets and lists, the nodes of
+ * quicklists, the blocks of streams. One object each, whose bytes are those that Redis keeps and
+ * dumps; their layout is drawn in listpack-read.ts. Saving one is copying it.
  *
- * Positions are bytes from the start of the listpack, {@link END} where there is no entry. A change returns the new
- * place of the listpack, which is the old one while the block has room: blocks are chosen an eighth longer than needed
- * when they grow, and given up when less than half of them is used and there is memory for a shorter one. Stale after a change: the ref that was passed in,
+ * Positions are bytes from the start of the listpack, {@link END} where there is no entry. A change
+ * returns the new place of the listpack, which is the old one while the block has room: blocks are
+ * chosen an eighth longer than needed when they grow, and given up when less than half of them is
+ * used and there is memory for a shorter one. Stale after a change: the ref that was passed in,
  * every position, every view of an element. What is inserted must not lie in the listpack itself.
  *
  * A listpack never passes 1 GiB: changes that would make it do so return NIL and change nothing.
@@ -48,7 +49,10 @@ const KEPT_BLOCK_BYTES = 64;
 const GROWTH_SHIFT = 3;
 
 export class Listpack {
-  /** Position that the last change leaves: of the element inserted, or of what follows what was deleted, or END. */
+  /**
+   * Position that the last change leaves: of the element inserted, or of what follows what was
+   * deleted, or END.
+   */
   at = END;
   readonly #arena: Arena;
   readonly #mover: ByteMover;
@@ -76,7 +80,10 @@ export class Listpack {
 
   /** A copy of the listpack at `start`, which is known to be valid, in a block just long enough. */
   fromBytes(bytes: Uint8Array, start: number, length: number): Ref {
-    debugAssert(validateListpack(bytes, start, length, true), 'a listpack is made from a valid one');
+    debugAssert(
+      validateListpack(bytes, start, length, true),
+      'a listpack is made from a valid one',
+    );
     const ref = this.#arena.alloc(length);
     this.#mover.copyIn(bytes, start, ref >>> SEGMENT_SHIFT, bytePosition(ref), length);
     return ref;
@@ -97,7 +104,10 @@ export class Listpack {
     return listpackBytes(this.#arena.u8[ref >>> SEGMENT_SHIFT]!, bytePosition(ref));
   }
 
-  /** The count of entries. Where the header has lost it, walks, and notes it there once it fits again. */
+  /**
+   * The count of entries. Where the header has lost it, walks, and notes it there once it fits
+   * again.
+   */
   count(ref: Ref): number {
     const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
     const base = bytePosition(ref);
@@ -119,7 +129,9 @@ export class Listpack {
   /** Position of the first entry, or END. */
   first(ref: Ref): number {
     const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
-    return u8[bytePosition(ref) + LISTPACK_HEADER_BYTES] === TERMINATOR ? END : LISTPACK_HEADER_BYTES;
+    return u8[bytePosition(ref) + LISTPACK_HEADER_BYTES] === TERMINATOR
+      ? END
+      : LISTPACK_HEADER_BYTES;
   }
 
   last(ref: Ref): number {
@@ -133,7 +145,10 @@ export class Listpack {
     return u8[behind] === TERMINATOR ? END : behind - base;
   }
 
-  /** Position of the entry before the one at `at`, END when that is the first; of the last entry when `at` is END. */
+  /**
+   * Position of the entry before the one at `at`, END when that is the first; of the last entry
+   * when `at` is END.
+   */
   previous(ref: Ref, at: number): number {
     const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
     const base = bytePosition(ref);
@@ -141,7 +156,10 @@ export class Listpack {
     return from === LISTPACK_HEADER_BYTES ? END : beforeEntry(u8, base + from) - base;
   }
 
-  /** Position of the entry of an index, from 0 up or, counted from the end, from -1 down; END when there is none. */
+  /**
+   * Position of the entry of an index, from 0 up or, counted from the end, from -1 down; END when
+   * there is none.
+   */
   seek(ref: Ref, index: number): number {
     const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
     const base = bytePosition(ref);
@@ -171,8 +189,18 @@ export class Listpack {
     return elementEquals(u8, bytePosition(ref) + at, bytes, start, length);
   }
 
-  /** Position of the first element equal to the bytes, looking at the entry at `from` and every `skip` + 1 further. */
-  find(ref: Ref, from: number, bytes: Uint8Array, start: number, length: number, skip: number): number {
+  /**
+   * Position of the first element equal to the bytes, looking at the entry at `from` and every
+   * `skip` + 1 further.
+   */
+  find(
+    ref: Ref,
+    from: number,
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+    skip: number,
+  ): number {
     if (from === END) return END;
     const base = bytePosition(ref);
     const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
@@ -180,7 +208,10 @@ export class Listpack {
     return found === END ? END : found - base;
   }
 
-  /** Inserts before the entry at `at`; at the end when that is END. Canonical integers are stored as such. */
+  /**
+   * Inserts before the entry at `at`; at the end when that is END. Canonical integers are stored as
+   * such.
+   */
   insert(ref: Ref, at: number, bytes: Uint8Array, start: number, length: number): Ref {
     this.#element.take(bytes, start, length);
     return this.#write(ref, at === END ? this.byteLength(ref) - 1 : at, 0, 1);
@@ -222,7 +253,10 @@ export class Listpack {
     return this.insert(ref, LISTPACK_HEADER_BYTES, bytes, start, length);
   }
 
-  /** Inserts `length` bytes that are `entries` whole entries already, before the entry at `at` or, with END, at the end. */
+  /**
+   * Inserts `length` bytes that are `entries` whole entries already, before the entry at `at` or,
+   * with END, at the end.
+   */
   insertEntries(ref: Ref, at: number, bytes: Uint8Array, length: number, entries: number): Ref {
     const position = at === END ? this.byteLength(ref) - 1 : at;
     const to = this.#splice(ref, position, 0, length, entries);
@@ -281,7 +315,9 @@ export class Listpack {
     return this.deleteEntries(ref, at, 1);
   }
 
-  /** Deletes the entry at `at` and those that follow it, `count` in all, or as many as there are. */
+  /**
+   * Deletes the entry at `at` and those that follow it, `count` in all, or as many as there are.
+   */
   deleteEntries(ref: Ref, at: number, count: number): Ref {
     if (at === END) return ref;
     const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
@@ -295,7 +331,9 @@ export class Listpack {
     return to;
   }
 
-  /** Deletes `count` entries from that of an index (see {@link seek}) on, or as many as there are. */
+  /**
+   * Deletes `count` entries from that of an index (see {@link seek}) on, or as many as there are.
+   */
   deleteRange(ref: Ref, index: number, count: number): Ref {
     return this.deleteEntries(ref, this.seek(ref, index), count);
   }
@@ -305,7 +343,9 @@ export class Listpack {
     return this.deleteEntries(ref, at, Number.POSITIVE_INFINITY);
   }
 
-  /** A new listpack of the entries from `at` on. With {@link truncate} it splits a listpack in two. */
+  /**
+   * A new listpack of the entries from `at` on. With {@link truncate} it splits a listpack in two.
+   */
   copyFrom(ref: Ref, at: number): Ref {
     if (at === END) return this.create();
     const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
@@ -315,14 +355,18 @@ export class Listpack {
     const bytes = LISTPACK_HEADER_BYTES + total - at;
     const to = this.#arena.alloc(bytes);
     writeU32(this.#arena.u8[to >>> SEGMENT_SHIFT]!, bytePosition(to), bytes);
-    writeCount(this.#arena.u8[to >>> SEGMENT_SHIFT]!, bytePosition(to), Math.min(count, COUNT_UNKNOWN));
+    writeCount(
+      this.#arena.u8[to >>> SEGMENT_SHIFT]!,
+      bytePosition(to),
+      Math.min(count, COUNT_UNKNOWN),
+    );
     this.#copyBytes(ref, at, to, LISTPACK_HEADER_BYTES, total - at);
     return to;
   }
 
   /**
-   * Moves the entries of `other` behind those of `ref` and frees `other`; NIL, and nothing is changed, past 1 GiB or when
-   * there is no memory.
+   * Moves the entries of `other` behind those of `ref` and frees `other`; NIL, and nothing is
+   * changed, past 1 GiB or when there is no memory.
    */
   concat(ref: Ref, other: Ref): Ref {
     const at = this.byteLength(ref) - 1;
@@ -342,8 +386,8 @@ export class Listpack {
   }
 
   /**
-   * Moves the listpack to a block just long enough, if that is a shorter one and there is memory for it: for what will
-   * not grow any more.
+   * Moves the listpack to a block just long enough, if that is a shorter one and there is memory
+   * for it: for what will not grow any more.
    */
   shrinkToFit(ref: Ref): Ref {
     const bytes = this.byteLength(ref);
@@ -391,7 +435,10 @@ export class Listpack {
     const element = this.#element;
     if (debugChecks) {
       const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
-      assert(!element.liesIn(u8, bytePosition(ref), this.byteLength(ref)), 'what is inserted lies elsewhere');
+      assert(
+        !element.liesIn(u8, bytePosition(ref), this.byteLength(ref)),
+        'what is inserted lies elsewhere',
+      );
     }
     const to = this.#splice(ref, at, oldBytes, element.entryBytes, countChange);
     if (to !== NIL) {
@@ -404,9 +451,10 @@ export class Listpack {
   }
 
   /**
-   * Makes the `oldBytes` bytes at `at` into `newBytes` bytes, which the caller then writes without a barrier, and
-   * changes the header; in the same block or in another. Returns NIL past the limit. Throws ARENA_FULL, having changed
-   * nothing, when the listpack must grow and there is no memory; one that shrinks stays in its block then.
+   * Makes the `oldBytes` bytes at `at` into `newBytes` bytes, which the caller then writes without
+   * a barrier, and changes the header; in the same block or in another. Returns NIL past the limit.
+   * Throws ARENA_FULL, having changed nothing, when the listpack must grow and there is no memory;
+   * one that shrinks stays in its block then.
    */
   #splice(ref: Ref, at: number, oldBytes: number, newBytes: number, countChange: number): Ref {
     const arena = this.#arena;

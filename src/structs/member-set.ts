@@ -1,5 +1,6 @@
 /**
- * Hot path. A set in whichever form it has. One object serves set after set: `open` or `create` says which.
+ * Hot path. A set in whichever form it has. One object serves set after set: `open` or `create`
+ * says which.
  *
  *   INTSET     all members are integers, and few             intset.ts
  *   LISTPACK   few and short                                 listpack.ts
@@ -8,9 +9,10 @@
  *   open(ref, form) ─▶ has · add · remove
  *                  └─▶ first ─▶ next │ random ─▶ member · removeCurrent
  *
- * A set changes its form by the rules of Redis 7.2, only from the first line of the table downwards, but for
- * `reduceToIntset`. `ref` and `form` are where it is after each change: who owns it notes them. Stale after a change:
- * where first, next or random stand. Stale after the next of these: the view of the member.
+ * A set changes its form by the rules of Redis 7.2, only from the first line of the table
+ * downwards, but for `reduceToIntset`. `ref` and `form` are where it is after each change: who owns
+ * it notes them. Stale after a change: where first, next or random stand. Stale after the next of
+ * these: the view of the member.
  */
 import type { Arena } from '../arena/arena.ts';
 import type { Prng } from '../base/prng.ts';
@@ -47,7 +49,8 @@ export class MemberSet {
   readonly #integer = new Int64();
   readonly #view = new ElementView();
   readonly #text = new Uint8Array(ELEMENT_TEXT_BYTES_MAX);
-  // Where first, next and random stand: index of an integer or of a bucket, position in a listpack, member of a table.
+  // Where first, next and random stand: index of an integer or of a bucket, position in a listpack,
+  // member of a table.
   #index = 0;
   #at = END;
   #member: Ref = NIL;
@@ -77,7 +80,13 @@ export class MemberSet {
   }
 
   /** Begins an empty set for about `count` members, the first of which is these bytes. */
-  createFor(bytes: Uint8Array, start: number, length: number, count: number, limits: SetLimits): void {
+  createFor(
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+    count: number,
+    limits: SetLimits,
+  ): void {
     const integer = parseInt64Halves(bytes, start, length, this.#integer);
     if (integer && count <= limits.setMaxIntsetEntries) this.create(SetForm.INTSET);
     else this.create(count <= limits.setMaxListpackEntries ? SetForm.LISTPACK : SetForm.TABLE);
@@ -85,11 +94,14 @@ export class MemberSet {
 
   count(): number {
     if (this.form === SetForm.INTSET) return this.#intsets.count(this.ref);
-    return this.form === SetForm.LISTPACK ? this.#listpacks.count(this.ref) : this.#tables.count(this.ref);
+    return this.form === SetForm.LISTPACK
+      ? this.#listpacks.count(this.ref)
+      : this.#tables.count(this.ref);
   }
 
   has(bytes: Uint8Array, start: number, length: number): boolean {
-    if (this.form === SetForm.TABLE) return this.#tables.find(this.ref, bytes, start, length) !== NIL;
+    if (this.form === SetForm.TABLE)
+      return this.#tables.find(this.ref, bytes, start, length) !== NIL;
     if (this.form === SetForm.LISTPACK) return this.#findInListpack(bytes, start, length) !== END;
     const integer = this.#integer;
     if (!parseInt64Halves(bytes, start, length, integer)) return false;
@@ -156,13 +168,19 @@ export class MemberSet {
     else this.#at = this.#listpacks.seek(this.ref, prng.below(this.#listpacks.count(this.ref)));
   }
 
-  /** Of the member where {@link random} or next stands: a number that no other member of the unchanged set has. */
+  /**
+   * Of the member where {@link random} or next stands: a number that no other member of the
+   * unchanged set has.
+   */
   place(): number {
     if (this.form === SetForm.TABLE) return this.#member;
     return this.form === SetForm.INTSET ? this.#index : this.#at;
   }
 
-  /** The text of the member where first, next, random or scan stands, in a view that the next call changes. */
+  /**
+   * The text of the member where first, next, random or scan stands, in a view that the next call
+   * changes.
+   */
   member(): ElementView {
     const view = this.#view;
     if (this.form === SetForm.TABLE) {
@@ -197,8 +215,8 @@ export class MemberSet {
   }
 
   /**
-   * Visits the members of one position of an iteration (see hash-table.ts), all of them when the set is no table.
-   * Before each call of `visit` the set stands at the member.
+   * Visits the members of one position of an iteration (see hash-table.ts), all of them when the
+   * set is no table. Before each call of `visit` the set stands at the member.
    */
   scan(cursor: number, visit: () => void): number {
     if (this.form === SetForm.TABLE) {
@@ -219,7 +237,10 @@ export class MemberSet {
     if (count > most) this.enlarge();
   }
 
-  /** Makes a set of another form a table. Throws ARENA_FULL, having changed nothing, when there is no memory. */
+  /**
+   * Makes a set of another form a table. Throws ARENA_FULL, having changed nothing, when there is
+   * no memory.
+   */
   enlarge(): void {
     const before = this.ref;
     this.#toTable();
@@ -283,7 +304,9 @@ export class MemberSet {
   /** A set of its own with the same members; returns its ref, of the same form. */
   copy(): Ref {
     if (this.form === SetForm.INTSET) return this.#intsets.copy(this.ref);
-    return this.form === SetForm.LISTPACK ? this.#listpacks.copy(this.ref) : this.#tables.copy(this.ref);
+    return this.form === SetForm.LISTPACK
+      ? this.#listpacks.copy(this.ref)
+      : this.#tables.copy(this.ref);
   }
 
   /** Gives all memory back at once; for sets that are known to be short. */

@@ -4,9 +4,9 @@
  *   word 0   LENGTH   bytes of the member
  *   bytes    the member
  *
- * `find` remembers the hash of the member, with which one that is absent is added, and its place in the table: `add`
- * and `removeFound` follow it at once. Stale after a change of a table: refs of members that went, and all views into
- * them.
+ * `find` remembers the hash of the member, with which one that is absent is added, and its place in
+ * the table: `add` and `removeFound` follow it at once. Stale after a change of a table: refs of
+ * members that went, and all views into them.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -49,7 +49,11 @@ export class MemberTable implements EntryHasher {
 
   /** Hash of a member; for the table. */
   hashOf(member: Ref): number {
-    return this.#hashOfBytes(this.bytesOf(member), this.memberPosition(member), this.memberLength(member));
+    return this.#hashOfBytes(
+      this.bytesOf(member),
+      this.memberPosition(member),
+      this.memberLength(member),
+    );
   }
 
   /** The member of these bytes, or NIL. */
@@ -60,7 +64,8 @@ export class MemberTable implements EntryHasher {
     for (let member = tables.first(table, hash); member !== NIL; member = tables.next()) {
       // Length first: most members that share a tag differ in it.
       if (this.memberLength(member) !== length) continue;
-      if (equalBytes(this.bytesOf(member), this.memberPosition(member), bytes, start, length)) return member;
+      if (equalBytes(this.bytesOf(member), this.memberPosition(member), bytes, start, length))
+        return member;
     }
     return NIL;
   }
@@ -75,7 +80,13 @@ export class MemberTable implements EntryHasher {
     const member = arena.alloc(SET_MEMBER_HEADER_BYTES + length);
     const segment = member >>> SEGMENT_SHIFT;
     arena.i32[segment]![wordPosition(member) + MemberWord.LENGTH] = length;
-    this.#mover.copyIn(bytes, start, segment, bytePosition(member) + SET_MEMBER_HEADER_BYTES, length);
+    this.#mover.copyIn(
+      bytes,
+      start,
+      segment,
+      bytePosition(member) + SET_MEMBER_HEADER_BYTES,
+      length,
+    );
     this.#insert(table, this.#hash, member);
   }
 
@@ -145,7 +156,10 @@ export class MemberTable implements EntryHasher {
     return to;
   }
 
-  /** Frees up to `buckets` buckets of a table that nobody reads any more; returns whether that was all of it. */
+  /**
+   * Frees up to `buckets` buckets of a table that nobody reads any more; returns whether that was
+   * all of it.
+   */
   freeSome(table: Ref, buckets: number): boolean {
     return this.#tables.freeSome(table, buckets, this.#freeMember);
   }
@@ -192,7 +206,10 @@ export class MemberTable implements EntryHasher {
     for (let index = 0; index < buckets; index++) this.#tables.visitBucket(table, index, visit);
   }
 
-  /** Puts a new member in the table. When there is no memory for that, frees it, and the set is as it was. */
+  /**
+   * Puts a new member in the table. When there is no memory for that, frees it, and the set is as
+   * it was.
+   */
   #insert(table: Ref, hash: number, member: Ref): void {
     try {
       this.#tables.insert(table, hash, member);

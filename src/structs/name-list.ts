@@ -1,10 +1,12 @@
 /**
- * Lists of objects of the arena by name, in the order of the names: the groups of a stream, the consumers of a group.
+ * Lists of objects of the arena by name, in the order of the names: the groups of a stream, the
+ * consumers of a group.
  *
  *   list     word 0 COUNT     word 2… refs of the objects
  *   object   word 0 NAME      bytes of its name, which begins behind a header of `headerBytes`
  *
- * An empty list is NIL. A change returns the list's new place; stale afterwards are the old one and what `find` found.
+ * An empty list is NIL. A change returns the list's new place; stale afterwards are the old one and
+ * what `find` found.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';

@@ -15,11 +15,13 @@
  *   block    ░░░░░░░░░[ header │ entry │ entry │ … │ terminator ]░░░░░░░░
  *                     START          there is room on both sides
  *
- * The listpack moves within its block: pushing at the head writes the entry where the header was and the header before
- * it, popping there moves the header up. So all four ends of pushing and popping cost the same, whatever the length of
- * the node. The bytes are those of any listpack, and dumps carry them as they are.
+ * The listpack moves within its block: pushing at the head writes the entry where the header was
+ * and the header before it, popping there moves the header up. So all four ends of pushing and
+ * popping cost the same, whatever the length of the node. The bytes are those of any listpack, and
+ * dumps carry them as they are.
  *
- * What changes a listpack in its middle wants it at the start of its block: {@link QuicklistNodes.settle}.
+ * What changes a listpack in its middle wants it at the start of its block:
+ * {@link QuicklistNodes.settle}.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -38,13 +40,24 @@ import {
 
 export const ListWord = { HEAD: 0, TAIL: 1, COUNT: 2, NODES: 3 } as const;
 export const LIST_BYTES = 16;
-export const NodeWord = { PREVIOUS: 0, NEXT: 1, BLOCK: 2, START: 3, COUNT: 4, PLAIN: 5, ROOM: 6 } as const;
+export const NodeWord = {
+  PREVIOUS: 0,
+  NEXT: 1,
+  BLOCK: 2,
+  START: 3,
+  COUNT: 4,
+  PLAIN: 5,
+  ROOM: 6,
+} as const;
 export const NODE_BYTES = 28;
 export const PACKED = -1;
 
 /** A node's first block; doubled when it is full. */
 const FIRST_BLOCK_BYTES = 512;
-/** A listpack moves in its block to make room while at least 1/8 of the block is free: so a byte moves 8 others. */
+/**
+ * A listpack moves in its block to make room while at least 1/8 of the block is free: so a byte
+ * moves 8 others.
+ */
 const SLACK_SHIFT = 3;
 /** What a block may be longer than its listpack, once nothing is pushed to that any more. */
 const KEPT_SLACK_BYTES = 64;
@@ -105,7 +118,10 @@ export class QuicklistNodes {
     }
   }
 
-  /** A node, not in any list yet, of a block. When there is no memory for the node, the block stays the caller's. */
+  /**
+   * A node, not in any list yet, of a block. When there is no memory for the node, the block stays
+   * the caller's.
+   */
   make(block: Ref, start: number, count: number, plain: number): Ref {
     const node = this.arena.alloc(NODE_BYTES);
     const i32 = this.arena.i32[node >>> SEGMENT_SHIFT]!;
@@ -168,8 +184,8 @@ export class QuicklistNodes {
   }
 
   /**
-   * Pushes {@link element} into a node and returns how many elements the list has then; 0 when the node is a plain one or
-   * has no room, and none can be made cheaply.
+   * Pushes {@link element} into a node and returns how many elements the list has then; 0 when the
+   * node is a plain one or has no room, and none can be made cheaply.
    */
   push(list: Ref, node: Ref, atHead: boolean, bytesMax: number, countMax: number): number {
     const { arena, element } = this;
@@ -268,8 +284,8 @@ export class QuicklistNodes {
   }
 
   /**
-   * Gives up what a block is longer than needed, if there is memory for a shorter one: nothing is pushed to this node any
-   * more.
+   * Gives up what a block is longer than needed, if there is memory for a shorter one: nothing is
+   * pushed to this node any more.
    */
   trim(node: Ref): void {
     if (!this.isPacked(node)) return;
@@ -279,7 +295,10 @@ export class QuicklistNodes {
       this.#moveToBlock(node, this.arena.tryAlloc(total), false, total);
   }
 
-  /** Moves the listpack so that there are `bytes` bytes of room beside it; false when that is not worth it. */
+  /**
+   * Moves the listpack so that there are `bytes` bytes of room beside it; false when that is not
+   * worth it.
+   */
   #makeRoom(node: Ref, atHead: boolean, total: number, bytes: number, bytesMax: number): boolean {
     const block = this.word(node, NodeWord.ROOM);
     const slack = block - total;
@@ -290,7 +309,12 @@ export class QuicklistNodes {
       return true;
     }
     if (block >= bytesMax) return false;
-    this.#moveToBlock(node, this.arena.alloc(Math.min((total + bytes) * 2, bytesMax)), atHead, total);
+    this.#moveToBlock(
+      node,
+      this.arena.alloc(Math.min((total + bytes) * 2, bytesMax)),
+      atHead,
+      total,
+    );
     return true;
   }
 
@@ -298,7 +322,12 @@ export class QuicklistNodes {
     const block = this.ref(node, NodeWord.BLOCK);
     const base = bytePosition(block);
     this.arena.touch(block, start, total);
-    this.mover.within(block >>> SEGMENT_SHIFT, base + this.word(node, NodeWord.START), base + start, total);
+    this.mover.within(
+      block >>> SEGMENT_SHIFT,
+      base + this.word(node, NodeWord.START),
+      base + start,
+      total,
+    );
     this.set(node, NodeWord.START, start);
   }
 

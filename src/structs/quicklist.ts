@@ -1,13 +1,13 @@
 /**
- * Hot path. Long lists: a chain of listpacks of some kilobytes each, with elements too long for that in plain nodes
- * between them. quicklist-nodes.ts draws list and nodes, list-cursor.ts reads.
+ * Hot path. Long lists: a chain of listpacks of some kilobytes each, with elements too long for
+ * that in plain nodes between them. quicklist-nodes.ts draws list and nodes, list-cursor.ts reads.
  *
- * How long a node may be, list-max-listpack-size tells ({@link Quicklist.configure}): -1 … -5 are 4, 8, 16, 32, 64 KiB,
- * a positive number is a count of elements, within 8 KiB. Nodes that were loaded may be longer; nothing is pushed to
- * them. Nodes are never compressed in memory.
+ * How long a node may be, list-max-listpack-size tells ({@link Quicklist.configure}): -1 … -5 are
+ * 4, 8, 16, 32, 64 KiB, a positive number is a count of elements, within 8 KiB. Nodes that were
+ * loaded may be longer; nothing is pushed to them. Nodes are never compressed in memory.
  *
- * Places are {@link ListCursor}s. Stale after a change: all of them, and views of elements. What is inserted must not
- * lie in the list itself.
+ * Places are {@link ListCursor}s. Stale after a change: all of them, and views of elements. What is
+ * inserted must not lie in the list itself.
  */
 import type { Arena } from '../arena/arena.ts';
 import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -84,7 +84,10 @@ export class Quicklist {
     return list;
   }
 
-  /** A list of the elements of a listpack, which becomes a node of it. Throws ARENA_FULL, having changed nothing. */
+  /**
+   * A list of the elements of a listpack, which becomes a node of it. Throws ARENA_FULL, having
+   * changed nothing.
+   */
   fromListpack(listpack: Ref): Ref {
     const list = this.create();
     const count = this.#listpacks.count(listpack);
@@ -99,8 +102,9 @@ export class Quicklist {
   }
 
   /**
-   * The only node of a list as a listpack, which replaces the list; NIL, and nothing is changed, unless there is one
-   * node within the limits: of half the length when the list has shrunk, so that it does not change to and fro.
+   * The only node of a list as a listpack, which replaces the list; NIL, and nothing is changed,
+   * unless there is one node within the limits: of half the length when the list has shrunk, so
+   * that it does not change to and fro.
    */
   toListpack(list: Ref, shrunk: boolean): Ref {
     const nodes = this.#nodes;
@@ -151,8 +155,8 @@ export class Quicklist {
   }
 
   /**
-   * Adds a new listpack of `count` elements, at least one, as the last node. When there is no memory for the node, frees
-   * the listpack.
+   * Adds a new listpack of `count` elements, at least one, as the last node. When there is no
+   * memory for the node, frees the listpack.
    */
   appendListpack(list: Ref, listpack: Ref, count: number): void {
     this.#append(list, this.#nodes.makeOfNew(listpack, 0, count, PACKED));
@@ -213,14 +217,25 @@ export class Quicklist {
     }
     const behind = nodes.isPacked(node) ? behindEntry(cursor.u8, cursor.at) : cursor.at;
     const isLast = !nodes.isPacked(node) || cursor.u8[behind] === TERMINATOR;
-    this.#insertBeside(list, node, isLast ? END : at + behind - cursor.at, true, bytes, start, length);
+    this.#insertBeside(
+      list,
+      node,
+      isLast ? END : at + behind - cursor.at,
+      true,
+      bytes,
+      start,
+      length,
+    );
     nodes.element.drop();
     // The old one is where it was in its node: what stood behind it may have gone to another.
     if (nodes.word(node, NodeWord.COUNT) === 1) nodes.remove(list, node);
     else nodes.changed(list, node, this.#listpacks.delete(nodes.settle(node), at), -1);
   }
 
-  /** Removes up to `max` elements equal to the bytes, the first or the last ones; returns how many there were. */
+  /**
+   * Removes up to `max` elements equal to the bytes, the first or the last ones; returns how many
+   * there were.
+   */
   removeEqual(
     list: Ref,
     bytes: Uint8Array,
@@ -259,8 +274,8 @@ export class Quicklist {
   }
 
   /**
-   * Takes out `count` elements from `index` on; all of them exist. Where many nodes go, returns a list of these, which
-   * the caller frees in slices, else NIL.
+   * Takes out `count` elements from `index` on; all of them exist. Where many nodes go, returns a
+   * list of these, which the caller frees in slices, else NIL.
    */
   removeRange(list: Ref, index: number, count: number): Ref {
     const nodes = this.#nodes;
@@ -270,7 +285,8 @@ export class Quicklist {
     if (index + count === this.count(list) && index > count) {
       node = nodes.ref(list, ListWord.TAIL);
       skip = index - this.count(list) + nodes.word(node, NodeWord.COUNT);
-      for (; skip < 0; skip += nodes.word(node, NodeWord.COUNT)) node = nodes.ref(node, NodeWord.PREVIOUS);
+      for (; skip < 0; skip += nodes.word(node, NodeWord.COUNT))
+        node = nodes.ref(node, NodeWord.PREVIOUS);
     } else {
       for (let inNode = nodes.word(node, NodeWord.COUNT); skip >= inNode; ) {
         skip -= inNode;
@@ -292,7 +308,11 @@ export class Quicklist {
     const nodes = this.#nodes;
     const to = this.create();
     try {
-      for (let node = nodes.ref(list, ListWord.HEAD); node !== NIL; node = nodes.ref(node, NodeWord.NEXT)) {
+      for (
+        let node = nodes.ref(list, ListWord.HEAD);
+        node !== NIL;
+        node = nodes.ref(node, NodeWord.NEXT)
+      ) {
         const u8 = nodes.u8(node);
         const base = nodes.base(node);
         const bytes = nodes.bytes(node);
@@ -311,7 +331,10 @@ export class Quicklist {
     return to;
   }
 
-  /** Frees up to `steps` nodes of a list that nobody reads any more; returns whether that was all of it. */
+  /**
+   * Frees up to `steps` nodes of a list that nobody reads any more; returns whether that was all of
+   * it.
+   */
   freeSome(list: Ref, steps: number): boolean {
     const nodes = this.#nodes;
     let node = nodes.ref(list, ListWord.HEAD);
@@ -328,7 +351,9 @@ export class Quicklist {
     return false;
   }
 
-  /** Bytes of a list, as allocated; what its nodes take is the mean of the first `samples` of them. */
+  /**
+   * Bytes of a list, as allocated; what its nodes take is the mean of the first `samples` of them.
+   */
   bytes(list: Ref, samples: number): number {
     const nodes = this.#nodes;
     const arena = this.#arena;
@@ -348,13 +373,20 @@ export class Quicklist {
     this.#nodes.element.forget();
   }
 
-  /** Tells of each node where its bytes are, how many these are, and of how many elements; for DEBUG. */
+  /**
+   * Tells of each node where its bytes are, how many these are, and of how many elements; for
+   * DEBUG.
+   */
   eachNode(
     list: Ref,
     tell: (u8: Uint8Array, base: number, bytes: number, count: number, isPacked: boolean) => void,
   ): void {
     const nodes = this.#nodes;
-    for (let node = nodes.ref(list, ListWord.HEAD); node !== NIL; node = nodes.ref(node, NodeWord.NEXT)) {
+    for (
+      let node = nodes.ref(list, ListWord.HEAD);
+      node !== NIL;
+      node = nodes.ref(node, NodeWord.NEXT)
+    ) {
       const count = nodes.word(node, NodeWord.COUNT);
       tell(nodes.u8(node), nodes.base(node), nodes.bytes(node), count, nodes.isPacked(node));
     }
@@ -366,16 +398,27 @@ export class Quicklist {
     let count = 0;
     let nodeCount = 0;
     let previous: Ref = NIL;
-    for (let node = nodes.ref(list, ListWord.HEAD); node !== NIL; node = nodes.ref(node, NodeWord.NEXT)) {
+    for (
+      let node = nodes.ref(list, ListWord.HEAD);
+      node !== NIL;
+      node = nodes.ref(node, NodeWord.NEXT)
+    ) {
       assert(nodes.ref(node, NodeWord.PREVIOUS) === previous, 'a node knows the one before it');
       const inNode = nodes.word(node, NodeWord.COUNT);
       assert(inNode > 0, 'a node is not empty');
       const end = nodes.word(node, NodeWord.START) + nodes.bytes(node);
       const room = nodes.word(node, NodeWord.ROOM);
       assert(end <= room, 'a node lies within its block');
-      assert(room === this.#arena.blockBytes(nodes.ref(node, NodeWord.BLOCK)), 'a node knows its room');
+      assert(
+        room === this.#arena.blockBytes(nodes.ref(node, NodeWord.BLOCK)),
+        'a node knows its room',
+      );
       if (nodes.isPacked(node)) this.#validatePacked(node, inNode);
-      else assert(inNode === 1 && nodes.word(node, NodeWord.START) === 0, 'a plain node has one element');
+      else
+        assert(
+          inNode === 1 && nodes.word(node, NodeWord.START) === 0,
+          'a plain node has one element',
+        );
       count += inNode;
       nodeCount++;
       previous = node;
@@ -409,7 +452,10 @@ export class Quicklist {
     return count;
   }
 
-  /** Pushes the element that was taken into a node if it may have one more; see {@link QuicklistNodes.push}. */
+  /**
+   * Pushes the element that was taken into a node if it may have one more; see
+   * {@link QuicklistNodes.push}.
+   */
   #pushTo(list: Ref, node: Ref, atHead: boolean): number {
     return this.#nodes.push(list, node, atHead, this.#bytesMax, this.#countMax);
   }
@@ -423,16 +469,29 @@ export class Quicklist {
   #newNode(atHead: boolean, bytes: Uint8Array, start: number, length: number): Ref {
     const nodes = this.#nodes;
     const tooLong =
-      LISTPACK_EMPTY_BYTES + nodes.element.entryBytes > this.#bytesMax || length >= this.plainBytesMin;
-    return tooLong ? nodes.makePlain(bytes, start, length) : nodes.makePacked(atHead, this.#bytesMax);
+      LISTPACK_EMPTY_BYTES + nodes.element.entryBytes > this.#bytesMax ||
+      length >= this.plainBytesMin;
+    return tooLong
+      ? nodes.makePlain(bytes, start, length)
+      : nodes.makePacked(atHead, this.#bytesMax);
   }
 
   #append(list: Ref, node: Ref): void {
     this.#nodes.link(list, node, this.#nodes.ref(list, ListWord.TAIL));
   }
 
-  /** Adds the element that was taken between two nodes, of which one may be NIL: to one of them if it has room. */
-  #pushBetween(list: Ref, before: Ref, behind: Ref, bytes: Uint8Array, start: number, length: number): void {
+  /**
+   * Adds the element that was taken between two nodes, of which one may be NIL: to one of them if
+   * it has room.
+   */
+  #pushBetween(
+    list: Ref,
+    before: Ref,
+    behind: Ref,
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+  ): void {
     const isPlain = length >= this.plainBytesMin;
     if (!isPlain && before !== NIL && this.#pushTo(list, before, false) > 0) return;
     if (!isPlain && behind !== NIL && this.#pushTo(list, behind, true) > 0) return;
@@ -440,8 +499,9 @@ export class Quicklist {
   }
 
   /**
-   * Adds the element that was taken before the entry at `at` of a node that has no room, or behind its last one or
-   * before the first. Returns the node of what was behind it, when that had to be split off.
+   * Adds the element that was taken before the entry at `at` of a node that has no room, or behind
+   * its last one or before the first. Returns the node of what was behind it, when that had to be
+   * split off.
    */
   #insertBeside(
     list: Ref,
@@ -479,7 +539,10 @@ export class Quicklist {
     return made;
   }
 
-  /** Joins two neighbours if both are listpacks, one node may hold what is in them, and there is memory for that. */
+  /**
+   * Joins two neighbours if both are listpacks, one node may hold what is in them, and there is
+   * memory for that.
+   */
   #merge(list: Ref, node: Ref, next: Ref): void {
     const nodes = this.#nodes;
     if (node === NIL || next === NIL || !nodes.isPacked(node) || !nodes.isPacked(next)) return;
@@ -520,7 +583,10 @@ export class Quicklist {
     return removed;
   }
 
-  /** Takes up to `count` elements out of a node from that of index `skip`, which is not the first; returns how many. */
+  /**
+   * Takes up to `count` elements out of a node from that of index `skip`, which is not the first;
+   * returns how many.
+   */
   #removeWithin(list: Ref, node: Ref, skip: number, count: number): number {
     const nodes = this.#nodes;
     const inNode = nodes.word(node, NodeWord.COUNT);
@@ -539,7 +605,11 @@ export class Quicklist {
     let whole = 0;
     let last: Ref = NIL;
     let node = first;
-    for (; node !== NIL && left >= nodes.word(node, NodeWord.COUNT); node = nodes.ref(node, NodeWord.NEXT)) {
+    for (
+      ;
+      node !== NIL && left >= nodes.word(node, NodeWord.COUNT);
+      node = nodes.ref(node, NodeWord.NEXT)
+    ) {
       left -= nodes.word(node, NodeWord.COUNT);
       last = node;
       whole++;

@@ -7,7 +7,10 @@ import type { SortedIndex } from './sorted-index.ts';
 import { COUNTS_WORD, IndexWord, NodeWord, placesAt } from './sorted-index-nodes.ts';
 import { MEMBER_HEADER_BYTES, MEMBER_LENGTH_WORD } from './sorted-set-member.ts';
 
-/** Checks order, counts, links and separators of all nodes; for tests. Returns how many nodes there are. */
+/**
+ * Checks order, counts, links and separators of all nodes; for tests. Returns how many nodes there
+ * are.
+ */
 export function validateIndex(tree: SortedIndex, index: Ref): number {
   const height = tree.word(index, IndexWord.HEIGHT);
   let start = asRef(tree.word(index, IndexWord.ROOT));
@@ -36,7 +39,8 @@ function validateNode(tree: SortedIndex, node: Ref, level: number, isRoot: boole
   const count = tree.word(node, NodeWord.COUNT);
   assert(count <= placesAt(level), 'a node holds no more than it can');
   assert(count > 0 || isRoot, 'no node but the root is empty');
-  for (let i = 1; i < count; i++) assert(ordered(tree, node, i - 1, node, i, level), 'a node is in order');
+  for (let i = 1; i < count; i++)
+    assert(ordered(tree, node, i - 1, node, i, level), 'a node is in order');
 }
 
 function validateChildren(tree: SortedIndex, node: Ref, level: number): void {
@@ -46,7 +50,10 @@ function validateChildren(tree: SortedIndex, node: Ref, level: number): void {
     const below = tree.word(node, COUNTS_WORD + i);
     assert(below === tree.countBelow(child, level - 1), 'a node counts what is below it');
     const same = tree.memberAt(node, i, level) === tree.memberAt(child, 0, level - 1);
-    assert(same && Object.is(tree.scoreAt(node, i), tree.scoreAt(child, 0)), 'a child begins as is noted');
+    assert(
+      same && Object.is(tree.scoreAt(node, i), tree.scoreAt(child, 0)),
+      'a child begins as is noted',
+    );
     const after = i + 1 < count ? tree.child(node, i + 1) : tree.word(node, NodeWord.NEXT);
     const next = i + 1 < count || after === NIL ? after : tree.child(asRef(after), 0);
     assert(tree.word(child, NodeWord.NEXT) === next, 'the links of a level follow the parents');

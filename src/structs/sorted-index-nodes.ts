@@ -1,5 +1,6 @@
 /**
- * Hot path. The nodes of a sorted index, one by one: what they hold, and moves of it. The tree is sorted-index.ts.
+ * Hot path. The nodes of a sorted index, one by one: what they hold, and moves of it. The tree is
+ * sorted-index.ts.
  *
  *   node     1 KiB, within one page
  *            word 0 COUNT    entries of a leaf, children of an inner node
@@ -8,7 +9,8 @@
  *   inner    f64 2-51        scores            words 104-153   members: of the first entry below each child
  *            words 154-203   children          words 204-253   entries below each child
  *
- * Places of a node are filled in order, without a gap. Methods that say so leave the barrier to their caller.
+ * Places of a node are filled in order, without a gap. Methods that say so leave the barrier to
+ * their caller.
  */
 import type { Arena } from '../arena/arena.ts';
 import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -56,7 +58,13 @@ export class IndexNodes {
     this.arena.touch(leaf, 0, NODE_BYTES);
     const count = this.word(leaf, NodeWord.COUNT);
     this.moveScores(leaf, place, leaf, place + 1, count - place);
-    this.moveWords(leaf, LEAF_MEMBERS_WORD + place, leaf, LEAF_MEMBERS_WORD + place + 1, count - place);
+    this.moveWords(
+      leaf,
+      LEAF_MEMBERS_WORD + place,
+      leaf,
+      LEAF_MEMBERS_WORD + place + 1,
+      count - place,
+    );
     this.setScore(leaf, place, score);
     this.store(leaf, LEAF_MEMBERS_WORD + place, member);
     this.store(leaf, NodeWord.COUNT, count + 1);
@@ -88,8 +96,8 @@ export class IndexNodes {
   }
 
   /**
-   * Moves `moved` places from `from` of one node to `at` of another, whose places there are free, and corrects both
-   * counts. What was behind them in the first node is not moved.
+   * Moves `moved` places from `from` of one node to `at` of another, whose places there are free,
+   * and corrects both counts. What was behind them in the first node is not moved.
    */
   transfer(source: Ref, from: number, target: Ref, at: number, moved: number, level: number): void {
     this.moveScores(source, from, target, at, moved);
@@ -109,7 +117,9 @@ export class IndexNodes {
     this.shift(node, 0, room, this.word(node, NodeWord.COUNT), level);
   }
 
-  /** Closes the gap of the first `gap` of `count` places; the count in the node is right already. */
+  /**
+   * Closes the gap of the first `gap` of `count` places; the count in the node is right already.
+   */
   shiftDown(node: Ref, gap: number, count: number, level: number): void {
     this.shift(node, gap, 0, count - gap, level);
   }
@@ -147,21 +157,27 @@ export class IndexNodes {
   }
 
   scoreAt(node: Ref, place: number): number {
-    return this.arena.f64[node >>> SEGMENT_SHIFT]![((wordPosition(node) + SCORES_WORD) >>> 1) + place]!;
+    return this.arena.f64[node >>> SEGMENT_SHIFT]![
+      ((wordPosition(node) + SCORES_WORD) >>> 1) + place
+    ]!;
   }
 
   /** The caller has touched the node. */
   setScore(node: Ref, place: number, score: number): void {
-    this.arena.f64[node >>> SEGMENT_SHIFT]![((wordPosition(node) + SCORES_WORD) >>> 1) + place] = score;
+    this.arena.f64[node >>> SEGMENT_SHIFT]![((wordPosition(node) + SCORES_WORD) >>> 1) + place] =
+      score;
   }
 
-  /** Moves scores within a node or to another, which the caller has touched; the ranges may overlap. */
+  /**
+   * Moves scores within a node or to another, which the caller has touched; the ranges may overlap.
+   */
   moveScores(source: Ref, from: number, target: Ref, at: number, count: number): void {
     const f64 = this.arena.f64[source >>> SEGMENT_SHIFT]!;
     const to = this.arena.f64[target >>> SEGMENT_SHIFT]!;
     const start = ((wordPosition(source) + SCORES_WORD) >>> 1) + from;
     const put = ((wordPosition(target) + SCORES_WORD) >>> 1) + at;
-    if (source === target && at > from) for (let i = count - 1; i >= 0; i--) to[put + i] = f64[start + i]!;
+    if (source === target && at > from)
+      for (let i = count - 1; i >= 0; i--) to[put + i] = f64[start + i]!;
     else for (let i = 0; i < count; i++) to[put + i] = f64[start + i]!;
   }
 
@@ -170,7 +186,8 @@ export class IndexNodes {
     const to = this.arena.i32[target >>> SEGMENT_SHIFT]!;
     const start = wordPosition(source) + from;
     const put = wordPosition(target) + at;
-    if (source === target && at > from) for (let i = count - 1; i >= 0; i--) to[put + i] = i32[start + i]!;
+    if (source === target && at > from)
+      for (let i = count - 1; i >= 0; i--) to[put + i] = i32[start + i]!;
     else for (let i = 0; i < count; i++) to[put + i] = i32[start + i]!;
   }
 

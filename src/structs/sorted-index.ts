@@ -1,6 +1,6 @@
 /**
- * Hot path. The members of a large sorted set in their order, with ranks: a B+tree in the arena whose nodes count what
- * is below them.
+ * Hot path. The members of a large sorted set in their order, with ranks: a B+tree in the arena
+ * whose nodes count what is below them.
  *
  *   header   word 0 ROOT     the top node; while the tree is being freed, the node that is next
  *            word 1 COUNT    entries; while the tree is being freed, the first node of the level below
@@ -9,17 +9,20 @@
  *
  * Its nodes are drawn in sorted-index-nodes.ts.
  *
- * Entries are ordered by score and then by member, as memcmp has it. A member is the ref of an object that
- * sorted-set-member.ts draws; it is looked at only where scores are equal.
+ * Entries are ordered by score and then by member, as memcmp has it. A member is the ref of an
+ * object that sorted-set-member.ts draws; it is looked at only where scores are equal.
  *
- * Every range, be it of scores, of members or of ranks, is one of ranks: `countBefore…` tell how many entries lie before
- * a bound, `seekRank` puts a cursor there, `removeSome` takes entries from there.
+ * Every range, be it of scores, of members or of ranks, is one of ranks: `countBefore…` tell how
+ * many entries lie before a bound, `seekRank` puts a cursor there, `removeSome` takes entries from
+ * there.
  *
- * A full node is split in the middle, except at the ends of the tree: there the new node begins with one entry, so that
- * ascending or descending insertions fill all nodes. A node that falls below a quarter is merged with a neighbour, or
- * shares with it. Insertion allocates all nodes that it needs before it changes anything; removal never fails.
+ * A full node is split in the middle, except at the ends of the tree: there the new node begins
+ * with one entry, so that ascending or descending insertions fill all nodes. A node that falls
+ * below a quarter is merged with a neighbour, or shares with it. Insertion allocates all nodes that
+ * it needs before it changes anything; removal never fails.
  *
- * Stale after an insertion or removal: all cursors. Main thread, or the thread that fills the arena.
+ * Stale after an insertion or removal: all cursors. Main thread, or the thread that fills the
+ * arena.
  */
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
 import { assert } from '../base/assert.ts';
@@ -116,7 +119,10 @@ export class SortedIndex extends IndexNodes {
     this.setWord(index, IndexWord.TABLE, table);
   }
 
-  /** Adds an entry that is not there. Throws ARENA_FULL, having changed nothing, when there is no memory. */
+  /**
+   * Adds an entry that is not there. Throws ARENA_FULL, having changed nothing, when there is no
+   * memory.
+   */
   insert(index: Ref, score: number, member: Ref): void {
     const height = this.#descendTo(index, score, member);
     this.#reserveNodes(height);
@@ -134,7 +140,8 @@ export class SortedIndex extends IndexNodes {
     this.#descendTo(index, score, member);
     const leaf = asRef(this.#nodes[0]!);
     const place = this.#places[0]!;
-    const found = place < this.word(leaf, NodeWord.COUNT) && this.memberAt(leaf, place, 0) === member;
+    const found =
+      place < this.word(leaf, NodeWord.COUNT) && this.memberAt(leaf, place, 0) === member;
     assert(found, 'an entry that is removed is in its index');
     this.#removeRun(index, 1);
   }
@@ -144,7 +151,8 @@ export class SortedIndex extends IndexNodes {
     const height = this.#descendTo(index, score, member);
     const leaf = asRef(this.#nodes[0]!);
     const place = this.#places[0]!;
-    // Where it stays between its neighbours in the leaf, only the score is written. Zeros differ in their sign alone.
+    // Where it stays between its neighbours in the leaf, only the score is written. Zeros differ in
+    // their sign alone.
     if (newScore === score || this.#fitsBetween(leaf, place, newScore)) {
       assert(this.memberAt(leaf, place, 0) === member, 'an entry that moves is in its index');
       this.arena.touch(leaf, 0, NODE_BYTES);
@@ -166,7 +174,13 @@ export class SortedIndex extends IndexNodes {
   }
 
   /** How many entries lie before this score and member. */
-  countBeforeEntry(index: Ref, score: number, bytes: Uint8Array, start: number, length: number): number {
+  countBeforeEntry(
+    index: Ref,
+    score: number,
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+  ): number {
     this.#aim(score, bytes, start, length);
     const count = this.#countBefore(index, Order.BOTH, false);
     this.#bytes = NO_BYTES;
@@ -179,15 +193,27 @@ export class SortedIndex extends IndexNodes {
     return this.#countBefore(index, Order.SCORE, orEqual);
   }
 
-  /** How many members lie before these bytes, or are these with `orEqual`; all scores are supposed to be equal. */
-  countBeforeMember(index: Ref, bytes: Uint8Array, start: number, length: number, orEqual: boolean): number {
+  /**
+   * How many members lie before these bytes, or are these with `orEqual`; all scores are supposed
+   * to be equal.
+   */
+  countBeforeMember(
+    index: Ref,
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+    orEqual: boolean,
+  ): number {
     this.#aim(0, bytes, start, length);
     const count = this.#countBefore(index, Order.MEMBER, orEqual);
     this.#bytes = NO_BYTES;
     return count;
   }
 
-  /** Puts the cursor at the entry of a rank, from 0; returns false, and leaves the cursor, when there is none. */
+  /**
+   * Puts the cursor at the entry of a rank, from 0; returns false, and leaves the cursor, when
+   * there is none.
+   */
   seekRank(index: Ref, rank: number, cursor: IndexCursor): boolean {
     if (rank < 0 || rank >= this.word(index, IndexWord.COUNT)) return false;
     this.#descendToRank(index, rank);
@@ -222,8 +248,9 @@ export class SortedIndex extends IndexNodes {
   }
 
   /**
-   * Takes out up to `count` entries from a rank on, as many as their leaf holds, and puts their members into `removed`,
-   * which has LEAF_ENTRIES places. Returns how many they were, at least one.
+   * Takes out up to `count` entries from a rank on, as many as their leaf holds, and puts their
+   * members into `removed`, which has LEAF_ENTRIES places. Returns how many they were, at least
+   * one.
    */
   removeSome(index: Ref, rank: number, count: number, removed: Int32Array): number {
     assert(count > 0 && rank >= 0 && rank < this.count(index), 'what is removed is there');
@@ -237,8 +264,8 @@ export class SortedIndex extends IndexNodes {
   }
 
   /**
-   * Frees up to `budget` nodes of an index that nobody reads any more; returns whether all is freed, the header too.
-   * The members are the owner's to free.
+   * Frees up to `budget` nodes of an index that nobody reads any more; returns whether all is
+   * freed, the header too. The members are the owner's to free.
    */
   freeSome(index: Ref, budget: number): boolean {
     const arena = this.arena;
@@ -272,7 +299,10 @@ export class SortedIndex extends IndexNodes {
     this.#bytes = NO_BYTES;
   }
 
-  /** To be called after the arena was rolled back: an insertion that failed may have left nodes behind. */
+  /**
+   * To be called after the arena was rolled back: an insertion that failed may have left nodes
+   * behind.
+   */
   rolledBack(): void {
     this.#spares = 0;
   }
@@ -376,10 +406,13 @@ export class SortedIndex extends IndexNodes {
     return from;
   }
 
-  /** Allocates the nodes that an insertion along the present way needs; nothing is changed before. */
+  /**
+   * Allocates the nodes that an insertion along the present way needs; nothing is changed before.
+   */
   #reserveNodes(height: number): void {
     let needed = 0;
-    while (needed <= height && this.word(asRef(this.#nodes[needed]!), 0) === placesAt(needed)) needed++;
+    while (needed <= height && this.word(asRef(this.#nodes[needed]!), 0) === placesAt(needed))
+      needed++;
     // The root is split, and a new one put over its halves.
     if (needed > height) needed++;
     try {
@@ -429,7 +462,10 @@ export class SortedIndex extends IndexNodes {
     this.#addAbove(index, 0, leaf, right);
   }
 
-  /** Moves what is behind the first `kept` places of a node into a new one beside it, which is returned. */
+  /**
+   * Moves what is behind the first `kept` places of a node into a new one beside it, which is
+   * returned.
+   */
   #splitNode(node: Ref, level: number, kept: number): Ref {
     const right = this.#takeSpare();
     this.arena.touch(node, 0, NODE_BYTES);
@@ -442,7 +478,10 @@ export class SortedIndex extends IndexNodes {
     return right;
   }
 
-  /** Hangs `right`, split off from `left` at `level`, into the node above, or puts a new root over both. */
+  /**
+   * Hangs `right`, split off from `left` at `level`, into the node above, or puts a new root over
+   * both.
+   */
   #addAbove(index: Ref, level: number, left: Ref, right: Ref): void {
     const height = this.word(index, IndexWord.HEIGHT);
     const score = this.scoreAt(right, 0);
@@ -486,7 +525,13 @@ export class SortedIndex extends IndexNodes {
     this.#addToCounts(height, -run);
     this.arena.touch(leaf, 0, NODE_BYTES);
     this.moveScores(leaf, place + run, leaf, place, left - place);
-    this.moveWords(leaf, LEAF_MEMBERS_WORD + place + run, leaf, LEAF_MEMBERS_WORD + place, left - place);
+    this.moveWords(
+      leaf,
+      LEAF_MEMBERS_WORD + place + run,
+      leaf,
+      LEAF_MEMBERS_WORD + place,
+      left - place,
+    );
     this.store(leaf, NodeWord.COUNT, left);
     this.#repair(index, 0, height, place === 0);
     this.#lowerRoot(index);
@@ -505,14 +550,18 @@ export class SortedIndex extends IndexNodes {
       this.#repair(index, level + 1, height, place === 0);
       return;
     }
-    if (firstGone) this.#renewFirst(level, height, this.scoreAt(node, 0), this.memberAt(node, 0, level));
+    if (firstGone)
+      this.#renewFirst(level, height, this.scoreAt(node, 0), this.memberAt(node, 0, level));
     const children = this.word(parent, NodeWord.COUNT);
     if (count * SPARSE_PART >= placesAt(level) || children === 1) return;
     const at = place + 1 < children ? place : place - 1;
     if (this.#merge(parent, at, level)) this.#repair(index, level + 1, height, false);
   }
 
-  /** Joins the children `at` and `at` + 1 and returns true, or lets them share when they are too many for one. */
+  /**
+   * Joins the children `at` and `at` + 1 and returns true, or lets them share when they are too
+   * many for one.
+   */
   #merge(parent: Ref, at: number, level: number): boolean {
     const left = this.child(parent, at);
     const right = this.child(parent, at + 1);

@@ -1,12 +1,15 @@
 /**
- * Hot path. Small sorted sets: listpacks of pairs, a member and its score, ordered by score and then by member.
+ * Hot path. Small sorted sets: listpacks of pairs, a member and its score, ordered by score and
+ * then by member.
  *
  *   member, score, member, score, …
  *
- * A score is an integer element where it is one, else its text in 17 significant digits; so Redis keeps and dumps it.
- * A position is that of a member, {@link END} where there is none; ranks count pairs from 0.
+ * A score is an integer element where it is one, else its text in 17 significant digits; so Redis
+ * keeps and dumps it. A position is that of a member, {@link END} where there is none; ranks count
+ * pairs from 0.
  *
- * Changes return the new place of the listpack. Stale after them: the ref passed in, every position and view.
+ * Changes return the new place of the listpack. Stale after them: the ref passed in, every position
+ * and view.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT } from '../arena/layout.ts';
@@ -145,8 +148,17 @@ export class SortedListpack {
     return count;
   }
 
-  /** How many members lie before these bytes, or are these with `orEqual`; all scores are supposed to be equal. */
-  countBeforeMember(ref: Ref, bytes: Uint8Array, start: number, length: number, orEqual: boolean): number {
+  /**
+   * How many members lie before these bytes, or are these with `orEqual`; all scores are supposed
+   * to be equal.
+   */
+  countBeforeMember(
+    ref: Ref,
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+    orEqual: boolean,
+  ): number {
     const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
     let at = bytePosition(ref) + LISTPACK_HEADER_BYTES;
     let count = 0;
@@ -168,7 +180,10 @@ export class SortedListpack {
   validate(ref: Ref): void {
     this.#listpacks.validate(ref);
     assert(this.#listpacks.count(ref) % 2 === 0, 'members and scores come in pairs');
-    assert(isInOrder(this.#arena.u8[ref >>> SEGMENT_SHIFT]!, bytePosition(ref)), 'pairs are in order');
+    assert(
+      isInOrder(this.#arena.u8[ref >>> SEGMENT_SHIFT]!, bytePosition(ref)),
+      'pairs are in order',
+    );
   }
 
   /** Position of the first pair that belongs behind this one, or END. */
@@ -184,13 +199,20 @@ export class SortedListpack {
       const scoreAt = behindEntry(u8, at);
       const other = readScore(u8, scoreAt, view);
       if (other > score) return at - base;
-      if (other === score && this.#compareMember(u8, at, bytes, start, length) > 0) return at - base;
+      if (other === score && this.#compareMember(u8, at, bytes, start, length) > 0)
+        return at - base;
       at = behindEntry(u8, scoreAt);
     }
     return END;
   }
 
-  #compareMember(u8: Uint8Array, at: number, bytes: Uint8Array, start: number, length: number): number {
+  #compareMember(
+    u8: Uint8Array,
+    at: number,
+    bytes: Uint8Array,
+    start: number,
+    length: number,
+  ): number {
     const view = this.#compared;
     readElement(u8, at, view);
     elementToBytes(view, this.#comparedText);
@@ -251,7 +273,10 @@ export function readScore(u8: Uint8Array, at: number, view: ElementView): number
   return score;
 }
 
-/** Whether the pairs of the valid listpack at `base`, whose scores are numbers, ascend and none is twice. */
+/**
+ * Whether the pairs of the valid listpack at `base`, whose scores are numbers, ascend and none is
+ * twice.
+ */
 export function isInOrder(u8: Uint8Array, base: number): boolean {
   const view = new ElementView();
   const text = new Uint8Array(ELEMENT_TEXT_BYTES_MAX);
@@ -269,7 +294,8 @@ export function isInOrder(u8: Uint8Array, base: number): boolean {
       readElement(u8, at, view);
       elementToBytes(view, text);
       const { bytes, position, length } = other;
-      if (compareBytes(bytes, position, length, view.bytes, view.position, view.length) >= 0) return false;
+      if (compareBytes(bytes, position, length, view.bytes, view.position, view.length) >= 0)
+        return false;
     }
     before = score;
     previous = at;

@@ -1,5 +1,6 @@
 /**
- * A member of a large sorted set: an object that the hash table of the set and its sorted index both refer to.
+ * A member of a large sorted set: an object that the hash table of the set and its sorted index
+ * both refer to.
  *
  *   double 0   SCORE
  *   word 2     LENGTH   bytes of the member

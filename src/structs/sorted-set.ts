@@ -1,12 +1,14 @@
 /**
- * Hot path. A sorted set in whichever form it has: a small one in a listpack (sorted-listpack.ts), a large one in a
- * table with an index (sorted-table.ts). One object serves set after set: `open` or `create` says which.
+ * Hot path. A sorted set in whichever form it has: a small one in a listpack (sorted-listpack.ts),
+ * a large one in a table with an index (sorted-table.ts). One object serves set after set: `open`
+ * or `create` says which.
  *
  *   open(ref, large) ─▶ find ─▶ score · setFoundScore · removeFound · foundRank · add, when it was not found
  *                   └─▶ seek ─▶ score · next · previous
  *
- * Every range is one of ranks. `ref` and `large` are where the set is after each change: who owns it notes them. Stale
- * after a change: what was found or sought. Stale after the next find, seek or step: member and score.
+ * Every range is one of ranks. `ref` and `large` are where the set is after each change: who owns
+ * it notes them. Stale after a change: what was found or sought. Stale after the next find, seek or
+ * step: member and score.
  */
 import type { Arena } from '../arena/arena.ts';
 import { assert } from '../base/assert.ts';
@@ -80,8 +82,8 @@ export class SortedSet {
   }
 
   /**
-   * Adds a member that {@link find} has just not found. A small set that would get more than `entriesMax` members, or
-   * one longer than `valueBytesMax`, becomes a large one.
+   * Adds a member that {@link find} has just not found. A small set that would get more than
+   * `entriesMax` members, or one longer than `valueBytesMax`, becomes a large one.
    */
   add(
     score: number,
@@ -136,9 +138,13 @@ export class SortedSet {
     return this.#small.countBeforeScore(this.ref, score, orEqual);
   }
 
-  /** How many members lie before these bytes, or are these with `orEqual`; all scores are supposed to be equal. */
+  /**
+   * How many members lie before these bytes, or are these with `orEqual`; all scores are supposed
+   * to be equal.
+   */
   countBeforeMember(bytes: Uint8Array, start: number, length: number, orEqual: boolean): number {
-    if (this.large) return this.#tables.index.countBeforeMember(this.ref, bytes, start, length, orEqual);
+    if (this.large)
+      return this.#tables.index.countBeforeMember(this.ref, bytes, start, length, orEqual);
     return this.#small.countBeforeMember(this.ref, bytes, start, length, orEqual);
   }
 
@@ -193,8 +199,8 @@ export class SortedSet {
   }
 
   /**
-   * Visits the members of one position of an iteration (see hash-table.ts), all of them when the set is small. Before
-   * each call of `visit` the member and its score are set.
+   * Visits the members of one position of an iteration (see hash-table.ts), all of them when the
+   * set is small. Before each call of `visit` the member and its score are set.
    */
   scan(cursor: number, visit: () => void): number {
     if (this.large) {
@@ -208,7 +214,10 @@ export class SortedSet {
     return 0;
   }
 
-  /** Makes a small set a large one. Throws ARENA_FULL, having changed nothing, when there is no memory. */
+  /**
+   * Makes a small set a large one. Throws ARENA_FULL, having changed nothing, when there is no
+   * memory.
+   */
   enlarge(): void {
     const small = this.ref;
     this.#toTable();
@@ -246,7 +255,10 @@ export class SortedSet {
     this.open(large, true);
   }
 
-  /** Makes a large set a small one if it has at most `entriesMax` members, none longer than `valueBytesMax`. */
+  /**
+   * Makes a large set a small one if it has at most `entriesMax` members, none longer than
+   * `valueBytesMax`.
+   */
   reduce(entriesMax: number, valueBytesMax: number): void {
     if (!this.large || this.count() > entriesMax) return;
     let bytes = 0;
@@ -256,7 +268,8 @@ export class SortedSet {
       bytes += length;
       longest = Math.max(longest, length);
     }
-    if (longest > valueBytesMax || bytes + this.count() * PAIR_BYTES_BESIDE > LISTPACK_BYTES_MAX) return;
+    if (longest > valueBytesMax || bytes + this.count() * PAIR_BYTES_BESIDE > LISTPACK_BYTES_MAX)
+      return;
     let small = this.#listpacks.create(bytes);
     try {
       for (let more = this.seek(0); more; more = this.next()) {

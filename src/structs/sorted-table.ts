@@ -1,11 +1,12 @@
 /**
- * Hot path. Large sorted sets: a hash table that finds members, and a sorted index that has them in order. Both hold
- * refs of the same objects, drawn in sorted-set-member.ts. The ref of the index, which keeps that of the table, is the
- * ref of the set.
+ * Hot path. Large sorted sets: a hash table that finds members, and a sorted index that has them in
+ * order. Both hold refs of the same objects, drawn in sorted-set-member.ts. The ref of the index,
+ * which keeps that of the table, is the ref of the set.
  *
- * `find` remembers the hash of a member, with which one that is absent is added, and its place in the table: `add` and
- * `removeFound` follow it at once. Additions and new scores throw ARENA_FULL, having changed nothing, when there is no
- * memory. Stale after a change: refs of members that went, cursors.
+ * `find` remembers the hash of a member, with which one that is absent is added, and its place in
+ * the table: `add` and `removeFound` follow it at once. Additions and new scores throw ARENA_FULL,
+ * having changed nothing, when there is no memory. Stale after a change: refs of members that went,
+ * cursors.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -58,7 +59,11 @@ export class SortedTable implements EntryHasher {
 
   /** Hash of a member; for the table. */
   hashOf(member: Ref): number {
-    return this.#hashOfBytes(this.bytesOf(member), this.memberPosition(member), this.memberLength(member));
+    return this.#hashOfBytes(
+      this.bytesOf(member),
+      this.memberPosition(member),
+      this.memberLength(member),
+    );
   }
 
   /** The member of these bytes, or NIL. */
@@ -70,7 +75,8 @@ export class SortedTable implements EntryHasher {
     for (let member = tables.first(table, hash); member !== NIL; member = tables.next()) {
       // Length first: most members that share a tag differ in it.
       if (this.memberLength(member) !== length) continue;
-      if (equalBytes(this.bytesOf(member), this.memberPosition(member), bytes, start, length)) return member;
+      if (equalBytes(this.bytesOf(member), this.memberPosition(member), bytes, start, length))
+        return member;
     }
     return NIL;
   }
@@ -129,7 +135,13 @@ export class SortedTable implements EntryHasher {
   rank(set: Ref, member: Ref): number {
     const bytes = this.bytesOf(member);
     const position = this.memberPosition(member);
-    return this.index.countBeforeEntry(set, this.score(member), bytes, position, this.memberLength(member));
+    return this.index.countBeforeEntry(
+      set,
+      this.score(member),
+      bytes,
+      position,
+      this.memberLength(member),
+    );
   }
 
   memberLength(member: Ref): number {
@@ -170,7 +182,10 @@ export class SortedTable implements EntryHasher {
     return to;
   }
 
-  /** Bytes of a set, as allocated; those of its members are estimated from the first `samples` of them. */
+  /**
+   * Bytes of a set, as allocated; those of its members are estimated from the first `samples` of
+   * them.
+   */
   bytes(set: Ref, samples: number): number {
     const cursor = new IndexCursor();
     let seen = 0;
@@ -185,7 +200,8 @@ export class SortedTable implements EntryHasher {
   }
 
   /**
-   * Frees up to `steps` buckets and nodes of a set that nobody reads any more; returns whether that was all of it.
+   * Frees up to `steps` buckets and nodes of a set that nobody reads any more; returns whether that
+   * was all of it.
    */
   freeSome(set: Ref, steps: number): boolean {
     const table = this.index.table(set);
@@ -225,12 +241,21 @@ export class SortedTable implements EntryHasher {
     const bytes = MEMBER_HEADER_BYTES + this.memberLength(member);
     const copy = arena.alloc(bytes);
     const target = copy >>> SEGMENT_SHIFT;
-    this.#mover.across(member >>> SEGMENT_SHIFT, bytePosition(member), target, bytePosition(copy), bytes);
+    this.#mover.across(
+      member >>> SEGMENT_SHIFT,
+      bytePosition(member),
+      target,
+      bytePosition(copy),
+      bytes,
+    );
     this.#hash = this.hashOf(copy);
     this.#insert(to, score, copy);
   }
 
-  /** Puts a new member, whose hash is `#hash`, into table and index; frees it when there is no memory for that. */
+  /**
+   * Puts a new member, whose hash is `#hash`, into table and index; frees it when there is no
+   * memory for that.
+   */
   #insert(set: Ref, score: number, member: Ref): void {
     const table = this.index.table(set);
     let inTable = false;

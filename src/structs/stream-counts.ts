@@ -1,6 +1,6 @@
 /**
- * How many entries a group has read, and how many it still has to: exact while no entry was deleted where the group
- * has yet to read, unknown else. Main thread.
+ * How many entries a group has read, and how many it still has to: exact while no entry was deleted
+ * where the group has yet to read, unknown else. Main thread.
  */
 import type { Ref } from '../base/units.ts';
 import { ENTRIES_READ_UNKNOWN, type StreamGroups } from './stream-groups.ts';
@@ -40,7 +40,10 @@ export function entriesUpTo(log: StreamLog, id: StreamId): number {
   return ENTRIES_READ_UNKNOWN;
 }
 
-/** Entries that a group has yet to read, or NaN when that is unknown. Negative where a client claimed to have read more. */
+/**
+ * Entries that a group has yet to read, or NaN when that is unknown. Negative where a client
+ * claimed to have read more.
+ */
 export function groupLag(log: StreamLog, groups: StreamGroups, group: Ref): number {
   const { entriesAdded } = log;
   if (entriesAdded === 0) return 0;

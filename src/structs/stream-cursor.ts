@@ -1,9 +1,11 @@
 /**
- * Hot path. Walks over the entries of a stream that lie between two ids, both included, in either direction.
+ * Hot path. Walks over the entries of a stream that lie between two ids, both included, in either
+ * direction.
  *
  *   open(nodes, from, to, backwards) ─▶ next ─▶ id · fieldCount ─▶ nextField ─▶ field · value
  *
- * Deleted entries are passed over. Stale after a change of the stream's nodes; its groups may change meanwhile.
+ * Deleted entries are passed over. Stale after a change of the stream's nodes; its groups may
+ * change meanwhile.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT } from '../arena/layout.ts';
@@ -43,7 +45,10 @@ export class StreamCursor {
     return this.#nodes;
   }
 
-  /** Goes before the first entry of the tree of nodes from `from` on, or behind the last one up to `to`. */
+  /**
+   * Goes before the first entry of the tree of nodes from `from` on, or behind the last one up to
+   * `to`.
+   */
   open(nodes: Ref, from: StreamId, to: StreamId, backwards: boolean): void {
     this.#from.copyFrom(from);
     this.#to.copyFrom(to);

@@ -1,5 +1,6 @@
 /**
- * Hot path. The consumer groups of streams: who has been given which entries and has not acknowledged them.
+ * Hot path. The consumer groups of streams: who has been given which entries and has not
+ * acknowledged them.
  *
  *   stream ─GROUPS─▶ list by name ─▶ group ─CONSUMERS─▶ list by name ─▶ consumer
  *                                      │ PENDING: tree by id               │ PENDING: tree by id
@@ -10,9 +11,9 @@
  *   consumer   word 0 NAME   word 1 PENDING                      word 4-5 SEEN          word 6-7 ACTIVE
  *   delivery   word 0-1 TIME   word 2-3 COUNT   word 4 CONSUMER
  *
- * The names stand behind the headers of 40 bytes. Times are ms since 1970 and, like the counts, doubles; ENTRIES_READ
- * is -1 while it is unknown, ACTIVE while the consumer has been given nothing. A delivery stands in the trees of its
- * group and of its consumer, and in no others.
+ * The names stand behind the headers of 40 bytes. Times are ms since 1970 and, like the counts,
+ * doubles; ENTRIES_READ is -1 while it is unknown, ACTIVE while the consumer has been given
+ * nothing. A delivery stands in the trees of its group and of its consumer, and in no others.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -24,7 +25,13 @@ import { NameList } from './name-list.ts';
 import type { StreamId } from './stream-id.ts';
 import { StreamWord } from './stream-log.ts';
 
-export const GroupWord = { NAME: 0, PENDING: 1, CONSUMERS: 2, LAST_ID: 4, ENTRIES_READ: 8 } as const;
+export const GroupWord = {
+  NAME: 0,
+  PENDING: 1,
+  CONSUMERS: 2,
+  LAST_ID: 4,
+  ENTRIES_READ: 8,
+} as const;
 export const ConsumerWord = { NAME: 0, PENDING: 1, SEEN: 4, ACTIVE: 6 } as const;
 export const NAMED_HEADER_WORDS = 10;
 export const NAMED_HEADER_BYTES = NAMED_HEADER_WORDS * 4;
@@ -79,8 +86,8 @@ export class StreamGroups {
   }
 
   /**
-   * Makes a group the only one of `heir`, an empty stream without groups, with which it can be freed in slices. Throws
-   * ARENA_FULL, having changed nothing, when there is no memory.
+   * Makes a group the only one of `heir`, an empty stream without groups, with which it can be
+   * freed in slices. Throws ARENA_FULL, having changed nothing, when there is no memory.
    */
   moveGroup(stream: Ref, group: Ref, heir: Ref): void {
     const names = this.#names;
@@ -155,7 +162,10 @@ export class StreamGroups {
     return this.#tree.find(this.pendingOf(named), id);
   }
 
-  /** Notes that `consumer` was given an entry that is pending of nobody; with the delivery's time and count unset. */
+  /**
+   * Notes that `consumer` was given an entry that is pending of nobody; with the delivery's time
+   * and count unset.
+   */
   addDelivery(group: Ref, consumer: Ref, id: StreamId): Ref {
     const arena = this.#arena;
     const delivery = arena.alloc(DELIVERY_BYTES);
@@ -237,7 +247,10 @@ export class StreamGroups {
   }
 
   readGroupLastId(group: Ref, into: StreamId): void {
-    into.fromWords(this.#arena.i32[group >>> SEGMENT_SHIFT]!, wordPosition(group) + GroupWord.LAST_ID);
+    into.fromWords(
+      this.#arena.i32[group >>> SEGMENT_SHIFT]!,
+      wordPosition(group) + GroupWord.LAST_ID,
+    );
   }
 
   setGroupLastId(group: Ref, id: StreamId): void {
@@ -269,7 +282,9 @@ export class StreamGroups {
     this.#setDouble(consumer, ConsumerWord.ACTIVE, nowMs);
   }
 
-  /** Name of a group or consumer: its bytes are in {@link bytesOf}, from {@link namePosition} on. */
+  /**
+   * Name of a group or consumer: its bytes are in {@link bytesOf}, from {@link namePosition} on.
+   */
   nameLength(named: Ref): number {
     return this.#word(named, GroupWord.NAME);
   }
@@ -307,7 +322,10 @@ export class StreamGroups {
     }
   }
 
-  /** Frees the groups of a stream, up to `steps` leaves of trees or consumers. Returns the steps that are left. */
+  /**
+   * Frees the groups of a stream, up to `steps` leaves of trees or consumers. Returns the steps
+   * that are left.
+   */
   freeGroups(stream: Ref, steps: number): number {
     let left = steps;
     for (; left > 0; left--) {
@@ -350,7 +368,10 @@ export class StreamGroups {
         const walk = this.#walk;
         for (let more = walk.seekFirst(this.pendingOf(consumer)); more; more = walk.next()) {
           assert(this.consumerOf(walk.value) === consumer, 'a delivery knows its consumer');
-          assert(this.findDelivery(group, walk.id) === walk.value, 'a delivery is known to its group');
+          assert(
+            this.findDelivery(group, walk.id) === walk.value,
+            'a delivery is known to its group',
+          );
         }
       }
       assert(pending === this.pendingCount(group), 'each delivery has a consumer');
@@ -407,7 +428,11 @@ export class StreamGroups {
   }
 
   #nameOf(named: Ref): { u8: Uint8Array; start: number; length: number } {
-    return { u8: this.bytesOf(named), start: this.namePosition(named), length: this.nameLength(named) };
+    return {
+      u8: this.bytesOf(named),
+      start: this.namePosition(named),
+      length: this.nameLength(named),
+    };
   }
 
   #word(ref: Ref, word: number): number {

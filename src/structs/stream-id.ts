@@ -1,5 +1,6 @@
 /**
- * Hot path. The ids of stream entries: milliseconds and a sequence number, 64 bits each and unsigned, in halves.
+ * Hot path. The ids of stream entries: milliseconds and a sequence number, 64 bits each and
+ * unsigned, in halves.
  *
  *   text     1526919030474-55
  *   words    MS_HIGH · MS_LOW · SEQ_HIGH · SEQ_LOW, in the arena
@@ -124,7 +125,8 @@ export class StreamId {
   setDifference(id: StreamId, master: StreamId): void {
     this.msHigh = (id.msHigh - master.msHigh - (id.msLow >>> 0 < master.msLow >>> 0 ? 1 : 0)) | 0;
     this.msLow = (id.msLow - master.msLow) | 0;
-    this.seqHigh = (id.seqHigh - master.seqHigh - (id.seqLow >>> 0 < master.seqLow >>> 0 ? 1 : 0)) | 0;
+    this.seqHigh =
+      (id.seqHigh - master.seqHigh - (id.seqLow >>> 0 < master.seqLow >>> 0 ? 1 : 0)) | 0;
     this.seqLow = (id.seqLow - master.seqLow) | 0;
   }
 
@@ -179,7 +181,10 @@ export class StreamId {
     return bytes.toString('latin1', 0, this.write(bytes, 0));
   }
 
-  /** Takes the number in bytes[start, end) as milliseconds; false when it is none, or beyond 64 bits. */
+  /**
+   * Takes the number in bytes[start, end) as milliseconds; false when it is none, or beyond 64
+   * bits.
+   */
   parseMs(bytes: Uint8Array, start: number, end: number): boolean {
     if (!parseUint64(bytes, start, end)) return false;
     this.msHigh = parsedHigh;
@@ -208,8 +213,8 @@ function parseUint64(bytes: Uint8Array, start: number, end: number): boolean {
 }
 
 /**
- * Blanks and a sign before the digits; a negative number counts from 2^64 down. Redis tries a plain integer first, of which
- * it refuses a negative one: "-5" is no number, "-05" and " -5" are.
+ * Blanks and a sign before the digits; a negative number counts from 2^64 down. Redis tries a plain
+ * integer first, of which it refuses a negative one: "-5" is no number, "-05" and " -5" are.
  */
 function parseSigned(bytes: Uint8Array, start: number, end: number): boolean {
   let at = start + leadingSpaces(bytes, start, end - start);

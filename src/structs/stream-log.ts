@@ -1,6 +1,6 @@
 /**
- * Hot path. Streams: an append-only log of entries in listpacks (stream-node.ts), which a tree (id-tree.ts) finds by
- * the id of their first entry, and consumer groups (stream-groups.ts).
+ * Hot path. Streams: an append-only log of entries in listpacks (stream-node.ts), which a tree
+ * (id-tree.ts) finds by the id of their first entry, and consumer groups (stream-groups.ts).
  *
  *   word 0      LENGTH         live entries
  *   word 1      NODES          tree of nodes
@@ -10,8 +10,8 @@
  *   word 14-15  ENTRIES_ADDED  entries ever added, a double
  *   word 16     GROUPS         list of groups by name, or NIL
  *
- * One object serves stream after stream: `open` or `create` says which. A stream never moves. A change that finds no
- * memory changes nothing. Stale after a change of the entries: cursors.
+ * One object serves stream after stream: `open` or `create` says which. A stream never moves. A
+ * change that finds no memory changes nothing. Stale after a change of the entries: cursors.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -125,7 +125,8 @@ export class StreamLog {
   set entriesAdded(count: number) {
     const { ref } = this;
     this.#arena.touch(ref, StreamWord.ENTRIES_ADDED * 4, 8);
-    this.#arena.f64[ref >>> SEGMENT_SHIFT]![(wordPosition(ref) + StreamWord.ENTRIES_ADDED) >>> 1] = count;
+    this.#arena.f64[ref >>> SEGMENT_SHIFT]![(wordPosition(ref) + StreamWord.ENTRIES_ADDED) >>> 1] =
+      count;
   }
 
   readLastId(into: StreamId): void {
@@ -188,9 +189,9 @@ export class StreamLog {
   }
 
   /**
-   * Adds an entry whose id is behind that of the last one; `fields` pairs from argument `from` on. A node is followed
-   * by another when it would pass `nodeBytesMax` bytes or `nodeEntriesMax` entries, 0 for no limit. False when the
-   * entry is too long.
+   * Adds an entry whose id is behind that of the last one; `fields` pairs from argument `from` on.
+   * A node is followed by another when it would pass `nodeBytesMax` bytes or `nodeEntriesMax`
+   * entries, 0 for no limit. False when the entry is too long.
    */
   append(
     id: StreamId,
@@ -203,7 +204,8 @@ export class StreamLog {
     let bytes = 0;
     for (let i = from; i < from + fields * 2; i++) bytes += args.length[i]!;
     if (bytes > STREAM_NODE_BYTES_MAX) return false;
-    const limit = nodeBytesMax === 0 ? STREAM_NODE_BYTES_MAX : Math.min(nodeBytesMax, STREAM_NODE_BYTES_MAX);
+    const limit =
+      nodeBytesMax === 0 ? STREAM_NODE_BYTES_MAX : Math.min(nodeBytesMax, STREAM_NODE_BYTES_MAX);
     const tail = this.#tail;
     const node = tail.seekLast(this.nodes) ? tail.value : NIL;
     let added = false;
@@ -221,7 +223,10 @@ export class StreamLog {
     return true;
   }
 
-  /** Deletes an entry; false when it is not there. The first id and the greatest deleted one are the caller's. */
+  /**
+   * Deletes an entry; false when it is not there. The first id and the greatest deleted one are the
+   * caller's.
+   */
   delete(id: StreamId): boolean {
     const cursor = this.seek(id, id, false);
     if (!cursor.next()) return false;
@@ -246,8 +251,8 @@ export class StreamLog {
   }
 
   /**
-   * Deletes from the front until `maxLength` entries are left; returns how many went. With `approximate` whole nodes
-   * only, and no more than `limit` entries, where 0 is no limit.
+   * Deletes from the front until `maxLength` entries are left; returns how many went. With
+   * `approximate` whole nodes only, and no more than `limit` entries, where 0 is no limit.
    */
   trimToLength(maxLength: number, approximate: boolean, limit: number): number {
     return this.#trim(maxLength, undefined, approximate, limit);
@@ -258,7 +263,12 @@ export class StreamLog {
     return this.#trim(-1, minId, approximate, limit);
   }
 
-  #trim(maxLength: number, minId: StreamId | undefined, approximate: boolean, limit: number): number {
+  #trim(
+    maxLength: number,
+    minId: StreamId | undefined,
+    approximate: boolean,
+    limit: number,
+  ): number {
     const tail = this.#tail;
     const node = this.#node;
     const before = this.length;
@@ -270,7 +280,9 @@ export class StreamLog {
       const { live } = node;
       if (limit > 0 && before - length + live > limit) break;
       const whole =
-        minId === undefined ? length - live >= maxLength : node.readLast() && node.id.compare(minId) < 0;
+        minId === undefined
+          ? length - live >= maxLength
+          : node.readLast() && node.id.compare(minId) < 0;
       if (!whole) {
         if (!approximate) this.#trimNode(ref, maxLength, minId);
         break;
@@ -287,7 +299,8 @@ export class StreamLog {
   /** Deletes entries of the first node, which `#node` looks at. */
   #trimNode(ref: Ref, maxLength: number, minId: StreamId | undefined): void {
     const node = this.#node;
-    // Positions and flags of the entries. What may need memory comes before the first of them is flagged.
+    // Positions and flags of the entries. What may need memory comes before the first of them is
+    // flagged.
     const found: number[] = [];
     for (let more = node.readFirst(); more; more = node.readNext()) {
       const left = this.length - found.length / 2;
@@ -297,7 +310,8 @@ export class StreamLog {
     const deleted = found.length / 2;
     if (deleted === 0) return;
     const to = this.#setCounts(ref, node, deleted);
-    for (let i = 0; i < found.length; i += 2) this.#flag(to, found[i]! + this.#countsMoved, found[i + 1]!);
+    for (let i = 0; i < found.length; i += 2)
+      this.#flag(to, found[i]! + this.#countsMoved, found[i + 1]!);
     this.#setWord(StreamWord.LENGTH, this.length - deleted);
   }
 
@@ -308,7 +322,10 @@ export class StreamLog {
     const to = this.ref;
     const i32 = this.#arena.i32;
     const { nodes } = this;
-    const words = i32[from >>> SEGMENT_SHIFT]!.slice(wordPosition(from), wordPosition(from) + STREAM_WORDS);
+    const words = i32[from >>> SEGMENT_SHIFT]!.slice(
+      wordPosition(from),
+      wordPosition(from) + STREAM_WORDS,
+    );
     words[StreamWord.NODES] = nodes;
     words[StreamWord.GROUPS] = NIL;
     i32[to >>> SEGMENT_SHIFT]!.set(words, wordPosition(to));
@@ -350,7 +367,10 @@ export class StreamLog {
       this.#openNode(tail.value, tail.id);
       const { u8 } = this.#node;
       const bytes = this.#listpacks.byteLength(tail.value);
-      assert(isValidStreamNode(u8, bytePosition(tail.value), bytes, tail.id), 'a node of a stream is sound');
+      assert(
+        isValidStreamNode(u8, bytePosition(tail.value), bytes, tail.id),
+        'a node of a stream is sound',
+      );
       length += this.#node.live;
     }
     assert(length === this.length, 'a stream knows how many entries it has');
@@ -390,8 +410,9 @@ export class StreamLog {
   }
 
   /**
-   * Writes the entry that was built behind the others, and the count of live ones; false, and nothing is changed, when
-   * the block of the node has no room for it or one of its counts becomes longer.
+   * Writes the entry that was built behind the others, and the count of live ones; false, and
+   * nothing is changed, when the block of the node has no room for it or one of its counts becomes
+   * longer.
    */
   #appendInPlace(ref: Ref, live: number): boolean {
     const arena = this.#arena;
@@ -462,7 +483,8 @@ export class StreamLog {
     let at = this.#node.masterFieldsAt;
     for (let i = 0; i < masterFields; i++) {
       const index = from + i * 2;
-      if (!elementEquals(u8, at, args.bytes, args.position[index]!, args.length[index]!)) return false;
+      if (!elementEquals(u8, at, args.bytes, args.position[index]!, args.length[index]!))
+        return false;
       at = behindEntry(u8, at);
     }
     return true;
@@ -495,20 +517,25 @@ export class StreamLog {
     this.#builder.appendInt64(this.#count.high, this.#count.low);
   }
 
-  /** Marks the entry at a position of a node, which has these flags, as deleted. They have two bits: nothing moves. */
+  /**
+   * Marks the entry at a position of a node, which has these flags, as deleted. They have two bits:
+   * nothing moves.
+   */
   #flag(ref: Ref, at: number, flags: number): void {
     this.#listpacks.replaceInteger(ref, at, flags | EntryFlag.DELETED);
   }
 
   /**
-   * Notes in a node that `deleted` more of its entries are. Returns where the node is now; its entries have moved in it by
-   * {@link #countsMoved}. Throws ARENA_FULL, having changed nothing, when a longer count needs memory and there is none.
+   * Notes in a node that `deleted` more of its entries are. Returns where the node is now; its
+   * entries have moved in it by {@link #countsMoved}. Throws ARENA_FULL, having changed nothing,
+   * when a longer count needs memory and there is none.
    */
   #setCounts(ref: Ref, node: StreamNode, deleted: number): Ref {
     const listpacks = this.#listpacks;
     const before = listpacks.byteLength(ref);
     const deletedAt = node.deletedAt - bytePosition(ref);
-    // The latter first: the former may move it. That one becomes shorter if anything and needs no memory.
+    // The latter first: the former may move it. That one becomes shorter if anything and needs no
+    // memory.
     let to = listpacks.replaceInteger(ref, deletedAt, node.deleted + deleted);
     to = listpacks.replaceInteger(to, LISTPACK_HEADER_BYTES, node.live - deleted);
     this.#countsMoved = listpacks.byteLength(to) - before;

@@ -1,9 +1,16 @@
 /**
- * Whether bytes of unknown origin are a node of a stream: after {@link isValidStreamNode} has said yes, stream-node.ts
- * stays inside of them, in both directions, and its entries ascend. No state, any thread.
+ * Whether bytes of unknown origin are a node of a stream: after {@link isValidStreamNode} has said
+ * yes, stream-node.ts stays inside of them, in both directions, and its entries ascend. No state,
+ * any thread.
  */
 import { validateListpack } from './listpack-check.ts';
-import { behindEntry, ElementView, LISTPACK_HEADER_BYTES, readElement, TERMINATOR } from './listpack-read.ts';
+import {
+  behindEntry,
+  ElementView,
+  LISTPACK_HEADER_BYTES,
+  readElement,
+  TERMINATOR,
+} from './listpack-read.ts';
 import { StreamId } from './stream-id.ts';
 import { ENTRY_ELEMENTS, EntryFlag } from './stream-node.ts';
 

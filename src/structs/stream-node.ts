@@ -5,10 +5,12 @@
  *   entry    flags · ms · seq · value … · element count          with SAME_FIELDS: the fields are those of the master
  *   entry    flags · ms · seq · field count · field · value … · element count
  *
- * `ms` and `seq` are counted from the master's id. The element count is that of all elements of the entry before it; by
- * it, and by the 0 of the master, a node is read backwards. A deleted entry stays, and says so in its flags.
+ * `ms` and `seq` are counted from the master's id. The element count is that of all elements of the
+ * entry before it; by it, and by the 0 of the master, a node is read backwards. A deleted entry
+ * stays, and says so in its flags.
  *
- * All positions are those in `u8`. The bytes are trusted: what comes from elsewhere passes stream-node-check.ts first.
+ * All positions are those in `u8`. The bytes are trusted: what comes from elsewhere passes
+ * stream-node-check.ts first.
  */
 import {
   beforeEntry,

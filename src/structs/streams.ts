@@ -1,6 +1,6 @@
 /**
- * Streams as wholes: one instance of each of their parts, copying and freeing in slices. A stream is drawn in
- * stream-log.ts, its groups in stream-groups.ts. For the thread that owns the arena.
+ * Streams as wholes: one instance of each of their parts, copying and freeing in slices. A stream
+ * is drawn in stream-log.ts, its groups in stream-groups.ts. For the thread that owns the arena.
  */
 import type { Arena } from '../arena/arena.ts';
 import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -41,8 +41,8 @@ export class Streams {
   }
 
   /**
-   * Takes a group out of a stream. Returns a stream that has this group alone, to be freed in slices, or NIL: without memory
-   * for that the group is freed at once.
+   * Takes a group out of a stream. Returns a stream that has this group alone, to be freed in
+   * slices, or NIL: without memory for that the group is freed at once.
    */
   takeGroup(stream: Ref, group: Ref): Ref {
     let heir: Ref = NIL;
@@ -59,11 +59,16 @@ export class Streams {
     }
   }
 
-  /** Frees up to `steps` leaves of the trees of a stream that nobody reads any more; returns whether that was all. */
+  /**
+   * Frees up to `steps` leaves of the trees of a stream that nobody reads any more; returns whether
+   * that was all.
+   */
   freeSome(ref: Ref, steps: number): boolean {
     const left = this.groups.freeGroups(ref, steps);
     if (left <= 0) return false;
-    const nodes = asRef(this.#arena.i32[ref >>> SEGMENT_SHIFT]![wordPosition(ref) + StreamWord.NODES]!);
+    const nodes = asRef(
+      this.#arena.i32[ref >>> SEGMENT_SHIFT]![wordPosition(ref) + StreamWord.NODES]!,
+    );
     if (!this.#tree.freeSome(nodes, left, this.#free)) return false;
     this.#arena.free(ref);
     return true;

@@ -1,5 +1,6 @@
 /**
- * Bytes from one producer to one consumer on two threads, in chunks that the consumer can hand to sockets without a copy.
+ * Bytes from one producer to one consumer on two threads, in chunks that the consumer can hand to
+ * sockets without a copy.
  *
  *   +--------+---------------+--------+--------+--------+-----+-----------+--------+
  *   | header | chunk lengths | places | area 0 | area 1 |  …  | area n-1  | spares |     one SharedArrayBuffer; n is a power of two
@@ -19,19 +20,24 @@
  *   48 lengths        producer  bytes in each chunk, stored before PUBLISHED
  *      places         consumer  the area that each chunk lies in, stored before RELEASED
  *
- * A chunk of which a view is still in use, by a socket that does not take its bytes, would hold up all behind it. So the consumer
- * may lay the chunk's place into a spare area (detach), release it, and give the old area back later as a spare (reattach).
+ * A chunk of which a view is still in use, by a socket that does not take its bytes, would hold up
+ * all behind it. So the consumer may lay the chunk's place into a spare area (detach), release it,
+ * and give the old area back later as a spare (reattach).
  *
  *        RELEASED ≤ index of a chunk the consumer may read < PUBLISHED ≤ RELEASED + CHUNK_COUNT
  *
- * Waiting never misses a change: load the signal, look at the condition, then wait for the signal to differ from what was loaded. The other
- * side changes the condition first and the signal afterwards, so a change between the look and the wait ends the wait at once.
+ * Waiting never misses a change: load the signal, look at the condition, then wait for the signal
+ * to differ from what was loaded. The other side changes the condition first and the signal
+ * afterwards, so a change between the look and the wait ends the wait at once.
  *
- * A thread that may block waits in Atomics.wait (acquire, take), the main thread in Atomics.waitAsync (waitForSpace, waitForData). In Node 20 a
- * pending waitAsync does not keep the process alive, with or without a timeout, and it is woken whenever something else does. So nothing
- * hangs at exit because of a ring; and while a task fills or drains one, its pool's job keeps the process.
+ * A thread that may block waits in Atomics.wait (acquire, take), the main thread in
+ * Atomics.waitAsync (waitForSpace, waitForData). In Node 20 a pending waitAsync does not keep the
+ * process alive, with or without a timeout, and it is woken whenever something else does. So
+ * nothing hangs at exit because of a ring; and while a task fills or drains one, its pool's job
+ * keeps the process.
  *
- * A thread that died signals nothing. Who learns of it ends its own side, and that wakes its own waits: consumer.cancel(), producer.fail().
+ * A thread that died signals nothing. Who learns of it ends its own side, and that wakes its own
+ * waits: consumer.cancel(), producer.fail().
  */
 import { assert, debugChecks, onMainThread } from '../base/assert.ts';
 import { type ErrorCode, OperatingError } from '../base/errors.ts';
@@ -81,7 +87,8 @@ export interface RingOptions {
 }
 
 /**
- * Memory of a new ring, 32 MiB by default, of `owner`. Pass it in a task and make one producer and one consumer over it.
+ * Memory of a new ring, 32 MiB by default, of `owner`. Pass it in a task and make one producer and
+ * one consumer over it.
  */
 export function createRingMemory(
   options: RingOptions = {},
@@ -89,9 +96,15 @@ export function createRingMemory(
 ): SharedArrayBuffer {
   const { chunkBytes = 256 * KIB, chunkCount = 128, spareCount = 0, firstCount = 0 } = options;
   assert(chunkBytes > 0 && chunkBytes % WORD_BYTES === 0, 'ring: chunks are whole words');
-  assert(chunkCount > 0 && chunkCount <= CHUNK_COUNT_MAX, 'ring: a count of chunks within its limit');
+  assert(
+    chunkCount > 0 && chunkCount <= CHUNK_COUNT_MAX,
+    'ring: a count of chunks within its limit',
+  );
   assert((chunkCount & (chunkCount - 1)) === 0, 'ring: the count of chunks is a power of two');
-  assert(spareCount >= 0 && spareCount <= CHUNK_COUNT_MAX, 'ring: a count of spares within its limit');
+  assert(
+    spareCount >= 0 && spareCount <= CHUNK_COUNT_MAX,
+    'ring: a count of spares within its limit',
+  );
   const bytes = areasStart(chunkCount) + (chunkCount + spareCount) * chunkBytes;
   const memory = owner.take(MemoryKind.RING, bytes);
   const words = new Int32Array(memory, 0, HEADER_WORDS);
@@ -129,7 +142,10 @@ class RingView {
     const chunkCount = words[RingWord.CHUNK_COUNT]!;
     const spareCount = words[RingWord.SPARE_COUNT]!;
     const start = areasStart(chunkCount);
-    assert(memory.byteLength === start + (chunkCount + spareCount) * chunkBytes, 'memory of a ring');
+    assert(
+      memory.byteLength === start + (chunkCount + spareCount) * chunkBytes,
+      'memory of a ring',
+    );
     this.memory = memory;
     this.chunkBytes = chunkBytes;
     this.chunkCount = chunkCount;
@@ -143,8 +159,12 @@ class RingView {
   /** Chunks that are published and not released. */
   protected filled(): number {
     const filled =
-      (Atomics.load(this.words, RingWord.PUBLISHED) - Atomics.load(this.words, RingWord.RELEASED)) | 0;
-    assert(filled >= 0 && filled <= this.chunkCount, 'ring: released ≤ published ≤ released + count');
+      (Atomics.load(this.words, RingWord.PUBLISHED) - Atomics.load(this.words, RingWord.RELEASED)) |
+      0;
+    assert(
+      filled >= 0 && filled <= this.chunkCount,
+      'ring: released ≤ published ≤ released + count',
+    );
     return filled;
   }
 
@@ -178,7 +198,10 @@ export class RingProducer extends RingView {
     this.#published = Atomics.load(this.words, RingWord.PUBLISHED);
   }
 
-  /** A free chunk to fill, or undefined once the consumer has cancelled. Blocks until there is one. The same one until it is published. */
+  /**
+   * A free chunk to fill, or undefined once the consumer has cancelled. Blocks until there is one.
+   * The same one until it is published.
+   */
   acquire(): Uint8Array<SharedArrayBuffer> | undefined {
     assert(!onMainThread(), 'acquire blocks: the main thread takes tryAcquire');
     for (;;) {
@@ -210,7 +233,10 @@ export class RingProducer extends RingView {
     }
   }
 
-  /** Hands over the acquired chunk with its first `bytes` bytes, at least one. Stale afterwards: the view of it. */
+  /**
+   * Hands over the acquired chunk with its first `bytes` bytes, at least one. Stale afterwards: the
+   * view of it.
+   */
   publish(bytes: number): void {
     assert(this.#chunk !== undefined, 'publish: a chunk is acquired');
     assert(bytes > 0 && bytes <= this.chunkBytes, 'publish: bytes fit the chunk');
@@ -247,7 +273,10 @@ export class RingProducer extends RingView {
   }
 }
 
-/** The side that empties chunks. One per ring. Chunks are named by their index since the ring's start. */
+/**
+ * The side that empties chunks. One per ring. Chunks are named by their index since the ring's
+ * start.
+ */
 export class RingConsumer extends RingView {
   readonly #firstCount: number;
   /** Areas that no place leads to. */
@@ -275,7 +304,10 @@ export class RingConsumer extends RingView {
     return Atomics.load(this.words, RingWord.ENDING) !== Ending.OPEN;
   }
 
-  /** The bytes of chunk `index`, firstIndex ≤ index < firstIndex + available. Stale once it is released: the producer fills it anew. */
+  /**
+   * The bytes of chunk `index`, firstIndex ≤ index < firstIndex + available. Stale once it is
+   * released: the producer fills it anew.
+   */
   chunk(index: number): Buffer<SharedArrayBuffer> {
     assert(
       index >= this.#released && index < this.#released + this.filled(),
@@ -286,8 +318,9 @@ export class RingConsumer extends RingView {
   }
 
   /**
-   * Lets views of the oldest chunk, which is published, outlive its release: the place goes over to a spare area. Returns the area of the
-   * views, to be given to {@link reattach} once they are not in use, or -1 when there is no spare. Release the chunk next.
+   * Lets views of the oldest chunk, which is published, outlive its release: the place goes over to
+   * a spare area. Returns the area of the views, to be given to {@link reattach} once they are not
+   * in use, or -1 when there is no spare. Release the chunk next.
    */
   detach(): number {
     assert(this.filled() > 0, 'detach: there is an oldest chunk');
@@ -305,7 +338,9 @@ export class RingConsumer extends RingView {
     this.#spares.push(area);
   }
 
-  /** Gives the oldest `count` chunks back. No view of them may be in use, not by a socket either. */
+  /**
+   * Gives the oldest `count` chunks back. No view of them may be in use, not by a socket either.
+   */
   release(count: number): void {
     assert(count >= 0 && count <= this.filled(), 'release: no more than is published');
     if (count === 0) return;
@@ -317,7 +352,10 @@ export class RingConsumer extends RingView {
     this.signal(RingWord.SPACE_SIGNAL);
   }
 
-  /** Resolves when chunk `index` can be read, or when it never will: the producer has ended or failed, or this side has cancelled. */
+  /**
+   * Resolves when chunk `index` can be read, or when it never will: the producer has ended or
+   * failed, or this side has cancelled.
+   */
   async waitForData(index: number): Promise<void> {
     for (;;) {
       const signal = Atomics.load(this.words, RingWord.DATA_SIGNAL);
@@ -328,8 +366,9 @@ export class RingConsumer extends RingView {
   }
 
   /**
-   * The oldest chunk that is not released, or undefined at the end of the data. Blocks until there is either; release it before the next.
-   * Throws the producer's operating error when it failed, behind the last chunk.
+   * The oldest chunk that is not released, or undefined at the end of the data. Blocks until there
+   * is either; release it before the next. Throws the producer's operating error when it failed,
+   * behind the last chunk.
    */
   take(): Buffer<SharedArrayBuffer> | undefined {
     assert(!onMainThread(), 'take blocks: the main thread takes waitForData');
@@ -340,11 +379,15 @@ export class RingConsumer extends RingView {
     }
     if (this.filled() > 0) return this.chunk(this.#released);
     const code = this.failure;
-    if (code !== undefined) throw new OperatingError(code, 'the bytes end with a failure of their producer');
+    if (code !== undefined)
+      throw new OperatingError(code, 'the bytes end with a failure of their producer');
     return undefined;
   }
 
-  /** Says that no more bytes are wanted: ends the waits of both sides. What is published may be read still. */
+  /**
+   * Says that no more bytes are wanted: ends the waits of both sides. What is published may be read
+   * still.
+   */
   cancel(): void {
     Atomics.store(this.words, RingWord.CANCELLED, 1);
     this.signal(RingWord.SPACE_SIGNAL);

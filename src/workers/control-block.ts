@@ -1,5 +1,6 @@
 /**
- * Control blocks: what the main thread and one running task tell each other, in 4 KiB of shared memory.
+ * Control blocks: what the main thread and one running task tell each other, in 4 KiB of shared
+ * memory.
  *
  *   word            writer   meaning
  *   0  CANCEL       main     0, or 1 once the task should stop at the next key
@@ -12,8 +13,8 @@
  *   WAITING ──▶ RUNNING ──▶ DONE          A cancelled task ends FAILED with the code CANCELLED. A task whose thread died
  *      └───────────┴──────▶ FAILED        leaves any state behind: its job is rejected with WORKER_DIED (pool.ts).
  *
- * Counters are stored and read as one 64-bit word each, so none is ever seen half written. That takes a bigint per access: count in a local
- * and store per chunk or per thousand keys.
+ * Counters are stored and read as one 64-bit word each, so none is ever seen half written. That
+ * takes a bigint per access: count in a local and store per chunk or per thousand keys.
  */
 import { assert } from '../base/assert.ts';
 import { ErrorCode } from '../base/errors.ts';
@@ -63,7 +64,10 @@ assert(
 );
 for (const counters of [SnapshotCounter, LoadCounter]) {
   Object.values(counters).forEach((word, index) => {
-    assert(word === 4 + 2 * index, 'control block: counters are aligned, dense and behind the first words');
+    assert(
+      word === 4 + 2 * index,
+      'control block: counters are aligned, dense and behind the first words',
+    );
     assert(word + 2 <= WORD_COUNT, 'control block: counters end before the record');
   });
 }
@@ -83,7 +87,10 @@ export function errorCodeOf(word: number): ErrorCode | undefined {
   return ERROR_CODES[word - 1];
 }
 
-/** What both tasks have in common. Made over new memory by main, and over `shared` of the task description by the worker. */
+/**
+ * What both tasks have in common. Made over new memory by main, and over `shared` of the task
+ * description by the worker.
+ */
 class TaskControl {
   readonly shared: SharedArrayBuffer;
   readonly #words: Int32Array<SharedArrayBuffer>;
@@ -161,7 +168,10 @@ class TaskControl {
   }
 }
 
-/** The control block of a snapshot task. Setters belong to the writer that {@link SnapshotCounter} names. */
+/**
+ * The control block of a snapshot task. Setters belong to the writer that {@link SnapshotCounter}
+ * names.
+ */
 export class SnapshotControl extends TaskControl {
   get keysTotal(): number {
     return this.counter(SnapshotCounter.KEYS_TOTAL);
@@ -185,7 +195,9 @@ export class SnapshotControl extends TaskControl {
   }
 }
 
-/** The control block of a load task. Setters belong to the writer that {@link LoadCounter} names. */
+/**
+ * The control block of a load task. Setters belong to the writer that {@link LoadCounter} names.
+ */
 export class LoadControl extends TaskControl {
   get keysTotal(): number {
     return this.counter(LoadCounter.KEYS_TOTAL);

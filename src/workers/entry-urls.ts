@@ -1,8 +1,9 @@
 /**
  * Where worker entries are.
  *
- * Node 20 does not run TypeScript and a Worker refuses it, so entries load from dist/ even when the main thread runs from src/ under
- * the test runner. Under the tests a worker therefore runs what was built last: build before testing.
+ * Node 20 does not run TypeScript and a Worker refuses it, so entries load from dist/ even when the
+ * main thread runs from src/ under the test runner. Under the tests a worker therefore runs what
+ * was built last: build before testing.
  */
 import { existsSync } from 'node:fs';
 import { assert } from '../base/assert.ts';

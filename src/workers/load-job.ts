@@ -37,7 +37,10 @@ export interface Loaded {
   readonly result: LoadResult;
 }
 
-/** Feeds a load from the main thread. The job may end at any time: all calls are harmless afterwards. */
+/**
+ * Feeds a load from the main thread. The job may end at any time: all calls are harmless
+ * afterwards.
+ */
 export class LoadInput {
   readonly #ring: RingProducer;
 
@@ -50,7 +53,10 @@ export class LoadInput {
     return this.#ring.isOpen && !this.#ring.cancelled;
   }
 
-  /** Memory to fill, or undefined when there is none now (see {@link waitForRoom}) or nothing is wanted. */
+  /**
+   * Memory to fill, or undefined when there is none now (see {@link waitForRoom}) or nothing is
+   * wanted.
+   */
   tryAcquire(): Uint8Array | undefined {
     return this.#ring.isOpen ? this.#ring.tryAcquire() : undefined;
   }
@@ -81,14 +87,22 @@ export class LoadJob {
   readonly input: LoadInput | undefined;
   /** For INFO: keys and bytes done. */
   readonly control = new LoadControl();
-  /** Rejects with the errors of load-task.ts, with WORKER_DIED, or with an AssertionFailed that ends the process. */
+  /**
+   * Rejects with the errors of load-task.ts, with WORKER_DIED, or with an AssertionFailed that ends
+   * the process.
+   */
   readonly finished: Promise<Loaded>;
   readonly #pool: LoadPool;
   readonly #memory: SharedMemory;
   readonly #ring: SharedArrayBuffer | undefined;
 
   /** `memory` will own the memory of the new dataset, and owns that of the ring. */
-  constructor(pool: LoadPool, plan: LoadPlan, from: LoadFrom, memory: SharedMemory = new SharedMemory()) {
+  constructor(
+    pool: LoadPool,
+    plan: LoadPlan,
+    from: LoadFrom,
+    memory: SharedMemory = new SharedMemory(),
+  ) {
     this.#pool = pool;
     this.#memory = memory;
     let place: DumpPlace;
@@ -103,7 +117,10 @@ export class LoadJob {
     this.finished = this.#follow(pool.run({ ...plan, from: place, control: this.control.shared }));
   }
 
-  /** Asks the task to stop, also while it waits for bytes, for which `input` is failed. It may still finish. */
+  /**
+   * Asks the task to stop, also while it waits for bytes, for which `input` is failed. It may still
+   * finish.
+   */
   cancel(): void {
     this.control.cancel();
     this.input?.fail(ErrorCode.CANCELLED);
@@ -126,12 +143,20 @@ export class LoadJob {
     }
   }
 
-  /** Who feeds the ring may have a chunk of it, and calls on after the end: its memory is not used again. */
+  /**
+   * Who feeds the ring may have a chunk of it, and calls on after the end: its memory is not used
+   * again.
+   */
   #dropRing(ring: SharedArrayBuffer): void {
     this.#memory.drop(MemoryKind.RING, ring, Math.min(this.control.bytesDone, ring.byteLength));
   }
 }
 
-export function startLoad(pool: LoadPool, plan: LoadPlan, from: LoadFrom, memory?: SharedMemory): LoadJob {
+export function startLoad(
+  pool: LoadPool,
+  plan: LoadPlan,
+  from: LoadFrom,
+  memory?: SharedMemory,
+): LoadJob {
   return new LoadJob(pool, plan, from, memory);
 }

@@ -1,9 +1,9 @@
 /**
- * Worker entry: parses a dump, from a file or from a byte ring, into a new keyspace, and hands that over. load-job.ts
- * is the main thread's side.
+ * Worker entry: parses a dump, from a file or from a byte ring, into a new keyspace, and hands that
+ * over. load-job.ts is the main thread's side.
  *
- * Ends with CANCELLED when the control block says so, with IO when the file cannot be read, with what the ring's
- * producer failed with, and with the errors of rdb/load.ts.
+ * Ends with CANCELLED when the control block says so, with IO when the file cannot be read, with
+ * what the ring's producer failed with, and with the errors of rdb/load.ts.
  */
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../base/errors.ts';
 import { type HashKey, Keyspace, type KeyspaceShare } from '../keyspace/keyspace.ts';
@@ -78,7 +78,8 @@ function withFeed<T>(from: DumpPlace, use: (feed: ByteFeed) => T): T {
   try {
     return use(new RingFeed(ring, from.totalBytes));
   } finally {
-    // Whatever comes after the dump, or after its error, is not read: the producer need not wait for room.
+    // Whatever comes after the dump, or after its error, is not read: the producer need not wait
+    // for room.
     ring.cancel();
   }
 }

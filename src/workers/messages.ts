@@ -1,14 +1,19 @@
 /**
- * Small control records, packed straight into shared memory where they ride with the data; the one door of msgpackr.
+ * Small control records, packed straight into shared memory where they ride with the data; the one
+ * door of msgpackr.
  *
- * What is large or shared (segments, rings, ports) travels in a task description instead, as a plain object by structured clone (pool.ts).
- * Imported is `msgpackr/pack`, the pure entry: the package's main entry loads a native file. Both ends of a record are this program in one
- * version, so records carry no version of their own. Any thread.
+ * What is large or shared (segments, rings, ports) travels in a task description instead, as a
+ * plain object by structured clone (pool.ts). Imported is `msgpackr/pack`, the pure entry: the
+ * package's main entry loads a native file. Both ends of a record are this program in one version,
+ * so records carry no version of their own. Any thread.
  */
 import * as pack from 'msgpackr/pack';
 import { assert } from '../base/assert.ts';
 
-/** What a record may hold: what MessagePack holds, with integers up to 2^53 and byte strings as Uint8Array. */
+/**
+ * What a record may hold: what MessagePack holds, with integers up to 2^53 and byte strings as
+ * Uint8Array.
+ */
 export type RecordValue =
   | null
   | boolean
@@ -19,11 +24,17 @@ export type RecordValue =
   | { readonly [field: string]: RecordValue };
 export type ControlRecord = { readonly [field: string]: RecordValue };
 
-/** The part of msgpackr that is used. Its typings of the pure entry do not resolve in ESM, hence the one cast below. */
+/**
+ * The part of msgpackr that is used. Its typings of the pure entry do not resolve in ESM, hence the
+ * one cast below.
+ */
 interface Packer {
   pack(value: RecordValue): Uint8Array;
   unpack(bytes: Uint8Array, range: { start: number; end: number }): unknown;
-  /** Packs into `buffer` from its start on, until the next call; goes over to memory of its own when the buffer gets too small. */
+  /**
+   * Packs into `buffer` from its start on, until the next call; goes over to memory of its own when
+   * the buffer gets too small.
+   */
   useBuffer(buffer: Buffer): void;
 }
 type PackerOptions = {
@@ -35,7 +46,8 @@ type PackerOptions = {
 
 const { Packr } = pack as unknown as { Packr: new (options: PackerOptions) => Packer };
 
-// Plain maps of the smallest size, and byte strings that are copied out when read: a record outlives the chunk that it came in.
+// Plain maps of the smallest size, and byte strings that are copied out when read: a record
+// outlives the chunk that it came in.
 const packer = new Packr({
   useRecords: false,
   variableMapSize: true,
@@ -45,10 +57,16 @@ const packer = new Packr({
 const scratch = Buffer.allocUnsafeSlow(8192);
 
 /**
- * Packs `record` into `bytes` at `start` and returns how many bytes it takes, or -1 when they would pass `limit`; the bytes in between are
- * undefined then. msgpackr wants 2 KiB of room to pack in place; with less, it packs beside and the result is copied.
+ * Packs `record` into `bytes` at `start` and returns how many bytes it takes, or -1 when they would
+ * pass `limit`; the bytes in between are undefined then. msgpackr wants 2 KiB of room to pack in
+ * place; with less, it packs beside and the result is copied.
  */
-export function packInto(bytes: Uint8Array, start: number, limit: number, record: ControlRecord): number {
+export function packInto(
+  bytes: Uint8Array,
+  start: number,
+  limit: number,
+  record: ControlRecord,
+): number {
   assert(start >= 0 && start <= limit && limit <= bytes.length, 'packInto: range within the bytes');
   const room = Buffer.from(bytes.buffer, bytes.byteOffset + start, limit - start);
   packer.useBuffer(room);
@@ -63,8 +81,15 @@ export function packInto(bytes: Uint8Array, start: number, limit: number, record
   }
 }
 
-/** The record in `bytes` from `start` to `end`, as `packInto` left it. Copies everything out: nothing of `bytes` is referred to. */
-export function unpackFrom<R extends ControlRecord>(bytes: Uint8Array, start: number, end: number): R {
+/**
+ * The record in `bytes` from `start` to `end`, as `packInto` left it. Copies everything out:
+ * nothing of `bytes` is referred to.
+ */
+export function unpackFrom<R extends ControlRecord>(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): R {
   assert(start >= 0 && start < end && end <= bytes.length, 'unpackFrom: range within the bytes');
   return packer.unpack(bytes, { start, end }) as R;
 }

@@ -6,14 +6,15 @@
  *                                     └─ ends in the middle: that job is rejected with WORKER_DIED, piscina starts another thread;
  *                                        ends before it is ready: every job is rejected, and the next run() starts a new pool
  *
- * A task is a plain object. By structured clone SharedArrayBuffers in it are shared, and MessagePorts named in `transfer` move over. What
- * comes to exist while the task runs (a new segment of the arena) is posted on such a port, and the task, which never returns to
- * its event loop, fetches it with `receiveMessageOnPort`. A task is cancelled by a shared word (control-block.ts): piscina's abort
- * would kill the thread.
+ * A task is a plain object. By structured clone SharedArrayBuffers in it are shared, and
+ * MessagePorts named in `transfer` move over. What comes to exist while the task runs (a new
+ * segment of the arena) is posted on such a port, and the task, which never returns to its event
+ * loop, fetches it with `receiveMessageOnPort`. A task is cancelled by a shared word
+ * (control-block.ts): piscina's abort would kill the thread.
  *
- * Threads start with the first job or with warm(), stay, and do not keep the process alive while idle; a running job does. `atomics` is
- * disabled because the other modes block an idle worker's event loop, and no `niceIncrement` because that loads a native file.
- * Main thread.
+ * Threads start with the first job or with warm(), stay, and do not keep the process alive while
+ * idle; a running job does. `atomics` is disabled because the other modes block an idle worker's
+ * event loop, and no `niceIncrement` because that loads a native file. Main thread.
  */
 
 import { fileURLToPath } from 'node:url';
@@ -35,7 +36,10 @@ export interface PoolOptions {
   readonly threads: number;
   /** Limits of a thread's JavaScript heap; a thread that passes them dies, the process does not. */
   readonly resourceLimits?: ResourceLimits;
-  /** Hears of an uncaught exception on a thread that has no job to fail; for the log. The thread is replaced as after any other end. */
+  /**
+   * Hears of an uncaught exception on a thread that has no job to fail; for the log. The thread is
+   * replaced as after any other end.
+   */
   readonly onIdleDeath?: (reason: string) => void;
 }
 
@@ -48,13 +52,20 @@ export interface Pool<Task, Result> {
   /** Jobs that are queued or running. */
   readonly jobCount: number;
   /**
-   * Runs `task` on a free thread, or queues it. Rejects with the operating error that the task threw; with WORKER_DIED when its thread
-   * ended; with CANCELLED when the pool is closed; with AssertionFailed when the task failed in a way that it must not.
+   * Runs `task` on a free thread, or queues it. Rejects with the operating error that the task
+   * threw; with WORKER_DIED when its thread ended; with CANCELLED when the pool is closed; with
+   * AssertionFailed when the task failed in a way that it must not.
    */
   run(task: Task, options?: RunOptions): Promise<Result>;
-  /** Tells that a job that is over saw so many touched bytes of shared memory: its thread keeps them until it collects. */
+  /**
+   * Tells that a job that is over saw so many touched bytes of shared memory: its thread keeps them
+   * until it collects.
+   */
   saw(bytes: number): void;
-  /** Lets the threads that may keep dead memory collect, after the jobs that are queued. Nobody waits for it. */
+  /**
+   * Lets the threads that may keep dead memory collect, after the jobs that are queued. Nobody
+   * waits for it.
+   */
   collect(): void;
   /** Starts the threads now, so that the first job need not wait for them. */
   warm(): void;
@@ -63,7 +74,10 @@ export interface Pool<Task, Result> {
 }
 
 export function createPool<Task, Result>(options: PoolOptions): Pool<Task, Result> {
-  assert(Number.isInteger(options.threads) && options.threads >= 1, 'a pool has at least one thread');
+  assert(
+    Number.isInteger(options.threads) && options.threads >= 1,
+    'a pool has at least one thread',
+  );
   return new PiscinaPool<Task, Result>(options);
 }
 
@@ -132,9 +146,13 @@ class PiscinaPool<Task, Result> implements Pool<Task, Result> {
     try {
       outcome = await this.#threads.run(task, { transferList: [...(options.transfer ?? [])] });
     } catch (error) {
-      // A task that cannot be cloned is the caller's mistake. Anything else that is not an outcome is the end of the thread.
+      // A task that cannot be cloned is the caller's mistake. Anything else that is not an outcome
+      // is the end of the thread.
       if (error instanceof DOMException && error.name === 'DataCloneError') throw error;
-      throw new OperatingError(ErrorCode.WORKER_DIED, `${this.duty} worker died: ${messageOf(error)}`);
+      throw new OperatingError(
+        ErrorCode.WORKER_DIED,
+        `${this.duty} worker died: ${messageOf(error)}`,
+      );
     }
     return resultOf(outcome, this.duty);
   }
@@ -152,7 +170,8 @@ class PiscinaPool<Task, Result> implements Pool<Task, Result> {
       ...(resourceLimits === undefined ? {} : { resourceLimits }),
     });
     threads.on('error', (error) => this.#options.onIdleDeath?.(messageOf(error)));
-    // piscina replaces a thread that ended at once, but not one that ended before it was ready, and forgets queued jobs then.
+    // piscina replaces a thread that ended at once, but not one that ended before it was ready, and
+    // forgets queued jobs then.
     threads.on('workerDestroy', () => {
       queueMicrotask(() => {
         if (threads === this.#threads && threads.threads.length < count) this.#retire(threads);
@@ -161,7 +180,9 @@ class PiscinaPool<Task, Result> implements Pool<Task, Result> {
     return threads;
   }
 
-  /** Rejects every job of `threads` (piscina does it in destroy) and lets the next job start anew. */
+  /**
+   * Rejects every job of `threads` (piscina does it in destroy) and lets the next job start anew.
+   */
   #retire(threads: Piscina<Task, Outcome<Result>>): void {
     this.#threads = undefined;
     this.#retired = Promise.all([this.#retired, threads.destroy()]).then(() => undefined);

@@ -1,5 +1,6 @@
 /**
- * The main thread's side of a snapshot: freezes the dataset, runs the task, hands out the ring, thaws at the end.
+ * The main thread's side of a snapshot: freezes the dataset, runs the task, hands out the ring,
+ * thaws at the end.
  *
  *   startSnapshot          freeze · ring and control block · task is queued      all in the caller's turn
  *      │
@@ -7,8 +8,9 @@
  *      │                   a ring that ended says nothing about success: `finished` does
  *   `finished` settles     the image is thawed; only now may the same keyspace be frozen again
  *
- * However the job ends, waits for the ring's data end too: a job that failed without a word of its own (its thread
- * died) cancels the ring. The keyspace may be replaced by another meanwhile: the job keeps the old one alive.
+ * However the job ends, waits for the ring's data end too: a job that failed without a word of its
+ * own (its thread died) cancels the ring. The keyspace may be replaced by another meanwhile: the
+ * job keeps the old one alive.
  */
 import { MessageChannel } from 'node:worker_threads';
 import { PAGE_BYTES } from '../arena/layout.ts';
@@ -41,8 +43,9 @@ export interface SnapshotPlan {
 }
 
 /**
- * What a snapshot needs besides the image and its ring: its control block, the channel for shadow pages. To make
- * them takes longer than the freeze itself, so who wants that turn short makes them in an earlier one.
+ * What a snapshot needs besides the image and its ring: its control block, the channel for shadow
+ * pages. To make them takes longer than the freeze itself, so who wants that turn short makes them
+ * in an earlier one.
  */
 export class SnapshotMeans {
   readonly control = new SnapshotControl();
@@ -55,8 +58,8 @@ export class SnapshotJob {
   /** For INFO: keys and bytes done. */
   readonly control: SnapshotControl;
   /**
-   * Settles when the task has ended and the image is thawed. Rejects with CANCELLED, COW_LIMIT, WORKER_DIED, or with an
-   * AssertionFailed that the process should not survive.
+   * Settles when the task has ended and the image is thawed. Rejects with CANCELLED, COW_LIMIT,
+   * WORKER_DIED, or with an AssertionFailed that the process should not survive.
    */
   readonly finished: Promise<SaveResult>;
   /** Let go of with the end of the job, which somebody may remember for its figures. */
@@ -92,13 +95,17 @@ export class SnapshotJob {
       control: this.control.shared,
       shadows: port2,
     };
-    this.finished = this.#follow(pool.run(task, { transfer: [port2] })).finally(() => port1.close());
+    this.finished = this.#follow(pool.run(task, { transfer: [port2] })).finally(() =>
+      port1.close(),
+    );
   }
 
   /** Memory of the pages that were copied because they were written to. */
   get touchedBytes(): number {
     const keyspace = this.#keyspace;
-    return keyspace === undefined ? this.#endedTouchedBytes : keyspace.arena.shadowPages * PAGE_BYTES;
+    return keyspace === undefined
+      ? this.#endedTouchedBytes
+      : keyspace.arena.shadowPages * PAGE_BYTES;
   }
 
   /** Memory of the page copies that the image needs now. */
@@ -113,8 +120,8 @@ export class SnapshotJob {
   }
 
   /**
-   * Gives the memory of the ring back, of which `bytes` bytes of dump came. To be called once, when the job has ended and no
-   * view of a chunk is in use. Stale afterwards: `ring`.
+   * Gives the memory of the ring back, of which `bytes` bytes of dump came. To be called once, when
+   * the job has ended and no view of a chunk is in use. Stale afterwards: `ring`.
    */
   giveRing(bytes: number): void {
     const { memory } = this.ring;

@@ -1,11 +1,13 @@
 /**
- * Worker entry: writes a frozen image as a dump into a byte ring. snapshot-job.ts is the main thread's side.
+ * Worker entry: writes a frozen image as a dump into a byte ring. snapshot-job.ts is the main
+ * thread's side.
  *
- * Shadow pages that come to exist meanwhile are announced on a port, before any mark leads to them; the task never
- * returns to its event loop and fetches the message when it meets a chunk that it does not know.
+ * Shadow pages that come to exist meanwhile are announced on a port, before any mark leads to them;
+ * the task never returns to its event loop and fetches the message when it meets a chunk that it
+ * does not know.
  *
- * Ends with CANCELLED when the control block says so or the ring's consumer wants no more, with COW_LIMIT when the
- * image is lost.
+ * Ends with CANCELLED when the control block says so or the ring's consumer wants no more, with
+ * COW_LIMIT when the image is lost.
  */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { type ChunkSource, Image } from '../arena/image.ts';
@@ -45,13 +47,16 @@ function snapshot(task: SnapshotTask): SaveResult {
     const result = saveDump(image, task.image.roots, ring, task.options, (keys, bytes) => {
       control.keysDone = keys;
       control.bytesDone = bytes;
-      if (control.cancelled) throw new OperatingError(ErrorCode.CANCELLED, 'the snapshot was cancelled');
+      if (control.cancelled)
+        throw new OperatingError(ErrorCode.CANCELLED, 'the snapshot was cancelled');
     });
     ring.end();
     control.succeed({ bytes: result.bytes, keys: result.keys });
     return result;
   } catch (error) {
-    const failure = isLost(task) ? new OperatingError(ErrorCode.COW_LIMIT, COW_LIMIT_MESSAGE) : error;
+    const failure = isLost(task)
+      ? new OperatingError(ErrorCode.COW_LIMIT, COW_LIMIT_MESSAGE)
+      : error;
     const code = Object.values(ErrorCode).find((known) => known === codeOf(failure));
     // Without a code it is a mistake of the program, and ends it.
     if (code !== undefined) {
@@ -66,7 +71,10 @@ function snapshot(task: SnapshotTask): SaveResult {
 
 const COW_LIMIT_MESSAGE = 'copy-on-write memory reached snapshot-cow-max';
 
-/** Who loses an image also wakes a task that waits for room in the ring, so a cancelled ring may mean this. */
+/**
+ * Who loses an image also wakes a task that waits for room in the ring, so a cancelled ring may
+ * mean this.
+ */
 function isLost(task: SnapshotTask): boolean {
   return Atomics.load(new Int32Array(task.image.arena.words), FreezeWord.LOST) !== 0;
 }
@@ -78,7 +86,10 @@ function chunksFrom(port: MessagePort): ChunkSource {
       const known = chunks[index];
       if (known !== undefined) return known;
       const received = receiveMessageOnPort(port);
-      assert(received !== undefined, 'a chunk of shadow pages is announced before a mark leads to it');
+      assert(
+        received !== undefined,
+        'a chunk of shadow pages is announced before a mark leads to it',
+      );
       const message = received.message as ShadowMessage;
       chunks[message.index] = message.chunk;
     }

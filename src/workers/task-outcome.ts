@@ -1,8 +1,9 @@
 /**
  * How a task's end crosses threads: as plain data.
  *
- * Structured clone keeps an Error's message and drops its `code`, so a worker entry wraps its work in `asTask` and returns an outcome,
- * which the pool turns back into a value or an error on the main thread:
+ * Structured clone keeps an Error's message and drops its `code`, so a worker entry wraps its work
+ * in `asTask` and returns an outcome, which the pool turns back into a value or an error on the
+ * main thread:
  *
  *   worker                             outcome                                   main
  *   returns r                      ->  { kind: RESULT, result: r }           ->  r
@@ -10,8 +11,8 @@
  *   throws anything else           ->  { kind: PROGRAMMER, message, stack }  ->  AssertionFailed: the program is wrong
  *   ends (exit, uncaught, memory)      none                                  ->  OperatingError WORKER_DIED
  *
- * {@link COLLECT} is a task of every entry: the thread runs V8's collection, so that the shared memory that its last tasks
- * saw, and that is dead, goes back to the system.
+ * {@link COLLECT} is a task of every entry: the thread runs V8's collection, so that the shared
+ * memory that its last tasks saw, and that is dead, goes back to the system.
  *
  * Apart from pool.ts, so that a worker does not load piscina to report its end.
  */
@@ -23,8 +24,16 @@ export const OutcomeKind = { RESULT: 0, OPERATING: 1, PROGRAMMER: 2 } as const;
 
 export type Outcome<Result> =
   | { readonly kind: typeof OutcomeKind.RESULT; readonly result: Result }
-  | { readonly kind: typeof OutcomeKind.OPERATING; readonly code: ErrorCode; readonly message: string }
-  | { readonly kind: typeof OutcomeKind.PROGRAMMER; readonly message: string; readonly stack: string };
+  | {
+      readonly kind: typeof OutcomeKind.OPERATING;
+      readonly code: ErrorCode;
+      readonly message: string;
+    }
+  | {
+      readonly kind: typeof OutcomeKind.PROGRAMMER;
+      readonly message: string;
+      readonly stack: string;
+    };
 
 /** The task that collects. */
 export const COLLECT = { collects: true } as const;

@@ -1,6 +1,11 @@
 import { afterAll, expect, test } from 'vitest';
 import { Arena, type ArenaShare } from '../../src/arena/arena.ts';
-import { LARGE_BYTES_MAX, PAGE_BYTES, SEGMENT_SHIFT, wordPosition } from '../../src/arena/layout.ts';
+import {
+  LARGE_BYTES_MAX,
+  PAGE_BYTES,
+  SEGMENT_SHIFT,
+  wordPosition,
+} from '../../src/arena/layout.ts';
 import { SMALL_BYTES_MAX } from '../../src/arena/size-classes.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { asRef, type Ref } from '../../src/base/units.ts';
@@ -66,7 +71,8 @@ function randomBytes(prng: Prng): number {
   const kind = prng.below(1000);
   if (kind < 900) return Math.floor(Math.exp(prng.float() * Math.log(SMALL_BYTES_MAX + 1)));
   if (kind < 950) return Math.floor(Math.exp(prng.float() * Math.log(4 * 1024 * 1024)));
-  if (kind < 990) return [0, 1, 16, 17, 4096, 4097, SMALL_BYTES_MAX, SMALL_BYTES_MAX + 1][prng.below(8)]!;
+  if (kind < 990)
+    return [0, 1, 16, 17, 4096, 4097, SMALL_BYTES_MAX, SMALL_BYTES_MAX + 1][prng.below(8)]!;
   return kind < 999 ? prng.below(1024 * 1024) : LARGE_BYTES_MAX - 2 + prng.below(4);
 }
 

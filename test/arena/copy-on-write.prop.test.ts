@@ -14,7 +14,9 @@ function randomWords(prng: Prng, largeOnes: number): number {
   return 1 + prng.below(kind < 60 ? 5000 : 300);
 }
 
-/** Words that a model keeps of an object: all, or of large ones every 256th, which meets each page. */
+/**
+ * Words that a model keeps of an object: all, or of large ones every 256th, which meets each page.
+ */
 const stepOf = (words: number): number => (words > 20_000 ? 256 : 1);
 
 class Model {
@@ -69,7 +71,8 @@ class Model {
     const count = 1 + this.#prng.below(Math.min(words - from, 3000));
     this.arena.touch(ref, from * 4, count * 4);
     const i32 = this.arena.i32[ref >>> SEGMENT_SHIFT]!;
-    for (let word = from; word < from + count; word++) i32[wordPosition(ref) + word] = this.#prng.u32();
+    for (let word = from; word < from + count; word++)
+      i32[wordPosition(ref) + word] = this.#prng.u32();
   }
 
   step(): void {
@@ -80,7 +83,10 @@ class Model {
   }
 }
 
-/** Reads an object of the image in random pieces and compares it with the copy that was made at the freeze. */
+/**
+ * Reads an object of the image in random pieces and compares it with the copy that was made at the
+ * freeze.
+ */
 function compare(image: Image, ref: Ref, words: number, copy: Int32Array, prng: Prng): void {
   const into = new Int32Array(words);
   for (let word = 0; word < words; ) {
@@ -102,7 +108,11 @@ test('an image stays what the arena was at the freeze, through many of them', ()
   for (let i = 0; i < 600; i++) model.alloc();
   for (let epoch = 0; epoch < 20; epoch++) {
     for (let i = 0; i < 150; i++) model.step();
-    const frozen = model.refs.map((ref) => ({ ref, words: model.words.get(ref)!, copy: model.copy(ref) }));
+    const frozen = model.refs.map((ref) => ({
+      ref,
+      words: model.words.get(ref)!,
+      copy: model.copy(ref),
+    }));
     const chunks: SharedArrayBuffer[] = [];
     const share = arena.freeze(
       1 << 30,

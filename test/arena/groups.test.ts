@@ -1,4 +1,7 @@
-/** Large objects side by side in groups of segments, and an arena of few segment numbers that fills up. */
+/**
+ * Large objects side by side in groups of segments, and an arena of few segment numbers that fills
+ * up.
+ */
 import { afterAll, expect, test } from 'vitest';
 import { Arena } from '../../src/arena/arena.ts';
 import { Image } from '../../src/arena/image.ts';
@@ -37,7 +40,8 @@ function fill(arena: Arena, bytes: number): Ref[] {
 /** Writes words that tell object and place: one per page. */
 function mark(arena: Arena, ref: Ref, bytes: number): void {
   const i32 = arena.i32[ref >>> SEGMENT_SHIFT]!;
-  for (let word = 0; word < bytes / 4; word += PAGE_WORDS) i32[wordPosition(ref) + word] = ref ^ word;
+  for (let word = 0; word < bytes / 4; word += PAGE_WORDS)
+    i32[wordPosition(ref) + word] = ref ^ word;
 }
 
 function expectMarked(arena: Arena, ref: Ref, bytes: number): void {
@@ -123,7 +127,8 @@ test('an arena of few segments fills up with objects of all sizes, and goes on a
   for (const ref of live.keys()) arena.free(ref);
   arena.validate();
   expect(arena.usedBytes).toBe(0);
-  // With all of it free, the longest object is to be had that the numbers allow: the first is never given up.
+  // With all of it free, the longest object is to be had that the numbers allow: the first is never
+  // given up.
   expect(arena.alloc(3 * SEGMENT_BYTES)).toBeGreaterThan(0);
 });
 

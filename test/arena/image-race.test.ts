@@ -20,7 +20,9 @@ const plans: readonly Plan[] = [
   { name: 'an image with several chunks of shadow pages', objects: 12_000, images: 1 },
 ];
 
-/** Writes to every object, in random order, a few words at random places and once from end to end. */
+/**
+ * Writes to every object, in random order, a few words at random places and once from end to end.
+ */
 function writeAll(arena: Arena, objects: Int32Array, prng: Prng): void {
   const count = objects.length / 2;
   for (let i = 0; i < count * 3; i++) {
@@ -47,7 +49,8 @@ test.each(plans)('a worker reads what was frozen while this thread writes: $name
     const image = arena.freeze(2 ** 30, other.onChunk, () => expect.fail('lost'));
     const expected = sumOfObjects(new Image(image, () => expect.fail('no shadow yet')), objects);
     other.startReading({ image, objects, expected });
-    // Nothing is written before the first pass in every other image; in the rest the writes come first or in between.
+    // Nothing is written before the first pass in every other image; in the rest the writes come
+    // first or in between.
     if (i % 2 === 0) while (other.passes === 0 && other.state[3] === 0);
     writeAll(arena, objects, prng);
     const reply = other.reply<{ failure: unknown }>();

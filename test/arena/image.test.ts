@@ -169,7 +169,8 @@ test('chunks of shadow pages are announced in order and before any mark leads to
   expect([chunks.length, readable]).toEqual([2, 0]);
   for (const half of halves)
     for (let page = 0; page < pages / 2; page++)
-      if (image.readWord(half, page * PAGE_WORDS) !== page * PAGE_WORDS) expect.fail(`page ${page}`);
+      if (image.readWord(half, page * PAGE_WORDS) !== page * PAGE_WORDS)
+        expect.fail(`page ${page}`);
   arena.thaw();
 });
 

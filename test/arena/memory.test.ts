@@ -1,4 +1,7 @@
-/** What an arena takes of the owner of shared memory goes back to it: when, and whether it may be used again. */
+/**
+ * What an arena takes of the owner of shared memory goes back to it: when, and whether it may be
+ * used again.
+ */
 import { expect, test } from 'vitest';
 import { Arena } from '../../src/arena/arena.ts';
 import { LARGE_BYTES_MAX, PAGE_BYTES } from '../../src/arena/layout.ts';
@@ -62,7 +65,11 @@ test('the copies of one image serve the next, but not those of a lost one, whose
   write();
   arena.touch(other, 0, PAGE_BYTES);
   expect(lost).toBe(1);
-  expect([memory.usedBytes(SHADOW), memory.pooledBytes, memory.deadBytes]).toEqual([0, 0, PAGE_BYTES]);
+  expect([memory.usedBytes(SHADOW), memory.pooledBytes, memory.deadBytes]).toEqual([
+    0,
+    0,
+    PAGE_BYTES,
+  ]);
 });
 
 test('a value with a segment of its own is dead when it is freed', () => {

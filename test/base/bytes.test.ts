@@ -16,7 +16,10 @@ import { Prng } from '../../src/base/prng.ts';
 import { testSeed } from '../support/seed.ts';
 
 /** The text with other digits on both sides, which must not be looked at. */
-function within<T>(parse: (bytes: Uint8Array, start: number, length: number) => T, text: string): T {
+function within<T>(
+  parse: (bytes: Uint8Array, start: number, length: number) => T,
+  text: string,
+): T {
   return parse(bytesOf(`7${text}7`), 1, text.length);
 }
 
@@ -76,10 +79,18 @@ describe('integers', () => {
   test('are written as they are read', () => {
     const prng = new Prng(testSeed('decimals'));
     const bytes = new Uint8Array(24);
-    const values = [0, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER, 2 ** 31 - 1, 2 ** 31, -(2 ** 31)];
+    const values = [
+      0,
+      Number.MAX_SAFE_INTEGER,
+      Number.MIN_SAFE_INTEGER,
+      2 ** 31 - 1,
+      2 ** 31,
+      -(2 ** 31),
+    ];
     for (let power = 1; power < 1e16; power *= 10)
       values.push(power - 1, power, power + 1, -power, 1 - power);
-    for (let i = 0; i < 2000; i++) values.push(Math.floor((prng.float() - 0.5) * 10 ** prng.below(16)));
+    for (let i = 0; i < 2000; i++)
+      values.push(Math.floor((prng.float() - 0.5) * 10 ** prng.below(16)));
     for (const value of values) {
       const end = writeDecimal(bytes, 2, value);
       expect(latin1(bytes, 2, end - 2)).toBe(String(value === 0 ? 0 : value));

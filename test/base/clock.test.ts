@@ -14,7 +14,11 @@ describe('the system clock', () => {
 
   test('never steps back where it must not, in whole microseconds', () => {
     const clock = new SystemClock();
-    for (const read of [() => clock.micros(), () => clock.monotonicMs(), () => clock.wallMicros()]) {
+    for (const read of [
+      () => clock.micros(),
+      () => clock.monotonicMs(),
+      () => clock.wallMicros(),
+    ]) {
       let last = read();
       for (let i = 0; i < 1000; i++) {
         const next = read();
@@ -22,7 +26,9 @@ describe('the system clock', () => {
         last = next;
       }
     }
-    expect(Number.isSafeInteger(clock.micros()) && Number.isSafeInteger(clock.wallMicros())).toBe(true);
+    expect(Number.isSafeInteger(clock.micros()) && Number.isSafeInteger(clock.wallMicros())).toBe(
+      true,
+    );
   });
 
   test('goes with the wall to a millisecond', () => {

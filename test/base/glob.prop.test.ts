@@ -10,7 +10,8 @@ const TEXT_LETTERS = ['a', 'b', 'c', 'B', '*', ']', '-', '\\', '^'];
 
 function word(random: Prng, letters: readonly string[], maxLength: number): string {
   let out = '';
-  for (let n = random.below(maxLength + 1); n > 0; n--) out += letters[random.below(letters.length)]!;
+  for (let n = random.below(maxLength + 1); n > 0; n--)
+    out += letters[random.below(letters.length)]!;
   return out;
 }
 
@@ -23,7 +24,8 @@ function match(pattern: string, text: string, ignoreCase: boolean): boolean {
 /** The same by an anchored regular expression. */
 function model(pattern: string, text: string, ignoreCase: boolean): boolean {
   if (text === '') return pattern === '' || pattern === '*';
-  const literal = (char: string): string => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`;
+  const literal = (char: string): string =>
+    `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`;
   const either = (char: string): string =>
     ignoreCase ? `[${literal(char.toLowerCase())}${literal(char.toUpperCase())}]` : literal(char);
   let source = '';
@@ -43,11 +45,17 @@ function model(pattern: string, text: string, ignoreCase: boolean): boolean {
           members.push(...range(pattern[i]!, pattern[i + 2]!, ignoreCase).map(literal));
           i += 2;
         } else {
-          const cases = ignoreCase ? [pattern[i]!.toLowerCase(), pattern[i]!.toUpperCase()] : [pattern[i]!];
+          const cases = ignoreCase
+            ? [pattern[i]!.toLowerCase(), pattern[i]!.toUpperCase()]
+            : [pattern[i]!];
           members.push(...cases.map(literal));
         }
       }
-      source += negated ? `[^${members.join('')}]` : members.length === 0 ? '(?!)' : `[${members.join('')}]`;
+      source += negated
+        ? `[^${members.join('')}]`
+        : members.length === 0
+          ? '(?!)'
+          : `[${members.join('')}]`;
     }
   }
   return new RegExp(`^${source}$`).test(text);

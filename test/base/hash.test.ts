@@ -1,4 +1,7 @@
-/** HalfSipHash-1-3 beside a literal transcription of the algorithm, and what a hash table expects of it. */
+/**
+ * HalfSipHash-1-3 beside a literal transcription of the algorithm, and what a hash table expects of
+ * it.
+ */
 import { describe, expect, test } from 'vitest';
 import { hashBytes } from '../../src/base/hash.ts';
 import { Prng } from '../../src/base/prng.ts';
@@ -7,7 +10,10 @@ import { testSeed } from '../support/seed.ts';
 const K0 = 0x03020100;
 const K1 = 0x07060504;
 
-/** The hash of the bytes 0, 1, … n - 1 under the key bytes 0 … 7, as published with HalfSipHash-1-3 implementations. */
+/**
+ * The hash of the bytes 0, 1, … n - 1 under the key bytes 0 … 7, as published with HalfSipHash-1-3
+ * implementations.
+ */
 const PUBLISHED = [
   0x5814c896, 0xe7e864ca, 0xbc4b0e30, 0x01539939, 0x7e059ea6, 0x88e3d89b, 0xa0080b65, 0x9d38d9d6,
 ];
@@ -73,7 +79,9 @@ describe('hashBytes', () => {
       const k1 = prng.u32();
       const expected = plainHash(k0, k1, own.slice(start, start + length));
       expect(hashBytes(k0, k1, own, start, length), `${length} bytes`).toBe(expected);
-      expect(hashBytes(k0 | 0, k1 | 0, shared, start, length), `${length} bytes, signed key`).toBe(expected);
+      expect(hashBytes(k0 | 0, k1 | 0, shared, start, length), `${length} bytes, signed key`).toBe(
+        expected,
+      );
     }
   });
 
@@ -91,7 +99,8 @@ describe('hashBytes', () => {
       low[hash & 0xff]!++;
       high[hash >>> 24]!++;
     }
-    // Chi-squared with 255 degrees of freedom: mean 255, deviation 22.6. Chance passes 400 once in some 10^8 runs.
+    // Chi-squared with 255 degrees of freedom: mean 255, deviation 22.6. Chance passes 400 once in
+    // some 10^8 runs.
     for (const counts of [low, high]) {
       const mean = keys / counts.length;
       const chiSquared = counts.reduce((sum, count) => sum + (count - mean) ** 2 / mean, 0);

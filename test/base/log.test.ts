@@ -4,7 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { codeOf } from '../../src/base/errors.ts';
-import { createLogger, type Logger, LogLevel, type LogOptions, redisLine } from '../../src/base/log.ts';
+import {
+  createLogger,
+  type Logger,
+  LogLevel,
+  type LogOptions,
+  redisLine,
+} from '../../src/base/log.ts';
 
 const LEVELS = Object.keys(LogLevel) as LogLevel[];
 
@@ -27,16 +33,18 @@ describe('a Redis-shaped line', () => {
     ['notice', '*'],
     ['warning', '#'],
   ] as const)('of level %s has the symbol %s', (level, symbol) => {
-    expect(redisLine(1234, 'M', time, LogLevel[level], 'Ready to accept connections tcp', false)).toBe(
-      `1234:M 23 Nov 2026 00:25:30.102 ${symbol} Ready to accept connections tcp\n`,
-    );
+    expect(
+      redisLine(1234, 'M', time, LogLevel[level], 'Ready to accept connections tcp', false),
+    ).toBe(`1234:M 23 Nov 2026 00:25:30.102 ${symbol} Ready to accept connections tcp\n`);
   });
 
   test('is the same with colours, apart from them', () => {
     for (const level of LEVELS) {
       const line = redisLine(1, 'S', time, LogLevel[level], 'text', true);
       // biome-ignore lint/suspicious/noControlCharactersInRegex: colours are what is taken out.
-      expect(line.replace(/\x1b\[\d+m/g, '')).toBe(redisLine(1, 'S', time, LogLevel[level], 'text', false));
+      expect(line.replace(/\x1b\[\d+m/g, '')).toBe(
+        redisLine(1, 'S', time, LogLevel[level], 'text', false),
+      );
     }
   });
 
@@ -158,7 +166,8 @@ describe('standard output', () => {
     });
 
   test('that is a pipe gets NDJSON, complete though the process is killed behind the call', () => {
-    const out = run(`for (let i = 0; i < 5000; i++) log.notice('line ' + i, { pad: 'x'.repeat(50) });
+    const out =
+      run(`for (let i = 0; i < 5000; i++) log.notice('line ' + i, { pad: 'x'.repeat(50) });
       process.reallyExit(0);`);
     const lines = out.trimEnd().split('\n');
     expect(lines).toHaveLength(5000);

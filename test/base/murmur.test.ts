@@ -16,7 +16,8 @@ function plain(bytes: Uint8Array, seed: number): bigint {
     k = mod((k ^ (k >> 47n)) * M);
     h = mod((h ^ k) * M);
   }
-  for (let at = bytes.length - 1; at >= whole; at--) h ^= BigInt(bytes[at]!) << BigInt((at - whole) * 8);
+  for (let at = bytes.length - 1; at >= whole; at--)
+    h ^= BigInt(bytes[at]!) << BigInt((at - whole) * 8);
   if (bytes.length > whole) h = mod(h * M);
   h = mod((h ^ (h >> 47n)) * M);
   return h ^ (h >> 47n);

@@ -70,7 +70,10 @@ const textOf = (reply: RespValue): string =>
 
 test('INCRBYFLOAT of random numbers', async () => {
   const prng = new Prng(testSeed('long doubles'));
-  const pairs = Array.from({ length: ROUNDS }, () => [randomNumber(prng), randomNumber(prng)] as const);
+  const pairs = Array.from(
+    { length: ROUNDS },
+    () => [randomNumber(prng), randomNumber(prng)] as const,
+  );
   const commands = pairs.flatMap(([a, b]) => [
     ['SET', 'k', a],
     ['INCRBYFLOAT', 'k', b],
@@ -81,9 +84,13 @@ test('INCRBYFLOAT of random numbers', async () => {
     const right = parseLongDouble(b);
     if (left === undefined || right === undefined) return 'error: ERR value is not a valid float';
     const sum = sumLongDouble(left, right);
-    return sum === undefined ? 'error: ERR increment would produce NaN or Infinity' : printLongDouble(sum);
+    return sum === undefined
+      ? 'error: ERR increment would produce NaN or Infinity'
+      : printLongDouble(sum);
   });
-  const wrong = pairs.map((pair, i) => [...pair, replies[i], expected[i]]).filter(([, , a, b]) => a !== b);
+  const wrong = pairs
+    .map((pair, i) => [...pair, replies[i], expected[i]])
+    .filter(([, , a, b]) => a !== b);
   expect(wrong).toEqual([]);
   expect(replies.filter((reply) => !reply.startsWith('error')).length).toBeGreaterThan(ROUNDS / 2);
 });
@@ -103,7 +110,9 @@ test('ZSCORE of random numbers', async () => {
     const value = parseFloat64(bytesOf(text), 0, text.length);
     return value === undefined ? 'null' : formatDouble(value);
   });
-  const wrong = texts.map((text, i) => [text, replies[i], expected[i]]).filter(([, a, b]) => a !== b);
+  const wrong = texts
+    .map((text, i) => [text, replies[i], expected[i]])
+    .filter(([, a, b]) => a !== b);
   expect(wrong).toEqual([]);
   expect(replies.filter((reply) => reply !== 'null').length).toBeGreaterThan(ROUNDS / 2);
 });

@@ -1,4 +1,7 @@
-/** The owner of shared memory: what it reuses, what it counts, and that a collection is brought about. */
+/**
+ * The owner of shared memory: what it reuses, what it counts, and that a collection is brought
+ * about.
+ */
 import { describe, expect, test } from 'vitest';
 import { DEAD_BYTES_MAX, MemoryCollector } from '../../src/base/memory-collector.ts';
 import { MemoryKind, POOLED_BYTES_KEPT, SharedMemory } from '../../src/base/shared-memory.ts';

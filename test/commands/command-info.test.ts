@@ -85,12 +85,18 @@ test.each(commands)('%s is described as by the real server', async (name, spec) 
   expect(ourInfo(name, spec)).toEqual({ ...info, arity: arityOfLater.get(name) ?? info.arity });
 });
 
-test.each(commands)('%s is documented as since the same version, in the same group', async (name, spec) => {
-  const docs = (await client.call('COMMAND', 'DOCS', name)) as Map<string, Map<string, RespValue>>;
-  const [doc] = docs.values();
-  expect({ since: spec.since, group: spec.group }).toEqual({
-    since: doc?.get('since'),
-    group: doc?.get('group'),
-  });
-  expect(spec.summary).not.toBe('');
-});
+test.each(commands)(
+  '%s is documented as since the same version, in the same group',
+  async (name, spec) => {
+    const docs = (await client.call('COMMAND', 'DOCS', name)) as Map<
+      string,
+      Map<string, RespValue>
+    >;
+    const [doc] = docs.values();
+    expect({ since: spec.since, group: spec.group }).toEqual({
+      since: doc?.get('since'),
+      group: doc?.get('group'),
+    });
+    expect(spec.summary).not.toBe('');
+  },
+);

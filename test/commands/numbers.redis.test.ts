@@ -1,11 +1,17 @@
-/** Numbers at the edges of their range, as arguments and as elements to be sorted, beside a real server. */
+/**
+ * Numbers at the edges of their range, as arguments and as elements to be sorted, beside a real
+ * server.
+ */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CommandHarness } from '../support/command-harness.ts';
 import { type RealRedis, startRedis } from '../support/real-redis.ts';
 import type { RespClient } from '../support/resp-client.ts';
 import type { RespError } from '../support/resp-parser.ts';
 
-/** Changes nothing. Redis' SORT takes an overflow that an earlier command met for its own, until a float has fitted. */
+/**
+ * Changes nothing. Redis' SORT takes an overflow that an earlier command met for its own, until a
+ * float has fitted.
+ */
 const FLOAT_THAT_FITS = ['ZADD', 'absent', 'XX', '0', 'x'];
 
 let redis: RealRedis;
@@ -21,7 +27,8 @@ beforeAll(async () => {
     ['HSET', 'hash', 'a', '1'],
     ['ZADD', 'zset', '1', 'a'],
   ];
-  for (const command of setups) expect(await client.call(...command)).toEqual(harness.call(...command));
+  for (const command of setups)
+    expect(await client.call(...command)).toEqual(harness.call(...command));
 });
 
 afterAll(async () => {
@@ -87,8 +94,14 @@ test.each([
   [[' ']],
   [['1 ']],
 ])('SORT of %j', async (elements) => {
-  const commands = [['DEL', 'sorted'], ['RPUSH', 'sorted', ...elements], FLOAT_THAT_FITS, ['SORT', 'sorted']];
-  for (const command of commands) expect(harness.call(...command)).toEqual(await client.command(...command));
+  const commands = [
+    ['DEL', 'sorted'],
+    ['RPUSH', 'sorted', ...elements],
+    FLOAT_THAT_FITS,
+    ['SORT', 'sorted'],
+  ];
+  for (const command of commands)
+    expect(harness.call(...command)).toEqual(await client.command(...command));
 });
 
 test('SORT is not refused for a float of another command that did not fit', async () => {

@@ -1,4 +1,6 @@
-/** Ids of streams and database numbers that are written oddly or go too far, beside a real server. */
+/**
+ * Ids of streams and database numbers that are written oddly or go too far, beside a real server.
+ */
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { CommandHarness } from '../support/command-harness.ts';
 import { type RealRedis, startRedis } from '../support/real-redis.ts';

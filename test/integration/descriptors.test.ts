@@ -56,7 +56,9 @@ describe('under ulimit -n 1024', () => {
 
   test('1,100 clients come: those beyond are refused, and files can still be written', async () => {
     const refused: string[] = [];
-    const sockets = Array.from({ length: 1100 }, () => knock(server.port, (text) => refused.push(text)));
+    const sockets = Array.from({ length: 1100 }, () =>
+      knock(server.port, (text) => refused.push(text)),
+    );
     await waitFor(() => refused.length === 1100 + 1 - ROOM, { what: 'refusals' });
     expect(new Set(refused)).toEqual(new Set(['-ERR max number of clients reached\r\n']));
     expect(openDescriptors(server.pid).length).toBeLessThan(OPEN_FILES - 32);
@@ -181,7 +183,9 @@ test('lines for a log file that cannot be opened are counted, and standard error
   emptyTable(server.pid, OPEN_FILES);
   await waitFor(async () => (await client.command('SAVE')) === 'OK');
   await waitFor(() =>
-    /^# \d+ log lines could not be written: Too many open files$/m.test(readFileSync(logfile, 'utf8')),
+    /^# \d+ log lines could not be written: Too many open files$/m.test(
+      readFileSync(logfile, 'utf8'),
+    ),
   );
   expect(server.lines.filter((line) => line.includes('cannot be written'))).toHaveLength(1);
   await client.close();

@@ -1,10 +1,10 @@
 /**
- * Random commands over all types and options, sent in pipelines to headwater and to a real server, in RESP2 and RESP3 by
- * turns: the replies are the same, the digests at checkpoints too, and at the end a real replica of headwater holds what
- * both hold.
+ * Random commands over all types and options, sent in pipelines to headwater and to a real server,
+ * in RESP2 and RESP3 by turns: the replies are the same, the digests at checkpoints too, and at the
+ * end a real replica of headwater holds what both hold.
  *
- * HEADWATER_DIFFERENTIAL_COMMANDS sets how many. The real server is a 7.0: what a 7.2 does otherwise is listed in
- * support/reply-rules.ts and docs/compatibility.md.
+ * HEADWATER_DIFFERENTIAL_COMMANDS sets how many. The real server is a 7.0: what a 7.2 does
+ * otherwise is listed in support/reply-rules.ts and docs/compatibility.md.
  */
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
@@ -56,8 +56,12 @@ test(`${COMMANDS} random commands have the replies and effects of a real server`
     for (const server of [ours, theirs]) console.error(server.lines.slice(-40).join('\n'));
   });
   const servers = [ours, theirs, replica];
-  const [us, them, below] = await Promise.all(servers.map((server) => server.client({ bulk: 'latin1' })));
-  await Promise.all([ours, theirs].map((server) => call(server, 'DEBUG', 'SET-ACTIVE-EXPIRE', '0')));
+  const [us, them, below] = await Promise.all(
+    servers.map((server) => server.client({ bulk: 'latin1' })),
+  );
+  await Promise.all(
+    [ours, theirs].map((server) => call(server, 'DEBUG', 'SET-ACTIVE-EXPIRE', '0')),
+  );
   const random = new RandomCommands(new Prng(seed), { without: await absentCommands(us, them) });
   const tally = new Map<string, number>();
   let protocol: 2 | 3 = 2;
@@ -106,14 +110,18 @@ function piecesOf(commands: readonly Argument[][]): Argument[][][] {
 }
 
 /**
- * The keys of HyperLogLogs that PFADD found damaged: random commands on strings do that. Redis keeps the elements that it
- * has added before it comes upon the damage, and we add none, so such a key is to be deleted on both sides.
+ * The keys of HyperLogLogs that PFADD found damaged: random commands on strings do that. Redis
+ * keeps the elements that it has added before it comes upon the damage, and we add none, so such a
+ * key is to be deleted on both sides.
  */
 function damagedBy(piece: readonly Argument[][], replies: readonly RespValue[]): Argument[] {
-  const failed = (reply: RespValue): boolean => reply instanceof RespError && reply.code === 'INVALIDOBJ';
+  const failed = (reply: RespValue): boolean =>
+    reply instanceof RespError && reply.code === 'INVALIDOBJ';
   const last = replies.at(-1)!;
   const isHurt = failed(last) || (Array.isArray(last) && last.some(failed));
-  return isHurt ? piece.flatMap((command) => (/^PFADD$/i.test(String(command[0])) ? [command[1]!] : [])) : [];
+  return isHurt
+    ? piece.flatMap((command) => (/^PFADD$/i.test(String(command[0])) ? [command[1]!] : []))
+    : [];
 }
 
 /** Compares reply by reply; those of a transaction stand in the reply to EXEC. */
@@ -135,7 +143,8 @@ function expectSameReplies(
     const inside = isTransaction && mine.length === real.length && mine.length === queued.length;
     if (inside) {
       for (const [j, inner] of queued.entries()) {
-        if (!sameReply(inner, mine[j]!, real[j]!)) differences.push(difference(inner, mine[j]!, real[j]!));
+        if (!sameReply(inner, mine[j]!, real[j]!))
+          differences.push(difference(inner, mine[j]!, real[j]!));
       }
     } else if (!sameReply(command, mine, real)) differences.push(difference(command, mine, real));
     if (name === 'EXEC') queued = [];
@@ -143,7 +152,10 @@ function expectSameReplies(
   expect(differences.slice(0, 5), `${differences.length} replies differ`).toEqual([]);
 }
 
-/** The commands before the one that differs, or before now, in the history of both, that share a key with it. */
+/**
+ * The commands before the one that differs, or before now, in the history of both, that share a key
+ * with it.
+ */
 function before(command: Command): string[] {
   const keys = command.slice(1).filter((word) => /^[a-z]+\d$/.test(String(word)));
   const known = history.lastIndexOf(command);
@@ -165,7 +177,8 @@ function difference(command: Command, ours: RespValue, theirs: RespValue): strin
 async function expectSameEffects(us: RespClient, them: RespClient, when: string): Promise<void> {
   await expectSameGroups(us, them, when);
   const [a, b] = await Promise.all([us.call('DEBUG', 'DIGEST'), them.call('DEBUG', 'DIGEST')]);
-  if (a !== b) expect(await differingKeys(us, them), `keys with another digest ${when}`).toEqual([]);
+  if (a !== b)
+    expect(await differingKeys(us, them), `keys with another digest ${when}`).toEqual([]);
   expect(a, `digest ${when}`).toBe(b);
 }
 
@@ -218,7 +231,9 @@ async function everywhere(
   db: number,
   command: Argument[],
 ): Promise<RespValue[]> {
-  const replies = await Promise.all(clients.map((client) => client.pipeline([['SELECT', db], command])));
+  const replies = await Promise.all(
+    clients.map((client) => client.pipeline([['SELECT', db], command])),
+  );
   return replies.map((pair) => pair[1]!);
 }
 

@@ -30,7 +30,14 @@ describe.runIf(mayMount)('on a small disk', () => {
     mountSmallDisk(disk);
     server = await startHeadwater({
       dir: disk,
-      args: ['--logfile', join(disk, 'log'), '--rdbcompression', 'no', '--enable-debug-command', 'yes'],
+      args: [
+        '--logfile',
+        join(disk, 'log'),
+        '--rdbcompression',
+        'no',
+        '--enable-debug-command',
+        'yes',
+      ],
     });
     client = await server.client();
   });
@@ -46,8 +53,12 @@ describe.runIf(mayMount)('on a small disk', () => {
   test('that is full a save fails as in Redis, and the next one that fits succeeds', async () => {
     await client.call('SET', 'big', 'x'.repeat(300_000));
     expect(await client.call('BGSAVE')).toBe('Background saving started');
-    await waitFor(async () => (await client.infoField('persistence', 'rdb_last_bgsave_status')) === 'err');
-    expect(logged()).toContain('Write error saving DB on disk(rdbSaveRio): No space left on device');
+    await waitFor(
+      async () => (await client.infoField('persistence', 'rdb_last_bgsave_status')) === 'err',
+    );
+    expect(logged()).toContain(
+      'Write error saving DB on disk(rdbSaveRio): No space left on device',
+    );
     expect(logged()).toContain('Background saving error');
     await client.call('DEL', 'big');
     expect(await client.call('SAVE')).toBe('OK');
@@ -57,7 +68,9 @@ describe.runIf(mayMount)('on a small disk', () => {
   test('that may only be read a save says so', async () => {
     execFileSync('mount', ['-o', 'remount,ro', disk]);
     expect(await client.command('SAVE')).toBeInstanceOf(RespError);
-    await server.waitForLine(`The log file ${join(disk, 'log')} cannot be written: Read-only file system.`);
+    await server.waitForLine(
+      `The log file ${join(disk, 'log')} cannot be written: Read-only file system.`,
+    );
     expect(await client.infoField('persistence', 'rdb_last_bgsave_status')).toBe('err');
     execFileSync('mount', ['-o', 'remount,rw', disk]);
     expect(await client.call('SAVE')).toBe('OK');

@@ -1,6 +1,7 @@
 /**
- * A dump by a real server that holds every type in every encoding loads, and ours of it loads there, both with the same
- * digest and the same consumer groups; redis-check-rdb finds nothing in ours.
+ * A dump by a real server that holds every type in every encoding loads, and ours of it loads
+ * there, both with the same digest and the same consumer groups; redis-check-rdb finds nothing in
+ * ours.
  */
 import { spawnSync } from 'node:child_process';
 import { copyFileSync } from 'node:fs';
@@ -35,16 +36,17 @@ async function restOf(server: Headwater | RealRedis): Promise<string> {
     ['XPENDING', 'stream:groups', 'first'],
     ['XINFO', 'GROUPS', 'stream:groups'],
     ['XINFO', 'GROUPS', 'stream:empty'],
-    ...['string:deadline', 'hash:table', 'stream:groups', 'list:short'].map((key) => ['PEXPIRETIME', key]),
+    ...['string:deadline', 'hash:table', 'stream:groups', 'list:short'].map((key) => [
+      'PEXPIRETIME',
+      key,
+    ]),
     ...['first', 'last'].map((group) => ['XINFO', 'CONSUMERS', 'stream:groups', group]),
   ]);
   await client.close();
   // Names and counts only: how long ago something was is not the same twice.
-  const deliveries = (replies[0] as [string, string, number, number][]).map(([id, name, , count]) => [
-    id,
-    name,
-    count,
-  ]);
+  const deliveries = (replies[0] as [string, string, number, number][]).map(
+    ([id, name, , count]) => [id, name, count],
+  );
   const consumers = replies
     .slice(-2)
     .map((group) => (group as unknown[][]).map((fields) => fields.slice(0, 4)));
@@ -72,7 +74,13 @@ test('a dump of every encoding goes here and back', { timeout: 60_000 }, async (
   for (const dialect of [['10'], ['9'], ['9', '--rdb-plain-types', 'yes']]) {
     const dir = temporaryDirectory('loads');
     copyFileSync(join(theirs, 'dump.rdb'), join(dir, 'dump.rdb'));
-    const args = ['--rdb-version', ...dialect, '--enable-debug-command', 'yes', ...EVERY_ENCODING_CONFIG];
+    const args = [
+      '--rdb-version',
+      ...dialect,
+      '--enable-debug-command',
+      'yes',
+      ...EVERY_ENCODING_CONFIG,
+    ];
     const ours = await startHeadwater({ dir, args });
     expect(await digestOf(ours), 'digest here').toBe(digest);
     expect(await restOf(ours), 'groups and deadlines here').toBe(rest);

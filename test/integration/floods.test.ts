@@ -1,6 +1,6 @@
 /**
- * One client sends 150,000 requests at once; a stock replica must hold the same as headwater afterwards. `npm run
- * floods` does the same at length.
+ * One client sends 150,000 requests at once; a stock replica must hold the same as headwater
+ * afterwards. `npm run floods` does the same at length.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FLOODS, FloodPair } from '../../native-free-bench/lib/flood.ts';

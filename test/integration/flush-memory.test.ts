@@ -1,4 +1,7 @@
-/** A dataset that was flushed goes as a whole once nothing holds on to it: no view of a command that ran before may. */
+/**
+ * A dataset that was flushed goes as a whole once nothing holds on to it: no view of a command that
+ * ran before may.
+ */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';

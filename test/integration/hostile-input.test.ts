@@ -1,10 +1,11 @@
 /**
- * Damaged payloads through RESTORE and damaged dump files through DEBUG RELOAD, all seeded, against one process. It must
- * live through all of them, change nothing when it refuses, and what it accepts must be sound: read and written to, it
- * dumps as something that a real server with deep checks takes, with the same digest.
+ * Damaged payloads through RESTORE and damaged dump files through DEBUG RELOAD, all seeded, against
+ * one process. It must live through all of them, change nothing when it refuses, and what it
+ * accepts must be sound: read and written to, it dumps as something that a real server with deep
+ * checks takes, with the same digest.
  *
- * HEADWATER_HOSTILE_PAYLOADS and HEADWATER_HOSTILE_DUMPS set how many. With HEADWATER_WRITE_DOCS=1 the counts go to
- * docs/hostile-input.md.
+ * HEADWATER_HOSTILE_PAYLOADS and HEADWATER_HOSTILE_DUMPS set how many. With HEADWATER_WRITE_DOCS=1
+ * the counts go to docs/hostile-input.md.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,7 +25,10 @@ import { testSeed } from '../support/seed.ts';
 const PAYLOADS = Number(process.env['HEADWATER_HOSTILE_PAYLOADS'] ?? 1000);
 const DUMPS = Number(process.env['HEADWATER_HOSTILE_DUMPS'] ?? 40);
 const BATCH = 50;
-/** RSS may grow by so much over the whole run: what loading and its worker take, whatever the damage says. */
+/**
+ * RSS may grow by so much over the whole run: what loading and its worker take, whatever the damage
+ * says.
+ */
 const RSS_GROWTH_MAX = 256 * 1024 * 1024;
 const TABLE = fileURLToPath(new URL('../../docs/hostile-input.md', import.meta.url));
 const BEGIN = '<!-- counts of %s -->';
@@ -45,16 +49,20 @@ const payloads: { readonly key: string; readonly payload: Buffer }[] = [];
 beforeAll(async () => {
   theirs = await startRedis({ args: [...EVERY_ENCODING_CONFIG, '--sanitize-dump-payload', 'yes'] });
   them = await theirs.client({ bulk: 'buffer' });
-  ours = await startHeadwater({ args: [...EVERY_ENCODING_CONFIG, '--enable-debug-command', 'yes'] });
+  ours = await startHeadwater({
+    args: [...EVERY_ENCODING_CONFIG, '--enable-debug-command', 'yes'],
+  });
   us = await ours.client({ bulk: 'buffer' });
   for (const client of [us, them]) {
     const replies = await client.pipeline(everyEncoding);
     expect(replies.filter((reply) => reply instanceof RespError)).toEqual([]);
     const keys = ((await client.call('KEYS', '*')) as Buffer[]).map(String).sort();
-    for (const key of keys) payloads.push({ key, payload: (await client.call('DUMP', key)) as Buffer });
+    for (const key of keys)
+      payloads.push({ key, payload: (await client.call('DUMP', key)) as Buffer });
     if (client === them) continue;
     await us.call('CONFIG', 'SET', 'rdb-version', 9, 'rdb-plain-types', 'yes');
-    for (const key of keys) payloads.push({ key, payload: (await client.call('DUMP', key)) as Buffer });
+    for (const key of keys)
+      payloads.push({ key, payload: (await client.call('DUMP', key)) as Buffer });
     await us.call('CONFIG', 'SET', 'rdb-version', 10, 'rdb-plain-types', 'no');
   }
 });
@@ -77,7 +85,9 @@ test(`${PAYLOADS} damaged payloads are refused without a trace, or sound`, {
       const { key, payload } = payloads[prng.below(payloads.length)]!;
       return { key, bad: damagedPayload(payload, prng) };
     });
-    const replies = await us.pipeline(tried.map(({ bad }, i): Argument[] => ['RESTORE', `bad:${i}`, 0, bad]));
+    const replies = await us.pipeline(
+      tried.map(({ bad }, i): Argument[] => ['RESTORE', `bad:${i}`, 0, bad]),
+    );
     for (const [i, { key, bad }] of tried.entries()) {
       const accepted = String(replies[i]) === 'OK';
       if (accepted) await expectSound(`bad:${i}`, bad);
@@ -128,7 +138,10 @@ test(`${DUMPS} damaged dump files are refused without a trace, or sound`, {
   report('dumps', 'dump', counts);
 });
 
-/** Reads a value that was accepted in every way, compares it with a real server's, changes it, and deletes it. */
+/**
+ * Reads a value that was accepted in every way, compares it with a real server's, changes it, and
+ * deletes it.
+ */
 async function expectSound(key: string, bad: Buffer): Promise<void> {
   const type = String(await us.call('TYPE', key));
   const [again, digest] = await us.pipeline([

@@ -17,7 +17,10 @@ let client: RespClient;
 
 beforeAll(async () => {
   // What is given back is not overwritten here: that would touch it.
-  server = await startHeadwater({ env: { HEADWATER_DEBUG: '0' }, args: ['--enable-debug-command', 'yes'] });
+  server = await startHeadwater({
+    env: { HEADWATER_DEBUG: '0' },
+    args: ['--enable-debug-command', 'yes'],
+  });
   client = await server.client();
 });
 
@@ -40,13 +43,17 @@ async function setKeys(count: number, valueBytes: number, prefix = 'key:'): Prom
   const value = 'v'.repeat(valueBytes);
   for (let start = 0; start < count; start += PIPELINE) {
     const length = Math.min(PIPELINE, count - start);
-    await client.pipeline(Array.from({ length }, (_, i) => ['SET', `${prefix}${start + i}`, value]));
+    await client.pipeline(
+      Array.from({ length }, (_, i) => ['SET', `${prefix}${start + i}`, value]),
+    );
   }
 }
 
 async function save(): Promise<void> {
   await client.call('BGSAVE');
-  await waitFor(async () => (await info('rdb_bgsave_in_progress')) === 0, { what: 'the end of BGSAVE' });
+  await waitFor(async () => (await info('rdb_bgsave_in_progress')) === 0, {
+    what: 'the end of BGSAVE',
+  });
 }
 
 const isLinux = process.platform === 'linux';
@@ -77,7 +84,12 @@ describe.runIf(isLinux)('resident memory', () => {
       for (let i = 0; isWriting; i++) {
         const key = (i * 7919) % keys;
         await other.pipeline(
-          Array.from({ length: 50 }, (_, j) => ['SETRANGE', `key:${(key + j * 997) % keys}`, 0, 'w']),
+          Array.from({ length: 50 }, (_, j) => [
+            'SETRANGE',
+            `key:${(key + j * 997) % keys}`,
+            0,
+            'w',
+          ]),
         );
       }
     })();
@@ -113,7 +125,8 @@ describe('used_memory', () => {
       await client.call('DEL', ...doomed.slice(i, i + PIPELINE).map((key) => `key:${key}`));
     expect(await client.call('DBSIZE')).toBe(keys / 10);
     expect(await info('used_memory_dataset')).toBeLessThan(full * 0.12);
-    const freed = fullUsed - ((await info('used_memory')) - (await info('headwater_heap_growth_bytes')));
+    const freed =
+      fullUsed - ((await info('used_memory')) - (await info('headwater_heap_growth_bytes')));
     expect(freed).toBeGreaterThan(full * 0.85);
     // The pages that are held and hardly used are the fragmentation.
     expect(await info('allocator_frag_bytes')).toBeGreaterThan(0);
@@ -125,7 +138,8 @@ describe('used_memory', () => {
     expect(await client.call('SET', 'key', 'value')).toBe('OK');
     let sets = 0;
     let reply = await client.command('SET', 'big:0', 'v'.repeat(100 * KIB));
-    while (reply === 'OK') reply = await client.command('SET', `big:${++sets}`, 'v'.repeat(100 * KIB));
+    while (reply === 'OK')
+      reply = await client.command('SET', `big:${++sets}`, 'v'.repeat(100 * KIB));
     expect(reply).toEqual(new RespError("OOM command not allowed when used memory > 'maxmemory'."));
     expect(sets).toBeGreaterThan(80);
     expect(sets).toBeLessThan(105);
@@ -142,7 +156,11 @@ describe('used_memory', () => {
     const sending = await server.client();
     sending.write(`*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$${2 * MIB}\r\n${'v'.repeat(MIB)}`);
     const pending = (): Promise<number[]> =>
-      Promise.all([info('headwater_multi_bytes'), info('headwater_query_bytes'), info('mem_clients_normal')]);
+      Promise.all([
+        info('headwater_multi_bytes'),
+        info('headwater_query_bytes'),
+        info('mem_clients_normal'),
+      ]);
     await waitFor(async () => {
       const [multi, query, all] = await pending();
       return multi! >= MIB && query! >= MIB && all! >= multi! + query!;
@@ -187,13 +205,16 @@ describe('names', () => {
     expectNamesOf(namesOf(ours), namesOf(theirs));
     const further = namesOf(ours).slice(namesOf(theirs).length);
     expect(further.every((name) => name.startsWith('headwater.'))).toBe(true);
-    const databaseOf = (stats: unknown[]): string[] => namesOf(stats[stats.indexOf('db.0') + 1] as unknown[]);
+    const databaseOf = (stats: unknown[]): string[] =>
+      namesOf(stats[stats.indexOf('db.0') + 1] as unknown[]);
     expect(databaseOf(ours)).toEqual(databaseOf(theirs));
   });
 
   test('INFO memory has those of redis-server', async () => {
     const namesOf = async (from: RespClient): Promise<string[]> =>
-      [...String(await from.call('INFO', 'memory')).matchAll(/^([a-z_]+):/gm)].map(([, name]) => name!);
+      [...String(await from.call('INFO', 'memory')).matchAll(/^([a-z_]+):/gm)].map(
+        ([, name]) => name!,
+      );
     expectNamesOf(await namesOf(client), await namesOf(real));
   });
 });

@@ -1,6 +1,6 @@
 /**
- * The npm package: what is in it, and that it runs where it is installed, for a user who may not write
- * there. The registry is not asked: the packages that it needs are copied from here.
+ * The npm package: what is in it, and that it runs where it is installed, for a user who may not
+ * write there. The registry is not asked: the packages that it needs are copied from here.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -33,7 +33,10 @@ beforeAll(() => {
   const modules = join(installed, 'node_modules');
   mkdirSync(join(modules, '.bin'), { recursive: true });
   cpSync(join(installed, 'package'), join(modules, 'headwater'), { recursive: true });
-  const needed = run('npm', ['ls', '--omit=dev', '--all', '--parseable'], root).trim().split('\n').slice(1);
+  const needed = run('npm', ['ls', '--omit=dev', '--all', '--parseable'], root)
+    .trim()
+    .split('\n')
+    .slice(1);
   for (const path of needed) {
     cpSync(path, join(modules, relative(join(root, 'node_modules'), path)), { recursive: true });
   }
@@ -45,14 +48,21 @@ beforeAll(() => {
 
 test('holds what works where it is installed, and no source maps', () => {
   expect(files.filter((file) => file.startsWith('bin/'))).toEqual(['bin/headwater.js']);
-  expect(files.filter((file) => /\.map$|(?:^|\/)\.|^src\/|^test\/|\.test\./.test(file))).toEqual([]);
+  expect(files.filter((file) => /\.map$|(?:^|\/)\.|^src\/|^test\/|\.test\./.test(file))).toEqual(
+    [],
+  );
   expect(files.filter((file) => !file.includes('/')).sort()).toEqual([
     'CHANGELOG.md',
     'LICENSE',
     'README.md',
     'package.json',
   ]);
-  for (const file of ['dist/cli.js', 'dist/index.js', 'dist/index.d.ts', 'dist/kernels/kernels.wasm']) {
+  for (const file of [
+    'dist/cli.js',
+    'dist/index.js',
+    'dist/index.d.ts',
+    'dist/kernels/kernels.wasm',
+  ]) {
     expect(files).toContain(file);
   }
 });
@@ -74,12 +84,21 @@ test('runs by npx, for a user who may not write there', async () => {
   const cache = temporaryDirectory('npm-cache');
   chmodSync(cache, 0o777);
   const isRoot = process.getuid?.() === 0;
-  const child = spawn('npx', ['--no-install', 'headwater', '--port', String(port), '--bind', '127.0.0.1'], {
-    cwd: installed,
-    env: { ...process.env, HOME: cache, npm_config_cache: cache, npm_config_update_notifier: 'false' },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    ...(isRoot ? { uid: NOBODY, gid: NOBODY } : {}),
-  });
+  const child = spawn(
+    'npx',
+    ['--no-install', 'headwater', '--port', String(port), '--bind', '127.0.0.1'],
+    {
+      cwd: installed,
+      env: {
+        ...process.env,
+        HOME: cache,
+        npm_config_cache: cache,
+        npm_config_update_notifier: 'false',
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      ...(isRoot ? { uid: NOBODY, gid: NOBODY } : {}),
+    },
+  );
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => {
@@ -102,9 +121,12 @@ test('runs by npx, for a user who may not write there', async () => {
   if (isRoot) {
     // It may not write where it is, says so, and goes on.
     await client.call('BGSAVE');
-    await waitFor(async () => (await client.info('persistence')).get('rdb_last_bgsave_status') === 'err', {
-      what: 'the save to fail',
-    });
+    await waitFor(
+      async () => (await client.info('persistence')).get('rdb_last_bgsave_status') === 'err',
+      {
+        what: 'the save to fail',
+      },
+    );
   }
   expect(await client.call('GET', 'k')).toBe('v');
   client.write('SHUTDOWN NOSAVE\r\n');

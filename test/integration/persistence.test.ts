@@ -1,6 +1,16 @@
-/** Dumps on disk, by the program as it is run: saved under load, loaded again here and by a real server, or refused. */
+/**
+ * Dumps on disk, by the program as it is run: saved under load, loaded again here and by a real
+ * server, or refused.
+ */
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
@@ -49,7 +59,13 @@ function randomWrites(prng: Prng, count: number): string[][] {
       case 1:
         return ['SET', key, String(prng.below(1_000_000))];
       case 2:
-        return ['SET', key, 'x'.repeat(prng.below(3000)), 'PX', String(3_600_000 + prng.below(1000))];
+        return [
+          'SET',
+          key,
+          'x'.repeat(prng.below(3000)),
+          'PX',
+          String(3_600_000 + prng.below(1000)),
+        ];
       case 3:
         return ['APPEND', key, 'tail'.repeat(prng.below(20))];
       case 4:
@@ -61,9 +77,12 @@ function randomWrites(prng: Prng, count: number): string[][] {
 }
 
 async function saved(client: RespClient, server: TestServer, count: number): Promise<void> {
-  await waitFor(() => server.lines.filter((line) => line.includes('DB saved on disk')).length >= count, {
-    what: `${count} saves`,
-  });
+  await waitFor(
+    () => server.lines.filter((line) => line.includes('DB saved on disk')).length >= count,
+    {
+      what: `${count} saves`,
+    },
+  );
   await client.call('PING');
 }
 
@@ -119,7 +138,9 @@ test('kill -9 in the middle of a save keeps the dump before it; SIGTERM saves wh
   const client = await first.client();
   await client.call('SET', 'generation', '1');
   expect(await client.call('SAVE')).toBe('OK');
-  await client.pipeline(Array.from({ length: 20_000 }, (_, i) => ['SET', `key:${i}`, 'x'.repeat(1000)]));
+  await client.pipeline(
+    Array.from({ length: 20_000 }, (_, i) => ['SET', `key:${i}`, 'x'.repeat(1000)]),
+  );
   await client.pipeline([['SET', 'generation', '2'], ['BGSAVE']]);
   await first.kill();
 
@@ -165,7 +186,9 @@ test('keys that have expired meanwhile are not loaded', async () => {
 test('a dump that is damaged is refused: exit code 1, position and reason, and the file is left alone', async () => {
   const server = track(await startHeadwater({}));
   const client = await server.client();
-  await client.pipeline(Array.from({ length: 1000 }, (_, i) => ['SET', `key:${i}`, `a value, the ${i}th`]));
+  await client.pipeline(
+    Array.from({ length: 1000 }, (_, i) => ['SET', `key:${i}`, `a value, the ${i}th`]),
+  );
   await client.call('SAVE');
   await client.close();
   const good = readFileSync(join(server.dir, 'dump.rdb'));
@@ -177,7 +200,11 @@ test('a dump that is damaged is refused: exit code 1, position and reason, and t
   const cases: [name: string, bytes: Buffer, reason: RegExp][] = [
     ['truncated', good.subarray(0, good.length - 500), /\d+/],
     ['empty', Buffer.alloc(0), /./],
-    ['no dump', Buffer.from('this is no dump at all, is it?'), /Wrong signature trying to load DB from file/],
+    [
+      'no dump',
+      Buffer.from('this is no dump at all, is it?'),
+      /Wrong signature trying to load DB from file/,
+    ],
     [
       'too new',
       Buffer.concat([Buffer.from('REDIS0099'), good.subarray(9)]),

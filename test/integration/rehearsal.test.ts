@@ -1,4 +1,7 @@
-/** A node that rehearses its commands stays as empty as one that does not, whatever its configuration says. */
+/**
+ * A node that rehearses its commands stays as empty as one that does not, whatever its
+ * configuration says.
+ */
 import { existsSync } from 'node:fs';
 import { afterEach, expect, test } from 'vitest';
 import { type Rehearsal, rehearse } from '../../src/rehearsal/rehearsal.ts';

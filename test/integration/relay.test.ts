@@ -1,6 +1,7 @@
 /**
- * headwater below a primary, and in the middle of a chain: real primary, two headwaters, real replica. What counts is
- * that ids, offsets and digests agree at each hop, and that nobody asks for a full sync without need.
+ * headwater below a primary, and in the middle of a chain: real primary, two headwaters, real
+ * replica. What counts is that ids, offsets and digests agree at each hop, and that nobody asks for
+ * a full sync without need.
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
@@ -143,7 +144,9 @@ describe('a replica', () => {
     expect(String(await call(node, 'SET', 'k', 'v'))).toContain(
       "READONLY You can't write against a read only",
     );
-    expect(String(await call(node, 'WAIT', 0, 0))).toContain('WAIT cannot be used with replica instances');
+    expect(String(await call(node, 'WAIT', 0, 0))).toContain(
+      'WAIT cannot be used with replica instances',
+    );
     expect(await call(node, 'REPLICAOF', '127.0.0.1', head.port)).toBe(
       'OK Already connected to specified master',
     );
@@ -161,7 +164,11 @@ describe('a replica', () => {
     const head = await redis();
     const node = await headwater();
     const client = await node.client();
-    for (const words of [['MULTI'], ['SET', 'mine', '1'], ['REPLICAOF', '127.0.0.1', String(head.port)]]) {
+    for (const words of [
+      ['MULTI'],
+      ['SET', 'mine', '1'],
+      ['REPLICAOF', '127.0.0.1', String(head.port)],
+    ]) {
       await client.command(...words);
     }
     await client.command('SET', 'late', '1');
@@ -179,7 +186,9 @@ describe('a replica', () => {
     await waitForSync(head, node);
     await head.stop();
     running.splice(running.indexOf(head), 1);
-    await waitFor(async () => String(await call(node, 'INFO', 'replication')).includes('link_status:down'));
+    await waitFor(async () =>
+      String(await call(node, 'INFO', 'replication')).includes('link_status:down'),
+    );
     expect(await call(node, 'GET', 'k')).toBe('v');
     await call(node, 'CONFIG', 'SET', 'replica-serve-stale-data', 'no');
     expect(String(await call(node, 'GET', 'k'))).toContain('MASTERDOWN Link with MASTER is down');
@@ -269,7 +278,10 @@ describe('a primary that is none', () => {
     ['grants a dump that ends early', `${shake}+FULLRESYNC ${id} 5\r\n$9\r\nREDIS0009`],
     ['grants a dump of the future', `${shake}+FULLRESYNC ${id} 5\r\n$10\r\nREDIS0099\xff`],
     ['continues what was never held', `${shake}+CONTINUE ${id}\r\n`],
-    ['announces a dump beyond all limits', `${shake}+FULLRESYNC ${id} 5\r\n$99999999999999999999\r\n`],
+    [
+      'announces a dump beyond all limits',
+      `${shake}+FULLRESYNC ${id} 5\r\n$99999999999999999999\r\n`,
+    ],
   ])('%s: the node goes on, holds what it held, and tries again', async (_, text) => {
     const node = await headwater();
     await call(node, 'SET', 'k', 'v');

@@ -139,7 +139,8 @@ describe('real replicas', () => {
     await below.waitForLine('Connection with master lost');
     const offset = Number(await client.infoField('replication', 'master_repl_offset'));
     await waitFor(
-      async () => Number(await client.infoField('replication', 'master_repl_offset')) > offset + 200_000,
+      async () =>
+        Number(await client.infoField('replication', 'master_repl_offset')) > offset + 200_000,
     );
     link.mend();
     await below.waitForLine('Successful partial resynchronization with master.');
@@ -219,9 +220,9 @@ describe('tools', () => {
     const { stdout, stderr } = await run('redis-cli', ['-p', String(primary.port), '--rdb', file]);
     expect(stdout + stderr).toContain('Transfer finished with success');
     expect(readFileSync(file, 'latin1')).toMatch(/^REDIS0010/);
-    const check = await run(findRedisServer().replace(/redis-server$/, 'redis-check-rdb'), [file]).catch(() =>
-      run('redis-check-rdb', [file]),
-    );
+    const check = await run(findRedisServer().replace(/redis-server$/, 'redis-check-rdb'), [
+      file,
+    ]).catch(() => run('redis-check-rdb', [file]));
     expect(check.stdout).toContain('RDB looks OK!');
   });
 

@@ -99,9 +99,10 @@ test.runIf(mayUnshare)('as process 1 it hears SIGTERM and ignores SIGHUP', async
   const child = start(['--port', String(port)], 'unshare', ['--pid', '--fork', '--kill-child']);
   await waitFor(() => child.output.includes('Ready to accept connections'), { what: 'the start' });
   expect(child.output).toContain('"pid":1,');
-  const [first] = readFileSync(`/proc/${child.process.pid}/task/${child.process.pid}/children`, 'utf8').split(
-    ' ',
-  );
+  const [first] = readFileSync(
+    `/proc/${child.process.pid}/task/${child.process.pid}/children`,
+    'utf8',
+  ).split(' ');
   process.kill(Number(first), 'SIGHUP');
   process.kill(Number(first), 'SIGUSR1');
   process.kill(Number(first), 'SIGTERM');
@@ -143,7 +144,8 @@ test('an address in use ends the start with its reason', async () => {
 
 /** Whether a process has run the first lines of the program: nothing else handles SIGHUP. */
 function ignoresHangUp(pid: number): boolean {
-  const mask = /^SigCgt:\s*([0-9a-f]+)/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? '0';
+  const mask =
+    /^SigCgt:\s*([0-9a-f]+)/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1] ?? '0';
   return Number.parseInt(mask, 16) % 2 === 1;
 }
 

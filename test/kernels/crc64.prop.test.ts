@@ -10,7 +10,10 @@ const CHECK = Buffer.from('123456789');
 const CHECK_VALUE = { low: 0xc4b8d9ca, high: 0xe9c6d914 };
 
 const kernels = new ByteKernels(8 * MIB);
-const value = (): { low: number; high: number } => ({ low: kernels.crcLow(), high: kernels.crcHigh() });
+const value = (): { low: number; high: number } => ({
+  low: kernels.crcLow(),
+  high: kernels.crcHigh(),
+});
 
 function viaMemory(bytes: Uint8Array, position: number): { low: number; high: number } {
   kernels.memory.set(bytes, position);
@@ -36,7 +39,9 @@ describe('crc64', () => {
     const prng = new Prng(testSeed('crc64 sizes'));
     for (let size = 0; size <= 2000; size++) {
       const bytes = randomBytes(prng, size);
-      expect(viaMemory(bytes, kernels.freeStart + prng.below(16)), `${size} bytes`).toEqual(crc64(bytes));
+      expect(viaMemory(bytes, kernels.freeStart + prng.below(16)), `${size} bytes`).toEqual(
+        crc64(bytes),
+      );
     }
   });
 
@@ -83,7 +88,9 @@ describe('crc64Combine', () => {
       const a = { low: prng.u32(), high: prng.u32() };
       const step = crc64Combine(a.low, a.high, 0, 0, first);
       const twice = crc64Combine(step.low, step.high, 0, 0, second);
-      expect(twice, `${first} and ${second}`).toEqual(crc64Combine(a.low, a.high, 0, 0, first + second));
+      expect(twice, `${first} and ${second}`).toEqual(
+        crc64Combine(a.low, a.high, 0, 0, first + second),
+      );
     }
   });
 });

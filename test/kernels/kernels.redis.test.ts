@@ -1,4 +1,7 @@
-/** What the kernels write, read by a real server: strings in DUMP form go in by RESTORE and come out by GET. */
+/**
+ * What the kernels write, read by a real server: strings in DUMP form go in by RESTORE and come out
+ * by GET.
+ */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
 import { ByteKernels, RDB_STRING_ROOM_BYTES } from '../../src/kernels/kernels.ts';
@@ -47,9 +50,16 @@ function dumpOf(text: Uint8Array): Buffer {
 describe('a real server', () => {
   test('restores strings of all forms and sizes', async () => {
     const prng = new Prng(testSeed('restore'));
-    const texts: Uint8Array[] = ['', '0', '-1', '007', '-0', '12345', '-2147483648', '2147483648'].map(
-      (text) => Buffer.from(text),
-    );
+    const texts: Uint8Array[] = [
+      '',
+      '0',
+      '-1',
+      '007',
+      '-0',
+      '12345',
+      '-2147483648',
+      '2147483648',
+    ].map((text) => Buffer.from(text));
     for (let size = 1; size <= 1000; size++) texts.push(mixedBytes(prng, size));
     for (let round = 0; round < 60; round++) texts.push(mixedBytes(prng, prng.below(200_000)));
     for (const [index, text] of texts.entries()) {
@@ -93,7 +103,9 @@ describe('a real server', () => {
       memory.set(dump.subarray(at, at + compressed), INPUT);
       expect(kernels.lzfDecompress(INPUT, compressed, OUTPUT, text.length)).toBe(text.length);
       expect(sameBytes(memory.subarray(OUTPUT, OUTPUT + text.length), text)).toBe(true);
-      expect(sameBytes(plainLzfDecompress(dump.subarray(at, at + compressed), text.length), text)).toBe(true);
+      expect(
+        sameBytes(plainLzfDecompress(dump.subarray(at, at + compressed), text.length), text),
+      ).toBe(true);
     }
   });
 });

@@ -24,15 +24,19 @@ function compress(bytes: Uint8Array): Uint8Array {
 
 function expectRoundTrips(bytes: Uint8Array, message: string): void {
   const blob = compress(bytes);
-  expect(sameBytes(plainLzfDecompress(blob, bytes.length), bytes), `${message}: kernel → plain`).toBe(true);
+  expect(
+    sameBytes(plainLzfDecompress(blob, bytes.length), bytes),
+    `${message}: kernel → plain`,
+  ).toBe(true);
   for (const made of [blob, plainLzfCompress(bytes)]) {
     memory.set(made, BLOB);
     memory.fill(0xee, OUTPUT - 8, OUTPUT + bytes.length + 8);
     const produced = kernels.lzfDecompress(BLOB, made.length, OUTPUT, bytes.length);
     expect(produced, `${message}: bytes out`).toBe(bytes.length);
-    expect(sameBytes(memory.subarray(OUTPUT, OUTPUT + bytes.length), bytes), `${message}: → kernel`).toBe(
-      true,
-    );
+    expect(
+      sameBytes(memory.subarray(OUTPUT, OUTPUT + bytes.length), bytes),
+      `${message}: → kernel`,
+    ).toBe(true);
     expectGuards(bytes.length, message);
   }
 }
@@ -48,7 +52,8 @@ function expectGuards(outBytes: number, message: string): void {
 describe('lzf', () => {
   test('round trips at every size', () => {
     const prng = new Prng(testSeed('lzf sizes'));
-    for (let size = 0; size <= 2000; size++) expectRoundTrips(mixedBytes(prng, size), `${size} bytes`);
+    for (let size = 0; size <= 2000; size++)
+      expectRoundTrips(mixedBytes(prng, size), `${size} bytes`);
   });
 
   test('round trips large inputs', () => {
@@ -108,7 +113,8 @@ describe('lzf', () => {
       const blob = compress(bytes);
       let end = blob.length;
       if (prng.below(4) === 0) end = prng.below(blob.length);
-      for (let damage = prng.below(4); damage > 0; damage--) blob[prng.below(blob.length)] = prng.below(256);
+      for (let damage = prng.below(4); damage > 0; damage--)
+        blob[prng.below(blob.length)] = prng.below(256);
       const outBytes = prng.below(3) === 0 ? prng.below(800) : bytes.length;
       const message = `round ${round}`;
       memory.set(blob, BLOB);

@@ -72,7 +72,9 @@ describe('decompress', () => {
     const end = kernels.memory.length;
     expect(() => kernels.lzfDecompress(end - 4, 5, OUTPUT, 4)).toThrow('inside the memory');
     expect(() => kernels.lzfDecompress(INPUT, 4, end - 4, 5)).toThrow('inside the memory');
-    expect(() => kernels.lzfDecompress(INPUT, 4, kernels.freeStart - 1, 4)).toThrow('inside the memory');
+    expect(() => kernels.lzfDecompress(INPUT, 4, kernels.freeStart - 1, 4)).toThrow(
+      'inside the memory',
+    );
   });
 });
 

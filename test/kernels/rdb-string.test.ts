@@ -17,7 +17,8 @@ function write(text: Uint8Array, compress: boolean): Buffer {
   memory.fill(0xee, OUTPUT - 8, OUTPUT + room + 8);
   const written = kernels.rdbString(INPUT, text.length, OUTPUT, compress);
   for (let i = 1; i <= 8; i++) {
-    if (memory[OUTPUT - i] !== 0xee || memory[OUTPUT + room + i - 1] !== 0xee) expect.fail('wrote outside');
+    if (memory[OUTPUT - i] !== 0xee || memory[OUTPUT + room + i - 1] !== 0xee)
+      expect.fail('wrote outside');
   }
   return Buffer.from(memory.slice(OUTPUT, OUTPUT + written));
 }
@@ -42,7 +43,11 @@ function plainInteger(text: string): Buffer | undefined {
 }
 
 /** Reads an LZF form back: its parts. */
-function readCompressed(form: Buffer): { bytes: Uint8Array | undefined; lengths: Buffer; rest: number } {
+function readCompressed(form: Buffer): {
+  bytes: Uint8Array | undefined;
+  lengths: Buffer;
+  rest: number;
+} {
   let at = 1;
   const length = (): number => {
     const first = form[at]!;
@@ -100,12 +105,15 @@ describe('a string in a dump', () => {
     expect([...write(Buffer.from(text), true)]).toEqual([text.length, ...Buffer.from(text)]);
   });
 
-  test.each([0, 1, 63, 64, 16383, 16384, 70_000])('%i random bytes are raw behind their length', (size) => {
-    const bytes = randomBytes(new Prng(testSeed('raw')), size).map((byte) => byte | 0x80);
-    const raw = Buffer.concat([plainLength(size), bytes]);
-    expect(write(bytes, true).equals(raw)).toBe(true);
-    expect(write(bytes, false).equals(raw)).toBe(true);
-  });
+  test.each([0, 1, 63, 64, 16383, 16384, 70_000])(
+    '%i random bytes are raw behind their length',
+    (size) => {
+      const bytes = randomBytes(new Prng(testSeed('raw')), size).map((byte) => byte | 0x80);
+      const raw = Buffer.concat([plainLength(size), bytes]);
+      expect(write(bytes, true).equals(raw)).toBe(true);
+      expect(write(bytes, false).equals(raw)).toBe(true);
+    },
+  );
 
   test('compression begins above 20 bytes, and can be off', () => {
     expect(write(Buffer.alloc(20, 97), true)).toEqual(
@@ -132,9 +140,14 @@ describe('a string in a dump', () => {
       compressed++;
       const { bytes: back, lengths, rest } = readCompressed(form);
       expect(sameBytes(back, bytes), message).toBe(true);
-      expect(form.subarray(1, 1 + lengths.length).equals(lengths), `${message}: shortest lengths`).toBe(true);
+      expect(
+        form.subarray(1, 1 + lengths.length).equals(lengths),
+        `${message}: shortest lengths`,
+      ).toBe(true);
       expect(rest, message).toBe(0);
-      expect(form.length - 1 - lengths.length, `${message}: saves 4 bytes`).toBeLessThanOrEqual(size - 4);
+      expect(form.length - 1 - lengths.length, `${message}: saves 4 bytes`).toBeLessThanOrEqual(
+        size - 4,
+      );
     }
     expect(compressed).toBeGreaterThan(1000);
   });
@@ -144,7 +157,8 @@ describe('a string in a dump', () => {
     for (let round = 0; round < 20_000; round++) {
       const value = Math.floor((prng.float() - 0.5) * 2 ** (1 + prng.below(38)));
       const text = Object.is(value, -0) ? '-0' : String(value);
-      const plain = plainInteger(text) ?? Buffer.concat([plainLength(text.length), Buffer.from(text)]);
+      const plain =
+        plainInteger(text) ?? Buffer.concat([plainLength(text.length), Buffer.from(text)]);
       expect(write(Buffer.from(text), true).equals(plain), text).toBe(true);
     }
   });

@@ -14,7 +14,8 @@ const WORDS =
 
 export function textBytes(prng: Prng, size: number): Uint8Array {
   let text = '';
-  while (text.length < size) text += `${WORDS[Math.floor(prng.float() * prng.float() * WORDS.length)]} `;
+  while (text.length < size)
+    text += `${WORDS[Math.floor(prng.float() * prng.float() * WORDS.length)]} `;
   return Buffer.from(text.slice(0, size));
 }
 

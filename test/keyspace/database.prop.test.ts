@@ -19,7 +19,9 @@ type Contents = Map<string, Value>;
 const bytesOf = (text: string): Uint8Array => Buffer.from(text, 'latin1');
 
 function textOf(view: BytesView): string {
-  return Buffer.from(view.bytes.subarray(view.position, view.position + view.length)).toString('latin1');
+  return Buffer.from(view.bytes.subarray(view.position, view.position + view.length)).toString(
+    'latin1',
+  );
 }
 
 function randomKey(prng: Prng): string {
@@ -261,5 +263,7 @@ test('databases behave as maps, and no operation shows in an image', () => {
   for (let index = 0; index < DATABASES; index++) keyspace.flush(index);
   while (keyspace.freeSome(100));
   keyspace.validate();
-  expect(keyspace.arena.usedBytes).toBe(new Keyspace(DATABASES, { key0: 0, key1: 0 }).arena.usedBytes);
+  expect(keyspace.arena.usedBytes).toBe(
+    new Keyspace(DATABASES, { key0: 0, key1: 0 }).arena.usedBytes,
+  );
 });

@@ -20,7 +20,8 @@ function find(db: Database, key: string): Ref {
 
 function set(db: Database, key: string, value: string, encoding: Encoding = Encoding.RAW): Ref {
   const entry = find(db, key);
-  if (entry !== NIL) return db.overwriteString(entry, bytes(value), 0, value.length, encoding, false);
+  if (entry !== NIL)
+    return db.overwriteString(entry, bytes(value), 0, value.length, encoding, false);
   return db.addString(bytes(key), 0, key.length, bytes(value), 0, value.length, encoding);
 }
 
@@ -29,7 +30,9 @@ function get(db: Database, key: string): string | undefined {
   if (entry === NIL) return undefined;
   const view = new BytesView();
   db.stringInto(entry, view);
-  return Buffer.from(view.bytes.subarray(view.position, view.position + view.length)).toString('latin1');
+  return Buffer.from(view.bytes.subarray(view.position, view.position + view.length)).toString(
+    'latin1',
+  );
 }
 
 test('the empty key and the empty value are as good as any', () => {
@@ -57,7 +60,11 @@ test.each([
   const db = newKeyspace().databases[0]!;
   const entry = db.setDeadline(set(db, 'k', 'v'), given);
   expect(db.deadline(entry)).toBe(kept);
-  expect([0, 1, 32_503_680_000_000].map((nowMs) => db.expiry.due(nowMs) !== NIL)).toEqual([at0, at1, at3000]);
+  expect([0, 1, 32_503_680_000_000].map((nowMs) => db.expiry.due(nowMs) !== NIL)).toEqual([
+    at0,
+    at1,
+    at3000,
+  ]);
   db.validate();
 });
 
@@ -66,7 +73,14 @@ test('an overwrite drops the deadline or keeps it, in place or moved', () => {
   for (const length of [1, 4, 100, 3000, 1]) {
     for (const keep of [true, false]) {
       const entry = db.setDeadline(set(db, 'k', 'v'), 77);
-      const after = db.overwriteString(entry, bytes('x'.repeat(length)), 0, length, Encoding.RAW, keep);
+      const after = db.overwriteString(
+        entry,
+        bytes('x'.repeat(length)),
+        0,
+        length,
+        Encoding.RAW,
+        keep,
+      );
       expect([db.deadline(after), db.deadlineCount]).toEqual(keep ? [77, 1] : [-1, 0]);
       expect(get(db, 'k')).toBe('x'.repeat(length));
       db.validate();
@@ -83,18 +97,21 @@ test.each([
   [16, 1900, Encoding.RAW, Encoding.RAW],
   [16, 2100, Encoding.RAW, Encoding.RAW_APART],
   [1000, 1100, Encoding.RAW, Encoding.RAW_APART],
-])('a key of %d bytes with a value of %d, encoding %d, has encoding %d', (keyBytes, length, given, kept) => {
-  const db = newKeyspace().databases[0]!;
-  const key = 'k'.repeat(keyBytes);
-  expect(db.encoding(set(db, key, '1'.repeat(length), given))).toBe(kept);
-  set(db, key, 'x'.repeat(5000));
-  expect(db.encoding(set(db, key, '1'.repeat(length), given))).toBe(kept);
-  expect(get(db, key)).toBe('1'.repeat(length));
-  const moved = db.setDeadline(find(db, key), 5);
-  expect([db.encoding(moved), db.type(moved)]).toEqual([kept, ValueType.STRING]);
-  expect(get(db, key)).toBe('1'.repeat(length));
-  db.validate();
-});
+])(
+  'a key of %d bytes with a value of %d, encoding %d, has encoding %d',
+  (keyBytes, length, given, kept) => {
+    const db = newKeyspace().databases[0]!;
+    const key = 'k'.repeat(keyBytes);
+    expect(db.encoding(set(db, key, '1'.repeat(length), given))).toBe(kept);
+    set(db, key, 'x'.repeat(5000));
+    expect(db.encoding(set(db, key, '1'.repeat(length), given))).toBe(kept);
+    expect(get(db, key)).toBe('1'.repeat(length));
+    const moved = db.setDeadline(find(db, key), 5);
+    expect([db.encoding(moved), db.type(moved)]).toEqual([kept, ValueType.STRING]);
+    expect(get(db, key)).toBe('1'.repeat(length));
+    db.validate();
+  },
+);
 
 test('a string that shrinks gives its memory back', () => {
   const keyspace = newKeyspace();
@@ -196,7 +213,9 @@ test('without memory a command fails and nothing is lost or leaked', () => {
   const full = expect.objectContaining({ code: 'ARENA_FULL' });
   find(db, 'new');
   expect(() => db.addString(bytes('new'), 0, 3, tooLong, 0, 2 ** 30, Encoding.RAW)).toThrow(full);
-  expect(() => db.overwriteString(find(db, 'k'), tooLong, 0, 2 ** 30, Encoding.RAW, false)).toThrow(full);
+  expect(() => db.overwriteString(find(db, 'k'), tooLong, 0, 2 ** 30, Encoding.RAW, false)).toThrow(
+    full,
+  );
   expect(() => db.growString(find(db, 'k'), 2 ** 30)).toThrow(full);
   expect([get(db, 'k'), find(db, 'new'), keyspace.arena.usedBytes]).toEqual(['v', NIL, before]);
   keyspace.validate();
@@ -221,7 +240,12 @@ test('a flush and a swap take constant time; memory comes back in slices, even a
   set(second, 'other', 'v');
   keyspace.flush(0);
   keyspace.flush(0);
-  expect([first.keyCount, first.deadlineCount, keyspace.keyCount, keyspace.freeing]).toEqual([0, 0, 1, true]);
+  expect([first.keyCount, first.deadlineCount, keyspace.keyCount, keyspace.freeing]).toEqual([
+    0,
+    0,
+    1,
+    true,
+  ]);
   keyspace.swap(0, 1);
   expect([get(first, 'other'), get(second, 'other')]).toEqual(['v', undefined]);
   expect(() => keyspace.share()).toThrow(/left to free/);
@@ -229,7 +253,11 @@ test('a flush and a swap take constant time; memory comes back in slices, even a
   while (keyspace.freeSome(10)) slices++;
   expect(slices).toBeGreaterThan(50);
   first.remove(find(first, 'other'));
-  expect([keyspace.arena.usedBytes, keyspace.freeing, keyspace.freeSome(1)]).toEqual([empty, false, false]);
+  expect([keyspace.arena.usedBytes, keyspace.freeing, keyspace.freeSome(1)]).toEqual([
+    empty,
+    false,
+    false,
+  ]);
   keyspace.validate();
 });
 

@@ -58,7 +58,8 @@ test('finds exactly what is due, over many chunks, as deadlines come, change and
   for (let step = 0; step < 60_000; step++) {
     const growing = step % 30_000 < 18_000;
     const kind = prng.below(10);
-    if (model.refs.length === 0 || kind < (growing ? 6 : 2)) model.add(nowMs + prng.below(1_000_000));
+    if (model.refs.length === 0 || kind < (growing ? 6 : 2))
+      model.add(nowMs + prng.below(1_000_000));
     else {
       const entry = model.refs[prng.below(model.refs.length)]!;
       if (kind < 8) {

@@ -1,4 +1,7 @@
-/** Datasets of a few segments that are filled until commands are refused: all stays readable, and deletions help. */
+/**
+ * Datasets of a few segments that are filled until commands are refused: all stays readable, and
+ * deletions help.
+ */
 import { expect, test } from 'vitest';
 import { MIB } from '../../src/base/units.ts';
 import { digestDataset } from '../../src/server/admin/debug/digest.ts';
@@ -61,7 +64,8 @@ test('keys of 20 kB', { timeout: 120_000 }, () => {
   for (let i = 0; i < count; i += 7) expect(harness.call('STRLEN', `key:${i}`)).toBe(20_000);
   validateValues(keyspace);
   for (let i = 0; i < count; i += 2) expect(harness.runGuarded('DEL', `key:${i}`)!.reply).toBe(1);
-  for (let i = 0; i < count / 4; i++) expect(harness.runGuarded('SET', `new:${i}`, value)).toBeDefined();
+  for (let i = 0; i < count / 4; i++)
+    expect(harness.runGuarded('SET', `new:${i}`, value)).toBeDefined();
   validateValues(keyspace);
   // A long value needs pages side by side: there are some once all is gone.
   expect(harness.runGuarded('SET', 'long', large)).toBeUndefined();
@@ -73,10 +77,16 @@ test('keys of 20 kB', { timeout: 120_000 }, () => {
 
 test.each([
   ['a list', (i: number, part: Buffer) => ['RPUSH', 'value', 'a', part, `${i}`]],
-  ['a list of long elements', (i: number) => ['RPUSH', 'value', `${i}`, Buffer.alloc(3 * MIB, 'e')]],
+  [
+    'a list of long elements',
+    (i: number) => ['RPUSH', 'value', `${i}`, Buffer.alloc(3 * MIB, 'e')],
+  ],
   ['a hash', (i: number, part: Buffer) => ['HSET', 'value', `f${i}`, part, `g${i}`, 'x']],
   ['a set', (i: number, part: Buffer) => ['SADD', 'value', `${i}`, Buffer.from(`${i}${part}`)]],
-  ['a sorted set', (i: number, part: Buffer) => ['ZADD', 'value', i, Buffer.from(`${i}${part}`), 1, `m${i}`]],
+  [
+    'a sorted set',
+    (i: number, part: Buffer) => ['ZADD', 'value', i, Buffer.from(`${i}${part}`), 1, `m${i}`],
+  ],
   ['a stream', (i: number, part: Buffer) => ['XADD', 'value', `1-${i + 1}`, 'field', part]],
 ] satisfies [string, (i: number, part: Buffer) => Argument[]][])(
   '%s that grows',

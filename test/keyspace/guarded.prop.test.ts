@@ -1,6 +1,7 @@
 /**
- * A command that finds no memory changes nothing: random commands of all types, each with its first allocation refused,
- * then its second, and so on, until it finds what it needs. Beside it another dataset gets the same commands once.
+ * A command that finds no memory changes nothing: random commands of all types, each with its first
+ * allocation refused, then its second, and so on, until it finds what it needs. Beside it another
+ * dataset gets the same commands once.
  *
  * HEADWATER_GUARDED_COMMANDS sets how many commands run.
  */
@@ -31,7 +32,20 @@ const SETTINGS = {
 };
 /** They take away and need no memory for that. */
 const DELETING = new Set([
-  ...['DEL', 'UNLINK', 'GETDEL', 'LPOP', 'RPOP', 'LTRIM', 'LREM', 'LMPOP', 'HDEL', 'SREM', 'ZREM', 'ZPOPMIN'],
+  ...[
+    'DEL',
+    'UNLINK',
+    'GETDEL',
+    'LPOP',
+    'RPOP',
+    'LTRIM',
+    'LREM',
+    'LMPOP',
+    'HDEL',
+    'SREM',
+    'ZREM',
+    'ZPOPMIN',
+  ],
   ...[
     'ZPOPMAX',
     'ZMPOP',
@@ -65,7 +79,10 @@ test(`${COMMANDS} commands that find no memory change nothing`, { timeout: 3_600
   const refusals = new Refusals();
   const harness = harnessWith(refusals);
   const plain = harnessWith();
-  const random = new RandomCommands(new Prng(seed), { connection: false, without: new Set(['FLUSHALL']) });
+  const random = new RandomCommands(new Prng(seed), {
+    connection: false,
+    without: new Set(['FLUSHALL']),
+  });
   const { keyspace } = harness;
   let refused = 0;
   const refusedCommands = new Set<string>();

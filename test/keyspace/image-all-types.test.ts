@@ -1,6 +1,7 @@
 /**
- * The checksum of a frozen image stays the same while random commands of all types change everything. In debug mode a
- * freeze takes a sum of every page in use, and the thaw compares: a store that bypassed the write barrier throws.
+ * The checksum of a frozen image stays the same while random commands of all types change
+ * everything. In debug mode a freeze takes a sum of every page in use, and the thaw compares: a
+ * store that bypassed the write barrier throws.
  *
  * HEADWATER_IMAGE_COMMANDS sets how many commands run on one image.
  */
@@ -29,14 +30,19 @@ const SETTINGS = {
   hllSparseMaxBytes: 300,
 };
 
-test(`${COMMANDS} commands of all types leave the frozen image as it was`, { timeout: 3_600_000 }, () => {
+test(`${COMMANDS} commands of all types leave the frozen image as it was`, {
+  timeout: 3_600_000,
+}, () => {
   expect(debugChecks, 'the sums are taken').toBe(true);
   const seed = testSeed('image of all types');
   const dialect = { version: 10, plainTypes: false } as const;
   const tables = [...commandTables, payloadCommands(() => dialect)];
   const harness = new CommandHarness({ seed, settings: SETTINGS, tables });
   // FLUSHALL takes another arena, and the image with it.
-  const random = new RandomCommands(new Prng(seed), { connection: false, without: new Set(['FLUSHALL']) });
+  const random = new RandomCommands(new Prng(seed), {
+    connection: false,
+    without: new Set(['FLUSHALL']),
+  });
   const seen = new Set<string>();
   const run = (count: number): void => {
     for (const command of random.batch(count)) {
@@ -77,7 +83,9 @@ test(`${COMMANDS} commands of all types leave the frozen image as it was`, { tim
 });
 
 function freeze(harness: CommandHarness): void {
-  harness.keyspace.freeze(SHADOW_BYTES_MAX, noChunk, () => expect.unreachable('the image was lost'));
+  harness.keyspace.freeze(SHADOW_BYTES_MAX, noChunk, () =>
+    expect.unreachable('the image was lost'),
+  );
 }
 
 function noChunk(): void {}

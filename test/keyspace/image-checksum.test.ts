@@ -47,7 +47,15 @@ function operate(keyspace: Keyspace, prng: Prng): void {
   const entry = db.find(key, 0, keyLength);
   const at = prng.below(2000);
   if (entry === NIL) {
-    db.addString(key, 0, keyLength, value, at, Math.min(valueLength(prng), value.length - at), Encoding.RAW);
+    db.addString(
+      key,
+      0,
+      keyLength,
+      value,
+      at,
+      Math.min(valueLength(prng), value.length - at),
+      Encoding.RAW,
+    );
     return;
   }
   switch (prng.below(10)) {
@@ -91,7 +99,14 @@ function operate(keyspace: Keyspace, prng: Prng): void {
       return;
     }
     default:
-      db.overwriteString(entry, value, at, valueLength(prng) % 50_000, Encoding.RAW, prng.below(2) === 0);
+      db.overwriteString(
+        entry,
+        value,
+        at,
+        valueLength(prng) % 50_000,
+        Encoding.RAW,
+        prng.below(2) === 0,
+      );
   }
 }
 
@@ -108,7 +123,16 @@ function sumNow(keyspace: Keyspace): number {
         db.stringInto(entry, view);
         const { bytes, position, length } = keyView;
         const deadline = db.deadline(entry);
-        sum += sumOfKey(index, bytes, position, length, view.bytes, view.position, view.length, deadline);
+        sum += sumOfKey(
+          index,
+          bytes,
+          position,
+          length,
+          view.bytes,
+          view.position,
+          view.length,
+          deadline,
+        );
         sum |= 0;
       });
     } while (cursor !== 0);

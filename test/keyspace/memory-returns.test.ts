@@ -1,4 +1,7 @@
-/** What is dead is let go of: no view that a structure or a command has kept holds a group of segments alive. */
+/**
+ * What is dead is let go of: no view that a structure or a command has kept holds a group of
+ * segments alive.
+ */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
@@ -65,7 +68,9 @@ test.each<[string, (i: number) => Argument[][], Argument[][]]>([
   const harness = new CommandHarness();
   const { keyspace } = harness;
   for (let i = 0; i < COUNT; i++) for (const command of add(i)) harness.run(...command);
-  const buffers = new Set(keyspace.arena.u8.filter(({ length }) => length > 0).map(({ buffer }) => buffer));
+  const buffers = new Set(
+    keyspace.arena.u8.filter(({ length }) => length > 0).map(({ buffer }) => buffer),
+  );
   const before = [...buffers].map((buffer) => new WeakRef(buffer));
   buffers.clear();
   expect(keyspace.arena.usedBytes).toBeGreaterThan(COUNT * value.length);
@@ -81,10 +86,13 @@ test.each<[string, (i: number) => Argument[][], Argument[][]]>([
     () => {
       collect();
       return (
-        left() <= new Set(keyspace.arena.u8.filter(({ length }) => length > 0).map((u8) => u8.buffer)).size
+        left() <=
+        new Set(keyspace.arena.u8.filter(({ length }) => length > 0).map((u8) => u8.buffer)).size
       );
     },
     { what: 'the groups to be collected', timeoutMs: 10_000 },
   );
-  expect(new Set(keyspace.arena.u8.filter(({ length }) => length > 0).map((u8) => u8.buffer)).size).toBe(2);
+  expect(
+    new Set(keyspace.arena.u8.filter(({ length }) => length > 0).map((u8) => u8.buffer)).size,
+  ).toBe(2);
 });

@@ -1,6 +1,7 @@
 /**
- * Entries that find no memory, without a unit around them: each random operation has its first allocation refused, then its
- * second, and so on. A refused one throws ARENA_FULL, and both databases hold what they held.
+ * Entries that find no memory, without a unit around them: each random operation has its first
+ * allocation refused, then its second, and so on. A refused one throws ARENA_FULL, and both
+ * databases hold what they held.
  */
 import { expect, test } from 'vitest';
 import { bytesOf, latin1 } from '../../src/base/bytes.ts';
@@ -35,8 +36,10 @@ test('entries that find no memory are as before', { timeout: 60_000 }, () => {
       kind < 15 ? prng.below(100) : prng.below(kind < 19 ? 5000 : 60_000),
     );
   };
-  const keyOf = (): string => `key:${prng.below(KEYS)}`.padEnd(prng.below(20) === 0 ? 1500 : 0, '-');
-  const find = (db: number, key: string): Ref => keyspace.databases[db]!.find(bytesOf(key), 0, key.length);
+  const keyOf = (): string =>
+    `key:${prng.below(KEYS)}`.padEnd(prng.below(20) === 0 ? 1500 : 0, '-');
+  const find = (db: number, key: string): Ref =>
+    keyspace.databases[db]!.find(bytesOf(key), 0, key.length);
   const contentOf = (db: number): [string, Value][] => {
     const database = keyspace.databases[db]!;
     const pairs = new Map<string, Value>();
@@ -85,7 +88,8 @@ test('entries that find no memory are as before', { timeout: 60_000 }, () => {
       run = () => {
         database.overwriteString(find(index, key), bytes, 0, text.length, Encoding.RAW, keeps);
       };
-      // One string by another as long stays where it is; whether the deadline goes is asked for otherwise, too.
+      // One string by another as long stays where it is; whether the deadline goes is asked for
+      // otherwise, too.
       note = () => model.set(key, { text, deadline: keeps ? before.deadline : -1 });
     } else if (kind < 6) {
       run = () => {

@@ -19,7 +19,14 @@ function addHash(keyspace: Keyspace, key: string, fields: number): void {
   }
   const bytes = bytesOf(key);
   keyspace.databases[0]!.find(bytes, 0, bytes.length);
-  keyspace.databases[0]!.addObject(bytes, 0, bytes.length, ValueType.HASH, Encoding.HASHTABLE, table);
+  keyspace.databases[0]!.addObject(
+    bytes,
+    0,
+    bytes.length,
+    ValueType.HASH,
+    Encoding.HASHTABLE,
+    table,
+  );
 }
 
 function removeKey(keyspace: Keyspace, key: string): void {
@@ -52,7 +59,14 @@ test('a listpack is freed at once', () => {
   const key = bytesOf('key');
   const db = keyspace.databases[0]!;
   db.find(key, 0, key.length);
-  db.addObject(key, 0, key.length, ValueType.HASH, Encoding.LISTPACK, keyspace.structures.listpacks.create());
+  db.addObject(
+    key,
+    0,
+    key.length,
+    ValueType.HASH,
+    Encoding.LISTPACK,
+    keyspace.structures.listpacks.create(),
+  );
   removeKey(keyspace, 'key');
   expect([keyspace.freeing, keyspace.arena.usedBytes]).toEqual([false, empty]);
 });

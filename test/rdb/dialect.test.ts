@@ -21,7 +21,10 @@ const types: readonly (readonly [string, ValueType, Encoding, number[], number])
 
 describe('the type byte of', () => {
   test.each(types)('%s follows the dialect', (_name, type, encoding, versions, plain) => {
-    const dialects: Dialect[] = ([9, 10, 11, 12] as const).map((version) => ({ version, plainTypes: false }));
+    const dialects: Dialect[] = ([9, 10, 11, 12] as const).map((version) => ({
+      version,
+      plainTypes: false,
+    }));
     expect(dialects.map((dialect) => rdbTypeOf(type, encoding, dialect))).toEqual(versions);
     for (const { version } of dialects)
       expect(rdbTypeOf(type, encoding, { version, plainTypes: true })).toBe(plain);

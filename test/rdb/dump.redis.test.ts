@@ -56,7 +56,10 @@ function placed(dump: Uint8Array): string {
   const path = join(dir, 'dump.rdb');
   writeFileSync(path, dump);
   // The tool and the server are one executable that looks at its name.
-  const check = spawnSync(findRedisServer(), [path], { argv0: 'redis-check-rdb', encoding: 'utf8' });
+  const check = spawnSync(findRedisServer(), [path], {
+    argv0: 'redis-check-rdb',
+    encoding: 'utf8',
+  });
   expect(check.stdout).toContain('\\o/ RDB looks OK! \\o/');
   expect(check.status).toBe(0);
   return dir;
@@ -94,7 +97,11 @@ describe('our dump', () => {
 
   test('carries the history that it was given', async () => {
     const replid = 'd28bd808c0922b5679039db98a7493f76689084e';
-    const aux = { ctime: 1, usedMemoryBytes: 2, replication: { streamDb: 0, replid, offset: 4321 } };
+    const aux = {
+      ctime: 1,
+      usedMemoryBytes: 2,
+      replication: { streamDb: 0, replid, offset: 4321 },
+    };
     const server = await redis(placed(dumpOf(newKeyspace(), saveOptions({ aux }))));
     const client = await server.client();
     expect(await client.infoField('replication', 'master_replid2')).toBe(replid);

@@ -50,7 +50,10 @@ async function serverOn(dump: Uint8Array): Promise<RealRedis> {
   const dir = temporaryDirectory('hashes');
   const path = join(dir, 'dump.rdb');
   writeFileSync(path, dump);
-  const check = spawnSync(findRedisServer(), [path], { argv0: 'redis-check-rdb', encoding: 'utf8' });
+  const check = spawnSync(findRedisServer(), [path], {
+    argv0: 'redis-check-rdb',
+    encoding: 'utf8',
+  });
   expect(check.stdout).toContain('\\o/ RDB looks OK! \\o/');
   return redis(dir);
 }

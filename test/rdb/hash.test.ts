@@ -1,4 +1,6 @@
-/** Hashes in dumps: every form that was ever written, by hand, and what hostile bytes of them do. */
+/**
+ * Hashes in dumps: every form that was ever written, by hand, and what hostile bytes of them do.
+ */
 import { describe, expect, test } from 'vitest';
 import { bytesOf, latin1 } from '../../src/base/bytes.ts';
 import { codeOf } from '../../src/base/errors.ts';
@@ -32,7 +34,8 @@ const i64 = (value: number): Buffer => {
 /** A string of a dump behind its length. */
 const str = (content: string | Buffer): Buffer => {
   const data = Buffer.from(content as string, 'latin1');
-  const length = data.length < 64 ? bytes(data.length) : bytes(0x40 | (data.length >> 8), data.length & 255);
+  const length =
+    data.length < 64 ? bytes(data.length) : bytes(0x40 | (data.length >> 8), data.length & 255);
   return Buffer.concat([length, data]);
 };
 const flat = (pairs: Pairs): string[] => Object.entries(pairs).flat();
@@ -51,14 +54,19 @@ function listpack(elements: readonly (string | number)[]): Buffer {
 function zipmap(pairs: Pairs, count = Object.keys(pairs).length): Buffer {
   const parts = Object.entries(pairs).map(([field, value], i) => {
     const free = i % 3;
-    return Buffer.concat([zipmapString(field), zipmapString(value, free), Buffer.alloc(free, 0x78)]);
+    return Buffer.concat([
+      zipmapString(field),
+      zipmapString(value, free),
+      Buffer.alloc(free, 0x78),
+    ]);
   });
   return Buffer.concat([bytes(count), ...parts, bytes(255)]);
 }
 
 function zipmapString(text: string, free?: number): Buffer {
   const data = Buffer.from(text, 'latin1');
-  const length = data.length < 254 ? bytes(data.length) : Buffer.concat([bytes(254), u32(data.length)]);
+  const length =
+    data.length < 254 ? bytes(data.length) : Buffer.concat([bytes(254), u32(data.length)]);
   return Buffer.concat([length, free === undefined ? bytes() : bytes(free), data]);
 }
 
@@ -133,7 +141,11 @@ const long: Pairs = { a: 'x'.repeat(300), b: '', c: '5' };
 const metadata = (ttls: readonly number[], pairs: Pairs): Buffer[] => [
   i64(1_700_000_000_000),
   bytes(ttls.length),
-  ...Object.entries(pairs).flatMap(([field, value], i) => [bytes(ttls[i]!), str(field), str(value)]),
+  ...Object.entries(pairs).flatMap(([field, value], i) => [
+    bytes(ttls[i]!),
+    str(field),
+    str(value),
+  ]),
 ];
 
 /** Each with its type, what follows that, and what it holds. */
@@ -163,7 +175,10 @@ describe('a hash', () => {
   });
 
   test.each(forms)('beyond the limits becomes a table: %s', (_what, type, parts, pairs) => {
-    expect(restore(payload(type, ...parts), TABLE_LIMITS)).toEqual({ encoding: Encoding.HASHTABLE, pairs });
+    expect(restore(payload(type, ...parts), TABLE_LIMITS)).toEqual({
+      encoding: Encoding.HASHTABLE,
+      pairs,
+    });
   });
 
   test.each([
@@ -184,13 +199,26 @@ describe('a hash', () => {
     ],
     ['without fields', 4, [bytes(0)], 'CORRUPT'],
     ['with fewer fields than it says', 4, [bytes(3), str('a'), str('1')], 'SHORT'],
-    ['that says it has 2^63 fields', 4, [bytes(0x81, 0x7f, 255, 255, 255, 255, 255, 255, 255)], 'CORRUPT'],
+    [
+      'that says it has 2^63 fields',
+      4,
+      [bytes(0x81, 0x7f, 255, 255, 255, 255, 255, 255, 255)],
+      'CORRUPT',
+    ],
     ['of an empty zipmap', 9, [str(bytes(0, 255))], 'CORRUPT'],
     ['of a zipmap with another count', 9, [str(zipmap(two, 3))], 'CORRUPT'],
     [
       'of a zipmap with a field twice',
       9,
-      [str(Buffer.concat([bytes(2), ...[1, 2].flatMap(() => [bytes(1, 0x61, 1, 0, 0x62)]), bytes(255)]))],
+      [
+        str(
+          Buffer.concat([
+            bytes(2),
+            ...[1, 2].flatMap(() => [bytes(1, 0x61, 1, 0, 0x62)]),
+            bytes(255),
+          ]),
+        ),
+      ],
       'CORRUPT',
     ],
     ['of a zipmap without a value', 9, [str(bytes(1, 1, 0x61, 255))], 'CORRUPT'],
@@ -200,21 +228,41 @@ describe('a hash', () => {
       [str(bytes(1, 254, 255, 255, 255, 255, 0, 255))],
       'CORRUPT',
     ],
-    ['of a zipmap with free bytes beyond its end', 9, [str(bytes(1, 1, 0x61, 1, 9, 0x62, 255))], 'CORRUPT'],
+    [
+      'of a zipmap with free bytes beyond its end',
+      9,
+      [str(bytes(1, 1, 0x61, 1, 9, 0x62, 255))],
+      'CORRUPT',
+    ],
     ['of a ziplist without a value', 13, [str(ziplist(['a', '1', 'b']))], 'CORRUPT'],
     ['of a ziplist with a field twice', 13, [str(ziplist(['a', '1', 'a', '2']))], 'CORRUPT'],
     ['of a listpack without a value', 16, [str(listpack(['a', '1', 'b']))], 'CORRUPT'],
-    ['of a listpack with a field twice', 16, [str(listpack(['7', '1', 'b', '2', '7', '3']))], 'CORRUPT'],
+    [
+      'of a listpack with a field twice',
+      16,
+      [str(listpack(['7', '1', 'b', '2', '7', '3']))],
+      'CORRUPT',
+    ],
     ['of an empty listpack', 16, [str(listpack([]))], 'CORRUPT'],
     ['with a deadline', 24, metadata([0, 9], two), 'UNSUPPORTED'],
-    ['of a listpack with a deadline', 25, [i64(5), str(listpack(['a', '1', 0, 'b', '2', 5]))], 'UNSUPPORTED'],
+    [
+      'of a listpack with a deadline',
+      25,
+      [i64(5), str(listpack(['a', '1', 0, 'b', '2', 5]))],
+      'UNSUPPORTED',
+    ],
     [
       'of a listpack with a deadline that is none',
       25,
       [i64(5), str(listpack(['a', '1', 'x']))],
       'UNSUPPORTED',
     ],
-    ['of a listpack without a deadline', 25, [i64(5), str(listpack(['a', '1', 0, 'b', '2']))], 'CORRUPT'],
+    [
+      'of a listpack without a deadline',
+      25,
+      [i64(5), str(listpack(['a', '1', 0, 'b', '2']))],
+      'CORRUPT',
+    ],
     ['of a release candidate', 22, [bytes(1), str('a'), str('1')], 'UNSUPPORTED'],
     ['of a release candidate as a listpack', 23, [str(listpack([]))], 'UNSUPPORTED'],
   ] as const)('%s is refused', (_what, type, parts, code) => {

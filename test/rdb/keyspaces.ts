@@ -1,4 +1,7 @@
-/** Random keyspaces of strings beside a plain model, and their way into a dump and back, for the tests of dumps. */
+/**
+ * Random keyspaces of strings beside a plain model, and their way into a dump and back, for the
+ * tests of dumps.
+ */
 import { Image } from '../../src/arena/image.ts';
 import { bytesOf, latin1 } from '../../src/base/bytes.ts';
 import type { Prng } from '../../src/base/prng.ts';
@@ -10,7 +13,12 @@ import { type ByteFeed, BytesFeed } from '../../src/rdb/feed.ts';
 import { type LoadOptions, type LoadResult, loadDump } from '../../src/rdb/load.ts';
 import { stringEncoding } from '../../src/rdb/load-value.ts';
 import { type SaveOptions, saveDump } from '../../src/rdb/save.ts';
-import { DUMP_SOURCE, DumpSource, type SourceOptions, sourceKernels } from '../../src/rdb/source.ts';
+import {
+  DUMP_SOURCE,
+  DumpSource,
+  type SourceOptions,
+  sourceKernels,
+} from '../../src/rdb/source.ts';
 
 export const DATABASES = 16;
 export const HASH_KEY = { key0: 0x01020304, key1: 0x05060708 };
@@ -61,7 +69,13 @@ export const newKeyspace = (): Keyspace => new Keyspace(DATABASES, HASH_KEY);
 export const newModel = (): Model => Array.from({ length: DATABASES }, () => new Map());
 
 /** A key and its value put into keyspace and model. */
-export function put(keyspace: Keyspace, model: Model, db: number, key: string, item: ModelValue): void {
+export function put(
+  keyspace: Keyspace,
+  model: Model,
+  db: number,
+  key: string,
+  item: ModelValue,
+): void {
   const database = keyspace.databases[db]!;
   const keyBytes = bytesOf(key);
   const value = bytesOf(item.value);
@@ -82,7 +96,13 @@ export function remove(keyspace: Keyspace, model: Model, db: number, key: string
 }
 
 /** Grows the string of a key in place, as APPEND does. */
-export function append(keyspace: Keyspace, model: Model, db: number, key: string, tail: string): void {
+export function append(
+  keyspace: Keyspace,
+  model: Model,
+  db: number,
+  key: string,
+  tail: string,
+): void {
   const database = keyspace.databases[db]!;
   const keyBytes = bytesOf(key);
   const found = database.find(keyBytes, 0, keyBytes.length);
@@ -93,9 +113,18 @@ export function append(keyspace: Keyspace, model: Model, db: number, key: string
   model[db]!.set(key, { value: before.value + tail, deadline: before.deadline });
 }
 
-const LENGTHS = [0, 1, 3, 20, 21, 44, 45, 63, 64, 100, 700, 2047, 2048, 4095, 4096, 16383, 16384, 40_000];
+const LENGTHS = [
+  0, 1, 3, 20, 21, 44, 45, 63, 64, 100, 700, 2047, 2048, 4095, 4096, 16383, 16384, 40_000,
+];
 const INTEGERS = ['0', '-1', '127', '-128', '128', '32767', '-32769', '2147483647', '-2147483648'];
-const NEAR_INTEGERS = ['2147483648', '9223372036854775807', '-9223372036854775808', '007', '-0', '+1'];
+const NEAR_INTEGERS = [
+  '2147483648',
+  '9223372036854775807',
+  '-9223372036854775808',
+  '007',
+  '-0',
+  '+1',
+];
 
 /** Every kind of string that a dump writes in a way of its own. */
 export function randomText(prng: Prng, lengthMax: number): string {
@@ -119,7 +148,9 @@ export function randomDeadline(prng: Prng): number {
   return prng.below(3) === 0 ? NOW_MS + prng.below(1_000_000_000) : -1;
 }
 
-/** Some change of keyspace and model: a set, a deletion, an append, a database flushed or swapped. */
+/**
+ * Some change of keyspace and model: a set, a deletion, an append, a database flushed or swapped.
+ */
 export function randomChange(keyspace: Keyspace, model: Model, prng: Prng, keys: number): void {
   const db = prng.below(4) === 0 ? prng.below(DATABASES) : 0;
   const key = randomKey(prng, keys);
@@ -134,12 +165,19 @@ export function randomChange(keyspace: Keyspace, model: Model, prng: Prng, keys:
     [model[db], model[other]] = [model[other]!, model[db]!];
   } else if (kind < 60) remove(keyspace, model, db, key);
   else if (kind < 80) append(keyspace, model, db, key, randomText(prng, 3000));
-  else put(keyspace, model, db, key, { value: randomText(prng, 50_000), deadline: randomDeadline(prng) });
+  else
+    put(keyspace, model, db, key, {
+      value: randomText(prng, 50_000),
+      deadline: randomDeadline(prng),
+    });
 }
 
 export const copyModel = (model: Model): Model => model.map((keys) => new Map(keys));
 
-/** What a keyspace holds, as a model. Checks the keyspace and the encodings of its strings on the way. */
+/**
+ * What a keyspace holds, as a model. Checks the keyspace and the encodings of its strings on the
+ * way.
+ */
 export function modelOf(keyspace: Keyspace): Model {
   keyspace.validate();
   return keyspace.databases.map((database) => {
@@ -168,7 +206,11 @@ function expectEncoding(encoding: Encoding, { bytes, position, length }: BytesVi
 }
 
 /** The dump of a keyspace, made on this thread. */
-export function dumpOf(keyspace: Keyspace, options: SaveOptions = saveOptions(), chunkBytes = 65536): Buffer {
+export function dumpOf(
+  keyspace: Keyspace,
+  options: SaveOptions = saveOptions(),
+  chunkBytes = 65536,
+): Buffer {
   const frozen = keyspace.freeze(
     0,
     () => undefined,
@@ -198,7 +240,11 @@ export interface LoadedHere {
 }
 
 /** Loads a dump on this thread. */
-export function loadBytes(dump: Uint8Array, options = loadOptions(), areas = DUMP_SOURCE): LoadedHere {
+export function loadBytes(
+  dump: Uint8Array,
+  options = loadOptions(),
+  areas = DUMP_SOURCE,
+): LoadedHere {
   return loadFeed(new BytesFeed(dump, 0, dump.length), options, areas);
 }
 
@@ -217,5 +263,8 @@ export function loadFeed(
 /** A feed that gives few bytes at a time and does not know how many there are. */
 export function drippingFeed(bytes: Uint8Array, bytesAtOnce: number): ByteFeed {
   const feed = new BytesFeed(bytes, 0, bytes.length);
-  return { totalBytes: -1, read: (into, at, count) => feed.read(into, at, Math.min(count, bytesAtOnce)) };
+  return {
+    totalBytes: -1,
+    read: (into, at, count) => feed.read(into, at, Math.min(count, bytesAtOnce)),
+  };
 }

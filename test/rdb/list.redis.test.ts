@@ -1,4 +1,7 @@
-/** Lists in payloads and dumps: in every dialect, to and from a real server, in the forms of old, and damaged. */
+/**
+ * Lists in payloads and dumps: in every dialect, to and from a real server, in the forms of old,
+ * and damaged.
+ */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bytesOf } from '../../src/base/bytes.ts';
 import { codeOf, ErrorCode } from '../../src/base/errors.ts';
@@ -34,7 +37,12 @@ function entryOf(harness: CommandHarness, key: string) {
   return harness.keyspace.databases[0]!.find(name, 0, name.length);
 }
 
-function dump(harness: CommandHarness, key: string, version: RdbVersion, plainTypes = false): Buffer {
+function dump(
+  harness: CommandHarness,
+  key: string,
+  version: RdbVersion,
+  plainTypes = false,
+): Buffer {
   return codec.dump(harness.keyspace.arena, entryOf(harness, key), { version, plainTypes });
 }
 
@@ -52,9 +60,12 @@ function fill(harness: CommandHarness, seed: number): string[] {
   const element = (): string => {
     const n = prng.below(50);
     if (n === 0) return 'x'.repeat(prng.below(30_000));
-    return n < 20 ? String(prng.below(1_000_000) - 500_000) : `element ${prng.u32()}`.repeat(1 + (n % 3));
+    return n < 20
+      ? String(prng.below(1_000_000) - 500_000)
+      : `element ${prng.u32()}`.repeat(1 + (n % 3));
   };
-  for (let i = 0; i < 2000; i++) harness.call(prng.below(3) === 0 ? 'LPUSH' : 'RPUSH', 'mixed', element());
+  for (let i = 0; i < 2000; i++)
+    harness.call(prng.below(3) === 0 ? 'LPUSH' : 'RPUSH', 'mixed', element());
   for (let i = 0; i < 3000; i++) harness.call('LPUSH', 'lpushed', element());
   for (let i = 0; i < 700; i++) harness.call('RPOP', 'lpushed');
   for (let i = 0; i < 3001; i++) harness.call('RPUSH', 'rpushed', element());
@@ -104,23 +115,28 @@ describe('with a real server', () => {
   test.each([
     [9, true],
     [10, false],
-  ] as const)('our payloads of version %i restore there, and its payloads here', async (version, plain) => {
-    const harness = new CommandHarness();
-    await client.call('FLUSHALL');
-    for (const key of fill(harness, testSeed('real'))) {
-      await client.call('RESTORE', key, 0, dump(harness, key, version, plain));
-      const theirs = (await client.call('LRANGE', key, 0, -1)) as Buffer[];
-      expect(theirs.map((each) => each.toString('latin1'))).toEqual(range(harness, key));
-      const payload = (await client.call('DUMP', key)) as Buffer;
-      expect(codec.check(payload, 0, payload.length)).toBe(true);
-      restore(harness, `${key} again`, payload);
-      expect(range(harness, `${key} again`)).toEqual(range(harness, key));
-    }
-  });
+  ] as const)(
+    'our payloads of version %i restore there, and its payloads here',
+    async (version, plain) => {
+      const harness = new CommandHarness();
+      await client.call('FLUSHALL');
+      for (const key of fill(harness, testSeed('real'))) {
+        await client.call('RESTORE', key, 0, dump(harness, key, version, plain));
+        const theirs = (await client.call('LRANGE', key, 0, -1)) as Buffer[];
+        expect(theirs.map((each) => each.toString('latin1'))).toEqual(range(harness, key));
+        const payload = (await client.call('DUMP', key)) as Buffer;
+        expect(codec.check(payload, 0, payload.length)).toBe(true);
+        restore(harness, `${key} again`, payload);
+        expect(range(harness, `${key} again`)).toEqual(range(harness, key));
+      }
+    },
+  );
 });
 
 describe('the forms of old', () => {
-  const texts = Array.from({ length: 3000 }, (_, i) => (i % 3 === 0 ? String(i * 1000) : `element ${i}`));
+  const texts = Array.from({ length: 3000 }, (_, i) =>
+    i % 3 === 0 ? String(i * 1000) : `element ${i}`,
+  );
   const string = (bytes: Uint8Array): Buffer => {
     const head = Buffer.alloc(5, 0x80);
     head.writeUInt32BE(bytes.length, 1);
@@ -130,7 +146,12 @@ describe('the forms of old', () => {
   const chain = [texts.slice(0, 400), [], texts.slice(400, 401), texts.slice(401, 1500)];
 
   test.each([
-    ['elements', [RdbType.LIST, short.length], short.map((text) => string(Buffer.from(text))), short],
+    [
+      'elements',
+      [RdbType.LIST, short.length],
+      short.map((text) => string(Buffer.from(text))),
+      short,
+    ],
     ['a ziplist', [RdbType.LIST_ZIPLIST], [string(ziplistOf(short))], short],
     ['a long ziplist', [RdbType.LIST_ZIPLIST], [string(ziplistOf(texts))], texts],
     [
@@ -174,9 +195,9 @@ describe('the forms of old', () => {
   ])('%s is refused', (_, bytes) => {
     const harness = new CommandHarness();
     const before = harness.keyspace.arena.usedBytes;
-    expect(codeThrown(() => restore(harness, 'list', Buffer.concat([Buffer.from(bytes), FOOTER])))).toBe(
-      ErrorCode.CORRUPT,
-    );
+    expect(
+      codeThrown(() => restore(harness, 'list', Buffer.concat([Buffer.from(bytes), FOOTER]))),
+    ).toBe(ErrorCode.CORRUPT);
     expect(harness.keyspace.arena.usedBytes).toBe(before);
   });
 });

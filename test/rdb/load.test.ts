@@ -5,7 +5,15 @@ import { Prng } from '../../src/base/prng.ts';
 import { crc64 } from '../../src/kernels/plain-crc64.ts';
 import type { LoadOptions } from '../../src/rdb/load.ts';
 import { testSeed } from '../support/seed.ts';
-import { dumpOf, loadBytes, loadOptions, modelOf, newKeyspace, newModel, randomChange } from './keyspaces.ts';
+import {
+  dumpOf,
+  loadBytes,
+  loadOptions,
+  modelOf,
+  newKeyspace,
+  newModel,
+  randomChange,
+} from './keyspaces.ts';
 
 const NOW_MS = 1_700_000_000_000;
 const fixture = readFileSync(new URL('../fixtures/handshake.rdb', import.meta.url));
@@ -24,7 +32,8 @@ function bytesOfParts(parts: readonly Part[]): Buffer {
 
 /** A dump with these records, its end and its checksum. */
 function dump(...parts: Part[]): Buffer {
-  const head = typeof parts[0] === 'string' && /^(REDIS|VALKEY)/.test(parts[0]) ? [] : ['REDIS0010'];
+  const head =
+    typeof parts[0] === 'string' && /^(REDIS|VALKEY)/.test(parts[0]) ? [] : ['REDIS0010'];
   return closed(bytesOfParts([...head, ...parts, 255]));
 }
 
@@ -58,7 +67,10 @@ const keysOf = (bytes: Buffer, db = 0, changes: Partial<LoadOptions> = {}) =>
     [...modelOf(load(bytes, changes).keyspace)[db]!].map(([key, item]) => [key, item.value]),
   );
 
-function failureOf(bytes: Buffer, changes: Partial<LoadOptions> = {}): { code: unknown; message: string } {
+function failureOf(
+  bytes: Buffer,
+  changes: Partial<LoadOptions> = {},
+): { code: unknown; message: string } {
   try {
     load(bytes, changes);
   } catch (error) {
@@ -69,7 +81,13 @@ function failureOf(bytes: Buffer, changes: Partial<LoadOptions> = {}): { code: u
 
 test('the dump that a primary sent in 2020 loads', () => {
   const { keyspace, result } = load(fixture);
-  expect(result).toMatchObject({ version: 9, keysLoaded: 6, keysExpired: 0, bytes: 276, functions: [] });
+  expect(result).toMatchObject({
+    version: 9,
+    keysLoaded: 6,
+    keysExpired: 0,
+    bytes: 276,
+    functions: [],
+  });
   expect(result.aux).toEqual({
     redisVersion: '5.9.104',
     ctime: 1589928788,
@@ -82,9 +100,12 @@ test('the dump that a primary sent in 2020 loads', () => {
 });
 
 describe('a dump', () => {
-  test.each(['REDIS0001', 'REDIS0006', 'REDIS0012', 'VALKEY080'])('with the header %s loads', (magic) => {
-    expect(keysOf(dump(magic, ...pair('k', 'v')))).toEqual({ k: 'v' });
-  });
+  test.each(['REDIS0001', 'REDIS0006', 'REDIS0012', 'VALKEY080'])(
+    'with the header %s loads',
+    (magic) => {
+      expect(keysOf(dump(magic, ...pair('k', 'v')))).toEqual({ k: 'v' });
+    },
+  );
 
   test('before version 5 ends without a checksum', () => {
     expect(keysOf(bytesOfParts(['REDIS0004', ...pair('k', 'v'), 255]))).toEqual({ k: 'v' });
@@ -151,7 +172,9 @@ describe('a dump', () => {
 
   test("carries Valkey's slots on the move", () => {
     expect(
-      keysOf(dump('VALKEY080', 243, str('job'), [2, 0, 5, 0x40, 64, 0x7f, 0xff], ...pair('k', 'v'))),
+      keysOf(
+        dump('VALKEY080', 243, str('job'), [2, 0, 5, 0x40, 64, 0x7f, 0xff], ...pair('k', 'v')),
+      ),
     ).toEqual({
       k: 'v',
     });
@@ -159,12 +182,20 @@ describe('a dump', () => {
 
   test('gives its functions back', () => {
     const { result } = load(dump(245, str('#!lua name=a'), 245, [0xc0, 7]));
-    expect(result.functions.map((bytes) => Buffer.from(bytes).toString())).toEqual(['#!lua name=a', '7']);
+    expect(result.functions.map((bytes) => Buffer.from(bytes).toString())).toEqual([
+      '#!lua name=a',
+      '7',
+    ]);
   });
 
   test.each([
     ['the replid is short', ['repl-id', 'abc'], ['repl-offset', '5'], ['repl-stream-db', '0']],
-    ['the offset is no number', ['repl-id', 'a'.repeat(40)], ['repl-offset', 'x'], ['repl-stream-db', '0']],
+    [
+      'the offset is no number',
+      ['repl-id', 'a'.repeat(40)],
+      ['repl-offset', 'x'],
+      ['repl-stream-db', '0'],
+    ],
     [
       'the database does not exist',
       ['repl-id', 'a'.repeat(40)],
@@ -200,9 +231,19 @@ describe('a dump is refused', () => {
     ],
     ['with letters as its version', Buffer.from('REDIS00x9....'), 'CORRUPT', /^Wrong signature/],
     ['of version 0', Buffer.from('REDIS0000'), 'CORRUPT', /^Can't handle RDB format version 0$/],
-    ['of a newer version', Buffer.from('REDIS0099'), 'TOO_NEW', /^Can't handle RDB format version 99$/],
+    [
+      'of a newer version',
+      Buffer.from('REDIS0099'),
+      'TOO_NEW',
+      /^Can't handle RDB format version 99$/,
+    ],
     ['of version 13', Buffer.from('REDIS0013'), 'TOO_NEW', /^Can't handle RDB format version 13$/],
-    ['of a newer Valkey', Buffer.from('VALKEY081'), 'TOO_NEW', /^Can't handle RDB format version 81$/],
+    [
+      'of a newer Valkey',
+      Buffer.from('VALKEY081'),
+      'TOO_NEW',
+      /^Can't handle RDB format version 81$/,
+    ],
     [
       'with a wrong checksum',
       wrongSum,
@@ -215,11 +256,31 @@ describe('a dump is refused', () => {
       'CORRUPT',
       /duplicated key 'k' in DB 0/,
     ],
-    ['with an unknown type', dump(99, str('k')), 'CORRUPT', /^Unknown RDB encoding type 99, at position 12$/],
-    ['with an unknown opcode', dump(243), 'CORRUPT', /^Unknown RDB encoding type 243, at position 10$/],
+    [
+      'with an unknown type',
+      dump(99, str('k')),
+      'CORRUPT',
+      /^Unknown RDB encoding type 99, at position 12$/,
+    ],
+    [
+      'with an unknown opcode',
+      dump(243),
+      'CORRUPT',
+      /^Unknown RDB encoding type 243, at position 10$/,
+    ],
     ['with a module', dump(7, str('k')), 'UNSUPPORTED', /type 7 \(module-2\), at position 12$/],
-    ['with a pre-release function', dump(246), 'UNSUPPORTED', /^Pre-release function format not supported/],
-    ['with a slot too high', dump(244, [0x80, 0, 0, 0x40, 0], 0, 0), 'CORRUPT', /^Invalid slot number/],
+    [
+      'with a pre-release function',
+      dump(246),
+      'UNSUPPORTED',
+      /^Pre-release function format not supported/,
+    ],
+    [
+      'with a slot too high',
+      dump(244, [0x80, 0, 0, 0x40, 0], 0, 0),
+      'CORRUPT',
+      /^Invalid slot number/,
+    ],
     [
       'with slots out of order',
       dump('VALKEY080', 243, str('j'), [1, 6, 5]),
@@ -277,7 +338,8 @@ describe('damage at random', () => {
       seen.add(survives(prng.below(4) === 0 ? bytes.subarray(0, prng.below(bytes.length)) : bytes));
     }
     expect(seen).toContain('SHORT');
-    // Address space of a load is 4 MiB of kernels; what a hostile length may add would show here as gigabytes.
+    // Address space of a load is 4 MiB of kernels; what a hostile length may add would show here as
+    // gigabytes.
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 ** 31);
   });
 

@@ -38,7 +38,11 @@ describe('a dump of a random keyspace', () => {
     const { keyspace: loaded, result } = loadBytes(dump);
     expect(modelOf(loaded)).toEqual(model);
     expect(modelOf(keyspace)).toEqual(model);
-    expect(result).toMatchObject({ version: options.dialect.version, bytes: dump.length, keysExpired: 0 });
+    expect(result).toMatchObject({
+      version: options.dialect.version,
+      bytes: dump.length,
+      keysExpired: 0,
+    });
     expect(result.keysLoaded).toBe(keyspace.keyCount);
     const small = { windowBytes: 1024, unpackedBytes: 512 };
     const dripped = loadFeed(drippingFeed(dump, 1 + prng.below(2000)), loadOptions(), small);
@@ -64,7 +68,11 @@ describe('a dump of a random keyspace', () => {
 
   test('is the same twice, and says what it was told', () => {
     const { keyspace } = randomKeyspace(new Prng(testSeed('same')), 500);
-    const replication = { streamDb: 3, replid: 'd28bd808c0922b5679039db98a7493f76689084e', offset: 2 ** 45 };
+    const replication = {
+      streamDb: 3,
+      replid: 'd28bd808c0922b5679039db98a7493f76689084e',
+      offset: 2 ** 45,
+    };
     const options = saveOptions({
       aux: { ctime: 1_700_000_001, usedMemoryBytes: 5_000_000_000, replication },
       functions: [Buffer.from('#!lua name=one'), Buffer.from('x'.repeat(70_000))],

@@ -1,4 +1,7 @@
-/** Sets in payloads and dumps: in every dialect, to and from a real server, in any form, and damaged. */
+/**
+ * Sets in payloads and dumps: in every dialect, to and from a real server, in any form, and
+ * damaged.
+ */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bytesOf } from '../../src/base/bytes.ts';
 import { codeOf, ErrorCode } from '../../src/base/errors.ts';
@@ -34,7 +37,12 @@ function entryOf(harness: CommandHarness, key: string): Ref {
   return harness.keyspace.databases[0]!.find(name, 0, name.length);
 }
 
-function dump(harness: CommandHarness, key: string, version: RdbVersion, plainTypes = false): Buffer {
+function dump(
+  harness: CommandHarness,
+  key: string,
+  version: RdbVersion,
+  plainTypes = false,
+): Buffer {
   return codec.dump(harness.keyspace.arena, entryOf(harness, key), { version, plainTypes });
 }
 
@@ -62,8 +70,10 @@ function fill(harness: CommandHarness, seed: number): void {
   harness.call('SADD', 'one', -1);
   for (let i = 0; i < 400; i++) harness.call('SADD', 'integers', prng.below(100_000) - 50_000);
   harness.call('SADD', 'wide', '9223372036854775807', '-9223372036854775808', 0, 70_000);
-  for (let i = 0; i < 100; i++) harness.call('SADD', 'short', i % 3 === 0 ? prng.u32() : `member ${i}`);
-  for (let i = 0; i < 1000; i++) harness.call('SADD', 'many', i % 3 === 0 ? prng.u32() : `member ${i}`);
+  for (let i = 0; i < 100; i++)
+    harness.call('SADD', 'short', i % 3 === 0 ? prng.u32() : `member ${i}`);
+  for (let i = 0; i < 1000; i++)
+    harness.call('SADD', 'many', i % 3 === 0 ? prng.u32() : `member ${i}`);
   harness.call('SADD', 'long', '', 'x'.repeat(100), 'y'.repeat(50_000), 'z'.repeat(1_200_000), 5);
 }
 
@@ -94,7 +104,9 @@ describe.each(DIALECTS)('version %i, plain types %s', (version, plainTypes) => {
     expect(dump(harness, 'short', version, plainTypes)[0]).toBe(
       listpack ? RdbType.SET_LISTPACK : RdbType.SET,
     );
-    expect(dump(harness, 'one', version, plainTypes)[0]).toBe(plainTypes ? RdbType.SET : RdbType.SET_INTSET);
+    expect(dump(harness, 'one', version, plainTypes)[0]).toBe(
+      plainTypes ? RdbType.SET : RdbType.SET_INTSET,
+    );
     expect(dump(harness, 'many', version, plainTypes)[0]).toBe(RdbType.SET);
   });
 });
@@ -116,20 +128,23 @@ describe('with a real server', () => {
   test.each([
     [9, true],
     [10, false],
-  ] as const)('our payloads of version %i restore there, and its payloads here', async (version, plain) => {
-    const harness = new CommandHarness();
-    await client.call('FLUSHALL');
-    fill(harness, testSeed('real'));
-    for (const key of KEYS) {
-      await client.call('RESTORE', key, 0, dump(harness, key, version, plain));
-      const theirs = (await client.call('SMEMBERS', key)) as Buffer[];
-      expect(theirs.map((each) => each.toString('latin1')).sort()).toEqual(members(harness, key));
-      const payload = (await client.call('DUMP', key)) as Buffer;
-      expect(codec.check(payload, 0, payload.length)).toBe(true);
-      restore(harness, `${key} again`, payload);
-      expect(members(harness, `${key} again`)).toEqual(members(harness, key));
-    }
-  });
+  ] as const)(
+    'our payloads of version %i restore there, and its payloads here',
+    async (version, plain) => {
+      const harness = new CommandHarness();
+      await client.call('FLUSHALL');
+      fill(harness, testSeed('real'));
+      for (const key of KEYS) {
+        await client.call('RESTORE', key, 0, dump(harness, key, version, plain));
+        const theirs = (await client.call('SMEMBERS', key)) as Buffer[];
+        expect(theirs.map((each) => each.toString('latin1')).sort()).toEqual(members(harness, key));
+        const payload = (await client.call('DUMP', key)) as Buffer;
+        expect(codec.check(payload, 0, payload.length)).toBe(true);
+        restore(harness, `${key} again`, payload);
+        expect(members(harness, `${key} again`)).toEqual(members(harness, key));
+      }
+    },
+  );
 });
 
 test.each([
@@ -140,7 +155,9 @@ test.each([
   fill(harness, 1);
   restore(harness, 'copy', dump(harness, key, 11), limits);
   expect(members(harness, 'copy')).toEqual(members(harness, key));
-  expect(harness.keyspace.databases[0]!.encoding(entryOf(harness, 'copy'))).toBe(Encoding.HASHTABLE);
+  expect(harness.keyspace.databases[0]!.encoding(entryOf(harness, 'copy'))).toBe(
+    Encoding.HASHTABLE,
+  );
 });
 
 function codeThrown(run: () => void): string | undefined {
@@ -162,7 +179,10 @@ test.each([
   ['an intset that descends', [RdbType.SET_INTSET, 12, 2, 0, 0, 0, 2, 0, 0, 0, 2, 0, 1, 0]],
   ['an intset with an integer twice', [RdbType.SET_INTSET, 12, 2, 0, 0, 0, 2, 0, 0, 0, 1, 0, 1, 0]],
   ['an empty listpack', [RdbType.SET_LISTPACK, 7, 7, 0, 0, 0, 0, 0, 0xff]],
-  ['a listpack with a member twice', [RdbType.SET_LISTPACK, 11, 11, 0, 0, 0, 2, 0, 1, 1, 1, 1, 0xff]],
+  [
+    'a listpack with a member twice',
+    [RdbType.SET_LISTPACK, 11, 11, 0, 0, 0, 2, 0, 1, 1, 1, 1, 0xff],
+  ],
   ['a listpack with a wrong count', [RdbType.SET_LISTPACK, 9, 9, 0, 0, 0, 2, 0, 1, 1, 0xff]],
 ])('%s is refused', (_, bytes) => {
   const harness = new CommandHarness();
@@ -174,7 +194,10 @@ test.each([
 
 test('a count beyond the bytes is refused', () => {
   const harness = new CommandHarness();
-  const payload = Buffer.concat([Buffer.from([RdbType.SET, 0x80, 0x7f, 0xff, 0xff, 0xff, 1, 0x61]), FOOTER]);
+  const payload = Buffer.concat([
+    Buffer.from([RdbType.SET, 0x80, 0x7f, 0xff, 0xff, 0xff, 1, 0x61]),
+    FOOTER,
+  ]);
   expect(['SHORT', 'CORRUPT']).toContain(codeThrown(() => restore(harness, 'set', payload)));
 });
 
@@ -191,7 +214,8 @@ test('damaged payloads are refused or are sets', () => {
   for (let i = 0; i < 400; i++) {
     const bad = Buffer.from(payloads[i % payloads.length]!);
     // The type byte stays: another type's values are another test's.
-    for (let n = 1 + prng.below(3); n > 0; n--) bad[1 + prng.below(bad.length - 11)] = prng.below(256);
+    for (let n = 1 + prng.below(3); n > 0; n--)
+      bad[1 + prng.below(bad.length - 11)] = prng.below(256);
     const code = codeThrown(() => {
       restore(harness, 'set', bad);
       expect(new Set(members(harness, 'set')).size).toBe(harness.call('SCARD', 'set'));

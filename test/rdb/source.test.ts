@@ -142,7 +142,8 @@ const strings: readonly (readonly [string, number[], string])[] = [
 describe('a string', () => {
   test.each(strings)('%s is read', (_name, bytes, text) => {
     expect(readString(new BytesFeed(Uint8Array.from(bytes), 0, bytes.length))).toBe(text);
-    for (const step of [1, 7]) expect(readString(drippingFeed(Uint8Array.from(bytes), step))).toBe(text);
+    for (const step of [1, 7])
+      expect(readString(drippingFeed(Uint8Array.from(bytes), step))).toBe(text);
   });
 
   test('longer than the memory that it gets at first is read as it arrives', () => {

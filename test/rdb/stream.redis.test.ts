@@ -41,7 +41,17 @@ function makers(): Argument[][] {
     for (const consumer of ['a', 'b', 'idle'])
       commands.push(['XGROUP', 'CREATECONSUMER', 'groups', group, consumer]);
     for (const consumer of ['a', 'b', 'a'])
-      commands.push(['XREADGROUP', 'GROUP', group, consumer, 'COUNT', 70, 'STREAMS', 'groups', '>']);
+      commands.push([
+        'XREADGROUP',
+        'GROUP',
+        group,
+        consumer,
+        'COUNT',
+        70,
+        'STREAMS',
+        'groups',
+        '>',
+      ]);
     commands.push(['XACK', 'groups', group, '1700000000000-3', '1700000000000-80']);
   }
   commands.push(['XGROUP', 'CREATE', 'empty', 'g', '$', 'MKSTREAM']);
@@ -73,7 +83,12 @@ function entryOf(harness: CommandHarness, key: string): Ref {
   return harness.keyspace.databases[0]!.find(name, 0, name.length);
 }
 
-function dump(harness: CommandHarness, key: string, version: RdbVersion, plainTypes = false): Buffer {
+function dump(
+  harness: CommandHarness,
+  key: string,
+  version: RdbVersion,
+  plainTypes = false,
+): Buffer {
   return codec.dump(harness.keyspace.arena, entryOf(harness, key), { version, plainTypes });
 }
 
@@ -116,27 +131,30 @@ describe('beside a real server', () => {
   });
 });
 
-test.each(DIALECTS)('a stream survives RDB %i (plain: %s), as payload and as dump', (version, plainTypes) => {
-  const harness = newHarness();
-  const loaded = new CommandHarness({ nowMs: harness.server.nowMs });
-  const old = version === 9 || plainTypes;
-  for (const key of KEYS) restore(loaded, key, dump(harness, key, version, plainTypes));
-  const dumped = dumpOf(harness.keyspace, saveOptions({ dialect: { version, plainTypes } }), 256);
-  const { keyspace } = loadBytes(dumped);
-  const other = new CommandHarness({ nowMs: harness.server.nowMs });
-  other.server.keyspace = keyspace;
-  for (const key of KEYS) {
-    const looks = looksOf(harness, key);
-    for (const found of [looksOf(loaded, key), looksOf(other, key)]) {
-      // The old form does not know how much groups have read.
-      if (old) {
-        found[3] = undefined;
-        looks[3] = undefined;
+test.each(DIALECTS)(
+  'a stream survives RDB %i (plain: %s), as payload and as dump',
+  (version, plainTypes) => {
+    const harness = newHarness();
+    const loaded = new CommandHarness({ nowMs: harness.server.nowMs });
+    const old = version === 9 || plainTypes;
+    for (const key of KEYS) restore(loaded, key, dump(harness, key, version, plainTypes));
+    const dumped = dumpOf(harness.keyspace, saveOptions({ dialect: { version, plainTypes } }), 256);
+    const { keyspace } = loadBytes(dumped);
+    const other = new CommandHarness({ nowMs: harness.server.nowMs });
+    other.server.keyspace = keyspace;
+    for (const key of KEYS) {
+      const looks = looksOf(harness, key);
+      for (const found of [looksOf(loaded, key), looksOf(other, key)]) {
+        // The old form does not know how much groups have read.
+        if (old) {
+          found[3] = undefined;
+          looks[3] = undefined;
+        }
+        expect(found).toEqual(looks);
       }
-      expect(found).toEqual(looks);
     }
-  }
-});
+  },
+);
 
 test('a damaged stream is refused, or sound', () => {
   const prng = new Prng(testSeed('damage'));
@@ -153,7 +171,8 @@ test('a damaged stream is refused, or sound', () => {
         const span = prng.below(2) === 0 ? damaged.length : Math.min(damaged.length, 400);
         damaged[damaged.length - 1 - prng.below(span)] = prng.below(256);
       }
-      const cut = prng.below(4) === 0 ? damaged.subarray(0, 11 + prng.below(damaged.length - 11)) : damaged;
+      const cut =
+        prng.below(4) === 0 ? damaged.subarray(0, 11 + prng.below(damaged.length - 11)) : damaged;
       try {
         if (cut[0] === 21 || cut[0] === 19 || cut[0] === 15) restore(target, 'key', cut);
       } catch (error) {

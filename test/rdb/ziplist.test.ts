@@ -1,8 +1,17 @@
 import { expect, test } from 'vitest';
 import { latin1 } from '../../src/base/bytes.ts';
 import { Prng } from '../../src/base/prng.ts';
-import { firstInZiplist, readZiplistElement, validateZiplist, ZIPLIST_END } from '../../src/rdb/ziplist.ts';
-import { ELEMENT_TEXT_BYTES_MAX, ElementView, elementToBytes } from '../../src/structs/listpack-read.ts';
+import {
+  firstInZiplist,
+  readZiplistElement,
+  validateZiplist,
+  ZIPLIST_END,
+} from '../../src/rdb/ziplist.ts';
+import {
+  ELEMENT_TEXT_BYTES_MAX,
+  ElementView,
+  elementToBytes,
+} from '../../src/structs/listpack-read.ts';
 import { testSeed } from '../support/seed.ts';
 import { ziplistOf } from './ziplist-fixture.ts';
 
@@ -89,7 +98,8 @@ test.each([
 test('any cut is refused', () => {
   const bytes = broken([]);
   expect(validateZiplist(bytes, 0, bytes.length)).toBe(3);
-  for (let length = 0; length < bytes.length; length++) expect(validateZiplist(bytes, 0, length)).toBe(-1);
+  for (let length = 0; length < bytes.length; length++)
+    expect(validateZiplist(bytes, 0, length)).toBe(-1);
 });
 
 test('what is accepted after random damage is read to its end', () => {

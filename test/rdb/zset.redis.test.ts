@@ -1,4 +1,7 @@
-/** Sorted sets in payloads and dumps: in every dialect, to and from a real server, in any form, and damaged. */
+/**
+ * Sorted sets in payloads and dumps: in every dialect, to and from a real server, in any form, and
+ * damaged.
+ */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bytesOf } from '../../src/base/bytes.ts';
 import { codeOf, ErrorCode } from '../../src/base/errors.ts';
@@ -35,7 +38,12 @@ function entryOf(harness: CommandHarness, key: string): Ref {
   return harness.keyspace.databases[0]!.find(name, 0, name.length);
 }
 
-function dump(harness: CommandHarness, key: string, version: RdbVersion, plainTypes = false): Buffer {
+function dump(
+  harness: CommandHarness,
+  key: string,
+  version: RdbVersion,
+  plainTypes = false,
+): Buffer {
   return codec.dump(harness.keyspace.arena, entryOf(harness, key), { version, plainTypes });
 }
 
@@ -55,7 +63,18 @@ const ENCODINGS = {
   long: Encoding.SKIPLIST,
 } as const;
 const KEYS = Object.keys(ENCODINGS) as (keyof typeof ENCODINGS)[];
-const SCORES = [0, -1, 5e-324, 1.7976931348623157e308, 0.1, 'inf', '-inf', '9007199254740993', 1e17, 1e16];
+const SCORES = [
+  0,
+  -1,
+  5e-324,
+  1.7976931348623157e308,
+  0.1,
+  'inf',
+  '-inf',
+  '9007199254740993',
+  1e17,
+  1e16,
+];
 
 /** Sorted sets of every form. */
 function fill(harness: CommandHarness, seed: number): void {
@@ -69,7 +88,13 @@ function fill(harness: CommandHarness, seed: number): void {
   harness.call('ZADD', 'short', ...pairs(100), 5, 'same', 5, 'same too', 5, '77');
   harness.call('ZADD', 'some', ...pairs(140));
   harness.call('ZADD', 'many', ...pairs(2000));
-  for (const [i, text] of ['', 'x'.repeat(100), 'y'.repeat(50_000), 'z'.repeat(3_000_000), 5].entries())
+  for (const [i, text] of [
+    '',
+    'x'.repeat(100),
+    'y'.repeat(50_000),
+    'z'.repeat(3_000_000),
+    5,
+  ].entries())
     harness.call('ZADD', 'long', i, text);
 }
 
@@ -120,20 +145,23 @@ describe('with a real server', () => {
   test.each([
     [9, true],
     [10, false],
-  ] as const)('our payloads of version %i restore there, and its payloads here', async (version, plain) => {
-    const harness = new CommandHarness();
-    await client.call('FLUSHALL');
-    fill(harness, testSeed('real'));
-    for (const key of KEYS) {
-      await client.call('RESTORE', key, 0, dump(harness, key, version, plain));
-      const theirs = (await client.call('ZRANGE', key, 0, -1, 'WITHSCORES')) as Buffer[];
-      expect(theirs.map((each) => each.toString('latin1'))).toEqual(members(harness, key));
-      const payload = (await client.call('DUMP', key)) as Buffer;
-      expect(codec.check(payload, 0, payload.length)).toBe(true);
-      restore(harness, `${key} again`, payload);
-      expect(members(harness, `${key} again`)).toEqual(members(harness, key));
-    }
-  });
+  ] as const)(
+    'our payloads of version %i restore there, and its payloads here',
+    async (version, plain) => {
+      const harness = new CommandHarness();
+      await client.call('FLUSHALL');
+      fill(harness, testSeed('real'));
+      for (const key of KEYS) {
+        await client.call('RESTORE', key, 0, dump(harness, key, version, plain));
+        const theirs = (await client.call('ZRANGE', key, 0, -1, 'WITHSCORES')) as Buffer[];
+        expect(theirs.map((each) => each.toString('latin1'))).toEqual(members(harness, key));
+        const payload = (await client.call('DUMP', key)) as Buffer;
+        expect(codec.check(payload, 0, payload.length)).toBe(true);
+        restore(harness, `${key} again`, payload);
+        expect(members(harness, `${key} again`)).toEqual(members(harness, key));
+      }
+    },
+  );
 });
 
 test.each([
@@ -160,7 +188,26 @@ const DOUBLE_NAN = [0, 0, 0, 0, 0, 0, 0xf8, 0x7f];
 test('the forms of old are read', () => {
   const harness = new CommandHarness();
   // ZADD z 1 a 2.5 b inf c -inf d, in version 6 with scores as text.
-  const text = [RdbType.ZSET, 4, 1, 0x61, 1, 0x31, 1, 0x62, 3, 0x32, 0x2e, 0x35, 1, 0x63, 254, 1, 0x64, 255];
+  const text = [
+    RdbType.ZSET,
+    4,
+    1,
+    0x61,
+    1,
+    0x31,
+    1,
+    0x62,
+    3,
+    0x32,
+    0x2e,
+    0x35,
+    1,
+    0x63,
+    254,
+    1,
+    0x64,
+    255,
+  ];
   restore(harness, 'text', Buffer.concat([Buffer.from(text), FOOTER]));
   expect(members(harness, 'text')).toEqual(['d', '-inf', 'a', '1', 'b', '2.5', 'c', 'inf']);
   // The ziplist of a:1 and b:2.5.
@@ -235,7 +282,8 @@ test('damaged payloads are refused or are sorted sets', () => {
   for (let i = 0; i < 900; i++) {
     const bad = Buffer.from(payloads[i % payloads.length]!);
     // The type byte stays: another type's values are another test's.
-    for (let n = 1 + prng.below(3); n > 0; n--) bad[1 + prng.below(bad.length - 11)] = prng.below(256);
+    for (let n = 1 + prng.below(3); n > 0; n--)
+      bad[1 + prng.below(bad.length - 11)] = prng.below(256);
     const code = codeThrown(() => {
       restore(harness, 'set', bad);
       expect(members(harness, 'set').length / 2).toBe(harness.call('ZCARD', 'set'));

@@ -10,7 +10,10 @@ import {
 
 const { NONE, NOW, TURN_END, LATER } = FlushWhen;
 
-/** A policy that has flushed to `peers` peers at 8 µs per write until the mean settled; the last flush ended at 0. */
+/**
+ * A policy that has flushed to `peers` peers at 8 µs per write until the mean settled; the last
+ * flush ended at 0.
+ */
 function settled(peers: number): FlushPolicy {
   const policy = new FlushPolicy();
   for (let i = 0; i < 100; i++) policy.flushed(-8 * peers, 0, peers);
@@ -65,10 +68,15 @@ describe('decisions', () => {
 
   test('a peer with much to catch up does not wait for the others', () => {
     const policy = settled(64);
-    expect([0, 100, FLUSH_BYTES].map((lag) => policy.writeAgain(lag))).toEqual([false, false, true]);
+    expect([0, 100, FLUSH_BYTES].map((lag) => policy.writeAgain(lag))).toEqual([
+      false,
+      false,
+      true,
+    ]);
   });
 
-  // Peers that were busy at the flush become ready with a rest and no new bytes behind it: they must not be forgotten.
+  // Peers that were busy at the flush become ready with a rest and no new bytes behind it: they
+  // must not be forgotten.
   test('a rest without new bytes is flushed as well', () => {
     expect(settled(1).decide(10, 0, 1)).toBe(TURN_END);
     expect(settled(64).decide(10, 0, 64)).toBe(LATER);
@@ -81,7 +89,8 @@ describe('decisions', () => {
   });
 });
 
-// A loop in simulated time: turns of 50 µs of commands (10 commands of 130 bytes), then the decision.
+// A loop in simulated time: turns of 50 µs of commands (10 commands of 130 bytes), then the
+// decision.
 describe('under constant load', () => {
   test.each([
     [1, 0.3],

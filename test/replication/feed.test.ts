@@ -168,7 +168,9 @@ test('pipelined neighbours keep their order with what is added in between', () =
   feed.appendDeferred(2, buffer, at[3]!, at[4]!);
   feed.settle();
   buffer.fill(0);
-  expect(streamed()).toBe(SELECT(0) + SET + SET + SELECT(2) + DEL + bulk('REPLCONF', 'GETACK', '*') + SET);
+  expect(streamed()).toBe(
+    SELECT(0) + SET + SET + SELECT(2) + DEL + bulk('REPLCONF', 'GETACK', '*') + SET,
+  );
 });
 
 test('without a log nothing is streamed and the offset stands still', () => {
@@ -179,12 +181,12 @@ test('without a log nothing is streamed and the offset stands still', () => {
   feed.flush(true);
   feed.ping();
   feed.getack();
-  expect([log.endOffset, feed.selectedDb, feed.pingWhenQuiet(0, 1), feed.pingWhenQuiet(100, 1)]).toEqual([
-    1000,
-    NO_DB,
-    false,
-    false,
-  ]);
+  expect([
+    log.endOffset,
+    feed.selectedDb,
+    feed.pingWhenQuiet(0, 1),
+    feed.pingWhenQuiet(100, 1),
+  ]).toEqual([1000, NO_DB, false, false]);
 });
 
 test('PING comes after a quiet period and not while commands flow', () => {

@@ -32,7 +32,12 @@ const peer = (set: Partial<ReplicaState> = {}): ReplicaState =>
 describe('joining a snapshot', () => {
   test.each([
     ['that runs', snapshot, peer(), JoinVerdict.JOIN],
-    ['whose framing another peer chose otherwise', snapshot, peer({ capaEof: true }), JoinVerdict.JOIN],
+    [
+      'whose framing another peer chose otherwise',
+      snapshot,
+      peer({ capaEof: true }),
+      JoinVerdict.JOIN,
+    ],
     ['frozen just now', { ...snapshot, offset: asOffset(1087) }, peer(), JoinVerdict.JOIN],
     [
       'whose next byte is the first retained',
@@ -40,7 +45,12 @@ describe('joining a snapshot', () => {
       peer(),
       JoinVerdict.JOIN,
     ],
-    ['whose next byte has left the log', { ...snapshot, offset: asOffset(499) }, peer(), JoinVerdict.LOG],
+    [
+      'whose next byte has left the log',
+      { ...snapshot, offset: asOffset(499) },
+      peer(),
+      JoinVerdict.LOG,
+    ],
     [
       'the same, without wanting a stream',
       { ...snapshot, offset: asOffset(499) },
@@ -48,9 +58,19 @@ describe('joining a snapshot', () => {
       JoinVerdict.JOIN,
     ],
     ['of another dialect', { ...snapshot, dialect: 9 }, peer(), JoinVerdict.DIALECT],
-    ['that is whole, for functions only', snapshot, peer({ filter: DumpFilter.NO_DATA }), JoinVerdict.FILTER],
+    [
+      'that is whole, for functions only',
+      snapshot,
+      peer({ filter: DumpFilter.NO_DATA }),
+      JoinVerdict.FILTER,
+    ],
     ['whose first chunk is gone', { ...snapshot, hasFirstChunk: false }, peer(), JoinVerdict.SPOOL],
-    ['of the time before a promotion', { ...snapshot, replid: 'cd'.repeat(20) }, peer(), JoinVerdict.HISTORY],
+    [
+      'of the time before a promotion',
+      { ...snapshot, replid: 'cd'.repeat(20) },
+      peer(),
+      JoinVerdict.HISTORY,
+    ],
     ['that failed', { ...snapshot, failed: true }, peer(), JoinVerdict.FAILED],
     ['that is not there', null, peer(), JoinVerdict.NONE],
   ])('%s', (_name, running, state, verdict) => {
@@ -87,12 +107,20 @@ describe('around the dump', () => {
     [Framing.EOF_MARK, `$EOF:${mark}\r\n`, mark],
     [Framing.LENGTH, '$276\r\n', ''],
   ])('framing %i', (framing, header, trailer) => {
-    expect([payloadHeader(framing, 276, mark), payloadTrailer(framing, mark)]).toEqual([header, trailer]);
+    expect([payloadHeader(framing, 276, mark), payloadTrailer(framing, mark)]).toEqual([
+      header,
+      trailer,
+    ]);
   });
 
   test('capa eof chooses the framing, SYNC goes without +FULLRESYNC', () => {
-    expect([peer().framing, peer({ capaEof: true }).framing]).toEqual([Framing.LENGTH, Framing.EOF_MARK]);
-    expect(fullSyncLine(peer(), history, asOffset(1000))).toBe(`+FULLRESYNC ${'ab'.repeat(20)} 1000\r\n`);
+    expect([peer().framing, peer({ capaEof: true }).framing]).toEqual([
+      Framing.LENGTH,
+      Framing.EOF_MARK,
+    ]);
+    expect(fullSyncLine(peer(), history, asOffset(1000))).toBe(
+      `+FULLRESYNC ${'ab'.repeat(20)} 1000\r\n`,
+    );
     expect(fullSyncLine(peer({ legacy: true }), history, asOffset(1000))).toBe('');
   });
 });

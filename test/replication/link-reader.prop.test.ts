@@ -11,7 +11,10 @@ function bytesOf(random: Prng, count: number): Buffer {
 test.each(['by length', 'by mark'])('a full sync framed %s', (framing) => {
   const random = new Prng(testSeed(`link reader ${framing}`));
   for (let round = 0; round < 200; round++) {
-    const dump = bytesOf(random, random.below(4) === 0 ? random.below(MARK_BYTES + 2) : random.below(5000));
+    const dump = bytesOf(
+      random,
+      random.below(4) === 0 ? random.below(MARK_BYTES + 2) : random.below(5000),
+    );
     const mark = bytesOf(random, MARK_BYTES / 2).toString('hex');
     const streamed = bytesOf(random, 1 + random.below(2000));
     const isMarked = framing === 'by mark';
@@ -35,7 +38,10 @@ test.each(['by length', 'by mark'])('a full sync framed %s', (framing) => {
     });
     const push = (bytes: Buffer): void => {
       for (let at = 0; at < bytes.length; ) {
-        const count = Math.min(bytes.length - at, 1 + random.below(random.below(2) === 0 ? 50 : 3000));
+        const count = Math.min(
+          bytes.length - at,
+          1 + random.below(random.below(2) === 0 ? 50 : 3000),
+        );
         // A read buffer is used again as soon as the call returns.
         const read = Buffer.from(bytes.subarray(at, at + count));
         reader.push(read, 0, count);
@@ -43,7 +49,9 @@ test.each(['by length', 'by mark'])('a full sync framed %s', (framing) => {
         at += count;
       }
     };
-    const head = Buffer.from(`+FULLRESYNC x 1\r\n\n\n$${isMarked ? `EOF:${mark}` : dump.length}\r\n`);
+    const head = Buffer.from(
+      `+FULLRESYNC x 1\r\n\n\n$${isMarked ? `EOF:${mark}` : dump.length}\r\n`,
+    );
     if (isMarked) {
       // Nothing follows the mark before it is acknowledged.
       push(Buffer.concat([head, dump, Buffer.from(mark)]));

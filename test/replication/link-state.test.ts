@@ -28,7 +28,10 @@ const OPTIONS: LinkOptions = {
 interface Played {
   readonly link: LinkState;
   readonly log: string[];
-  /** Runs an event at a time of the monotonic clock and tells what is to be done, without the lines of the log. */
+  /**
+   * Runs an event at a time of the monotonic clock and tells what is to be done, without the lines
+   * of the log.
+   */
   at(nowMs: number, event: (link: LinkState, nowMs: number) => readonly LinkAction[]): string[];
 }
 
@@ -109,7 +112,9 @@ describe('the handshake', () => {
     link.received(100, 9);
     link.payloadEnded(10);
     expect(link.roleState).toBe('sync');
-    expect(at(11, (l, now) => l.loaded(asOffset(4711), now))).toEqual([request('REPLCONF', 'ACK', '4711')]);
+    expect(at(11, (l, now) => l.loaded(asOffset(4711), now))).toEqual([
+      request('REPLCONF', 'ACK', '4711'),
+    ]);
     expect(link.roleState).toBe('connected');
     expect(log).toEqual([
       'Connecting to MASTER 10.0.0.1:6379',
@@ -142,14 +147,20 @@ describe('the handshake', () => {
     at(1, opened);
     at(2, line('+PONG'));
     at(3, line("-ERR unknown command 'REPLCONF'"));
-    expect(at(4, line('-ERR Unrecognized REPLCONF option: capa'))).toEqual([request('PSYNC', '?', '-1')]);
+    expect(at(4, line('-ERR Unrecognized REPLCONF option: capa'))).toEqual([
+      request('PSYNC', '?', '-1'),
+    ]);
     expect(log).toContain(
       '(Non critical) Master does not understand REPLCONF capa: -ERR Unrecognized REPLCONF option: capa',
     );
   });
 
   test.each([
-    ['a wrong password', '-WRONGPASS invalid username-password pair or user is disabled.', 'Unable to AUTH'],
+    [
+      'a wrong password',
+      '-WRONGPASS invalid username-password pair or user is disabled.',
+      'Unable to AUTH',
+    ],
     ['another product', ':1', 'Unexpected reply to REPLCONF'],
   ])('ends at %s, and is tried again in a second', (_, answer, complaint) => {
     const { at, link, log } = play({ password: 'pw' });
@@ -196,19 +207,22 @@ describe('the answer to PSYNC', () => {
     expect(log.at(-1)).toBe(`Master replication ID changed to ${NEW}`);
   });
 
-  test.each(['-NOMASTERLINK Can’t SYNC while not connected with my master', '-LOADING Redis is loading'])(
-    'that says later keeps what is held: %s',
-    (answer) => {
-      const { at, link } = asked({}, cached);
-      expect(at(5, line(answer))).toEqual(['close']);
-      expect(link.roleState).toBe('connect');
-      expect(at(1005, tick)).toEqual(['connect']);
-    },
-  );
+  test.each([
+    '-NOMASTERLINK Can’t SYNC while not connected with my master',
+    '-LOADING Redis is loading',
+  ])('that says later keeps what is held: %s', (answer) => {
+    const { at, link } = asked({}, cached);
+    expect(at(5, line(answer))).toEqual(['close']);
+    expect(link.roleState).toBe('connect');
+    expect(at(1005, tick)).toEqual(['connect']);
+  });
 
   test('of a primary without PSYNC leads to SYNC, and to no ACKs', () => {
     const { at, link } = asked({}, cached);
-    expect(at(5, line("-ERR unknown command 'PSYNC'"))).toEqual(['SYNC\r\n', `full ${'0'.repeat(40)} -1`]);
+    expect(at(5, line("-ERR unknown command 'PSYNC'"))).toEqual([
+      'SYNC\r\n',
+      `full ${'0'.repeat(40)} -1`,
+    ]);
     expect(at(6, line('$7'))).toEqual(['payload 7']);
     link.payloadEnded(7);
     expect(at(8, (l, now) => l.loaded(asOffset(0), now))).toEqual([]);
@@ -329,7 +343,12 @@ test('while a dump is loaded the primary hears an empty line each second', () =>
 
 test.each([
   ['opening', (p: Played) => p.at(0, follow), 60_001, 'Timeout connecting to the MASTER...'],
-  ['PING', (p: Played) => [p.at(0, follow), p.at(0, opened)], 5001, 'Master did not respond to command'],
+  [
+    'PING',
+    (p: Played) => [p.at(0, follow), p.at(0, opened)],
+    5001,
+    'Master did not respond to command',
+  ],
 ])('a primary that does not answer %s is given up', (_, begin, afterMs, complaint) => {
   const played = play();
   begin(played);
@@ -338,7 +357,10 @@ test.each([
   expect(played.log.at(-1)).toContain(complaint);
 });
 
-/** A full sync of a Redis 5.9 primary, as a system-call trace has it: test/fixtures/replication/handshake.txt. */
+/**
+ * A full sync of a Redis 5.9 primary, as a system-call trace has it:
+ * test/fixtures/replication/handshake.txt.
+ */
 test('the recorded full sync of a real primary', () => {
   const dump = readFileSync(new URL('../fixtures/replication/handshake.rdb', import.meta.url));
   const replid = 'd28bd808c0922b5679039db98a7493f76689084e';

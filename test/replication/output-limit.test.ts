@@ -1,5 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { cutOffText, OutputGauge, OutputVerdict, replicaLimit } from '../../src/replication/output-limit.ts';
+import {
+  cutOffText,
+  OutputGauge,
+  OutputVerdict,
+  replicaLimit,
+} from '../../src/replication/output-limit.ts';
 
 const { WITHIN, HARD, SOFT } = OutputVerdict;
 const LIMIT = { hardBytes: 256, softBytes: 64, softMs: 60_000 };

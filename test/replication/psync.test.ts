@@ -35,8 +35,18 @@ const CLIENT: PsyncClient = {
   capaPsync2: true,
   filtered: false,
 };
-const PRIMARY: PsyncNode = { isReplica: false, linkUp: false, failingOver: false, serveStalePsync: false };
-const RELAY: PsyncNode = { isReplica: true, linkUp: true, failingOver: false, serveStalePsync: false };
+const PRIMARY: PsyncNode = {
+  isReplica: false,
+  linkUp: false,
+  failingOver: false,
+  serveStalePsync: false,
+};
+const RELAY: PsyncNode = {
+  isReplica: true,
+  linkUp: true,
+  failingOver: false,
+  serveStalePsync: false,
+};
 const WINDOW = { active: true, firstOffset: asOffset(501), endOffset: asOffset(1087) };
 const INACTIVE = { active: false, firstOffset: asOffset(1), endOffset: asOffset(0) };
 
@@ -117,7 +127,9 @@ describe('PSYNC by id and offset', () => {
 
   test('forty zeros are no id', () => {
     for (const offset of ['-1', '0', '1', '501']) {
-      expect(decidePsync(psync(NO_REPLID, offset), CLIENT, PRIMARY, history(), WINDOW).kind).toBe('full');
+      expect(decidePsync(psync(NO_REPLID, offset), CLIENT, PRIMARY, history(), WINDOW).kind).toBe(
+        'full',
+      );
     }
   });
 
@@ -259,7 +271,9 @@ test('promotion by PSYNC FAILOVER, then a sibling resumes under the new id', () 
     ...WINDOW,
     endOffset: asOffset(2000),
   });
-  expect(texts(late)[1]).toContain('Requested offset for second ID was 1089, but I can reply up to 1088');
+  expect(texts(late)[1]).toContain(
+    'Requested offset for second ID was 1089, but I can reply up to 1088',
+  );
 });
 
 test.each([

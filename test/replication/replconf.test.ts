@@ -1,8 +1,14 @@
 import { describe, expect, test } from 'vitest';
-import { applyReplconf, NO_REPLY, parseVersion, REPLCONF_OK } from '../../src/replication/replconf.ts';
+import {
+  applyReplconf,
+  NO_REPLY,
+  parseVersion,
+  REPLCONF_OK,
+} from '../../src/replication/replconf.ts';
 import { DumpFilter, PeerEvent, ReplicaState } from '../../src/replication/replica-state.ts';
 
-const apply = (state: ReplicaState, line: string): string => applyReplconf(state, words(line), 1000).reply;
+const apply = (state: ReplicaState, line: string): string =>
+  applyReplconf(state, words(line), 1000).reply;
 const words = (line: string): string[] => (line === '' ? [] : line.split(' '));
 const fresh = (): ReplicaState => new ReplicaState('10.0.0.2');
 const attached = (): ReplicaState => {
@@ -22,7 +28,10 @@ describe('the handshake of', () => {
         'capa eof capa psync2 capa rdb-channel-repl',
       ],
     ],
-    ['valkey', ['listening-port 6380', 'capa eof capa psync2 capa skip-rdb-checksum', 'version 8.1.3']],
+    [
+      'valkey',
+      ['listening-port 6380', 'capa eof capa psync2 capa skip-rdb-checksum', 'version 8.1.3'],
+    ],
     ['keydb', ['listening-port 6380', 'capa eof capa psync2 capa activeExpire']],
     ['dragonfly', ['capa eof capa psync2', 'capa dragonfly']],
     ['redisshake', ['LISTENING-PORT 10007', 'CAPA EOF']],
@@ -36,7 +45,10 @@ describe('the handshake of', () => {
 
 test('what was announced is kept', () => {
   const state = fresh();
-  apply(state, 'listening-port 6380 ip-address host-2.example capa EOF capa PSYNC2 version 9.0.1 rdb-only 1');
+  apply(
+    state,
+    'listening-port 6380 ip-address host-2.example capa EOF capa PSYNC2 version 9.0.1 rdb-only 1',
+  );
   expect(state).toMatchObject({
     listeningPort: 6380,
     announcedAddress: 'host-2.example',
@@ -126,7 +138,10 @@ describe('ACK', () => {
 
   test('of a client that is no replica means nothing', () => {
     const state = fresh();
-    expect(applyReplconf(state, ['ack', '100'], 0)).toMatchObject({ reply: NO_REPLY, acked: false });
+    expect(applyReplconf(state, ['ack', '100'], 0)).toMatchObject({
+      reply: NO_REPLY,
+      acked: false,
+    });
     expect(state.ackOffset).toBe(0);
   });
 

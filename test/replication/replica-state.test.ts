@@ -59,7 +59,8 @@ describe('the drawing', () => {
 });
 
 describe('transcripts', () => {
-  // Stream bytes right behind the mark hide it from a replica that stores to disk: it hangs until its timeout.
+  // Stream bytes right behind the mark hide it from a replica that stores to disk: it hangs until
+  // its timeout.
   test('$EOF: nothing after the mark until the first ACK, and a newline while loading is no ACK', () => {
     const state = peer();
     state.apply(PeerEvent.FULL, 0);
@@ -71,7 +72,11 @@ describe('transcripts', () => {
     expect([state.phase, state.takesStream, state.isOnline]).toEqual([Phase.CORKED, false, true]);
     state.heardNewline(3000);
     expect(state.takesStream).toBe(false);
-    expect([state.acked(1000, 0, 4000), state.takesStream, state.ackOffset]).toEqual([true, true, 1000]);
+    expect([state.acked(1000, 0, 4000), state.takesStream, state.ackOffset]).toEqual([
+      true,
+      true,
+      1000,
+    ]);
     expect(state.acked(1050, 0, 5000)).toBe(false);
   });
 
@@ -114,7 +119,9 @@ describe('acknowledgements', () => {
     waiting.apply(PeerEvent.FULL, 0);
     const peers = [waiting, online(100, 1000), online(200, 9000), online(300, 10_500)];
     peers[3]!.acked(0, 250, 10_500);
-    expect([99, 100, 101, 300, 301].map((offset) => countAcked(peers, offset))).toEqual([3, 3, 2, 1, 0]);
+    expect([99, 100, 101, 300, 301].map((offset) => countAcked(peers, offset))).toEqual([
+      3, 3, 2, 1, 0,
+    ]);
     expect([250, 251].map((offset) => countFsynced(peers, offset))).toEqual([1, 0]);
     expect([0, 1, 8, 9, 10].map((lag) => countGood(peers, 10_500, lag))).toEqual([1, 2, 2, 3, 3]);
   });
@@ -163,11 +170,17 @@ describe('what operators see', () => {
       'slave0:ip=10.0.0.2,port=6380,state=wait_bgsave,offset=0,lag=0\r\n',
     );
     state.apply(PeerEvent.STREAM_DUMP, 0);
-    expect(infoLine(1, state, 9000)).toBe('slave1:ip=10.0.0.2,port=6380,state=send_bulk,offset=0,lag=0\r\n');
+    expect(infoLine(1, state, 9000)).toBe(
+      'slave1:ip=10.0.0.2,port=6380,state=send_bulk,offset=0,lag=0\r\n',
+    );
     state.dumpSent(0);
-    expect(infoLine(1, state, 9000)).toBe('slave1:ip=10.0.0.2,port=6380,state=online,offset=0,lag=9\r\n');
+    expect(infoLine(1, state, 9000)).toBe(
+      'slave1:ip=10.0.0.2,port=6380,state=online,offset=0,lag=9\r\n',
+    );
     state.acked(1087, 0, 9000);
-    expect(infoLine(1, state, 9999)).toBe('slave1:ip=10.0.0.2,port=6380,state=online,offset=1087,lag=0\r\n');
+    expect(infoLine(1, state, 9999)).toBe(
+      'slave1:ip=10.0.0.2,port=6380,state=online,offset=1087,lag=0\r\n',
+    );
     state.apply(PeerEvent.CLOSE, 0);
     expect(infoLine(0, state, 0)).toBe('');
   });

@@ -1,7 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { asOffset } from '../../src/base/units.ts';
-import { isReplid, NO_REPLID, ReplicationHistory, randomHex40 } from '../../src/replication/replid.ts';
+import {
+  isReplid,
+  NO_REPLID,
+  ReplicationHistory,
+  randomHex40,
+} from '../../src/replication/replid.ts';
 
 /** Ids 0101…, 0202…, so that tests can name them. */
 function counting(): (count: number) => Uint8Array {
@@ -13,12 +18,9 @@ const fields = (h: ReplicationHistory): unknown[] => [h.replid, h.replid2, h.sec
 
 test('an id is 40 lower-case hex digits', () => {
   expect(randomHex40(randomBytes)).toMatch(/^[0-9a-f]{40}$/);
-  expect([isReplid(id(171)), isReplid('?'), isReplid('g'.repeat(40)), isReplid(NO_REPLID)]).toEqual([
-    true,
-    false,
-    false,
-    true,
-  ]);
+  expect([isReplid(id(171)), isReplid('?'), isReplid('g'.repeat(40)), isReplid(NO_REPLID)]).toEqual(
+    [true, false, false, true],
+  );
 });
 
 describe('a history', () => {
@@ -52,7 +54,11 @@ describe('a history', () => {
       (h: ReplicationHistory) => h.continueAs(id(7), asOffset(50)),
       [id(7), id(2), 51],
     ],
-    ['restore from a dump', (h: ReplicationHistory) => h.restore(id(8), asOffset(70)), [id(2), id(8), 71]],
+    [
+      'restore from a dump',
+      (h: ReplicationHistory) => h.restore(id(8), asOffset(70)),
+      [id(2), id(8), 71],
+    ],
   ])('%s', (_name, change, expected) => {
     const history = new ReplicationHistory(counting());
     history.shift(asOffset(10));
@@ -62,9 +68,9 @@ describe('a history', () => {
 
   test('tells whether the peers below must learn another id', () => {
     const history = new ReplicationHistory(counting());
-    expect([history.continueAs(id(1), asOffset(5)), history.continueAs(id(9), asOffset(5))]).toEqual([
-      false,
-      true,
-    ]);
+    expect([
+      history.continueAs(id(1), asOffset(5)),
+      history.continueAs(id(9), asOffset(5)),
+    ]).toEqual([false, true]);
   });
 });

@@ -1,5 +1,9 @@
 import { expect, test } from 'vitest';
-import { RETRY_PAUSE_MAX_MS, RETRY_PAUSE_MIN_MS, RetryPauses } from '../../src/replication/retry-pauses.ts';
+import {
+  RETRY_PAUSE_MAX_MS,
+  RETRY_PAUSE_MIN_MS,
+  RetryPauses,
+} from '../../src/replication/retry-pauses.ts';
 
 test('pauses double from a second to a minute, and begin again behind a success', () => {
   const pauses = new RetryPauses();

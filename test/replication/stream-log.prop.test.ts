@@ -32,7 +32,9 @@ describe('StreamLog beside a plain buffer of everything ever appended', () => {
       };
       const checkTaken = (reader: Reader): void => {
         const { bytes, start, end, copy } = reader.taken!;
-        expect(copy.equals(Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start))).toBe(true);
+        expect(copy.equals(Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start))).toBe(
+          true,
+        );
       };
 
       for (let step = 0; step < 2000; step++) {
@@ -81,7 +83,8 @@ describe('StreamLog beside a plain buffer of everything ever appended', () => {
           }
           readers = [];
           settleTrim();
-          // Nothing is pinned but what orphans hold: the window is the backlog and less than a block (of any past size).
+          // Nothing is pinned but what orphans hold: the window is the backlog and less than a
+          // block (of any past size).
           if (orphans.length === 0) expect(log.pinnedBytes).toBeLessThan(1024 * KIB);
         }
 
@@ -91,8 +94,14 @@ describe('StreamLog beside a plain buffer of everything ever appended', () => {
         expect(log.openCursors).toBe(readers.length);
         // Plain comparisons: a matcher per reader and step costs most of the test's time.
         for (const { cursor, next } of readers) {
-          if (cursor.offset !== next || !log.covers(next) || cursor.lag !== first + length - next + 1) {
-            expect.fail(`step ${step}: a reader at ${next} lost its place, cursor at ${cursor.offset}`);
+          if (
+            cursor.offset !== next ||
+            !log.covers(next) ||
+            cursor.lag !== first + length - next + 1
+          ) {
+            expect.fail(
+              `step ${step}: a reader at ${next} lost its place, cursor at ${cursor.offset}`,
+            );
           }
         }
       }
@@ -120,7 +129,9 @@ describe('StreamLog beside a plain buffer of everything ever appended', () => {
         }
         expect(cursor.end - cursor.start).toBe(count);
         const copy = Buffer.from(cursor.bytes.subarray(cursor.start, cursor.end));
-        expect(copy.equals(everything.subarray(at(reader.next), at(reader.next) + count))).toBe(true);
+        expect(copy.equals(everything.subarray(at(reader.next), at(reader.next) + count))).toBe(
+          true,
+        );
         reader.taken = { bytes: cursor.bytes, start: cursor.start, end: cursor.end, copy };
       }
 

@@ -65,7 +65,12 @@ describe('a cursor', () => {
     append(log, 'hello');
     expect([cursor.lag, cursor.next(3), sliceText(cursor)]).toEqual([5, 3, 'hel']);
     cursor.advance(2);
-    expect([cursor.offset, cursor.lag, cursor.next(100), sliceText(cursor)]).toEqual([1003, 3, 3, 'llo']);
+    expect([cursor.offset, cursor.lag, cursor.next(100), sliceText(cursor)]).toEqual([
+      1003,
+      3,
+      3,
+      'llo',
+    ]);
   });
 
   test('opens at any retained byte and nowhere else', () => {
@@ -161,7 +166,10 @@ test('blocks that left the window are recycled, and the pool is bounded', () => 
   const cursor = log.openCursor(asOffset(1));
   for (let i = 0; i < 40; i++) log.append(block, 0, block.length);
   log.closeCursor(cursor);
-  const held = (): number[] => [memory.usedBytes(MemoryKind.LOG), log.memoryBytes + memory.pooledBytes];
+  const held = (): number[] => [
+    memory.usedBytes(MemoryKind.LOG),
+    log.memoryBytes + memory.pooledBytes,
+  ];
   expect(held()).toEqual([log.memoryBytes, (1 + 4) * BLOCK_BYTES_MIN]);
   for (let i = 0; i < 40; i++) log.append(block, 0, block.length);
   expect(held()).toEqual([log.memoryBytes, (1 + 4) * BLOCK_BYTES_MIN]);

@@ -1,7 +1,8 @@
 /**
- * Bytes of requests that somebody copies later: whatever a reader does to its buffer meanwhile, the copies are those of
- * the requests that were run. The borrower is the stream log, as in a node: without the reader's `reclaim` the log holds
- * parts of other requests, and offsets agree all the same.
+ * Bytes of requests that somebody copies later: whatever a reader does to its buffer meanwhile, the
+ * copies are those of the requests that were run. The borrower is the stream log, as in a node:
+ * without the reader's `reclaim` the log holds parts of other requests, and offsets agree all the
+ * same.
  */
 import { describe, expect, test } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';

@@ -1,7 +1,7 @@
 /**
- * Large arguments that are read to where the reader wants them, mixed with chunks of all clients, as a socket brings
- * them. What runs is what was sent, what the stream log borrows reaches it, and no buffer goes back to the pool while
- * the system may write to it.
+ * Large arguments that are read to where the reader wants them, mixed with chunks of all clients,
+ * as a socket brings them. What runs is what was sent, what the stream log borrows reaches it, and
+ * no buffer goes back to the pool while the system may write to it.
  */
 import { describe, expect, test } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';

@@ -20,8 +20,9 @@ const END = multibulk(['ECHO', 'the end']);
 const END_REPLY = '$7\r\nthe end\r\n';
 
 /**
- * What the server answers until it closes, or has answered END. `input` holds nothing behind an error, END included: a
- * server that closes with unread bytes resets the connection, and its reply may be lost.
+ * What the server answers until it closes, or has answered END. `input` holds nothing behind an
+ * error, END included: a server that closes with unread bytes resets the connection, and its reply
+ * may be lost.
  */
 async function ask(input: string): Promise<string> {
   const socket = connect({ port: redis.port, host: '127.0.0.1', noDelay: true });

@@ -28,7 +28,10 @@ const cases: Record<string, Case> = {
   },
   'empty arrays': { input: `*-1\r\n*0\r\n*-7\r\n${PING}`, words: [[], [], [], ['PING']] },
   'any byte behind a CR': { input: '*1\rx$4\ryPING\r\n', words: [['PING']] },
-  'any two bytes behind an argument': { input: `*1\r\n$4\r\nPINGab${PING}`, words: [['PING'], ['PING']] },
+  'any two bytes behind an argument': {
+    input: `*1\r\n$4\r\nPINGab${PING}`,
+    words: [['PING'], ['PING']],
+  },
   'a line': { input: 'SET key value\r\n', words: [['SET', 'key', 'value']] },
   'a line that ends with LF alone': { input: 'PING\nPING\n', words: [['PING'], ['PING']] },
   'spaces around words': { input: '  PING \t x  \r\n', words: [['PING', 'x']] },
@@ -59,16 +62,28 @@ const cases: Record<string, Case> = {
     words: [['PING']],
     error: 'Protocol error: invalid multibulk length',
   },
-  'a count of 2^31': { input: '*2147483648\r\n', error: 'Protocol error: invalid multibulk length' },
-  'an argument that is no bulk': { input: '*1\r\n+4\r\n', error: "Protocol error: expected '$', got '+'" },
-  'a bulk that begins with a CR': { input: '*1\r\n\r\n', error: "Protocol error: expected '$', got '\r'" },
+  'a count of 2^31': {
+    input: '*2147483648\r\n',
+    error: 'Protocol error: invalid multibulk length',
+  },
+  'an argument that is no bulk': {
+    input: '*1\r\n+4\r\n',
+    error: "Protocol error: expected '$', got '+'",
+  },
+  'a bulk that begins with a CR': {
+    input: '*1\r\n\r\n',
+    error: "Protocol error: expected '$', got '\r'",
+  },
   'a bulk that begins with a high byte': {
     input: '*1\r\n\xe9\r\n',
     error: "Protocol error: expected '$', got '\xe9'",
   },
   'a negative length': { input: '*1\r\n$-1\r\n', error: 'Protocol error: invalid bulk length' },
   'no length': { input: '*1\r\n$\r\n', error: 'Protocol error: invalid bulk length' },
-  'a length with a leading zero': { input: '*1\r\n$04\r\n', error: 'Protocol error: invalid bulk length' },
+  'a length with a leading zero': {
+    input: '*1\r\n$04\r\n',
+    error: 'Protocol error: invalid bulk length',
+  },
   'a length with a space': { input: '*1\r\n$ 4\r\n', error: 'Protocol error: invalid bulk length' },
   'a length beyond the limit': {
     input: '*1\r\n$536870913\r\n',
@@ -78,8 +93,14 @@ const cases: Record<string, Case> = {
     input: '*1\r\n$92233720368547758080\r\n',
     error: 'Protocol error: invalid bulk length',
   },
-  'an open double quote': { input: 'A "b\r\n', error: 'Protocol error: unbalanced quotes in request' },
-  'an open single quote': { input: "A 'b\r\n", error: 'Protocol error: unbalanced quotes in request' },
+  'an open double quote': {
+    input: 'A "b\r\n',
+    error: 'Protocol error: unbalanced quotes in request',
+  },
+  'an open single quote': {
+    input: "A 'b\r\n",
+    error: 'Protocol error: unbalanced quotes in request',
+  },
   'a backslash before the end': {
     input: 'A "b\\\r\n',
     error: 'Protocol error: unbalanced quotes in request',
@@ -170,7 +191,10 @@ describe('limits', () => {
   test('an error is final', () => {
     const reader = makeReader();
     expect(parseAll(bytes('*x\r\n'), () => 4, reader).error).not.toBeNull();
-    expect(parseAll(bytes(PING), () => 4, reader)).toMatchObject({ found: [], error: reader.error });
+    expect(parseAll(bytes(PING), () => 4, reader)).toMatchObject({
+      found: [],
+      error: reader.error,
+    });
     expect(reader.error).toBe('Protocol error: invalid multibulk length');
   });
 });
@@ -216,7 +240,9 @@ describe('between turns', () => {
     const big = bytes(multibulk(['SET', 'k', 'x'.repeat(3 << 20)]));
     expect(parseAll(big, () => 65536, reader).found).toHaveLength(1);
     expect(reader.ownBytes).toBe(0);
-    expect(parseAll(bytes(multibulk(['x'.repeat(5000)])), () => 1000, reader).found).toHaveLength(1);
+    expect(parseAll(bytes(multibulk(['x'.repeat(5000)])), () => 1000, reader).found).toHaveLength(
+      1,
+    );
     expect(reader.ownBytes).toBeGreaterThan(0);
     reader.releaseIdle();
     reader.releaseIdle();
@@ -225,9 +251,9 @@ describe('between turns', () => {
 
   test('memory follows what has arrived, not what was announced', () => {
     const reader = makeReader();
-    expect(parseAll(bytes(`*1000000\r\n$500000000\r\n${'x'.repeat(1000)}`), () => 100, reader).pending).toBe(
-      1022,
-    );
+    expect(
+      parseAll(bytes(`*1000000\r\n$500000000\r\n${'x'.repeat(1000)}`), () => 100, reader).pending,
+    ).toBe(1022);
     expect(reader.ownBytes).toBeLessThan(4096);
     expect(reader.request.position.length).toBeLessThan(64);
   });
@@ -249,7 +275,9 @@ describe('between turns', () => {
   test('chunks gather while a blocked client runs nothing', () => {
     const reader = makeReader();
     const found: Found[] = [];
-    const input = bytes(Array.from({ length: 100 }, (_, i) => multibulk(['GET', `key:${i}`])).join(''));
+    const input = bytes(
+      Array.from({ length: 100 }, (_, i) => multibulk(['GET', `key:${i}`])).join(''),
+    );
     reader.push(input, 0, 50);
     expect(reader.next()).toBe(Parse.REQUEST);
     reader.keep();
@@ -262,7 +290,9 @@ describe('between turns', () => {
     expect(reader.pendingBytes).toBe(input.length - 50 + unread);
     drain(reader, found);
     reader.keep();
-    expect(found.map((each) => each.words[1])).toEqual(Array.from({ length: 99 }, (_, i) => `key:${i + 1}`));
+    expect(found.map((each) => each.words[1])).toEqual(
+      Array.from({ length: 99 }, (_, i) => `key:${i + 1}`),
+    );
     expect(reader.pendingBytes).toBe(0);
   });
 

@@ -84,7 +84,8 @@ test('random replies, marks and deferred lengths over chunks', () => {
     }
     while (tokens.length > 0) close();
     const chunks = reply.takeChunks();
-    for (const chunk of chunks) expect((chunk.whole ?? chunk).length).toBeLessThanOrEqual(CHUNK_BYTES_MAX);
+    for (const chunk of chunks)
+      expect((chunk.whole ?? chunk).length).toBeLessThanOrEqual(CHUNK_BYTES_MAX);
     const sent = Buffer.concat(chunks).toString('latin1');
     if (sent !== model) throw new Error(`run ${run}: ${sent.length} bytes against ${model.length}`);
     for (const chunk of chunks) reply.recycle(chunk);

@@ -43,10 +43,14 @@ export function record(request: Request): Found {
 const AHEAD = Array.from({ length: 3 }, () => new Request());
 
 /**
- * Takes all requests that are there. Both ways take their turn: those that lie ahead whole, but for the last of three and
- * the half of its repetitions, which are then looked at again, and what the thorough way finds.
+ * Takes all requests that are there. Both ways take their turn: those that lie ahead whole, but for
+ * the last of three and the half of its repetitions, which are then looked at again, and what the
+ * thorough way finds.
  */
-export function drain(reader: RequestReader, into: Found[]): typeof Parse.MORE | typeof Parse.ERROR {
+export function drain(
+  reader: RequestReader,
+  into: Found[],
+): typeof Parse.MORE | typeof Parse.ERROR {
   while (true) {
     const ahead = reader.lookAhead(AHEAD);
     for (let i = 0; i < ahead; i++) {
@@ -66,10 +70,14 @@ export function drain(reader: RequestReader, into: Found[]): typeof Parse.MORE |
 }
 
 /**
- * Parses `input` in pieces of at most `pieceBytes()`. Every piece lies in a buffer that is overwritten after its turn, as
- * the read buffer of a server is.
+ * Parses `input` in pieces of at most `pieceBytes()`. Every piece lies in a buffer that is
+ * overwritten after its turn, as the read buffer of a server is.
  */
-export function parseAll(input: Uint8Array, pieceBytes: () => number, reader = makeReader()): Outcome {
+export function parseAll(
+  input: Uint8Array,
+  pieceBytes: () => number,
+  reader = makeReader(),
+): Outcome {
   const found: Found[] = [];
   let failed = false;
   for (let at = 0; at < input.length && !failed; ) {

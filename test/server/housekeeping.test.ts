@@ -17,7 +17,9 @@ test.each([
   node.housekeeping.stop();
   const own = await client();
   await own.pipeline(Array.from({ length: KEYS }, (_, i) => ['SET', `k${i}`, 'v', 'PX', '1']));
-  await waitFor(() => Date.now() > node.server.nowMs + 2, { what: 'the keys to be past their deadline' });
+  await waitFor(() => Date.now() > node.server.nowMs + 2, {
+    what: 'the keys to be past their deadline',
+  });
   // Each look at the clock takes the same time.
   let us = 0;
   node.server.clock.micros = () => {

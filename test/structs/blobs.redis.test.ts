@@ -1,4 +1,7 @@
-/** Listpacks and intsets beside those of a real server: its dumps are our bytes, and it restores ours. */
+/**
+ * Listpacks and intsets beside those of a real server: its dumps are our bytes, and it restores
+ * ours.
+ */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { bytePosition, SEGMENT_SHIFT } from '../../src/arena/layout.ts';
 import { Prng } from '../../src/base/prng.ts';
@@ -124,7 +127,18 @@ test('hashes', async () => {
 
 test('sorted sets', async () => {
   await client.call('DEL', 'zset');
-  const scores = ['-inf', '-9223372036854775000', '-4097', '-1.5', '0', '3', '127', '4096', '1e+30', 'inf'];
+  const scores = [
+    '-inf',
+    '-9223372036854775000',
+    '-4097',
+    '-1.5',
+    '0',
+    '3',
+    '127',
+    '4096',
+    '1e+30',
+    'inf',
+  ];
   for (const [i, score] of scores.entries()) await client.call('ZADD', 'zset', score, `member${i}`);
   const { type, blob } = await dumpOf('zset');
   expect(type).toBe(PayloadType.ZSET_LISTPACK);

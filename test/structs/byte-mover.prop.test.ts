@@ -1,4 +1,7 @@
-/** Every length and distance around the bounds between the ways to move, beside `copyWithin` on memory of our own. */
+/**
+ * Every length and distance around the bounds between the ways to move, beside `copyWithin` on
+ * memory of our own.
+ */
 import { expect, test } from 'vitest';
 import { Arena } from '../../src/arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT } from '../../src/arena/layout.ts';
@@ -7,7 +10,9 @@ import { ByteMover } from '../../src/structs/byte-mover.ts';
 import { testSeed } from '../support/seed.ts';
 
 const AREA_BYTES = 200_000;
-const LENGTHS = [0, 1, 15, 16, 17, 63, 64, 127, 128, 1023, 1024, 1025, 65535, 65536, 65537, 150_000];
+const LENGTHS = [
+  0, 1, 15, 16, 17, 63, 64, 127, 128, 1023, 1024, 1025, 65535, 65536, 65537, 150_000,
+];
 
 test('bytes arrive where they are moved to, and no others change', () => {
   const prng = new Prng(testSeed('byte mover'));
@@ -28,7 +33,9 @@ test('bytes arrive where they are moved to, and no others change', () => {
     const distances = [prng.below(20), 0, 8, 64, length + 1 + prng.below(40)];
     const distance = distances[prng.below(distances.length)]!;
     const to =
-      prng.below(2) === 0 ? Math.min(from + distance, AREA_BYTES - length) : Math.max(from - distance, 0);
+      prng.below(2) === 0
+        ? Math.min(from + distance, AREA_BYTES - length)
+        : Math.max(from - distance, 0);
     mover.within(segment, base + from, base + to, length);
     model.copyWithin(to, from, from + length);
     expect(Buffer.compare(live, model)).toBe(0);

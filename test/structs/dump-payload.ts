@@ -1,7 +1,12 @@
 /** What DUMP returns and RESTORE takes, for values that are one blob. */
 import { crc64 } from '../../src/kernels/kernels.ts';
 
-export const PayloadType = { INTSET: 11, HASH_LISTPACK: 16, ZSET_LISTPACK: 17, QUICKLIST_2: 18 } as const;
+export const PayloadType = {
+  INTSET: 11,
+  HASH_LISTPACK: 16,
+  ZSET_LISTPACK: 17,
+  QUICKLIST_2: 18,
+} as const;
 const RDB_VERSION = 10;
 const FOOTER_BYTES = 10;
 /** Container of a quicklist node that is a listpack. */

@@ -35,7 +35,9 @@ class Model {
   text(): string {
     const prng = this.#prng;
     if (prng.below(4) === 0) return `${prng.below(1 << 20) - 1000}`;
-    const bytes = Uint8Array.from({ length: LENGTHS[prng.below(LENGTHS.length)]! }, () => prng.below(256));
+    const bytes = Uint8Array.from({ length: LENGTHS[prng.below(LENGTHS.length)]! }, () =>
+      prng.below(256),
+    );
     return latin1(bytes, 0, bytes.length);
   }
 

@@ -109,9 +109,11 @@ test.each(hashes)('behaves as a set, with hashes that are %s', (name, hashOf) =>
     if (step % (steps / 20) !== 0) continue;
     model.validate();
     expect(model.scanAll().toSorted()).toEqual(model.entries.toSorted());
-    if (model.entries.length > 0) expect(model.places.has(model.tables.random(model.table, prng))).toBe(true);
+    if (model.entries.length > 0)
+      expect(model.places.has(model.tables.random(model.table, prng))).toBe(true);
   }
-  while (model.entries.length > 0) model.remove(model.entries[prng.below(model.entries.length)]!, true);
+  while (model.entries.length > 0)
+    model.remove(model.entries[prng.below(model.entries.length)]!, true);
   model.validate();
   expect(model.tables.buckets(model.table)).toBe(1);
   expect(model.tables.random(model.table, prng)).toBe(NIL);
@@ -165,9 +167,13 @@ test('a table that is dropped is freed slice by slice, each entry once', () => {
       const freed: number[] = [];
       let slices = 0;
       const buckets = model.tables.buckets(model.table);
-      while (!model.tables.freeSome(model.table, 1 + prng.below(20), (entry) => void freed.push(entry)))
+      while (
+        !model.tables.freeSome(model.table, 1 + prng.below(20), (entry) => void freed.push(entry))
+      )
         slices++;
-      expect(freed.toSorted((a, b) => a - b)).toEqual(Array.from({ length: count }, (_, i) => i + 1));
+      expect(freed.toSorted((a, b) => a - b)).toEqual(
+        Array.from({ length: count }, (_, i) => i + 1),
+      );
       expect(slices).toBeLessThan(buckets);
       expect(model.arena.usedBytes).toBe(before);
       model.arena.validate();

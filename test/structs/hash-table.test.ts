@@ -6,7 +6,10 @@ import { bucketIndex, HashTable, tagOf } from '../../src/structs/hash-table.ts';
 
 const spread = (entry: number): number => Math.imul(entry, 0x9e3779b1) ^ (entry >>> 11);
 
-function tableOf(arena: Arena, hashOf: (entry: number) => number): { tables: HashTable; table: Ref } {
+function tableOf(
+  arena: Arena,
+  hashOf: (entry: number) => number,
+): { tables: HashTable; table: Ref } {
   const tables = new HashTable(arena, { hashOf });
   return { tables, table: tables.create() };
 }
@@ -47,10 +50,12 @@ test.each([
 
 test('each of twelve places is found among neighbours whose tags differ in one bit', () => {
   const arena = new Arena();
-  // One bucket; tags that would lead a careless comparison astray: t ^ 1, and bytes after an equal one.
+  // One bucket; tags that would lead a careless comparison astray: t ^ 1, and bytes after an equal
+  // one.
   for (const tag of [1, 2, 3, 0x7f, 0x80, 0x81, 0xfe, 0xff]) {
     for (let place = 0; place < 12; place++) {
-      const hashOf = (entry: number): number => (entry === place + 1 ? tag << 24 : (tag ^ 1 || 2) << 24);
+      const hashOf = (entry: number): number =>
+        entry === place + 1 ? tag << 24 : (tag ^ 1 || 2) << 24;
       const { tables, table } = tableOf(arena, hashOf);
       for (let entry = 1; entry <= 8; entry++) tables.insert(table, hashOf(entry), asRef(entry));
       if (place >= 8) {
@@ -67,7 +72,8 @@ test('a table without the hash finds nothing, not even an empty place', () => {
   const { tables, table } = tableOf(new Arena(), spread);
   for (let tag = 0; tag < 256; tag++) expect(tables.first(table, tag << 24)).toBe(NIL);
   tables.insert(table, 5 << 24, asRef(9));
-  for (let tag = 0; tag < 256; tag++) expect(tables.first(table, tag << 24)).toBe(tag === 5 ? 9 : NIL);
+  for (let tag = 0; tag < 256; tag++)
+    expect(tables.first(table, tag << 24)).toBe(tag === 5 ? 9 : NIL);
 });
 
 test('an entry costs less than 12 bytes at every point of a round of growth', () => {

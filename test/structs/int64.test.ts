@@ -2,7 +2,13 @@
 import { expect, test } from 'vitest';
 import { bytesOf, latin1, parseInt64 } from '../../src/base/bytes.ts';
 import { Prng } from '../../src/base/prng.ts';
-import { compareInt64, Int64, int64Number, parseInt64Halves, writeInt64 } from '../../src/structs/int64.ts';
+import {
+  compareInt64,
+  Int64,
+  int64Number,
+  parseInt64Halves,
+  writeInt64,
+} from '../../src/structs/int64.ts';
 import { testSeed } from '../support/seed.ts';
 
 const parsed = (text: string): bigint | undefined => {

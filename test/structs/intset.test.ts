@@ -40,7 +40,10 @@ class Fixture {
 
   hex(ref: Ref): string {
     const base = bytePosition(ref);
-    const bytes = this.arena.u8[ref >>> SEGMENT_SHIFT]!.slice(base, base + this.intset.byteLength(ref));
+    const bytes = this.arena.u8[ref >>> SEGMENT_SHIFT]!.slice(
+      base,
+      base + this.intset.byteLength(ref),
+    );
     return Buffer.from(bytes).toString('hex');
   }
 }
@@ -65,7 +68,11 @@ test('a removal tells whether there was something, and keeps the width', () => {
   ref = fixture.remove(ref, 2n);
   expect(fixture.intset.changed).toBe(false);
   ref = fixture.remove(ref, 1n << 40n);
-  expect([fixture.intset.changed, fixture.intset.width(ref), fixture.values(ref)]).toEqual([true, 8, [1n]]);
+  expect([fixture.intset.changed, fixture.intset.width(ref), fixture.values(ref)]).toEqual([
+    true,
+    8,
+    [1n],
+  ]);
 });
 
 describe('validation', () => {

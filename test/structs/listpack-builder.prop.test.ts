@@ -8,14 +8,27 @@ import { validateListpack } from '../../src/structs/listpack-check.ts';
 import { testSeed } from '../support/seed.ts';
 
 const LENGTHS = [0, 1, 19, 20, 47, 48, 63, 64, 127, 128, 4095, 4096, 20_000];
-const INTEGERS = ['0', '127', '128', '-1', '4095', '-4096', '4096', '32768', '8388608', '-2147483649'];
+const INTEGERS = [
+  '0',
+  '127',
+  '128',
+  '-1',
+  '4095',
+  '-4096',
+  '4096',
+  '32768',
+  '8388608',
+  '-2147483649',
+];
 const NEAR_INTEGERS = ['9223372036854775807', '9223372036854775808', '-0', '01', '-'];
 
 function randomElement(prng: Prng): Buffer {
   const kind = prng.below(4);
   if (kind === 0) return Buffer.from(INTEGERS[prng.below(INTEGERS.length)]!);
   if (kind === 1) return Buffer.from(NEAR_INTEGERS[prng.below(NEAR_INTEGERS.length)]!);
-  return Buffer.from(Array.from({ length: LENGTHS[prng.below(LENGTHS.length)]! }, () => prng.below(256)));
+  return Buffer.from(
+    Array.from({ length: LENGTHS[prng.below(LENGTHS.length)]! }, () => prng.below(256)),
+  );
 }
 
 test('what is built is what would have been appended in the arena, byte for byte', () => {

@@ -14,7 +14,8 @@ import {
 import { testSeed } from '../support/seed.ts';
 import { ListpackFixture, randomText } from './listpack-fixture.ts';
 
-const blob = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replaceAll(' ', ''), 'hex'));
+const blob = (text: string): Uint8Array =>
+  Uint8Array.from(Buffer.from(text.replaceAll(' ', ''), 'hex'));
 
 describe('validation', () => {
   test.each([
@@ -148,7 +149,10 @@ test('damage is refused, or leaves a listpack that can be read to both ends', ()
   expect(accepted).toBeGreaterThan(BLOBS / 2);
 });
 
-/** A copy with one to three bytes changed, or cut off, the total made right again in half of the cases. */
+/**
+ * A copy with one to three bytes changed, or cut off, the total made right again in half of the
+ * cases.
+ */
 function damaged(whole: Uint8Array, prng: Prng): Uint8Array {
   const bytes = whole.slice(0, prng.below(8) === 0 ? prng.below(whole.length) : whole.length);
   for (let left = 1 + prng.below(3); left > 0 && bytes.length > 0; left--) {

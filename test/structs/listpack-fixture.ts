@@ -5,7 +5,12 @@ import { bytesOf, latin1 } from '../../src/base/bytes.ts';
 import type { Prng } from '../../src/base/prng.ts';
 import { MIB, type Ref } from '../../src/base/units.ts';
 import { Listpack } from '../../src/structs/listpack.ts';
-import { ELEMENT_TEXT_BYTES_MAX, ElementView, END, elementToBytes } from '../../src/structs/listpack-read.ts';
+import {
+  ELEMENT_TEXT_BYTES_MAX,
+  ElementView,
+  END,
+  elementToBytes,
+} from '../../src/structs/listpack-read.ts';
 
 const SHADOW_BYTES_MAX = 256 * MIB;
 
@@ -66,11 +71,28 @@ export class ListpackFixture {
   }
 }
 
-const WIDE = ['9223372036854775807', '-9223372036854775808', '9007199254740993', '-9007199254740992'];
-const NO_INTEGERS = ['', '-', '-0', '007', '+1', '1 ', '9223372036854775808', '-9223372036854775809', '1.5'];
+const WIDE = [
+  '9223372036854775807',
+  '-9223372036854775808',
+  '9007199254740993',
+  '-9007199254740992',
+];
+const NO_INTEGERS = [
+  '',
+  '-',
+  '-0',
+  '007',
+  '+1',
+  '1 ',
+  '9223372036854775808',
+  '-9223372036854775809',
+  '1.5',
+];
 const EDGES = [7, 12, 15, 23, 31, 52];
 
-/** Integers around each bound of an encoding, what nearly is one, and strings of every length class. */
+/**
+ * Integers around each bound of an encoding, what nearly is one, and strings of every length class.
+ */
 export function randomText(prng: Prng, lengthMax = 300): string {
   switch (prng.below(8)) {
     case 0:

@@ -1,4 +1,7 @@
-/** Random operations beside an array of texts, with images of the arena begun and checked in between. */
+/**
+ * Random operations beside an array of texts, with images of the arena begun and checked in
+ * between.
+ */
 import { expect, test } from 'vitest';
 import { bytePosition, SEGMENT_SHIFT } from '../../src/arena/layout.ts';
 import { bytesOf } from '../../src/base/bytes.ts';
@@ -98,7 +101,9 @@ class Pair {
     expect(fixture.texts(ref)).toEqual(model);
     expect(fixture.textsBackwards(ref)).toEqual([...model].reverse());
     const wanted =
-      this.#prng.below(4) === 0 ? randomText(this.#prng) : (model[this.#prng.below(model.length)] ?? 'none');
+      this.#prng.below(4) === 0
+        ? randomText(this.#prng)
+        : (model[this.#prng.below(model.length)] ?? 'none');
     const skip = this.#prng.below(3);
     const index = model.findIndex((text, i) => i % (skip + 1) === 0 && text === wanted);
     const expected = index < 0 ? END : fixture.listpack.seek(ref, index);

@@ -75,7 +75,18 @@ describe('an element is stored as', () => {
 
 test('integers are inserted as numbers and halves as well as by their text', () => {
   const { listpack } = fixture;
-  const values = [0, 127, 128, -1, -4097, 1e6, 2 ** 31, -(2 ** 31) - 1, 2 ** 53 - 1, -(2 ** 53) + 1];
+  const values = [
+    0,
+    127,
+    128,
+    -1,
+    -4097,
+    1e6,
+    2 ** 31,
+    -(2 ** 31) - 1,
+    2 ** 53 - 1,
+    -(2 ** 53) + 1,
+  ];
   let ref = listpack.create();
   for (const value of values) ref = listpack.appendInteger(ref, value);
   ref = listpack.appendInt64(ref, 0x7fffffff, -1);
@@ -84,7 +95,13 @@ test('integers are inserted as numbers and halves as well as by their text', () 
 });
 
 test('a view tells the value, and whether it is exact', () => {
-  const ref = fixture.of(['-5', '9007199254740991', '9007199254740992', '-9223372036854775808', 'text']);
+  const ref = fixture.of([
+    '-5',
+    '9007199254740991',
+    '9007199254740992',
+    '-9223372036854775808',
+    'text',
+  ]);
   const view = new ElementView();
   const seen = [0, 1, 2, 3, 4].map((index) => {
     fixture.listpack.read(ref, fixture.listpack.seek(ref, index), view);
@@ -103,12 +120,12 @@ test('an empty listpack has neither first nor last', () => {
   const { listpack } = fixture;
   const ref = listpack.create();
   expect(hex(fixture.bytes(ref))).toBe('070000000000ff');
-  expect([listpack.first(ref), listpack.last(ref), listpack.seek(ref, 0), listpack.seek(ref, -1)]).toEqual([
-    END,
-    END,
-    END,
-    END,
-  ]);
+  expect([
+    listpack.first(ref),
+    listpack.last(ref),
+    listpack.seek(ref, 0),
+    listpack.seek(ref, -1),
+  ]).toEqual([END, END, END, END]);
   expect(fixture.find(ref, listpack.first(ref), 'a', 0)).toBe(END);
 });
 
@@ -144,7 +161,9 @@ describe('finding', () => {
 
   test('an empty string is found', () => {
     const ref = fixture.of(['a', '']);
-    expect(fixture.find(ref, fixture.listpack.first(ref), '', 0)).toBe(fixture.listpack.seek(ref, 1));
+    expect(fixture.find(ref, fixture.listpack.first(ref), '', 0)).toBe(
+      fixture.listpack.seek(ref, 1),
+    );
   });
 
   test('equality takes a number for its text only', () => {

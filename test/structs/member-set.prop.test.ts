@@ -1,4 +1,7 @@
-/** Random operations on sets of all forms beside a Set, with images of the arena begun and checked in between. */
+/**
+ * Random operations on sets of all forms beside a Set, with images of the arena begun and checked
+ * in between.
+ */
 import { expect, test } from 'vitest';
 import { Arena } from '../../src/arena/arena.ts';
 import { bytesOf, latin1 } from '../../src/base/bytes.ts';
@@ -11,8 +14,20 @@ import { MemberTable } from '../../src/structs/member-table.ts';
 import { testSeed } from '../support/seed.ts';
 import { randomText } from './listpack-fixture.ts';
 
-const LIMITS: SetLimits = { setMaxIntsetEntries: 512, setMaxListpackEntries: 128, setMaxListpackValue: 64 };
-const WIDE = ['9223372036854775807', '-9223372036854775808', '9223372036854775808', '-0', '01', '', ' 1'];
+const LIMITS: SetLimits = {
+  setMaxIntsetEntries: 512,
+  setMaxListpackEntries: 128,
+  setMaxListpackValue: 64,
+};
+const WIDE = [
+  '9223372036854775807',
+  '-9223372036854775808',
+  '9223372036854775808',
+  '-0',
+  '01',
+  '',
+  ' 1',
+];
 
 const ignore = (): void => {};
 
@@ -100,7 +115,8 @@ test.each([
   for (let round = 0; round < 2; round++) {
     const pair = new Pair(limits, form);
     const choices = Array.from({ length: members }, (_value, i) => {
-      if (texts > 0 && prng.below(texts) === 0) return i < WIDE.length ? WIDE[i]! : randomText(prng, 60);
+      if (texts > 0 && prng.below(texts) === 0)
+        return i < WIDE.length ? WIDE[i]! : randomText(prng, 60);
       return String(Math.floor((prng.float() - 0.5) * 10 ** prng.below(16)) || 0);
     });
     for (let step = 0; step < 1200; step++) {
@@ -135,7 +151,13 @@ test.each([
   ],
   ['the last text', { ...LIMITS, setMaxListpackEntries: 10 }, nine, 'a', SetForm.LISTPACK],
   ['a long text', LIMITS, nine, 'a'.repeat(65), SetForm.TABLE],
-  ['a text beside a long integer', { ...LIMITS, setMaxListpackValue: 3 }, ['-100'], 'a', SetForm.TABLE],
+  [
+    'a text beside a long integer',
+    { ...LIMITS, setMaxListpackValue: 3 },
+    ['-100'],
+    'a',
+    SetForm.TABLE,
+  ],
   ['an integer too many', { ...LIMITS, setMaxIntsetEntries: 9 }, nine, '10', SetForm.TABLE],
   ['a text too many', { ...LIMITS, setMaxListpackEntries: 2 }, ['a', 'b'], 'c', SetForm.TABLE],
   ['an integer among texts', LIMITS, ['a'], '1', SetForm.LISTPACK],

@@ -1,6 +1,6 @@
 /**
- * Random operations on long lists beside an array of texts, for each kind of limit, with images of the arena begun and
- * checked in between; and at the end nothing is left in the arena.
+ * Random operations on long lists beside an array of texts, for each kind of limit, with images of
+ * the arena begun and checked in between; and at the end nothing is left in the arena.
  */
 import { expect, test } from 'vitest';
 import { Arena } from '../../src/arena/arena.ts';
@@ -9,7 +9,11 @@ import { Prng } from '../../src/base/prng.ts';
 import { MIB, NIL, type Ref } from '../../src/base/units.ts';
 import { ListCursor } from '../../src/structs/list-cursor.ts';
 import { Listpack } from '../../src/structs/listpack.ts';
-import { ELEMENT_TEXT_BYTES_MAX, ElementView, elementToBytes } from '../../src/structs/listpack-read.ts';
+import {
+  ELEMENT_TEXT_BYTES_MAX,
+  ElementView,
+  elementToBytes,
+} from '../../src/structs/listpack-read.ts';
 import { Quicklist } from '../../src/structs/quicklist.ts';
 import { testSeed } from '../support/seed.ts';
 import { randomText } from './listpack-fixture.ts';
@@ -156,7 +160,10 @@ class Pair {
     expect(this.backwards().reverse()).toEqual(this.model);
   }
 
-  /** A copy has the same elements, and one with few nodes comes back as a listpack and as a list again. */
+  /**
+   * A copy has the same elements, and one with few nodes comes back as a listpack and as a list
+   * again.
+   */
   copyAndConvert(): void {
     const copy = this.lists.copy(this.list);
     this.lists.validate(copy);

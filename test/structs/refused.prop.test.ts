@@ -1,7 +1,8 @@
 /**
- * Structures that find no memory, without a unit around them: each random operation has its first allocation refused, then
- * its second, and so on, until it finds what it needs. A refused one throws ARENA_FULL, and the structure holds what it
- * held. What takes away never needs memory. At the end nothing is left in the arena.
+ * Structures that find no memory, without a unit around them: each random operation has its first
+ * allocation refused, then its second, and so on, until it finds what it needs. A refused one
+ * throws ARENA_FULL, and the structure holds what it held. What takes away never needs memory. At
+ * the end nothing is left in the arena.
  */
 import { expect, test } from 'vitest';
 import { Arena } from '../../src/arena/arena.ts';
@@ -15,7 +16,11 @@ import { IdCursor, IdTree } from '../../src/structs/id-tree.ts';
 import { Intset } from '../../src/structs/intset.ts';
 import { List } from '../../src/structs/list.ts';
 import { Listpack } from '../../src/structs/listpack.ts';
-import { ELEMENT_TEXT_BYTES_MAX, ElementView, elementToBytes } from '../../src/structs/listpack-read.ts';
+import {
+  ELEMENT_TEXT_BYTES_MAX,
+  ElementView,
+  elementToBytes,
+} from '../../src/structs/listpack-read.ts';
 import { MemberSet } from '../../src/structs/member-set.ts';
 import { MemberTable } from '../../src/structs/member-table.ts';
 import { Quicklist } from '../../src/structs/quicklist.ts';
@@ -36,7 +41,10 @@ interface Subject {
   content(): unknown;
   model(): unknown;
   validate(): void;
-  /** A random operation: `run` does it and may be refused; `note` tells the model. One that takes away says so. */
+  /**
+   * A random operation: `run` does it and may be refused; `note` tells the model. One that takes
+   * away says so.
+   */
   operation(prng: Prng): { takesAway: boolean; run: () => void; note: () => void };
   free(): void;
 }
@@ -102,7 +110,11 @@ class ListSubject implements Subject {
         list.prepareFor(1, bytes.length);
         list.push(atHead, bytes, 0, bytes.length);
       };
-      return { takesAway: false, run, note: () => void (atHead ? model.unshift(text) : model.push(text)) };
+      return {
+        takesAway: false,
+        run,
+        note: () => void (atHead ? model.unshift(text) : model.push(text)),
+      };
     }
     if (kind < 7) {
       const behind = prng.below(2) === 0;
@@ -111,7 +123,11 @@ class ListSubject implements Subject {
         list.seek(index);
         list.insert(behind, bytes, 0, bytes.length);
       };
-      return { takesAway: false, run, note: () => void model.splice(index + (behind ? 1 : 0), 0, text) };
+      return {
+        takesAway: false,
+        run,
+        note: () => void model.splice(index + (behind ? 1 : 0), 0, text),
+      };
     }
     if (kind < 9) {
       const run = (): void => {
@@ -219,7 +235,12 @@ class SetSubject implements Subject {
   #model = new Set<string>();
 
   constructor(arena: Arena) {
-    this.#set = new MemberSet(arena, new Intset(arena), new Listpack(arena), new MemberTable(arena, 1, 2));
+    this.#set = new MemberSet(
+      arena,
+      new Intset(arena),
+      new Listpack(arena),
+      new MemberTable(arena, 1, 2),
+    );
     this.#set.create(0);
   }
 
@@ -289,7 +310,8 @@ class SortedSetSubject implements Subject {
   content(): unknown {
     const set = this.#set;
     const pairs: [string, number][] = [];
-    for (let more = set.seek(0); more; more = set.next()) pairs.push([asText(set.copyMember()), set.score]);
+    for (let more = set.seek(0); more; more = set.next())
+      pairs.push([asText(set.copyMember()), set.score]);
     return pairs;
   }
 
@@ -352,7 +374,8 @@ class TreeSubject implements Subject {
   content(): unknown {
     const values: number[] = [];
     const cursor = this.#cursor;
-    for (let more = cursor.seekFirst(this.#ref); more; more = cursor.next()) values.push(cursor.value);
+    for (let more = cursor.seekFirst(this.#ref); more; more = cursor.next())
+      values.push(cursor.value);
     return values;
   }
 
@@ -399,7 +422,9 @@ class StreamSubject implements Subject {
 
   model(): unknown {
     const entries = [...this.#entries].sort(([a], [b]) => a - b);
-    const pending = [...this.#pending].map(([name, ids]) => `${name}:${[...ids].sort((a, b) => a - b)}`);
+    const pending = [...this.#pending].map(
+      ([name, ids]) => `${name}:${[...ids].sort((a, b) => a - b)}`,
+    );
     return [entries, pending.sort()];
   }
 
@@ -504,7 +529,12 @@ class StreamSubject implements Subject {
         const group = find();
         const consumer = groups.findConsumer(group, c, 0, c.length);
         if (isNew) groups.setDelivery(groups.addDelivery(group, consumer, streamId(1, id)), 1, 1);
-        else groups.moveDelivery(groups.findDelivery(group, streamId(1, id)), streamId(1, id), consumer);
+        else
+          groups.moveDelivery(
+            groups.findDelivery(group, streamId(1, id)),
+            streamId(1, id),
+            consumer,
+          );
       };
       const note = (): void => {
         for (const [each, of] of this.#pending) if (each.startsWith(groupName)) of.delete(id);
@@ -558,39 +588,42 @@ test.each([
       return subject;
     },
   ],
-] satisfies [string, (arena: Arena) => Subject][])('%s that finds no memory is as before', (name, make) => {
-  const prng = new Prng(testSeed(`refused ${name}`));
-  const refusals = new Refusals();
-  const arena = new Arena(undefined, { refuses: refusals.refuses });
-  const subject: Subject = make(arena);
-  let refused = 0;
-  for (let step = 0; step < STEPS; step++) {
-    const { takesAway, run, note } = subject.operation(prng);
-    if (takesAway && prng.below(2) === 0) {
-      refusals.all = true;
-      run();
-    } else {
-      for (let n = 0; ; n++) {
-        refusals.refuse(n);
-        if (!isRefused(run)) break;
-        refusals.none();
-        refused++;
-        expect(takesAway, 'what takes away needs no memory').toBe(false);
-        subject.validate();
-        expect(subject.content()).toEqual(subject.model());
+] satisfies [string, (arena: Arena) => Subject][])(
+  '%s that finds no memory is as before',
+  (name, make) => {
+    const prng = new Prng(testSeed(`refused ${name}`));
+    const refusals = new Refusals();
+    const arena = new Arena(undefined, { refuses: refusals.refuses });
+    const subject: Subject = make(arena);
+    let refused = 0;
+    for (let step = 0; step < STEPS; step++) {
+      const { takesAway, run, note } = subject.operation(prng);
+      if (takesAway && prng.below(2) === 0) {
+        refusals.all = true;
+        run();
+      } else {
+        for (let n = 0; ; n++) {
+          refusals.refuse(n);
+          if (!isRefused(run)) break;
+          refusals.none();
+          refused++;
+          expect(takesAway, 'what takes away needs no memory').toBe(false);
+          subject.validate();
+          expect(subject.content()).toEqual(subject.model());
+        }
       }
+      refusals.none();
+      note();
+      if (step % 20 === 0) subject.validate();
+      if (step % 20 === 0) expect(subject.content()).toEqual(subject.model());
     }
-    refusals.none();
-    note();
-    if (step % 20 === 0) subject.validate();
-    if (step % 20 === 0) expect(subject.content()).toEqual(subject.model());
-  }
-  expect(subject.content()).toEqual(subject.model());
-  expect(refused).toBeGreaterThan(20);
-  subject.free();
-  arena.validate();
-  expect(arena.usedBytes).toBe(0);
-});
+    expect(subject.content()).toEqual(subject.model());
+    expect(refused).toBeGreaterThan(20);
+    subject.free();
+    arena.validate();
+    expect(arena.usedBytes).toBe(0);
+  },
+);
 
 function isRefused(run: () => void): boolean {
   try {

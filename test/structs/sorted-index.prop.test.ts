@@ -1,4 +1,7 @@
-/** Random operations on a sorted index beside a sorted array, with images of the arena begun and checked in between. */
+/**
+ * Random operations on a sorted index beside a sorted array, with images of the arena begun and
+ * checked in between.
+ */
 import { expect, test } from 'vitest';
 import { Arena } from '../../src/arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../../src/arena/layout.ts';
@@ -31,8 +34,12 @@ class Pair {
 
   newMember(text: string): Ref {
     const member = this.arena.alloc(MEMBER_HEADER_BYTES + text.length);
-    this.arena.i32[member >>> SEGMENT_SHIFT]![wordPosition(member) + MEMBER_LENGTH_WORD] = text.length;
-    this.arena.u8[member >>> SEGMENT_SHIFT]!.set(bytesOf(text), bytePosition(member) + MEMBER_HEADER_BYTES);
+    this.arena.i32[member >>> SEGMENT_SHIFT]![wordPosition(member) + MEMBER_LENGTH_WORD] =
+      text.length;
+    this.arena.u8[member >>> SEGMENT_SHIFT]!.set(
+      bytesOf(text),
+      bytePosition(member) + MEMBER_HEADER_BYTES,
+    );
     return member;
   }
 
@@ -70,9 +77,11 @@ class Pair {
 
   moveAt(rank: number, score: number): void {
     const { score: old, text, member } = this.entries[rank]!;
-    // The same text may be there with the other score. Zeros of both signs are equal, and change places with nobody.
+    // The same text may be there with the other score. Zeros of both signs are equal, and change
+    // places with nobody.
     const there = this.entries[this.rank(score, text)];
-    if (score !== old && there !== undefined && there.score === score && there.text === text) return;
+    if (score !== old && there !== undefined && there.score === score && there.text === text)
+      return;
     this.tree.move(this.index, old, member, score);
     this.entries.splice(rank, 1);
     this.entries.splice(this.rank(score, text), 0, { score, text, member });
@@ -94,8 +103,12 @@ class Pair {
     const text = randomText(prng);
     const bytes = bytesOf(`_${text}`);
     expect(tree.countBeforeEntry(index, score, bytes, 1, text.length)).toBe(this.rank(score, text));
-    expect(tree.countBeforeScore(index, score, false)).toBe(entries.filter((e) => e.score < score).length);
-    expect(tree.countBeforeScore(index, score, true)).toBe(entries.filter((e) => e.score <= score).length);
+    expect(tree.countBeforeScore(index, score, false)).toBe(
+      entries.filter((e) => e.score < score).length,
+    );
+    expect(tree.countBeforeScore(index, score, true)).toBe(
+      entries.filter((e) => e.score <= score).length,
+    );
     const rank = prng.below(entries.length + 3) - 1;
     expect(tree.seekRank(index, rank, this.cursor)).toBe(rank >= 0 && rank < entries.length);
     const entry = entries[rank];
@@ -146,7 +159,8 @@ test.each(patterns)('an index is a sorted list, with scores that are %s', (_, sc
     const growing = step % (steps / 2) < steps / 4;
     const { entries } = pair;
     const kind = prng.below(10);
-    if (entries.length === 0 || (growing ? kind < 7 : kind < 3)) pair.insert(scores(prng), randomText(prng));
+    if (entries.length === 0 || (growing ? kind < 7 : kind < 3))
+      pair.insert(scores(prng), randomText(prng));
     else if (kind < 9) {
       const rank = prng.below(entries.length);
       if (prng.below(300) === 0) pair.removeRange(rank, 1 + prng.below(entries.length - rank));
@@ -173,7 +187,9 @@ test('members of one score are found by their bytes', () => {
     const text = randomText(prng);
     for (const orEqual of [false, true]) {
       const count = pair.tree.countBeforeMember(pair.index, bytesOf(text), 0, text.length, orEqual);
-      expect(count).toBe(pair.entries.filter((e) => e.text < text || (orEqual && e.text === text)).length);
+      expect(count).toBe(
+        pair.entries.filter((e) => e.text < text || (orEqual && e.text === text)).length,
+      );
     }
   }
   pair.freeAll(prng);

@@ -1,4 +1,7 @@
-/** Random operations on sorted sets of both forms beside a map, with images of the arena begun and checked in between. */
+/**
+ * Random operations on sorted sets of both forms beside a map, with images of the arena begun and
+ * checked in between.
+ */
 import { expect, test } from 'vitest';
 import { Arena } from '../../src/arena/arena.ts';
 import { bytePosition } from '../../src/arena/layout.ts';

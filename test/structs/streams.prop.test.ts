@@ -13,7 +13,9 @@ import { testSeed } from '../support/seed.ts';
 
 const SHADOW_BYTES_MAX = 1 << 28;
 
-/** Freezes and thaws now and then: in tests each thaw checks that no write passed the barrier by. */
+/**
+ * Freezes and thaws now and then: in tests each thaw checks that no write passed the barrier by.
+ */
 class Freezes {
   readonly #arena: Arena;
   readonly #prng: Prng;
@@ -64,7 +66,8 @@ test('a tree of ids is a sorted map', () => {
       model.set(number, number + 1);
     } else {
       const sorted = [...model.keys()];
-      const victim = sorted.length > 0 && prng.below(4) > 0 ? sorted[prng.below(sorted.length)]! : number;
+      const victim =
+        sorted.length > 0 && prng.below(4) > 0 ? sorted[prng.below(sorted.length)]! : number;
       expect(tree.remove(ref, idOf(victim))).toBe(model.get(victim) ?? NIL);
       model.delete(victim);
     }
@@ -75,10 +78,12 @@ test('a tree of ids is a sorted map', () => {
   model = new Map([...model].sort(([a], [b]) => a - b));
   const numbers = [...model.keys()];
   const forwards: number[] = [];
-  for (let more = cursor.seekFirst(ref); more; more = cursor.next()) forwards.push(cursor.value - 1);
+  for (let more = cursor.seekFirst(ref); more; more = cursor.next())
+    forwards.push(cursor.value - 1);
   expect(forwards).toEqual(numbers);
   const backwards: number[] = [];
-  for (let more = cursor.seekLast(ref); more; more = cursor.previous()) backwards.push(cursor.value - 1);
+  for (let more = cursor.seekLast(ref); more; more = cursor.previous())
+    backwards.push(cursor.value - 1);
   expect(backwards).toEqual([...numbers].reverse());
   for (let i = 0; i < 2000; i++) {
     const number = prng.below(0x10000);
@@ -153,7 +158,8 @@ describe.each([
       if (kind < 15) {
         ms += prng.below(3);
         const last = model.at(-1);
-        const seq = last !== undefined && last.ms === ms ? last.seq + 1 + prng.below(3) : prng.below(500);
+        const seq =
+          last !== undefined && last.ms === ms ? last.seq + 1 + prng.below(3) : prng.below(500);
         streams.log.readLastId(max);
         const id = streamId(ms, seq);
         if (id.compare(max) <= 0) continue;
@@ -161,9 +167,9 @@ describe.each([
         const words = Array.from({ length: fields * 2 }, (_, i) =>
           i % 2 === 0 ? `f${prng.below(2)}` : String(prng.below(1e6)).repeat(1 + prng.below(4)),
         );
-        expect(streams.log.append(id, requestOf(['XADD', ...words]), 1, fields, bytesMax, entriesMax)).toBe(
-          true,
-        );
+        expect(
+          streams.log.append(id, requestOf(['XADD', ...words]), 1, fields, bytesMax, entriesMax),
+        ).toBe(true);
         model.push({ ms, seq, words });
       } else if (kind < 19 && model.length > 0) {
         const { ms: at, seq } = model.splice(prng.below(model.length), 1)[0]!;
@@ -181,7 +187,9 @@ describe.each([
           model = model.filter(
             (entry) => entry.ms > bound.ms || (entry.ms === bound.ms && entry.seq >= bound.seq),
           );
-          expect(streams.log.trimBefore(streamId(bound.ms, bound.seq), false, 0)).toBe(before - model.length);
+          expect(streams.log.trimBefore(streamId(bound.ms, bound.seq), false, 0)).toBe(
+            before - model.length,
+          );
         }
       }
       if (round % 500 === 0) streams.validate(ref);
@@ -237,7 +245,8 @@ test('groups know what is pending of whom', () => {
     } else if (kind < 30) {
       expect(groups.removeDelivery(group, id)).toBe(model.delete(number));
     } else {
-      if (delivery === NIL) groups.setDelivery(groups.addDelivery(group, consumerOf(who), id), round, number);
+      if (delivery === NIL)
+        groups.setDelivery(groups.addDelivery(group, consumerOf(who), id), round, number);
       else groups.moveDelivery(delivery, id, consumerOf(who));
       model.set(number, who);
     }

@@ -1,6 +1,7 @@
 /**
- * Command handlers without a server: a dataset, a server port that records, and a context. A request given as words
- * runs through the tables, as the dispatcher would run it, and what came of it is told.
+ * Command handlers without a server: a dataset, a server port that records, and a context. A
+ * request given as words runs through the tables, as the dispatcher would run it, and what came of
+ * it is told.
  */
 import type { AllocatorOptions } from '../../src/arena/allocator.ts';
 import { codeOf, ErrorCode } from '../../src/base/errors.ts';
@@ -180,8 +181,9 @@ export class CommandHarness {
   }
 
   /**
-   * Runs one request as the dispatcher does while memory is tight, in a guarded unit. Undefined when there is no memory for
-   * it; then the dataset is as it was. Reads are guarded, too: some of them make values on the way.
+   * Runs one request as the dispatcher does while memory is tight, in a guarded unit. Undefined
+   * when there is no memory for it; then the dataset is as it was. Reads are guarded, too: some of
+   * them make values on the way.
    */
   runGuarded(...words: readonly Argument[]): Outcome | undefined {
     const { keyspace } = this;
@@ -255,14 +257,18 @@ export class CommandHarness {
     if (spec.subcommands !== undefined && words.length > 1) {
       const sub = spec.subcommands[words[1]!.toUpperCase()];
       if (sub === undefined) {
-        return new RespError(`ERR unknown subcommand '${words[1]}'. Try ${name.toUpperCase()} HELP.`);
+        return new RespError(
+          `ERR unknown subcommand '${words[1]}'. Try ${name.toUpperCase()} HELP.`,
+        );
       }
       fullName = `${fullName}|${words[1]!.toLowerCase()}`;
       spec = sub;
     }
     const { arity } = spec;
     const arityHolds = arity >= 0 ? request.argc === arity : request.argc >= -arity;
-    return arityHolds ? spec : new RespError(`ERR wrong number of arguments for '${fullName}' command`);
+    return arityHolds
+      ? spec
+      : new RespError(`ERR wrong number of arguments for '${fullName}' command`);
   }
 
   #streamed(request: Request, dbIndex: number): StreamedCommand[] {
@@ -278,7 +284,9 @@ export class CommandHarness {
     }));
   }
 
-  /** One execution unit as Redis streams it: the SELECT for its first command stands before MULTI. */
+  /**
+   * One execution unit as Redis streams it: the SELECT for its first command stands before MULTI.
+   */
   #append(unit: readonly StreamedCommand[], wrap: boolean): void {
     const wrapped = wrap && unit.length > 1;
     for (const [i, { db, words }] of unit.entries()) {

@@ -1,6 +1,6 @@
 /**
- * Damage to dumps and payloads, seeded: flipped bits, bytes of any value, cuts, lengths that lie, parts doubled or
- * swapped. With a checksum made anew, so that the checks behind it are reached.
+ * Damage to dumps and payloads, seeded: flipped bits, bytes of any value, cuts, lengths that lie,
+ * parts doubled or swapped. With a checksum made anew, so that the checks behind it are reached.
  */
 import type { Prng } from '../../src/base/prng.ts';
 import { crc64 } from '../../src/kernels/plain-crc64.ts';
@@ -8,10 +8,16 @@ import { crc64 } from '../../src/kernels/plain-crc64.ts';
 const CHECKSUM_BYTES = 8;
 /** The version of a payload and its checksum. */
 const FOOTER_BYTES = 10;
-/** Lengths and counts that are edges somewhere: of 6, 8, 14, 16, 24 and 32 bits, and the signs of a length. */
+/**
+ * Lengths and counts that are edges somewhere: of 6, 8, 14, 16, 24 and 32 bits, and the signs of a
+ * length.
+ */
 const EDGES = [0, 1, 0x3f, 0x40, 0x7f, 0x80, 0x81, 0xbf, 0xc0, 0xc3, 0xe0, 0xf0, 0xf4, 0xfe, 0xff];
 
-/** A damaged copy of `bytes`; the first `kept` bytes stay, and it may be as long as before, longer or shorter. */
+/**
+ * A damaged copy of `bytes`; the first `kept` bytes stay, and it may be as long as before, longer
+ * or shorter.
+ */
 export function damaged(bytes: Buffer, kept: number, prng: Prng): Buffer {
   let result: Buffer = Buffer.from(bytes);
   for (let times = 1 + prng.below(3); times > 0; times--) result = damagedOnce(result, kept, prng);

@@ -1,9 +1,10 @@
 /**
- * Runs the same commands through a {@link CommandHarness} and a {@link RecordedRedis}, and compares replies, stream,
- * key events, counted changes and, at the end, all keys with value, encoding and deadline.
+ * Runs the same commands through a {@link CommandHarness} and a {@link RecordedRedis}, and compares
+ * replies, stream, key events, counted changes and, at the end, all keys with value, encoding and
+ * deadline.
  *
- * The two clocks differ: numbers that are times of this century may differ by a little. A command that answers in any
- * order (KEYS) is compared sorted.
+ * The two clocks differ: numbers that are times of this century may differ by a little. A command
+ * that answers in any order (KEYS) is compared sorted.
  */
 import { expect } from 'vitest';
 import { CommandHarness, type HarnessOptions } from './command-harness.ts';
@@ -15,10 +16,23 @@ import { RespError, type RespValue } from './resp-parser.ts';
 const DRIFT_MS = 60_000;
 const YEAR_2020_MS = 1_577_836_800_000;
 /** Replies of these are times from now, in seconds or ms; OBJECT IDLETIME is one too. */
-const TIME_LEFT: Readonly<Record<string, number>> = { TTL: DRIFT_MS / 1000, PTTL: DRIFT_MS, OBJECT: 60 };
+const TIME_LEFT: Readonly<Record<string, number>> = {
+  TTL: DRIFT_MS / 1000,
+  PTTL: DRIFT_MS,
+  OBJECT: 60,
+};
 /** Replies of these are times since 1970. */
 const TIMES = new Set(['EXPIRETIME', 'PEXPIRETIME']);
-const UNORDERED = new Set(['KEYS', 'SMEMBERS', 'SPOP', 'SINTER', 'SUNION', 'SDIFF', 'HKEYS', 'HVALS']);
+const UNORDERED = new Set([
+  'KEYS',
+  'SMEMBERS',
+  'SPOP',
+  'SINTER',
+  'SUNION',
+  'SDIFF',
+  'HKEYS',
+  'HVALS',
+]);
 /** Pairs in any order. */
 const UNORDERED_PAIRS = new Set(['HGETALL']);
 
@@ -40,8 +54,14 @@ export class Differential {
     this.harness = new CommandHarness({ nowMs: Date.now(), ...options });
   }
 
-  /** Runs a batch on both sides and compares all that came of it. `between` is called before each of our commands. */
-  async run(commands: readonly (readonly Argument[])[], between?: (index: number) => void): Promise<void> {
+  /**
+   * Runs a batch on both sides and compares all that came of it. `between` is called before each of
+   * our commands.
+   */
+  async run(
+    commands: readonly (readonly Argument[])[],
+    between?: (index: number) => void,
+  ): Promise<void> {
     const dirtyBefore = await this.redis.dirty();
     const changesBefore = this.harness.dirty;
     this.harness.server.nowMs = Date.now();
@@ -61,8 +81,14 @@ export class Differential {
     this.#streamTaken = this.harness.stream.length;
     const theirStream = await this.redis.takeStream();
     if (this.comparesStream) expectSameStream(stream.map(as7_0), theirStream);
-    expectSameList('key events', events.map(eventText), (await this.redis.takeEvents()).map(eventText));
-    expect(this.harness.dirty - changesBefore, 'changes').toBe((await this.redis.dirty()) - dirtyBefore);
+    expectSameList(
+      'key events',
+      events.map(eventText),
+      (await this.redis.takeEvents()).map(eventText),
+    );
+    expect(this.harness.dirty - changesBefore, 'changes').toBe(
+      (await this.redis.dirty()) - dirtyBefore,
+    );
   }
 
   /** Leaves out of the next comparison what we have streamed so far. */
@@ -70,7 +96,10 @@ export class Differential {
     this.#streamTaken = this.harness.stream.length;
   }
 
-  /** Compares all keys of the databases given: value, encoding, deadline. Reads by commands on both sides. */
+  /**
+   * Compares all keys of the databases given: value, encoding, deadline. Reads by commands on both
+   * sides.
+   */
   async compareKeyspace(
     databases: readonly number[],
     read: (type: string, key: Buffer) => Argument[],
@@ -78,7 +107,9 @@ export class Differential {
     const before = this.harness.client.dbIndex;
     for (const db of databases) {
       await this.run([['SELECT', db], ['DBSIZE'], ['KEYS', '*']]);
-      const keys = (this.harness.call('KEYS', '*') as string[]).map((key) => Buffer.from(key, 'latin1'));
+      const keys = (this.harness.call('KEYS', '*') as string[]).map((key) =>
+        Buffer.from(key, 'latin1'),
+      );
       const looks = keys.flatMap((key): Argument[][] => [
         ['TYPE', key],
         ['OBJECT', 'ENCODING', key],
@@ -98,7 +129,9 @@ function shown({ command, ours, theirs }: Difference): string {
       if (inner instanceof RespError) return `-${inner.message}`;
       return typeof inner === 'bigint' ? `${inner}n` : inner;
     });
-  const words = command.map((word) => (Buffer.isBuffer(word) ? word.toString('latin1') : String(word)));
+  const words = command.map((word) =>
+    Buffer.isBuffer(word) ? word.toString('latin1') : String(word),
+  );
   return `${words.join(' ')}: ours ${text(ours)}, theirs ${text(theirs)}`;
 }
 
@@ -121,7 +154,10 @@ function sameReply(command: readonly Argument[], ours: RespValue, theirs: RespVa
   if (name === 'OBJECT' && ours === 'listpack' && theirs === 'quicklist') return true;
   if (name === 'XPENDING') return sameValue(withoutIdleTimes(ours), withoutIdleTimes(theirs));
   if (UNORDERED_PAIRS.has(name)) return sameValue(sortedPairs(ours), sortedPairs(theirs));
-  return sameValue(UNORDERED.has(name) ? sorted(ours) : ours, UNORDERED.has(name) ? sorted(theirs) : theirs);
+  return sameValue(
+    UNORDERED.has(name) ? sorted(ours) : ours,
+    UNORDERED.has(name) ? sorted(theirs) : theirs,
+  );
 }
 
 /** Deliveries of XPENDING: id, consumer, ms since then, count. */
@@ -150,11 +186,15 @@ function sameValue(ours: RespValue, theirs: RespValue): boolean {
   if (Array.isArray(ours) && Array.isArray(theirs)) {
     return ours.length === theirs.length && ours.every((value, i) => sameValue(value, theirs[i]!));
   }
-  if (ours instanceof RespError && theirs instanceof RespError) return ours.message === theirs.message;
+  if (ours instanceof RespError && theirs instanceof RespError)
+    return ours.message === theirs.message;
   return ours === theirs;
 }
 
-/** Times of this century or later in seconds or ms, near to each other. Ours are doubles, which shows beyond 2^53. */
+/**
+ * Times of this century or later in seconds or ms, near to each other. Ours are doubles, which
+ * shows beyond 2^53.
+ */
 function nearTimes(a: number, b: number): boolean {
   const drift = DRIFT_MS + a * Number.EPSILON;
   if (a >= YEAR_2020_MS && b >= YEAR_2020_MS) return Math.abs(a - b) <= drift;
@@ -164,7 +204,9 @@ function nearTimes(a: number, b: number): boolean {
 
 function sameWord(ours: string, theirs: string): boolean {
   if (ours === theirs) return true;
-  return /^\d{13,}$/.test(ours) && /^\d{13,}$/.test(theirs) && nearTimes(Number(ours), Number(theirs));
+  return (
+    /^\d{13,}$/.test(ours) && /^\d{13,}$/.test(theirs) && nearTimes(Number(ours), Number(theirs))
+  );
 }
 
 /** A 7.0 writes SET anew also where it came with PXAT; a 7.2, and headwater, leave it as it is. */
@@ -179,7 +221,8 @@ function expectSameStream(
   theirs: readonly (readonly string[])[],
 ): void {
   const same = (i: number): boolean =>
-    ours[i]!.length === theirs[i]!.length && ours[i]!.every((word, j) => sameWord(word, theirs[i]![j]!));
+    ours[i]!.length === theirs[i]!.length &&
+    ours[i]!.every((word, j) => sameWord(word, theirs[i]![j]!));
   let i = 0;
   while (i < ours.length && i < theirs.length && same(i)) i++;
   if (i === ours.length && i === theirs.length) return;
@@ -192,6 +235,7 @@ function expectSameList(what: string, ours: readonly string[], theirs: readonly 
   let i = 0;
   while (i < ours.length && i < theirs.length && ours[i] === theirs[i]) i++;
   if (i === ours.length && i === theirs.length) return;
-  const near = (list: readonly string[]): readonly string[] => list.slice(Math.max(0, i - 3), i + 3);
+  const near = (list: readonly string[]): readonly string[] =>
+    list.slice(Math.max(0, i - 3), i + 3);
   expect(near(ours), `${what} from ${i} on`).toEqual(near(theirs));
 }

@@ -1,4 +1,7 @@
-/** Whether two servers hold the same: at the same offset of the same stream, with the same DEBUG DIGEST. */
+/**
+ * Whether two servers hold the same: at the same offset of the same stream, with the same DEBUG
+ * DIGEST.
+ */
 import { expect } from 'vitest';
 import type { RespClient } from './resp-client.ts';
 import type { TestServer } from './server-process.ts';
@@ -13,8 +16,8 @@ export async function digestOf(server: TestServer): Promise<string> {
 }
 
 /**
- * Waits until the replica's link is up and it has applied all that the primary has written. Writes to the primary must
- * have stopped, or it may never come true.
+ * Waits until the replica's link is up and it has applied all that the primary has written. Writes
+ * to the primary must have stopped, or it may never come true.
  */
 export async function waitForSync(
   primary: TestServer,
@@ -38,13 +41,20 @@ export async function expectSameData(
   expect(below, `digest of the replica at ${replica.port}`).toBe(above);
 }
 
-/** The counts of resyncs that a server has served; a test compares them to find a full resync nobody asked for. */
+/**
+ * The counts of resyncs that a server has served; a test compares them to find a full resync nobody
+ * asked for.
+ */
 export async function syncCounts(
   server: TestServer,
 ): Promise<{ full: number; partial: number; refused: number }> {
   const stats = await withClient(server, (client) => client.info('stats'));
   const count = (name: string): number => Number(stats.get(name));
-  return { full: count('sync_full'), partial: count('sync_partial_ok'), refused: count('sync_partial_err') };
+  return {
+    full: count('sync_full'),
+    partial: count('sync_partial_ok'),
+    refused: count('sync_partial_err'),
+  };
 }
 
 async function isInSync(above: RespClient, below: RespClient): Promise<boolean> {
@@ -57,7 +67,10 @@ async function isInSync(above: RespClient, below: RespClient): Promise<boolean> 
   );
 }
 
-async function withClient<T>(server: TestServer, use: (client: RespClient) => Promise<T>): Promise<T> {
+async function withClient<T>(
+  server: TestServer,
+  use: (client: RespClient) => Promise<T>,
+): Promise<T> {
   const client = await server.client();
   try {
     return await use(client);

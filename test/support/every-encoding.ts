@@ -1,4 +1,7 @@
-/** Commands that make a value of every type in every encoding that a 7.0 has, with deadlines and in several databases. */
+/**
+ * Commands that make a value of every type in every encoding that a 7.0 has, with deadlines and in
+ * several databases.
+ */
 import type { Argument } from './resp-client.ts';
 
 const range = <T>(count: number, make: (i: number) => T): T[] =>
@@ -36,15 +39,41 @@ export const everyEncoding: readonly Argument[][] = [
   ['SADD', 'set:table', ...range(200, (i) => `member ${i}`)],
   ['HSET', 'hash:small', 'field', 'value', 'n', -5, '', LONG.slice(0, 60)],
   ['HSET', 'hash:long value', 'field', LONG],
-  ['HSET', 'hash:table', ...range(200, (i) => [`field ${i}`, i % 2 === 0 ? i * 31 : `v${i}`]).flat()],
+  [
+    'HSET',
+    'hash:table',
+    ...range(200, (i) => [`field ${i}`, i % 2 === 0 ? i * 31 : `v${i}`]).flat(),
+  ],
   ['ZADD', 'zset:small', 1, 'a', '-1.5', 'b', 'inf', 'c', '-inf', 'd', '1e17', 'e', '0.1', 7],
-  ['ZADD', 'zset:index', ...range(200, (i) => [i / 7, `m${i}`]).flat(), '-inf', 'low', 'inf', 'high'],
+  [
+    'ZADD',
+    'zset:index',
+    ...range(200, (i) => [i / 7, `m${i}`]).flat(),
+    '-inf',
+    'low',
+    'inf',
+    'high',
+  ],
   ['GEOADD', 'zset:geo', 13.361389, 38.115556, 'Palermo', 15.087269, 37.502669, 'Catania'],
   ['PFADD', 'hll:sparse', 'a', 'b', 'c'],
   ['PFADD', 'hll:dense', ...range(3000, (i) => i * 17)],
   ['PFMERGE', 'hll:dense', 'hll:dense', 'hll:sparse'],
-  ...range(90, (i) => ['XADD', 'stream:groups', `${1000 + i}-${i % 3}`, 'same', i, 'fields', `v${i}`]),
-  ...range(30, (i) => ['XADD', 'stream:groups', `${2000 + i}-0`, `other${i % 4}`, LONG.slice(0, i * 4)]),
+  ...range(90, (i) => [
+    'XADD',
+    'stream:groups',
+    `${1000 + i}-${i % 3}`,
+    'same',
+    i,
+    'fields',
+    `v${i}`,
+  ]),
+  ...range(30, (i) => [
+    'XADD',
+    'stream:groups',
+    `${2000 + i}-0`,
+    `other${i % 4}`,
+    LONG.slice(0, i * 4),
+  ]),
   ['XDEL', 'stream:groups', '1003-0', '1004-1', '2002-0', '1050-2'],
   ['XGROUP', 'CREATE', 'stream:groups', 'first', 0],
   ['XGROUP', 'CREATE', 'stream:groups', 'last', '$', 'ENTRIESREAD', 5],

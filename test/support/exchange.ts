@@ -1,4 +1,7 @@
-/** The bytes of a whole conversation, where the order of replies and pushes matters: {@link RespClient} sorts them. */
+/**
+ * The bytes of a whole conversation, where the order of replies and pushes matters:
+ * {@link RespClient} sorts them.
+ */
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { type Argument, encodeCommand } from './resp-client.ts';
@@ -9,8 +12,9 @@ const END = 'end-of-the-conversation';
 const END_REPLY = `$${END.length}\r\n${END}\r\n`;
 
 /**
- * Sends the commands, which are words between spaces or lists of words, in one write on a connection of their own, and
- * returns all that came for them. The client must be one that is answered at the end.
+ * Sends the commands, which are words between spaces or lists of words, in one write on a
+ * connection of their own, and returns all that came for them. The client must be one that is
+ * answered at the end.
  */
 export async function exchange(
   server: TestServer,
@@ -28,14 +32,21 @@ export async function exchange(
   socket.write(encodeCommand(['ECHO', END]));
   await waitFor(() => received.endsWith(END_REPLY), { what: 'the answer to HELLO' });
   received = '';
-  const all = commands.map((command) => (typeof command === 'string' ? command.split(' ') : command));
-  socket.write(Buffer.concat([...all, ['ECHO', END]].map((words) => encodeCommand(words, 'latin1'))));
+  const all = commands.map((command) =>
+    typeof command === 'string' ? command.split(' ') : command,
+  );
+  socket.write(
+    Buffer.concat([...all, ['ECHO', END]].map((words) => encodeCommand(words, 'latin1'))),
+  );
   await waitFor(() => received.endsWith(END_REPLY), { what: 'the end of the conversation' });
   socket.destroy();
   return received.slice(0, -END_REPLY.length);
 }
 
-/** Elements as they stand on the wire: `*` and `>` with a count, texts as bulk strings, numbers, and `+` statuses. */
+/**
+ * Elements as they stand on the wire: `*` and `>` with a count, texts as bulk strings, numbers, and
+ * `+` statuses.
+ */
 export const wire = (...parts: readonly (string | number)[]): string =>
   parts
     .map((part) => {

@@ -62,7 +62,10 @@ describe('a fake replica', () => {
     await first.vanish();
     await client.call('SET', 'two', 2);
     const before = await syncCounts(primary);
-    const second = await FakeReplica.attach(primary.port, { replid: first.replid, from: first.offset + 1 });
+    const second = await FakeReplica.attach(primary.port, {
+      replid: first.replid,
+      from: first.offset + 1,
+    });
     expect(second.resync).toBe('partial');
     expect(await second.waitForCommand('SET', 'two')).toEqual(['SET', 'two', '2']);
     expect(await syncCounts(primary)).toEqual({ ...before, partial: before.partial + 1 });
@@ -70,7 +73,11 @@ describe('a fake replica', () => {
   });
 
   test('speaks SYNC as old replicas did', async () => {
-    const replica = await FakeReplica.attach(primary.port, { legacySync: true, capa: [], ack: 'never' });
+    const replica = await FakeReplica.attach(primary.port, {
+      legacySync: true,
+      capa: [],
+      ack: 'never',
+    });
     await replica.waitForDump();
     expect(replica.framing).toBe('length');
     expect(replica.dump.toString('latin1', 0, 5)).toBe('REDIS');
@@ -143,7 +150,9 @@ test('a server that cannot start tells why', async () => {
 });
 
 test('a condition that never comes true ends with a sentence', async () => {
-  await expect(waitFor(() => null, { what: 'rain', timeoutMs: 1 })).rejects.toThrow('waited 1 ms for rain');
+  await expect(waitFor(() => null, { what: 'rain', timeoutMs: 1 })).rejects.toThrow(
+    'waited 1 ms for rain',
+  );
 });
 
 test('a seed can be given', () => {

@@ -1,6 +1,6 @@
 /**
- * A replica that is only a socket: it says what a stock replica says, keeps the bytes that it gets, and misbehaves on
- * demand: stalls, stays silent, vanishes at any byte.
+ * A replica that is only a socket: it says what a stock replica says, keeps the bytes that it gets,
+ * and misbehaves on demand: stalls, stays silent, vanishes at any byte.
  *
  *   handshake ──▶ reply ──▶ header ──▶ dump ──▶ stream
  *                   │                              ▲
@@ -37,8 +37,9 @@ export interface FakeReplicaOptions {
   /** Sends SYNC, as replicas before 2.8 and backup tools do. */
   readonly legacySync?: boolean;
   /**
-   * When it acknowledges: 'steadily' (default) at the end of the dump, on GETACK and every `ackEveryMs`; 'asked' leaves
-   * the timer out; 'never'. Stock primaries miss the first one when it comes before they know that the dump is sent.
+   * When it acknowledges: 'steadily' (default) at the end of the dump, on GETACK and every
+   * `ackEveryMs`; 'asked' leaves the timer out; 'never'. Stock primaries miss the first one when it
+   * comes before they know that the dump is sent.
    */
   readonly ack?: 'steadily' | 'asked' | 'never';
   /** Default 100; stock replicas take 1000. */
@@ -62,12 +63,18 @@ export class FakeReplica {
   refusal = '';
   /** Replies of the handshake, in order, without the line end. */
   readonly replies: string[] = [];
-  /** The history that it follows now; empty lines are counted, since they tell that the primary is alive. */
+  /**
+   * The history that it follows now; empty lines are counted, since they tell that the primary is
+   * alive.
+   */
   replid: string;
   keepalives = 0;
   framing: 'none' | 'eof' | 'length' = 'none';
   dumpBytes = 0;
-  /** Stream bytes that came in the same read as the end of the dump: none may, since a stock replica would lose them. */
+  /**
+   * Stream bytes that came in the same read as the end of the dump: none may, since a stock replica
+   * would lose them.
+   */
   bytesRightBehindDump = 0;
   /** Offset of the last byte of the last whole command. */
   offset = -1;
@@ -109,7 +116,10 @@ export class FakeReplica {
     });
   }
 
-  /** Connects, does the handshake and asks for a sync; returns when the primary has answered or the connection is gone. */
+  /**
+   * Connects, does the handshake and asks for a sync; returns when the primary has answered or the
+   * connection is gone.
+   */
   static async attach(port: number, options: FakeReplicaOptions = {}): Promise<FakeReplica> {
     const socket = connect({ port, host: options.host ?? '127.0.0.1', noDelay: true });
     await once(socket, 'connect');
@@ -134,15 +144,23 @@ export class FakeReplica {
   }
 
   async waitForDump(timeoutMs = 20_000): Promise<void> {
-    await waitFor(() => this.#orGone(this.phase === 'stream'), { what: 'the end of the dump', timeoutMs });
+    await waitFor(() => this.#orGone(this.phase === 'stream'), {
+      what: 'the end of the dump',
+      timeoutMs,
+    });
   }
 
   /** Waits until all bytes up to `offset` have arrived. */
   async waitForOffset(offset: number, timeoutMs = 20_000): Promise<void> {
-    await waitFor(() => this.#orGone(this.offset >= offset), { what: `stream offset ${offset}`, timeoutMs });
+    await waitFor(() => this.#orGone(this.offset >= offset), {
+      what: `stream offset ${offset}`,
+      timeoutMs,
+    });
   }
 
-  /** Waits for a command of the stream whose name and arguments begin with these, names in any case. */
+  /**
+   * Waits for a command of the stream whose name and arguments begin with these, names in any case.
+   */
   async waitForCommand(...args: readonly string[]): Promise<string[]> {
     const matches = (command: string[]): boolean =>
       args.every((arg, i) =>
@@ -192,7 +210,9 @@ export class FakeReplica {
     steps.push(...handshake);
     for (const [i, step] of steps.entries()) {
       this.send(...step);
-      await waitFor(() => this.isClosed || this.replies.length > i, { what: `a reply to ${step.join(' ')}` });
+      await waitFor(() => this.isClosed || this.replies.length > i, {
+        what: `a reply to ${step.join(' ')}`,
+      });
       if (this.isClosed) return;
     }
     if (this.#options.legacySync) {
@@ -335,7 +355,8 @@ export class FakeReplica {
         this.offset += this.#parser.lastRaw.length;
       }
     } catch (error) {
-      // A stream that is no RESP: a stock replica cuts the link, too. Whoever waits finds the failure.
+      // A stream that is no RESP: a stock replica cuts the link, too. Whoever waits finds the
+      // failure.
       this.socket.destroy(error as Error);
     }
   }

@@ -1,6 +1,6 @@
 /**
- * headwater as a child process, from bin/headwater.js and dist/. Always under `--no-addons`: whatever passes here works
- * without native code.
+ * headwater as a child process, from bin/headwater.js and dist/. Always under `--no-addons`:
+ * whatever passes here works without native code.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -39,7 +39,8 @@ export const HEADWATER = fileURLToPath(new URL('../../bin/headwater.js', import.
 
 /** Starts headwater on 127.0.0.1, saving nothing by itself, and waits until it answers PING. */
 export async function startHeadwater(options: HeadwaterOptions = {}): Promise<Headwater> {
-  const replica = options.replicaOf === undefined ? [] : ['--replicaof', '127.0.0.1', `${options.replicaOf}`];
+  const replica =
+    options.replicaOf === undefined ? [] : ['--replicaof', '127.0.0.1', `${options.replicaOf}`];
   const conf: string[] = [];
   if (options.conf !== undefined) {
     const file = join(options.dir ?? temporaryDirectory('conf'), 'headwater.conf');

@@ -1,11 +1,18 @@
-/** What tests of full syncs look at: how much is held for replicas, and whether all of it was given back. */
+/**
+ * What tests of full syncs look at: how much is held for replicas, and whether all of it was given
+ * back.
+ */
 import { readdirSync, readlinkSync } from 'node:fs';
 import type { Node } from '../../src/node.ts';
 import type { RespClient } from './resp-client.ts';
 import { waitFor } from './wait-for.ts';
 
 /** Sets `count` values of `bytes` bytes that no compression makes smaller. */
-export async function fillWithNoise(client: RespClient, count: number, bytes: number): Promise<void> {
+export async function fillWithNoise(
+  client: RespClient,
+  count: number,
+  bytes: number,
+): Promise<void> {
   const value = Buffer.alloc(bytes);
   let word = 0x2545f491;
   for (let at = 0; at + 4 <= bytes; at += 4) {
@@ -14,7 +21,9 @@ export async function fillWithNoise(client: RespClient, count: number, bytes: nu
   }
   for (let done = 0; done < count; done += 100) {
     const part = Math.min(100, count - done);
-    await client.pipeline(Array.from({ length: part }, (_, i) => ['SET', `noise:${done + i}`, value]));
+    await client.pipeline(
+      Array.from({ length: part }, (_, i) => ['SET', `noise:${done + i}`, value]),
+    );
   }
 }
 

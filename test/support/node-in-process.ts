@@ -1,4 +1,7 @@
-/** A node inside of the test process, so that a test can look at its parts. Its workers come from dist/. */
+/**
+ * A node inside of the test process, so that a test can look at its parts. Its workers come from
+ * dist/.
+ */
 import { createLogger } from '../../src/base/log.ts';
 import { Node } from '../../src/node.ts';
 import { loadConfig } from '../../src/server/config/load.ts';
@@ -14,7 +17,10 @@ export interface NodeInProcess {
   stop(): Promise<void>;
 }
 
-/** Starts a node on a free port of 127.0.0.1 that saves nothing by itself; `lines` as in a configuration file. */
+/**
+ * Starts a node on a free port of 127.0.0.1 that saves nothing by itself; `lines` as in a
+ * configuration file.
+ */
 export async function startNode(...lines: readonly string[]): Promise<NodeInProcess> {
   const directory = temporaryDirectory('node');
   const options = ['port 0', 'bind 127.0.0.1', 'save ""', `dir ${directory}`, ...lines].join('\n');

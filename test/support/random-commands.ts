@@ -1,9 +1,10 @@
 /**
- * Random commands over all types and options, for two servers that are compared. A step is one command or a few that
- * belong together. Some commands are spoilt on the way: a word too many or too few, or one that makes no sense there.
+ * Random commands over all types and options, for two servers that are compared. A step is one
+ * command or a few that belong together. Some commands are spoilt on the way: a word too many or
+ * too few, or one that makes no sense there.
  *
- * What is drawn at random (SPOP and its like) acts on a copy that is deleted at once, or is asked for so many members
- * that the reply is all of them, so that the servers stay alike.
+ * What is drawn at random (SPOP and its like) acts on a copy that is deleted at once, or is asked
+ * for so many members that the reply is all of them, so that the servers stay alike.
  */
 import type { Prng } from '../../src/base/prng.ts';
 import { RandomWords } from './random-words.ts';
@@ -54,7 +55,10 @@ export class RandomCommands {
     return all;
   }
 
-  /** Another threshold of encodings. Replicas need the same: the sign of -0 and the bytes of HyperLogLogs hang on it. */
+  /**
+   * Another threshold of encodings. Replicas need the same: the sign of -0 and the bytes of
+   * HyperLogLogs hang on it.
+   */
   configuration(): Argument[] {
     const w = this.#words;
     const [name, values] = w.of<[string, number[]]>(
@@ -83,7 +87,11 @@ export class RandomCommands {
       const step = w.below(40) === 0 ? restore(w, this.payloads) : w.of(...FAMILIES)(w);
       if (step.some((command) => this.#without.has(String(command[0]).toUpperCase()))) continue;
       if (!this.#connection && step.some(([name]) => name === 'SELECT')) continue;
-      if (step.length === 1 && w.below(SPOIL_ONE_IN) === 0 && !NEVER_SPOILT.has(String(step[0]![0]))) {
+      if (
+        step.length === 1 &&
+        w.below(SPOIL_ONE_IN) === 0 &&
+        !NEVER_SPOILT.has(String(step[0]![0]))
+      ) {
         return [spoilt(w, step[0]!)];
       }
       return step;
@@ -105,8 +113,8 @@ export class RandomCommands {
 }
 
 /**
- * Commands that would wait when they find nothing, and those of which a 7.2 understands more than a 7.0, or makes a
- * consumer of any word. SPOP with a word less would take a random member.
+ * Commands that would wait when they find nothing, and those of which a 7.2 understands more than a
+ * 7.0, or makes a consumer of any word. SPOP with a word less would take a random member.
  */
 const NEVER_SPOILT = new Set([
   ...['BLPOP', 'BRPOP', 'BLMOVE', 'BRPOPLPUSH', 'BLMPOP', 'BZPOPMIN', 'BZPOPMAX', 'BZMPOP'],
@@ -179,8 +187,12 @@ function strings(w: RandomWords): Step {
   )();
   return w.of<() => Step>(
     () => [['SET', key, value]],
-    () => [['SET', key, value, ...w.of<Argument[]>(['NX'], ['XX'], ['GET'], ['get', 'nx'], ['KEEPTTL'])]],
-    () => [['SET', key, value, ...w.deadline(), ...w.rarely(3, w.of('GET', 'XX', 'KEEPTTL', 'NX'))]],
+    () => [
+      ['SET', key, value, ...w.of<Argument[]>(['NX'], ['XX'], ['GET'], ['get', 'nx'], ['KEEPTTL'])],
+    ],
+    () => [
+      ['SET', key, value, ...w.deadline(), ...w.rarely(3, w.of('GET', 'XX', 'KEEPTTL', 'NX'))],
+    ],
     () => [['GET', key]],
     () => [[w.of('SETNX', 'GETSET', 'APPEND'), key, value]],
     () => [['SETEX', key, w.of<Argument>(w.farSeconds(), 0, 'x'), value]],
@@ -190,7 +202,12 @@ function strings(w: RandomWords): Step {
     () => [['MGET', key, w.anyKey(), w.key('str')]],
     () => [[w.of('MSET', 'MSETNX'), key, value, w.key('str'), w.member()]],
     () => [
-      ['SETRANGE', key, w.of<Argument>(w.below(60), -1, 'x', 600_000_000), w.of<Argument>('', 'abc', value)],
+      [
+        'SETRANGE',
+        key,
+        w.of<Argument>(w.below(60), -1, 'x', 600_000_000),
+        w.of<Argument>('', 'abc', value),
+      ],
     ],
     () => [[w.of('GETRANGE', 'SUBSTR'), key, w.index(), w.index()]],
     () => [[w.of('INCRBY', 'DECRBY'), key, w.integer()]],
@@ -204,7 +221,13 @@ function strings(w: RandomWords): Step {
         'LCS',
         key,
         w.key('str'),
-        ...w.of<Argument[]>([], ['LEN'], ['IDX'], ['IDX', 'WITHMATCHLEN'], ['IDX', 'MINMATCHLEN', 2]),
+        ...w.of<Argument[]>(
+          [],
+          ['LEN'],
+          ['IDX'],
+          ['IDX', 'WITHMATCHLEN'],
+          ['IDX', 'MINMATCHLEN', 2],
+        ),
       ],
     ],
   )();
@@ -212,7 +235,8 @@ function strings(w: RandomWords): Step {
 
 function bits(w: RandomWords): Step {
   const key = w.key('str');
-  const offset = (): Argument => w.of<Argument>(w.below(120), w.below(120), w.below(20_000), -1, 'x');
+  const offset = (): Argument =>
+    w.of<Argument>(w.below(120), w.below(120), w.below(20_000), -1, 'x');
   const field = (): Argument[] => [
     `${w.of('i', 'u')}${1 + w.below(66)}`,
     w.of<Argument>(w.below(60), `#${w.below(6)}`),
@@ -229,7 +253,15 @@ function bits(w: RandomWords): Step {
         ...w.maybe(w.index(), ...w.maybe(w.index(), ...w.maybe('BIT'))),
       ],
     ],
-    () => [['BITOP', w.of('AND', 'or', 'XOR', 'NOT', 'NAND'), key, w.key('str'), ...w.maybe(w.key('str'))]],
+    () => [
+      [
+        'BITOP',
+        w.of('AND', 'or', 'XOR', 'NOT', 'NAND'),
+        key,
+        w.key('str'),
+        ...w.maybe(w.key('str')),
+      ],
+    ],
     () => [
       [
         'BITFIELD',
@@ -242,7 +274,9 @@ function bits(w: RandomWords): Step {
         w.integer(),
       ],
     ],
-    () => [['BITFIELD', key, 'OVERFLOW', w.of('SAT', 'WRAP', 'BAD'), 'INCRBY', ...field(), w.integer()]],
+    () => [
+      ['BITFIELD', key, 'OVERFLOW', w.of('SAT', 'WRAP', 'BAD'), 'INCRBY', ...field(), w.integer()],
+    ],
     () => [['BITFIELD_RO', key, w.of('GET', 'GET', 'SET'), ...field()]],
   )();
 }
@@ -314,7 +348,8 @@ function hashes(w: RandomWords): Step {
 
 function sets(w: RandomWords): Step {
   const key = w.key('set');
-  const numbers = (): Argument[] => w.list(1 + w.below(20), () => w.of<Argument>(w.below(60), w.integer()));
+  const numbers = (): Argument[] =>
+    w.list(1 + w.below(20), () => w.of<Argument>(w.below(60), w.integer()));
   return w.of<() => Step>(
     () => [['SADD', key, ...w.members()]],
     () => [['SADD', key, ...numbers()]],
@@ -326,7 +361,9 @@ function sets(w: RandomWords): Step {
     () => [['SMOVE', key, w.key('set'), w.member()]],
     () => [[w.of('SINTERSTORE', 'SUNIONSTORE', 'SDIFFSTORE'), key, ...w.keys('set')]],
     () => [[w.of('SINTER', 'SUNION', 'SDIFF'), ...w.keys('set')]],
-    () => [['SINTERCARD', ...w.countedKeys('set'), ...w.maybe('LIMIT', w.of<Argument>(0, 1, 3, -1))]],
+    () => [
+      ['SINTERCARD', ...w.countedKeys('set'), ...w.maybe('LIMIT', w.of<Argument>(0, 1, 3, -1))],
+    ],
     () => [[w.of('SMEMBERS', 'SCARD'), key]],
     () => [['SISMEMBER', key, w.member()]],
     () => [['SMISMEMBER', key, ...w.members()]],
@@ -346,7 +383,8 @@ function sortedSets(w: RandomWords): Step {
   const scores = w.maybe('WITHSCORES');
   const pairs = (): Argument[] =>
     w.list(1 + w.below(w.below(10) === 0 ? 25 : 4), () => [w.score(), w.member()]).flat();
-  const option = (): Argument[] => w.of<Argument[]>(['NX'], ['XX'], ['gt'], ['LT'], ['CH'], ['INCR'], []);
+  const option = (): Argument[] =>
+    w.of<Argument[]>(['NX'], ['XX'], ['gt'], ['LT'], ['CH'], ['INCR'], []);
   return w.of<() => Step>(
     () => [['ZADD', key, ...pairs()]],
     () => [['ZADD', key, ...pairs()]],
@@ -358,14 +396,30 @@ function sortedSets(w: RandomWords): Step {
     () => [['ZREMRANGEBYRANK', key, w.index(), w.index()]],
     () => [['ZREMRANGEBYSCORE', key, w.scoreBound(), w.scoreBound()]],
     () => [[w.of('ZPOPMIN', 'ZPOPMAX'), key, ...w.maybe(w.count())]],
-    () => [['ZMPOP', ...w.countedKeys('zset'), w.of('MIN', 'max', 'MID'), ...w.maybe('COUNT', w.count())]],
+    () => [
+      [
+        'ZMPOP',
+        ...w.countedKeys('zset'),
+        w.of('MIN', 'max', 'MID'),
+        ...w.maybe('COUNT', w.count()),
+      ],
+    ],
     () => [[w.of('ZCARD'), key]],
     () => [[w.of('ZSCORE', 'ZRANK', 'ZREVRANK'), key, w.member()]],
     () => [['ZMSCORE', key, ...w.members()]],
     () => [['ZCOUNT', key, w.scoreBound(), w.scoreBound()]],
     () => [[w.of('ZRANGE', 'ZREVRANGE'), key, w.index(), w.index(), ...scores]],
     () => [
-      ['ZRANGE', key, w.scoreBound(), w.scoreBound(), 'BYSCORE', ...w.maybe('REV'), ...w.limit(), ...scores],
+      [
+        'ZRANGE',
+        key,
+        w.scoreBound(),
+        w.scoreBound(),
+        'BYSCORE',
+        ...w.maybe('REV'),
+        ...w.limit(),
+        ...scores,
+      ],
     ],
     () => [
       [
@@ -377,7 +431,13 @@ function sortedSets(w: RandomWords): Step {
         ...w.limit(),
       ],
     ],
-    () => [['ZRANDMEMBER', key, ...w.maybe(w.of<Argument>(EVERYTHING, -4, 'x'), ...w.maybe('WITHSCORES'))]],
+    () => [
+      [
+        'ZRANDMEMBER',
+        key,
+        ...w.maybe(w.of<Argument>(EVERYTHING, -4, 'x'), ...w.maybe('WITHSCORES')),
+      ],
+    ],
   )();
 }
 
@@ -434,16 +494,25 @@ function streams(w: RandomWords): Step {
     const same = w.below(3) > 0;
     return w.list(1 + w.below(3), () => [same ? 'field' : w.member(), w.member()]).flat();
   };
-  // Ids rise by chance: where the last one is high already, most additions fail, so now and then a stream starts anew.
+  // Ids rise by chance: where the last one is high already, most additions fail, so now and then a
+  // stream starts anew.
   return w.of<() => Step>(
     () => [['XADD', key, `${w.below(60)}-*`, ...fields()]],
     () => w.list(8, () => ['XADD', key, `${w.below(100)}-*`, ...fields()]),
-    () => [['XADD', key, ...w.rarely(5, 'NOMKSTREAM'), ...w.maybe(...trim()), w.streamId(), ...fields()]],
+    () => [
+      ['XADD', key, ...w.rarely(5, 'NOMKSTREAM'), ...w.maybe(...trim()), w.streamId(), ...fields()],
+    ],
     () => (w.below(3) === 0 ? [['DEL', key]] : [['XLEN', key]]),
     () => [['XDEL', key, ...w.list(1 + w.below(3), () => w.streamId())]],
     () => [['XTRIM', key, ...trim()]],
     () => [
-      [w.of('XRANGE', 'XREVRANGE'), key, w.streamBound(), w.streamBound(), ...w.maybe('COUNT', w.count())],
+      [
+        w.of('XRANGE', 'XREVRANGE'),
+        key,
+        w.streamBound(),
+        w.streamBound(),
+        ...w.maybe('COUNT', w.count()),
+      ],
     ],
     () => [[w.of('XRANGE'), key, '-', '+']],
     () => [
@@ -479,12 +548,27 @@ function groups(w: RandomWords): Step {
   const entriesRead = w.rarely(4, 'ENTRIESREAD', w.keptCount());
   const ids = (): Argument[] => w.list(1 + w.below(4), () => w.streamId());
   const read = (id: string): Argument[] => [
-    ...['XREADGROUP', 'GROUP', group, consumer, ...w.maybe('COUNT', w.count()), ...w.rarely(5, 'NOACK')],
+    ...[
+      'XREADGROUP',
+      'GROUP',
+      group,
+      consumer,
+      ...w.maybe('COUNT', w.count()),
+      ...w.rarely(5, 'NOACK'),
+    ],
     ...['STREAMS', key, id],
   ];
   return w.of<() => Step>(
     () => [
-      ['XGROUP', 'CREATE', key, made, w.of('0', '$', w.streamId()), ...w.maybe('MKSTREAM'), ...entriesRead],
+      [
+        'XGROUP',
+        'CREATE',
+        key,
+        made,
+        w.of('0', '$', w.streamId()),
+        ...w.maybe('MKSTREAM'),
+        ...entriesRead,
+      ],
       ...CONSUMERS.map((name) => ['XGROUP', 'CREATECONSUMER', key, made, name]),
     ],
     () => [['XGROUP', 'SETID', key, group, w.of('0', '$', w.streamId()), ...entriesRead]],
@@ -562,11 +646,14 @@ function geo(w: RandomWords): Step {
 }
 
 /**
- * On places that are all different, as those at one distance have no order. Without STOREDIST: the last bit of a
- * distance is a matter of the C library.
+ * On places that are all different, as those at one distance have no order. Without STOREDIST: the
+ * last bit of a distance is a matter of the C library.
  */
 function geoSearch(w: RandomWords): Argument[] {
-  const centre = w.of<Argument[]>(['FROMLONLAT', ...w.longitudeLatitude()], ['FROMMEMBER', w.member()]);
+  const centre = w.of<Argument[]>(
+    ['FROMLONLAT', ...w.longitudeLatitude()],
+    ['FROMMEMBER', w.member()],
+  );
   const shape = w.of<Argument[]>(
     ['BYRADIUS', w.below(20_000), w.of('km', 'mi', 'x')],
     ['BYBOX', w.below(30_000), w.below(20_000), 'km'],
@@ -587,8 +674,8 @@ function geoSearch(w: RandomWords): Argument[] {
 }
 
 /**
- * Changes nothing. SORT of Redis takes an overflow that strtod met in any earlier command for one of its own, until a
- * float has fitted: it does not reset errno.
+ * Changes nothing. SORT of Redis takes an overflow that strtod met in any earlier command for one
+ * of its own, until a float has fitted: it does not reset errno.
  */
 const FLOAT_THAT_FITS: Argument[] = ['ZADD', 'absent', 'XX', 0, 'x'];
 
@@ -640,7 +727,13 @@ function anyKeys(w: RandomWords): Step {
     () => [['TYPE', key]],
     () => [[w.of('RENAME', 'RENAMENX'), key, w.anyKey()]],
     () => [
-      ['COPY', key, w.anyKey(), ...w.maybe('DB', w.of<Argument>(0, 1, 2, 99, 'x')), ...w.maybe('REPLACE')],
+      [
+        'COPY',
+        key,
+        w.anyKey(),
+        ...w.maybe('DB', w.of<Argument>(0, 1, 2, 99, 'x')),
+        ...w.maybe('REPLACE'),
+      ],
     ],
     () => [['MOVE', key, w.of<Argument>(0, 1, 2, 99, 'x')]],
     () => [['KEYS', w.of('*', 'str*', 'l*[1-2]', 'zset?', '')]],
@@ -648,8 +741,14 @@ function anyKeys(w: RandomWords): Step {
     // What has expired goes when RANDOMKEY comes upon it: a scan removes it before.
     () => [['SCAN', 0, 'COUNT', EVERYTHING], ['RANDOMKEY']],
     () => [['SELECT', w.of<Argument>(0, 0, 1, 2)]],
-    () => (w.below(4) === 0 ? [['SWAPDB', w.of<Argument>(0, 1, 2, 'x'), w.of<Argument>(0, 1, 2, 99)]] : []),
-    () => (w.below(40) === 0 ? [[w.of('FLUSHDB', 'FLUSHALL'), ...w.maybe(w.of('SYNC', 'ASYNC', 'X'))]] : []),
+    () =>
+      w.below(4) === 0
+        ? [['SWAPDB', w.of<Argument>(0, 1, 2, 'x'), w.of<Argument>(0, 1, 2, 99)]]
+        : [],
+    () =>
+      w.below(40) === 0
+        ? [[w.of('FLUSHDB', 'FLUSHALL'), ...w.maybe(w.of('SYNC', 'ASYNC', 'X'))]]
+        : [],
     () => [['OBJECT', w.of('ENCODING', 'ENCODING', 'IDLETIME', 'FREQ', 'FOO'), key]],
   )();
 }
@@ -667,10 +766,19 @@ function deadlines(w: RandomWords): Step {
       ],
     ],
     () => [
-      ['PEXPIRE', key, w.of<Argument>(w.farSeconds() * 1000, -1, '', '-9223372036854775808'), ...condition],
+      [
+        'PEXPIRE',
+        key,
+        w.of<Argument>(w.farSeconds() * 1000, -1, '', '-9223372036854775808'),
+        ...condition,
+      ],
     ],
-    () => [['EXPIREAT', key, w.of<Argument>(2_000_000_000 + w.farSeconds(), 100, 'x'), ...condition]],
-    () => [['PEXPIREAT', key, w.of<Argument>((2_000_000_000 + w.farSeconds()) * 1000, 1), ...condition]],
+    () => [
+      ['EXPIREAT', key, w.of<Argument>(2_000_000_000 + w.farSeconds(), 100, 'x'), ...condition],
+    ],
+    () => [
+      ['PEXPIREAT', key, w.of<Argument>((2_000_000_000 + w.farSeconds()) * 1000, 1), ...condition],
+    ],
     () => [[w.of('TTL', 'PTTL', 'EXPIRETIME', 'PEXPIRETIME', 'PERSIST'), key]],
   )();
 }

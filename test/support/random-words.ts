@@ -1,8 +1,9 @@
 /**
- * Random words for commands, out of alphabets so small that keys and members meet. Numbers have their edges in them.
+ * Random words for commands, out of alphabets so small that keys and members meet. Numbers have
+ * their edges in them.
  *
- * No word depends on the clock: deadlines are years away or in the past, and stream ids are given, so two servers that
- * run the same commands at slightly different times come to hold the same.
+ * No word depends on the clock: deadlines are years away or in the past, and stream ids are given,
+ * so two servers that run the same commands at slightly different times come to hold the same.
  */
 import type { Prng } from '../../src/base/prng.ts';
 import type { Argument } from './resp-client.ts';
@@ -83,7 +84,10 @@ export class RandomWords {
     return this.prng.below(12) === 0 ? this.float() : this.of(1, 0.5)! * (this.prng.below(20) - 6);
   }
 
-  /** Elements of collections: integers of all widths, texts, bytes, at times too long for a listpack. */
+  /**
+   * Elements of collections: integers of all widths, texts, bytes, at times too long for a
+   * listpack.
+   */
   member(): Argument {
     const n = this.prng.below(48);
     if (n < 20) return n - 4;
@@ -117,13 +121,27 @@ export class RandomWords {
     return this.prng.below(20) === 0 ? this.integer() : this.prng.below(12);
   }
 
-  /** A count that a stream keeps: exact up to 2^53 here, and not so near to 2^63 that Redis counts on below zero. */
+  /**
+   * A count that a stream keeps: exact up to 2^53 here, and not so near to 2^63 that Redis counts
+   * on below zero.
+   */
   keptCount(): Argument {
-    const odd = this.of<Argument>('', 'abc', '1.5', -1, -2, 2 ** 31, 2 ** 40, '9223372036854775808');
+    const odd = this.of<Argument>(
+      '',
+      'abc',
+      '1.5',
+      -1,
+      -2,
+      2 ** 31,
+      2 ** 40,
+      '9223372036854775808',
+    );
     return this.prng.below(20) === 0 ? odd : this.prng.below(12);
   }
 
-  /** COUNT of a reply that may be long: an integer that is no surprise to the memory of the test. */
+  /**
+   * COUNT of a reply that may be long: an integer that is no surprise to the memory of the test.
+   */
   limit(): Argument[] {
     const number = (): Argument => this.of<Argument>(0, 1, 2, 5, 20, -1, 'x');
     return this.prng.below(3) === 0 ? ['LIMIT', number(), number()] : [];
@@ -164,7 +182,8 @@ export class RandomWords {
 
   streamId(): string {
     const n = this.prng.below(40);
-    if (n === 0) return this.of('', 'abc', '1-', '-1', '1-2-3', '18446744073709551615-18446744073709551615');
+    if (n === 0)
+      return this.of('', 'abc', '1-', '-1', '1-2-3', '18446744073709551615-18446744073709551615');
     return n < 24 ? `${this.prng.below(60)}-${this.prng.below(4)}` : `${this.prng.below(60)}`;
   }
 

@@ -21,9 +21,13 @@ export function findRedisServer(): string {
   return path;
 }
 
-/** Starts a redis-server on 127.0.0.1 that saves nothing by itself, with replication that begins at once. */
+/**
+ * Starts a redis-server on 127.0.0.1 that saves nothing by itself, with replication that begins at
+ * once.
+ */
 export function startRedis(options: RedisOptions = {}): Promise<RealRedis> {
-  const replica = options.replicaOf === undefined ? [] : ['--replicaof', '127.0.0.1', `${options.replicaOf}`];
+  const replica =
+    options.replicaOf === undefined ? [] : ['--replicaof', '127.0.0.1', `${options.replicaOf}`];
   return launch({
     name: 'redis-server',
     command: findRedisServer(),

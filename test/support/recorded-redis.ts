@@ -1,6 +1,6 @@
 /**
- * A real redis-server of which everything is written down: replies, what it streams to a replica, its key events. With
- * active expiry off, so that nothing happens but by commands.
+ * A real redis-server of which everything is written down: replies, what it streams to a replica,
+ * its key events. With active expiry off, so that nothing happens but by commands.
  */
 import { FakeReplica } from './fake-replica.ts';
 import { type RealRedis, startRedis } from './real-redis.ts';
@@ -23,7 +23,12 @@ export class RecordedRedis {
   readonly #subscriber: RespClient;
   #taken = 0;
 
-  private constructor(server: RealRedis, client: RespClient, replica: FakeReplica, subscriber: RespClient) {
+  private constructor(
+    server: RealRedis,
+    client: RespClient,
+    replica: FakeReplica,
+    subscriber: RespClient,
+  ) {
     this.server = server;
     this.client = client;
     this.#replica = replica;
@@ -48,7 +53,10 @@ export class RecordedRedis {
     return this.client.pipeline(commands);
   }
 
-  /** The commands streamed since the last call, with SELECT, MULTI and EXEC, without PING and REPLCONF. */
+  /**
+   * The commands streamed since the last call, with SELECT, MULTI and EXEC, without PING and
+   * REPLCONF.
+   */
   async takeStream(): Promise<string[][]> {
     const info = await this.client.info('replication');
     await this.#replica.waitForOffset(Number(info.get('master_repl_offset')));

@@ -1,7 +1,7 @@
 /**
- * When the replies of two servers to the same command are the same: equal, or equal after sorting where order is free,
- * or alike where they are drawn at random, or near where they are times. Everything else is a difference, except what
- * stands in {@link KNOWN_DIFFERENCES}.
+ * When the replies of two servers to the same command are the same: equal, or equal after sorting
+ * where order is free, or alike where they are drawn at random, or near where they are times.
+ * Everything else is a difference, except what stands in {@link KNOWN_DIFFERENCES}.
  */
 import type { Argument } from './resp-client.ts';
 import { RespError, type RespValue } from './resp-parser.ts';
@@ -12,12 +12,30 @@ export type Command = readonly Argument[];
 const DRIFT_MS = 60_000;
 
 /** Replies of these are sets, or maps as pairs. */
-const ANY_ORDER = new Set(['KEYS', 'SMEMBERS', 'SINTER', 'SUNION', 'SDIFF', 'HKEYS', 'HVALS', 'COMMAND']);
-/** `[cursor, elements]`, asked for with a COUNT beyond all elements: the cursor is 0. Pairs for some. */
+const ANY_ORDER = new Set([
+  'KEYS',
+  'SMEMBERS',
+  'SINTER',
+  'SUNION',
+  'SDIFF',
+  'HKEYS',
+  'HVALS',
+  'COMMAND',
+]);
+/**
+ * `[cursor, elements]`, asked for with a COUNT beyond all elements: the cursor is 0. Pairs for
+ * some.
+ */
 const SCANS: Readonly<Record<string, number>> = { SCAN: 1, SSCAN: 1, HSCAN: 2, ZSCAN: 2 };
-/** Or made in another way: a payload of DUMP has its elements in any order and is compressed by another program. */
+/**
+ * Or made in another way: a payload of DUMP has its elements in any order and is compressed by
+ * another program.
+ */
 const DRAWN = new Set(['DUMP', 'SPOP', 'SRANDMEMBER', 'HRANDFIELD', 'ZRANDMEMBER', 'RANDOMKEY']);
-/** Numbers in these replies are times, or times since, also deep inside, which differ by so much in their unit. */
+/**
+ * Numbers in these replies are times, or times since, also deep inside, which differ by so much in
+ * their unit.
+ */
 const DRIFTS: Readonly<Record<string, number>> = {
   ...{ TTL: DRIFT_MS / 1000, EXPIRETIME: DRIFT_MS / 1000, OBJECT: DRIFT_MS / 1000 },
   ...{ PTTL: DRIFT_MS, PEXPIRETIME: DRIFT_MS, XPENDING: DRIFT_MS },
@@ -29,22 +47,28 @@ export interface KnownDifference {
   readonly holds: (command: Command, ours: RespValue, theirs: RespValue) => boolean;
 }
 
-/** What a 7.0 answers otherwise than a 7.2, whose behaviour headwater has. Mirrored in docs/compatibility.md. */
+/**
+ * What a 7.0 answers otherwise than a 7.2, whose behaviour headwater has. Mirrored in
+ * docs/compatibility.md.
+ */
 export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
   {
     what: 'OBJECT ENCODING of short lists is listpack',
     why: 'since 7.2; a 7.0 has quicklists only',
-    holds: (command, ours, theirs) => isEncoding(command) && ours === 'listpack' && theirs === 'quicklist',
+    holds: (command, ours, theirs) =>
+      isEncoding(command) && ours === 'listpack' && theirs === 'quicklist',
   },
   {
     what: 'OBJECT ENCODING of small sets of texts is listpack',
     why: 'since 7.2; a 7.0 has intsets and tables only',
-    holds: (command, ours, theirs) => isEncoding(command) && ours === 'listpack' && theirs === 'hashtable',
+    holds: (command, ours, theirs) =>
+      isEncoding(command) && ours === 'listpack' && theirs === 'hashtable',
   },
   {
     what: 'OBJECT ENCODING of a set of few integers is listpack when its SADD had more words than an intset may have',
     why: 'since 7.2 the words count before it is known that some are the same',
-    holds: (command, ours, theirs) => isEncoding(command) && ours === 'listpack' && theirs === 'intset',
+    holds: (command, ours, theirs) =>
+      isEncoding(command) && ours === 'listpack' && theirs === 'intset',
   },
   {
     what: 'LPOS RANK -9223372036854775808 is out of range',
@@ -71,16 +95,18 @@ export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
 ];
 
 /**
- * What a 7.0 does otherwise with the dataset is kept out of the random commands. Consumers are made before they read,
- * since XREADGROUP, XCLAIM and XAUTOCLAIM of a 7.2 make them in any case. XSETID sets no id below the last one deleted,
- * which a 7.2 refuses. GEO commands store no distances, of which the last bit is a matter of the C library. ZRANK has no
- * more words than a 7.0 knows. What SORT sorts is a copy, since a small sorted set gets the encoding of a large one then.
+ * What a 7.0 does otherwise with the dataset is kept out of the random commands. Consumers are made
+ * before they read, since XREADGROUP, XCLAIM and XAUTOCLAIM of a 7.2 make them in any case. XSETID
+ * sets no id below the last one deleted, which a 7.2 refuses. GEO commands store no distances, of
+ * which the last bit is a matter of the C library. ZRANK has no more words than a 7.0 knows. What
+ * SORT sorts is a copy, since a small sorted set gets the encoding of a large one then.
  */
 
 /** Whether the replies are the same, or differ in a known way. */
 export function sameReply(command: Command, ours: RespValue, theirs: RespValue): boolean {
   const name = String(command[0]).toUpperCase();
-  if (kindOf(ours) === kindOf(theirs) && same(name, command, asArray(ours), asArray(theirs))) return true;
+  if (kindOf(ours) === kindOf(theirs) && same(name, command, asArray(ours), asArray(theirs)))
+    return true;
   return KNOWN_DIFFERENCES.some(({ holds }) => holds(command, ours, theirs));
 }
 
@@ -127,9 +153,12 @@ function isEncoding(command: Command): boolean {
 /** Deep equality. With a drift, integers may be times or ages that differ by so much. */
 export function sameValue(ours: RespValue, theirs: RespValue, drift: number): boolean {
   if (Array.isArray(ours) && Array.isArray(theirs)) {
-    return ours.length === theirs.length && ours.every((value, i) => sameValue(value, theirs[i]!, drift));
+    return (
+      ours.length === theirs.length && ours.every((value, i) => sameValue(value, theirs[i]!, drift))
+    );
   }
-  if (ours instanceof RespError && theirs instanceof RespError) return ours.message === theirs.message;
+  if (ours instanceof RespError && theirs instanceof RespError)
+    return ours.message === theirs.message;
   if (ours === theirs) return true;
   if (drift === 0 || !isNumber(ours) || !isNumber(theirs)) return false;
   return nearTimes(Number(ours), Number(theirs), drift);
@@ -166,10 +195,17 @@ function sorted(value: RespValue, width: number): RespValue {
 }
 
 /**
- * Maps as pairs, also deep inside. The nodes of the radix tree are Redis' own matter; `inactive`, `active-time` and the
- * meaning of `idle` and `seen-time` (any attempt to read, not only what brought something) are new in 7.2.
+ * Maps as pairs, also deep inside. The nodes of the radix tree are Redis' own matter; `inactive`,
+ * `active-time` and the meaning of `idle` and `seen-time` (any attempt to read, not only what
+ * brought something) are new in 7.2.
  */
-const LEFT_OUT_OF_XINFO = new Set(['radix-tree-nodes', 'inactive', 'active-time', 'idle', 'seen-time']);
+const LEFT_OUT_OF_XINFO = new Set([
+  'radix-tree-nodes',
+  'inactive',
+  'active-time',
+  'idle',
+  'seen-time',
+]);
 
 function sameStreamInfo(ours: RespValue, theirs: RespValue): boolean {
   return sameValue(withoutFields(ours), withoutFields(theirs), DRIFT_MS);
@@ -187,7 +223,9 @@ function withoutFields(value: RespValue): RespValue {
 }
 
 export function commandText(command: Command): string {
-  const words = command.map((word) => (Buffer.isBuffer(word) ? word.toString('latin1') : String(word)));
+  const words = command.map((word) =>
+    Buffer.isBuffer(word) ? word.toString('latin1') : String(word),
+  );
   return words.map((word) => (/^[\x21-\x7e]+$/.test(word) ? word : JSON.stringify(word))).join(' ');
 }
 

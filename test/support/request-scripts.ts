@@ -1,6 +1,7 @@
 /**
- * What random clients send: requests as words and as the bytes that they are spelled in. For tests that know what each
- * of them must do (stream-model.ts), so that there are few commands, and many ways to write them down.
+ * What random clients send: requests as words and as the bytes that they are spelled in. For tests
+ * that know what each of them must do (stream-model.ts), so that there are few commands, and many
+ * ways to write them down.
  */
 import type { Prng } from '../../src/base/prng.ts';
 import { KIB } from '../../src/base/units.ts';
@@ -214,6 +215,7 @@ function spell(prng: Prng, words: Words, style: ScriptStyle): string {
 
 function quoted(word: string): string {
   let text = '"';
-  for (let i = 0; i < word.length; i++) text += `\\x${word.charCodeAt(i).toString(16).padStart(2, '0')}`;
+  for (let i = 0; i < word.length; i++)
+    text += `\\x${word.charCodeAt(i).toString(16).padStart(2, '0')}`;
   return `${text}"`;
 }

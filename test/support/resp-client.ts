@@ -1,16 +1,26 @@
 /**
- * A small client for the tests: promises, pipelines, raw bytes, push messages. It hides nothing: error replies are
- * values, and a test may write half a command.
+ * A small client for the tests: promises, pipelines, raw bytes, push messages. It hides nothing:
+ * error replies are values, and a test may write half a command.
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { type BulkMode, INCOMPLETE, RespError, RespParser, RespPush, type RespValue } from './resp-parser.ts';
+import {
+  type BulkMode,
+  INCOMPLETE,
+  RespError,
+  RespParser,
+  RespPush,
+  type RespValue,
+} from './resp-parser.ts';
 
 export type Argument = string | Buffer | number | bigint;
 
 export interface ClientOptions {
   readonly host?: string;
-  /** How bulk strings come back; strings given as arguments are encoded the same way. Default 'utf8'. */
+  /**
+   * How bulk strings come back; strings given as arguments are encoded the same way. Default
+   * 'utf8'.
+   */
   readonly bulk?: BulkMode;
   /** 3 sends HELLO 3 first. Default 2. */
   readonly protocol?: 2 | 3;
@@ -23,7 +33,10 @@ interface Waiter {
 }
 
 /** A multibulk command. `encoding` applies to strings. */
-export function encodeCommand(args: readonly Argument[], encoding: 'utf8' | 'latin1' = 'utf8'): Buffer {
+export function encodeCommand(
+  args: readonly Argument[],
+  encoding: 'utf8' | 'latin1' = 'utf8',
+): Buffer {
   const parts: Buffer[] = [Buffer.from(`*${args.length}\r\n`)];
   for (const arg of args) {
     const bytes = Buffer.isBuffer(arg) ? arg : Buffer.from(String(arg), encoding);
@@ -34,7 +47,10 @@ export function encodeCommand(args: readonly Argument[], encoding: 'utf8' | 'lat
 
 export class RespClient {
   readonly socket: Socket;
-  /** Push messages and, in RESP2, whatever came while no command was waiting (pub/sub, MONITOR). Oldest first. */
+  /**
+   * Push messages and, in RESP2, whatever came while no command was waiting (pub/sub, MONITOR).
+   * Oldest first.
+   */
   readonly pushes: RespValue[] = [];
   /** Resolves when the connection has ended, whoever ended it. */
   readonly closed: Promise<void>;
@@ -117,7 +133,10 @@ export class RespClient {
     return this.#wait(this.#waiting, false);
   }
 
-  /** The oldest push message not taken yet, or the next one to come. Its items, when it is a push of RESP3. */
+  /**
+   * The oldest push message not taken yet, or the next one to come. Its items, when it is a push of
+   * RESP3.
+   */
   async nextPush(): Promise<RespValue> {
     const value = this.pushes.shift() ?? (await this.#wait(this.#pushWaiting, false));
     return value instanceof RespPush ? [...value.items] : value;
@@ -129,7 +148,8 @@ export class RespClient {
     const fields = new Map<string, string>();
     for (const line of text.split('\r\n')) {
       const colon = line.indexOf(':');
-      if (colon > 0 && !line.startsWith('#')) fields.set(line.slice(0, colon), line.slice(colon + 1));
+      if (colon > 0 && !line.startsWith('#'))
+        fields.set(line.slice(0, colon), line.slice(colon + 1));
     }
     return fields;
   }
@@ -176,6 +196,7 @@ export class RespClient {
   }
 
   #rejectAll(reason: Error): void {
-    for (const waiter of [...this.#waiting.splice(0), ...this.#pushWaiting.splice(0)]) waiter.reject(reason);
+    for (const waiter of [...this.#waiting.splice(0), ...this.#pushWaiting.splice(0)])
+      waiter.reject(reason);
   }
 }

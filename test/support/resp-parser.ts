@@ -1,6 +1,6 @@
 /**
- * Reads RESP2 and RESP3 replies for the tests, from any split of bytes. It shares no code with src/resp on purpose: one
- * bug must not hide in both ends.
+ * Reads RESP2 and RESP3 replies for the tests, from any split of bytes. It shares no code with
+ * src/resp on purpose: one bug must not hide in both ends.
  */
 
 /** An error reply: returned as a value, so that tests can compare it with other replies. */
@@ -30,7 +30,10 @@ export class RespPush {
   }
 }
 
-/** Doubles and integers are both `number`; what passes 2^53 and big numbers are `bigint`. Verbatim strings lose their prefix. */
+/**
+ * Doubles and integers are both `number`; what passes 2^53 and big numbers are `bigint`. Verbatim
+ * strings lose their prefix.
+ */
 export type RespValue =
   | string
   | Buffer
@@ -61,7 +64,10 @@ const ATTRIBUTE = at('|');
 /** What the parser returns while a reply is incomplete. */
 export const INCOMPLETE = Symbol('incomplete');
 
-/** Thrown by {@link RespParser.next} when the bytes are no RESP; the connection cannot be used any more. */
+/**
+ * Thrown by {@link RespParser.next} when the bytes are no RESP; the connection cannot be used any
+ * more.
+ */
 export class RespFormatError extends Error {
   override readonly name = 'RespFormatError';
 }
@@ -99,7 +105,10 @@ export class RespParser {
     this.#end += chunk.length;
   }
 
-  /** The bytes not parsed yet, which leave the parser: for a connection that stops speaking RESP, as after +FULLRESYNC. */
+  /**
+   * The bytes not parsed yet, which leave the parser: for a connection that stops speaking RESP, as
+   * after +FULLRESYNC.
+   */
   takeRest(): Buffer {
     const rest = Buffer.from(this.#bytes.subarray(this.#start, this.#end));
     this.#start = this.#position = this.#end;
@@ -126,7 +135,9 @@ export class RespParser {
     }
   }
 
-  /** Reads a scalar, or opens an aggregate: undefined then, unless it is empty and thereby complete. */
+  /**
+   * Reads a scalar, or opens an aggregate: undefined then, unless it is empty and thereby complete.
+   */
   #readOne(): RespValue | undefined | typeof INCOMPLETE {
     const lineEnd = this.#bytes.indexOf(LF, this.#position);
     if (lineEnd < 0 || lineEnd >= this.#end) return INCOMPLETE;
@@ -191,7 +202,10 @@ export class RespParser {
     return remaining > 0 ? undefined : this.#closeFinished();
   }
 
-  /** The innermost aggregate when it is complete. Attributes are dropped: the value that they describe follows. */
+  /**
+   * The innermost aggregate when it is complete. Attributes are dropped: the value that they
+   * describe follows.
+   */
   #closeFinished(): RespValue | undefined {
     const top = this.#stack.at(-1)!;
     if (top.remaining > 0) return undefined;
@@ -201,7 +215,8 @@ export class RespParser {
   }
 
   #length(line: string): number {
-    if (!/^-?\d+$/.test(line)) throw new RespFormatError(`a length of ${JSON.stringify(line.slice(0, 40))}`);
+    if (!/^-?\d+$/.test(line))
+      throw new RespFormatError(`a length of ${JSON.stringify(line.slice(0, 40))}`);
     return Number(line);
   }
 }

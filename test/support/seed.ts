@@ -1,14 +1,15 @@
 /**
- * Seeds of random tests: from HEADWATER_SEED when it is set, else fresh; printed when the test fails. Under CI=true the
- * seed is made of the name, so that a run says something of the change that it judges, and not of its luck: the search for
- * what no seed has met yet is for every other run.
+ * Seeds of random tests: from HEADWATER_SEED when it is set, else fresh; printed when the test
+ * fails. Under CI=true the seed is made of the name, so that a run says something of the change
+ * that it judges, and not of its luck: the search for what no seed has met yet is for every other
+ * run.
  */
 import { createHash, randomInt } from 'node:crypto';
 import { onTestFailed } from 'vitest';
 
 /**
- * The seed for the test that runs now. Call it inside of the test. `name` tells several seeds of one test apart; `inCi` is
- * the seed under CI=true, where one has been run at length.
+ * The seed for the test that runs now. Call it inside of the test. `name` tells several seeds of
+ * one test apart; `inCi` is the seed under CI=true, where one has been run at length.
  */
 export function testSeed(name: string, inCi?: number): number {
   const given = process.env['HEADWATER_SEED'];

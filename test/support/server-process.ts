@@ -1,8 +1,9 @@
 /**
- * A server under test as a child process: its own directory, a free port on 127.0.0.1, ready when it answers PING.
+ * A server under test as a child process: its own directory, a free port on 127.0.0.1, ready when
+ * it answers PING.
  *
- * Nothing outlives the test process: what a failed test left running is killed, by process id, when the process exits,
- * and its directory is removed.
+ * Nothing outlives the test process: what a failed test left running is killed, by process id, when
+ * the process exits, and its directory is removed.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -33,7 +34,10 @@ export interface TestServer {
   resume(): void;
   /** SIGTERM, then waits for the exit. Its directory is removed when it was made for it. */
   stop(): Promise<void>;
-  /** SIGKILL, then waits for the exit. The directory is kept, so that another server may start on it; it goes at exit. */
+  /**
+   * SIGKILL, then waits for the exit. The directory is kept, so that another server may start on
+   * it; it goes at exit.
+   */
   kill(): Promise<void>;
 }
 
@@ -79,7 +83,10 @@ export function temporaryDirectory(name: string): string {
   return dir;
 }
 
-/** A port that was free a moment ago. Another process may take it before it is used, so callers try again. */
+/**
+ * A port that was free a moment ago. Another process may take it before it is used, so callers try
+ * again.
+ */
 export async function freePort(): Promise<number> {
   const probe = createServer();
   probe.listen(0, '127.0.0.1');
@@ -90,7 +97,10 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** Starts a server and waits until it answers PING with PONG, so that a dump in its directory is loaded. */
+/**
+ * Starts a server and waits until it answers PING with PONG, so that a dump in its directory is
+ * loaded.
+ */
 export async function launch(plan: LaunchPlan): Promise<TestServer> {
   for (let attempt = 1; ; attempt++) {
     const port = plan.port ?? (await freePort());
@@ -156,7 +166,10 @@ class ServerProcess implements TestServer {
   }
 
   async ready(): Promise<void> {
-    await waitFor(() => this.#answersPing(), { what: `${this.name} to answer PING`, timeoutMs: 20_000 });
+    await waitFor(() => this.#answersPing(), {
+      what: `${this.name} to answer PING`,
+      timeoutMs: 20_000,
+    });
   }
 
   client(options: ClientOptions = {}): Promise<RespClient> {
@@ -198,7 +211,8 @@ class ServerProcess implements TestServer {
   }
 
   async #answersPing(): Promise<boolean> {
-    if (this.hasExited) throw new Error(`${this.name} ended with code ${this.exitCode}:\n${this.output}`);
+    if (this.hasExited)
+      throw new Error(`${this.name} ended with code ${this.exitCode}:\n${this.output}`);
     let client: RespClient;
     try {
       client = await this.client();

@@ -1,12 +1,14 @@
 /**
- * What a primary streams, computed in the plainest way from the requests of its clients, in the order in which they ran.
+ * What a primary streams, computed in the plainest way from the requests of its clients, in the
+ * order in which they ran.
  *
  *   one write          [SELECT n] command
  *   a transaction      MULTI [SELECT n] command … EXEC     when it wrote twice or more; else as one write
  *   BLPOP              LPOP, behind the write that woke its client
  *   anything else      nothing: reads, errors, writes that changed nothing
  *
- * It knows the commands of {@link EFFECTS} and what they need of the dataset. Strings are latin1: one char per byte.
+ * It knows the commands of {@link EFFECTS} and what they need of the dataset. Strings are latin1:
+ * one char per byte.
  */
 
 /** Name and arguments. */
@@ -152,7 +154,8 @@ const EFFECTS: Readonly<Record<string, Command>> = {
     wordsMax: 2,
     effect: (dataset, words) => {
       const key = words[1]!;
-      if (dataset.get(key, 'string') === undefined || dataset.get(key, 'string') === null) return null;
+      if (dataset.get(key, 'string') === undefined || dataset.get(key, 'string') === null)
+        return null;
       dataset.values.delete(key);
       return ['DEL', key];
     },
@@ -189,7 +192,8 @@ const EFFECTS: Readonly<Record<string, Command>> = {
     effect: (dataset, words) => {
       const set = dataset.get(words[1]!, 'set');
       if (set === null || set === undefined) return null;
-      if (set.members.size !== 1) throw new Error('SPOP of a set with several members is not modelled');
+      if (set.members.size !== 1)
+        throw new Error('SPOP of a set with several members is not modelled');
       dataset.values.delete(words[1]!);
       return ['SREM', words[1]!, [...set.members][0]!];
     },
@@ -246,7 +250,11 @@ export class StreamModel {
     if (client.waitsFor !== null) throw new Error(`client ${id} runs ${words[0]} while it waits`);
     const name = words[0]!.toUpperCase();
     const command = EFFECTS[name] ?? ITS_OWN[name];
-    if (command === undefined || words.length < command.wordsMin || words.length > command.wordsMax) {
+    if (
+      command === undefined ||
+      words.length < command.wordsMin ||
+      words.length > command.wordsMax
+    ) {
       if (client.queued !== null) client.broken = true;
       return;
     }

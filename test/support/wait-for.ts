@@ -1,6 +1,6 @@
 /**
- * Waits for conditions instead of sleeping. The limit is there to end a broken test with a sentence; no test asserts
- * how long something took.
+ * Waits for conditions instead of sleeping. The limit is there to end a broken test with a
+ * sentence; no test asserts how long something took.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -17,8 +17,9 @@ const LAST_EAGER_POLL = 20;
 const POLL_MS = 5;
 
 /**
- * Polls until `condition` returns something other than false, null or undefined, and returns that. What it throws ends
- * the wait. The first polls come at once, each after a turn of the event loop, later ones every few milliseconds.
+ * Polls until `condition` returns something other than false, null or undefined, and returns that.
+ * What it throws ends the wait. The first polls come at once, each after a turn of the event loop,
+ * later ones every few milliseconds.
  */
 export async function waitFor<T>(
   condition: () => T | Promise<T>,

@@ -63,7 +63,10 @@ async function produceHere(memory: SharedArrayBuffer, plan: Plan): Promise<Produ
   return { published: plan.chunkTotal, cancelled: false };
 }
 
-/** The consumer on the main thread: reads ahead of what it releases, as sockets that write at their own pace. */
+/**
+ * The consumer on the main thread: reads ahead of what it releases, as sockets that write at their
+ * own pace.
+ */
 async function consumeHere(memory: SharedArrayBuffer, plan: Plan): Promise<Consumed> {
   const ring = new RingConsumer(memory);
   const bytes = new Prng(plan.seed);
@@ -115,7 +118,10 @@ test.each([
       const plan = planOf(prng);
       const told = `HEADWATER_SEED=${SEED} round ${round}: ${JSON.stringify(plan)}`;
       const memory = createRingMemory(plan);
-      const [produced, consumed] = await Promise.all([produce(memory, plan), consume(memory, plan)]);
+      const [produced, consumed] = await Promise.all([
+        produce(memory, plan),
+        consume(memory, plan),
+      ]);
       expect(consumed.wrong, told).toBe(-1);
       if (plan.cancelsAfter === -1) {
         expect(produced, told).toEqual({ published: plan.chunkTotal, cancelled: false });

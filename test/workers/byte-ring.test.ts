@@ -8,7 +8,10 @@ import { codeOf } from '../../src/base/errors.ts';
 import { createRingMemory, RingConsumer, RingProducer } from '../../src/workers/byte-ring.ts';
 import { createPool } from '../../src/workers/pool.ts';
 
-function ringOf(chunkCount: number, firstCount = 0): { producer: RingProducer; consumer: RingConsumer } {
+function ringOf(
+  chunkCount: number,
+  firstCount = 0,
+): { producer: RingProducer; consumer: RingConsumer } {
   const memory = createRingMemory({ chunkBytes: 64, chunkCount, firstCount });
   return { producer: new RingProducer(memory), consumer: new RingConsumer(memory) };
 }
@@ -24,7 +27,11 @@ describe('chunks', () => {
     const { producer, consumer } = ringOf(4);
     for (const text of ['a', 'x'.repeat(64), 'bcd']) publishText(producer, text);
     expect(consumer.available).toBe(3);
-    expect([0, 1, 2].map((index) => consumer.chunk(index).toString())).toEqual(['a', 'x'.repeat(64), 'bcd']);
+    expect([0, 1, 2].map((index) => consumer.chunk(index).toString())).toEqual([
+      'a',
+      'x'.repeat(64),
+      'bcd',
+    ]);
   });
 
   test('are views of the shared memory, and a socket takes them as they are', async () => {

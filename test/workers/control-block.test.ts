@@ -22,17 +22,20 @@ describe('a control block', () => {
     expect(worker.cancelled).toBe(true);
   });
 
-  test.each([0, 1, 2 ** 31, 2 ** 32, 2 ** 32 + 1, Number.MAX_SAFE_INTEGER])('counts to %i', (value) => {
-    const control = new LoadControl();
-    control.keysTotal = value;
-    control.keysDone = value;
-    control.bytesDone = value;
-    control.keysExpired = value;
-    const other = new LoadControl(control.shared);
-    expect([other.keysTotal, other.keysDone, other.bytesDone, other.keysExpired]).toEqual(
-      Array(4).fill(value),
-    );
-  });
+  test.each([0, 1, 2 ** 31, 2 ** 32, 2 ** 32 + 1, Number.MAX_SAFE_INTEGER])(
+    'counts to %i',
+    (value) => {
+      const control = new LoadControl();
+      control.keysTotal = value;
+      control.keysDone = value;
+      control.bytesDone = value;
+      control.keysExpired = value;
+      const other = new LoadControl(control.shared);
+      expect([other.keysTotal, other.keysDone, other.bytesDone, other.keysExpired]).toEqual(
+        Array(4).fill(value),
+      );
+    },
+  );
 
   test.each([-1, 0.5, Number.NaN, 2 ** 53])('refuses the count %d', (value) => {
     expect(() => {

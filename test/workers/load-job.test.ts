@@ -78,7 +78,11 @@ describe('a load', () => {
     const job = start({ kind: 'file', path });
     const { keyspace, result } = await job.finished;
     expect(modelOf(keyspace)).toEqual(model);
-    expect(result).toMatchObject({ bytes: dump.length, keysLoaded: keyspace.keyCount, keysExpired: 0 });
+    expect(result).toMatchObject({
+      bytes: dump.length,
+      keysLoaded: keyspace.keyCount,
+      keysExpired: 0,
+    });
     expect(result).not.toHaveProperty('share');
     expect(job.control.state).toBe(TaskState.DONE);
     expect(job.control.keysDone).toBe(keyspace.keyCount);
@@ -163,7 +167,10 @@ describe('a load fails', () => {
     pools.push(dying);
     const job = start({ kind: 'ring', totalBytes: -1 }, dying);
     const endless = new Uint8Array(64 * 1024 * 1024);
-    const [failure, taken] = await Promise.all([failureOf(job), feed(job.input!, endless, new Prng(1))]);
+    const [failure, taken] = await Promise.all([
+      failureOf(job),
+      feed(job.input!, endless, new Prng(1)),
+    ]);
     expect(failure.code).toBe('WORKER_DIED');
     expect(taken).toBeLessThan(endless.length);
     expect(job.input!.wanted).toBe(false);

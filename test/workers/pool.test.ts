@@ -34,7 +34,9 @@ afterEach(async () => {
 
 describe('a job', () => {
   test('returns what the task returns', async () => {
-    expect(await poolOf().run({ action: 'echo', value: [1, 'two'] })).toMatchObject({ value: [1, 'two'] });
+    expect(await poolOf().run({ action: 'echo', value: [1, 'two'] })).toMatchObject({
+      value: [1, 'two'],
+    });
   });
 
   test('shares the shared memory in its task', async () => {
@@ -69,7 +71,10 @@ describe('a job', () => {
 
   test('fails as an assertion when the task has a mistake', async () => {
     const error = await errorOf(poolOf().run({ action: 'throwProgrammer' }));
-    expect(error).toMatchObject({ name: 'AssertionFailed', message: 'fixture worker: not a function' });
+    expect(error).toMatchObject({
+      name: 'AssertionFailed',
+      message: 'fixture worker: not a function',
+    });
     expect(String((error as Error).cause)).toContain('pool-fixture.js');
   });
 
@@ -153,7 +158,9 @@ describe('an entry that does not load', () => {
       const pool = poolOf({ entry: fixture('broken-fixture'), threads });
       pool.warm();
       for (let round = 0; round < 3; round++) {
-        const errors = await Promise.all([1, 2, 3].map(() => errorOf(pool.run({ action: 'echo' }))));
+        const errors = await Promise.all(
+          [1, 2, 3].map(() => errorOf(pool.run({ action: 'echo' }))),
+        );
         expect(errors.map(codeOf)).toEqual(['WORKER_DIED', 'WORKER_DIED', 'WORKER_DIED']);
       }
       expect(pool.jobCount).toBe(0);

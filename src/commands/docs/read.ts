@@ -53,7 +53,20 @@ export interface CommandDoc {
 
 /** In order: a later entry of a name takes the place of an earlier one. */
 const TEXTS = [
-  ...[bitmap, cluster, connection, generic, geo, hash, hyperloglog, list, pubsub, server, set, sortedSet],
+  ...[
+    bitmap,
+    cluster,
+    connection,
+    generic,
+    geo,
+    hash,
+    hyperloglog,
+    list,
+    pubsub,
+    server,
+    set,
+    sortedSet,
+  ],
   ...[stream, string, transactions, since72],
 ];
 

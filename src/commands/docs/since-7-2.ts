@@ -1,6 +1,6 @@
 /**
- * COMMAND DOCS of what 7.2 has and the server does not that made the other files, as read.ts reads it.
- * An entry here takes the place of one there. Written by hand, after the command's own page.
+ * COMMAND DOCS of what 7.2 has and the server does not that made the other files, as read.ts reads
+ * it. An entry here takes the place of one there. Written by hand, after the command's own page.
  */
 export const text = `
 client|no-touch

@@ -1,4 +1,6 @@
-/** COMMAND DOCS of the group transactions, as read.ts reads it. Made by bin/make-command-docs.js. */
+/**
+ * COMMAND DOCS of the group transactions, as read.ts reads it. Made by bin/make-command-docs.js.
+ */
 export const text = `
 discard
  : O(N), when N is the number of queued commands

@@ -1,6 +1,6 @@
 /**
- * Places on earth: sorted sets whose scores are geohashes (base/geohash.ts). GEOSEARCH and GEORADIUS are in
- * search.ts. Main thread.
+ * Places on earth: sorted sets whose scores are geohashes (base/geohash.ts). GEOSEARCH and
+ * GEORADIUS are in search.ts. Main thread.
  */
 import { bytesOf } from '../../base/bytes.ts';
 import { decodePlace, distance, encodePlace, Place, standardGeohash } from '../../base/geohash.ts';
@@ -213,7 +213,11 @@ function geoPos(context: CommandContext): void {
 }
 
 /** Answers an array with an element for each member named. */
-function eachPlace(context: CommandContext, present: (place: Place) => void, absent: () => void): void {
+function eachPlace(
+  context: CommandContext,
+  present: (place: Place) => void,
+  absent: () => void,
+): void {
   const { request, reply } = context;
   const entry = context.readTyped(1, ValueType.ZSET);
   if (entry === WRONG) return;

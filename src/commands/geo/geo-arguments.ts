@@ -1,4 +1,7 @@
-/** Places, distances and units of arguments, in Redis' words of refusal; and how places are answered. Main thread. */
+/**
+ * Places, distances and units of arguments, in Redis' words of refusal; and how places are
+ * answered. Main thread.
+ */
 import { parseFloat64 } from '../../base/bytes.ts';
 import { LATITUDE_MAX, LONGITUDE_MAX, type Place } from '../../base/geohash.ts';
 import { formatLongDouble } from '../../base/long-double.ts';
@@ -16,13 +19,16 @@ export function floatArgument(context: CommandContext, index: number, error = NO
   return Number.NaN;
 }
 
-/** Longitude and latitude in argument `index` and the next; false after the error has been answered. */
+/**
+ * Longitude and latitude in argument `index` and the next; false after the error has been answered.
+ */
 export function placeArgument(context: CommandContext, index: number, place: Place): boolean {
   place.longitude = floatArgument(context, index);
   if (Number.isNaN(place.longitude)) return false;
   place.latitude = floatArgument(context, index + 1);
   if (Number.isNaN(place.latitude)) return false;
-  if (Math.abs(place.longitude) <= LONGITUDE_MAX && Math.abs(place.latitude) <= LATITUDE_MAX) return true;
+  if (Math.abs(place.longitude) <= LONGITUDE_MAX && Math.abs(place.latitude) <= LATITUDE_MAX)
+    return true;
   const pair = `${sixDigits(place.longitude)},${sixDigits(place.latitude)}`;
   context.reply.error(`ERR invalid longitude,latitude pair ${pair}`);
   return false;

@@ -1,7 +1,9 @@
 /**
- * GEOSEARCH, GEORADIUS and their like: the members of a sorted set of geohashes that lie within a shape. Main thread.
+ * GEOSEARCH, GEORADIUS and their like: the members of a sorted set of geohashes that lie within a
+ * shape. Main thread.
  *
- * The shape is covered by up to nine ranges of scores (shape.ts); every member in them is looked at.
+ * The shape is covered by up to nine ranges of scores (shape.ts); every member in them is looked
+ * at.
  */
 import { formatDouble } from '../../base/bytes.ts';
 import { decodePlace, exactDistance, Place } from '../../base/geohash.ts';
@@ -11,7 +13,13 @@ import type { SortedSet } from '../../structs/sorted-set.ts';
 import { integerArgument, replyInteger, SYNTAX_ERROR } from '../arguments.ts';
 import { type CommandContext, WRONG } from '../context.ts';
 import { openSet, storeSet } from '../zset/value.ts';
-import { floatArgument, placeArgument, replyDistance, replyPlace, unitArgument } from './geo-arguments.ts';
+import {
+  floatArgument,
+  placeArgument,
+  replyDistance,
+  replyPlace,
+  unitArgument,
+} from './geo-arguments.ts';
 import { distanceWithin, rangesOf, type Shape } from './shape.ts';
 
 const UNDECODABLE = 'ERR could not decode requested zset member';
@@ -124,7 +132,12 @@ function run(context: CommandContext, entry: Ref, form: SearchForm, search: Sear
 }
 
 /** Reads what follows the fixed arguments; false after the error has been answered. */
-function parseOptions(context: CommandContext, entry: Ref, form: SearchForm, search: Search): boolean {
+function parseOptions(
+  context: CommandContext,
+  entry: Ref,
+  form: SearchForm,
+  search: Search,
+): boolean {
   const { request, reply } = context;
   const toStore = form.mayStore && !form.search;
   for (let at = form.optionsAt; at < request.argc; ) {
@@ -159,8 +172,17 @@ function parseOptions(context: CommandContext, entry: Ref, form: SearchForm, sea
   return true;
 }
 
-/** How many values the option at `at` took, if it tells centre or shape; 0 if not, -1 after an error. */
-function parseShape(context: CommandContext, entry: Ref, at: number, left: number, search: Search): number {
+/**
+ * How many values the option at `at` took, if it tells centre or shape; 0 if not, -1 after an
+ * error.
+ */
+function parseShape(
+  context: CommandContext,
+  entry: Ref,
+  at: number,
+  left: number,
+  search: Search,
+): number {
   const { request } = context;
   const is = (keyword: string, values: number): boolean =>
     left >= values && request.equalsIgnoreCase(at, keyword);
@@ -240,7 +262,10 @@ function boxArgument(context: CommandContext, at: number, search: Search): boole
   return !Number.isNaN(search.unit);
 }
 
-/** Makes the place of the member in argument `at` the centre; false after the error has been answered. */
+/**
+ * Makes the place of the member in argument `at` the centre; false after the error has been
+ * answered.
+ */
 function memberPlace(context: CommandContext, entry: Ref, at: number, search: Search): boolean {
   const { request } = context;
   const set = openSet(context, entry);
@@ -323,8 +348,8 @@ function exactMeters(search: Search, score: number): number {
 }
 
 /**
- * Lets the stream carry the distances and not the command, unlike Redis: the last digit of a distance depends on the
- * C library of who computes it, and replicas shall have the same.
+ * Lets the stream carry the distances and not the command, unlike Redis: the last digit of a
+ * distance depends on the C library of who computes it, and replicas shall have the same.
  */
 function replicateResult(context: CommandContext, search: Search, result: SortedSet): void {
   const key = context.request.copy(search.storeAt);

@@ -62,11 +62,16 @@ function stepsFor(reach: number, latitude: number): number {
   return Math.max(1, Math.min(STEP_MAX, step));
 }
 
-/** The column or row beside another, around the earth. One that does not move may lie beyond the last: at its edge. */
+/**
+ * The column or row beside another, around the earth. One that does not move may lie beyond the
+ * last: at its edge.
+ */
 const moved = (cell: number, by: number, cells: number): number =>
   by === 0 ? cell : (cell + by + cells) % cells;
 
-/** The edges of a shape, in degrees; beyond a pole they mean little, but what Redis makes of them. */
+/**
+ * The edges of a shape, in degrees; beyond a pole they mean little, but what Redis makes of them.
+ */
 interface Bounds {
   readonly west: number;
   readonly south: number;
@@ -143,7 +148,10 @@ export function rangesOf(shape: Shape): ScoreRange[] {
   return ranges;
 }
 
-/** The sides of the centre's cell on which the shape ends inside of it: `x-1` is the west, `y1` the north. */
+/**
+ * The sides of the centre's cell on which the shape ends inside of it: `x-1` is the west, `y1` the
+ * north.
+ */
 function uselessSides(bounds: Bounds, column: number, row: number, step: number): Set<string> {
   const sides = new Set<string>();
   if (step < 2) return sides;

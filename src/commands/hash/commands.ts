@@ -1,6 +1,6 @@
 /**
- * Hot path. Commands on hashes. HINCRBY and HINCRBYFLOAT are in number.ts, HSCAN and HRANDFIELD in scan.ts.
- * Main thread.
+ * Hot path. Commands on hashes. HINCRBY and HINCRBYFLOAT are in number.ts, HSCAN and HRANDFIELD in
+ * scan.ts. Main thread.
  */
 import { NIL } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
@@ -182,7 +182,10 @@ function hMset(context: CommandContext): void {
   if (setAll(context, 'hmset') >= 0) context.reply.ok();
 }
 
-/** Sets all pairs of the request; returns how many fields are new, or -1 after an error has been answered. */
+/**
+ * Sets all pairs of the request; returns how many fields are new, or -1 after an error has been
+ * answered.
+ */
 function setAll(context: CommandContext, command: string): number {
   const { argc } = context.request;
   if ((argc & 1) === 1) {

@@ -25,7 +25,8 @@ export function hIncrBy(context: CommandContext): void {
   const entry = context.writeTyped(1, ValueType.HASH);
   if (entry === WRONG) return;
   const before = fieldValue(context, entry);
-  const value = before === undefined ? 0 : parseInteger(before.bytes, before.position, before.length);
+  const value =
+    before === undefined ? 0 : parseInteger(before.bytes, before.position, before.length);
   const after = value + delta;
   if (!Number.isSafeInteger(after)) {
     addBig(context, entry, before, big ?? BigInt(delta));
@@ -38,9 +39,15 @@ export function hIncrBy(context: CommandContext): void {
 }
 
 /** Also answers for a value that is no integer. */
-function addBig(context: CommandContext, entry: Ref, before: ElementView | undefined, delta: bigint): void {
+function addBig(
+  context: CommandContext,
+  entry: Ref,
+  before: ElementView | undefined,
+  delta: bigint,
+): void {
   const { reply } = context;
-  const value = before === undefined ? 0n : parseInt64(before.bytes, before.position, before.length);
+  const value =
+    before === undefined ? 0n : parseInt64(before.bytes, before.position, before.length);
   if (value === undefined) {
     reply.error('ERR hash value is not an integer');
     return;

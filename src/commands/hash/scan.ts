@@ -4,10 +4,18 @@ import { Aggregate } from '../../resp/reply.ts';
 import type { FieldMap } from '../../structs/field-map.ts';
 import { negatableArgument, SYNTAX_ERROR } from '../arguments.ts';
 import type { CommandContext } from '../context.ts';
-import { cursorArgument, matchesPattern, SCAN_STEPS_PER_ELEMENT, scanOptions } from '../scan-options.ts';
+import {
+  cursorArgument,
+  matchesPattern,
+  SCAN_STEPS_PER_ELEMENT,
+  scanOptions,
+} from '../scan-options.ts';
 import { readHash } from './value.ts';
 
-/** Of a hash with more than this many times the fields asked for, fields are drawn until enough differ. */
+/**
+ * Of a hash with more than this many times the fields asked for, fields are drawn until enough
+ * differ.
+ */
 const DRAWN_SHARE = 3;
 /** More fields than this, with repetitions, no reply can hold. */
 const REPEATED_COUNT_MAX = 2 ** 24;

@@ -1,6 +1,6 @@
 /**
- * Hot path. Hashes behind keys: opening them, setting fields within the limits of the small encoding, noting where they
- * went. Main thread.
+ * Hot path. Hashes behind keys: opening them, setting fields within the limits of the small
+ * encoding, noting where they went. Main thread.
  */
 import { NIL, type Ref } from '../../base/units.ts';
 import { Encoding, ValueType } from '../../keyspace/entry.ts';
@@ -17,7 +17,10 @@ export function openHash(context: CommandContext, entry: Ref): FieldMap {
   return map;
 }
 
-/** The hash of the key in argument 1, to be read; undefined after `absent`, when there is none, or after WRONGTYPE. */
+/**
+ * The hash of the key in argument 1, to be read; undefined after `absent`, when there is none, or
+ * after WRONGTYPE.
+ */
 export function readHash(
   context: CommandContext,
   absent: (context: CommandContext) => void,
@@ -36,8 +39,9 @@ export function settleHash(context: CommandContext, entry: Ref, map: FieldMap): 
 }
 
 /**
- * Sets the pairs in the arguments from `from` on, in the hash of `entry`, that of the key in argument 1, which was
- * looked for last; NIL makes a new one. Returns how many fields are new. Counts and tells nothing but a new key.
+ * Sets the pairs in the arguments from `from` on, in the hash of `entry`, that of the key in
+ * argument 1, which was looked for last; NIL makes a new one. Returns how many fields are new.
+ * Counts and tells nothing but a new key.
  */
 export function setPairs(context: CommandContext, entry: Ref, from: number): number {
   const { request } = context;
@@ -53,7 +57,9 @@ export function setPairs(context: CommandContext, entry: Ref, from: number): num
     for (let i = from; i < request.argc; i += 2) {
       const { position, length } = request;
       const value = position[i + 1]!;
-      if (setPair(context, entry, map, bytes, position[i]!, length[i]!, bytes, value, length[i + 1]!))
+      if (
+        setPair(context, entry, map, bytes, position[i]!, length[i]!, bytes, value, length[i + 1]!)
+      )
         created++;
     }
     if (entry === NIL) addHash(context, map);
@@ -65,8 +71,15 @@ export function setPairs(context: CommandContext, entry: Ref, from: number): num
   return created;
 }
 
-/** Sets the field named by argument 2 to the first `length` of `bytes`; else as {@link setPairs}. */
-export function setField(context: CommandContext, entry: Ref, bytes: Uint8Array, length: number): void {
+/**
+ * Sets the field named by argument 2 to the first `length` of `bytes`; else as {@link setPairs}.
+ */
+export function setField(
+  context: CommandContext,
+  entry: Ref,
+  bytes: Uint8Array,
+  length: number,
+): void {
   const { request, server } = context;
   const name = request.position[2]!;
   const nameLength = request.length[2]!;
@@ -83,8 +96,16 @@ export function setField(context: CommandContext, entry: Ref, bytes: Uint8Array,
   }
 }
 
-/** Opens the hash of `entry`, or begins a new one when that is NIL; it is a table afterwards if it is to be `large`. */
-function beginHash(context: CommandContext, entry: Ref, large: boolean, roomBytes: number): FieldMap {
+/**
+ * Opens the hash of `entry`, or begins a new one when that is NIL; it is a table afterwards if it
+ * is to be `large`.
+ */
+function beginHash(
+  context: CommandContext,
+  entry: Ref,
+  large: boolean,
+  roomBytes: number,
+): FieldMap {
   if (entry === NIL) {
     const map = context.server.keyspace.structures.fieldMap;
     map.create(large, large ? 0 : roomBytes);
@@ -127,9 +148,13 @@ function addHash(context: CommandContext, map: FieldMap): void {
   context.notify(EventClass.NEW, 'new', 1);
 }
 
-const encodingOf = (map: FieldMap): Encoding => (map.large ? Encoding.HASHTABLE : Encoding.LISTPACK);
+const encodingOf = (map: FieldMap): Encoding =>
+  map.large ? Encoding.HASHTABLE : Encoding.LISTPACK;
 
-/** Whether a hash that gets the arguments from `from` on must be a table: so many are they, or one so long. */
+/**
+ * Whether a hash that gets the arguments from `from` on must be a table: so many are they, or one
+ * so long.
+ */
 function isLarge(context: CommandContext, from: number): boolean {
   const { argc, length } = context.request;
   const { hashMaxListpackEntries, hashMaxListpackValue } = context.server.settings;

@@ -1,6 +1,6 @@
 /**
- * The commands on HyperLogLogs: strings whose bytes structs/hyperloglog.ts draws. A sparse one is worked on in a copy, a
- * dense one in its place. Main thread.
+ * The commands on HyperLogLogs: strings whose bytes structs/hyperloglog.ts draws. A sparse one is
+ * worked on in a copy, a dense one in its place. Main thread.
  */
 import { NIL, type Ref } from '../../base/units.ts';
 import { Encoding, ValueType } from '../../keyspace/entry.ts';
@@ -36,7 +36,8 @@ const { WRITE, READONLY, DENYOOM, FAST, ADMIN, MAY_REPLICATE } = Flag;
 const HLL = { group: 'hyperloglog', categories: ['hyperloglog'] } as const;
 const COUNTED: KeySpec = {
   ...keysFrom(1, -1, 1, 'RW', 'access'),
-  notes: 'RW because it may change the internal representation of the key, and propagate to replicas',
+  notes:
+    'RW because it may change the internal representation of the key, and propagate to replicas',
 };
 
 export const hyperloglogCommands = {
@@ -96,7 +97,10 @@ const hll = new HyperLogLog();
 const registers = new Uint8Array(REGISTERS);
 const scratch = new Uint8Array(HLL_CARD_BYTES);
 
-/** Whether the string of `entry`, then in the context's view, is a HyperLogLog; else an error has been answered. */
+/**
+ * Whether the string of `entry`, then in the context's view, is a HyperLogLog; else an error has
+ * been answered.
+ */
 function isHll(context: CommandContext, entry: Ref): boolean {
   const { db, view, reply } = context;
   db.stringInto(entry, view);
@@ -141,7 +145,10 @@ function pfadd(context: CommandContext): void {
   reply.integer(updated > 0 ? 1 : 0);
 }
 
-/** Adds the arguments from 2 on to the copy; returns how many raised a register, -1 when it is not valid. */
+/**
+ * Adds the arguments from 2 on to the copy; returns how many raised a register, -1 when it is not
+ * valid.
+ */
 function addToCopy(context: CommandContext): number {
   const { request, server } = context;
   const { hllSparseMaxBytes } = server.settings;
@@ -155,7 +162,10 @@ function addToCopy(context: CommandContext): number {
   return raised;
 }
 
-/** Makes the copy the string of the key in argument 1, whose lookup returned `entry`; its estimate is stale. */
+/**
+ * Makes the copy the string of the key in argument 1, whose lookup returned `entry`; its estimate
+ * is stale.
+ */
 function storeCopy(context: CommandContext, entry: Ref): void {
   hll.markStale();
   storeBytes(context, entry, 1, hll.bytes, 0, hll.length, Encoding.RAW, true);
@@ -175,7 +185,10 @@ function addDense(context: CommandContext, entry: Ref): number {
   }
 }
 
-/** Makes the string of `entry` one that is written to in place, and its estimate stale; returns the entry. */
+/**
+ * Makes the string of `entry` one that is written to in place, and its estimate stale; returns the
+ * entry.
+ */
 function beginWriting(context: CommandContext, entry: Ref): Ref {
   const { db, view } = context;
   const target = db.growString(entry, view.length);
@@ -233,8 +246,8 @@ function replyCached({ view, reply }: CommandContext): void {
 }
 
 /**
- * Merges the keys of all arguments into {@link registers} and returns the encoding that is due to the result; undefined
- * after an error has been answered.
+ * Merges the keys of all arguments into {@link registers} and returns the encoding that is due to
+ * the result; undefined after an error has been answered.
  */
 function mergeArguments(context: CommandContext): HllEncoding | undefined {
   const { request, reply, view } = context;
@@ -290,12 +303,16 @@ function pfdebug(context: CommandContext): void {
   if (!isHll(context, entry)) return;
   if (request.equalsIgnoreCase(1, 'GETREG')) replyRegisters(context, entry);
   else if (request.equalsIgnoreCase(1, 'DECODE')) replyRuns(context);
-  else if (request.equalsIgnoreCase(1, 'ENCODING')) reply.simple(isDense(context) ? 'dense' : 'sparse');
+  else if (request.equalsIgnoreCase(1, 'ENCODING'))
+    reply.simple(isDense(context) ? 'dense' : 'sparse');
   else if (request.equalsIgnoreCase(1, 'TODENSE')) toDense(context, entry);
   else reply.error(`ERR Unknown PFDEBUG subcommand '${request.latin1(1)}'`);
 }
 
-/** Makes the sparse string of `entry`, in the view, dense; returns false after the error has been answered. */
+/**
+ * Makes the sparse string of `entry`, in the view, dense; returns false after the error has been
+ * answered.
+ */
 function densify(context: CommandContext, entry: Ref): boolean {
   const { db, view, reply } = context;
   if (!hll.load(view.bytes, view.position, view.length) || !hll.toDense()) {

@@ -1,4 +1,7 @@
-/** PFSELFTEST: registers of a dense HyperLogLog, and estimates of both forms, against what they must be. */
+/**
+ * PFSELFTEST: registers of a dense HyperLogLog, and estimates of both forms, against what they must
+ * be.
+ */
 import { writeDecimal } from '../../base/bytes.ts';
 import { Prng } from '../../base/prng.ts';
 import {
@@ -66,7 +69,8 @@ function testEstimates(): string | undefined {
       return `Dense and sparse estimates differ after ${count} elements`;
     }
     const errorMax = Math.ceil(((ERRORS_MAX * 1.04) / Math.sqrt(REGISTERS)) * count);
-    if (Math.abs(estimated - count) > errorMax) return `Too big error. card:${count} estimated:${estimated}`;
+    if (Math.abs(estimated - count) > errorMax)
+      return `Too big error. card:${count} estimated:${estimated}`;
   }
   return undefined;
 }

@@ -1,6 +1,6 @@
 /**
- * Commands on deadlines. The stream carries absolute times: EXPIRE and its family go on as PEXPIREAT, or as the
- * deletion that a deadline in the past amounts to. Main thread.
+ * Commands on deadlines. The stream carries absolute times: EXPIRE and its family go on as
+ * PEXPIREAT, or as the deletion that a deadline in the past amounts to. Main thread.
  */
 import { NIL } from '../../base/units.ts';
 import {
@@ -77,7 +77,8 @@ export const expireCommands = {
     keys: READ_KEY,
     since: '2.6.0',
     tips: CHANGES_BY_ITSELF,
-    summary: 'Answers how many milliseconds a key has to live, -1 without a deadline, -2 without a key.',
+    summary:
+      'Answers how many milliseconds a key has to live, -1 without a deadline, -2 without a key.',
     handler: pTtl,
   },
   EXPIRETIME: {
@@ -86,7 +87,8 @@ export const expireCommands = {
     flags: READONLY | FAST,
     keys: READ_KEY,
     since: '7.0.0',
-    summary: 'Answers the deadline of a key in seconds since 1970, -1 without a deadline, -2 without a key.',
+    summary:
+      'Answers the deadline of a key in seconds since 1970, -1 without a deadline, -2 without a key.',
     handler: expireTime,
   },
   PEXPIRETIME: {
@@ -144,7 +146,8 @@ function setDeadline(context: CommandContext, unit: TimeUnit, command: string): 
     deleteInstead(context, entry);
     return;
   }
-  // Only the stream of a primary brings a time before 1970, which the index of deadlines does not know.
+  // Only the stream of a primary brings a time before 1970, which the index of deadlines does not
+  // know.
   db.setDeadline(entry, Math.max(0, deadline));
   context.changed(1);
   context.notify(EventClass.GENERIC, 'expire', 1);

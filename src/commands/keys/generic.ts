@@ -109,7 +109,13 @@ function del(context: CommandContext): void {
   const { request, db } = context;
   let deleted = 0;
   for (let i = 1; i < request.argc; i++) {
-    const entry = context.findLive(db, request.bytes, request.position[i]!, request.length[i]!, true);
+    const entry = context.findLive(
+      db,
+      request.bytes,
+      request.position[i]!,
+      request.length[i]!,
+      true,
+    );
     if (entry === NIL) continue;
     context.removeEntry(entry);
     context.changed(i);
@@ -176,7 +182,9 @@ function renameKey(context: CommandContext, onlyIfAbsent: boolean): boolean {
 
 function sameKeys(context: CommandContext): boolean {
   const { bytes, position, length } = context.request;
-  return length[1] === length[2] && equalBytes(bytes, position[1]!, bytes, position[2]!, length[1]!);
+  return (
+    length[1] === length[2] && equalBytes(bytes, position[1]!, bytes, position[2]!, length[1]!)
+  );
 }
 
 function copy(context: CommandContext): void {
@@ -241,10 +249,15 @@ function move(context: CommandContext): void {
 }
 
 /**
- * Looks for the key in argument `index` in another database and returns whether it is absent there, so that it may be
- * added; with `replace` it is removed first.
+ * Looks for the key in argument `index` in another database and returns whether it is absent there,
+ * so that it may be added; with `replace` it is removed first.
  */
-function makePlace(context: CommandContext, dbIndex: number, index: number, replace: boolean): boolean {
+function makePlace(
+  context: CommandContext,
+  dbIndex: number,
+  index: number,
+  replace: boolean,
+): boolean {
   const { bytes, position, length } = context.request;
   const target = context.server.keyspace.databases[dbIndex]!;
   target.accessClock = context.server.accessClock;

@@ -82,7 +82,10 @@ const HELP = [
   '    Prints this help.',
 ] as const;
 
-/** The entry of the key in argument 2, or NIL after nil has been answered. Counts, and leaves no other trace. */
+/**
+ * The entry of the key in argument 2, or NIL after nil has been answered. Counts, and leaves no
+ * other trace.
+ */
 function lookUp(context: CommandContext): Ref {
   const entry = context.lookupQuiet(2);
   const { stats } = context.server;
@@ -118,7 +121,9 @@ function idleTime(context: CommandContext): void {
   const entry = lookUp(context);
   if (entry === NIL) return;
   // The clock has 24 bits of seconds and goes round after 194 days.
-  context.reply.integer((context.server.accessClock - context.db.access(entry)) & ACCESS_CLOCK_MASK);
+  context.reply.integer(
+    (context.server.accessClock - context.db.access(entry)) & ACCESS_CLOCK_MASK,
+  );
 }
 
 function refCount(context: CommandContext): void {

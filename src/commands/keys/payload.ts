@@ -1,8 +1,9 @@
 /**
- * DUMP and RESTORE: a value as bytes that any server of a version that reads them takes (rdb/payload.ts). Main thread.
+ * DUMP and RESTORE: a value as bytes that any server of a version that reads them takes
+ * (rdb/payload.ts). Main thread.
  *
- * The stream carries a payload as it came, unless its version is newer than the one that replicas are supposed to read:
- * then it is written anew in that one.
+ * The stream carries a payload as it came, unless its version is newer than the one that replicas
+ * are supposed to read: then it is written anew in that one.
  */
 import { codeOf, ErrorCode } from '../../base/errors.ts';
 import { NIL, type Ref } from '../../base/units.ts';
@@ -10,7 +11,13 @@ import { accessBefore } from '../../keyspace/access-clock.ts';
 import type { Dialect } from '../../rdb/dialect.ts';
 import { CHECKSUM_BYTES } from '../../rdb/opcodes.ts';
 import { type LoadedValue, PayloadCodec } from '../../rdb/payload.ts';
-import { INT64_DOUBLE_MAX, integerArgument, integerText, keptArgument, SYNTAX_ERROR } from '../arguments.ts';
+import {
+  INT64_DOUBLE_MAX,
+  integerArgument,
+  integerText,
+  keptArgument,
+  SYNTAX_ERROR,
+} from '../arguments.ts';
 import type { CommandContext } from '../context.ts';
 import { EventClass } from '../ports.ts';
 import { type CommandTable, Flag, keyAt, READ_KEY } from '../spec.ts';
@@ -78,7 +85,8 @@ export function payloadCommands(dialect: () => Dialect): CommandTable {
     } else {
       let entry = addValue(context, value);
       if (ttl > 0) entry = context.db.setDeadline(entry, deadline);
-      if (options.idle >= 0) context.db.setAccess(entry, accessBefore(server.accessClock, options.idle));
+      if (options.idle >= 0)
+        context.db.setAccess(entry, accessBefore(server.accessClock, options.idle));
       context.changed(1);
       context.notify(EventClass.GENERIC, 'restore', 1);
       replicate(context, codec, entry, ttl > 0 && !options.absolute ? deadline : -1);
@@ -86,14 +94,23 @@ export function payloadCommands(dialect: () => Dialect): CommandTable {
     reply.ok();
   }
 
-  /** Lets the stream carry the command with an absolute deadline, and a payload that replicas read. */
-  function replicate(context: CommandContext, used: PayloadCodec, entry: Ref, deadlineMs: number): void {
+  /**
+   * Lets the stream carry the command with an absolute deadline, and a payload that replicas read.
+   */
+  function replicate(
+    context: CommandContext,
+    used: PayloadCodec,
+    entry: Ref,
+    deadlineMs: number,
+  ): void {
     const { request, db } = context;
     const versionAt = request.position[3]! + request.length[3]! - CHECKSUM_BYTES - 2;
     const version = request.bytes[versionAt]! | (request.bytes[versionAt + 1]! << 8);
     const tooNew = version > dialect().version;
     if (deadlineMs < 0 && !tooNew) return;
-    const words: (Uint8Array | string)[] = Array.from({ length: request.argc }, (_, i) => request.copy(i));
+    const words: (Uint8Array | string)[] = Array.from({ length: request.argc }, (_, i) =>
+      request.copy(i),
+    );
     if (tooNew) words[3] = used.dump(db.arena, entry, dialect());
     if (deadlineMs >= 0) {
       words[2] = integerText(deadlineMs);
@@ -145,7 +162,12 @@ function restoreOptions(context: CommandContext): RestoreOptions | undefined {
     } else if (request.equalsIgnoreCase(at, 'ABSTTL')) {
       options.absolute = true;
     } else if (more && frequency === -1 && request.equalsIgnoreCase(at, 'IDLETIME')) {
-      options.idle = boundedArgument(context, ++at, Number.POSITIVE_INFINITY, 'IDLETIME value, must be >= 0');
+      options.idle = boundedArgument(
+        context,
+        ++at,
+        Number.POSITIVE_INFINITY,
+        'IDLETIME value, must be >= 0',
+      );
       if (Number.isNaN(options.idle)) return undefined;
     } else if (more && options.idle === -1 && request.equalsIgnoreCase(at, 'FREQ')) {
       // Looked at only: there is no LFU policy.
@@ -175,7 +197,8 @@ function loadValue(context: CommandContext, codec: PayloadCodec): LoadedValue | 
     return codec.load(request.bytes, request.position[3]!, request.length[3]!, keyspace, settings);
   } catch (error) {
     const code = codeOf(error);
-    if (code !== ErrorCode.SHORT && code !== ErrorCode.CORRUPT && code !== ErrorCode.UNSUPPORTED) throw error;
+    if (code !== ErrorCode.SHORT && code !== ErrorCode.CORRUPT && code !== ErrorCode.UNSUPPORTED)
+      throw error;
     return undefined;
   }
 }

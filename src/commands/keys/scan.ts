@@ -1,11 +1,16 @@
 /**
- * Commands that walk the keys of the database. SCAN looks at a bounded number of keys per call; KEYS looks at all of
- * them in one turn, as in Redis. Main thread.
+ * Commands that walk the keys of the database. SCAN looks at a bounded number of keys per call;
+ * KEYS looks at all of them in one turn, as in Redis. Main thread.
  */
 import { asRef, NIL, type Ref } from '../../base/units.ts';
 import { Aggregate } from '../../resp/reply.ts';
 import type { CommandContext } from '../context.ts';
-import { cursorArgument, matchesPattern, SCAN_STEPS_PER_ELEMENT, scanOptions } from '../scan-options.ts';
+import {
+  cursorArgument,
+  matchesPattern,
+  SCAN_STEPS_PER_ELEMENT,
+  scanOptions,
+} from '../scan-options.ts';
 import { type CommandTable, Flag, NO_KEYS } from '../spec.ts';
 import { typeName } from './value-names.ts';
 
@@ -45,7 +50,10 @@ export const scanCommands = {
   },
 } as const satisfies CommandTable;
 
-/** Expired keys that are hidden and not deleted, as on a replica and while writes are paused, are met again: it gives up looking for another one after so many. */
+/**
+ * Expired keys that are hidden and not deleted, as on a replica and while writes are paused, are
+ * met again: it gives up looking for another one after so many.
+ */
 const RANDOM_TRIES_MAX = 100;
 
 function randomKey(context: CommandContext): void {
@@ -83,7 +91,10 @@ function keys(context: CommandContext): void {
   reply.setDeferred(token, count, Aggregate.ARRAY);
 }
 
-/** Whether the bytes in the context's view match the pattern in argument `index`; all do when that is 0. */
+/**
+ * Whether the bytes in the context's view match the pattern in argument `index`; all do when that
+ * is 0.
+ */
 function matches(context: CommandContext, index: number): boolean {
   const { view } = context;
   return matchesPattern(context, index, view.bytes, view.position, view.length);

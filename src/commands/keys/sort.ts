@@ -1,16 +1,20 @@
 /**
- * SORT and SORT_RO: the elements of a list, a set or a sorted set in another order, and what keys named after them hold.
- * Main thread.
+ * SORT and SORT_RO: the elements of a list, a set or a sorted set in another order, and what keys
+ * named after them hold. Main thread.
  *
  *   elements ──BY──▶ weights ──▶ sorted ──LIMIT──▶ part of them ──GET──▶ answered, or stored as a list
  *
- * Texts are compared byte by byte, whatever the locale. The elements are copied to the heap for the time of the command:
- * looking up keys named after them may delete what has expired.
+ * Texts are compared byte by byte, whatever the locale. The elements are copied to the heap for the
+ * time of the command: looking up keys named after them may delete what has expired.
  */
 import { cStringLength, leadingSpaces, parseFloat64 } from '../../base/bytes.ts';
 import { NIL, type Ref } from '../../base/units.ts';
 import { BytesView, Encoding, ValueType } from '../../keyspace/entry.ts';
-import { ELEMENT_TEXT_BYTES_MAX, ElementView, elementToBytes } from '../../structs/listpack-read.ts';
+import {
+  ELEMENT_TEXT_BYTES_MAX,
+  ElementView,
+  elementToBytes,
+} from '../../structs/listpack-read.ts';
 import { integerArgument, SYNTAX_ERROR } from '../arguments.ts';
 import { type CommandContext, WRONGTYPE } from '../context.ts';
 import { openHash } from '../hash/value.ts';
@@ -196,7 +200,8 @@ function itemsOf(context: CommandContext, entry: Ref, type: ValueType): Item[] {
   }
   if (type === ValueType.SET) {
     const members = openMembers(context, entry);
-    for (let more = members.first(); more; more = members.next()) items.push(itemOf(members.member()));
+    for (let more = members.first(); more; more = members.next())
+      items.push(itemOf(members.member()));
     return items;
   }
   const set = openSet(context, entry);
@@ -210,7 +215,12 @@ const copyOf = ({ bytes, position, length }: BytesView): Uint8Array =>
   Uint8Array.from(bytes.subarray(position, position + length));
 
 /** Gives each item what it is sorted by; returns false when that is to be a number and is none. */
-function weigh(context: CommandContext, items: Item[], by: Uint8Array | undefined, alpha: boolean): boolean {
+function weigh(
+  context: CommandContext,
+  items: Item[],
+  by: Uint8Array | undefined,
+  alpha: boolean,
+): boolean {
   let valid = true;
   const view = new BytesView();
   for (const item of items) {
@@ -231,13 +241,18 @@ function weigh(context: CommandContext, items: Item[], by: Uint8Array | undefine
   return valid;
 }
 
-/** The double that strtod reads up to a zero byte, which may stand behind spaces; nothing at all is 0. */
+/**
+ * The double that strtod reads up to a zero byte, which may stand behind spaces; nothing at all is
+ * 0.
+ */
 function scoreOf({ bytes, position, length }: BytesView): number | undefined {
   const textLength = cStringLength(bytes, position, length);
   if (textLength === 0) return 0;
   const spaces = leadingSpaces(bytes, position, textLength);
   const score = parseFloat64(bytes, position + spaces, textLength - spaces);
-  return score !== undefined && score !== 0 && Math.abs(score) < NORMAL_DOUBLE_MIN ? undefined : score;
+  return score !== undefined && score !== 0 && Math.abs(score) < NORMAL_DOUBLE_MIN
+    ? undefined
+    : score;
 }
 
 function sortItems(items: Item[], alpha: boolean, descending: boolean): void {
@@ -259,10 +274,15 @@ function compareTexts(a: Item, b: Item): number {
 }
 
 /**
- * Makes `view` what the pattern leads to from an element: `#` to the element itself, `weight_*` to a string, `obj_*->f` to
- * a field of a hash. False when there is no such thing.
+ * Makes `view` what the pattern leads to from an element: `#` to the element itself, `weight_*` to
+ * a string, `obj_*->f` to a field of a hash. False when there is no such thing.
  */
-function lookUp(context: CommandContext, pattern: Uint8Array, element: Uint8Array, view: BytesView): boolean {
+function lookUp(
+  context: CommandContext,
+  pattern: Uint8Array,
+  element: Uint8Array,
+  view: BytesView,
+): boolean {
   if (pattern.length === 1 && pattern[0] === HASH_MARK) {
     view.bytes = element;
     view.position = 0;
@@ -271,7 +291,10 @@ function lookUp(context: CommandContext, pattern: Uint8Array, element: Uint8Arra
   }
   const star = pattern.indexOf(STAR);
   if (star < 0) return false;
-  const arrow = Buffer.from(pattern.buffer, pattern.byteOffset, pattern.length).indexOf('->', star + 1);
+  const arrow = Buffer.from(pattern.buffer, pattern.byteOffset, pattern.length).indexOf(
+    '->',
+    star + 1,
+  );
   const hasField = arrow >= 0 && arrow + 2 < pattern.length;
   const rest = pattern.subarray(star + 1, hasField ? arrow : pattern.length);
   const key = Buffer.concat([pattern.subarray(0, star), element, rest]);
@@ -313,10 +336,16 @@ function answer(context: CommandContext, query: SortQuery, part: readonly Item[]
 }
 
 /**
- * Stores the result as a list; what there is nothing for is an empty string there. Sorted by numbers, it is the list that
- * is streamed: SORT of Redis looks at an errno that any command before has left, so a replica might refuse ours.
+ * Stores the result as a list; what there is nothing for is an empty string there. Sorted by
+ * numbers, it is the list that is streamed: SORT of Redis looks at an errno that any command before
+ * has left, so a replica might refuse ours.
  */
-function store(context: CommandContext, query: SortQuery, part: readonly Item[], byNumbers: boolean): void {
+function store(
+  context: CommandContext,
+  query: SortQuery,
+  part: readonly Item[],
+  byNumbers: boolean,
+): void {
   const { reply, server, db } = context;
   const { storeAt } = query;
   const count = part.length * Math.max(1, query.get.length);
@@ -363,7 +392,11 @@ function store(context: CommandContext, query: SortQuery, part: readonly Item[],
 }
 
 /** Lets the stream carry a list in place of whatever the key in argument `index` held. */
-function replicateList(context: CommandContext, index: number, elements: readonly Uint8Array[]): void {
+function replicateList(
+  context: CommandContext,
+  index: number,
+  elements: readonly Uint8Array[],
+): void {
   const key = context.request.copy(index);
   context.replicateAs('DEL', key);
   for (let at = 0; at < elements.length; at += PUSHED_AT_ONCE)

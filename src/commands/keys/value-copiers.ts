@@ -28,15 +28,18 @@ function copyObject(structures: Structures, type: ValueType, encoding: Encoding,
   if (encoding === Encoding.INTSET) return structures.intsets.copy(value);
   if (encoding === Encoding.QUICKLIST) return structures.quicklists.copy(value);
   if (encoding === Encoding.SKIPLIST) return structures.sortedTables.copy(value);
-  if (encoding === Encoding.HASHTABLE && type === ValueType.HASH) return structures.fields.copy(value);
-  if (encoding === Encoding.HASHTABLE && type === ValueType.SET) return structures.members.copy(value);
+  if (encoding === Encoding.HASHTABLE && type === ValueType.HASH)
+    return structures.fields.copy(value);
+  if (encoding === Encoding.HASHTABLE && type === ValueType.SET)
+    return structures.members.copy(value);
   if (type === ValueType.STREAM) return structures.streams.copy(value);
   throw new Error(`no structure of type ${type} and encoding ${encoding} is copied`);
 }
 
 /**
- * Adds a key to `target` that has just been looked for there and is absent, with a copy of the value of `entry`, an
- * entry of `source`. Returns the new entry. Both databases may be the same. The deadline is the caller's.
+ * Adds a key to `target` that has just been looked for there and is absent, with a copy of the
+ * value of `entry`, an entry of `source`. Returns the new entry. Both databases may be the same.
+ * The deadline is the caller's.
  */
 export function copyValue(
   structures: Structures,

@@ -1,7 +1,16 @@
 /**
- * The commands on lists. Handlers: push.ts (and moving from list to list), pop.ts, edit.ts. Main thread.
+ * The commands on lists. Handlers: push.ts (and moving from list to list), pop.ts, edit.ts. Main
+ * thread.
  */
-import { type CommandTable, countedKeys, Flag, keyAt, keysFrom, LOOK_AT_KEY, READ_KEY } from '../spec.ts';
+import {
+  type CommandTable,
+  countedKeys,
+  Flag,
+  keyAt,
+  keysFrom,
+  LOOK_AT_KEY,
+  READ_KEY,
+} from '../spec.ts';
 import { lindex, linsert, llen, lpos, lrange, lrem, lset, ltrim } from './edit.ts';
 import { blmpop, blpop, brpop, lmpop, lpop, rpop } from './pop.ts';
 import { blmove, brpoplpush, lmove, lpush, lpushx, rpoplpush, rpush, rpushx } from './push.ts';

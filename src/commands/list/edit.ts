@@ -5,7 +5,14 @@ import { Aggregate, type Reply } from '../../resp/reply.ts';
 import { integerArgument, negatableArgument, SYNTAX_ERROR } from '../arguments.ts';
 import { type CommandContext, WRONG } from '../context.ts';
 import { EventClass } from '../ports.ts';
-import { openList, removeElements, replyElement, replyElements, settleList, settleShrunk } from './value.ts';
+import {
+  openList,
+  removeElements,
+  replyElement,
+  replyElements,
+  settleList,
+  settleShrunk,
+} from './value.ts';
 
 const RANK_ZERO =
   "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start " +
@@ -49,7 +56,8 @@ export function lrange(context: CommandContext): void {
 }
 
 /** An index that may be counted from the end, as one from the start, at least 0. */
-const firstIndex = (index: number, length: number): number => Math.max(0, index < 0 ? index + length : index);
+const firstIndex = (index: number, length: number): number =>
+  Math.max(0, index < 0 ? index + length : index);
 
 /** How many elements there are from `from` to `end`, which may be counted from the end. */
 function rangeLength(from: number, end: number, length: number): number {
@@ -212,7 +220,12 @@ function replyNoPosition(reply: Reply, query: PositionQuery): void {
 /** The options of LPOS, or undefined after the error has been answered. */
 function parsePosition(context: CommandContext): PositionQuery | undefined {
   const { request, reply } = context;
-  const query: PositionQuery = { skip: 0, fromTail: false, count: -1, lookAt: Number.POSITIVE_INFINITY };
+  const query: PositionQuery = {
+    skip: 0,
+    fromTail: false,
+    count: -1,
+    lookAt: Number.POSITIVE_INFINITY,
+  };
   for (let i = 3; i < request.argc; i += 2) {
     const hasValue = i + 1 < request.argc;
     if (hasValue && request.equalsIgnoreCase(i, 'RANK')) {

@@ -1,4 +1,7 @@
-/** Hot path. Taking elements from the ends of lists: LPOP, LMPOP and their like, waiting for them too. Main thread. */
+/**
+ * Hot path. Taking elements from the ends of lists: LPOP, LMPOP and their like, waiting for them
+ * too. Main thread.
+ */
 import { NIL, type Ref } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
 import type { List } from '../../structs/list.ts';
@@ -51,8 +54,16 @@ function pop(context: CommandContext, head: boolean): void {
   else popOne(context, entry, list, 1, head);
 }
 
-/** Answers and removes the element at one end of the list of `entry`, the key in argument `index`. */
-function popOne(context: CommandContext, entry: Ref, list: List, index: number, head: boolean): void {
+/**
+ * Answers and removes the element at one end of the list of `entry`, the key in argument `index`.
+ */
+function popOne(
+  context: CommandContext,
+  entry: Ref,
+  list: List,
+  index: number,
+  head: boolean,
+): void {
   list.seekEnd(head);
   replyElement(context, list);
   list.dropEnd(head);
@@ -88,7 +99,10 @@ function popMany(
   return taken;
 }
 
-/** Keys from argument `first` on, `keys` of them, and what to pop from the first of them that is there. */
+/**
+ * Keys from argument `first` on, `keys` of them, and what to pop from the first of them that is
+ * there.
+ */
 interface PopRequest {
   readonly first: number;
   readonly keys: number;
@@ -98,8 +112,8 @@ interface PopRequest {
 }
 
 /**
- * Pops from the first of the keys that is there and returns true; also after WRONGTYPE. The stream carries it as a pop
- * from that key alone.
+ * Pops from the first of the keys that is there and returns true; also after WRONGTYPE. The stream
+ * carries it as a pop from that key alone.
  */
 function popFirst(context: CommandContext, asked: PopRequest): boolean {
   const { request, reply } = context;
@@ -157,7 +171,9 @@ function popOrWait(context: CommandContext, asked: PopRequest, timeoutAt: number
   });
 }
 
-/** The arguments of LMPOP from the count of keys on, or undefined after the error has been answered. */
+/**
+ * The arguments of LMPOP from the count of keys on, or undefined after the error has been answered.
+ */
 function parseMany(context: CommandContext, countAt: number): PopRequest | undefined {
   const { request, reply } = context;
   const keys = atLeastOne(context, countAt, 'ERR numkeys should be greater than 0');

@@ -1,4 +1,7 @@
-/** Hot path. Adding elements at the ends of lists, and moving them from one list to another. Main thread. */
+/**
+ * Hot path. Adding elements at the ends of lists, and moving them from one list to another. Main
+ * thread.
+ */
 import { NIL } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
 import type { Reply } from '../../resp/reply.ts';
@@ -84,7 +87,12 @@ const replyNilArray = (reply: Reply): void => reply.nilArray();
 const replyNil = (reply: Reply): void => reply.nil();
 
 /** Returns whether an element was moved now. */
-function moveOrWait(context: CommandContext, fromHead: boolean, toHead: boolean, timeoutAt: number): boolean {
+function moveOrWait(
+  context: CommandContext,
+  fromHead: boolean,
+  toHead: boolean,
+  timeoutAt: number,
+): boolean {
   const timeoutMs = timeoutArgument(context, timeoutAt);
   if (Number.isNaN(timeoutMs)) return false;
   if (move(context, fromHead, toHead)) return context.changes > 0;
@@ -100,8 +108,8 @@ function moveOrWait(context: CommandContext, fromHead: boolean, toHead: boolean,
 }
 
 /**
- * Moves an element from the list in argument 1 to that in argument 2 and answers it. False when there is no such list,
- * and nothing is answered then; true also after WRONGTYPE.
+ * Moves an element from the list in argument 1 to that in argument 2 and answers it. False when
+ * there is no such list, and nothing is answered then; true also after WRONGTYPE.
  */
 function move(context: CommandContext, fromHead: boolean, toHead: boolean): boolean {
   const { server, reply } = context;

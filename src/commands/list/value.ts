@@ -1,5 +1,6 @@
 /**
- * Hot path. Lists behind keys: opening them, noting where they went, answering elements. Main thread.
+ * Hot path. Lists behind keys: opening them, noting where they went, answering elements. Main
+ * thread.
  */
 import { NIL, type Ref } from '../../base/units.ts';
 import { Encoding, ValueType } from '../../keyspace/entry.ts';
@@ -56,7 +57,10 @@ export function addList(context: CommandContext, index: number, list: List): voi
   context.notify(EventClass.NEW, 'new', index);
 }
 
-/** To be called when elements of the list of `entry` went and all else is told: an emptied list goes with its key. */
+/**
+ * To be called when elements of the list of `entry` went and all else is told: an emptied list goes
+ * with its key.
+ */
 export function settleShrunk(context: CommandContext, entry: Ref, list: List, index: number): void {
   if (list.count === 0) {
     list.free();
@@ -69,7 +73,12 @@ export function settleShrunk(context: CommandContext, entry: Ref, list: List, in
 }
 
 /** Takes a range of elements out of the list of `entry`. What is much is given back in slices. */
-export function removeElements(context: CommandContext, list: List, index: number, count: number): void {
+export function removeElements(
+  context: CommandContext,
+  list: List,
+  index: number,
+  count: number,
+): void {
   const gone = list.removeRange(index, count);
   if (gone !== NIL) context.server.keyspace.releaseObject(ValueType.LIST, Encoding.QUICKLIST, gone);
 }
@@ -89,7 +98,10 @@ function replyAt({ reply, element }: CommandContext, cursor: ListCursor): void {
   reply.bulk(element.bytes, element.position, element.length);
 }
 
-/** Answers an array of `count` elements from `index` on, which exist; backwards from there when asked. */
+/**
+ * Answers an array of `count` elements from `index` on, which exist; backwards from there when
+ * asked.
+ */
 export function replyElements(
   context: CommandContext,
   list: List,
@@ -102,7 +114,11 @@ export function replyElements(
   const { cursor } = list;
   list.seek(index);
   if (!backwards) {
-    for (let left = replyRun(context, cursor, count); left > 0; left = replyRun(context, cursor, left))
+    for (
+      let left = replyRun(context, cursor, count);
+      left > 0;
+      left = replyRun(context, cursor, left)
+    )
       cursor.nextNode();
     return;
   }
@@ -113,7 +129,10 @@ export function replyElements(
   }
 }
 
-/** Answers up to `count` elements from the cursor on, until its node ends; returns how many are left. */
+/**
+ * Answers up to `count` elements from the cursor on, until its node ends; returns how many are
+ * left.
+ */
 function replyRun(context: CommandContext, cursor: ListCursor, count: number): number {
   if (cursor.plainBytes !== PACKED) {
     replyAt(context, cursor);

@@ -1,8 +1,9 @@
 /**
- * Unions, intersections and differences of sets, answered or stored; SMEMBERS, which is the intersection of one.
- * Main thread.
+ * Unions, intersections and differences of sets, answered or stored; SMEMBERS, which is the
+ * intersection of one. Main thread.
  *
- * Operands are opened at once, each in a MemberSet of its own. Keys that are the same share an entry.
+ * Operands are opened at once, each in a MemberSet of its own. Keys that are the same share an
+ * entry.
  */
 import { NIL, type Ref } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
@@ -18,8 +19,8 @@ interface Operand {
 }
 
 /**
- * The operands in arguments [first, end), undefined for keys that are absent; or undefined after WRONGTYPE. An
- * intersection looks up all keys too, so that each has the right type.
+ * The operands in arguments [first, end), undefined for keys that are absent; or undefined after
+ * WRONGTYPE. An intersection looks up all keys too, so that each has the right type.
  */
 function operands(
   context: CommandContext,
@@ -120,7 +121,10 @@ function keyCountArgument(context: CommandContext): number {
   return Number.NaN;
 }
 
-/** The sets of an intersection, the smallest first and each once; undefined when one is absent: nothing is common. */
+/**
+ * The sets of an intersection, the smallest first and each once; undefined when one is absent:
+ * nothing is common.
+ */
 function smallestFirst(sets: readonly (Operand | undefined)[]): Operand[] | undefined {
   const distinct = new Map<Ref, Operand>();
   for (const operand of sets) {
@@ -130,7 +134,10 @@ function smallestFirst(sets: readonly (Operand | undefined)[]): Operand[] | unde
   return [...distinct.values()].sort((a, b) => a.set.count() - b.set.count());
 }
 
-/** Calls `visit` with the first set, which stands at a member of all of them, until that returns false. */
+/**
+ * Calls `visit` with the first set, which stands at a member of all of them, until that returns
+ * false.
+ */
 function eachCommon(sets: readonly Operand[], visit: (set: MemberSet) => boolean): void {
   const { set } = sets[0]!;
   for (let more = set.first(); more; more = set.next()) {
@@ -147,7 +154,9 @@ export function sunion(context: CommandContext): void {
   const { reply } = context;
   const { keyspace } = context.server;
   const target = keyspace.structures.memberSet;
-  const integers = sets.every((operand) => operand === undefined || operand.set.form === SetForm.INTSET);
+  const integers = sets.every(
+    (operand) => operand === undefined || operand.set.form === SetForm.INTSET,
+  );
   target.create(integers ? SetForm.INTSET : SetForm.TABLE);
   storing(target, () => unite(context, sets, target));
   reply.set(target.count());
@@ -164,7 +173,11 @@ export function sunionstore(context: CommandContext): void {
   storeMemberSet(context, target, 'sunionstore');
 }
 
-function unite(context: CommandContext, sets: readonly (Operand | undefined)[], target: MemberSet): void {
+function unite(
+  context: CommandContext,
+  sets: readonly (Operand | undefined)[],
+  target: MemberSet,
+): void {
   for (const operand of sets) {
     if (operand === undefined) continue;
     const { set } = operand;
@@ -195,7 +208,10 @@ export function sdiffstore(context: CommandContext): void {
 }
 
 /** Calls `visit` with the first set, which stands at a member that no other set has. */
-function eachOfFirstOnly(sets: readonly (Operand | undefined)[], visit: (set: MemberSet) => void): void {
+function eachOfFirstOnly(
+  sets: readonly (Operand | undefined)[],
+  visit: (set: MemberSet) => void,
+): void {
   const [from, ...rest] = sets;
   if (from === undefined || rest.some((other) => other?.entry === from.entry)) return;
   const others = rest.filter((other) => other !== undefined);
@@ -208,7 +224,9 @@ function eachOfFirstOnly(sets: readonly (Operand | undefined)[], visit: (set: Me
   }
 }
 
-/** Fills `target`, or frees it when there is no memory for the whole of it: nothing is stored then. */
+/**
+ * Fills `target`, or frees it when there is no memory for the whole of it: nothing is stored then.
+ */
 function storing(target: MemberSet, fill: () => void): void {
   try {
     fill();

@@ -1,6 +1,6 @@
 /**
- * The commands on sets. Handlers: members.ts (by member), random.ts and combine.ts (several sets). Main
- * thread.
+ * The commands on sets. Handlers: members.ts (by member), random.ts and combine.ts (several sets).
+ * Main thread.
  */
 import {
   type CommandTable,
@@ -12,7 +12,15 @@ import {
   READ_KEY,
   READ_KEYS,
 } from '../spec.ts';
-import { sdiff, sdiffstore, sinter, sintercard, sinterstore, sunion, sunionstore } from './combine.ts';
+import {
+  sdiff,
+  sdiffstore,
+  sinter,
+  sintercard,
+  sinterstore,
+  sunion,
+  sunionstore,
+} from './combine.ts';
 import { sadd, scard, sismember, smismember, smove, srem, sscan } from './members.ts';
 import { spop, srandmember } from './random.ts';
 

@@ -7,7 +7,12 @@ import { ValueType } from '../../keyspace/entry.ts';
 import type { MemberSet } from '../../structs/member-set.ts';
 import { type CommandContext, WRONG, WRONGTYPE } from '../context.ts';
 import { EventClass } from '../ports.ts';
-import { cursorArgument, matchesPattern, SCAN_STEPS_PER_ELEMENT, scanOptions } from '../scan-options.ts';
+import {
+  cursorArgument,
+  matchesPattern,
+  SCAN_STEPS_PER_ELEMENT,
+  scanOptions,
+} from '../scan-options.ts';
 import { addMemberSet, openMembers, openMembersIn, settleMembers, settleOrDrop } from './value.ts';
 
 export function sadd(context: CommandContext): void {
@@ -86,7 +91,9 @@ export function srem(context: CommandContext): void {
 export function sismember(context: CommandContext): void {
   const entry = context.readTyped(1, ValueType.SET);
   if (entry === WRONG) return;
-  context.reply.integer(entry !== NIL && hasArgument(context, openMembers(context, entry), 2) ? 1 : 0);
+  context.reply.integer(
+    entry !== NIL && hasArgument(context, openMembers(context, entry), 2) ? 1 : 0,
+  );
 }
 
 export function smismember(context: CommandContext): void {
@@ -107,7 +114,8 @@ function hasArgument(context: CommandContext, set: MemberSet, at: number): boole
 
 export function scard(context: CommandContext): void {
   const entry = context.readTyped(1, ValueType.SET);
-  if (entry !== WRONG) context.reply.integer(entry === NIL ? 0 : openMembers(context, entry).count());
+  if (entry !== WRONG)
+    context.reply.integer(entry === NIL ? 0 : openMembers(context, entry).count());
 }
 
 export function smove(context: CommandContext): void {
@@ -145,7 +153,9 @@ export function smove(context: CommandContext): void {
   reply.integer(1);
 }
 
-/** Adds the member in argument 3 to the set of `to`, or to a new one under the key in argument 2. */
+/**
+ * Adds the member in argument 3 to the set of `to`, or to a new one under the key in argument 2.
+ */
 function addMoved(context: CommandContext, to: Ref, set: MemberSet): boolean {
   const { request, db, server } = context;
   const { bytes } = request;
@@ -172,7 +182,9 @@ function addMoved(context: CommandContext, to: Ref, set: MemberSet): boolean {
 
 function sameKeys(context: CommandContext): boolean {
   const { bytes, position, length } = context.request;
-  return length[1] === length[2] && equalBytes(bytes, position[1]!, bytes, position[2]!, length[1]!);
+  return (
+    length[1] === length[2] && equalBytes(bytes, position[1]!, bytes, position[2]!, length[1]!)
+  );
 }
 
 export function sscan(context: CommandContext): void {
@@ -195,7 +207,8 @@ export function sscan(context: CommandContext): void {
   const visit = (): void => {
     seen++;
     const { bytes, position, length } = set.member();
-    if (matchesPattern(context, options.matchAt, bytes, position, length)) found.push(set.copyMember());
+    if (matchesPattern(context, options.matchAt, bytes, position, length))
+      found.push(set.copyMember());
   };
   let cursor = start;
   let steps = options.count * SCAN_STEPS_PER_ELEMENT;

@@ -1,4 +1,6 @@
-/** SPOP and SRANDMEMBER: members at random. The stream carries what was popped by name. Main thread. */
+/**
+ * SPOP and SRANDMEMBER: members at random. The stream carries what was popped by name. Main thread.
+ */
 import { GIB, NIL, type Ref } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
 import type { MemberSet } from '../../structs/member-set.ts';

@@ -1,5 +1,6 @@
 /**
- * Hot path. Sets behind keys: opening them, noting where they went, storing whole ones. Main thread.
+ * Hot path. Sets behind keys: opening them, noting where they went, storing whole ones. Main
+ * thread.
  */
 import { unreachable } from '../../base/assert.ts';
 import { NIL, type Ref } from '../../base/units.ts';
@@ -47,7 +48,10 @@ export function settleMembers(context: CommandContext, entry: Ref, set: MemberSe
   db.setObject(entry, encoding, set.ref);
 }
 
-/** Notes where a set is from which members were taken; deletes the key when none are left, and tells whether. */
+/**
+ * Notes where a set is from which members were taken; deletes the key when none are left, and tells
+ * whether.
+ */
 export function settleOrDrop(context: CommandContext, entry: Ref, set: MemberSet): boolean {
   if (set.count() > 0) {
     settleMembers(context, entry, set);
@@ -58,7 +62,10 @@ export function settleOrDrop(context: CommandContext, entry: Ref, set: MemberSet
   return true;
 }
 
-/** Adds a new set under the key in argument `index`, which was looked for last and is absent. Tells nothing. */
+/**
+ * Adds a new set under the key in argument `index`, which was looked for last and is absent. Tells
+ * nothing.
+ */
 export function addMemberSet(context: CommandContext, index: number, set: MemberSet): void {
   const { request, db } = context;
   db.addObject(
@@ -72,8 +79,9 @@ export function addMemberSet(context: CommandContext, index: number, set: Member
 }
 
 /**
- * Makes a new set the value of the key in argument 1, whatever that held, and answers its length; an empty one deletes
- * the key. `event` is what is told of it. The set is the keyspace's afterwards, or freed.
+ * Makes a new set the value of the key in argument 1, whatever that held, and answers its length;
+ * an empty one deletes the key. `event` is what is told of it. The set is the keyspace's
+ * afterwards, or freed.
  */
 export function storeMemberSet(context: CommandContext, set: MemberSet, event: string): void {
   const { db, reply } = context;

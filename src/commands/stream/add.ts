@@ -82,7 +82,8 @@ export function xadd(context: CommandContext): void {
   replyId(reply, id);
   context.changed(1);
   context.notify(EventClass.STREAM, 'xadd', 1);
-  if (options.trims && options.apply(context, log) > 0) context.notify(EventClass.STREAM, 'xtrim', 1);
+  if (options.trims && options.apply(context, log) > 0)
+    context.notify(EventClass.STREAM, 'xtrim', 1);
   if (sequence === Sequence.GIVEN && !(options.trims && options.approximate)) return;
   if (server.streaming) {
     const given = sequence === Sequence.ANY ? id : undefined;
@@ -168,7 +169,9 @@ export function xsetid(context: CommandContext): void {
       if (!idArgument(context, at + 1, otherId, 0)) return;
       maxDeletedGiven = true;
       if (id.compare(otherId) < 0) {
-        reply.error('ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id');
+        reply.error(
+          'ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id',
+        );
         return;
       }
     } else {
@@ -192,7 +195,10 @@ export function xsetid(context: CommandContext): void {
   context.notify(EventClass.STREAM, 'xsetid', 1);
 }
 
-/** Whether the entries that are there allow the new last id and count; else the error has been answered. */
+/**
+ * Whether the entries that are there allow the new last id and count; else the error has been
+ * answered.
+ */
 function maySetId(context: CommandContext, log: StreamLog, entriesAdded: number): boolean {
   const { reply } = context;
   log.readMaxDeleted(lastId);
@@ -207,7 +213,9 @@ function maySetId(context: CommandContext, log: StreamLog, entriesAdded: number)
     return false;
   }
   if (entriesAdded !== -1 && log.length > entriesAdded) {
-    reply.error('ERR The entries_added specified in XSETID is smaller than the target stream length');
+    reply.error(
+      'ERR The entries_added specified in XSETID is smaller than the target stream length',
+    );
     return false;
   }
   return true;

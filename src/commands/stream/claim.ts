@@ -1,8 +1,8 @@
 /**
  * What is pending of a group: XPENDING, XCLAIM, XAUTOCLAIM. Main thread.
  *
- * What is claimed, the stream tells as XCLAIM of each entry, with its time and count; so it tells of entries that turn
- * out to be deleted, which the replica then drops too.
+ * What is claimed, the stream tells as XCLAIM of each entry, with its time and count; so it tells
+ * of entries that turn out to be deleted, which the replica then drops too.
  */
 import { NIL, type Ref } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
@@ -42,7 +42,10 @@ const from = new StreamId();
 const to = new StreamId();
 const lastId = new StreamId();
 
-/** The group in argument 2, of the stream in argument 1, which is opened; NIL after an error has been answered. */
+/**
+ * The group in argument 2, of the stream in argument 1, which is opened; NIL after an error has
+ * been answered.
+ */
 function needGroup(context: CommandContext): Ref {
   const entry = context.readTyped(1, ValueType.STREAM);
   return entry === WRONG ? NIL : groupOf(context, entry);
@@ -53,11 +56,14 @@ function groupOf(context: CommandContext, entry: Ref): Ref {
   const { request, reply } = context;
   const group = entry === NIL ? NIL : findGroup(context, openStream(context, entry).ref, 2);
   if (group === NIL)
-    reply.error(`NOGROUP No such key '${request.latin1(1)}' or consumer group '${request.latin1(2)}'`);
+    reply.error(
+      `NOGROUP No such key '${request.latin1(1)}' or consumer group '${request.latin1(2)}'`,
+    );
   return group;
 }
 
-const openedLog = (context: CommandContext): StreamLog => context.server.keyspace.structures.streams.log;
+const openedLog = (context: CommandContext): StreamLog =>
+  context.server.keyspace.structures.streams.log;
 
 export function xpending(context: CommandContext): void {
   const { request, reply } = context;
@@ -83,7 +89,8 @@ export function xpending(context: CommandContext): void {
   }
   const count = integerArgument(context, at + 2);
   if (Number.isNaN(count)) return;
-  if (!intervalArgument(context, at, from, true) || !intervalArgument(context, at + 1, to, false)) return;
+  if (!intervalArgument(context, at, from, true) || !intervalArgument(context, at + 1, to, false))
+    return;
   const group = needGroup(context);
   if (group === NIL) return;
   const consumerAt = at + 3;
@@ -125,7 +132,12 @@ function replySummary(context: CommandContext, group: Ref): void {
 }
 
 /** Answers what is pending of a group or consumer between the two bounds. */
-function replyDeliveries(context: CommandContext, named: Ref, countMax: number, idleMin: number): void {
+function replyDeliveries(
+  context: CommandContext,
+  named: Ref,
+  countMax: number,
+  idleMin: number,
+): void {
   const { reply, server } = context;
   const groups = groupsOf(context);
   const cursor = new IdCursor(server.keyspace.arena);
@@ -158,7 +170,10 @@ interface ClaimOptions {
   readonly idsEnd: number;
 }
 
-/** Reads the arguments of XCLAIM from 4 on, and the LASTID into `lastId`; undefined after an error was answered. */
+/**
+ * Reads the arguments of XCLAIM from 4 on, and the LASTID into `lastId`; undefined after an error
+ * was answered.
+ */
 function parseClaim(context: CommandContext): ClaimOptions | undefined {
   const { request, reply, server } = context;
   const { nowMs } = server;
@@ -177,7 +192,8 @@ function parseClaim(context: CommandContext): ClaimOptions | undefined {
     if (request.equalsIgnoreCase(at, 'FORCE')) force = true;
     else if (request.equalsIgnoreCase(at, 'JUSTID')) justId = true;
     else if (more && request.equalsIgnoreCase(at, 'IDLE')) {
-      timeMs = nowMs - integerArgument(context, ++at, 'ERR Invalid IDLE option argument for XCLAIM');
+      timeMs =
+        nowMs - integerArgument(context, ++at, 'ERR Invalid IDLE option argument for XCLAIM');
       if (Number.isNaN(timeMs)) return undefined;
     } else if (more && request.equalsIgnoreCase(at, 'TIME')) {
       timeMs = integerArgument(context, ++at, 'ERR Invalid TIME option argument for XCLAIM');
@@ -231,7 +247,10 @@ export function xclaim(context: CommandContext): void {
       if (!options.force) continue;
       delivery = groups.addDelivery(group, consumer, id);
       groups.setDelivery(delivery, options.timeMs, 1);
-    } else if (options.idleMin > 0 && server.nowMs - groups.deliveryTime(delivery) < options.idleMin) {
+    } else if (
+      options.idleMin > 0 &&
+      server.nowMs - groups.deliveryTime(delivery) < options.idleMin
+    ) {
       continue;
     }
     let count = groups.deliveryCount(delivery);
@@ -312,8 +331,16 @@ interface IdleDeliveries {
   readonly next: StreamId;
 }
 
-/** What of a group, from the id in `from` on, is idle for long enough, or is deleted: up to `countMax` entries. */
-function findIdle(context: CommandContext, group: Ref, idleMin: number, countMax: number): IdleDeliveries {
+/**
+ * What of a group, from the id in `from` on, is idle for long enough, or is deleted: up to
+ * `countMax` entries.
+ */
+function findIdle(
+  context: CommandContext,
+  group: Ref,
+  idleMin: number,
+  countMax: number,
+): IdleDeliveries {
   const { server } = context;
   const groups = groupsOf(context);
   const log = openedLog(context);
@@ -339,7 +366,12 @@ function exists(log: StreamLog, entryId: StreamId): boolean {
 }
 
 /** Takes out the delivery of the entry in `id`, which is deleted. */
-function dropDelivery(context: CommandContext, group: Ref, delivery: Ref, text: Uint8Array | string): void {
+function dropDelivery(
+  context: CommandContext,
+  group: Ref,
+  delivery: Ref,
+  text: Uint8Array | string,
+): void {
   replicateClaim(context, 1, group, text, delivery);
   groupsOf(context).removeDelivery(group, id);
   context.changes++;
@@ -377,5 +409,11 @@ function replyClaimed(context: CommandContext, log: StreamLog, justId: boolean):
 /** A consumer that was given nothing is unknown to replicas until they are told. */
 function replicateConsumer(context: CommandContext, group: Ref, consumer: Ref): void {
   const key = context.request.copy(1);
-  context.replicateAs('XGROUP', 'CREATECONSUMER', key, copyName(context, group), copyName(context, consumer));
+  context.replicateAs(
+    'XGROUP',
+    'CREATECONSUMER',
+    key,
+    copyName(context, group),
+    copyName(context, consumer),
+  );
 }

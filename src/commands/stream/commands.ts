@@ -3,7 +3,15 @@
  * group.ts and claim.ts (consumer groups), info.ts. Main thread.
  */
 import type { CommandContext } from '../context.ts';
-import { type CommandTable, Flag, type KeySpec, keyAt, LOOK_AT_KEY, NO_KEYS, READ_KEY } from '../spec.ts';
+import {
+  type CommandTable,
+  Flag,
+  type KeySpec,
+  keyAt,
+  LOOK_AT_KEY,
+  NO_KEYS,
+  READ_KEY,
+} from '../spec.ts';
 import { xadd, xdel, xsetid, xtrim } from './add.ts';
 import { xautoclaim, xclaim, xpending } from './claim.ts';
 import {
@@ -22,11 +30,20 @@ import { xread, xreadgroup } from './read.ts';
 const { WRITE, READONLY, DENYOOM, FAST, BLOCKING, MOVABLEKEYS, LOADING, STALE } = Flag;
 const STREAM = { group: 'stream', categories: ['stream'] } as const;
 const CONTAINER = { group: 'stream', categories: [], arity: -2, flags: 0, keys: NO_KEYS } as const;
-const HELP_ROW = { ...STREAM, arity: 2, flags: LOADING | STALE, keys: NO_KEYS, since: '5.0.0' } as const;
+const HELP_ROW = {
+  ...STREAM,
+  arity: 2,
+  flags: LOADING | STALE,
+  keys: NO_KEYS,
+  since: '5.0.0',
+} as const;
 const NONDETERMINISTIC = ['nondeterministic_output'];
 const READ_INNER_KEY = [keyAt(2, 'RO', 'access')];
 const ADDED_TO: readonly KeySpec[] = [
-  { ...keyAt(1, 'RW', 'update'), notes: 'UPDATE instead of INSERT because of the optional trimming feature' },
+  {
+    ...keyAt(1, 'RW', 'update'),
+    notes: 'UPDATE instead of INSERT because of the optional trimming feature',
+  },
 ];
 
 /** Half of what follows the word STREAMS. */

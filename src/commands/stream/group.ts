@@ -104,7 +104,9 @@ function needGroup(context: CommandContext): Ref {
   if (entry === NIL) return NIL;
   const group = findGroup(context, db.value(entry), 3);
   if (group === NIL)
-    reply.error(`NOGROUP No such consumer group '${request.latin1(3)}' for key name '${request.latin1(2)}'`);
+    reply.error(
+      `NOGROUP No such consumer group '${request.latin1(3)}' for key name '${request.latin1(2)}'`,
+    );
   return group;
 }
 
@@ -128,7 +130,13 @@ export function xgroupCreate(context: CommandContext): void {
     return;
   }
   const groups = groupsOf(context);
-  const group = groups.addGroup(log.ref, request.bytes, request.position[3]!, request.length[3]!, id);
+  const group = groups.addGroup(
+    log.ref,
+    request.bytes,
+    request.position[3]!,
+    request.length[3]!,
+    id,
+  );
   groups.setEntriesRead(group, options.entriesRead);
   reply.ok();
   context.changes++;
@@ -146,7 +154,10 @@ export function xgroupSetId(context: CommandContext): void {
     return;
   }
   if (isByte(context, 4, DOLLAR))
-    openStream(context, db.find(request.bytes, request.position[2]!, request.length[2]!)).readLastId(id);
+    openStream(
+      context,
+      db.find(request.bytes, request.position[2]!, request.length[2]!),
+    ).readLastId(id);
   // Other than CREATE, it takes `-` and `+`, too.
   else if (!boundArgument(context, 4, id, 0)) return;
   const groups = groupsOf(context);
@@ -167,7 +178,8 @@ export function xgroupDestroy(context: CommandContext): void {
     reply.integer(0);
     return;
   }
-  // With much that is pending it is freed in slices, as the only group of a stream that nobody knows.
+  // With much that is pending it is freed in slices, as the only group of a stream that nobody
+  // knows.
   const heir = server.keyspace.structures.streams.takeGroup(stream, group);
   if (heir !== NIL) server.keyspace.releaseObject(ValueType.STREAM, Encoding.STREAM, heir);
   reply.integer(1);

@@ -82,7 +82,8 @@ export function xinfoStream(context: CommandContext): void {
   const groups = groupsOf(context);
   const groupCount = groups.groupCount(log.ref);
   reply.array(groupCount);
-  for (let i = 0; i < groupCount; i++) replyFullGroup(context, log, groups.groupAt(log.ref, i), count);
+  for (let i = 0; i < groupCount; i++)
+    replyFullGroup(context, log, groups.groupAt(log.ref, i), count);
 }
 
 function replyCommon(context: CommandContext, log: StreamLog, pairs: number): void {
@@ -158,7 +159,12 @@ function replyProgress(context: CommandContext, log: StreamLog, group: Ref): voi
 }
 
 /** Answers how much is pending of a group or consumer, and some of it. */
-function replyPending(context: CommandContext, named: Ref, count: number, withConsumer: boolean): void {
+function replyPending(
+  context: CommandContext,
+  named: Ref,
+  count: number,
+  withConsumer: boolean,
+): void {
   const { reply, server } = context;
   const groups = groupsOf(context);
   reply.bulkLatin1('pel-count');
@@ -206,7 +212,9 @@ export function xinfoConsumers(context: CommandContext): void {
   if (log === undefined) return;
   const group = findGroup(context, log.ref, 3);
   if (group === NIL) {
-    reply.error(`NOGROUP No such consumer group '${request.latin1(3)}' for key name '${request.latin1(2)}'`);
+    reply.error(
+      `NOGROUP No such consumer group '${request.latin1(3)}' for key name '${request.latin1(2)}'`,
+    );
     return;
   }
   const groups = groupsOf(context);

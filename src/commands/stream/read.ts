@@ -1,8 +1,8 @@
 /**
  * Hot path. XREAD and XREADGROUP, waiting for entries too. Main thread.
  *
- * What XREADGROUP gives away, the stream tells as XCLAIM of each entry and XGROUP SETID; reading what is pending
- * already tells nothing.
+ * What XREADGROUP gives away, the stream tells as XCLAIM of each entry and XGROUP SETID; reading
+ * what is pending already tells nothing.
  */
 import { NIL, type Ref } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
@@ -99,7 +99,8 @@ class ReadRequest {
       reply.error(
         `ERR Unbalanced '${name}' list of streams: for each stream key an ID or '${symbol}' must be specified.`,
       );
-    } else if (this.isGroup && this.groupAt === 0) reply.error('ERR Missing GROUP option for XREADGROUP');
+    } else if (this.isGroup && this.groupAt === 0)
+      reply.error('ERR Missing GROUP option for XREADGROUP');
     else {
       this.streams = left / 2;
       return true;
@@ -111,7 +112,11 @@ class ReadRequest {
 /** Argument `index` in ms, or NaN after the error has been answered. */
 function timeoutMsArgument(context: CommandContext, index: number): number {
   const { reply, server } = context;
-  const timeoutMs = integerArgument(context, index, 'ERR timeout is not an integer or out of range');
+  const timeoutMs = integerArgument(
+    context,
+    index,
+    'ERR timeout is not an integer or out of range',
+  );
   if (Number.isNaN(timeoutMs)) return timeoutMs;
   if (timeoutMs < 0) reply.error('ERR timeout is negative');
   else if (timeoutMs >= TIMEOUT_MS_MAX - server.nowMs) reply.error('ERR timeout is out of range');
@@ -171,7 +176,9 @@ function checkStream(context: CommandContext, i: number): boolean {
     (entry === NIL || findGroup(context, context.db.value(entry), asked.groupAt) === NIL)
   ) {
     const [key, group] = [request.latin1(keyAt), request.latin1(asked.groupAt)];
-    reply.error(`NOGROUP No such key '${key}' or consumer group '${group}' in XREADGROUP with GROUP option`);
+    reply.error(
+      `NOGROUP No such key '${key}' or consumer group '${group}' in XREADGROUP with GROUP option`,
+    );
     return false;
   }
   if (isByte(context, idAt, DOLLAR)) {
@@ -220,7 +227,10 @@ function readStreamAfter(context: CommandContext, log: StreamLog, i: number): bo
   return true;
 }
 
-/** Gives entries of stream number `i` to the consumer, or answers what it has; false when there is nothing to answer. */
+/**
+ * Gives entries of stream number `i` to the consumer, or answers what it has; false when there is
+ * nothing to answer.
+ */
 function readGroup(context: CommandContext, log: StreamLog, i: number): boolean {
   const groups = groupsOf(context);
   const keyAt = asked.first + i;
@@ -253,20 +263,39 @@ function readGroup(context: CommandContext, log: StreamLog, i: number): boolean 
   return true;
 }
 
-/** Whether the id is >, or the greatest one, which stands for it in Redis; else it is in `after`. */
+/**
+ * Whether the id is >, or the greatest one, which stands for it in Redis; else it is in `after`.
+ */
 function asksForNew(context: CommandContext, idAt: number): boolean {
   if (isByte(context, idAt, GREATER)) return true;
   idArgument(context, idAt, after, 0);
   return after.isMax;
 }
 
-function replicateConsumer(context: CommandContext, keyAt: number, group: Ref, consumer: Ref): void {
+function replicateConsumer(
+  context: CommandContext,
+  keyAt: number,
+  group: Ref,
+  consumer: Ref,
+): void {
   const key = context.request.copy(keyAt);
-  context.replicateAs('XGROUP', 'CREATECONSUMER', key, copyName(context, group), copyName(context, consumer));
+  context.replicateAs(
+    'XGROUP',
+    'CREATECONSUMER',
+    key,
+    copyName(context, group),
+    copyName(context, consumer),
+  );
 }
 
 /** Answers the entries behind the group's last id, and notes who has them. */
-function deliver(context: CommandContext, log: StreamLog, keyAt: number, group: Ref, consumer: Ref): void {
+function deliver(
+  context: CommandContext,
+  log: StreamLog,
+  keyAt: number,
+  group: Ref,
+  consumer: Ref,
+): void {
   const { reply, server } = context;
   const groups = groupsOf(context);
   after.copyFrom(groupId);
@@ -297,12 +326,15 @@ function deliver(context: CommandContext, log: StreamLog, keyAt: number, group: 
 function noteRead(context: CommandContext, log: StreamLog, group: Ref, id: StreamId): void {
   const groups = groupsOf(context);
   const read = groups.entriesRead(group);
-  if (read !== ENTRIES_READ_UNKNOWN && !isFragmentedFrom(log, id)) groups.setEntriesRead(group, read + 1);
+  if (read !== ENTRIES_READ_UNKNOWN && !isFragmentedFrom(log, id))
+    groups.setEntriesRead(group, read + 1);
   else if (log.entriesAdded > 0) groups.setEntriesRead(group, entriesUpTo(log, id));
   groups.setGroupLastId(group, id);
 }
 
-/** Answers what is pending of a consumer behind the id in `after`; entries that are deleted as nil. */
+/**
+ * Answers what is pending of a consumer behind the id in `after`; entries that are deleted as nil.
+ */
 function replyPending(context: CommandContext, log: StreamLog, consumer: Ref): void {
   const { reply, server } = context;
   const groups = groupsOf(context);
@@ -339,7 +371,10 @@ function wait(context: CommandContext): void {
   });
 }
 
-/** Puts the ids that `$` stands for in its place: the command runs again when there are entries behind them. */
+/**
+ * Puts the ids that `$` stands for in its place: the command runs again when there are entries
+ * behind them.
+ */
 function resolveLastIds(context: CommandContext): void {
   const { request } = context;
   const words: Uint8Array[] = [];

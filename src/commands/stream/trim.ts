@@ -1,9 +1,9 @@
 /**
- * Hot path. The options of XADD and XTRIM: how a stream is trimmed, and how replicas are told to do just the same.
- * Main thread.
+ * Hot path. The options of XADD and XTRIM: how a stream is trimmed, and how replicas are told to do
+ * just the same. Main thread.
  *
- * `~` may stop anywhere, so the stream carries what came of it: `MAXLEN = length` or `MINID = first id`. A LIMIT stays
- * where it was, and means nothing then.
+ * `~` may stop anywhere, so the stream carries what came of it: `MAXLEN = length` or `MINID = first
+ * id`. A LIMIT stays where it was, and means nothing then.
  */
 import { StreamId } from '../../structs/stream-id.ts';
 import type { StreamLog } from '../../structs/stream-log.ts';
@@ -63,7 +63,10 @@ export class TrimOptions {
     return true;
   }
 
-  /** Reads the bound of which argument `at` is the name; returns the index of its last argument, -1 after an error. */
+  /**
+   * Reads the bound of which argument `at` is the name; returns the index of its last argument, -1
+   * after an error.
+   */
   #parseBound(context: CommandContext, at: number, byId: boolean): number {
     const { request, reply } = context;
     if (this.trims) {
@@ -102,10 +105,15 @@ export class TrimOptions {
     return at + 1;
   }
 
-  /** Whether the options go together; else the error has been answered. A primary's streams `=` with its LIMIT. */
+  /**
+   * Whether the options go together; else the error has been answered. A primary's streams `=` with
+   * its LIMIT.
+   */
   areConsistent(context: CommandContext, isAdd: boolean): boolean {
     if (this.#limit !== 0 && !this.trims) {
-      context.reply.error('ERR syntax error, LIMIT cannot be used without specifying a trimming strategy');
+      context.reply.error(
+        'ERR syntax error, LIMIT cannot be used without specifying a trimming strategy',
+      );
       return false;
     }
     if (!isAdd && !this.trims) {
@@ -124,7 +132,9 @@ export class TrimOptions {
     let limit = 0;
     // A primary's trimming is done to the letter, whatever its limit was.
     if (this.approximate && !context.client.fromPrimary) {
-      limit = this.#limitGiven ? this.#limit : defaultLimit(context.server.settings.streamNodeMaxEntries);
+      limit = this.#limitGiven
+        ? this.#limit
+        : defaultLimit(context.server.settings.streamNodeMaxEntries);
     }
     return this.byId
       ? log.trimBefore(this.minId, this.approximate, limit)
@@ -132,7 +142,11 @@ export class TrimOptions {
   }
 
   /** The arguments of a request as the stream carries them: the id given, the trimming exact. */
-  replicated(context: CommandContext, log: StreamLog, id: StreamId | undefined): (Uint8Array | string)[] {
+  replicated(
+    context: CommandContext,
+    log: StreamLog,
+    id: StreamId | undefined,
+  ): (Uint8Array | string)[] {
     const { request } = context;
     const words: (Uint8Array | string)[] = [];
     for (let i = 0; i < request.argc; i++) words.push(request.copy(i));

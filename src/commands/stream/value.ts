@@ -1,5 +1,6 @@
 /**
- * Hot path. Streams behind keys: opening and making them, ids in arguments and replies, entries in replies. Main thread.
+ * Hot path. Streams behind keys: opening and making them, ids in arguments and replies, entries in
+ * replies. Main thread.
  */
 import { equalBytes, withView } from '../../base/byte-copy.ts';
 import { NIL, type Ref } from '../../base/units.ts';
@@ -25,7 +26,10 @@ const ID_BYTES_MAX = 127;
 export const Sequence = { NONE: 0, GIVEN: 1, ANY: 2 } as const;
 export type Sequence = (typeof Sequence)[keyof typeof Sequence];
 
-/** The id that was answered last, its text, and where in that the sequence number begins; 0 before the first one. */
+/**
+ * The id that was answered last, its text, and where in that the sequence number begins; 0 before
+ * the first one.
+ */
 const textId = new StreamId();
 const idText = withView(new Uint8Array(ID_TEXT_BYTES_MAX));
 let textSeqAt = 0;
@@ -40,7 +44,10 @@ export function openStream(context: CommandContext, entry: Ref): StreamLog {
   return log;
 }
 
-/** The stream of the key in argument `index`, to be read; undefined when there is none, or after WRONGTYPE. */
+/**
+ * The stream of the key in argument `index`, to be read; undefined when there is none, or after
+ * WRONGTYPE.
+ */
 export function readStream(
   context: CommandContext,
   index: number,
@@ -53,7 +60,9 @@ export function readStream(
   return undefined;
 }
 
-/** Adds an empty stream under the key in argument `index`, which was looked for last and is absent. */
+/**
+ * Adds an empty stream under the key in argument `index`, which was looked for last and is absent.
+ */
 export function addStream(context: CommandContext, index: number): StreamLog {
   const { request, db, server } = context;
   const { streams } = server.keyspace.structures;
@@ -61,7 +70,14 @@ export function addStream(context: CommandContext, index: number): StreamLog {
   try {
     const { ref } = streams.log;
     const position = request.position[index]!;
-    db.addObject(request.bytes, position, request.length[index]!, ValueType.STREAM, Encoding.STREAM, ref);
+    db.addObject(
+      request.bytes,
+      position,
+      request.length[index]!,
+      ValueType.STREAM,
+      Encoding.STREAM,
+      ref,
+    );
   } catch (error) {
     // No memory for the key.
     streams.freeSome(streams.log.ref, Number.POSITIVE_INFINITY);
@@ -72,8 +88,8 @@ export function addStream(context: CommandContext, index: number): StreamLog {
 }
 
 /**
- * Reads argument `index` as an id: `ms-seq`, `ms`, whose sequence number is then `missingSeq` (0 or -1 for the
- * greatest), or, with `anySeq`, `ms-*`. Undefined when it is none; nothing is answered.
+ * Reads argument `index` as an id: `ms-seq`, `ms`, whose sequence number is then `missingSeq` (0 or
+ * -1 for the greatest), or, with `anySeq`, `ms-*`. Undefined when it is none; nothing is answered.
  */
 export function parseId(
   context: CommandContext,
@@ -125,7 +141,10 @@ export function boundArgument(
   return true;
 }
 
-/** As {@link boundArgument}; with a leading `(` the bound itself is left out. `start`: it is a lower bound. */
+/**
+ * As {@link boundArgument}; with a leading `(` the bound itself is left out. `start`: it is a lower
+ * bound.
+ */
 export function intervalArgument(
   context: CommandContext,
   index: number,
@@ -156,12 +175,15 @@ export function isByte(context: CommandContext, index: number, byte: number): bo
   return request.length[index] === 1 && request.bytes[request.position[index]!] === byte;
 }
 
-export const isStar = (context: CommandContext, index: number): boolean => isByte(context, index, STAR);
+export const isStar = (context: CommandContext, index: number): boolean =>
+  isByte(context, index, STAR);
 
 /** Whether two arguments are the same bytes. */
 export function sameArguments(context: CommandContext, a: number, b: number): boolean {
   const { bytes, position, length } = context.request;
-  return length[a] === length[b] && equalBytes(bytes, position[a]!, bytes, position[b]!, length[a]!);
+  return (
+    length[a] === length[b] && equalBytes(bytes, position[a]!, bytes, position[b]!, length[a]!)
+  );
 }
 
 export function replyId(reply: Reply, id: StreamId): void {
@@ -191,7 +213,11 @@ export function replyEntry(reply: Reply, cursor: StreamCursor): void {
 export function copyName(context: CommandContext, named: Ref): Uint8Array {
   const groups = groupsOf(context);
   const start = groups.namePosition(named);
-  return Uint8Array.prototype.slice.call(groups.bytesOf(named), start, start + groups.nameLength(named));
+  return Uint8Array.prototype.slice.call(
+    groups.bytesOf(named),
+    start,
+    start + groups.nameLength(named),
+  );
 }
 
 export function replyName(context: CommandContext, named: Ref): void {
@@ -211,8 +237,16 @@ export function findConsumer(context: CommandContext, group: Ref, index: number)
   return groupsOf(context).findConsumer(group, bytes, position[index]!, length[index]!);
 }
 
-/** As {@link findConsumer}; makes one when there is none. `keyIndex` is the argument of the key, for the event. */
-export function needConsumer(context: CommandContext, group: Ref, index: number, keyIndex: number): Ref {
+/**
+ * As {@link findConsumer}; makes one when there is none. `keyIndex` is the argument of the key, for
+ * the event.
+ */
+export function needConsumer(
+  context: CommandContext,
+  group: Ref,
+  index: number,
+  keyIndex: number,
+): Ref {
   const { bytes, position, length } = context.request;
   const found = findConsumer(context, group, index);
   if (found !== NIL) return found;

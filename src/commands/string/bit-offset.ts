@@ -5,10 +5,14 @@ import type { CommandContext } from '../context.ts';
 const HASH = 0x23;
 
 /**
- * Argument `index` as a bit offset, or NaN after the error has been answered. With `fieldBits` above zero, `#n` counts
- * fields of so many bits.
+ * Argument `index` as a bit offset, or NaN after the error has been answered. With `fieldBits`
+ * above zero, `#n` counts fields of so many bits.
  */
-export function bitOffsetArgument(context: CommandContext, index: number, fieldBits: number): number {
+export function bitOffsetArgument(
+  context: CommandContext,
+  index: number,
+  fieldBits: number,
+): number {
   const { request } = context;
   const start = request.position[index]!;
   const length = request.length[index]!;

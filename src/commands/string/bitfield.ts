@@ -1,8 +1,8 @@
 /**
  * BITFIELD: integers of 1 to 64 bits at any bit offset of a string.
  *
- * All operations are parsed before the first one runs, so an error changes nothing. Values are bigints: 64 bits, and
- * clarity over speed. Main thread.
+ * All operations are parsed before the first one runs, so an error changes nothing. Values are
+ * bigints: 64 bits, and clarity over speed. Main thread.
  */
 import { parseInt64, parseInteger } from '../../base/bytes.ts';
 import type { Ref } from '../../base/units.ts';
@@ -71,7 +71,8 @@ function parseOperations(context: CommandContext): Operation[] | undefined {
     const offset = bitOffsetArgument(context, i + 2, width);
     if (Number.isNaN(offset)) return undefined;
     let value: bigint | undefined = 0n;
-    if (kind !== 'get') value = parseInt64(request.bytes, request.position[i + 3]!, request.length[i + 3]!);
+    if (kind !== 'get')
+      value = parseInt64(request.bytes, request.position[i + 3]!, request.length[i + 3]!);
     if (value === undefined) return refuse(context, NOT_AN_INTEGER);
     operations.push({ kind, signed: bits < 0, bits: width, offset, value, overflow });
     i += kind === 'get' ? 3 : 4;
@@ -113,7 +114,8 @@ function write(context: CommandContext, operations: readonly Operation[]): void 
   const found = context.writeTyped(1, ValueType.STRING);
   if (found === WRONG) return;
   let end = 0;
-  for (const { kind, offset, bits } of operations) if (kind !== 'get') end = Math.max(end, offset + bits);
+  for (const { kind, offset, bits } of operations)
+    if (kind !== 'get') end = Math.max(end, offset + bits);
   const before = stringLength(context, found);
   const bytes = Math.ceil(end / 8);
   const entry = growString(context, found, Math.max(before, bytes));
@@ -121,7 +123,8 @@ function write(context: CommandContext, operations: readonly Operation[]): void 
   let changes = 0;
   context.reply.array(operations.length);
   for (const operation of operations) if (run(context, entry, operation, grew)) changes++;
-  // Redis does not stream a string that grew only for operations that then failed. Here the replica's grows too.
+  // Redis does not stream a string that grew only for operations that then failed. Here the
+  // replica's grows too.
   if (changes === 0 && grew) changes = 1;
   if (changes === 0) return;
   context.changed(1);
@@ -138,7 +141,9 @@ function run(context: CommandContext, entry: Ref, operation: Operation, grew: bo
     return false;
   }
   const sets = operation.kind === 'set';
-  const next = sets ? sum(operation, targetValue(operation), 0n) : sum(operation, old, operation.value);
+  const next = sets
+    ? sum(operation, targetValue(operation), 0n)
+    : sum(operation, old, operation.value);
   if (next === undefined) {
     reply.nil();
     return false;
@@ -148,17 +153,25 @@ function run(context: CommandContext, entry: Ref, operation: Operation, grew: bo
   return grew || old !== next;
 }
 
-/** What SET is to store, before overflow: for an unsigned field, a negative number is what its 64 bits say. */
+/**
+ * What SET is to store, before overflow: for an unsigned field, a negative number is what its 64
+ * bits say.
+ */
 function targetValue({ signed, value }: Operation): bigint {
   return signed ? value : BigInt.asUintN(64, value);
 }
 
 /**
- * The sum as it is stored, or undefined when it does not fit and must fail. The two differences are taken in 64 bits as
- * Redis takes them: SET of a number far below the least one of a short signed field counts as too great there, and a
- * stock replica that runs the same command must come to the same value.
+ * The sum as it is stored, or undefined when it does not fit and must fail. The two differences are
+ * taken in 64 bits as Redis takes them: SET of a number far below the least one of a short signed
+ * field counts as too great there, and a stock replica that runs the same command must come to the
+ * same value.
  */
-function sum({ signed, bits, overflow }: Operation, value: bigint, increment: bigint): bigint | undefined {
+function sum(
+  { signed, bits, overflow }: Operation,
+  value: bigint,
+  increment: bigint,
+): bigint | undefined {
   const max = (1n << BigInt(signed ? bits - 1 : bits)) - 1n;
   const min = signed ? -max - 1n : 0n;
   const room = BigInt.asIntN(64, max - value);
@@ -175,7 +188,11 @@ function sum({ signed, bits, overflow }: Operation, value: bigint, increment: bi
 }
 
 /** The value of a field; bits behind the end of the string are clear. */
-function readField(context: CommandContext, entry: Ref, { signed, bits, offset }: Operation): bigint {
+function readField(
+  context: CommandContext,
+  entry: Ref,
+  { signed, bits, offset }: Operation,
+): bigint {
   const { view } = context;
   const length = Math.max(0, stringLength(context, entry));
   const first = Math.floor(offset / 8);
@@ -189,7 +206,12 @@ function readField(context: CommandContext, entry: Ref, { signed, bits, offset }
 }
 
 /** Stores the low bits of `value` into a field that lies inside the string. */
-function writeField(context: CommandContext, entry: Ref, { bits, offset }: Operation, value: bigint): void {
+function writeField(
+  context: CommandContext,
+  entry: Ref,
+  { bits, offset }: Operation,
+  value: bigint,
+): void {
   const { view, scratch, db } = context;
   const first = Math.floor(offset / 8);
   const last = Math.floor((offset + bits - 1) / 8);

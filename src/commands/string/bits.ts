@@ -1,6 +1,6 @@
 /**
- * Commands on the bits of strings; BITFIELD is in bitfield.ts. Bit 0 is the highest bit of the first byte. What is
- * written to becomes `raw`, even where no bit changes. Main thread.
+ * Commands on the bits of strings; BITFIELD is in bitfield.ts. Bit 0 is the highest bit of the
+ * first byte. What is written to becomes `raw`, even where no bit changes. Main thread.
  */
 import { NIL } from '../../base/units.ts';
 import { BytesView, Encoding, ValueType } from '../../keyspace/entry.ts';
@@ -90,7 +90,10 @@ export const bitCommands = {
   },
 } as const satisfies CommandTable;
 
-/** What a BITFIELD does to its key: one of GET and OVERFLOW alone reads it, and one that is malformed may do anything. */
+/**
+ * What a BITFIELD does to its key: one of GET and OVERFLOW alone reads it, and one that is
+ * malformed may do anything.
+ */
 function keyOfBitField({ request }: CommandContext): KeySpec {
   for (let i = 2; i < request.argc; i++) {
     const left = request.argc - i - 1;
@@ -139,7 +142,9 @@ function getBit(context: CommandContext): void {
   context.reply.integer(inside ? (view.bytes[view.position + at]! >>> (7 - (offset % 8))) & 1 : 0);
 }
 
-/** Whether argument `index` is BIT or BYTE, or undefined after the syntax error has been answered. */
+/**
+ * Whether argument `index` is BIT or BYTE, or undefined after the syntax error has been answered.
+ */
 function parseUnit(context: CommandContext, index: number): boolean | undefined {
   const { request } = context;
   if (request.equalsIgnoreCase(index, 'BIT')) return true;

@@ -1,13 +1,21 @@
 /**
- * Hot path. Commands on strings. The families of SET (set.ts) and INCR (number.ts) and LCS (lcs.ts) have
- * files of their own; bits are in bits.ts. Main thread.
+ * Hot path. Commands on strings. The families of SET (set.ts) and INCR (number.ts) and LCS (lcs.ts)
+ * have files of their own; bits are in bits.ts. Main thread.
  */
 import { NIL } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
 import { integerArgument } from '../arguments.ts';
 import { type CommandContext, WRONG } from '../context.ts';
 import { EventClass } from '../ports.ts';
-import { type CommandTable, Flag, type KeySpec, keyAt, keysFrom, READ_KEY, READ_KEYS } from '../spec.ts';
+import {
+  type CommandTable,
+  Flag,
+  type KeySpec,
+  keyAt,
+  keysFrom,
+  READ_KEY,
+  READ_KEYS,
+} from '../spec.ts';
 import { lcs } from './lcs.ts';
 import { decr, decrBy, incr, incrBy, incrByFloat } from './number.ts';
 import { getDel, getEx, getSet, mset, msetNx, pSetEx, set, setEx, setNx } from './set.ts';
@@ -44,7 +52,8 @@ export const stringCommands = {
     keys: SET_KEY,
     keyOf: keyOfSet,
     since: '1.0.0',
-    summary: 'Sets a key to a string, whatever it held, on conditions and with a deadline if asked for.',
+    summary:
+      'Sets a key to a string, whatever it held, on conditions and with a deadline if asked for.',
     handler: set,
   },
   SETNX: {
@@ -234,7 +243,8 @@ export const stringCommands = {
 
 /** What a SET does to its key: with GET it reads it, too. */
 function keyOfSet({ request }: CommandContext): KeySpec {
-  for (let i = 3; i < request.argc; i++) if (request.equalsIgnoreCase(i, 'GET')) return COUNTER_KEY[0]!;
+  for (let i = 3; i < request.argc; i++)
+    if (request.equalsIgnoreCase(i, 'GET')) return COUNTER_KEY[0]!;
   return OVERWRITTEN_KEY[0]!;
 }
 
@@ -267,7 +277,13 @@ function append(context: CommandContext): void {
     const before = stringLength(context, entry);
     length = before + added;
     if (!lengthAllowed(context, length)) return;
-    db.writeString(db.growString(entry, length), before, request.bytes, request.position[2]!, added);
+    db.writeString(
+      db.growString(entry, length),
+      before,
+      request.bytes,
+      request.position[2]!,
+      added,
+    );
   }
   context.changed(1);
   context.notify(EventClass.STRING, 'append', 1);

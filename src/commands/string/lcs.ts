@@ -1,5 +1,6 @@
 /**
- * LCS: the longest common subsequence of two strings, by the table of the lengths for all pairs of prefixes.
+ * LCS: the longest common subsequence of two strings, by the table of the lengths for all pairs of
+ * prefixes.
  *
  *   length[i][j] = length[i-1][j-1] + 1                 when a[i-1] = b[j-1]
  *                  max(length[i-1][j], length[i][j-1])  otherwise
@@ -68,7 +69,12 @@ function viewOf(context: CommandContext, entry: Ref): BytesView {
 
 function parseOptions(context: CommandContext): Options | undefined {
   const { request, reply } = context;
-  const options: Options = { indexes: false, lengthOnly: false, withMatchLength: false, matchLengthMin: 0 };
+  const options: Options = {
+    indexes: false,
+    lengthOnly: false,
+    withMatchLength: false,
+    matchLengthMin: 0,
+  };
   for (let i = 3; i < request.argc; i++) {
     if (request.equalsIgnoreCase(i, 'IDX')) options.indexes = true;
     else if (request.equalsIgnoreCase(i, 'LEN')) options.lengthOnly = true;
@@ -93,7 +99,9 @@ function buildTable(context: CommandContext, a: BytesView, b: BytesView): Length
   const width = b.length + 1;
   const count = (a.length + 1) * width;
   if (count * 4 > context.server.settings.protoMaxBulkLen) {
-    context.reply.error('ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len');
+    context.reply.error(
+      'ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len',
+    );
     return undefined;
   }
   const lengths = allocate(count);

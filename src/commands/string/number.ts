@@ -1,8 +1,9 @@
 /**
  * Hot path. INCR and its family: strings that are numbers.
  *
- * Integers within 2^53 are added as doubles and printed into scratch; only what passes that range is added as bigint.
- * Fractions are added as Redis' long doubles (base/long-double.ts), whose sum the stream carries. Main thread.
+ * Integers within 2^53 are added as doubles and printed into scratch; only what passes that range
+ * is added as bigint. Fractions are added as Redis' long doubles (base/long-double.ts), whose sum
+ * the stream carries. Main thread.
  */
 import { bytesOf, latin1, parseInt64, parseInteger, writeDecimal } from '../../base/bytes.ts';
 import { parseLongDouble, printLongDouble, sumLongDouble } from '../../base/long-double.ts';

@@ -1,8 +1,10 @@
 /**
- * Hot path, for SET without options, GETSET, MSET. SET and its family: strings that are set as a whole.
+ * Hot path, for SET without options, GETSET, MSET. SET and its family: strings that are set as a
+ * whole.
  *
- * What the stream carries: SET with a deadline becomes `SET key value PXAT ms`, unless it came with PXAT, and so do
- * SETEX and PSETEX; SET with GET and no deadline loses that word; GETSET becomes SET; GETDEL becomes DEL; GETEX becomes PEXPIREAT, PERSIST or DEL. Main thread.
+ * What the stream carries: SET with a deadline becomes `SET key value PXAT ms`, unless it came with
+ * PXAT, and so do SETEX and PSETEX; SET with GET and no deadline loses that word; GETSET becomes
+ * SET; GETDEL becomes DEL; GETEX becomes PEXPIREAT, PERSIST or DEL. Main thread.
  */
 import { NIL, type Ref } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
@@ -70,8 +72,8 @@ function setWithOptions(context: CommandContext): void {
 }
 
 /**
- * Sets the key in argument 1, whose lookup returned `entry`, and, unless `deadline` is negative, its deadline, which was
- * given in `unit`.
+ * Sets the key in argument 1, whose lookup returned `entry`, and, unless `deadline` is negative,
+ * its deadline, which was given in `unit`.
  */
 function setAt(
   context: CommandContext,
@@ -90,7 +92,13 @@ function setAt(
   // What is such a time already goes on as it came.
   if (unit === MS_SINCE_1970) return;
   const { request } = context;
-  context.replicateAs('SET', request.copy(1), request.copy(valueIndex), 'PXAT', integerText(deadline));
+  context.replicateAs(
+    'SET',
+    request.copy(1),
+    request.copy(valueIndex),
+    'PXAT',
+    integerText(deadline),
+  );
 }
 
 /** The answer was the primary's to give; the rest of the request goes on as it came. */
@@ -222,8 +230,9 @@ function replyOld(context: CommandContext, entry: Ref): void {
 }
 
 /**
- * Reads the options from argument `from` on; `allowed` names those besides the times. Undefined after the syntax error
- * has been answered. As in Redis, an option may be repeated, and the last of equal times holds.
+ * Reads the options from argument `from` on; `allowed` names those besides the times. Undefined
+ * after the syntax error has been answered. As in Redis, an option may be repeated, and the last of
+ * equal times holds.
  */
 function parseOptions(context: CommandContext, from: number, allowed: number): Options | undefined {
   const { request } = context;
@@ -233,11 +242,18 @@ function parseOptions(context: CommandContext, from: number, allowed: number): O
     const { flags } = options;
     const timeless = Option.KEEPTTL | Option.PERSIST;
     if (request.equalsIgnoreCase(i, 'NX') && (flags & Option.XX) === 0) options.flags |= Option.NX;
-    else if (request.equalsIgnoreCase(i, 'XX') && (flags & Option.NX) === 0) options.flags |= Option.XX;
+    else if (request.equalsIgnoreCase(i, 'XX') && (flags & Option.NX) === 0)
+      options.flags |= Option.XX;
     else if (request.equalsIgnoreCase(i, 'GET')) options.flags |= Option.GET;
-    else if (request.equalsIgnoreCase(i, 'KEEPTTL') && (flags & (Option.PERSIST | Option.TIME)) === 0) {
+    else if (
+      request.equalsIgnoreCase(i, 'KEEPTTL') &&
+      (flags & (Option.PERSIST | Option.TIME)) === 0
+    ) {
       options.flags |= Option.KEEPTTL;
-    } else if (request.equalsIgnoreCase(i, 'PERSIST') && (flags & (Option.KEEPTTL | Option.TIME)) === 0) {
+    } else if (
+      request.equalsIgnoreCase(i, 'PERSIST') &&
+      (flags & (Option.KEEPTTL | Option.TIME)) === 0
+    ) {
       options.flags |= Option.PERSIST;
     } else {
       const unit = timeUnit(context, i);

@@ -1,8 +1,10 @@
 /**
- * Hot path. Strings as values: which encoding bytes get, and how they come under a key. Main thread.
+ * Hot path. Strings as values: which encoding bytes get, and how they come under a key. Main
+ * thread.
  *
- * Encodings are those that Redis' tryObjectEncoding chooses: `int` for a canonical integer of 64 bits, `embstr` up to
- * 44 bytes, else `raw`. Whatever was written to in place (APPEND, SETRANGE, SETBIT) is `raw`.
+ * Encodings are those that Redis' tryObjectEncoding chooses: `int` for a canonical integer of 64
+ * bits, `embstr` up to 44 bytes, else `raw`. Whatever was written to in place (APPEND, SETRANGE,
+ * SETBIT) is `raw`.
  */
 import { parseInteger } from '../../base/bytes.ts';
 import { NIL, type Ref } from '../../base/units.ts';
@@ -15,7 +17,9 @@ const ZERO = 0x30;
 /** "-9223372036854775808" */
 const INT64_TEXT_BYTES_MAX = 20;
 const INT64_DIGITS_MAX = 19;
-/** Magnitudes of the last integers of 64 bits, without the last digit, which is 7 or, below zero, 8. */
+/**
+ * Magnitudes of the last integers of 64 bits, without the last digit, which is 7 or, below zero, 8.
+ */
 const INT64_LEADING_DIGITS = '922337203685477580';
 const STRING_TOO_LONG = 'ERR string exceeds maximum allowed size (proto-max-bulk-len)';
 const NO_BYTES = new Uint8Array(0);
@@ -45,8 +49,9 @@ export function encodingFor(bytes: Uint8Array, start: number, length: number): E
 }
 
 /**
- * Makes these bytes the value of the key in argument `keyIndex`, whose lookup just returned `entry`. The deadline goes
- * unless `keepDeadline`. Returns the entry. Counts and tells nothing but the event of a new key.
+ * Makes these bytes the value of the key in argument `keyIndex`, whose lookup just returned
+ * `entry`. The deadline goes unless `keepDeadline`. Returns the entry. Counts and tells nothing but
+ * the event of a new key.
  */
 export function storeBytes(
   context: CommandContext,
@@ -58,7 +63,8 @@ export function storeBytes(
   encoding: Encoding,
   keepDeadline: boolean,
 ): Ref {
-  if (entry !== NIL) return context.db.overwriteString(entry, bytes, start, length, encoding, keepDeadline);
+  if (entry !== NIL)
+    return context.db.overwriteString(entry, bytes, start, length, encoding, keepDeadline);
   const { request } = context;
   const added = context.db.addString(
     request.bytes,
@@ -73,7 +79,10 @@ export function storeBytes(
   return added;
 }
 
-/** As {@link storeBytes} for the bytes of argument `valueIndex`, in the encoding that is due to them. */
+/**
+ * As {@link storeBytes} for the bytes of argument `valueIndex`, in the encoding that is due to
+ * them.
+ */
 export function storeArgument(
   context: CommandContext,
   entry: Ref,
@@ -96,11 +105,12 @@ export function stringLength(context: CommandContext, entry: Ref): number {
 }
 
 /**
- * Makes the string of the key in argument 1, whose lookup just returned `entry`, raw and `length` bytes long; what is
- * new is zero. `length` is at least its present one. Returns the entry.
+ * Makes the string of the key in argument 1, whose lookup just returned `entry`, raw and `length`
+ * bytes long; what is new is zero. `length` is at least its present one. Returns the entry.
  */
 export function growString(context: CommandContext, entry: Ref, length: number): Ref {
-  const target = entry === NIL ? storeBytes(context, NIL, 1, NO_BYTES, 0, 0, Encoding.RAW, false) : entry;
+  const target =
+    entry === NIL ? storeBytes(context, NIL, 1, NO_BYTES, 0, 0, Encoding.RAW, false) : entry;
   return context.db.growString(target, length);
 }
 /** Answers the bulk string of `entry`. */

@@ -13,7 +13,10 @@ import { addSet, NOT_A_FLOAT, openSet, settle } from './value.ts';
 
 const Option = { NX: 1, XX: 2, GT: 4, LT: 8, CH: 16, INCR: 32 } as const;
 
-/** A listpack that is longer is not made at once: so many members, or such long ones, may not stay in one. */
+/**
+ * A listpack that is longer is not made at once: so many members, or such long ones, may not stay
+ * in one.
+ */
 const WHOLE_BYTES_MAX = 8192;
 
 /** What became of one member. */
@@ -138,7 +141,13 @@ function addToExisting(context: CommandContext, entry: Ref, options: number, fir
   addAll(context, entry, openSet(context, entry), options, first);
 }
 
-function addAll(context: CommandContext, entry: Ref, set: SortedSet, options: number, first: number): void {
+function addAll(
+  context: CommandContext,
+  entry: Ref,
+  set: SortedSet,
+  options: number,
+  first: number,
+): void {
   const { request, reply } = context;
   let added = 0;
   let updated = 0;
@@ -164,7 +173,8 @@ function addAll(context: CommandContext, entry: Ref, set: SortedSet, options: nu
     context.modified(1);
     context.notify(EventClass.ZSET, (options & Option.INCR) !== 0 ? 'zincr' : 'zadd', 1);
   }
-  if ((options & Option.INCR) === 0) reply.integer((options & Option.CH) !== 0 ? added + updated : added);
+  if ((options & Option.INCR) === 0)
+    reply.integer((options & Option.CH) !== 0 ? added + updated : added);
   else if (done === Done.NOTHING) reply.nil();
   else reply.double(set.score);
 }

@@ -1,5 +1,6 @@
 /**
- * What ranges of sorted sets say: of ranks, of scores, of members. All become ranks [from, until). Main thread.
+ * What ranges of sorted sets say: of ranks, of scores, of members. All become ranks [from, until).
+ * Main thread.
  */
 import { cStringLength, latin1, leadingSpaces, parseFloat64 } from '../../base/bytes.ts';
 import type { SortedSet } from '../../structs/sorted-set.ts';
@@ -47,7 +48,10 @@ export class RangeBounds {
     return this.#parseMembers(context);
   }
 
-  /** Sets {@link from} and {@link until}. With `reverse`, ranks count from the end; what results counts from the start. */
+  /**
+   * Sets {@link from} and {@link until}. With `reverse`, ranks count from the end; what results
+   * counts from the start.
+   */
   apply(context: CommandContext, set: SortedSet, reverse: boolean): void {
     const count = set.count();
     if (this.#kind === RangeKind.RANK) this.#applyRanks(count, reverse);
@@ -99,7 +103,9 @@ export class RangeBounds {
     this.until = this.#memberRank(context, set, count, this.#maxAt, this.#maxEnd, End.INCLUSIVE);
   }
 
-  /** How many members lie before an end; the member of the end itself too when that is `counted`. */
+  /**
+   * How many members lie before an end; the member of the end itself too when that is `counted`.
+   */
   #memberRank(
     context: CommandContext,
     set: SortedSet,
@@ -121,8 +127,8 @@ function isExclusive(context: CommandContext, at: number): boolean {
 }
 
 /**
- * The number of a bound, or NaN. Redis reads it by strtod: it ends at a zero byte, blanks may precede, nothing is 0, too
- * much is infinity.
+ * The number of a bound, or NaN. Redis reads it by strtod: it ends at a zero byte, blanks may
+ * precede, nothing is 0, too much is infinity.
  */
 function scoreBound(context: CommandContext, at: number, exclusive: boolean): number {
   const { request } = context;

@@ -1,8 +1,8 @@
 /**
  * ZUNION, ZINTER, ZDIFF, what stores their results, and ZINTERCARD. Main thread.
  *
- * Results are sorted sets of the arena, stored or answered and freed. Inputs are taken in the order of their lengths,
- * shortest first, as Redis does: sums of fractions depend on the order.
+ * Results are sorted sets of the arena, stored or answered and freed. Inputs are taken in the order
+ * of their lengths, shortest first, as Redis does: sums of fractions depend on the order.
  */
 import { parseFloat64 } from '../../base/bytes.ts';
 import type { SortedSet } from '../../structs/sorted-set.ts';
@@ -17,7 +17,10 @@ type Combination = (typeof Combination)[keyof typeof Combination];
 type Aggregation = (a: number, b: number) => number;
 
 const sum: Aggregation = (a, b) => orZero(a + b);
-/** Infinity times zero is no number, and neither the least nor the greatest: Math.min and Math.max would keep it. */
+/**
+ * Infinity times zero is no number, and neither the least nor the greatest: Math.min and Math.max
+ * would keep it.
+ */
 const least: Aggregation = (a, b) => {
   if (b < a) return b;
   return a;
@@ -144,7 +147,11 @@ function parseOptions(context: CommandContext, asked: CombineRequest, from: numb
       const aggregation = aggregationAt(context, ++at);
       if (aggregation === undefined) return syntaxError(context);
       asked.aggregate = aggregation;
-    } else if (asked.storeAt === 0 && !cardinalityOnly && request.equalsIgnoreCase(at, 'WITHSCORES')) {
+    } else if (
+      asked.storeAt === 0 &&
+      !cardinalityOnly &&
+      request.equalsIgnoreCase(at, 'WITHSCORES')
+    ) {
       asked.withScores = true;
     } else if (cardinalityOnly && left >= 1 && request.equalsIgnoreCase(at, 'LIMIT')) {
       asked.limit = limitArgument(context, ++at);
@@ -164,7 +171,11 @@ function syntaxError(context: CommandContext): false {
 function parseWeights(context: CommandContext, inputs: readonly Input[], from: number): boolean {
   const { request, reply } = context;
   for (const [i, input] of inputs.entries()) {
-    const weight = parseFloat64(request.bytes, request.position[from + i]!, request.length[from + i]!);
+    const weight = parseFloat64(
+      request.bytes,
+      request.position[from + i]!,
+      request.length[from + i]!,
+    );
     if (weight === undefined) {
       reply.error('ERR weight value is not a float');
       return false;
@@ -217,7 +228,12 @@ function byLength(inputs: readonly Input[]): Input[] {
 }
 
 /** Adds the member that a source stands at to the result, where it is not yet. */
-function addFrom(context: CommandContext, source: MemberSource, score: number, result: SortedSet): void {
+function addFrom(
+  context: CommandContext,
+  source: MemberSource,
+  score: number,
+  result: SortedSet,
+): void {
   const { zsetMaxListpackEntries, zsetMaxListpackValue } = context.server.settings;
   const { bytes, position, length } = source.member();
   if (result.find(bytes, position, length)) return;
@@ -240,8 +256,14 @@ function unite(context: CommandContext, asked: CombineRequest, result: SortedSet
   }
 }
 
-/** Calls `visit` with each member that all inputs have, its score and the source that stands at it, until it says no. */
-function eachCommon(asked: CombineRequest, visit: (score: number, source: MemberSource) => boolean): void {
+/**
+ * Calls `visit` with each member that all inputs have, its score and the source that stands at it,
+ * until it says no.
+ */
+function eachCommon(
+  asked: CombineRequest,
+  visit: (score: number, source: MemberSource) => boolean,
+): void {
   const [first, ...others] = byLength(asked.inputs);
   const source = first!.source;
   if (source === undefined) return;
@@ -258,7 +280,10 @@ function eachCommon(asked: CombineRequest, visit: (score: number, source: Member
   }
 }
 
-/** The score in another input of the member that `source`, of the first input, stands at; NaN when it has none. */
+/**
+ * The score in another input of the member that `source`, of the first input, stands at; NaN when
+ * it has none.
+ */
 function scoreIn(input: Input, first: Input, source: MemberSource): number {
   if (input.entry === first.entry) return source.score;
   const { bytes, position, length } = source.member();

@@ -2,9 +2,25 @@
  * The commands on sorted sets. Handlers: add.ts, read.ts (by member), range.ts, pop.ts and
  * combine.ts (several sets). Main thread.
  */
-import { type CommandTable, countedKeys, Flag, keyAt, keysFrom, LOOK_AT_KEY, READ_KEY } from '../spec.ts';
+import {
+  type CommandTable,
+  countedKeys,
+  Flag,
+  keyAt,
+  keysFrom,
+  LOOK_AT_KEY,
+  READ_KEY,
+} from '../spec.ts';
 import { zadd, zincrby } from './add.ts';
-import { zdiff, zdiffstore, zinter, zintercard, zinterstore, zunion, zunionstore } from './combine.ts';
+import {
+  zdiff,
+  zdiffstore,
+  zinter,
+  zintercard,
+  zinterstore,
+  zunion,
+  zunionstore,
+} from './combine.ts';
 import { bzmpop, bzpopmax, bzpopmin, zmpop, zpopmax, zpopmin } from './pop.ts';
 import {
   zcount,
@@ -255,7 +271,8 @@ export const sortedSetCommands = {
     flags: WRITE | NOSCRIPT | BLOCKING | FAST,
     keys: WAITED_FOR,
     since: '5.0.0',
-    summary: 'Takes the member of the lowest score out of the first set that has one, or waits for one.',
+    summary:
+      'Takes the member of the lowest score out of the first set that has one, or waits for one.',
     handler: bzpopmin,
   },
   BZPOPMAX: {
@@ -264,7 +281,8 @@ export const sortedSetCommands = {
     flags: WRITE | NOSCRIPT | BLOCKING | FAST,
     keys: WAITED_FOR,
     since: '5.0.0',
-    summary: 'Takes the member of the highest score out of the first set that has one, or waits for one.',
+    summary:
+      'Takes the member of the highest score out of the first set that has one, or waits for one.',
     handler: bzpopmax,
   },
   ZMPOP: {

@@ -1,5 +1,6 @@
 /**
- * Hot path. Taking the lowest or highest members: ZPOPMIN, ZMPOP and their like, waiting for them too. Main thread.
+ * Hot path. Taking the lowest or highest members: ZPOPMIN, ZMPOP and their like, waiting for them
+ * too. Main thread.
  */
 import { NIL, type Ref } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
@@ -49,7 +50,10 @@ function pop(context: CommandContext, highest: boolean): void {
   popFrom(context, entry, 1, highest, count, pairs ? Shape.PAIRS : Shape.FLAT);
 }
 
-/** Takes up to `count` members out of the set of `entry`, the key of argument `index`; returns how many there were. */
+/**
+ * Takes up to `count` members out of the set of `entry`, the key of argument `index`; returns how
+ * many there were.
+ */
 function popFrom(
   context: CommandContext,
   entry: Ref,
@@ -97,7 +101,9 @@ function replyPopped(
   }
 }
 
-/** Keys from argument `first` on, `keys` of them, and how to pop from the first that has members. */
+/**
+ * Keys from argument `first` on, `keys` of them, and how to pop from the first that has members.
+ */
 interface PopRequest {
   first: number;
   keys: number;
@@ -109,8 +115,8 @@ interface PopRequest {
 }
 
 /**
- * Pops from the first of the keys that is there and returns true; also after WRONGTYPE. The stream carries it as a pop
- * from that key alone.
+ * Pops from the first of the keys that is there and returns true; also after WRONGTYPE. The stream
+ * carries it as a pop from that key alone.
  */
 function popFirst(context: CommandContext, asked: PopRequest): boolean {
   const { request } = context;
@@ -147,7 +153,14 @@ export function bzpopmax(context: CommandContext): void {
 
 function popOneOrWait(context: CommandContext, highest: boolean): void {
   const last = context.request.argc - 1;
-  const asked = { first: 1, keys: last - 1, highest, count: 1, shape: Shape.KEY_FLAT, counted: false };
+  const asked = {
+    first: 1,
+    keys: last - 1,
+    highest,
+    count: 1,
+    shape: Shape.KEY_FLAT,
+    counted: false,
+  };
   popOrWait(context, asked, last);
 }
 
@@ -162,7 +175,9 @@ function popOrWait(context: CommandContext, asked: PopRequest, timeoutAt: number
   });
 }
 
-/** The arguments of ZMPOP from the count of keys on, or undefined after the error has been answered. */
+/**
+ * The arguments of ZMPOP from the count of keys on, or undefined after the error has been answered.
+ */
 function parseMany(context: CommandContext, countAt: number): PopRequest | undefined {
   const { request, reply } = context;
   const keys = atLeastOne(context, countAt, 'ERR numkeys should be greater than 0');

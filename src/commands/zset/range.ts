@@ -1,5 +1,6 @@
 /**
- * Ranges of sorted sets: the family of ZRANGE, what removes ranges and what counts them. Main thread.
+ * Ranges of sorted sets: the family of ZRANGE, what removes ranges and what counts them. Main
+ * thread.
  */
 import { NIL } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
@@ -97,7 +98,8 @@ function range(context: CommandContext, asked: RangeRequest): void {
   bounds.apply(context, set, reverse);
   let { from, until } = bounds;
   const skipped = asked.offset < 0 ? until - from : Math.min(asked.offset, until - from);
-  const length = asked.limit < 0 ? until - from - skipped : Math.min(asked.limit, until - from - skipped);
+  const length =
+    asked.limit < 0 ? until - from - skipped : Math.min(asked.limit, until - from - skipped);
   if (reverse) {
     until -= skipped;
     from = until - length;
@@ -142,8 +144,9 @@ function storeRange(
   const { zsetMaxListpackEntries, zsetMaxListpackValue } = settings;
   const { kind = RangeKind.RANK, reverse } = asked;
   const target = keyspace.structures.newSortedSet();
-  // What passes through a listpack loses the sign of a zero, on the replicas that run the same command too. As there, a
-  // range of ranks is known to be long before, another one only on the way, and members come in the order of the range.
+  // What passes through a listpack loses the sign of a zero, on the replicas that run the same
+  // command too. As there, a range of ranks is known to be long before, another one only on the
+  // way, and members come in the order of the range.
   target.create(kind === RangeKind.RANK && until - from > zsetMaxListpackEntries);
   try {
     let more = source !== undefined && until > from && source.seek(reverse ? until - 1 : from);
@@ -162,7 +165,9 @@ function storeRange(
   storeSet(context, asked.storeAt, target, 'zrangestore');
 }
 
-/** Takes the arguments behind key and bounds into `asked`; false after the error has been answered. */
+/**
+ * Takes the arguments behind key and bounds into `asked`; false after the error has been answered.
+ */
 function parseOptions(context: CommandContext, asked: RangeRequest): boolean {
   const { request, reply } = context;
   for (let at = asked.keyAt + 3; at < request.argc; at++) {
@@ -188,7 +193,9 @@ function parseOptions(context: CommandContext, asked: RangeRequest): boolean {
   }
   const kind = asked.kind ?? RangeKind.RANK;
   if (asked.limit !== -1 && kind === RangeKind.RANK) {
-    reply.error('ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX');
+    reply.error(
+      'ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX',
+    );
     return false;
   }
   if (asked.withScores && kind === RangeKind.MEMBER) {

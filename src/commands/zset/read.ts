@@ -118,7 +118,12 @@ export function zscan(context: CommandContext): void {
   if (options !== undefined) scanMembers(context, openSet(context, entry), cursor, options);
 }
 
-function scanMembers(context: CommandContext, set: SortedSet, from: number, options: ScanOptions): void {
+function scanMembers(
+  context: CommandContext,
+  set: SortedSet,
+  from: number,
+  options: ScanOptions,
+): void {
   const { reply } = context;
   const found: Uint8Array[] = [];
   const scores: number[] = [];
@@ -143,7 +148,10 @@ function scanMembers(context: CommandContext, set: SortedSet, from: number, opti
   }
 }
 
-/** A listpack shows what it has, and that are integers where a double of so many digits would have an exponent. */
+/**
+ * A listpack shows what it has, and that are integers where a double of so many digits would have
+ * an exponent.
+ */
 function scannedScore(score: number, large: boolean): string {
   return !large && isIntegerScore(score) ? String(BigInt(score)) : formatDouble(score);
 }
@@ -206,8 +214,8 @@ function randomMembers(context: CommandContext): void {
     }
     return;
   }
-  // Each member is taken with the chance that as many as are still wanted are among those that are left. From the end
-  // on: when all are wanted, that is the order of Redis.
+  // Each member is taken with the chance that as many as are still wanted are among those that are
+  // left. From the end on: when all are wanted, that is the order of Redis.
   let rank = size - 1;
   for (let left = count; left > 0; rank--) {
     if (prng.below(rank + 1) >= left) continue;

@@ -1,5 +1,6 @@
 /**
- * What ZUNION, ZINTER and ZDIFF read: sorted sets, and sets, whose members all have score 1. Main thread.
+ * What ZUNION, ZINTER and ZDIFF read: sorted sets, and sets, whose members all have score 1. Main
+ * thread.
  */
 import { NIL, type Ref } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
@@ -31,7 +32,11 @@ export interface Input {
 }
 
 /** The inputs in `count` arguments from `first` on; undefined after WRONGTYPE has been answered. */
-export function readInputs(context: CommandContext, first: number, count: number): Input[] | undefined {
+export function readInputs(
+  context: CommandContext,
+  first: number,
+  count: number,
+): Input[] | undefined {
   const entries: Ref[] = [];
   for (let at = first; at < first + count; at++) {
     const entry = context.lookupRead(at);

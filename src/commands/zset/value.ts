@@ -1,5 +1,6 @@
 /**
- * Hot path. Sorted sets behind keys: opening them, noting where they went, storing whole ones. Main thread.
+ * Hot path. Sorted sets behind keys: opening them, noting where they went, storing whole ones. Main
+ * thread.
  */
 import { NIL, type Ref } from '../../base/units.ts';
 import { Encoding, ValueType } from '../../keyspace/entry.ts';
@@ -31,15 +32,26 @@ export function encodingOf(set: SortedSet): Encoding {
   return set.large ? Encoding.SKIPLIST : Encoding.LISTPACK;
 }
 
-/** Deletes the key in argument `index` if its set has become empty, and tells the event; call when all else is told. */
-export function dropIfEmpty(context: CommandContext, entry: Ref, set: SortedSet, index: number): void {
+/**
+ * Deletes the key in argument `index` if its set has become empty, and tells the event; call when
+ * all else is told.
+ */
+export function dropIfEmpty(
+  context: CommandContext,
+  entry: Ref,
+  set: SortedSet,
+  index: number,
+): void {
   if (set.count() > 0) return;
   set.free();
   context.db.removeEmptied(entry);
   context.notify(EventClass.GENERIC, 'del', index);
 }
 
-/** Takes a range of ranks out of the set of `entry`. All of it goes with its key, a large one in slices. */
+/**
+ * Takes a range of ranks out of the set of `entry`. All of it goes with its key, a large one in
+ * slices.
+ */
 export function removeRanks(
   context: CommandContext,
   entry: Ref,
@@ -71,10 +83,16 @@ export function addSet(context: CommandContext, index: number, set: SortedSet): 
 }
 
 /**
- * Makes a new set the value of the key in argument `index`, whatever that held, and answers its length; an empty one
- * deletes the key. `event` is what is told of it. The set is the keyspace's afterwards, or freed.
+ * Makes a new set the value of the key in argument `index`, whatever that held, and answers its
+ * length; an empty one deletes the key. `event` is what is told of it. The set is the keyspace's
+ * afterwards, or freed.
  */
-export function storeSet(context: CommandContext, index: number, set: SortedSet, event: string): void {
+export function storeSet(
+  context: CommandContext,
+  index: number,
+  set: SortedSet,
+  event: string,
+): void {
   const { request, db, reply, server } = context;
   const count = set.count();
   if (count === 0) {

@@ -1,9 +1,12 @@
 /**
- * Copying inside the kernels' memory. Keys and values are short, and `memory.copy` leaves the module for each call,
- * so up to 256 bytes are copied by words here. Hot path.
+ * Copying inside the kernels' memory. Keys and values are short, and `memory.copy` leaves the
+ * module for each call, so up to 256 bytes are copied by words here. Hot path.
  */
 
-/** Copies `bytes` from `from` to `to`; the two ranges must not overlap. Touches nothing outside them. */
+/**
+ * Copies `bytes` from `from` to `to`; the two ranges must not overlap. Touches nothing outside
+ * them.
+ */
 // @ts-ignore: decorator
 @inline
 export function copyApart(to: usize, from: usize, bytes: u32): void {

@@ -1,8 +1,9 @@
 /**
- * CRC64 "Jones" as Redis uses it: polynomial 0xad93d23594c935a9, reflected in and out, initial value 0, no final xor.
+ * CRC64 "Jones" as Redis uses it: polynomial 0xad93d23594c935a9, reflected in and out, initial
+ * value 0, no final xor.
  *
- * Slicing by 16: table k holds what a byte does to the checksum when k more bytes follow it, so sixteen bytes cost
- * sixteen independent loads instead of a chain of sixteen dependent ones.
+ * Slicing by 16: table k holds what a byte does to the checksum when k more bytes follow it, so
+ * sixteen bytes cost sixteen independent loads instead of a chain of sixteen dependent ones.
  *
  *   state ^ bytes 0..7    → tables 15 14 13 12 11 10 9 8  ┐
  *   bytes 8..15           → tables  7  6  5  4  3  2 1 0  ┴ xor → new state
@@ -42,8 +43,9 @@ export function crcHigh(): u32 {
   return <u32>(state >> 32);
 }
 
-// What the four bytes of a word contribute when so many bytes follow the first, lowest one. Spelled out four times since
-// the offset of a load must be a literal constant; a table index that is added instead costs a quarter of the speed.
+// What the four bytes of a word contribute when so many bytes follow the first, lowest one. Spelled
+// out four times since the offset of a load must be a literal constant; a table index that is added
+// instead costs a quarter of the speed.
 
 // @ts-ignore: decorator
 @inline

@@ -1,6 +1,6 @@
 /**
- * Where the kernels keep their own tables, at the start of their memory. `src/kernels/kernels.ts` repeats SCRATCH and
- * FREE_START and compares them with what the module exports.
+ * Where the kernels keep their own tables, at the start of their memory. `src/kernels/kernels.ts`
+ * repeats SCRATCH and FREE_START and compares them with what the module exports.
  *
  *   position   bytes    content
  *   0          32768    CRC_TABLES: 16 tables of 256 u64, slice k at k * 2048

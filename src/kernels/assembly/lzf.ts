@@ -5,13 +5,15 @@
  *   LLLooooo oooooooo            match: L + 2 bytes, L = 1 … 6, from o + 1 bytes back, 1 … 8192
  *   111ooooo NNNNNNNN oooooooo   match: N + 9 bytes, 9 … 264
  *
- * The compressor remembers in LZF_TABLE where it last saw each hash of three bytes, as *virtual* positions: those of
- * this call begin 8192 above everything that earlier calls stored. A stale entry is therefore always too far back to
- * be a match, and the table is cleared once per 4 GiB instead of once per string. It also makes the output a function
- * of the input alone. Short inputs use few slots of the table, so that they stay in the processor's first cache.
+ * The compressor remembers in LZF_TABLE where it last saw each hash of three bytes, as *virtual*
+ * positions: those of this call begin 8192 above everything that earlier calls stored. A stale
+ * entry is therefore always too far back to be a match, and the table is cleared once per 4 GiB
+ * instead of once per string. It also makes the output a function of the input alone. Short inputs
+ * use few slots of the table, so that they stay in the processor's first cache.
  *
- * Where nothing matches, the search takes longer and longer steps, and a match that is found extends backwards over
- * what the steps passed. Random bytes cost about half the probes then; text loses next to nothing.
+ * Where nothing matches, the search takes longer and longer steps, and a match that is found
+ * extends backwards over what the steps passed. Random bytes cost about half the probes then; text
+ * loses next to nothing.
  *
  * Hot path.
  */
@@ -21,7 +23,10 @@ import { LZF_TABLE, LZF_TABLE_BITS } from './layout';
 const OFFSET_MAX: u32 = 8192;
 const MATCH_MAX: u32 = 264;
 const LITERALS_MAX: u32 = 32;
-/** After each 2^4 misses in a row the step grows by one, up to 16: text behind a megabyte of noise is still found. */
+/**
+ * After each 2^4 misses in a row the step grows by one, up to 16: text behind a megabyte of noise
+ * is still found.
+ */
 const STEP_SHIFT: u32 = 4;
 const STEP_MAX: u32 = 16;
 const TABLE_BYTES: usize = (<usize>1 << LZF_TABLE_BITS) << 2;
@@ -32,7 +37,8 @@ let virtualNext: u32 = OFFSET_MAX + 1;
 // @ts-ignore: decorator
 @inline
 function slotOf(word: u32, shift: u32): usize {
-  // Multiplicative hashing of the three low bytes: the high bits of the product depend on all of them.
+  // Multiplicative hashing of the three low bytes: the high bits of the product depend on all of
+  // them.
   return LZF_TABLE + <usize>((((word << 8) * 506832829) >> shift) << 2);
 }
 
@@ -70,8 +76,8 @@ function equalBytes(a: usize, b: usize, limit: u32): u32 {
 }
 
 /**
- * Compresses and returns the bytes written, or 0 when they would be more than `outBytesMax`; then the output area
- * up to `outBytesMax` may have been written to. Input and output must not overlap.
+ * Compresses and returns the bytes written, or 0 when they would be more than `outBytesMax`; then
+ * the output area up to `outBytesMax` may have been written to. Input and output must not overlap.
  */
 export function lzfCompress(inPosition: usize, inBytes: u32, outPosition: usize, outBytesMax: u32): u32 {
   if (inBytes == 0) return 0;
@@ -99,8 +105,9 @@ export function lzfCompress(inPosition: usize, inBytes: u32, outPosition: usize,
     const here = <u32>at + bias;
     store<u32>(slot, here);
     let offset = here - seen;
-    // One branch for "too far back" and "other bytes": apart, random bytes mispredict one of them every fourth time.
-    // The mask keeps the load inside the memory, which begins with 128 KiB of tables.
+    // One branch for "too far back" and "other bytes": apart, random bytes mispredict one of them
+    // every fourth time. The mask keeps the load inside the memory, which begins with 128 KiB of
+    // tables.
     if ((((load<u32>(at - (offset & 0x3fff)) ^ word) << 8) | ((offset - 1) >> 13)) != 0) {
       at += min<u32>(1 + (misses >> STEP_SHIFT), STEP_MAX);
       misses++;
@@ -131,7 +138,8 @@ export function lzfCompress(inPosition: usize, inBytes: u32, outPosition: usize,
       out += 2;
     }
 
-    // The last two positions of the match are worth finding again, while a whole word can be read there.
+    // The last two positions of the match are worth finding again, while a whole word can be read
+    // there.
     const passed = next + 3 <= inEnd ? next : next - 2;
     for (let skipped = max<usize>(at + 1, next - 2); skipped < passed; skipped++) {
       store<u32>(slotOf(load<u32>(skipped), shift), <u32>skipped + bias);
@@ -146,8 +154,9 @@ export function lzfCompress(inPosition: usize, inBytes: u32, outPosition: usize,
 }
 
 /**
- * Decompresses and returns `outBytes`, or -1 when the input is corrupt: it ends inside an element, points before the
- * output's start, or does not produce exactly `outBytes`. Neither reads nor writes outside the two areas.
+ * Decompresses and returns `outBytes`, or -1 when the input is corrupt: it ends inside an element,
+ * points before the output's start, or does not produce exactly `outBytes`. Neither reads nor
+ * writes outside the two areas.
  */
 export function lzfDecompress(inPosition: usize, inBytes: u32, outPosition: usize, outBytes: u32): i32 {
   const inEnd = inPosition + inBytes;

@@ -40,8 +40,8 @@ function writeLength(out: usize, length: u32): usize {
 }
 
 /**
- * Writes the integer form and returns its bytes, or returns 0 when the text is not the one decimal form of a 32-bit
- * integer: "007", "+1", "-0" and "" stay text.
+ * Writes the integer form and returns its bytes, or returns 0 when the text is not the one decimal
+ * form of a 32-bit integer: "007", "+1", "-0" and "" stay text.
  */
 function writeDecimal(at: usize, bytes: u32, out: usize): u32 {
   const end = at + bytes;
@@ -79,7 +79,8 @@ function writeDecimal(at: usize, bytes: u32, out: usize): u32 {
 /** Writes the LZF form and returns its bytes, or returns 0 when it would save too little. */
 function writeCompressed(at: usize, bytes: u32, out: usize): u32 {
   const most = bytes - COMPRESS_SAVES_BYTES_MIN;
-  // The compressed length precedes the bytes and is known after them: leave room for the longest, then close up.
+  // The compressed length precedes the bytes and is known after them: leave room for the longest,
+  // then close up.
   const room = lengthBytes(most);
   const blob = out + 1 + room + lengthBytes(bytes);
   const compressed = lzfCompress(at, bytes, blob, most);
@@ -91,8 +92,8 @@ function writeCompressed(at: usize, bytes: u32, out: usize): u32 {
 }
 
 /**
- * Writes the dump's form of the string at `inPosition` and returns the bytes written. The output area must have
- * `inBytes` + 16 bytes and must not overlap the string.
+ * Writes the dump's form of the string at `inPosition` and returns the bytes written. The output
+ * area must have `inBytes` + 16 bytes and must not overlap the string.
  */
 export function rdbString(inPosition: usize, inBytes: u32, outPosition: usize, compress: bool): u32 {
   if (inBytes <= DECIMAL_CHARS_MAX) {

@@ -1,6 +1,6 @@
 /**
- * The server's own side, wired together: its commands, what they work on, what is refused to whom, and the work of a
- * tick. Main thread.
+ * The server's own side, wired together: its commands, what they work on, what is refused to whom,
+ * and the work of a tick. Main thread.
  */
 import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
@@ -49,7 +49,10 @@ export interface AdminHost {
   readonly collectWorkers: () => void;
 }
 
-/** A loop that had something to do for less of the time than this is quiet: nobody will notice a collection. */
+/**
+ * A loop that had something to do for less of the time than this is quiet: nobody will notice a
+ * collection.
+ */
 const QUIET_UTILIZATION = 0.5;
 
 const KEYSPACE_FLAGS = Flag.READONLY | Flag.WRITE | Flag.MAY_REPLICATE;

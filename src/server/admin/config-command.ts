@@ -2,7 +2,13 @@
 
 import { container, replyHelp } from '../../commands/container.ts';
 import type { CommandContext } from '../../commands/context.ts';
-import { type CommandSpec, type CommandTable, Flag, type Handler, NO_KEYS } from '../../commands/spec.ts';
+import {
+  type CommandSpec,
+  type CommandTable,
+  Flag,
+  type Handler,
+  NO_KEYS,
+} from '../../commands/spec.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import { connectionOf, isLocal } from '../net/connection-of.ts';
 import type { Server } from '../server.ts';

@@ -1,6 +1,6 @@
 /**
- * What CONFIG SET does besides setting a value that somebody reads anew each time. Each hook is called once after the
- * values are set, and again with the old ones when a later hook refuses.
+ * What CONFIG SET does besides setting a value that somebody reads anew each time. Each hook is
+ * called once after the values are set, and again with the old ones when a later hook refuses.
  */
 
 import { EventClass } from '../../commands/ports.ts';
@@ -57,7 +57,8 @@ export function hookConfig(parts: {
     server.eventClasses = (classes & EVENTS_TO_SOMEBODY) === 0 ? 0 : classes;
   });
   keep(['slowlog-log-slower-than', 'slowlog-max-len', 'latency-monitor-threshold'], () => {
-    const slow = values.slowlogLogSlowerThan < 0 ? Number.POSITIVE_INFINITY : values.slowlogLogSlowerThan;
+    const slow =
+      values.slowlogLogSlowerThan < 0 ? Number.POSITIVE_INFINITY : values.slowlogLogSlowerThan;
     const spike = values.latencyMonitorThreshold * 1000 || Number.POSITIVE_INFINITY;
     dispatcher.slowMicros = Math.min(slow, spike);
     slowLog.trim();

@@ -1,8 +1,9 @@
 /**
- * The configuration of one node: typed values for the program, names and texts for CONFIG GET, SET and REWRITE.
+ * The configuration of one node: typed values for the program, names and texts for CONFIG GET, SET
+ * and REWRITE.
  *
- * All texts are byte strings (grammar.ts): a reply is `Buffer.from(text, 'latin1')`. Errors are texts in Redis' words,
- * with their code word and without the leading dash. On the main thread.
+ * All texts are byte strings (grammar.ts): a reply is `Buffer.from(text, 'latin1')`. Errors are
+ * texts in Redis' words, with their code word and without the leading dash. On the main thread.
  */
 
 import { OperatingError } from '../../base/errors.ts';
@@ -14,7 +15,10 @@ import { splitWords, toBytes } from './grammar.ts';
 import type { Setting } from './kinds.ts';
 import { rewriteFile } from './rewrite.ts';
 
-/** Makes a change take effect; a text returned refuses it. Called again, with the old values back, to roll back. */
+/**
+ * Makes a change take effect; a text returned refuses it. Called again, with the old values back,
+ * to roll back.
+ */
 export type Apply = () => string | null;
 
 export type SetResult =
@@ -76,7 +80,8 @@ export class Config {
     this.renamedCommands = shared?.renamedCommands ?? [];
     this.#settings = shared === undefined ? new Map() : shared.#settings;
     this.#fields = shared === undefined ? {} : shared.#fields;
-    // An object of so many fields is a dictionary to V8, looked up by name each time; one that others inherit from is not.
+    // An object of so many fields is a dictionary to V8, looked up by name each time; one that
+    // others inherit from is not.
     this.values = Object.create(this.#fields) as Values;
     if (shared !== undefined) return;
     for (const name of directiveNames) this.#put(name, directiveOf(name).kind.initial);
@@ -98,8 +103,8 @@ export class Config {
   }
 
   /**
-   * Takes the words behind a name in a file, the environment or the command line. Returns an error text, or null.
-   * `append`: lines of this directive came before in the same start.
+   * Takes the words behind a name in a file, the environment or the command line. Returns an error
+   * text, or null. `append`: lines of this directive came before in the same start.
    */
   load(name: DirectiveName, words: readonly string[], append: boolean): string | null {
     const { kind } = directiveOf(name);
@@ -111,7 +116,9 @@ export class Config {
     return refusal;
   }
 
-  /** Names and texts for CONFIG GET. A name without pattern letters is answered as it was spelled. */
+  /**
+   * Names and texts for CONFIG GET. A name without pattern letters is answered as it was spelled.
+   */
   get(patterns: readonly string[]): [name: string, text: string][] {
     const found = new Map<string, [name: string, text: string]>();
     const add = (spelled: string, name: DirectiveName): void => {
@@ -128,15 +135,16 @@ export class Config {
       for (const [spelled, name] of rowsBySpelling) {
         if (directiveOf(name).hidden === true) continue;
         const candidate = Buffer.from(spelled, 'latin1');
-        if (globMatch(bytes, 0, bytes.length, candidate, 0, candidate.length, true)) add(spelled, name);
+        if (globMatch(bytes, 0, bytes.length, candidate, 0, candidate.length, true))
+          add(spelled, name);
       }
     }
     return [...found.values()];
   }
 
   /**
-   * CONFIG SET with `given` = name, text, name, text …: all of them or none. Returns the names whose value is another
-   * now; when a hook refuses, the old values and their effects are restored.
+   * CONFIG SET with `given` = name, text, name, text …: all of them or none. Returns the names
+   * whose value is another now; when a hook refuses, the old values and their effects are restored.
    */
   set(given: readonly string[], context: SetContext): SetResult {
     if (given.length === 0 || given.length % 2 !== 0) return failed('ERR syntax error');
@@ -151,7 +159,8 @@ export class Config {
       const { kind } = directiveOf(name);
       const words = text === '' ? [] : text.split(' ');
       const setting = this.#parse(name, kind.multi ? words : [text], false);
-      const refusal = typeof setting === 'string' ? setting : refusalOf(directiveOf(name), setting.text);
+      const refusal =
+        typeof setting === 'string' ? setting : refusalOf(directiveOf(name), setting.text);
       if (typeof setting === 'string' || refusal !== null) {
         this.#restore(assignments);
         return failed(setFailed(spelled, refusal!));
@@ -164,8 +173,8 @@ export class Config {
   }
 
   /**
-   * Sets a value without checks of flags and without hooks: for REPLICAOF, whose directive CONFIG SET may not change
-   * and CONFIG REWRITE must know. Returns an error text, or null.
+   * Sets a value without checks of flags and without hooks: for REPLICAOF, whose directive CONFIG
+   * SET may not change and CONFIG REWRITE must know. Returns an error text, or null.
    */
   assign(name: DirectiveName, words: readonly string[]): string | null {
     const setting = this.#parse(name, words, false);
@@ -179,7 +188,10 @@ export class Config {
     this.#hooks.push({ names, apply });
   }
 
-  /** CONFIG REWRITE; with `all`, DEBUG CONFIG-REWRITE-FORCE-ALL. Returns an error text, or null. Blocks until the file is on disk. */
+  /**
+   * CONFIG REWRITE; with `all`, DEBUG CONFIG-REWRITE-FORCE-ALL. Returns an error text, or null.
+   * Blocks until the file is on disk.
+   */
   rewrite(all = false): string | null {
     if (this.file === null) return 'ERR The server is running without a config file';
     const refusal = rewriteFile(this.file, (name) => this.#settings.get(name)!, all);
@@ -205,7 +217,8 @@ export class Config {
       return 'LOADING Redis is loading the dataset in memory';
     }
     const spelled = given.toLowerCase();
-    if (earlier.some((other) => other.spelled === spelled)) return setFailed(given, 'duplicate parameter');
+    if (earlier.some((other) => other.spelled === spelled))
+      return setFailed(given, 'duplicate parameter');
     return { name, spelled, text, before: this.#settings.get(name)! };
   }
 
@@ -237,7 +250,11 @@ export class Config {
     for (const { name, before } of assignments) this.#put(name, before);
   }
 
-  #parse(name: DirectiveName, words: readonly string[], append: boolean): Setting<unknown> | string {
+  #parse(
+    name: DirectiveName,
+    words: readonly string[],
+    append: boolean,
+  ): Setting<unknown> | string {
     return directiveOf(name).kind.parse(words, this.#settings.get(name)!, append);
   }
 
@@ -262,7 +279,8 @@ function outcome(apply: Apply): string | null {
   try {
     return apply();
   } catch (error) {
-    // A hook that opens a file or a port may throw what it met; anything else is a fault of the program.
+    // A hook that opens a file or a port may throw what it met; anything else is a fault of the
+    // program.
     if (error instanceof OperatingError) return error.message;
     throw error;
   }

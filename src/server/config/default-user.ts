@@ -21,7 +21,10 @@ const OPENS: Readonly<Record<string, 'keys' | 'channels' | 'commands'>> = {
   '+@all': 'commands',
   allcommands: 'commands',
 };
-/** Rules that take nothing from such a user: payloads are always checked, and there are no selectors. */
+/**
+ * Rules that take nothing from such a user: payloads are always checked, and there are no
+ * selectors.
+ */
 const IDLE = ['sanitize-payload', 'clearselectors'];
 
 /** The password of a user that is on and may do everything, or null for any other rules. */

@@ -7,7 +7,9 @@ export const Tier = {
   OBEYED: 'obeyed',
   /** It is known, checked and shown by CONFIG GET, and has no effect. */
   ACCEPTED: 'accepted',
-  /** Its `only` values are accepted; others are an error, since to ignore them would be to mislead. */
+  /**
+   * Its `only` values are accepted; others are an error, since to ignore them would be to mislead.
+   */
   REFUSED: 'refused',
 } as const;
 export type Tier = (typeof Tier)[keyof typeof Tier];

@@ -1,9 +1,11 @@
 /**
- * Every directive: one table drives redis.conf, CONFIG GET, SET and REWRITE, the typed values, and help.
+ * Every directive: one table drives redis.conf, CONFIG GET, SET and REWRITE, the typed values, and
+ * help.
  *
- * Names, ranges and defaults are those of Redis 7.2, and the few newer names that configuration files in use carry.
- * Defaults that differ on purpose: repl-diskless-sync-delay is 0, because a replica that comes late joins the snapshot
- * that runs. The last group is this program's own. A feature that lands changes its row's tier here and nothing else.
+ * Names, ranges and defaults are those of Redis 7.2, and the few newer names that configuration
+ * files in use carry. Defaults that differ on purpose: repl-diskless-sync-delay is 0, because a
+ * replica that comes late joins the snapshot that runs. The last group is this program's own. A
+ * feature that lands changes its row's tier here and nothing else.
  */
 import type { Directive } from './directive.ts';
 import { accepted, IMMUTABLE, obeyed, refused } from './directive.ts';
@@ -40,12 +42,19 @@ const network = {
   'protected-mode': obeyed(yesNo('yes'), 'refuse others than loopback while there is no password'),
   unixsocket: obeyed(optional(), 'path of a Unix socket to listen on', IMMUTABLE),
   unixsocketperm: obeyed(octal(0, 0o777), 'its permissions', IMMUTABLE),
-  'tcp-backlog': obeyed(integer(511), 'length of the queue of connections not yet accepted', IMMUTABLE),
+  'tcp-backlog': obeyed(
+    integer(511),
+    'length of the queue of connections not yet accepted',
+    IMMUTABLE,
+  ),
   'tcp-keepalive': obeyed(integer(300), 'seconds between TCP keepalive probes; 0 = none'),
   timeout: obeyed(integer(0), 'close a client idle for so many seconds; 0 = never'),
   maxclients: obeyed(integer(10000, 1, 4294967295n), 'most clients at once'),
   requirepass: obeyed(optional(), 'password that clients must give', { sensitive: true }),
-  'client-query-buffer-limit': obeyed(memory('1gb', 1048576), 'most bytes of a client that wait to be run'),
+  'client-query-buffer-limit': obeyed(
+    memory('1gb', 1048576),
+    'most bytes of a client that wait to be run',
+  ),
   'proto-max-bulk-len': obeyed(memory('512mb', 1048576), 'most bytes of one argument'),
   'client-output-buffer-limit': obeyed(
     outputLimits({
@@ -57,7 +66,10 @@ const network = {
   ),
   'bind-source-addr': obeyed(optional(), 'address of outgoing connections'),
   'socket-mark-id': accepted(integer(0, 0, 4294967295n), 'mark of listening sockets', IMMUTABLE),
-  'max-new-connections-per-cycle': accepted(integer(10, 1, 1000), 'connections accepted per loop turn'),
+  'max-new-connections-per-cycle': accepted(
+    integer(10, 1, 1000),
+    'connections accepted per loop turn',
+  ),
   'max-new-tls-connections-per-cycle': accepted(
     integer(1, 1, 1000),
     'TLS connections accepted per loop turn',
@@ -73,7 +85,9 @@ const replication = {
   'replica-serve-stale-data': obeyed(yesNo('yes'), 'answer while the link is down', {
     alias: 'slave-serve-stale-data',
   }),
-  'replica-read-only': obeyed(yesNo('yes'), 'refuse writes on a replica', { alias: 'slave-read-only' }),
+  'replica-read-only': obeyed(yesNo('yes'), 'refuse writes on a replica', {
+    alias: 'slave-read-only',
+  }),
   'replica-priority': obeyed(integer(100), 'rank for Sentinel; 0 = never promoted', {
     alias: 'slave-priority',
   }),
@@ -87,19 +101,35 @@ const replication = {
   'min-replicas-to-write': obeyed(integer(0), 'good replicas without which writes are refused', {
     alias: 'min-slaves-to-write',
   }),
-  'min-replicas-max-lag': obeyed(integer(10), 'seconds since its ACK up to which a replica is good', {
-    alias: 'min-slaves-max-lag',
-  }),
+  'min-replicas-max-lag': obeyed(
+    integer(10),
+    'seconds since its ACK up to which a replica is good',
+    {
+      alias: 'min-slaves-max-lag',
+    },
+  ),
   'repl-timeout': obeyed(integer(60, 1), 'seconds of silence that end a link'),
   'repl-ping-replica-period': obeyed(integer(10, 1), 'seconds between PINGs in the stream', {
     alias: 'repl-ping-slave-period',
   }),
-  'repl-backlog-size': obeyed(memory('1mb', 1), 'stored bytes of the stream kept for partial resync'),
-  'repl-backlog-ttl': obeyed(integer(3600, 0, LONG_MAX), 'seconds without replicas that free it; 0 = never'),
+  'repl-backlog-size': obeyed(
+    memory('1mb', 1),
+    'stored bytes of the stream kept for partial resync',
+  ),
+  'repl-backlog-ttl': obeyed(
+    integer(3600, 0, LONG_MAX),
+    'seconds without replicas that free it; 0 = never',
+  ),
   'repl-disable-tcp-nodelay': obeyed(yesNo('no'), 'let the kernel gather small segments'),
   'repl-diskless-sync': obeyed(yesNo('yes'), 'send the dump as it is made'),
-  'repl-diskless-sync-delay': obeyed(integer(0), 'seconds to wait for more replicas; late ones join anyhow'),
-  'repl-diskless-sync-max-replicas': obeyed(integer(0), 'replicas that end that wait; 0 = no bound'),
+  'repl-diskless-sync-delay': obeyed(
+    integer(0),
+    'seconds to wait for more replicas; late ones join anyhow',
+  ),
+  'repl-diskless-sync-max-replicas': obeyed(
+    integer(0),
+    'replicas that end that wait; 0 = no bound',
+  ),
   'repl-diskless-load': accepted(
     oneOf('disabled', ['disabled', 'on-empty-db', 'swapdb']),
     'a dump is always loaded beside the dataset',
@@ -112,14 +142,20 @@ const replication = {
   'replica-ignore-maxmemory': accepted(yesNo('yes'), 'evict nothing as a replica', {
     alias: 'slave-ignore-maxmemory',
   }),
-  'replica-ignore-disk-write-errors': accepted(yesNo('no'), 'go on as a replica when the disk fails'),
+  'replica-ignore-disk-write-errors': accepted(
+    yesNo('no'),
+    'go on as a replica when the disk fails',
+  ),
   'propagation-error-behavior': accepted(
     oneOf('ignore', ['ignore', 'panic', 'panic-on-replicas']),
     'what to do when a command of the stream fails',
   ),
   'repl-rdb-channel': accepted(yesNo('no'), 'a second connection for the dump (Redis 8)'),
   'dual-channel-replication-enabled': accepted(yesNo('no'), 'the same (Valkey 8)'),
-  'replica-full-sync-buffer-limit': accepted(memory('0'), 'stream bytes held back during a sync (Redis 8)'),
+  'replica-full-sync-buffer-limit': accepted(
+    memory('0'),
+    'stream bytes held back during a sync (Redis 8)',
+  ),
 } as const;
 
 const snapshot = {
@@ -147,7 +183,10 @@ const snapshot = {
 
 const server = {
   databases: obeyed(integer(16, 1), 'count of databases', IMMUTABLE),
-  maxmemory: obeyed(memory('0', 0, ULONG_MAX), 'bytes of data beyond which writes are refused; 0 = none'),
+  maxmemory: obeyed(
+    memory('0', 0, ULONG_MAX),
+    'bytes of data beyond which writes are refused; 0 = none',
+  ),
   'maxmemory-policy': refused(
     oneOf('noeviction', [
       'volatile-lru',
@@ -173,7 +212,11 @@ const server = {
   'shutdown-timeout': obeyed(integer(10), 'seconds to wait for replicas at shutdown'),
   'shutdown-on-sigint': obeyed(shutdownOptions(), 'how SIGINT ends it'),
   'shutdown-on-sigterm': obeyed(shutdownOptions(), 'how SIGTERM ends it'),
-  'enable-protected-configs': obeyed(oneOf('no', PROTECTED_ACTIONS), 'allow CONFIG SET dir', IMMUTABLE),
+  'enable-protected-configs': obeyed(
+    oneOf('no', PROTECTED_ACTIONS),
+    'allow CONFIG SET dir',
+    IMMUTABLE,
+  ),
   'enable-debug-command': obeyed(oneOf('no', PROTECTED_ACTIONS), 'allow DEBUG', IMMUTABLE),
   'enable-module-command': obeyed(
     oneOf('no', PROTECTED_ACTIONS),
@@ -190,7 +233,10 @@ const server = {
 } as const;
 
 const observability = {
-  loglevel: obeyed(oneOf('notice', ['debug', 'verbose', 'notice', 'warning']), 'least level that is logged'),
+  loglevel: obeyed(
+    oneOf('notice', ['debug', 'verbose', 'notice', 'warning']),
+    'least level that is logged',
+  ),
   logfile: obeyed(string(''), 'log to this file; "" = standard output', IMMUTABLE),
   'slowlog-log-slower-than': obeyed(integer(10000, -1, LONG_MAX), 'microseconds; -1 = none'),
   'slowlog-max-len': obeyed(integer(128, 0, LONG_MAX), 'entries of SLOWLOG'),
@@ -203,7 +249,17 @@ const observability = {
   'syslog-enabled': accepted(yesNo('no'), 'log to syslog', IMMUTABLE),
   'syslog-ident': accepted(string('redis'), 'name in syslog', IMMUTABLE),
   'syslog-facility': accepted(
-    oneOf('local0', ['user', 'local0', 'local1', 'local2', 'local3', 'local4', 'local5', 'local6', 'local7']),
+    oneOf('local0', [
+      'user',
+      'local0',
+      'local1',
+      'local2',
+      'local3',
+      'local4',
+      'local5',
+      'local6',
+      'local7',
+    ]),
     'facility in syslog',
     IMMUTABLE,
   ),
@@ -211,7 +267,10 @@ const observability = {
   'crash-log-enabled': accepted(yesNo('yes'), 'report on crashes'),
   'crash-memcheck-enabled': accepted(yesNo('yes'), 'test memory on crashes'),
   'set-proc-title': obeyed(yesNo('yes'), 'set the process title', IMMUTABLE),
-  'proc-title-template': obeyed(string('{title} {listen-addr} {server-mode}', checkTitle), 'its template'),
+  'proc-title-template': obeyed(
+    string('{title} {listen-addr} {server-mode}', checkTitle),
+    'its template',
+  ),
 } as const;
 
 const encodings = {
@@ -221,16 +280,24 @@ const encodings = {
   'hash-max-listpack-value': obeyed(memory('64'), 'bytes of a value in it', {
     alias: 'hash-max-ziplist-value',
   }),
-  'list-max-listpack-size': obeyed(integer(-2, -2147483648), 'entries, or size class, of a list node', {
-    alias: 'list-max-ziplist-size',
-  }),
+  'list-max-listpack-size': obeyed(
+    integer(-2, -2147483648),
+    'entries, or size class, of a list node',
+    {
+      alias: 'list-max-ziplist-size',
+    },
+  ),
   'list-compress-depth': accepted(integer(0), 'nodes of lists are never compressed'),
   'set-max-intset-entries': obeyed(integer(512, 0, LONG_MAX), 'members of a set of integers'),
   'set-max-listpack-entries': obeyed(integer(128, 0, LONG_MAX), 'members of a compact set'),
   'set-max-listpack-value': obeyed(integer(64, 0, LONG_MAX), 'bytes of a member in it'),
-  'zset-max-listpack-entries': obeyed(integer(128, 0, LONG_MAX), 'members of a compact sorted set', {
-    alias: 'zset-max-ziplist-entries',
-  }),
+  'zset-max-listpack-entries': obeyed(
+    integer(128, 0, LONG_MAX),
+    'members of a compact sorted set',
+    {
+      alias: 'zset-max-ziplist-entries',
+    },
+  ),
   'zset-max-listpack-value': obeyed(memory('64'), 'bytes of a member in it', {
     alias: 'zset-max-ziplist-value',
   }),
@@ -247,8 +314,14 @@ const memoryAndCpu = {
   'lfu-log-factor': accepted(integer(10), 'growth of LFU counters'),
   'lfu-decay-time': accepted(integer(1), 'minutes of LFU decay'),
   'lazyfree-lazy-eviction': accepted(yesNo('no'), 'freeing is always sliced'),
-  'lazyfree-lazy-expire': obeyed(yesNo('no'), 'the stream says UNLINK of what has expired, not DEL'),
-  'lazyfree-lazy-server-del': obeyed(yesNo('no'), 'the stream says UNLINK of what a command removes'),
+  'lazyfree-lazy-expire': obeyed(
+    yesNo('no'),
+    'the stream says UNLINK of what has expired, not DEL',
+  ),
+  'lazyfree-lazy-server-del': obeyed(
+    yesNo('no'),
+    'the stream says UNLINK of what a command removes',
+  ),
   'lazyfree-lazy-user-del': accepted(yesNo('no'), 'freeing is always sliced'),
   'lazyfree-lazy-user-flush': accepted(yesNo('no'), 'freeing is always sliced'),
   activerehashing: accepted(yesNo('yes'), 'rehash while idle'),
@@ -264,7 +337,10 @@ const memoryAndCpu = {
   'active-defrag-cycle-max': accepted(integer(25, 1, 99), 'defragmentation'),
   'active-defrag-max-scan-fields': accepted(integer(1000, 1, LONG_MAX), 'defragmentation'),
   'disable-thp': accepted(yesNo('yes'), 'no transparent huge pages', IMMUTABLE),
-  'oom-score-adj': accepted(oneOf('no', ['no', 'yes', 'relative', 'absolute']), 'rank for the OOM killer'),
+  'oom-score-adj': accepted(
+    oneOf('no', ['no', 'yes', 'relative', 'absolute']),
+    'rank for the OOM killer',
+  ),
   'oom-score-adj-values': accepted(oomScores([0, 200, 800]), 'ranks of primary, replica, child'),
   server_cpulist: accepted(optional(), 'CPU affinity', IMMUTABLE),
   bio_cpulist: accepted(optional(), 'CPU affinity', IMMUTABLE),
@@ -277,10 +353,16 @@ const memoryAndCpu = {
   'rdb-key-save-delay': accepted(integer(0, -2147483648), 'microseconds per key, for tests', {
     hidden: true,
   }),
-  'key-load-delay': accepted(integer(0, -2147483648), 'microseconds per key, for tests', { hidden: true }),
-  'loading-process-events-interval-bytes': accepted(integer(2097152, 1024), 'loading never blocks', {
+  'key-load-delay': accepted(integer(0, -2147483648), 'microseconds per key, for tests', {
     hidden: true,
   }),
+  'loading-process-events-interval-bytes': accepted(
+    integer(2097152, 1024),
+    'loading never blocks',
+    {
+      hidden: true,
+    },
+  ),
   'watchdog-period': accepted(integer(0), 'milliseconds', { hidden: true }),
   'use-exit-on-panic': accepted(yesNo('no'), 'how a panic ends', { hidden: true }),
 } as const;
@@ -288,7 +370,11 @@ const memoryAndCpu = {
 const appendOnly = {
   appendonly: refused(yesNo('no'), ['no'], 'append only file', { denyLoading: true }),
   appendfilename: accepted(fileName('appendfilename', 'appendonly.aof'), 'its name', IMMUTABLE),
-  appenddirname: accepted(fileName('appenddirname', 'appendonlydir', 'dirname'), 'its folder', IMMUTABLE),
+  appenddirname: accepted(
+    fileName('appenddirname', 'appendonlydir', 'dirname'),
+    'its folder',
+    IMMUTABLE,
+  ),
   appendfsync: accepted(oneOf('everysec', ['everysec', 'always', 'no']), 'append only file'),
   'no-appendfsync-on-rewrite': accepted(yesNo('no'), 'append only file'),
   'auto-aof-rewrite-percentage': accepted(integer(100), 'append only file'),
@@ -334,11 +420,16 @@ const cluster = {
   'cluster-announce-bus-port': accepted(integer(0, 0, MAX_PORT), 'cluster'),
   'cluster-announce-hostname': accepted(optional(checkHostname), 'cluster'),
   'cluster-announce-human-nodename': accepted(optional(), 'cluster'),
-  'cluster-preferred-endpoint-type': accepted(oneOf('ip', ['ip', 'hostname', 'unknown-endpoint']), 'cluster'),
+  'cluster-preferred-endpoint-type': accepted(
+    oneOf('ip', ['ip', 'hostname', 'unknown-endpoint']),
+    'cluster',
+  ),
   'cluster-replica-validity-factor': accepted(integer(10), 'cluster', {
     alias: 'cluster-slave-validity-factor',
   }),
-  'cluster-replica-no-failover': accepted(yesNo('no'), 'cluster', { alias: 'cluster-slave-no-failover' }),
+  'cluster-replica-no-failover': accepted(yesNo('no'), 'cluster', {
+    alias: 'cluster-slave-no-failover',
+  }),
   'cluster-allow-replica-migration': accepted(yesNo('yes'), 'cluster'),
   'cluster-migration-barrier': accepted(integer(1), 'cluster'),
   'cluster-require-full-coverage': accepted(yesNo('yes'), 'cluster'),
@@ -348,16 +439,26 @@ const cluster = {
 } as const;
 
 const own = {
-  'snapshot-cow-max': obeyed(memory('0'), 'most shadow memory of a snapshot, else it ends; 0 = unlimited'),
+  'snapshot-cow-max': obeyed(
+    memory('0'),
+    'most shadow memory of a snapshot, else it ends; 0 = unlimited',
+  ),
   'relay-serve-stale-psync': obeyed(
     yesNo('no'),
     'answer a PSYNC that the backlog covers although the link to the primary is down',
   ),
   'snapshot-spool-memory': obeyed(memory('32mb'), 'dump bytes kept in memory for replicas'),
   'snapshot-keep': obeyed(integer(5), 'seconds that a dump stays open to late replicas; 0 = off'),
-  'rdb-version': obeyed(oneNumberOf(10, [9, 10, 11, 12]), 'version of dumps for those who announce none'),
+  'rdb-version': obeyed(
+    oneNumberOf(10, [9, 10, 11, 12]),
+    'version of dumps for those who announce none',
+  ),
   'rdb-plain-types': obeyed(yesNo('no'), 'only types that Redis 5 and 6 read'),
-  rehearsal: obeyed(yesNo('yes'), 'run commands until a client comes, to have them compiled', IMMUTABLE),
+  rehearsal: obeyed(
+    yesNo('yes'),
+    'run commands until a client comes, to have them compiled',
+    IMMUTABLE,
+  ),
   'log-format': obeyed(
     oneOf('auto', ['auto', 'json', 'redis']),
     'auto = Redis lines on a terminal, else JSON',
@@ -410,7 +511,9 @@ type Camel<S extends string> = S extends `${infer Head}-${infer Tail}`
 
 /** `repl-backlog-size` is `replBacklogSize`, with the type of its kind. */
 export type Values = {
-  readonly [Name in DirectiveName as Camel<Name>]: (typeof directives)[Name] extends Directive<infer T>
+  readonly [Name in DirectiveName as Camel<Name>]: (typeof directives)[Name] extends Directive<
+    infer T
+  >
     ? T
     : never;
 };

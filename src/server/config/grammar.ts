@@ -4,8 +4,9 @@
  *   # comment
  *   name word "quoted \n \x41 \"" 'single \' quoted'
  *
- * Text of a configuration is handled as *byte strings*: JavaScript strings with one character (0 … 255) per byte. So a
- * password may be any bytes, and lengths are lengths. {@link toBytes} and {@link fromBytes} lead in and out of UTF-8.
+ * Text of a configuration is handled as *byte strings*: JavaScript strings with one character (0 …
+ * 255) per byte. So a password may be any bytes, and lengths are lengths. {@link toBytes} and
+ * {@link fromBytes} lead in and out of UTF-8.
  */
 
 /** One directive: its words, and where it stands. `raw` is the trimmed line. */
@@ -42,8 +43,8 @@ export function trimLine(line: string): string {
 }
 
 /**
- * The words of a line, or null when a quote is not closed or is followed by anything but a blank. A quote may open in
- * the middle of a word.
+ * The words of a line, or null when a quote is not closed or is followed by anything but a blank. A
+ * quote may open in the middle of a word.
  */
 export function splitWords(line: string): string[] | null {
   const words: string[] = [];

@@ -1,8 +1,10 @@
 /**
- * Kinds of configuration values: how each is read, shown by CONFIG GET, and written by CONFIG REWRITE.
+ * Kinds of configuration values: how each is read, shown by CONFIG GET, and written by CONFIG
+ * REWRITE.
  *
- * A setting has two forms that always agree: `text` is what CONFIG GET shows (a byte string), `value` is what the
- * program uses. Integers pass 2^53 in `text` exactly and in `value` as the nearest double.
+ * A setting has two forms that always agree: `text` is what CONFIG GET shows (a byte string),
+ * `value` is what the program uses. Integers pass 2^53 in `text` exactly and in `value` as the
+ * nearest double.
  */
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -14,7 +16,10 @@ export interface Setting<T> {
   readonly text: string;
 }
 
-/** What CONFIG REWRITE puts behind the name. Without `force` only a line that is already there is replaced. */
+/**
+ * What CONFIG REWRITE puts behind the name. Without `force` only a line that is already there is
+ * replaced.
+ */
 export interface RewrittenLine {
   readonly words: string;
   readonly force: boolean;
@@ -26,7 +31,10 @@ export interface Kind<T> {
   /** True when a line may hold any number of words; else it holds one. */
   readonly multi: boolean;
   readonly initial: Setting<T>;
-  /** The new setting, or the error text in Redis' words. `append`: a line of a file adds to lines before it. */
+  /**
+   * The new setting, or the error text in Redis' words. `append`: a line of a file adds to lines
+   * before it.
+   */
   parse(words: readonly string[], before: Setting<T>, append: boolean): Setting<T> | string;
   /** The lines of CONFIG REWRITE; none when the directive is to vanish from the file. */
   rewrite(setting: Setting<T>): readonly RewrittenLine[];
@@ -68,7 +76,9 @@ function outOfRange(min: bigint, max: bigint, radix = 10): string {
 
 const ofInteger = (n: bigint): Setting<number> => ({ value: Number(n), text: n.toString() });
 
-/** A decimal integer. With `clampTo` a value in range is silently brought into that narrower range. */
+/**
+ * A decimal integer. With `clampTo` a value in range is silently brought into that narrower range.
+ */
 export function integer(
   initial: number,
   min: number | bigint = 0,
@@ -78,7 +88,8 @@ export function integer(
   const low = BigInt(min);
   const high = BigInt(max);
   return single(`integer ${low}..${high}`, ofInteger(BigInt(initial)), (word) => {
-    if (!/^(0|-?[1-9][0-9]{0,18})$/.test(word)) return "argument couldn't be parsed into an integer";
+    if (!/^(0|-?[1-9][0-9]{0,18})$/.test(word))
+      return "argument couldn't be parsed into an integer";
     const n = BigInt(word);
     if (n > LONG_MAX || n < -LONG_MAX - 1n) return "argument couldn't be parsed into an integer";
     if (n < low || n > high) return outOfRange(low, high);
@@ -98,7 +109,10 @@ const UNITS: Readonly<Record<string, bigint>> = {
   gb: 1073741824n,
 };
 
-/** The count of bytes that a word such as `64mb` means, or null. What does not fit 64 bits is no size. */
+/**
+ * The count of bytes that a word such as `64mb` means, or null. What does not fit 64 bits is no
+ * size.
+ */
 export function parseMemory(word: string): bigint | null {
   const match = /^([0-9]{0,20})([a-zA-Z]{0,2})$/.exec(word);
   const unit = match === null ? undefined : UNITS[match[2]!.toLowerCase()];
@@ -144,7 +158,8 @@ export function memoryOrPercent(initial: string): Kind<number> {
     (word) => {
       const bytes = parseMemory(word);
       if (bytes !== null) return bytes > LONG_MAX ? outOfRange(-100n, LONG_MAX) : ofInteger(bytes);
-      if (!/^(0|[1-9][0-9]{0,17})%$/.test(word)) return 'argument must be a memory or percent value';
+      if (!/^(0|[1-9][0-9]{0,17})%$/.test(word))
+        return 'argument must be a memory or percent value';
       const percent = Number(word.slice(0, -1));
       if (percent > 100) return 'percentage argument must be less or equal to 100';
       return percent === 0 ? ofInteger(0n) : { value: -percent, text: word };
@@ -201,8 +216,10 @@ export function shutdownOptions(): Kind<readonly ShutdownWord[]> {
     initial,
     parse(words) {
       const given = words.map((word) => word.toLowerCase());
-      const known = (word: string): boolean => word === 'default' || SHUTDOWN_WORDS.some((w) => w === word);
-      if (given.length === 0 || !given.every(known)) return notOneOf(['default', ...SHUTDOWN_WORDS]);
+      const known = (word: string): boolean =>
+        word === 'default' || SHUTDOWN_WORDS.some((w) => w === word);
+      if (given.length === 0 || !given.every(known))
+        return notOneOf(['default', ...SHUTDOWN_WORDS]);
       const value = SHUTDOWN_WORDS.filter((word) => given.includes(word));
       if (value.includes('save') && value.includes('nosave')) {
         return "shutdown options SAVE and NOSAVE can't be used simultaneously";
@@ -216,7 +233,10 @@ export function shutdownOptions(): Kind<readonly ShutdownWord[]> {
 const ofText = (text: string): Setting<string> => ({ value: fromBytes(text), text });
 
 /** Any bytes. `check` returns an error text or null. */
-export function string(initial: string, check: (text: string) => string | null = () => null): Kind<string> {
+export function string(
+  initial: string,
+  check: (text: string) => string | null = () => null,
+): Kind<string> {
   return single('text', ofText(initial), (word) => check(word) ?? ofText(word), quote);
 }
 
@@ -229,14 +249,22 @@ export function optional(check: (text: string) => string | null = () => null): K
 }
 
 /** A file's name without a path. */
-export function fileName(name: string, initial: string, what = 'filename', mayBeEmpty = false): Kind<string> {
+export function fileName(
+  name: string,
+  initial: string,
+  what = 'filename',
+  mayBeEmpty = false,
+): Kind<string> {
   return string(initial, (text) => {
     if (text === '' && !mayBeEmpty) return `${name} can't be empty`;
     return /[/\\]/.test(text) ? `${name} can't be a path, just a ${what}` : null;
   });
 }
 
-/** The working directory. Nothing is changed in the process: two nodes may run in it. A relative path follows `before`. */
+/**
+ * The working directory. Nothing is changed in the process: two nodes may run in it. A relative
+ * path follows `before`.
+ */
 export function directory(): Kind<string> {
   return {
     shape: 'path',
@@ -320,7 +348,10 @@ const ofLimits = (value: OutputLimits): Setting<OutputLimits> => ({
   }).join(' '),
 });
 
-/** client-output-buffer-limit: groups of class, hard limit, soft limit, seconds. Classes not named keep theirs. */
+/**
+ * client-output-buffer-limit: groups of class, hard limit, soft limit, seconds. Classes not named
+ * keep theirs.
+ */
 export function outputLimits(initial: OutputLimits): Kind<OutputLimits> {
   return {
     shape: 'normal|replica|pubsub hard soft seconds ...',
@@ -332,7 +363,8 @@ export function outputLimits(initial: OutputLimits): Kind<OutputLimits> {
       for (let i = 0; i < words.length; i += 4) {
         const word = words[i]!.toLowerCase();
         const name = LIMIT_CLASSES.find((c) => c === (word === 'slave' ? 'replica' : word));
-        if (name === undefined) return 'Invalid client class specified in buffer limit configuration.';
+        if (name === undefined)
+          return 'Invalid client class specified in buffer limit configuration.';
         const hard = parseMemory(words[i + 1]!);
         const soft = parseMemory(words[i + 2]!);
         const softSeconds = parseCount(words[i + 3]!, 0);
@@ -361,14 +393,19 @@ export function outputLimits(initial: OutputLimits): Kind<OutputLimits> {
 
 /** oom-score-adj-values: for primary, replica and child. */
 export function oomScores(initial: readonly [number, number, number]): Kind<readonly number[]> {
-  const of = (value: readonly number[]): Setting<readonly number[]> => ({ value, text: value.join(' ') });
+  const of = (value: readonly number[]): Setting<readonly number[]> => ({
+    value,
+    text: value.join(' '),
+  });
   return {
     shape: 'three integers -2000..2000',
     multi: true,
     initial: of(initial),
     parse(words) {
       if (words.length !== 3) return WRONG_COUNT;
-      const scores = words.map((word) => (/^[+-]?[0-9]{1,5}$/.test(word) ? Number(word) : Number.NaN));
+      const scores = words.map((word) =>
+        /^[+-]?[0-9]{1,5}$/.test(word) ? Number(word) : Number.NaN,
+      );
       return scores.every((score) => Math.abs(score) <= 2000)
         ? of(scores)
         : 'Invalid oom-score-adj-values, elements must be between -2000 and 2000.';
@@ -420,7 +457,10 @@ const EVENT_BITS = new Map<string, number>([
   ['A', EVENTS_OF_A.reduce((bits, [, bit]) => bits | bit, 0)],
 ]);
 
-/** notify-keyspace-events. Unlike Redis 7.0, `n` is shown also beside `A`, so that a rewrite keeps it. */
+/**
+ * notify-keyspace-events. Unlike Redis 7.0, `n` is shown also beside `A`, so that a rewrite keeps
+ * it.
+ */
 export function keyspaceEvents(): Kind<number> {
   return single(
     'letters of Ag$lshzxeKEtmdn',
@@ -446,7 +486,10 @@ const BIND_ADDRESSES_MAX = 16;
 
 /** bind: addresses; a leading dash means that a missing one is no error. */
 export function addresses(initial: readonly string[]): Kind<readonly string[]> {
-  const of = (value: readonly string[]): Setting<readonly string[]> => ({ value, text: value.join(' ') });
+  const of = (value: readonly string[]): Setting<readonly string[]> => ({
+    value,
+    text: value.join(' '),
+  });
   return {
     shape: 'address ...',
     multi: true,
@@ -479,7 +522,10 @@ export function primaryAddress(): Kind<HostPort | null> {
       const [host, port] = [words[0]!, words[1]!];
       if (host.toLowerCase() === 'no' && port.toLowerCase() === 'one') return none;
       if (!/^[0-9]{1,5}$/.test(port) || Number(port) > 65535) return 'Invalid master port';
-      return { value: { host: fromBytes(host), port: Number(port) }, text: `${host} ${Number(port)}` };
+      return {
+        value: { host: fromBytes(host), port: Number(port) },
+        text: `${host} ${Number(port)}`,
+      };
     },
     rewrite: ({ text }) => (text === '' ? [] : [{ words: text, force: true }]),
   };

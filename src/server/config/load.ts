@@ -3,8 +3,9 @@
  *
  *   defaults < file < environment < standard input < command line
  *
- * The environment may hold `HEADWATER_<NAME>` (underscores for dashes), and `HEADWATER_<NAME>_FILE`, the path of a file
- * with the value: for secrets. What cannot be used is fatal, in Redis' form.
+ * The environment may hold `HEADWATER_<NAME>` (underscores for dashes), and
+ * `HEADWATER_<NAME>_FILE`, the path of a file with the value: for secrets. What cannot be used is
+ * fatal, in Redis' form.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -37,7 +38,10 @@ const INCLUDED_FILES_MAX = 1000;
 /** Names that Redis once had: accepted with one word, and without effect. */
 const DEPRECATED = ['list-max-ziplist-entries', 'list-max-ziplist-value', 'lua-replicate-commands'];
 
-/** Variables with our prefix that are no directive, and those that Kubernetes makes for a service of our name. */
+/**
+ * Variables with our prefix that are no directive, and those that Kubernetes makes for a service of
+ * our name.
+ */
 const OTHER_VARIABLES = /^HEADWATER_(DEBUG|SEED|REDIS_SERVER|SERVICE_.*|PORT_[0-9].*)$/;
 
 /** Throws OperatingError CONFIG, whose message is all that is to be shown. */
@@ -73,7 +77,8 @@ class Loader {
   #text(text: string, source: string, depth: number): void {
     for (const line of parseLines(text)) {
       const refusal = this.#line(line, depth);
-      if (refusal !== null) throw fatal(`Reading the ${source}, at line ${line.number}`, line.raw, refusal);
+      if (refusal !== null)
+        throw fatal(`Reading the ${source}, at line ${line.number}`, line.raw, refusal);
     }
   }
 
@@ -105,7 +110,9 @@ class Loader {
     return password.kind === 'plain' ? this.#assign('requirepass', [password.text]) : null;
   }
 
-  /** The line of the user and `requirepass` may stand anywhere; one of them alone must not decide. */
+  /**
+   * The line of the user and `requirepass` may stand anywhere; one of them alone must not decide.
+   */
   #checkUser(): void {
     const password = this.#password;
     if (password === null || agrees(password, this.#config.text('requirepass'))) return;
@@ -128,7 +135,8 @@ class Loader {
     const path = resolve(this.#config.values.dir, fromBytes(pattern));
     for (const file of expandPath(path)) {
       this.#includedFiles++;
-      if (this.#includedFiles > INCLUDED_FILES_MAX) return `include of more than ${INCLUDED_FILES_MAX} files`;
+      if (this.#includedFiles > INCLUDED_FILES_MAX)
+        return `include of more than ${INCLUDED_FILES_MAX} files`;
       this.#text(readText(file), `configuration file ${file}`, depth);
     }
     return null;
@@ -150,14 +158,17 @@ class Loader {
       } else if (fileFor !== undefined) {
         this.#variable(variable, fileFor, readText(value).replace(/\r?\n$/, ''));
       } else if (!OTHER_VARIABLES.test(variable)) {
-        this.#config.warnings.push(`Environment variable ${variable} is no directive and was ignored`);
+        this.#config.warnings.push(
+          `Environment variable ${variable} is no directive and was ignored`,
+        );
       }
     }
   }
 
   #variable(variable: string, name: DirectiveName, value: string): void {
     const directive = directiveOf(name);
-    // A Kubernetes service named headwater sets HEADWATER_PORT=tcp://10.0.0.1:6379 in every pod beside it.
+    // A Kubernetes service named headwater sets HEADWATER_PORT=tcp://10.0.0.1:6379 in every pod
+    // beside it.
     if (name === 'port' && value.startsWith('tcp://')) return;
     const words = directive.kind.multi ? splitWords(value) : [value];
     const raw = `${name} ${directive.sensitive === true ? '(hidden)' : quote(value)}`;
@@ -173,7 +184,9 @@ class Loader {
     if (values.daemonize) warnings.push('daemonize yes: headwater stays in the foreground');
     const idle = [...this.#seen].filter(
       (name) =>
-        directiveOf(name).tier === Tier.ACCEPTED && name !== 'daemonize' && !this.#config.isDefault(name),
+        directiveOf(name).tier === Tier.ACCEPTED &&
+        name !== 'daemonize' &&
+        !this.#config.isDefault(name),
     );
     if (idle.length > 0) warnings.push(`Accepted without effect: ${idle.join(', ')}`);
   }
@@ -188,13 +201,17 @@ function readText(path: string): string {
     return readFileSync(path, 'latin1');
   } catch (error) {
     const reason = systemErrorText(error);
-    throw new OperatingError(ErrorCode.CONFIG, `Fatal error, can't open config file '${path}': ${reason}`);
+    throw new OperatingError(
+      ErrorCode.CONFIG,
+      `Fatal error, can't open config file '${path}': ${reason}`,
+    );
   }
 }
 
 /**
- * The files that an include names: the path itself without `*`, `?` or `[`, else the existing paths that match, sorted
- * by bytes, possibly none. Names with a leading dot match only a pattern that has it.
+ * The files that an include names: the path itself without `*`, `?` or `[`, else the existing paths
+ * that match, sorted by bytes, possibly none. Names with a leading dot match only a pattern that
+ * has it.
  */
 function expandPath(path: string): string[] {
   if (!/[*?[]/.test(path)) return [path];

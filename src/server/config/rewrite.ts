@@ -8,7 +8,8 @@
  *   the line `user default`        gives the present password, as Redis writes it
  *   a line nobody understands      becomes a comment, `# ??? line`
  *
- * The new file is written beside the old one, synced and renamed over it, so a crash leaves either of them whole.
+ * The new file is written beside the old one, synced and renamed over it, so a crash leaves either
+ * of them whole.
  */
 
 import { randomBytes } from 'node:crypto';
@@ -38,8 +39,8 @@ const KEPT = ['include', 'rename-command', 'user', 'loadmodule'];
 type SettingOf = (name: DirectiveName) => Setting<unknown>;
 
 /**
- * Rewrites the file at `path` and returns null, or an error text with the file untouched. With `all`
- * directives at their defaults stand in it too.
+ * Rewrites the file at `path` and returns null, or an error text with the file untouched. With
+ * `all` directives at their defaults stand in it too.
  */
 export function rewriteFile(path: string, settingOf: SettingOf, all = false): string | null {
   try {
@@ -98,7 +99,10 @@ export function rewriteText(old: string, settingOf: SettingOf, all = false): str
   return `${kept.join('\n')}\n`;
 }
 
-/** The directive of a line, null when the line is to stay as it is, undefined when nobody understands it. */
+/**
+ * The directive of a line, null when the line is to stay as it is, undefined when nobody
+ * understands it.
+ */
 function nameOf(line: string): DirectiveName | null | undefined {
   const first = splitWords(line)?.[0]?.toLowerCase();
   if (first === undefined) return undefined;

@@ -1,5 +1,6 @@
 /**
- * Clients whose command waits for a key: BLPOP and its like. The command runs again when a key of it has changed.
+ * Clients whose command waits for a key: BLPOP and its like. The command runs again when a key of
+ * it has changed.
  *
  *   command finds nothing ──block()──▶ waiting ──key changed, of the right type──▶ the command runs again
  *                                        │  ▲                                        │          │
@@ -7,14 +8,16 @@
  *                             or UNBLOCK ▼                                                   answered
  *                                     answered
  *
- * A change only notes the key; what was noted is served when the unit of the command that caused it has ended, so a
- * transaction is never seen half done. Clients of one key are served in the order in which they came. Serving may change
- * further keys (BLMOVE): those are noted and served in the same run.
+ * A change only notes the key; what was noted is served when the unit of the command that caused it
+ * has ended, so a transaction is never seen half done. Clients of one key are served in the order
+ * in which they came. Serving may change further keys (BLMOVE): those are noted and served in the
+ * same run.
  *
- * A unit may last, so the clock is read for each client that is served. A key that has expired meanwhile is as good as
- * none; it stays where it is until somebody uses it.
+ * A unit may last, so the clock is read for each client that is served. A key that has expired
+ * meanwhile is as good as none; it stays where it is until somebody uses it.
  *
- * A command that waits is counted as a call when it is answered, and not at all when its client goes.
+ * A command that waits is counted as a call when it is answered, and not at all when its client
+ * goes.
  */
 import { performance } from 'node:perf_hooks';
 import { assert } from '../../base/assert.ts';
@@ -88,7 +91,12 @@ export class Blocking implements Waits {
       return;
     }
     const session = call.client;
-    if (!(session instanceof Session) || session.inTransaction || session.fromPrimary || call.inUnit) {
+    if (
+      !(session instanceof Session) ||
+      session.inTransaction ||
+      session.fromPrimary ||
+      call.inUnit
+    ) {
       (block.onRefused ?? block.onTimeout)(call.reply);
       return;
     }
@@ -107,7 +115,8 @@ export class Blocking implements Waits {
       block,
       keys,
       dbIndex,
-      deadlineMs: block.timeoutMs > 0 ? performance.now() + block.timeoutMs : Number.POSITIVE_INFINITY,
+      deadlineMs:
+        block.timeoutMs > 0 ? performance.now() + block.timeoutMs : Number.POSITIVE_INFINITY,
       timer: undefined,
       waiting: true,
     };
@@ -157,7 +166,10 @@ export class Blocking implements Waits {
     }
   }
 
-  /** Ends a client's wait from outside: with an error for CLIENT UNBLOCK ERROR, else as if time were up. */
+  /**
+   * Ends a client's wait from outside: with an error for CLIENT UNBLOCK ERROR, else as if time were
+   * up.
+   */
   unblock(session: Session, error?: string): boolean {
     const waiter = this.#byClient.get(session);
     if (waiter === undefined) return false;
@@ -176,7 +188,10 @@ export class Blocking implements Waits {
     if (waiter !== undefined) this.#forget(waiter);
   }
 
-  /** Runs the commands of those who wait for a key again, in the order in which they came, while it has what they want. */
+  /**
+   * Runs the commands of those who wait for a key again, in the order in which they came, while it
+   * has what they want.
+   */
   #serveKey(id: string): void {
     const queue = this.#queues.get(id);
     if (queue === undefined) return;
@@ -243,13 +258,19 @@ export class Blocking implements Waits {
     this.#resume(session);
   }
 
-  /** The client goes on in a turn of its own: what it sent meanwhile must not run inside somebody else's unit. */
+  /**
+   * The client goes on in a turn of its own: what it sent meanwhile must not run inside somebody
+   * else's unit.
+   */
   #resume(session: Session): void {
     session.flush();
     setImmediate(() => session.resume());
   }
 
-  /** Counts a call. The dispatcher counts each one as soon as it returns: -1 takes that back in advance. */
+  /**
+   * Counts a call. The dispatcher counts each one as soon as it returns: -1 takes that back in
+   * advance.
+   */
   #count(row: CommandRow, calls: 1 | -1): void {
     row.calls += calls;
     this.#server.stats.commandsProcessed += calls;

@@ -5,9 +5,10 @@
  *   clock   ▲                       ▲                            ▲      ▲
  *           └── short ones of a pipeline share what passed ──┘
  *
- * A look at the clock costs about a tenth of a short command. Calls are measured from look to look: a call begins
- * where the one before it in the same turn has ended, the first one where the turn began, and up to SHARED_MAX short ones
- * in a row are one stretch, of which each gets its equal share. What a command must be to share is the dispatcher's to say; one that is not short has its
+ * A look at the clock costs about a tenth of a short command. Calls are measured from look to look:
+ * a call begins where the one before it in the same turn has ended, the first one where the turn
+ * began, and up to SHARED_MAX short ones in a row are one stretch, of which each gets its equal
+ * share. What a command must be to share is the dispatcher's to say; one that is not short has its
  * stretch to itself.
  */
 import type { Clock } from '../../base/clock.ts';
@@ -24,7 +25,9 @@ export class CallClock {
   #runs = false;
   readonly #clock: Clock;
   #isTurnFresh = false;
-  /** Rows of the calls in the present stretch that are over, and how many rows and calls they are. */
+  /**
+   * Rows of the calls in the present stretch that are over, and how many rows and calls they are.
+   */
   readonly #rows = new Array<CommandRow | undefined>(SHARED_MAX).fill(undefined);
   #rowCount = 0;
   #count = 0;
@@ -33,7 +36,10 @@ export class CallClock {
     this.#clock = clock;
   }
 
-  /** A call begins that is alone in its stretch: that of those before it ends. Returns when the stretch began. */
+  /**
+   * A call begins that is alone in its stretch: that of those before it ends. Returns when the
+   * stretch began.
+   */
   begin(): number {
     if (!this.#runs) this.#start();
     else if (this.#count > 0) this.#settle();
@@ -46,7 +52,9 @@ export class CallClock {
   }
 
   /**
-   * The end of a call that began at `startMs`, alone. Returns its microseconds. Calls within it are measured, too. One that is called `again`, after it has waited, only adds to the time of its command.
+   * The end of a call that began at `startMs`, alone. Returns its microseconds. Calls within it are
+   * measured, too. One that is called `again`, after it has waited, only adds to the time of its
+   * command.
    */
   end(row: CommandRow, startMs: number, again: boolean): number {
     const endMs = this.#clock.monotonicMs();
@@ -57,14 +65,19 @@ export class CallClock {
     return micros;
   }
 
-  /** The end of a call that was not alone. Returns the microseconds of its stretch, or 0 while that may go on. */
+  /**
+   * The end of a call that was not alone. Returns the microseconds of its stretch, or 0 while that
+   * may go on.
+   */
   endShared(row: CommandRow, mayGoOn: boolean): number {
     if (row.callsInStretch++ === 0) this.#rows[this.#rowCount++] = row;
     this.#count++;
     return mayGoOn && this.#count < SHARED_MAX ? 0 : this.#settle();
   }
 
-  /** A turn has begun just now: its first call begins then, and the clock is not looked at again. */
+  /**
+   * A turn has begun just now: its first call begins then, and the clock is not looked at again.
+   */
   turnBegan(): void {
     this.#isTurnFresh = true;
   }

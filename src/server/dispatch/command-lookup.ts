@@ -1,8 +1,8 @@
 /**
  * Hot path. From the bytes of a name to the row of a command, without making a string.
  *
- * A row is a spec with what is counted of its calls. Names are found by a small open hash of their length and first
- * and last letters; the rows of one place are chained.
+ * A row is a spec with what is counted of its calls. Names are found by a small open hash of their
+ * length and first and last letters; the rows of one place are chained.
  */
 import { type CommandSpec, type CommandTable, Flag, type Handler } from '../../commands/spec.ts';
 import { LatencyHistogram } from './latency-histogram.ts';
@@ -17,9 +17,14 @@ export class CommandRow {
   readonly subcommands: ReadonlyMap<string, CommandRow>;
   readonly hasSubcommands: boolean;
   readonly parent: CommandRow | undefined;
-  /** Index of the argument that is the first key, 0 when there is none or only the arguments tell. */
+  /**
+   * Index of the argument that is the first key, 0 when there is none or only the arguments tell.
+   */
   readonly firstKey: number;
-  /** With so many words a call takes little time, whatever they are, if the request is short; 0: it may take any time. */
+  /**
+   * With so many words a call takes little time, whatever they are, if the request is short; 0: it
+   * may take any time.
+   */
   readonly shortArgc: number;
   readonly flags: number;
   /** Works on keys that it names: it may need memory halfway, and can be taken back. */
@@ -47,7 +52,8 @@ export class CommandRow {
     this.hasKeys = spec.keys.length > 0;
     this.argcMin = Math.abs(spec.arity);
     this.argcMax = spec.arity < 0 ? ARGC_MAX : spec.arity;
-    const isShort = (spec.flags & (Flag.FAST | Flag.BRIEF)) !== 0 && (spec.flags & Flag.PUBSUB) === 0;
+    const isShort =
+      (spec.flags & (Flag.FAST | Flag.BRIEF)) !== 0 && (spec.flags & Flag.PUBSUB) === 0;
     // With more words than it must have, a command may do more: pop a count, trim to a length.
     this.shortArgc = isShort ? Math.abs(spec.arity) : 0;
     this.expands = spec.keys.length > 1 && (spec.flags & Flag.DENYOOM) !== 0 && !isShort;

@@ -1,8 +1,9 @@
 /**
- * Hot path. Runs requests: finds the command, refuses what may not run, queues inside MULTI, calls the handler, hands
- * what changed to the stream, and counts.
+ * Hot path. Runs requests: finds the command, refuses what may not run, queues inside MULTI, calls
+ * the handler, hands what changed to the stream, and counts.
  *
- * Each call has a frame of its depth (commands/context.ts). Around it stands the failure boundary (boundary.ts).
+ * Each call has a frame of its depth (commands/context.ts). Around it stands the failure boundary
+ * (boundary.ts).
  *
  * Knows no command by name: what is special about one is a flag of its row.
  */
@@ -20,16 +21,27 @@ import { FeedMode, noReplication, type ReplicationMode } from './replication-mod
 import type { Session } from './session.ts';
 
 /**
- * Something that may refuse a command before it runs; returns the error, or undefined to let it pass. `flags` are those
- * of the row and, for a command that runs a transaction, those of all that it will run.
+ * Something that may refuse a command before it runs; returns the error, or undefined to let it
+ * pass. `flags` are those of the row and, for a command that runs a transaction, those of all that
+ * it will run.
  */
 export type Guard = (session: Session, row: CommandRow, flags: number) => string | undefined;
 
 /** Told of each command that ran, with the microseconds that it took: SLOWLOG, MONITOR. */
-export type CallListener = (session: Session, row: CommandRow, request: Request, micros: number) => void;
+export type CallListener = (
+  session: Session,
+  row: CommandRow,
+  request: Request,
+  micros: number,
+) => void;
 
 /** Told of an error that a call must not survive. */
-export type BrokenListener = (error: unknown, session: Session, row: CommandRow, request: Request) => void;
+export type BrokenListener = (
+  error: unknown,
+  session: Session,
+  row: CommandRow,
+  request: Request,
+) => void;
 
 /** Told of a name that is no command; returns whether that is all: the session is gone. */
 export type UnknownListener = (session: Session, request: Request) => boolean;
@@ -58,8 +70,8 @@ export class Dispatcher {
   #depth = 0;
   readonly #server: Server;
   /**
-   * Asked in order, for every command, while there is an obstacle or the client is in a mode that allows few commands.
-   * Otherwise nothing can be refused but for authentication.
+   * Asked in order, for every command, while there is an obstacle or the client is in a mode that
+   * allows few commands. Otherwise nothing can be refused but for authentication.
    */
   readonly guards: Guard[] = [];
   #onCall: CallListener | undefined = undefined;
@@ -72,15 +84,28 @@ export class Dispatcher {
   onUnknown: UnknownListener | undefined = undefined;
   /** Commands that one of these holds back wait; see {@link runPostponed}. Replaced as a whole. */
   #gates: readonly Gate[] = [];
-  /** Serves blocked clients: called when {@link keysNoted} after each command outside, or at the end, of a transaction. */
+  /**
+   * Serves blocked clients: called when {@link keysNoted} after each command outside, or at the
+   * end, of a transaction.
+   */
   afterUnit: (() => void) | undefined = undefined;
   /** Keys have changed that somebody waits for. */
   keysNoted = false;
-  /** Refuses a queued command that the node may not run since a REPLICAOF before it in the same transaction. */
-  afterRoleChange: ((session: Session, row: CommandRow) => string | undefined) | undefined = undefined;
-  /** Told that a command has changed a part of what it should have, and the stream has nothing of it. */
+  /**
+   * Refuses a queued command that the node may not run since a REPLICAOF before it in the same
+   * transaction.
+   */
+  afterRoleChange: ((session: Session, row: CommandRow) => string | undefined) | undefined =
+    undefined;
+  /**
+   * Told that a command has changed a part of what it should have, and the stream has nothing of
+   * it.
+   */
   onDiverged: (() => void) | undefined = undefined;
-  /** Told of an error that must end the process, before it is thrown on: the time for a crash report. */
+  /**
+   * Told of an error that must end the process, before it is thrown on: the time for a crash
+   * report.
+   */
   onBroken: BrokenListener | undefined = undefined;
   readonly #feedMode: ReplicationMode;
 
@@ -120,12 +145,14 @@ export class Dispatcher {
     for (const frame of this.#frames) frame.datasetReplaced();
   }
 
-  /** Runs one request of a client; its reply is appended to the session's. `known` is what the lookup of its name
-   * found; `follows` tells that another request of the client lies ready behind it.
+  /**
+   * Runs one request of a client; its reply is appended to the session's. `known` is what the
+   * lookup of its name found; `follows` tells that another request of the client lies ready behind
+   * it.
    */
   run(session: Session, request: Request, known?: CommandRow, follows = false): void {
-    // Most requests are of a client that may do anything while nothing stands in the way, and have as many words as they
-    // must.
+    // Most requests are of a client that may do anything while nothing stands in the way, and have
+    // as many words as they must.
     const { argc } = request;
     const isPlain =
       (session.modes | this.#server.obstacles | this.#gates.length) === 0 &&
@@ -193,7 +220,9 @@ export class Dispatcher {
     this.#gates = this.#gates.filter((other) => other !== gate);
   }
 
-  /** Runs the command of a client that the gate held back, and then what else the client has sent. */
+  /**
+   * Runs the command of a client that the gate held back, and then what else the client has sent.
+   */
   runPostponed(session: Session): void {
     const request = session.postponed;
     if (request === undefined) return;
@@ -203,7 +232,10 @@ export class Dispatcher {
     if (!session.blocked) session.resume();
   }
 
-  /** Calls the command of a client that has waited. It was counted and told when it was called first. */
+  /**
+   * Calls the command of a client that has waited. It was counted and told when it was called
+   * first.
+   */
   callAgain(session: Session, row: CommandRow, request: Request): void {
     this.clock.stop();
     const mark = session.callResumed();
@@ -219,13 +251,20 @@ export class Dispatcher {
   }
 
   /** `again`: the command has waited, and was counted when it was called first. */
-  #call(session: Session, row: CommandRow, request: Request, follows: boolean, again = false): void {
+  #call(
+    session: Session,
+    row: CommandRow,
+    request: Request,
+    follows: boolean,
+    again = false,
+  ): void {
     const frame = this.#frames[this.#depth]!;
     const server = this.#server;
     const dbIndex = session.dbIndex;
     const db = server.keyspace.databases[dbIndex]!;
     db.accessClock = server.accessClock;
-    // A reference costs more to store than to compare, and most of these stay as they are in a pipeline.
+    // A reference costs more to store than to compare, and most of these stay as they are in a
+    // pipeline.
     frame.request = request;
     if (frame.client !== session) {
       frame.client = session;
@@ -239,7 +278,9 @@ export class Dispatcher {
     const { reply } = session;
     const replyBytes = reply.size;
     const isShort =
-      request.argc === row.shortArgc && request.end - request.start <= SHORT_REQUEST_BYTES && !again;
+      request.argc === row.shortArgc &&
+      request.end - request.start <= SHORT_REQUEST_BYTES &&
+      !again;
     let micros: number;
     if (isShort) {
       clock.beginShared();
@@ -252,7 +293,8 @@ export class Dispatcher {
       const startMs = clock.begin();
       this.#enter(frame, row);
       micros = clock.end(row, startMs, again);
-      // The wall clock stands still in a turn: behind a call that lasted, what comes next would see keys that are gone.
+      // The wall clock stands still in a turn: behind a call that lasted, what comes next would see
+      // keys that are gone.
       if (micros >= LONG_CALL_MICROS && frame.depth === 0) server.clock.tick();
     }
     if (!again) {
@@ -277,7 +319,10 @@ export class Dispatcher {
   /** Runs the handler of a frame behind the failure boundary. */
   #enter(frame: CommandContext, row: CommandRow): void {
     const { reply, request } = frame;
-    if (row.hasKeys && (row.expands || this.#server.keyspace.mustGuard(request.end - request.start))) {
+    if (
+      row.hasKeys &&
+      (row.expands || this.#server.keyspace.mustGuard(request.end - request.start))
+    ) {
       this.#enterGuarded(frame, row);
       return;
     }
@@ -290,8 +335,8 @@ export class Dispatcher {
   }
 
   /**
-   * As {@link #enter} while memory is scarce, or for a request that needs much of it: refuses what finds no room, and takes
-   * back what fails halfway.
+   * As {@link #enter} while memory is scarce, or for a request that needs much of it: refuses what
+   * finds no room, and takes back what fails halfway.
    */
   #enterGuarded(frame: CommandContext, row: CommandRow): void {
     const { reply, request } = frame;
@@ -320,7 +365,10 @@ export class Dispatcher {
     }
   }
 
-  /** A handler threw. Answers what the system refused; throws what is broken on, behind the crash report. */
+  /**
+   * A handler threw. Answers what the system refused; throws what is broken on, behind the crash
+   * report.
+   */
   #failed(frame: CommandContext, row: CommandRow, mark: number, error: unknown): void {
     const { reply, request } = frame;
     const session = frame.client as Session;
@@ -343,8 +391,8 @@ export class Dispatcher {
   }
 
   /**
-   * Runs the queued commands of a transaction as one unit of the stream, in the frame above the present one. The reply's
-   * array header is written already.
+   * Runs the queued commands of a transaction as one unit of the stream, in the frame above the
+   * present one. The reply's array header is written already.
    */
   runQueued(session: Session, queued: readonly QueuedCommand[]): void {
     this.#depth++;
@@ -378,7 +426,10 @@ export class Dispatcher {
     opsBefore.length = 0;
   }
 
-  /** Answers an error for a command that does not run; a transaction that was being queued is broken. */
+  /**
+   * Answers an error for a command that does not run; a transaction that was being queued is
+   * broken.
+   */
   reject(session: Session, row: CommandRow | undefined, error: string): void {
     if (row !== undefined) row.rejectedCalls++;
     let text = error;

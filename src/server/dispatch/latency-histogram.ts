@@ -1,6 +1,7 @@
 /**
- * Hot path. How long calls took: counts in buckets whose width grows with the time, 16 to each power of two, so that a
- * percentile is exact to about six percent from a nanosecond to two seconds; longer calls count as two seconds.
+ * Hot path. How long calls took: counts in buckets whose width grows with the time, 16 to each
+ * power of two, so that a percentile is exact to about six percent from a nanosecond to two
+ * seconds; longer calls count as two seconds.
  *
  *   bucket   0 … 15   nanoseconds 0 … 15
  *   then     16 per octave: octave = 31 - clz32(ns), sub = the four bits below its highest one
@@ -40,14 +41,18 @@ export class LatencyHistogram {
     return 0;
   }
 
-  /** Pairs of a power of two, in microseconds, and how many calls took at most so long; ends with all of them. */
+  /**
+   * Pairs of a power of two, in microseconds, and how many calls took at most so long; ends with
+   * all of them.
+   */
   cumulative(): [micros: number, calls: number][] {
     const pairs: [number, number][] = [];
     let calls = 0;
     let bucket = 0;
     for (let micros = 1; this.#buckets !== undefined && calls < this.count; micros *= 2) {
       const before = calls;
-      while (bucket < BUCKETS && lowestOf(bucket) < micros * 1024) calls += this.#buckets[bucket++]!;
+      while (bucket < BUCKETS && lowestOf(bucket) < micros * 1024)
+        calls += this.#buckets[bucket++]!;
       if (calls > before) pairs.push([micros, calls]);
     }
     return pairs;

@@ -1,15 +1,18 @@
 /**
- * Hot path. The next requests of a pipeline, parsed before the first of them runs, and the memory that they will need.
+ * Hot path. The next requests of a pipeline, parsed before the first of them runs, and the memory
+ * that they will need.
  *
- * A command spends most of its time waiting: for the bucket of its key, for the entry, for the value. Each is somewhere
- * else in memory, and each tells where the next one is. The commands of a pipeline do not depend on each other in
- * this, so what they will read first is read for all of them together before they run, and what was found is used as
- * long as no entry of the database has come, gone or moved. bench: get-set, depth 16 and 64
+ * A command spends most of its time waiting: for the bucket of its key, for the entry, for the
+ * value. Each is somewhere else in memory, and each tells where the next one is. The commands of a
+ * pipeline do not depend on each other in this, so what they will read first is read for all of
+ * them together before they run, and what was found is used as long as no entry of the database has
+ * come, gone or moved. bench: get-set, depth 16 and 64
  *
- * Neighbours often name the same command, or the same key, as who fills a list does: that is seen by comparing their
- * bytes, and what is known of the one is taken for the other. bench: types
+ * Neighbours often name the same command, or the same key, as who fills a list does: that is seen
+ * by comparing their bytes, and what is known of the one is taken for the other. bench: types
  *
- * One serves all connections of a node; a connection that runs within the run of another goes without. Main thread.
+ * One serves all connections of a node; a connection that runs within the run of another goes
+ * without. Main thread.
  */
 import { equalBytes } from '../../base/byte-copy.ts';
 import { AHEAD_KEYS_MAX, type Database } from '../../keyspace/database.ts';
@@ -19,13 +22,16 @@ import type { CommandLookup, CommandRow } from './command-lookup.ts';
 const NUMBERS_END = 0x3fff_ffff;
 
 export class LookAhead {
-  readonly requests: readonly Request[] = Array.from({ length: AHEAD_KEYS_MAX }, () => new Request());
+  readonly requests: readonly Request[] = Array.from(
+    { length: AHEAD_KEYS_MAX },
+    () => new Request(),
+  );
   /** The requests are being run. */
   busy = false;
   /** What the lookup of their names found. */
-  readonly rows: (CommandRow | undefined)[] = new Array<CommandRow | undefined>(AHEAD_KEYS_MAX).fill(
-    undefined,
-  );
+  readonly rows: (CommandRow | undefined)[] = new Array<CommandRow | undefined>(
+    AHEAD_KEYS_MAX,
+  ).fill(undefined);
   readonly #lookup: CommandLookup;
   readonly #hashes = new Int32Array(AHEAD_KEYS_MAX);
   readonly #forgetAll: () => void;
@@ -39,7 +45,10 @@ export class LookAhead {
     this.#forgetAll = forgetAll;
   }
 
-  /** Finds the rows of the first `count` requests, hashes their first keys, and reads ahead for them in `db`. */
+  /**
+   * Finds the rows of the first `count` requests, hashes their first keys, and reads ahead for them
+   * in `db`.
+   */
   prepare(db: Database, count: number): void {
     const hashes = this.#hashes;
     const first = this.#nextNumber();
@@ -80,7 +89,10 @@ export class LookAhead {
     if (keys > 0) this.used = db.readAhead(hashes, keys, first);
   }
 
-  /** Numbers that no keys had before. They stay small integers: before they begin anew, the old ones are forgotten. */
+  /**
+   * Numbers that no keys had before. They stay small integers: before they begin anew, the old ones
+   * are forgotten.
+   */
   #nextNumber(): number {
     this.#number += AHEAD_KEYS_MAX;
     if (this.#number > NUMBERS_END) {

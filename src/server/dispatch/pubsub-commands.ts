@@ -1,6 +1,7 @@
 /**
- * SUBSCRIBE and its like, PUBLISH, PUBSUB. A subscription is confirmed by a message per name: a push in RESP3, an array
- * in RESP2. What a client may send while it is subscribed is a guard of server/admin/admin.ts.
+ * SUBSCRIBE and its like, PUBLISH, PUBSUB. A subscription is confirmed by a message per name: a
+ * push in RESP3, an array in RESP2. What a client may send while it is subscribed is a guard of
+ * server/admin/admin.ts.
  */
 
 import { globMatch } from '../../base/glob.ts';
@@ -13,7 +14,11 @@ import { type Session, sessionOf } from './session.ts';
 const { PUBSUB, NOSCRIPT, LOADING, STALE, FAST, MAY_REPLICATE } = Flag;
 const GROUP = { group: 'pubsub', categories: [], keys: NO_KEYS } as const;
 const SUBSCRIBING = { ...GROUP, flags: PUBSUB | NOSCRIPT | LOADING | STALE } as const;
-const PUBLISHING = { ...GROUP, arity: 3, flags: PUBSUB | LOADING | STALE | FAST | MAY_REPLICATE } as const;
+const PUBLISHING = {
+  ...GROUP,
+  arity: 3,
+  flags: PUBSUB | LOADING | STALE | FAST | MAY_REPLICATE,
+} as const;
 const ASKING = { ...GROUP, flags: PUBSUB | LOADING | STALE } as const;
 
 const HELP = [
@@ -34,7 +39,9 @@ export function pubsubCommands(pubsub: PubSub): CommandTable {
   const { channels, patterns, shards } = pubsub;
   /** What a confirmation counts: shard channels by themselves, channels and patterns together. */
   const countFor = (kind: Subscriptions, session: Session): number =>
-    kind === shards ? shards.of(session).size : channels.of(session).size + patterns.of(session).size;
+    kind === shards
+      ? shards.of(session).size
+      : channels.of(session).size + patterns.of(session).size;
 
   /** Confirmations are messages: they come also where no reply is wanted. */
   const confirm = (session: Session, word: string, name: string | null, count: number): void => {
@@ -69,7 +76,9 @@ export function pubsubCommands(pubsub: PubSub): CommandTable {
     const { request, reply } = context;
     const channel = request.copy(1);
     const message = request.copy(2);
-    reply.integer(sharded ? pubsub.publishShard(channel, message) : pubsub.publish(channel, message));
+    reply.integer(
+      sharded ? pubsub.publishShard(channel, message) : pubsub.publish(channel, message),
+    );
     context.replicateAlways();
   };
 

@@ -1,10 +1,11 @@
 /**
- * Who has subscribed to what, and the delivery of messages: channels, patterns, and shard channels, which have names of
- * their own. Names are strings here, one char per byte. Key events are messages as well. Main thread.
+ * Who has subscribed to what, and the delivery of messages: channels, patterns, and shard channels,
+ * which have names of their own. Names are strings here, one char per byte. Key events are messages
+ * as well. Main thread.
  *
- * A message goes into the reply of each subscriber behind what is there, and out at the end of the turn at the latest
- * (session.ts tells what becomes of one that a client sends to itself); it is encoded once for all who speak the same
- * protocol.
+ * A message goes into the reply of each subscriber behind what is there, and out at the end of the
+ * turn at the latest (session.ts tells what becomes of one that a client sends to itself); it is
+ * encoded once for all who speak the same protocol.
  */
 import { latin1 } from '../../base/bytes.ts';
 import { globMatch } from '../../base/glob.ts';
@@ -67,8 +68,16 @@ function removeFrom<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {
   if (set?.size === 0) map.delete(key);
 }
 
-/** Writes that a client has subscribed to a name, or has ended that; null when there was nothing to end. */
-export function writeConfirmation(reply: Reply, word: string, name: string | null, count: number): void {
+/**
+ * Writes that a client has subscribed to a name, or has ended that; null when there was nothing to
+ * end.
+ */
+export function writeConfirmation(
+  reply: Reply,
+  word: string,
+  name: string | null,
+  count: number,
+): void {
   reply.push(3);
   reply.bulkLatin1(word);
   if (name === null) reply.nil();
@@ -102,7 +111,10 @@ export class PubSub {
     this.noteClient(session);
   }
 
-  /** Delivers a message; returns how often: a client may get it for its channel and for several patterns. */
+  /**
+   * Delivers a message; returns how often: a client may get it for its channel and for several
+   * patterns.
+   */
   publish(channel: Uint8Array, message: Uint8Array): number {
     const { channels, patterns } = this;
     const receivers = channels.subscribers(latin1(channel, 0, channel.length));
@@ -124,11 +136,17 @@ export class PubSub {
     return receivers.size;
   }
 
-  /** Publishes a key event, to the channels of the key and of the event as the classes that are on ask for. */
+  /**
+   * Publishes a key event, to the channels of the key and of the event as the classes that are on
+   * ask for.
+   */
   keyEvent(classesOn: number, event: string, dbIndex: number, key: Uint8Array): void {
     if (this.clients.size === 0) return;
     if ((classesOn & EventClass.KEYSPACE) !== 0) {
-      this.publish(Buffer.concat([Buffer.from(`__keyspace@${dbIndex}__:`), key]), Buffer.from(event));
+      this.publish(
+        Buffer.concat([Buffer.from(`__keyspace@${dbIndex}__:`), key]),
+        Buffer.from(event),
+      );
     }
     if ((classesOn & EventClass.KEYEVENT) !== 0) {
       this.publish(Buffer.from(`__keyevent@${dbIndex}__:${event}`), key);
@@ -158,7 +176,12 @@ export class PubSub {
     return reply.takeToKeep();
   }
 
-  #encode(protocol: 2 | 3, head: readonly string[], channel: Uint8Array, message: Uint8Array): Uint8Array {
+  #encode(
+    protocol: 2 | 3,
+    head: readonly string[],
+    channel: Uint8Array,
+    message: Uint8Array,
+  ): Uint8Array {
     const reply = this.#scratch;
     reply.protocol = protocol;
     reply.push(head.length + 2);

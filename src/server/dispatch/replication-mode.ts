@@ -4,8 +4,8 @@
  *   feed   a primary: the request as it came, or the operations that replace it, in units
  *   none   nobody reads the stream: what a call would say is dropped
  *
- * An execution unit is one call of a client with all that it caused, or a whole transaction. Calls inside of a unit only
- * queue; the unit is streamed when it ends (replication/feed.ts).
+ * An execution unit is one call of a client with all that it caused, or a whole transaction. Calls
+ * inside of a unit only queue; the unit is streamed when it ends (replication/feed.ts).
  */
 import { type CommandContext, Replicate, type StreamOp } from '../../commands/context.ts';
 import { Flag } from '../../commands/spec.ts';
@@ -38,7 +38,8 @@ export class FeedMode implements ReplicationMode {
     const isRequest = frame.replicate === Replicate.REQUEST;
     if (opsBefore.length === 0 && ops.length === 0 && !frame.inUnit) {
       if (!isRequest) return;
-      if (request.canonical) feed.appendDeferred(dbIndex, request.bytes, request.start, request.end);
+      if (request.canonical)
+        feed.appendDeferred(dbIndex, request.bytes, request.start, request.end);
       else this.#appendEncoded(dbIndex, request);
       return;
     }

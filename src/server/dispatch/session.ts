@@ -1,10 +1,10 @@
 /**
- * A client whose requests the dispatcher runs, without a word about where they come from: a connection has a socket; an
- * upstream that streams to this node, and a script, will have none.
+ * A client whose requests the dispatcher runs, without a word about where they come from: a
+ * connection has a socket; an upstream that streams to this node, and a script, will have none.
  *
- * A client may get messages while a command of its own runs: it publishes to itself. They are kept aside and come behind
- * the reply of the outermost command, never inside of it. A client that wants no replies gets its messages all the same;
- * that it subscribed is told by messages, too.
+ * A client may get messages while a command of its own runs: it publishes to itself. They are kept
+ * aside and come behind the reply of the outermost command, never inside of it. A client that wants
+ * no replies gets its messages all the same; that it subscribed is told by messages, too.
  *
  *   reply     │ EXEC: array … of replies │ confirmations of a muted client │ messages │
  *   muted     │ (taken back)             │ confirmations                   │ messages │
@@ -35,7 +35,10 @@ export abstract class Session extends Client {
   #replyMode: ReplyMode = ReplyMode.ON;
   /** CLIENT REPLY SKIP was just said: the next command is not answered. */
   #skipsNext = false;
-  /** A command runs that is not run by the shortest way: only such clients can get messages meanwhile. */
+  /**
+   * A command runs that is not run by the shortest way: only such clients can get messages
+   * meanwhile.
+   */
   #keepsMessages = false;
   readonly #confirmations: Uint8Array[] = [];
   readonly #messages: Uint8Array[] = [];
@@ -80,7 +83,10 @@ export abstract class Session extends Client {
     return this.reply.mark();
   }
 
-  /** The request has ended, or waits: takes back what is not wanted, and lets go of the messages that came meanwhile. */
+  /**
+   * The request has ended, or waits: takes back what is not wanted, and lets go of the messages
+   * that came meanwhile.
+   */
   callEnded(mark: number): void {
     this.#keepsMessages = false;
     this.takeBack(mark);
@@ -95,7 +101,10 @@ export abstract class Session extends Client {
     if (this.#messages.length > 0) this.#release(this.#messages);
   }
 
-  /** Takes back what was answered since the mark when nobody wants it. A client that has gone has no reply any more. */
+  /**
+   * Takes back what was answered since the mark when nobody wants it. A client that has gone has no
+   * reply any more.
+   */
   takeBack(mark: number): void {
     const { reply } = this;
     if (this.isMuted && reply.mark() > mark) reply.truncate(mark);

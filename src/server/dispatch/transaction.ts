@@ -1,6 +1,6 @@
 /**
- * MULTI, EXEC, DISCARD, WATCH, UNWATCH. The dispatcher queues between MULTI and EXEC; what EXEC ran is one unit of the
- * stream, in MULTI and EXEC when it changed more than one thing.
+ * MULTI, EXEC, DISCARD, WATCH, UNWATCH. The dispatcher queues between MULTI and EXEC; what EXEC ran
+ * is one unit of the stream, in MULTI and EXEC when it changed more than one thing.
  */
 
 import { NIL } from '../../base/units.ts';
@@ -69,7 +69,12 @@ export function transactionCommands(parts: {
     for (let i = 1; i < request.argc && !client.watchBroken; i++) {
       const key = request.copy(i);
       const entry = context.db.find(key, 0, key.length);
-      watchTable.watch(client, client.dbIndex, key, entry !== NIL && context.isExpired(context.db, entry));
+      watchTable.watch(
+        client,
+        client.dbIndex,
+        key,
+        entry !== NIL && context.isExpired(context.db, entry),
+      );
     }
     reply.ok();
   }

@@ -1,8 +1,8 @@
 /**
  * Which clients watch which keys. A change of a key breaks the transactions of those who watch it.
  *
- * Keys are strings here, one char per byte, with the number of the database before them. While nobody watches, a
- * change costs one comparison.
+ * Keys are strings here, one char per byte, with the number of the database before them. While
+ * nobody watches, a change costs one comparison.
  */
 
 import { equalBytes } from '../../base/byte-copy.ts';
@@ -46,7 +46,10 @@ export class WatchTable {
     client.watchBroken = false;
   }
 
-  /** To be called while {@link anyWatched}. `deletesExpired`: whatever changes an expired key deletes it before, and that is told as a change of its own. */
+  /**
+   * To be called while {@link anyWatched}. `deletesExpired`: whatever changes an expired key
+   * deletes it before, and that is told as a change of its own.
+   */
   keyModified(
     dbIndex: number,
     bytes: Uint8Array,
@@ -67,13 +70,14 @@ export class WatchTable {
   }
 
   /**
-   * All of a database, or of every one (-1), is about to be flushed or swapped: breaks who watches a key that is there,
-   * or, for a swap, that is there in `other`. An expired key counts as none, whether it was watched as such or comes to
-   * be watched so by the swap.
+   * All of a database, or of every one (-1), is about to be flushed or swapped: breaks who watches
+   * a key that is there, or, for a swap, that is there in `other`. An expired key counts as none,
+   * whether it was watched as such or comes to be watched so by the swap.
    */
   databaseModified(dbIndex: number, keyspace: Keyspace, nowMs: number, other = NO_DATABASE): void {
     const clients = new Set<Client>();
-    for (const watchers of this.#watchers.values()) for (const client of watchers) clients.add(client);
+    for (const watchers of this.#watchers.values())
+      for (const client of watchers) clients.add(client);
     for (const client of clients) {
       for (const watched of client.watched) {
         const { dbIndex: watchedIn, key } = watched;
@@ -81,14 +85,18 @@ export class WatchTable {
         const here = keyspace.databases[watchedIn]!.find(key, 0, key.length) !== NIL;
         const present = here && !watched.expired;
         const replacement = other < 0 ? NIL : keyspace.databases[other]!.find(key, 0, key.length);
-        const isStale = replacement !== NIL && hasExpired(keyspace.databases[other]!, replacement, nowMs);
+        const isStale =
+          replacement !== NIL && hasExpired(keyspace.databases[other]!, replacement, nowMs);
         if (present || (replacement !== NIL && !isStale)) client.watchBroken = true;
         else watched.expired = isStale;
       }
     }
   }
 
-  /** Whether a key that `client` watches has expired since it was watched; EXEC aborts then, as for a change. */
+  /**
+   * Whether a key that `client` watches has expired since it was watched; EXEC aborts then, as for
+   * a change.
+   */
   anyExpired(client: Client, context: CommandContext): boolean {
     for (const { dbIndex, key, expired } of client.watched) {
       if (expired) continue;

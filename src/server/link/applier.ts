@@ -1,15 +1,18 @@
 /**
- * Hot path. The primary's stream, run in place: a session without a socket, whose requests come from the link.
+ * Hot path. The primary's stream, run in place: a session without a socket, whose requests come
+ * from the link.
  *
  *   link ─▶ reader ─▶ dispatcher ─▶ dataset
  *              └────────────────────────────▶ log: the same bytes, a whole unit at a time
  *
- * The log's end is the applied offset. What was applied goes into it as it came, so offsets agree at every hop below. A
- * transaction reaches it as a whole, behind its EXEC: until then its bytes are kept here, and the applied offset stands
- * still. Whoever asks for the applied offset, a snapshot too, finds it between two units.
+ * The log's end is the applied offset. What was applied goes into it as it came, so offsets agree
+ * at every hop below. A transaction reaches it as a whole, behind its EXEC: until then its bytes
+ * are kept here, and the applied offset stands still. Whoever asks for the applied offset, a
+ * snapshot too, finds it between two units.
  *
- * Commands of the primary are believed: nothing expires by itself for them, and no limit holds. One that fails here did
- * not fail there: that is told in the log and counted, and the stream goes on, as Redis does it.
+ * Commands of the primary are believed: nothing expires by itself for them, and no limit holds. One
+ * that fails here did not fail there: that is told in the log and counted, and the stream goes on,
+ * as Redis does it.
  *
  * Main thread.
  */
@@ -73,7 +76,10 @@ export class Applier {
   readonly #onGetack: () => void;
   #stopped = false;
 
-  /** The stream has `dbIndex` selected where it begins. `onGetack` is called when the primary asks for an ACK. */
+  /**
+   * The stream has `dbIndex` selected where it begins. `onGetack` is called when the primary asks
+   * for an ACK.
+   */
   constructor(
     server: Server,
     dispatcher: Dispatcher,
@@ -108,8 +114,8 @@ export class Applier {
   }
 
   /**
-   * Applies what whole requests bytes[start, end) completes, in one turn. Throws CORRUPT when the bytes are no stream of a
-   * primary. The bytes may be used for something else afterwards.
+   * Applies what whole requests bytes[start, end) completes, in one turn. Throws CORRUPT when the
+   * bytes are no stream of a primary. The bytes may be used for something else afterwards.
    */
   push(bytes: Uint8Array, start: number, end: number): void {
     const { streamLog } = this.#server;
@@ -122,7 +128,11 @@ export class Applier {
         if (found === Parse.REQUEST) this.#apply();
         else if (found === Parse.EMPTY) this.#note();
         else if (found === Parse.MORE) break;
-        else throw new OperatingError(ErrorCode.CORRUPT, reader.error || 'a request beyond all limits');
+        else
+          throw new OperatingError(
+            ErrorCode.CORRUPT,
+            reader.error || 'a request beyond all limits',
+          );
       }
     } finally {
       streamLog.settle();
@@ -135,7 +145,10 @@ export class Applier {
     const { session } = this;
     const { request } = this.#reader;
     if (request.inline) {
-      throw new OperatingError(ErrorCode.CORRUPT, `an inline request '${request.latin1(0).slice(0, 64)}'`);
+      throw new OperatingError(
+        ErrorCode.CORRUPT,
+        `an inline request '${request.latin1(0).slice(0, 64)}'`,
+      );
     }
     if (request.equalsIgnoreCase(0, 'REPLCONF')) {
       // The ACK does not count the bytes of the request that asks for it.

@@ -27,7 +27,11 @@ export function linkCommands(server: Server, upstream: Upstream): CommandTable {
       reply.error('ERR Invalid master port');
       return;
     }
-    if (upstream.isReplica && upstream.host.toLowerCase() === host.toLowerCase() && upstream.port === port) {
+    if (
+      upstream.isReplica &&
+      upstream.host.toLowerCase() === host.toLowerCase() &&
+      upstream.port === port
+    ) {
       log.notice(
         'REPLICAOF would result into synchronization with the master we are already connected with. No operation performed.',
       );

@@ -1,6 +1,7 @@
 /**
- * A dump on its way from the link into the load worker, through a ring of shared memory. When the ring is full the rest
- * of a read waits here and the link is told to pause: no more than one read is ever kept.
+ * A dump on its way from the link into the load worker, through a ring of shared memory. When the
+ * ring is full the rest of a read waits here and the link is told to pause: no more than one read
+ * is ever kept.
  *
  * Main thread.
  */

@@ -1,13 +1,15 @@
 /**
- * The primary above this node: the connection to it, the dump that it sends, the stream that is applied.
+ * The primary above this node: the connection to it, the dump that it sends, the stream that is
+ * applied.
  *
  *   socket ─▶ LinkReader ─┬─ lines ──▶ LinkState ──▶ what is done here
  *                         ├─ dump ───▶ ring ──▶ load worker ──▶ a new dataset, which takes the place of the old one
  *                         └─ stream ─▶ Applier ──▶ dataset, and the log for those below
  *
- * What is decided stands in replication/link-state.ts. Until a whole new dataset is there the old one is served, whatever
- * becomes of the sync. The swap is one turn: the dataset, the id and offset of its stream, the log that begins behind it.
- * Replicas below keep their link until that turn; then they come again and learn of the new stream.
+ * What is decided stands in replication/link-state.ts. Until a whole new dataset is there the old
+ * one is served, whatever becomes of the sync. The swap is one turn: the dataset, the id and offset
+ * of its stream, the log that begins behind it. Replicas below keep their link until that turn;
+ * then they come again and learn of the new stream.
  *
  *   history.replid + log's end     the stream that this node holds, also when it was a primary itself: with these it asks
  *                                  for what follows
@@ -36,7 +38,8 @@ import { DumpIntake } from './dump-intake.ts';
 
 const SECOND_MS = 1000;
 const READONLY = "READONLY You can't write against a read only replica.";
-const MASTERDOWN = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
+const MASTERDOWN =
+  "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
 /** Errors of a load that another dump of the same primary would meet again. */
 const FINAL_ERRORS: ReadonlySet<ErrorCode> = new Set([ErrorCode.TOO_NEW, ErrorCode.UNSUPPORTED]);
 
@@ -147,7 +150,10 @@ export class Upstream {
     this.#act(this.link.follow(`${host}:${port}`, this.#nowMs()));
   }
 
-  /** REPLICAOF NO ONE: what was applied goes on under a new id, the old one stays good for what it covers. */
+  /**
+   * REPLICAOF NO ONE: what was applied goes on under a new id, the old one stays good for what it
+   * covers.
+   */
   unfollow(): void {
     if (!this.isReplica) return;
     const server = this.#server;
@@ -242,7 +248,8 @@ export class Upstream {
         break;
       case 'continue': {
         const isNew =
-          action.replid !== '' && history.continueAs(action.replid, this.#server.streamLog.endOffset);
+          action.replid !== '' &&
+          history.continueAs(action.replid, this.#server.streamLog.endOffset);
         if (isNew) this.#parts.dropReplicas('the stream has a new id');
         this.#startApplying(this.#selectedDb);
         break;

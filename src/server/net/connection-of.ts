@@ -12,6 +12,8 @@ export function connectionOf({ client }: CommandContext): Connection {
 /** Whether a client is on this machine, and may do what is allowed to such. */
 export function isLocal({ remoteAddress }: Connection): boolean {
   return (
-    remoteAddress === '' || remoteAddress.startsWith('127.') || /^(::1|::ffff:127\..*)$/.test(remoteAddress)
+    remoteAddress === '' ||
+    remoteAddress.startsWith('127.') ||
+    /^(::1|::ffff:127\..*)$/.test(remoteAddress)
   );
 }

@@ -1,9 +1,10 @@
 /**
  * Hot path. A connected client: its socket, what it has sent, what it is answered.
  *
- * A socket is given one large read buffer that all connections share, so a read costs no allocation; requests are
- * parsed where they lie, and an incomplete tail alone is copied. Everything that a read event held is answered with
- * one write, at the end of the loop's turn (send-queue.ts). Nothing of the shared buffer outlives the event.
+ * A socket is given one large read buffer that all connections share, so a read costs no
+ * allocation; requests are parsed where they lie, and an incomplete tail alone is copied.
+ * Everything that a read event held is answered with one write, at the end of the loop's turn
+ * (send-queue.ts). Nothing of the shared buffer outlives the event.
  */
 import type { Socket } from 'node:net';
 import { debugAssert } from '../../base/assert.ts';
@@ -14,7 +15,12 @@ import { quoted } from '../../base/quoted.ts';
 import { KIB, MIB } from '../../base/units.ts';
 import type { Keyspace } from '../../keyspace/keyspace.ts';
 import type { Feed } from '../../replication/feed.ts';
-import { cutOffText, OutputGauge, type OutputLimit, OutputVerdict } from '../../replication/output-limit.ts';
+import {
+  cutOffText,
+  OutputGauge,
+  type OutputLimit,
+  OutputVerdict,
+} from '../../replication/output-limit.ts';
 import type { StreamLog } from '../../replication/stream-log.ts';
 import type { BufferPool } from '../../resp/buffer-pool.ts';
 import { Parse, type RequestLimits, RequestReader } from '../../resp/parser.ts';
@@ -29,13 +35,18 @@ import { pauseReads, resumeReads } from './listener.ts';
 import type { Sender, SendQueue } from './send-queue.ts';
 import { SocketWriter } from './socket-writer.ts';
 
-/** Requests that one event runs before others get their turn; what is left goes on in the next turn. */
+/**
+ * Requests that one event runs before others get their turn; what is left goes on in the next turn.
+ */
 const REQUESTS_PER_EVENT = 4096;
 const SEND_AT_ONCE_BYTES = 64 * KIB;
 /** Who was answered so much in one event goes on in the next turn: it may be sent meanwhile. */
 const REPLY_BYTES_PER_EVENT = MIB;
 
-/** The least that `client-query-buffer-limit` can be, in bytes; and how much of a client's input the log shows. */
+/**
+ * The least that `client-query-buffer-limit` can be, in bytes; and how much of a client's input the
+ * log shows.
+ */
 const QUERY_BYTES_CHECKED = MIB;
 const QUERY_BYTES_SHOWN = 64;
 
@@ -142,7 +153,10 @@ export class Connection extends Session implements ReplyGate {
     const left = this.reader.pendingBytes + this.queuedBytes;
     if (left > QUERY_BYTES_CHECKED) this.#checkInput();
     if (left > 0 && this.#mayRun()) this.readTarget = this.reader.target();
-    debugAssert(server.streamLog.lease.bytes !== bytes, 'no bytes of a read are lent beyond its event');
+    debugAssert(
+      server.streamLog.lease.bytes !== bytes,
+      'no bytes of a read are lent beyond its event',
+    );
   }
 
   /** Goes on after the client was blocked. */
@@ -192,8 +206,8 @@ export class Connection extends Session implements ReplyGate {
   }
 
   /**
-   * Nothing is read while requests wait for the next turn, so that they do not gather beyond what one read has brought.
-   * A client that waits for something is read on: its end must be noticed.
+   * Nothing is read while requests wait for the next turn, so that they do not gather beyond what
+   * one read has brought. A client that waits for something is read on: its end must be noticed.
    */
   #pauseReads(isPaused: boolean): void {
     this.#readsPaused = isPaused;
@@ -206,7 +220,10 @@ export class Connection extends Session implements ReplyGate {
     return !this.blocked && !this.closeAfterReply && !this.closed;
   }
 
-  /** Runs requests that lie whole in the chunk, with what they need read beforehand; returns how many it was. */
+  /**
+   * Runs requests that lie whole in the chunk, with what they need read beforehand; returns how
+   * many it was.
+   */
   #runAhead(): number {
     const { reader } = this;
     const host = this.#host;
@@ -292,8 +309,8 @@ export class Connection extends Session implements ReplyGate {
   }
 
   /**
-   * Judges the reply while it grows. Where it is refused the command runs to its end, and so does a transaction; the
-   * client goes in the same turn, and nothing of the reply is sent.
+   * Judges the reply while it grows. Where it is refused the command runs to its end, and so does a
+   * transaction; the client goes in the same turn, and nothing of the reply is sent.
    */
   mayGrow(bytes: number): boolean {
     if (this.#mayHave(this.writer.waitingBytes + bytes)) return true;
@@ -302,11 +319,16 @@ export class Connection extends Session implements ReplyGate {
     return false;
   }
 
-  /** Whether so many bytes may wait for the client; if not it is counted and told, and its end is up to the caller. */
+  /**
+   * Whether so many bytes may wait for the client; if not it is counted and told, and its end is up
+   * to the caller.
+   */
   #mayHave(bytes: number): boolean {
     if (this.isReplica || this.closed) return true;
     const { server } = this.#host;
-    const limit: OutputLimit = this.subscribed ? server.outputLimits.pubsub : server.outputLimits.normal;
+    const limit: OutputLimit = this.subscribed
+      ? server.outputLimits.pubsub
+      : server.outputLimits.normal;
     if (this.#gauge.judge(limit, bytes, server.nowMs) === OutputVerdict.WITHIN) return true;
     server.stats.outputLimitDisconnections++;
     server.log.warning(cutOffText(this.describe()));
@@ -314,8 +336,9 @@ export class Connection extends Session implements ReplyGate {
   }
 
   /**
-   * Cuts the client off when more of it waits to be run than `client-query-buffer-limit`: an incomplete request, requests
-   * behind a command that waits, those of the next turn, and the commands of a transaction.
+   * Cuts the client off when more of it waits to be run than `client-query-buffer-limit`: an
+   * incomplete request, requests behind a command that waits, those of the next turn, and the
+   * commands of a transaction.
    */
   #checkInput(): void {
     const { server } = this.#host;
@@ -345,8 +368,8 @@ export class Connection extends Session implements ReplyGate {
   }
 
   /**
-   * The client is gone at once, and its socket behind the last byte that was written: the end with last words. What the
-   * peer still sends is dropped (departures.ts).
+   * The client is gone at once, and its socket behind the last byte that was written: the end with
+   * last words. What the peer still sends is dropped (departures.ts).
    */
   #leave(): void {
     this.ended();
@@ -387,16 +410,23 @@ export class Connection extends Session implements ReplyGate {
     this.closeAfterReply = true;
   }
 
-  /** A replica sent `command`, which is answered: the answer would be taken for a part of the stream. */
+  /**
+   * A replica sent `command`, which is answered: the answer would be taken for a part of the
+   * stream.
+   */
   endLink(command: string): void {
     const { log, stats } = this.#host.server;
     stats.linksEnded++;
-    log.warning(`Replica generated a reply to command '${command}', disconnecting it: ${this.describe()}`);
+    log.warning(
+      `Replica generated a reply to command '${command}', disconnecting it: ${this.describe()}`,
+    );
     this.destroy();
   }
 
   failed(error: unknown): void {
-    this.#host.server.log.verbose(`Error on client connection: ${messageOf(error)} (${this.describe()})`);
+    this.#host.server.log.verbose(
+      `Error on client connection: ${messageOf(error)} (${this.describe()})`,
+    );
   }
 
   override get address(): string {

@@ -1,22 +1,26 @@
 /**
- * Sockets whose connection has ended and whose last bytes are still on their way. Nobody's client any more: not listed,
- * not counted, and what the peer still sends is read and dropped.
+ * Sockets whose connection has ended and whose last bytes are still on their way. Nobody's client
+ * any more: not listed, not counted, and what the peer still sends is read and dropped.
  *
  *   leave ──▶ draining ──the kernel has the last byte──▶ FIN sent ──the peer's FIN, or LINGER_MS and more──▶ destroyed
  *                └── nothing was taken for STALL_MS ────────────────────────────────────────────────────────────▲
  *
- * To close such a socket at once would be simpler and lose replies: a kernel that is told to close while bytes of the
- * peer lie unread, or come later, answers with RST, and what the peer had not read yet of the reply is gone. So the
- * write side is shut behind the last byte, and what comes is read until the peer has ended too, or for a moment.
+ * To close such a socket at once would be simpler and lose replies: a kernel that is told to close
+ * while bytes of the peer lie unread, or come later, answers with RST, and what the peer had not
+ * read yet of the reply is gone. So the write side is shut behind the last byte, and what comes is
+ * read until the peer has ended too, or for a moment.
  *
- * There are never more than DEPARTING_MAX: the one that left first is cut for the one that leaves last. One timer for
- * all of them, which runs while there are any. Main thread.
+ * There are never more than DEPARTING_MAX: the one that left first is cut for the one that leaves
+ * last. One timer for all of them, which runs while there are any. Main thread.
  */
 import type { Socket } from 'node:net';
 import { debugAssert } from '../../base/assert.ts';
 import { ignoreReads } from './listener.ts';
 
-/** How often all of them are looked at. A peer that has got everything may keep its end open for two looks. */
+/**
+ * How often all of them are looked at. A peer that has got everything may keep its end open for two
+ * looks.
+ */
 const LINGER_MS = 500;
 /** A peer that takes nothing of what waits for it for so long is cut off. */
 const STALL_MS = 5000;

@@ -1,9 +1,11 @@
 /**
- * Listening sockets, and the change of an accepted socket into one that reads into a buffer of ours.
+ * Listening sockets, and the change of an accepted socket into one that reads into a buffer of
+ * ours.
  *
- * Node.js offers reads into a user's buffer (`onread`) for sockets that connect, not for those that a server accepts.
- * So the handle of an accepted socket is moved to a new socket that is made with `onread`. Where that is not possible,
- * 'data' events serve; the rest of the program sees no difference.
+ * Node.js offers reads into a user's buffer (`onread`) for sockets that connect, not for those that
+ * a server accepts. So the handle of an accepted socket is moved to a new socket that is made with
+ * `onread`. Where that is not possible, 'data' events serve; the rest of the program sees no
+ * difference.
  */
 import {
   type AddressInfo,
@@ -19,10 +21,15 @@ import { streamWrap } from './stream-wrap.ts';
 
 const READ_BUFFER_BYTES = 128 * 1024;
 
-/** The one read buffer of all connections: its content is done with when the read callback returns. */
+/**
+ * The one read buffer of all connections: its content is done with when the read callback returns.
+ */
 const readBuffer = withView(Buffer.allocUnsafeSlow(READ_BUFFER_BYTES));
 
-/** The parts of an accepted socket that are no public interface; all are checked before they are used. */
+/**
+ * The parts of an accepted socket that are no public interface; all are checked before they are
+ * used.
+ */
 interface HandleOwner {
   _handle: unknown;
   _server?: unknown;
@@ -35,21 +42,23 @@ interface OnReadOptions extends SocketConstructorOpts {
 }
 
 /**
- * Takes the first `count` bytes of what was read. They are stale when that returns, but for those that were read to where
- * the receiver wanted them.
+ * Takes the first `count` bytes of what was read. They are stale when that returns, but for those
+ * that were read to where the receiver wanted them.
  */
 export interface Receiver {
   received(bytes: Uint8Array, count: number): void;
   /**
-   * Where the next read is to go; undefined for the buffer of all. Looked at after each `received`, and holds until
-   * the next one: so long the system may write there. Where 'data' events serve, nobody looks at it.
+   * Where the next read is to go; undefined for the buffer of all. Looked at after each `received`,
+   * and holds until the next one: so long the system may write there. Where 'data' events serve,
+   * nobody looks at it.
    */
   readonly readTarget: Uint8Array | undefined;
 }
 
 /**
- * Gives `accepted`, a paused socket that has not read yet, its receiver, and returns the socket to use from now on.
- * `wire` is called with that socket before anything is read, to attach listeners; it returns the receiver.
+ * Gives `accepted`, a paused socket that has not read yet, its receiver, and returns the socket to
+ * use from now on. `wire` is called with that socket before anything is read, to attach listeners;
+ * it returns the receiver.
  */
 export function readInPlace(accepted: Socket, wire: (socket: Socket) => Receiver): Socket {
   const owner = accepted as unknown as HandleOwner;
@@ -88,7 +97,10 @@ const receiverOf = Symbol('receiver');
 const targetOf = Symbol('target of the next read');
 const streamReadOf = Symbol('read callback of the stream');
 
-/** A handle's callback for what was read: with a positive count in the state, or through the given buffer an end or error. */
+/**
+ * A handle's callback for what was read: with a positive count in the state, or through the given
+ * buffer an end or error.
+ */
 interface ReadingHandle {
   onread?: (this: ReadingHandle, given: unknown) => unknown;
   readStart(): void;
@@ -100,8 +112,9 @@ interface ReadingHandle {
 }
 
 /**
- * Takes the callback of the handle over, so that bytes come without the bookkeeping of a stream. Ends and errors go
- * the way of the stream. The socket does not pause, so that nothing but them is missed there.
+ * Takes the callback of the handle over, so that bytes come without the bookkeeping of a stream.
+ * Ends and errors go the way of the stream. The socket does not pause, so that nothing but them is
+ * missed there.
  */
 function readDirectly(handle: object, receiver: Receiver): void {
   const reading = handle as ReadingHandle;
@@ -113,7 +126,10 @@ function readDirectly(handle: object, receiver: Receiver): void {
   reading.onread = onRead;
 }
 
-/** One function for all handles: what V8 has compiled of it stays when the connections have gone that it was compiled for. */
+/**
+ * One function for all handles: what V8 has compiled of it stays when the connections have gone
+ * that it was compiled for.
+ */
 function onRead(this: ReadingHandle, given: unknown): Uint8Array | undefined {
   const { streamBaseState, kReadBytesOrError } = streamWrap!;
   const count = streamBaseState[kReadBytesOrError]!;
@@ -159,8 +175,8 @@ export function ignoreReads(socket: Socket): void {
 }
 
 /**
- * Gives the connection of a socket bytes as if they had been read, where its reads go now and in as many of them as that
- * takes; undefined where 'data' events serve.
+ * Gives the connection of a socket bytes as if they had been read, where its reads go now and in as
+ * many of them as that takes; undefined where 'data' events serve.
  */
 export function deliveryTo(socket: Socket): ((bytes: Uint8Array) => void) | undefined {
   const handle = (socket as unknown as HandleOwner)._handle as ReadingHandle | null;
@@ -179,7 +195,11 @@ export function deliveryTo(socket: Socket): ((bytes: Uint8Array) => void) | unde
 }
 
 /** What the system says of an address that this machine does not have. */
-export const UNAVAILABLE: ReadonlySet<string> = new Set(['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EPROTONOSUPPORT']);
+export const UNAVAILABLE: ReadonlySet<string> = new Set([
+  'EADDRNOTAVAIL',
+  'EAFNOSUPPORT',
+  'EPROTONOSUPPORT',
+]);
 
 export interface ListenOptions {
   readonly hosts: readonly string[];
@@ -190,7 +210,9 @@ export interface ListenOptions {
   readonly onError: (error: Error) => void;
 }
 
-/** Opens a listening socket on each host. Rejects with a clear message when an address is in use. */
+/**
+ * Opens a listening socket on each host. Rejects with a clear message when an address is in use.
+ */
 export async function listen(options: ListenOptions): Promise<NetServer[]> {
   const servers: NetServer[] = [];
   let { port } = options;

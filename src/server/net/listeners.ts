@@ -2,8 +2,8 @@
  * The sockets that a node listens on: TCP on each address of `bind`, and one Unix socket.
  *
  * CONFIG SET answers at once, so {@link Listeners.move} opens sockets within one turn of the loop.
- * For that it uses a function of node:net that is no public interface. Where that is missing, and for
- * names instead of addresses, the move is refused and the old sockets stay. Main thread.
+ * For that it uses a function of node:net that is no public interface. Where that is missing, and
+ * for names instead of addresses, the move is refused and the old sockets stay. Main thread.
  */
 import { chmodSync, unlinkSync } from 'node:fs';
 import * as net from 'node:net';
@@ -73,7 +73,10 @@ export class Listeners {
     return views;
   }
 
-  /** Opens all sockets of the plan. Rejects with an OperatingError, and none open, when one cannot be. */
+  /**
+   * Opens all sockets of the plan. Rejects with an OperatingError, and none open, when one cannot
+   * be.
+   */
   async open(plan: ListenPlan): Promise<void> {
     this.#plan = plan;
     const { hosts, port, backlog, anyPort, unixSocket } = plan;
@@ -126,7 +129,9 @@ export class Listeners {
     for (const server of this.#tcp.splice(0)) server.close();
   }
 
-  /** A TCP client that has gone already has no address any more, and must not pass for a local one. */
+  /**
+   * A TCP client that has gone already has no address any more, and must not pass for a local one.
+   */
   #accepted(socket: net.Socket): void {
     if (socket.remoteAddress === undefined) socket.destroy();
     else this.#onSocket(socket);
@@ -162,7 +167,8 @@ export class Listeners {
     const server = net.createServer({ pauseOnConnect: true, noDelay: true }, (socket) =>
       this.#accepted(socket),
     );
-    // Why it does not listen is told when this turn is over. The address was bound, so it is in use.
+    // Why it does not listen is told when this turn is over. The address was bound, so it is in
+    // use.
     server.on('error', (error) => {
       if (server.listening) this.#onError(error);
     });

@@ -1,9 +1,11 @@
 /**
- * Hot path. Connections that were answered and whose replies are sent at the end of the loop's turn.
+ * Hot path. Connections that were answered and whose replies are sent at the end of the loop's
+ * turn.
  *
- * One turn of the loop reads from all sockets that have something; the replies go out together behind it, as Redis
- * sends its own before it sleeps. A client process with many connections is then woken once per turn and finds many
- * replies, where a write behind each read would wake it as often as there are connections.
+ * One turn of the loop reads from all sockets that have something; the replies go out together
+ * behind it, as Redis sends its own before it sleeps. A client process with many connections is
+ * then woken once per turn and finds many replies, where a write behind each read would wake it as
+ * often as there are connections.
  */
 
 /** What is sent later. */

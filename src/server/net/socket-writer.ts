@@ -1,12 +1,13 @@
 /**
  * Hot path. Writes to a socket, past the stream machinery of Node.js where that is possible.
  *
- * A `Writable` costs each write a request object with its own bookkeeping, two callbacks and a turn of the microtask
- * queue, about as much as parsing and running a command. The socket's handle takes the same bytes by one call and
- * usually writes them at once. What the kernel does not take waits in libuv's queue of the handle, in order.
+ * A `Writable` costs each write a request object with its own bookkeeping, two callbacks and a turn
+ * of the microtask queue, about as much as parsing and running a command. The socket's handle takes
+ * the same bytes by one call and usually writes them at once. What the kernel does not take waits
+ * in libuv's queue of the handle, in order.
  *
- * The handle is no public interface (stream-wrap.ts). Without it, and for sockets without such a handle, `socket.write`
- * serves, with the same results.
+ * The handle is no public interface (stream-wrap.ts). Without it, and for sockets without such a
+ * handle, `socket.write` serves, with the same results.
  */
 import type { Socket } from 'node:net';
 import { MIB } from '../../base/units.ts';
@@ -27,12 +28,15 @@ interface WritableHandle {
   writev(request: WriteRequest, chunks: readonly Uint8Array[], allBuffers: true): number;
 }
 
-/** Of several chunks so many bytes go in one request, or one chunk if that is larger: each gives its memory back by itself. */
+/**
+ * Of several chunks so many bytes go in one request, or one chunk if that is larger: each gives its
+ * memory back by itself.
+ */
 const REQUEST_BYTES_MAX = MIB;
 
 /**
- * The request of the next write. One that ended at once has left nothing behind and serves again: making one costs more
- * than the rest of a short write, apart from the system call.
+ * The request of the next write. One that ended at once has left nothing behind and serves again:
+ * making one costs more than the rest of a short write, apart from the system call.
  */
 let spare: WriteRequest | undefined;
 
@@ -59,7 +63,10 @@ export class SocketWriter {
     this.#socket = socket;
     const { _handle } = socket as unknown as { _handle?: unknown };
     const direct =
-      streamWrap !== undefined && typeof _handle === 'object' && _handle !== null && 'writeBuffer' in _handle;
+      streamWrap !== undefined &&
+      typeof _handle === 'object' &&
+      _handle !== null &&
+      'writeBuffer' in _handle;
     this.#handle = direct ? (_handle as WritableHandle) : undefined;
   }
 
@@ -74,8 +81,9 @@ export class SocketWriter {
   }
 
   /**
-   * Writes `bytes`, which stay as they are until they are written. Returns true when that is so at once; otherwise
-   * `onWritten` is called with them later, also when the write has failed. A failure destroys the socket.
+   * Writes `bytes`, which stay as they are until they are written. Returns true when that is so at
+   * once; otherwise `onWritten` is called with them later, also when the write has failed. A
+   * failure destroys the socket.
    */
   write(bytes: Uint8Array, onWritten?: (bytes: Uint8Array) => void): boolean {
     const socket = this.#socket;
@@ -101,7 +109,10 @@ export class SocketWriter {
     return false;
   }
 
-  /** Writes all chunks, in order. `onWritten` is called with each of them, perhaps at once, as {@link write} does later. */
+  /**
+   * Writes all chunks, in order. `onWritten` is called with each of them, perhaps at once, as
+   * {@link write} does later.
+   */
   writeAll(chunks: readonly Uint8Array[], onWritten: (bytes: Uint8Array) => void): void {
     for (let first = 0; first < chunks.length; ) {
       let end = first;
@@ -118,7 +129,11 @@ export class SocketWriter {
     }
   }
 
-  #writeTogether(chunks: readonly Uint8Array[], bytes: number, onWritten: (bytes: Uint8Array) => void): void {
+  #writeTogether(
+    chunks: readonly Uint8Array[],
+    bytes: number,
+    onWritten: (bytes: Uint8Array) => void,
+  ): void {
     const handle = this.#handle;
     if (handle === undefined || this.#socket.destroyed) {
       for (const chunk of chunks) this.write(chunk, onWritten);
@@ -161,6 +176,7 @@ export class SocketWriter {
   }
 
   #fail(status: number): void {
-    if (!this.#socket.destroyed) this.#socket.destroy(new Error(`write failed with status ${status}`));
+    if (!this.#socket.destroyed)
+      this.#socket.destroy(new Error(`write failed with status ${status}`));
   }
 }

@@ -1,6 +1,7 @@
 /**
- * The door to how Node.js itself reads from and writes to the handle of a socket: no public interface, so what is used
- * of it is checked here, once. Without it the public ways serve, with the same results.
+ * The door to how Node.js itself reads from and writes to the handle of a socket: no public
+ * interface, so what is used of it is checked here, once. Without it the public ways serve, with
+ * the same results.
  */
 
 export interface StreamWrap {

@@ -3,8 +3,9 @@
  *
  *   temp-<pid>-<n>.rdb ── all bytes ── fsync ── rename to dump.rdb ── fsync of the directory
  *
- * Until the rename the old file is untouched; whatever fails before it, the temporary file is removed. Main thread; the
- * work is done by the threads of the file system. The worker waits for the disk when that is slower.
+ * Until the rename the old file is untouched; whatever fails before it, the temporary file is
+ * removed. Main thread; the work is done by the threads of the file system. The worker waits for
+ * the disk when that is slower.
  */
 import { open, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -58,8 +59,8 @@ export interface DumpPlan {
 }
 
 /**
- * Writes the dump of `snapshot`, which has just been started, as `plan` says. Rejects with an operating error: that of
- * the snapshot when it failed, or IO in Redis' words.
+ * Writes the dump of `snapshot`, which has just been started, as `plan` says. Rejects with an
+ * operating error: that of the snapshot when it failed, or IO in Redis' words.
  */
 export async function writeDump(snapshot: Snapshot, plan: DumpPlan): Promise<void> {
   const { directory, name, temporaryName, disk } = plan;
@@ -151,7 +152,10 @@ class DumpStream {
   }
 }
 
-/** What `work` resolves with; an error of the file system becomes an operating error that begins with `message`. */
+/**
+ * What `work` resolves with; an error of the file system becomes an operating error that begins
+ * with `message`.
+ */
 async function onDisk<T>(work: () => Promise<T>, message: string): Promise<T> {
   try {
     return await work();
@@ -161,7 +165,10 @@ async function onDisk<T>(work: () => Promise<T>, message: string): Promise<T> {
   }
 }
 
-/** Removes a file that may not exist, or whose directory may be gone: the failure that led here is the one to tell. */
+/**
+ * Removes a file that may not exist, or whose directory may be gone: the failure that led here is
+ * the one to tell.
+ */
 async function removeQuietly(disk: DumpDisk, path: string): Promise<void> {
   try {
     await disk.unlink(path);

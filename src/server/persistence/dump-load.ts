@@ -1,12 +1,13 @@
 /**
- * Loads a dump file into the node: at its start, and for DEBUG RELOAD. A worker parses it into a new dataset, which
- * then takes the place of the old one.
+ * Loads a dump file into the node: at its start, and for DEBUG RELOAD. A worker parses it into a
+ * new dataset, which then takes the place of the old one.
  *
- * At the start the sockets are open already; clients get -LOADING, INFO shows the progress. A file that cannot be
- * loaded is left as it is, and the start fails.
+ * At the start the sockets are open already; clients get -LOADING, INFO shows the progress. A file
+ * that cannot be loaded is left as it is, and the start fails.
  *
- * A primary goes on with the history that the dump tells of: replicas of its former life may continue. The deletions of
- * keys that expired meanwhile must then reach them, so such keys are kept here and expire as all others do.
+ * A primary goes on with the history that the dump tells of: replicas of its former life may
+ * continue. The deletions of keys that expired meanwhile must then reach them, so such keys are
+ * kept here and expire as all others do.
  */
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -69,12 +70,16 @@ export class DumpLoad {
     };
   }
 
-  /** Loads the dump that is there when the node starts; without one nothing happens. Rejects when it cannot be loaded. */
+  /**
+   * Loads the dump that is there when the node starts; without one nothing happens. Rejects when it
+   * cannot be loaded.
+   */
   async atStart(isReplica: boolean): Promise<Loaded | undefined> {
     const server = this.#server;
     const { log, config } = server;
     const path = join(config.values.dir, config.values.dbfilename);
-    // From the first turn on: a client that connects before the file is found must not see an empty dataset.
+    // From the first turn on: a client that connects before the file is found must not see an empty
+    // dataset.
     server.loading = true;
     try {
       if (config.values.dbfilename === '' || !(await exists(path))) return undefined;
@@ -92,13 +97,19 @@ export class DumpLoad {
     } catch (error) {
       if (!(error instanceof OperatingError)) throw error;
       log.warning(`Error loading ${path}: ${error.message}`);
-      throw new OperatingError(error.code, 'Fatal error loading the DB, check server logs. Exiting.');
+      throw new OperatingError(
+        error.code,
+        'Fatal error loading the DB, check server logs. Exiting.',
+      );
     } finally {
       server.loading = false;
     }
   }
 
-  /** Replaces the dataset by that of the dump file, and leaves the history alone. Rejects when it cannot be loaded. */
+  /**
+   * Replaces the dataset by that of the dump file, and leaves the history alone. Rejects when it
+   * cannot be loaded.
+   */
   async replaceFromFile(): Promise<void> {
     const { dir, dbfilename } = this.#server.config.values;
     this.#take(await this.#load(join(dir, dbfilename), false));
@@ -140,9 +151,12 @@ export class DumpLoad {
       clock.tick();
       const { aux, keysLoaded, keysExpired, keysEmpty } = loaded.result;
       const skipped = keysEmpty > 0 ? `, empty keys skipped: ${keysEmpty}` : '';
-      if (aux.redisVersion !== undefined) log.notice(`Loading RDB produced by version ${aux.redisVersion}`);
+      if (aux.redisVersion !== undefined)
+        log.notice(`Loading RDB produced by version ${aux.redisVersion}`);
       if (aux.ctime !== undefined) {
-        log.notice(`RDB age ${Math.max(0, Math.floor(clock.nowMs() / MS_PER_SECOND) - aux.ctime)} seconds`);
+        log.notice(
+          `RDB age ${Math.max(0, Math.floor(clock.nowMs() / MS_PER_SECOND) - aux.ctime)} seconds`,
+        );
       }
       if (aux.usedMemoryBytes !== undefined) {
         log.notice(`RDB memory usage when created ${(aux.usedMemoryBytes / MIB).toFixed(2)} Mb`);
@@ -152,7 +166,9 @@ export class DumpLoad {
         if (name.startsWith('%')) log.notice(`RDB '${name}': ${value}`);
         else log.verbose(`RDB field '${name}' is of no use here: ${value}`);
       }
-      log.notice(`Done loading RDB, keys loaded: ${keysLoaded}, keys expired: ${keysExpired}${skipped}.`);
+      log.notice(
+        `Done loading RDB, keys loaded: ${keysLoaded}, keys expired: ${keysExpired}${skipped}.`,
+      );
       return loaded;
     } finally {
       this.#job = undefined;
@@ -201,8 +217,9 @@ async function sizeOf(path: string): Promise<number> {
 }
 
 /**
- * The first bytes of a dump, to guess what it says about itself before it is loaded: whether it tells of a
- * replication history, and what its dataset took. Only what the loader reads later counts.
+ * The first bytes of a dump, to guess what it says about itself before it is loaded: whether it
+ * tells of a replication history, and what its dataset took. Only what the loader reads later
+ * counts.
  */
 async function headOf(path: string): Promise<Buffer> {
   return await onFile(path, async () => {

@@ -1,5 +1,6 @@
 /**
- * Everything about dumps of a node, wired together: snapshots, saves, the dump at start, DEBUG RELOAD, the end.
+ * Everything about dumps of a node, wired together: snapshots, saves, the dump at start, DEBUG
+ * RELOAD, the end.
  *
  *   Snapshots ◀── full syncs          DumpLoad ◀── start
  *      ▲                                 ▲
@@ -42,7 +43,9 @@ export class Dumps {
   readonly shutdown: Shutdown;
   readonly commands: CommandTable;
   replicas: ReplicaPort = NO_REPLICAS;
-  /** Libraries of functions that the last dump brought; opaque here, and carried on in every dump. */
+  /**
+   * Libraries of functions that the last dump brought; opaque here, and carried on in every dump.
+   */
   functions: readonly Uint8Array[] = [];
   readonly #server: Server;
   #gate: WriteGate | undefined = undefined;
@@ -82,7 +85,9 @@ export class Dumps {
         server.loading && (flags & Flag.LOADING) === 0 ? LOADING_ERROR : undefined,
       (connection, row, flags) => {
         if (persistence.lastSucceeded || connection.fromPrimary) return undefined;
-        return (flags & Flag.WRITE) !== 0 || row.fullName === 'ping' ? persistence.writeRefusal : undefined;
+        return (flags & Flag.WRITE) !== 0 || row.fullName === 'ping'
+          ? persistence.writeRefusal
+          : undefined;
       },
     );
     housekeeping.onTick(() => {
@@ -96,8 +101,8 @@ export class Dumps {
   }
 
   /**
-   * Saves the dataset, unless `save` is false, and loads it again in its own place; writes wait meanwhile. Returns
-   * whether that went well; the log tells why not.
+   * Saves the dataset, unless `save` is false, and loads it again in its own place; writes wait
+   * meanwhile. Returns whether that went well; the log tells why not.
    */
   async reload(save: boolean): Promise<boolean> {
     this.#gate?.close();

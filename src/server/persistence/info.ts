@@ -1,4 +1,7 @@
-/** The fields of INFO persistence. Redis' names in Redis' order, then our own; what has no counterpart is 0. */
+/**
+ * The fields of INFO persistence. Redis' names in Redis' order, then our own; what has no
+ * counterpart is 0.
+ */
 import type { Server } from '../server.ts';
 import type { DumpLoad } from './dump-load.ts';
 import type { Persistence } from './persistence.ts';
@@ -16,7 +19,8 @@ export function persistenceInfo(
 ): InfoField[] {
   const current = snapshots.inProgress;
   const { saving } = persistence;
-  const share = current === undefined || current.keysTotal === 0 ? 0 : current.keysDone / current.keysTotal;
+  const share =
+    current === undefined || current.keysTotal === 0 ? 0 : current.keysDone / current.keysTotal;
   return [
     ['loading', server.loading ? 1 : 0],
     ['async_loading', 0],
@@ -31,7 +35,10 @@ export function persistenceInfo(
     ['rdb_last_save_time', persistence.lastSaveSeconds],
     ['rdb_last_bgsave_status', persistence.lastSucceeded ? 'ok' : 'err'],
     ['rdb_last_bgsave_time_sec', persistence.lastDurationSeconds],
-    ['rdb_current_bgsave_time_sec', saving === undefined ? -1 : secondsSince(server, saving.startedMs)],
+    [
+      'rdb_current_bgsave_time_sec',
+      saving === undefined ? -1 : secondsSince(server, saving.startedMs),
+    ],
     ['rdb_saves', persistence.saveCount],
     ['rdb_last_cow_size', persistence.lastCowBytes],
     ['rdb_last_load_keys_expired', dumpLoad.keysExpired],
@@ -50,8 +57,14 @@ export function persistenceInfo(
     ['module_fork_last_cow_size', 0],
     ...loadFields(dumpLoad),
     ['headwater_snapshots_started', snapshots.startedCount],
-    ['headwater_last_freeze_usec', current?.freezeMicros ?? snapshots.lastFigures?.freezeMicros ?? 0],
-    ['headwater_snapshot_touched_bytes', current?.touchedBytes ?? snapshots.lastFigures?.touchedBytes ?? 0],
+    [
+      'headwater_last_freeze_usec',
+      current?.freezeMicros ?? snapshots.lastFigures?.freezeMicros ?? 0,
+    ],
+    [
+      'headwater_snapshot_touched_bytes',
+      current?.touchedBytes ?? snapshots.lastFigures?.touchedBytes ?? 0,
+    ],
     ['headwater_last_snapshot_ms', Math.round(snapshots.lastFigures?.durationMs ?? 0)],
     ['headwater_last_snapshot_bytes', snapshots.lastFigures?.dumpBytes ?? 0],
     ['headwater_last_snapshot_keys', snapshots.lastFigures?.keys ?? 0],
@@ -71,7 +84,8 @@ function loadFields(dumpLoad: DumpLoad): InfoField[] {
   if (view === undefined) return [];
   const { startSeconds, totalBytes, usedMemoryBytes, loadedBytes, elapsedSeconds } = view;
   const share = totalBytes === 0 ? 0 : loadedBytes / totalBytes;
-  const eta = loadedBytes === 0 ? 1 : Math.round((elapsedSeconds * (totalBytes - loadedBytes)) / loadedBytes);
+  const eta =
+    loadedBytes === 0 ? 1 : Math.round((elapsedSeconds * (totalBytes - loadedBytes)) / loadedBytes);
   return [
     ['loading_start_time', startSeconds],
     ['loading_total_bytes', totalBytes],

@@ -1,12 +1,13 @@
 /**
- * Saving and loading of the dataset: BGSAVE, SAVE, save points, the dump at start, and what is known of the last save.
+ * Saving and loading of the dataset: BGSAVE, SAVE, save points, the dump at start, and what is
+ * known of the last save.
  *
  *   BGSAVE, save point ──▶ #begin ──▶ snapshot ──▶ writeDump ──▶ #ended: dirty, status, time of the last save
  *   SAVE, SHUTDOWN, DEBUG RELOAD ──▶ save(): the same, awaited
  *   FLUSHALL with save points ──▶ emptied(): as BGSAVE, behind the unit; no other save is refused meanwhile
  *
- * A save never holds the event loop. SAVE answers its client when the dump is on disk; it holds the dataset as it was
- * when SAVE ran. Main thread.
+ * A save never holds the event loop. SAVE answers its client when the dump is on disk; it holds the
+ * dataset as it was when SAVE ran. Main thread.
  */
 import { codeOf, ErrorCode, OperatingError } from '../../base/errors.ts';
 import type { RdbVersion } from '../../rdb/dialect.ts';
@@ -78,7 +79,10 @@ export class Persistence {
     return this.#saving !== undefined || this.#snapshots.inProgress !== undefined;
   }
 
-  /** Whether who asks for a save is refused. That of an emptied dataset nobody has asked for: others begin behind it. */
+  /**
+   * Whether who asks for a save is refused. That of an emptied dataset nobody has asked for: others
+   * begin behind it.
+   */
   get refusesSaves(): boolean {
     return this.busy && !this.#onlySavesEmptied;
   }
@@ -88,12 +92,18 @@ export class Persistence {
     return this.#savesEmptied && (inProgress === undefined || inProgress === this.#saving);
   }
 
-  /** The dataset was emptied, and what the dump file has of it is not to come back: it is yet to be saved. */
+  /**
+   * The dataset was emptied, and what the dump file has of it is not to come back: it is yet to be
+   * saved.
+   */
   get owesEmptied(): boolean {
     return this.#owesEmptied;
   }
 
-  /** Begins a save in the background, at once or behind that of an emptied dataset; throws BUSY while {@link refusesSaves}. */
+  /**
+   * Begins a save in the background, at once or behind that of an emptied dataset; throws BUSY
+   * while {@link refusesSaves}.
+   */
   bgsave(): void {
     if (this.busy && this.#onlySavesEmptied) {
       this.scheduled = true;
@@ -105,11 +115,15 @@ export class Persistence {
     log.notice(`Background saving started by pid ${process.pid}`);
     ended.then((end) => {
       if (end === 'saved') log.notice('Background saving terminated with success');
-      else log.warning(end === 'failed' ? 'Background saving error' : 'Background saving cancelled');
+      else
+        log.warning(end === 'failed' ? 'Background saving error' : 'Background saving cancelled');
     });
   }
 
-  /** Saves the dataset as it is now, or once that of an emptied one is saved. Throws BUSY while {@link refusesSaves}. */
+  /**
+   * Saves the dataset as it is now, or once that of an emptied one is saved. Throws BUSY while
+   * {@link refusesSaves}.
+   */
   save(): Promise<SaveEnd> {
     if (this.busy && this.#onlySavesEmptied) {
       return this.#savingEnded.then(() => (this.busy ? 'failed' : this.save()));
@@ -121,9 +135,10 @@ export class Persistence {
   }
 
   /**
-   * FLUSHALL: with save points the empty dataset is saved when the unit has ended, so that the old one does not come back
-   * with a start. A save in the background is of no use any more and is cancelled, unless replicas read it too. Returns
-   * whether there are save points: the changes before count as saved then.
+   * FLUSHALL: with save points the empty dataset is saved when the unit has ended, so that the old
+   * one does not come back with a start. A save in the background is of no use any more and is
+   * cancelled, unless replicas read it too. Returns whether there are save points: the changes
+   * before count as saved then.
    */
   emptied(): boolean {
     const { config, log } = this.#server;
@@ -150,7 +165,10 @@ export class Persistence {
     }
   }
 
-  /** Ends whatever makes a dump, and waits for that end. An emptied dataset is saved rather than not. */
+  /**
+   * Ends whatever makes a dump, and waits for that end. An emptied dataset is saved rather than
+   * not.
+   */
   async stopDumps(): Promise<void> {
     this.scheduled = false;
     if (this.#onlySavesEmptied) {
@@ -160,7 +178,8 @@ export class Persistence {
     const saving = this.#saving;
     const snapshot = this.#snapshots.inProgress;
     if (snapshot !== undefined) {
-      if (snapshot === saving) this.#server.log.warning('There is a child saving an .rdb. Killing it!');
+      if (snapshot === saving)
+        this.#server.log.warning('There is a child saving an .rdb. Killing it!');
       snapshot.cancel();
       await new Promise<void>((resolve) => snapshot.onEnd(resolve));
     }
@@ -188,7 +207,9 @@ export class Persistence {
     }
   }
 
-  /** The error for commands that write, and for PING, while saves fail; undefined when all is well. */
+  /**
+   * The error for commands that write, and for PING, while saves fail; undefined when all is well.
+   */
   get writeRefusal(): string | undefined {
     if (this.lastSucceeded) return undefined;
     const { stopWritesOnBgsaveError, save } = this.#server.config.values;

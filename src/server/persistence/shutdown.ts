@@ -6,8 +6,8 @@
  *      ▲                │ abort              save failed, no FORCE │
  *      └────────────────┴──────────────────────────────────────────┘
  *
- * From WAITING on writes are held back, so that what replicas and the final dump get is the last state. The final dump
- * is written as any other; reads are answered meanwhile. Main thread.
+ * From WAITING on writes are held back, so that what replicas and the final dump get is the last
+ * state. The final dump is written as any other; reads are answered meanwhile. Main thread.
  */
 import { assert, unreachable } from '../../base/assert.ts';
 import type { Server } from '../server.ts';
@@ -50,7 +50,10 @@ export class Shutdown {
   #state: State = 'running';
   #flags: ShutdownFlags = { save: false, nosave: false, now: false, force: false };
   #deadlineMs = 0;
-  /** Told when the shutdown does not happen, by who asked: clients that wait, and signals by their name. */
+  /**
+   * Told when the shutdown does not happen, by who asked: clients that wait, and signals by their
+   * name.
+   */
   readonly #onCancel = new Map<unknown, () => void>();
   #signalled = false;
 
@@ -60,13 +63,19 @@ export class Shutdown {
     this.#port = port;
   }
 
-  /** Milliseconds until the shutdown stops to wait for replicas, for INFO; -1 while it does not wait. */
+  /**
+   * Milliseconds until the shutdown stops to wait for replicas, for INFO; -1 while it does not
+   * wait.
+   */
   get waitMs(): number {
     if (this.#state !== 'waiting') return -1;
     return Math.max(0, this.#deadlineMs - this.#server.clock.monotonicMs());
   }
 
-  /** Begins the end. `onCancel` is called when it does not come to it: aborted, or the dump could not be written. */
+  /**
+   * Begins the end. `onCancel` is called when it does not come to it: aborted, or the dump could
+   * not be written.
+   */
   begin(flags: ShutdownFlags, asker: unknown, onCancel: () => void): void {
     this.#onCancel.set(asker, onCancel);
     if (this.#state !== 'running') return;
@@ -128,7 +137,8 @@ export class Shutdown {
       return;
     }
     log.warning(`Received ${name} scheduling shutdown...`);
-    const words = name === 'SIGINT' ? config.values.shutdownOnSigint : config.values.shutdownOnSigterm;
+    const words =
+      name === 'SIGINT' ? config.values.shutdownOnSigint : config.values.shutdownOnSigterm;
     const flags: ShutdownFlags = {
       save: words.includes('save'),
       nosave: words.includes('nosave'),

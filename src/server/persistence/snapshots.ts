@@ -1,5 +1,6 @@
 /**
- * Snapshots of the dataset: one image at a time, its dump in a spool that saves and full syncs read.
+ * Snapshots of the dataset: one image at a time, its dump in a spool that saves and full syncs
+ * read.
  *
  *   start()      freeze · offset · SELECT forgotten · stream pinned behind the offset        one synchronous turn
  *      │
@@ -73,8 +74,8 @@ const CHUNK_BYTES_MAX = 256 * KIB;
 const CHUNKS_MIN = 8;
 const CHUNKS_MAX = 65536;
 /**
- * Dumps for replicas that are made or read at a time. Each has a ring of `snapshot-spool-memory`, as much again for what
- * sockets hold on to, and a file of up to the size of the dump.
+ * Dumps for replicas that are made or read at a time. Each has a ring of `snapshot-spool-memory`,
+ * as much again for what sockets hold on to, and a file of up to the size of the dump.
  */
 export const DUMPS_OPEN_MAX = 4;
 const MS_PER_SECOND = 1000;
@@ -145,10 +146,13 @@ export class Snapshot {
     });
     // Who reads the stream from here on has no database selected.
     feed.invalidateSelect();
-    this.#pin = streamLog.active ? streamLog.openCursor(offsetAfter(this.startOffset, 1)) : undefined;
+    this.#pin = streamLog.active
+      ? streamLog.openCursor(offsetAfter(this.startOffset, 1))
+      : undefined;
     this.freezeMicros = clock.micros() - startMicros;
     this.spool = new Spool(this.#job.ring, {
-      openSpill: parts.openSpill ?? spillsIn(() => server.config.values.dir, `temp-${process.pid}-${id}-`),
+      openSpill:
+        parts.openSpill ?? spillsIn(() => server.config.values.dir, `temp-${process.pid}-${id}-`),
       onFirstByteGone: () => this.unpinStream(),
       onIdle: () => this.#nobodyReads(),
       onSpilled: (bytes) => listener.spilled(bytes),
@@ -189,7 +193,10 @@ export class Snapshot {
     this.#job.cancel();
   }
 
-  /** Nobody may join from now on: the stream need not be kept for it. Before the log is dropped, this must be called. */
+  /**
+   * Nobody may join from now on: the stream need not be kept for it. Before the log is dropped,
+   * this must be called.
+   */
   unpinStream(): void {
     if (this.#pin === undefined) return;
     this.#server.streamLog.closeCursor(this.#pin);
@@ -217,11 +224,13 @@ export class Snapshot {
       try {
         await this.#job.finished;
       } finally {
-        // A job that failed has cancelled the ring, which ends the pump: the ring's memory is used again afterwards.
+        // A job that failed has cancelled the ring, which ends the pump: the ring's memory is used
+        // again afterwards.
         await pumped;
       }
       // The worker may finish although it was cancelled; nobody has taken its last chunks then.
-      if (!this.spool.ended) throw new OperatingError(ErrorCode.CANCELLED, 'the snapshot was cancelled');
+      if (!this.spool.ended)
+        throw new OperatingError(ErrorCode.CANCELLED, 'the snapshot was cancelled');
       this.state = 'done';
     } catch (error) {
       // Without a code it is a fault of the program, which ends it.
@@ -326,8 +335,8 @@ export class Snapshots {
   }
 
   /**
-   * Dumps nothing, a few times: the first real snapshot then finds its thread started and its code compiled. Without
-   * this the first freeze takes some ten milliseconds, afterwards half of one.
+   * Dumps nothing, a few times: the first real snapshot then finds its thread started and its code
+   * compiled. Without this the first freeze takes some ten milliseconds, afterwards half of one.
    */
   async warm(): Promise<void> {
     const server = this.#server;
@@ -355,32 +364,40 @@ export class Snapshots {
   }
 
   /**
-   * Freezes the dataset as it is now and begins to write it. The caller opens its reader of the spool in the same turn.
-   * Throws BUSY while another image is being read.
+   * Freezes the dataset as it is now and begins to write it. The caller opens its reader of the
+   * spool in the same turn. Throws BUSY while another image is being read.
    */
   start(request: SnapshotRequest): Snapshot {
     if (this.#closed) throw new OperatingError(ErrorCode.CANCELLED, 'the server is shutting down');
-    if (this.inProgress !== undefined) throw new OperatingError(ErrorCode.BUSY, 'a snapshot is in progress');
+    if (this.inProgress !== undefined)
+      throw new OperatingError(ErrorCode.BUSY, 'a snapshot is in progress');
     this.startedCount++;
-    const snapshot = new Snapshot(this.startedCount, this.#server, request, this.#parts, this.#takeMeans(), {
-      over: (ended) => {
-        this.lastFigures = ended.figures;
+    const snapshot = new Snapshot(
+      this.startedCount,
+      this.#server,
+      request,
+      this.#parts,
+      this.#takeMeans(),
+      {
+        over: (ended) => {
+          this.lastFigures = ended.figures;
+        },
+        closed: (ended) => {
+          this.#open.delete(ended);
+          // It would keep the memory of its ring.
+          if (this.#latest === ended) this.#latest = undefined;
+        },
+        spilled: (bytes) => {
+          this.spilledBytes += bytes;
+        },
+        fileRefused: (reason) => {
+          this.filesRefused++;
+          this.#server.log.warning(
+            `The dump cannot be spooled to disk (${reason}): its slowest reader sets the pace from now on`,
+          );
+        },
       },
-      closed: (ended) => {
-        this.#open.delete(ended);
-        // It would keep the memory of its ring.
-        if (this.#latest === ended) this.#latest = undefined;
-      },
-      spilled: (bytes) => {
-        this.spilledBytes += bytes;
-      },
-      fileRefused: (reason) => {
-        this.filesRefused++;
-        this.#server.log.warning(
-          `The dump cannot be spooled to disk (${reason}): its slowest reader sets the pace from now on`,
-        );
-      },
-    });
+    );
     this.#latest = snapshot;
     this.#open.add(snapshot);
     setImmediate(() => this.#prepare());
@@ -398,7 +415,10 @@ export class Snapshots {
     return means;
   }
 
-  /** Lets go of the stream behind each dump that is older than `lagMax` bytes: nobody joins it any more. */
+  /**
+   * Lets go of the stream behind each dump that is older than `lagMax` bytes: nobody joins it any
+   * more.
+   */
   limitPins(lagMax: number): void {
     const { streamLog, log } = this.#server;
     for (const snapshot of this.#open) {
@@ -432,7 +452,11 @@ export class Snapshots {
 function replicationAux(server: Server): ReplicationAux | undefined {
   const { streamLog, history } = server;
   if (!streamLog.active) return undefined;
-  return { streamDb: Math.max(0, server.streamDb()), replid: history.replid, offset: streamLog.endOffset };
+  return {
+    streamDb: Math.max(0, server.streamDb()),
+    replid: history.replid,
+    offset: streamLog.endOffset,
+  };
 }
 
 function saveOptions(
@@ -455,7 +479,10 @@ function saveOptions(
   };
 }
 
-/** A ring whose chunks take `memoryBytes`, with as much untouched memory again for chunks that sockets hold on to. */
+/**
+ * A ring whose chunks take `memoryBytes`, with as much untouched memory again for chunks that
+ * sockets hold on to.
+ */
 export function ringFor(memoryBytes: number): RingOptions {
   const wanted = Math.floor(memoryBytes / CHUNKS_MIN / CHUNK_BYTES_MIN) * CHUNK_BYTES_MIN;
   const chunkBytes = Math.max(CHUNK_BYTES_MIN, Math.min(CHUNK_BYTES_MAX, wanted));

@@ -4,8 +4,9 @@
  *   dump   0 ........ start ............ end ............
  *   file              0 ........ end - start               grows at its end, read anywhere, gone when nobody uses it
  *
- * The file has no name once it is open, so it vanishes with the process, however that ends. One write at a time; reads
- * beside it. Main thread; the work is done by the threads of the file system.
+ * The file has no name once it is open, so it vanishes with the process, however that ends. One
+ * write at a time; reads beside it. Main thread; the work is done by the threads of the file
+ * system.
  */
 import { open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -63,21 +64,27 @@ export class SpillFile {
     return this.end - this.start;
   }
 
-  /** Appends all of `bytes`. Rejects with an operating error; what was written then does not count. */
+  /**
+   * Appends all of `bytes`. Rejects with an operating error; what was written then does not count.
+   */
   async append(bytes: Uint8Array): Promise<void> {
     await this.#use(async (file) => {
       let done = 0;
       while (done < bytes.length) {
         const position = this.bytes + done;
         const { bytesWritten } = await file.write(bytes, done, bytes.length - done, position);
-        if (bytesWritten === 0) throw new OperatingError(ErrorCode.IO, 'the disk takes no more bytes');
+        if (bytesWritten === 0)
+          throw new OperatingError(ErrorCode.IO, 'the disk takes no more bytes');
         done += bytesWritten;
       }
       this.end += bytes.length;
     });
   }
 
-  /** Reads bytes of the dump from `position` on, as many as there are and fit; returns their count, at least 1. */
+  /**
+   * Reads bytes of the dump from `position` on, as many as there are and fit; returns their count,
+   * at least 1.
+   */
   async readAt(position: number, into: Uint8Array): Promise<number> {
     assert(position >= this.start && position < this.end, 'a spill is read where it has bytes');
     const length = Math.min(into.length, this.end - position);
@@ -119,5 +126,8 @@ export class SpillFile {
   }
 }
 
-/** The file could not be opened, which its user was told, or not be closed; it has no name that could be left behind. */
+/**
+ * The file could not be opened, which its user was told, or not be closed; it has no name that
+ * could be left behind.
+ */
 function ignoreFailure(): void {}

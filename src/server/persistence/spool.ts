@@ -1,12 +1,13 @@
 /**
- * The bytes of a dump between the worker that makes them and those who read them, each at its own pace.
+ * The bytes of a dump between the worker that makes them and those who read them, each at its own
+ * pace.
  *
  *   dump    0 ─────────── file.start ───────── ring ──────────────────────── producedBytes
  *           let go        spilled to a file    chunks of the worker's ring
  *                         ▲ slow reader        ▲ reader        ▲ reader
  *
- * Chunks stay where the worker put them and readers get slices of them, without a copy. When the ring gets full its
- * oldest chunk goes, if it may:
+ * Chunks stay where the worker put them and readers get slices of them, without a copy. When the
+ * ring gets full its oldest chunk goes, if it may:
  *
  *   who is not past it             what happens
  *   nobody                         the worker gets it back; who only keeps the dump open does not count
@@ -14,12 +15,14 @@
  *   replicas                       it goes to the file, so that the slowest holds up neither worker nor others
  *   replicas, file refused         the worker waits for them; one that needs the whole dump first fails
  *
- * A reader that is in the file reads it through a buffer of its own. A file is refused once the system has not made it
- * or not taken a byte (no space, no permission, no descriptor); that holds for the rest of the dump, and memory stays
- * within the ring. The image stays frozen longer then, and `snapshot-cow-max` bounds what that costs.
+ * A reader that is in the file reads it through a buffer of its own. A file is refused once the
+ * system has not made it or not taken a byte (no space, no permission, no descriptor); that holds
+ * for the rest of the dump, and memory stays within the ring. The image stays frozen longer then,
+ * and `snapshot-cow-max` bounds what that costs.
  *
- * A chunk of which a slice is in flight to a socket that does not take it must not be filled anew: its memory is
- * exchanged for a spare one (workers/byte-ring.ts). If spares run out, the readers that hold the chunk fail.
+ * A chunk of which a slice is in flight to a socket that does not take it must not be filled anew:
+ * its memory is exchanged for a spare one (workers/byte-ring.ts). If spares run out, the readers
+ * that hold the chunk fail.
  *
  * A reader may open while byte 0 is still in the ring or in the file. Main thread.
  */
@@ -61,7 +64,9 @@ export interface SpoolOptions {
   /** Called when bytes went to the file, and once when the file was refused. */
   readonly onSpilled?: (bytes: number) => void;
   readonly onFileRefused?: (reason: string) => void;
-  /** Called once the spool is closed and no slice is in flight: nobody uses the memory of the ring. */
+  /**
+   * Called once the spool is closed and no slice is in flight: nobody uses the memory of the ring.
+   */
   readonly onReleased?: () => void;
 }
 
@@ -83,7 +88,9 @@ export class Spool {
   #spilling = false;
   #fileRefused = false;
   #firstByteGone = false;
-  /** Chunks that are free whenever the disk is fast enough, so that the worker does not wait for it. */
+  /**
+   * Chunks that are free whenever the disk is fast enough, so that the worker does not wait for it.
+   */
   readonly #headroomChunks: number;
   #closed = false;
   /** Slices in flight, of all chunks. */
@@ -124,7 +131,9 @@ export class Spool {
     return this.#file?.bytes ?? 0;
   }
 
-  /** A reader from byte 0, which must be there: see {@link hasFirstByte}. `onData` is called after a `next` that returned
+  /**
+   * A reader from byte 0, which must be there: see {@link hasFirstByte}. `onData` is called after a
+   * `next` that returned
    * 0, when there is more, or the end, or a failure. */
   openReader(onData: () => void, need: ReaderNeed): SpoolReader {
     assert(this.hasFirstByte, 'a reader opens while the first byte is there');
@@ -133,12 +142,16 @@ export class Spool {
     return reader;
   }
 
-  /** Takes what the worker makes until it has ended. Resolves when there is no more to come, whether all came or not. */
+  /**
+   * Takes what the worker makes until it has ended. Resolves when there is no more to come, whether
+   * all came or not.
+   */
   async pump(): Promise<void> {
     const ring = this.#ring;
     for (;;) {
       await ring.waitForData(this.#nextIndex);
-      // First whether it has ended, then what there is: a chunk that came in between is seen next time.
+      // First whether it has ended, then what there is: a chunk that came in between is seen next
+      // time.
       const ringEnded = ring.ended;
       this.#takeChunks();
       if (this.error !== undefined || ring.cancelled) return;
@@ -150,7 +163,10 @@ export class Spool {
     }
   }
 
-  /** The dump will not be complete: readers fail, and the worker is told that nobody wants its bytes. */
+  /**
+   * The dump will not be complete: readers fail, and the worker is told that nobody wants its
+   * bytes.
+   */
   fail(error: OperatingError): void {
     if (this.ended || this.error !== undefined) return;
     this.error = error;
@@ -238,7 +254,11 @@ export class Spool {
   /** Makes room in the ring while it is fuller than it should be. */
   #relieve(): void {
     const { chunkCount } = this.#ring;
-    while (!this.#spilling && !this.ended && this.#chunks.length > chunkCount - this.#headroomChunks) {
+    while (
+      !this.#spilling &&
+      !this.ended &&
+      this.#chunks.length > chunkCount - this.#headroomChunks
+    ) {
       const oldest = this.#chunks[0]!;
       const need = this.#needOf(oldest);
       if (need === ReaderNeed.WORKER_WAITS) break;
@@ -269,7 +289,10 @@ export class Spool {
     return strictest;
   }
 
-  /** Gives the oldest chunk back to the worker; false when slices of it are in flight and there is no spare memory. */
+  /**
+   * Gives the oldest chunk back to the worker; false when slices of it are in flight and there is
+   * no spare memory.
+   */
   #release(oldest: Chunk): boolean {
     if (oldest.pins > 0) {
       const area = this.#ring.detach();
@@ -284,7 +307,10 @@ export class Spool {
     return true;
   }
 
-  /** Too many sockets hold on to slices: those of the oldest chunk are given up, and their slices come back. */
+  /**
+   * Too many sockets hold on to slices: those of the oldest chunk are given up, and their slices
+   * come back.
+   */
   #failHolders(chunk: Chunk): void {
     const error = new OperatingError(ErrorCode.IO, 'too many readers of the dump stand still');
     for (const reader of [...this.#readers]) if (reader.holds(chunk)) reader.fail(error);
@@ -322,12 +348,19 @@ export class Spool {
     this.#relieve();
   }
 
-  /** The readers that need `chunk` and read only at the end would wait for ever. False when there are none. */
+  /**
+   * The readers that need `chunk` and read only at the end would wait for ever. False when there
+   * are none.
+   */
   #failWhole(chunk: Chunk): boolean {
-    const error = new OperatingError(ErrorCode.IO, 'the dump has no room on disk to wait for its end');
+    const error = new OperatingError(
+      ErrorCode.IO,
+      'the dump has no room on disk to wait for its end',
+    );
     let any = false;
     for (const reader of [...this.#readers]) {
-      if (reader.need !== ReaderNeed.WHOLE || reader.failed || reader.position >= chunk.end) continue;
+      if (reader.need !== ReaderNeed.WHOLE || reader.failed || reader.position >= chunk.end)
+        continue;
       reader.fail(error);
       any = true;
     }
@@ -341,9 +374,10 @@ export class Spool {
 }
 
 /**
- * A reader's place in the dump. `next` describes a slice in the fields, `advance` confirms what was written of it. The
- * slice stays unchanged until its `advance`, also when the reader is closed in between: whoever has a slice in flight
- * calls `advance` when the write is over, whatever came of it.
+ * A reader's place in the dump. `next` describes a slice in the fields, `advance` confirms what was
+ * written of it. The slice stays unchanged until its `advance`, also when the reader is closed in
+ * between: whoever has a slice in flight calls `advance` when the write is over, whatever came of
+ * it.
  *
  *   if (reader.next(256 * KIB) > 0) write(reader.bytes, reader.start, reader.end, () => reader.advance(written));
  */
@@ -389,7 +423,9 @@ export class SpoolReader {
     return this.#buffer.length;
   }
 
-  /** Bytes of the next slice, at most `bytesMax`; 0 when there is none now: `onData` will be called. */
+  /**
+   * Bytes of the next slice, at most `bytesMax`; 0 when there is none now: `onData` will be called.
+   */
   next(bytesMax: number): number {
     assert(!this.#inFlight, 'a reader has one slice in flight');
     if (this.failed || this.closed) return 0;
@@ -400,7 +436,10 @@ export class SpoolReader {
     return count;
   }
 
-  /** Confirms `bytes` of the slice; fewer than its size means that the rest comes with the next slice. */
+  /**
+   * Confirms `bytes` of the slice; fewer than its size means that the rest comes with the next
+   * slice.
+   */
   advance(bytes: number): void {
     assert(this.#inFlight, 'a slice is in flight');
     assert(bytes >= 0 && bytes <= this.end - this.start, 'a reader advances within its slice');
@@ -481,7 +520,9 @@ export class SpoolReader {
     if (this.failed || this.closed) return;
     if (failure !== undefined) {
       if (codeOf(failure) !== ErrorCode.IO) throw failure;
-      this.fail(new OperatingError(ErrorCode.IO, `reading the spool failed: ${messageOf(failure)}`));
+      this.fail(
+        new OperatingError(ErrorCode.IO, `reading the spool failed: ${messageOf(failure)}`),
+      );
       return;
     }
     this.#bufferStart = position;

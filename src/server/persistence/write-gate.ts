@@ -1,4 +1,7 @@
-/** Holds back the writes of clients while the node ends or its dataset is replaced. Nothing expires then; reads and replicas go on. */
+/**
+ * Holds back the writes of clients while the node ends or its dataset is replaced. Nothing expires
+ * then; reads and replicas go on.
+ */
 import { Flag } from '../../commands/spec.ts';
 import type { Dispatcher, Gate } from '../dispatch/dispatcher.ts';
 import type { Server } from '../server.ts';
@@ -30,6 +33,7 @@ export class WriteGate {
     this.#server.writePauses--;
     if (this.#holders > 0) return;
     this.#dispatcher.removeGate(this.#gate);
-    for (const connection of [...this.#server.clients.values()]) this.#dispatcher.runPostponed(connection);
+    for (const connection of [...this.#server.clients.values()])
+      this.#dispatcher.runPostponed(connection);
   }
 }

@@ -1,4 +1,7 @@
-/** Commands of replication: those that replicas send, and those that clients and operators use about them. */
+/**
+ * Commands of replication: those that replicas send, and those that clients and operators use about
+ * them.
+ */
 import { integerArgument } from '../../commands/arguments.ts';
 import type { CommandContext } from '../../commands/context.ts';
 import type { CommandTable } from '../../commands/spec.ts';
@@ -19,7 +22,11 @@ const ERROR_WAITAOF_ON_REPLICA =
 
 /** Milliseconds in argument `index`, 0 for forever; NaN after the error has been answered. */
 function timeoutArgument(context: CommandContext, index: number): number {
-  const timeoutMs = integerArgument(context, index, 'ERR timeout is not an integer or out of range');
+  const timeoutMs = integerArgument(
+    context,
+    index,
+    'ERR timeout is not an integer or out of range',
+  );
   if (timeoutMs >= 0 || Number.isNaN(timeoutMs)) return timeoutMs;
   context.reply.error('ERR timeout is negative');
   return Number.NaN;
@@ -43,11 +50,21 @@ export function replicationCommands(primary: Primary): CommandTable {
   }
 
   function sync(context: CommandContext): void {
-    primary.sync(connectionOf(context), { command: 'SYNC', replid: '', offset: '', failover: false });
+    primary.sync(connectionOf(context), {
+      command: 'SYNC',
+      replid: '',
+      offset: '',
+      failover: false,
+    });
   }
 
   /** Answers with the count of replicas at once, or makes the client wait for it. */
-  function waitFor(context: CommandContext, replicas: number, timeoutMs: number, fsynced: boolean): void {
+  function waitFor(
+    context: CommandContext,
+    replicas: number,
+    timeoutMs: number,
+    fsynced: boolean,
+  ): void {
     const connection = connectionOf(context);
     const count = primary.waiters.countOf(connection.lastOffset, fsynced);
     if (count >= replicas || connection.inTransaction || context.inUnit) {
@@ -101,7 +118,8 @@ export function replicationCommands(primary: Primary): CommandTable {
   return {
     REPLCONF: {
       arity: -1,
-      flags: Flag.ADMIN | Flag.NOSCRIPT | Flag.LOADING | Flag.STALE | Flag.ALLOW_BUSY | Flag.ON_LINK,
+      flags:
+        Flag.ADMIN | Flag.NOSCRIPT | Flag.LOADING | Flag.STALE | Flag.ALLOW_BUSY | Flag.ON_LINK,
       keys: NO_KEYS,
       since: '3.0.0',
       group: 'server',

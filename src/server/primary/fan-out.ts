@@ -5,20 +5,24 @@
  *                       ▲        ▲
  *   turn of a client ends        when: replication/fan-out.ts
  *
- * At the end of each read event the policy is asked. TURN_END is one setImmediate, so that all clients of a turn share
- * a flush; LATER asks again at each turn's end, and a timer stands behind it for when no turn comes. A read event
- * brings at most one read buffer and a bounded count of requests, so a long pipeline is flushed between its events and
- * needs no look in their middle.
+ * At the end of each read event the policy is asked. TURN_END is one setImmediate, so that all
+ * clients of a turn share a flush; LATER asks again at each turn's end, and a timer stands behind
+ * it for when no turn comes. A read event brings at most one read buffer and a bounded count of
+ * requests, so a long pipeline is flushed between its events and needs no look in their middle.
  *
- * Peers that stand at the same place, nearly all of them, are written the same view of the log. A peer that is far
- * behind gets a slice per turn and not more, so that catching up does not hold the loop.
+ * Peers that stand at the same place, nearly all of them, are written the same view of the log. A
+ * peer that is far behind gets a slice per turn and not more, so that catching up does not hold the
+ * loop.
  */
 import type { Clock } from '../../base/clock.ts';
 import { KIB, MIB } from '../../base/units.ts';
 import { FLUSH_BYTES, FlushPolicy, FlushWhen, PACKET_BYTES } from '../../replication/fan-out.ts';
 import type { StreamCursor, StreamLog } from '../../replication/stream-log.ts';
 
-/** Bytes per peer and flush; all peers together get no more than FLUSH_TOTAL_BYTES, but for the minimum. */
+/**
+ * Bytes per peer and flush; all peers together get no more than FLUSH_TOTAL_BYTES, but for the
+ * minimum.
+ */
 const SLICE_BYTES_MAX = 256 * KIB;
 const SLICE_BYTES_MIN = 64 * KIB;
 const FLUSH_TOTAL_BYTES = 16 * MIB;
@@ -26,8 +30,8 @@ const FLUSH_TOTAL_BYTES = 16 * MIB;
 /** A peer as the fan-out sees it. */
 export interface StreamTarget {
   /**
-   * Writes what its cursor has, at most `bytesMax`, unless a write is in flight; the last bytes may stay for a next write,
-   * unless `all` are wanted. Returns the count of writes.
+   * Writes what its cursor has, at most `bytesMax`, unless a write is in flight; the last bytes may
+   * stay for a next write, unless `all` are wanted. Returns the count of writes.
    */
   writeStream(bytesMax: number, all: boolean): number;
   readonly streamLag: number;
@@ -104,7 +108,10 @@ export class FanOut {
     if (target.isWriting) this.#writing--;
   }
 
-  /** Something may have been appended to the log. Costs two comparisons when nothing was, or nobody listens. */
+  /**
+   * Something may have been appended to the log. Costs two comparisons when nothing was, or nobody
+   * listens.
+   */
   turnEnded(): void {
     if (this.#targets.length === 0) return;
     const bytes = this.#log.endOffset - this.#flushedOffset;
@@ -126,7 +133,10 @@ export class FanOut {
     }
     const targets = this.#targets;
     if (targets.length === 0) return;
-    const bytesMax = Math.max(SLICE_BYTES_MIN, Math.min(SLICE_BYTES_MAX, FLUSH_TOTAL_BYTES / targets.length));
+    const bytesMax = Math.max(
+      SLICE_BYTES_MIN,
+      Math.min(SLICE_BYTES_MAX, FLUSH_TOTAL_BYTES / targets.length),
+    );
     const startUs = this.#clock.micros();
     let writes = 0;
     let behind = 0;

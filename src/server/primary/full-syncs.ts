@@ -9,10 +9,11 @@
  *                ├ one runs that does not fit (another dialect or filter, too old) ─▶ waits for its end
  *                └ the last one failed, or too many dumps are still read ─▶ waits for the end of that
  *
- * A snapshot is kept open to those who come a little later: for `snapshot-keep` seconds from its start, though nobody
- * reads it any more, the log stays from its offset on, and its first byte as long as memory has room for it, or a file
- * has it for the sake of a slow reader. That is how replicas that attach together, and those that reconnect at once
- * after a lost sync, share one serialization without a delay before it. Nothing is written to disk for them.
+ * A snapshot is kept open to those who come a little later: for `snapshot-keep` seconds from its
+ * start, though nobody reads it any more, the log stays from its offset on, and its first byte as
+ * long as memory has room for it, or a file has it for the sake of a slow reader. That is how
+ * replicas that attach together, and those that reconnect at once after a lost sync, share one
+ * serialization without a delay before it. Nothing is written to disk for them.
  *
  * Who waits gets an empty line each second, whatever it waits for. Main thread.
  */
@@ -23,7 +24,12 @@ import { DumpFilter, Framing, Phase } from '../../replication/replica-state.ts';
 import { randomHex40 } from '../../replication/replid.ts';
 import { RetryPauses } from '../../replication/retry-pauses.ts';
 import type { Server } from '../server.ts';
-import { type DumpReader, type DumpSnapshot, ReaderNeed, type SnapshotSource } from '../snapshot-source.ts';
+import {
+  type DumpReader,
+  type DumpSnapshot,
+  ReaderNeed,
+  type SnapshotSource,
+} from '../snapshot-source.ts';
 import { replicaOutputLimit } from './limits.ts';
 import type { ReplicaPeer } from './replica-peer.ts';
 
@@ -73,7 +79,9 @@ export class FullSyncs {
     if (!this.#waiting.has(peer)) return;
     const pauseMs = this.#pauseMs(peer);
     if (this.#isBusy())
-      log.notice("Can't attach the replica to the current BGSAVE. Waiting for next BGSAVE for SYNC");
+      log.notice(
+        "Can't attach the replica to the current BGSAVE. Waiting for next BGSAVE for SYNC",
+      );
     else if (pauseMs > 0)
       log.notice(`Delay next BGSAVE for SYNC by ${secondsOf(pauseMs)}: the last one failed`);
     else if (!this.#toldFull) log.notice('Delay next BGSAVE for diskless SYNC');
@@ -85,12 +93,15 @@ export class FullSyncs {
     if (!this.#reading.delete(peer)) return;
     const { snapshot } = peer;
     peer.releaseDump();
-    if (snapshot === undefined || snapshot.state !== 'running' || snapshot.spool.totalBytes >= 0) return;
+    if (snapshot === undefined || snapshot.state !== 'running' || snapshot.spool.totalBytes >= 0)
+      return;
     for (const other of this.#reading) if (other.snapshot === snapshot) return;
     // Without a reader it is cancelled, unless it is a save as well.
     if (snapshot === this.#kept) this.#release();
     if (!snapshot.cancelled) return;
-    this.#server.log.notice('Diskless rdb transfer, last replica dropped, its snapshot is cancelled');
+    this.#server.log.notice(
+      'Diskless rdb transfer, last replica dropped, its snapshot is cancelled',
+    );
   }
 
   /** A peer gets no more of its dump, though the snapshot goes on. */
@@ -127,9 +138,11 @@ export class FullSyncs {
   #isWorthKeeping(snapshot: DumpSnapshot): boolean {
     const { clock, streamLog } = this.#server;
     const keepMs = this.#server.config.values.snapshotKeep * SECOND_MS;
-    if (clock.monotonicMs() - this.#keptSinceMs >= keepMs || !snapshot.spool.hasFirstByte) return false;
+    if (clock.monotonicMs() - this.#keptSinceMs >= keepMs || !snapshot.spool.hasFirstByte)
+      return false;
     return (
-      snapshot.state === 'running' || streamLog.endOffset - snapshot.startOffset <= streamLog.backlogBytesMax
+      snapshot.state === 'running' ||
+      streamLog.endOffset - snapshot.startOffset <= streamLog.backlogBytesMax
     );
   }
 
@@ -200,7 +213,8 @@ export class FullSyncs {
     this.#kept = snapshot;
     this.#keptSinceMs = this.#server.clock.monotonicMs();
     this.#keeper = snapshot.spool.openReader(ignoreData, ReaderNeed.NOTHING);
-    for (const peer of [...this.#waiting]) if (this.#fits(snapshot, peer)) this.#attach(peer, snapshot);
+    for (const peer of [...this.#waiting])
+      if (this.#fits(snapshot, peer)) this.#attach(peer, snapshot);
     if (config.values.snapshotKeep === 0) this.#release();
   }
 
@@ -265,7 +279,8 @@ export class FullSyncs {
       if (snapshot.error !== undefined) this.#failed(snapshot.error.code);
       if (this.#kept === snapshot) this.#release();
       const reason = snapshot.error === undefined ? '' : `: ${snapshot.error.message}`;
-      if (readers.length > 0) this.#server.log.warning(`Background transfer to replicas failed${reason}`);
+      if (readers.length > 0)
+        this.#server.log.warning(`Background transfer to replicas failed${reason}`);
       for (const peer of readers) peer.connection.destroy();
     }
     this.#serve();
@@ -295,7 +310,10 @@ export class FullSyncs {
   }
 }
 
-/** Who reads a dump as it is made needs no disk; a dump that must be complete first may not fit into memory. */
+/**
+ * Who reads a dump as it is made needs no disk; a dump that must be complete first may not fit into
+ * memory.
+ */
 const needsDisk = (peer: ReplicaPeer): boolean => peer.state.framing === Framing.LENGTH;
 
 const secondsOf = (ms: number): string => `${Math.ceil(ms / SECOND_MS)} seconds`;
@@ -307,7 +325,10 @@ function dialectKey(dialect: Dialect): number {
 /** The keeper holds the dump and reads nothing of it. */
 function ignoreData(): void {}
 
-/** Whether this peer's dump must be complete before it is sent (`repl-diskless-sync no`); filtered dumps never are. */
+/**
+ * Whether this peer's dump must be complete before it is sent (`repl-diskless-sync no`); filtered
+ * dumps never are.
+ */
 export function spoolsFirst(disklessSync: boolean, filter: number): boolean {
   return !disklessSync && filter === DumpFilter.NONE;
 }

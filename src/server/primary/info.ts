@@ -12,7 +12,9 @@ export function replicationSection(primary: Primary): string {
   const { active } = streamLog;
   const { upstream } = primary;
   let text =
-    upstream?.isReplica === true ? `role:slave\r\n${upstreamSection(server, upstream)}` : 'role:master\r\n';
+    upstream?.isReplica === true
+      ? `role:slave\r\n${upstreamSection(server, upstream)}`
+      : 'role:master\r\n';
   text += `connected_slaves:${states.size}\r\n`;
   if (minReplicasToWrite > 0 && minReplicasMaxLag > 0) {
     text += `min_slaves_good_slaves:${primary.goodReplicas}\r\n`;
@@ -32,7 +34,10 @@ export function replicationSection(primary: Primary): string {
   return text;
 }
 
-/** Lines of our own, for the last section of INFO. No name contains one of Redis' fields: tools look for substrings. */
+/**
+ * Lines of our own, for the last section of INFO. No name contains one of Redis' fields: tools look
+ * for substrings.
+ */
 export function ownReplicationFields(primary: Primary): string {
   const { fullSyncs, fanOut, server, syncTtfbMs } = primary;
   const { streamLog } = server;

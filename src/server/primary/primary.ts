@@ -1,5 +1,6 @@
 /**
- * This node as the primary of its replicas: who is attached, what they are answered, what is done for them in time.
+ * This node as the primary of its replicas: who is attached, what they are answered, what is done
+ * for them in time.
  *
  *   PSYNC, SYNC ──decidePsync──▶ continue ──▶ fan-out        a peer that gets the stream
  *                          └───▶ full ──▶ full syncs ──▶ fan-out
@@ -59,7 +60,10 @@ export class Primary implements PeerListener {
   readonly waiters: Waiters;
   /** The primary of this node; set once, when the node is wired. */
   upstream: Upstream | undefined = undefined;
-  /** Milliseconds from the last full sync's request to the first byte of its dump; -1 before there was one. */
+  /**
+   * Milliseconds from the last full sync's request to the first byte of its dump; -1 before there
+   * was one.
+   */
   syncTtfbMs = -1;
   /** Replicas that min-replicas-to-write counts; as of the last second, or the last change. */
   goodReplicas = 0;
@@ -73,7 +77,10 @@ export class Primary implements PeerListener {
   #secondMs = 0;
   /** Since when there are no replicas. */
   #lonelySinceMs: number;
-  /** What `replicasInSync` asked for: all up to an offset, and where the log ended behind its GETACK. */
+  /**
+   * What `replicasInSync` asked for: all up to an offset, and where the log ended behind its
+   * GETACK.
+   */
   #askedOffset = -1;
   #askedEnd = -1;
 
@@ -106,7 +113,9 @@ export class Primary implements PeerListener {
     housekeeping.afterSlice = () => this.turnEnded();
   }
 
-  /** PSYNC and SYNC. A refusal is answered, everything else is written to the socket by the peer. */
+  /**
+   * PSYNC and SYNC. A refusal is answered, everything else is written to the socket by the peer.
+   */
   sync(connection: Connection, request: PsyncRequest): void {
     const { history, streamLog } = this.server;
     const peer = this.#peerOf(connection);
@@ -153,8 +162,8 @@ export class Primary implements PeerListener {
   }
 
   /**
-   * The dataset is no longer what the stream says: a command has failed halfway. No replica may go on with it; each gets
-   * a full sync.
+   * The dataset is no longer what the stream says: a command has failed halfway. No replica may go
+   * on with it; each gets a full sync.
    */
   diverged(): void {
     const { history, streamLog, feed } = this.server;
@@ -230,7 +239,10 @@ export class Primary implements PeerListener {
     this.#getackDue = true;
   }
 
-  /** The error that a write gets now, or undefined: too few replicas follow (`min-replicas-to-write`). */
+  /**
+   * The error that a write gets now, or undefined: too few replicas follow
+   * (`min-replicas-to-write`).
+   */
   get writeRefusal(): string | undefined {
     if (!this.server.hasObstacle(Obstacle.REPLICAS_WANTED)) return undefined;
     return this.goodReplicas >= this.server.config.values.minReplicasToWrite
@@ -239,14 +251,16 @@ export class Primary implements PeerListener {
   }
 
   /**
-   * Before a shutdown: whether each online replica has acknowledged all that was written; asks those that have not. May
-   * be called again and again, and nothing is to be written meanwhile.
+   * Before a shutdown: whether each online replica has acknowledged all that was written; asks
+   * those that have not. May be called again and again, and nothing is to be written meanwhile.
    */
   replicasInSync(): boolean {
     const { streamLog, feed } = this.server;
     if (this.server.isReplica) return true;
-    // What was asked with the last GETACK is not answered for with it: that is behind the offset that counts.
-    if (streamLog.endOffset !== this.#askedEnd) this.#askedOffset = this.#askedEnd = streamLog.endOffset;
+    // What was asked with the last GETACK is not answered for with it: that is behind the offset
+    // that counts.
+    if (streamLog.endOffset !== this.#askedEnd)
+      this.#askedOffset = this.#askedEnd = streamLog.endOffset;
     const offset = this.#askedOffset;
     if (this.#lagging(offset).length === 0) return true;
     if (this.#askedEnd === offset) {
@@ -346,7 +360,9 @@ export class Primary implements PeerListener {
   }
 
   #lagging(offset: number): ReplicaState[] {
-    return [...this.states].filter((state) => state.isOnline && !state.legacy && state.ackOffset < offset);
+    return [...this.states].filter(
+      (state) => state.isOnline && !state.legacy && state.ackOffset < offset,
+    );
   }
 
   #peerOf(connection: Connection): ReplicaPeer {
@@ -358,7 +374,10 @@ export class Primary implements PeerListener {
     return peer;
   }
 
-  /** Ends what holds more of the log than it may: replicas, and the wait for who might join a snapshot. */
+  /**
+   * Ends what holds more of the log than it may: replicas, and the wait for who might join a
+   * snapshot.
+   */
   #checkLimits(nowMs: number): void {
     const { server } = this;
     const { stats } = server;
@@ -394,7 +413,10 @@ export class Primary implements PeerListener {
     }
   }
 
-  /** A primary without replicas for `repl-backlog-ttl` forgets its history: who comes then gets a full sync. */
+  /**
+   * A primary without replicas for `repl-backlog-ttl` forgets its history: who comes then gets a
+   * full sync.
+   */
   #dropBacklogWhenDue(nowMs: number): void {
     const { streamLog, history, feed, config } = this.server;
     const ttl = config.values.replBacklogTtl;

@@ -1,13 +1,15 @@
 /**
- * A replica below us with its socket: what is written to it, one write in flight at a time. Hot path.
+ * A replica below us with its socket: what is written to it, one write in flight at a time. Hot
+ * path.
  *
  *   lines          "+FULLRESYNC …", "$EOF:…", "\n": short, in front of the rest, never waited for
  *   dump           slices of a snapshot's spool, one per turn of the loop, at this peer's own pace
  *   stream         slices of the log, from the snapshot's offset or from where the peer had been
  *
- * Bytes go from shared memory to the socket as they are. A write that the kernel took at once is over when `write`
- * returns; its callback comes all the same, and is passed over. Else the slice is in flight until the callback, also
- * when the peer is gone meanwhile: only then its memory may be used for something else.
+ * Bytes go from shared memory to the socket as they are. A write that the kernel took at once is
+ * over when `write` returns; its callback comes all the same, and is passed over. Else the slice is
+ * in flight until the callback, also when the peer is gone meanwhile: only then its memory may be
+ * used for something else.
  *
  * Which phase allows what is decided by replication/replica-state.ts. Main thread.
  */
@@ -15,7 +17,12 @@ import { assert } from '../../base/assert.ts';
 import type { Offset } from '../../base/units.ts';
 import { KIB, offsetAfter } from '../../base/units.ts';
 import { sliceBytes } from '../../replication/fan-out.ts';
-import { fullSyncLine, KEEPALIVE_LINE, payloadHeader, payloadTrailer } from '../../replication/full-sync.ts';
+import {
+  fullSyncLine,
+  KEEPALIVE_LINE,
+  payloadHeader,
+  payloadTrailer,
+} from '../../replication/full-sync.ts';
 import { OutputGauge } from '../../replication/output-limit.ts';
 import { Framing, PeerEvent, Phase, ReplicaState } from '../../replication/replica-state.ts';
 import type { ReplicationHistory } from '../../replication/replid.ts';
@@ -126,7 +133,10 @@ export class ReplicaPeer implements StreamTarget {
     this.sendDump();
   }
 
-  /** Writes the next slice of the dump, or what ends it. Called when there is more and nothing is in flight. */
+  /**
+   * Writes the next slice of the dump, or what ends it. Called when there is more and nothing is in
+   * flight.
+   */
   sendDump(): void {
     const reader = this.#reader;
     if (reader === undefined || this.#dumpImmediate !== undefined || this.isWriting) return;
@@ -165,7 +175,9 @@ export class ReplicaPeer implements StreamTarget {
     return writes;
   }
 
-  /** Keeps a peer that waits from giving up. One whose socket takes nothing needs no second line. */
+  /**
+   * Keeps a peer that waits from giving up. One whose socket takes nothing needs no second line.
+   */
   sendKeepalive(): void {
     if (this.connection.writer.waitingBytes === 0) this.#line(KEEPALIVE_LINE);
   }

@@ -1,9 +1,9 @@
 /**
- * Clients in WAIT and WAITAOF: each waits until so many replicas have acknowledged what was in the stream behind its
- * last command, or time is up.
+ * Clients in WAIT and WAITAOF: each waits until so many replicas have acknowledged what was in the
+ * stream behind its last command, or time is up.
  *
- * An ACK only notes that there was one; who is satisfied is answered at the end of that read event, outside of any
- * command. Main thread.
+ * An ACK only notes that there was one; who is satisfied is answered at the end of that read event,
+ * outside of any command. Main thread.
  */
 import { countAcked, countFsynced, type ReplicaState } from '../../replication/replica-state.ts';
 import type { Reply } from '../../resp/reply.ts';
@@ -63,17 +63,22 @@ export class Waiters {
     if (!this.#acked) return;
     this.#acked = false;
     for (const waiter of this.#waiters.values()) {
-      if (this.countOf(waiter.offset, waiter.fsynced) >= waiter.replicas) this.unblock(waiter.connection);
+      if (this.countOf(waiter.offset, waiter.fsynced) >= waiter.replicas)
+        this.unblock(waiter.connection);
     }
   }
 
-  /** Answers with the count that there is, or with `error`; false when the client does not wait here. */
+  /**
+   * Answers with the count that there is, or with `error`; false when the client does not wait
+   * here.
+   */
   unblock(connection: Connection, error?: string): boolean {
     const waiter = this.#waiters.get(connection);
     if (waiter === undefined) return false;
     this.forget(connection);
     answerLate(this.#errors, connection, (reply) => {
-      if (error === undefined) replyCount(reply, waiter.fsynced, this.countOf(waiter.offset, waiter.fsynced));
+      if (error === undefined)
+        replyCount(reply, waiter.fsynced, this.countOf(waiter.offset, waiter.fsynced));
       else reply.error(error);
     });
     connection.flush();

@@ -1,6 +1,7 @@
 /**
- * Random commands on places beside a real server: replies digit for digit, stream, key events, counts of changes. Not
- * STOREDIST, which is streamed in another form and stores a last digit that depends on the C library.
+ * Random commands on places beside a real server: replies digit for digit, stream, key events,
+ * counts of changes. Not STOREDIST, which is streamed in another form and stores a last digit that
+ * depends on the C library.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Prng } from '../../../src/base/prng.ts';
@@ -51,8 +52,16 @@ class Generator {
     const float = (): number => this.#prng.float();
     const kind = this.#prng.below(40);
     if (kind === 0)
-      return this.#of<Argument[]>([181, 0], [0, 86], ['x', 1], [1, 'nan'], ['1e30', 5], [-180.5, -90]);
-    if (kind === 1) return this.#of<Argument[]>([180, 85.05112878], [-180, -85.05112878], [0, 0], [180, 0]);
+      return this.#of<Argument[]>(
+        [181, 0],
+        [0, 86],
+        ['x', 1],
+        [1, 'nan'],
+        ['1e30', 5],
+        [-180.5, -90],
+      );
+    if (kind === 1)
+      return this.#of<Argument[]>([180, 85.05112878], [-180, -85.05112878], [0, 0], [180, 0]);
     if (kind < 15) return [13.361389 + float() * 2, 38.115556 + float()];
     if (kind < 20) return [float() * 360 - 180, 66 + float() * 19];
     return [float() * 360 - 180, float() * 170 - 85];
@@ -64,7 +73,15 @@ class Generator {
 
   #length(): Argument {
     if (this.#prng.below(40) === 0) return this.#of<Argument>(-1, 'x', '', 0);
-    return this.#of<Argument>(1, 50, 200, 5000, 20_000, 1e6, this.#prng.float() * 10 ** this.#prng.below(8));
+    return this.#of<Argument>(
+      1,
+      50,
+      200,
+      5000,
+      20_000,
+      1e6,
+      this.#prng.float() * 10 ** this.#prng.below(8),
+    );
   }
 
   #options(): Argument[] {
@@ -72,13 +89,17 @@ class Generator {
     for (const option of ['WITHDIST', 'withcoord', 'WITHHASH', 'ASC', 'DESC'])
       if (this.#prng.below(3) === 0) options.push(option);
     if (this.#prng.below(3) === 0) options.push('COUNT', this.#of<Argument>(1, 3, 10, 1000, 1000));
-    if (this.#prng.below(40) === 0) options.push(this.#of<Argument>('ANY', 'BAD', 'COUNT', 'STORE'));
+    if (this.#prng.below(40) === 0)
+      options.push(this.#of<Argument>('ANY', 'BAD', 'COUNT', 'STORE'));
     if (this.#prng.below(10) === 0) options.push('COUNT', this.#of<Argument>(1, 5, 0, 'x'), 'ANY');
     return options;
   }
 
   #shape(): Argument[] {
-    const centre = this.#of<Argument[]>(['FROMMEMBER', this.#member()], ['FROMLONLAT', ...this.#place()]);
+    const centre = this.#of<Argument[]>(
+      ['FROMMEMBER', this.#member()],
+      ['FROMLONLAT', ...this.#place()],
+    );
     const shape = this.#of<Argument[]>(
       ['BYRADIUS', this.#length(), this.#unit()],
       ['byBox', this.#length(), this.#length(), this.#unit()],
@@ -97,7 +118,16 @@ class Generator {
 
   writes(): Argument[] {
     const triples = (): Argument[] => [...this.#place(), this.#member()];
-    const options = this.#of<Argument[]>([], [], [], ['NX'], ['xx'], ['CH'], ['NX', 'CH'], ['XX', 'NX']);
+    const options = this.#of<Argument[]>(
+      [],
+      [],
+      [],
+      ['NX'],
+      ['xx'],
+      ['CH'],
+      ['NX', 'CH'],
+      ['XX', 'NX'],
+    );
     return this.#of<() => Argument[]>(
       () => ['GEOADD', this.#key(), ...options, ...triples(), ...triples(), ...triples()],
       () => ['GEOADD', this.#key(), ...triples()],
@@ -105,9 +135,23 @@ class Generator {
       () => ['ZREM', this.#key(), this.#member()],
       () => ['ZADD', this.#key(), this.#of<Argument>(-1, 1e17, 'inf', 5.5, 0), 'odd'],
       () => ['ZREM', this.#key(), 'odd'],
-      () => ['GEOSEARCHSTORE', this.#key(), this.#key(), ...this.#shape(), ...this.#maybe('ANY', 'COUNT', 3)],
+      () => [
+        'GEOSEARCHSTORE',
+        this.#key(),
+        this.#key(),
+        ...this.#shape(),
+        ...this.#maybe('ANY', 'COUNT', 3),
+      ],
       () => ['GEOSEARCHSTORE', this.#key(), this.#key(), ...this.#shape(), ...this.#options()],
-      () => ['GEORADIUS', this.#key(), ...this.#place(), this.#length(), this.#unit(), 'store', this.#key()],
+      () => [
+        'GEORADIUS',
+        this.#key(),
+        ...this.#place(),
+        this.#length(),
+        this.#unit(),
+        'store',
+        this.#key(),
+      ],
       () => [
         'GEORADIUSBYMEMBER',
         this.#key(),
@@ -126,12 +170,26 @@ class Generator {
     const readOnly = this.#of('', '_RO');
     return this.#of<() => Argument[]>(
       () => ['GEODIST', key, this.#member(), this.#member(), ...this.#maybe(this.#unit())],
-      () => ['GEODIST', key, this.#member(), 'odd', 'm', ...(this.#prng.below(9) === 0 ? ['x'] : [])],
+      () => [
+        'GEODIST',
+        key,
+        this.#member(),
+        'odd',
+        'm',
+        ...(this.#prng.below(9) === 0 ? ['x'] : []),
+      ],
       () => ['GEOHASH', key, this.#member(), this.#member(), 'odd'],
       () => ['GEOPOS', key, this.#member(), this.#member(), ...this.#maybe('odd')],
       () => ['GEOSEARCH', key, ...this.#shape(), ...this.#options()],
       () => ['geosearch', key, ...this.#options(), ...this.#shape()],
-      () => [`GEORADIUS${readOnly}`, key, ...this.#place(), this.#length(), this.#unit(), ...this.#options()],
+      () => [
+        `GEORADIUS${readOnly}`,
+        key,
+        ...this.#place(),
+        this.#length(),
+        this.#unit(),
+        ...this.#options(),
+      ],
       () => [
         `GEORADIUSBYMEMBER${readOnly}`,
         key,
@@ -144,7 +202,9 @@ class Generator {
   }
 }
 
-test('random commands on places have the same effect as on a real server', { timeout: 60_000 }, async () => {
+test('random commands on places have the same effect as on a real server', {
+  timeout: 60_000,
+}, async () => {
   const prng = new Prng(testSeed('geo'));
   const generator = new Generator(prng);
   const differential = new Differential(redis);
@@ -166,11 +226,23 @@ test('random commands on places have the same effect as on a real server', { tim
 test('the examples of the manual', () => {
   const harness = new CommandHarness();
   const added = harness.call(
-    ...['GEOADD', 'Sicily', '13.361389', '38.115556', 'Palermo', '15.087269', '37.502669', 'Catania'],
+    ...[
+      'GEOADD',
+      'Sicily',
+      '13.361389',
+      '38.115556',
+      'Palermo',
+      '15.087269',
+      '37.502669',
+      'Catania',
+    ],
   );
   expect(added).toBe(2);
   expect(harness.call('GEODIST', 'Sicily', 'Palermo', 'Catania')).toBe('166274.1516');
-  expect(harness.call('GEOHASH', 'Sicily', 'Palermo', 'Catania')).toEqual(['sqc8b49rny0', 'sqdtr74hyu0']);
+  expect(harness.call('GEOHASH', 'Sicily', 'Palermo', 'Catania')).toEqual([
+    'sqc8b49rny0',
+    'sqdtr74hyu0',
+  ]);
   expect(harness.call('GEOPOS', 'Sicily', 'Palermo', 'none')).toEqual([
     ['13.36138933897018433', '38.11555639549629859'],
     null,
@@ -208,7 +280,18 @@ test('stored distances are those that are answered, and are streamed as such', (
     ['ZADD', 'd', pairs[1], 'centre', pairs[3], 'Catania'],
   ]);
   expect(
-    harness.call('GEOSEARCHSTORE', 'd', 'none', 'FROMLONLAT', 1, 2, 'BYRADIUS', 1, 'm', 'STOREDIST'),
+    harness.call(
+      'GEOSEARCHSTORE',
+      'd',
+      'none',
+      'FROMLONLAT',
+      1,
+      2,
+      'BYRADIUS',
+      1,
+      'm',
+      'STOREDIST',
+    ),
   ).toBe(0);
   expect(harness.call('EXISTS', 'd')).toBe(0);
 });

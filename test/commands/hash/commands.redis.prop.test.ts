@@ -1,7 +1,8 @@
 /**
- * Random commands on hashes beside a real server: replies, stream, key events and counts of changes are the same after
- * every batch, and all keys at the end. With thresholds so low that hashes often change their encoding, and with the
- * default ones. An image of our memory is frozen and thawed meanwhile.
+ * Random commands on hashes beside a real server: replies, stream, key events and counts of changes
+ * are the same after every batch, and all keys at the end. With thresholds so low that hashes often
+ * change their encoding, and with the default ones. An image of our memory is frozen and thawed
+ * meanwhile.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Prng } from '../../../src/base/prng.ts';
@@ -107,7 +108,9 @@ class Generator {
       () => [['HSETNX', key, ...this.#pairs(1)]],
       () => [['HINCRBY', key, this.#field(), this.#integer()]],
       () => [['HINCRBYFLOAT', key, this.#field(), this.#number()]],
-      () => [['HDEL', key, this.#field(), this.#field(), ...this.#maybe(this.#field(), this.#field())]],
+      () => [
+        ['HDEL', key, this.#field(), this.#field(), ...this.#maybe(this.#field(), this.#field())],
+      ],
       () => [['HDEL', key, this.#field()]],
       () => [
         ['DEL', key],
@@ -157,14 +160,26 @@ class Generator {
         ],
         ['HRANDFIELD', 'one', '9223372036854775807', 'WITHVALUES'],
         ['HRANDFIELD', 'one', 1, 'WITHVALUES', 'x'],
-        ['HSCAN', 'one', 0, ...this.#maybe('MATCH', this.#of('a', 'b*')), ...this.#maybe('COUNT', 2)],
+        [
+          'HSCAN',
+          'one',
+          0,
+          ...this.#maybe('MATCH', this.#of('a', 'b*')),
+          ...this.#maybe('COUNT', 2),
+        ],
       ],
       () => [
         ['SET', 'string', 'text'],
 
-        ['HSCAN', this.#of('none', 'string', 'one'), this.#of<Argument>(0, 'x', -1, '18446744073709551615')],
+        [
+          'HSCAN',
+          this.#of('none', 'string', 'one'),
+          this.#of<Argument>(0, 'x', -1, '18446744073709551615'),
+        ],
       ],
-      () => [['HSCAN', 'one', 0, this.#of('COUNT', 'TYPE', 'MATCH', 'x'), this.#of<Argument>(0, 'x', 3)]],
+      () => [
+        ['HSCAN', 'one', 0, this.#of('COUNT', 'TYPE', 'MATCH', 'x'), this.#of<Argument>(0, 'x', 3)],
+      ],
     )();
   }
 

@@ -1,4 +1,6 @@
-/** Replies on hashes in RESP3, of a kind that random commands cannot compare, beside a real server. */
+/**
+ * Replies on hashes in RESP3, of a kind that random commands cannot compare, beside a real server.
+ */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CommandHarness } from '../../support/command-harness.ts';
 import { type RealRedis, startRedis } from '../../support/real-redis.ts';
@@ -21,7 +23,8 @@ beforeAll(async () => {
     ['HSET', 'wide', 'a', 'x'.repeat(65)],
     ['SET', 'string', 'text'],
   ];
-  for (const command of setups) expect(await client.call(...command)).toEqual(harness.call(...command));
+  for (const command of setups)
+    expect(await client.call(...command)).toEqual(harness.call(...command));
   const large = Array.from({ length: LARGE_FIELDS }, (_, i) => [`field:${i}`, `${i}`]).flat();
   harness.call('HSET', 'large', ...large);
 });
@@ -77,7 +80,14 @@ describe('HRANDFIELD on a hash of any size', () => {
     ['two', 2],
     ['large', LARGE_FIELDS],
   ])('answers different fields for a positive count: %s', (key, size) => {
-    for (const count of [1, Math.floor(size / 10), Math.floor(size / 2), size - 1, size, size + 5]) {
+    for (const count of [
+      1,
+      Math.floor(size / 10),
+      Math.floor(size / 2),
+      size - 1,
+      size,
+      size + 5,
+    ]) {
       const fields = harness.call('HRANDFIELD', key, count) as string[];
       expect(fields).toHaveLength(Math.min(count, size));
       expect(new Set(fields).size).toBe(fields.length);
@@ -89,7 +99,9 @@ describe('HRANDFIELD on a hash of any size', () => {
 
   test('answers as many as asked for with a negative count', () => {
     expect(harness.call('HRANDFIELD', 'large', -5000)).toHaveLength(5000);
-    expect(new Set(harness.call('HRANDFIELD', 'two', -200) as string[])).toEqual(new Set(['a', 'b']));
+    expect(new Set(harness.call('HRANDFIELD', 'two', -200) as string[])).toEqual(
+      new Set(['a', 'b']),
+    );
   });
 });
 
@@ -98,8 +110,12 @@ test('HSCAN answers every field of a large hash, some at a time', () => {
   let cursor = '0';
   let calls = 0;
   do {
-    const [next, elements] = harness.call('HSCAN', 'large', cursor, 'COUNT', 100) as [string, RespValue[]];
-    for (let i = 0; i < elements.length; i += 2) seen.set(String(elements[i]), String(elements[i + 1]));
+    const [next, elements] = harness.call('HSCAN', 'large', cursor, 'COUNT', 100) as [
+      string,
+      RespValue[],
+    ];
+    for (let i = 0; i < elements.length; i += 2)
+      seen.set(String(elements[i]), String(elements[i + 1]));
     cursor = next;
     calls++;
   } while (cursor !== '0');

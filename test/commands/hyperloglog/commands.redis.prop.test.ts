@@ -1,6 +1,7 @@
 /**
- * Random commands on HyperLogLogs beside a real server: replies, stream, key events, counts of changes, and the bytes
- * of all keys are the same. An image of our memory is frozen and thawed meanwhile.
+ * Random commands on HyperLogLogs beside a real server: replies, stream, key events, counts of
+ * changes, and the bytes of all keys are the same. An image of our memory is frozen and thawed
+ * meanwhile.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Prng } from '../../../src/base/prng.ts';
@@ -91,7 +92,8 @@ describe('what is no HyperLogLog', () => {
     await redis.stop();
   });
 
-  const header = (encoding: number): string => `HYLL${String.fromCharCode(encoding)}\0\0\0\0\0\0\0\0\0\0\x80`;
+  const header = (encoding: number): string =>
+    `HYLL${String.fromCharCode(encoding)}\0\0\0\0\0\0\0\0\0\0\x80`;
 
   test.each([
     ['a text', 'text'],
@@ -141,9 +143,9 @@ describe('what is no HyperLogLog', () => {
     const prng = new Prng(testSeed('runs'));
     const harness = new CommandHarness();
     for (let i = 0; i < 300; i++) {
-      const runs = Array.from({ length: prng.below(60) }, () => String.fromCharCode(prng.below(256))).join(
-        '',
-      );
+      const runs = Array.from({ length: prng.below(60) }, () =>
+        String.fromCharCode(prng.below(256)),
+      ).join('');
       harness.call('SET', 'h', Buffer.from(header(1) + runs, 'latin1'));
       harness.call('PFADD', 'h', i, `${i}`.repeat(3));
       const count = harness.call('PFCOUNT', 'h');

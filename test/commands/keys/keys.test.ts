@@ -1,4 +1,7 @@
-/** What the random comparison with a real server cannot tell: random order, replicas, other types, limits. */
+/**
+ * What the random comparison with a real server cannot tell: random order, replicas, other types,
+ * limits.
+ */
 import { beforeEach, describe, expect, test } from 'vitest';
 import { Prng } from '../../../src/base/prng.ts';
 import { asRef } from '../../../src/base/units.ts';
@@ -35,10 +38,13 @@ function scanAll(...options: string[]): string[] {
 }
 
 describe('SCAN', () => {
-  test.each([[[]], [['COUNT', '1']], [['COUNT', '1000']]])('%j comes past every key once', (options) => {
-    const names = fill(700);
-    expect(scanAll(...options)).toEqual(names.sort());
-  });
+  test.each([[[]], [['COUNT', '1']], [['COUNT', '1000']]])(
+    '%j comes past every key once',
+    (options) => {
+      const names = fill(700);
+      expect(scanAll(...options)).toEqual(names.sort());
+    },
+  );
 
   test('comes past every key that stays while others come and go', () => {
     const names = fill(300);
@@ -80,7 +86,10 @@ describe('SCAN', () => {
 
   test('looks at a bounded number of keys, whatever COUNT says', () => {
     fill(70_000);
-    const [cursor, keys] = harness.call('SCAN', '0', 'COUNT', '9223372036854775807') as [string, string[]];
+    const [cursor, keys] = harness.call('SCAN', '0', 'COUNT', '9223372036854775807') as [
+      string,
+      string[],
+    ];
     expect(cursor).not.toBe('0');
     expect(keys.length).toBeLessThan(66_000);
   });
@@ -173,7 +182,16 @@ describe('what the stream carries', () => {
   });
 
   test('is a BITFIELD that grew the string for nothing', () => {
-    const { reply, stream } = harness.run('BITFIELD', 'k', 'OVERFLOW', 'FAIL', 'SET', 'u2', '0', '9');
+    const { reply, stream } = harness.run(
+      'BITFIELD',
+      'k',
+      'OVERFLOW',
+      'FAIL',
+      'SET',
+      'u2',
+      '0',
+      '9',
+    );
     expect(reply).toEqual([null]);
     expect(harness.call('STRLEN', 'k')).toBe(1);
     expect(stream).toHaveLength(1);
@@ -242,7 +260,9 @@ test('arguments of BITCOUNT and BITPOS are refused before the key is looked for,
 
 test('BITCOUNT and BITPOS of long strings agree with counting one by one', () => {
   const prng = new Prng(3);
-  const bytes = Buffer.from(Array.from({ length: 5000 }, () => (prng.below(3) === 0 ? 0 : prng.below(256))));
+  const bytes = Buffer.from(
+    Array.from({ length: 5000 }, () => (prng.below(3) === 0 ? 0 : prng.below(256))),
+  );
   harness.run('SET', 'k', bytes);
   const bit = (at: number): number => (bytes[at >> 3]! >> (7 - (at & 7))) & 1;
   for (let i = 0; i < 40; i++) {
@@ -264,14 +284,23 @@ describe('strings have a limit', () => {
   });
 
   test.each([
-    [['APPEND', 'k', 'y'.repeat(25)], 'ERR string exceeds maximum allowed size (proto-max-bulk-len)'],
-    [['SETRANGE', 'k', '1024', 'y'], 'ERR string exceeds maximum allowed size (proto-max-bulk-len)'],
+    [
+      ['APPEND', 'k', 'y'.repeat(25)],
+      'ERR string exceeds maximum allowed size (proto-max-bulk-len)',
+    ],
+    [
+      ['SETRANGE', 'k', '1024', 'y'],
+      'ERR string exceeds maximum allowed size (proto-max-bulk-len)',
+    ],
     [
       ['SETRANGE', 'k', '9223372036854775807', 'y'],
       'ERR string exceeds maximum allowed size (proto-max-bulk-len)',
     ],
     [['SETBIT', 'k', '8192', '1'], 'ERR bit offset is not an integer or out of range'],
-    [['LCS', 'k', 'k'], 'ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len'],
+    [
+      ['LCS', 'k', 'k'],
+      'ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len',
+    ],
   ])('%j is refused and changes nothing', (command, error) => {
     expect(message(harness.call(...command))).toBe(error);
     expect(harness.call('STRLEN', 'k')).toBe(1000);

@@ -1,4 +1,7 @@
-/** DUMP and RESTORE beside a real server: replies, stream, key events, counts of changes, and what is restored. */
+/**
+ * DUMP and RESTORE beside a real server: replies, stream, key events, counts of changes, and what
+ * is restored.
+ */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { payloadCommands } from '../../../src/commands/keys/payload.ts';
 import { commandTables } from '../../../src/commands/tables.ts';

@@ -22,7 +22,10 @@ afterAll(async () => {
   await redis.stop();
 });
 
-/** Keys to sort, and keys named after their elements: each element has a word, some have a weight, some a hash. */
+/**
+ * Keys to sort, and keys named after their elements: each element has a word, some have a weight,
+ * some a hash.
+ */
 function dataset(prng: Prng): Argument[][] {
   const commands: Argument[][] = [
     ['SET', 'string', 'x'],
@@ -31,13 +34,19 @@ function dataset(prng: Prng): Argument[][] {
   for (let n = 0; n < ELEMENTS; n++) {
     commands.push(['SET', `word_${n}_`, `w${(n * 37) % ELEMENTS}`]);
     if (n % 3 > 0) commands.push(['SET', `weight_${n}`, n % 7 === 0 ? ' -1.5' : prng.below(20)]);
-    if (n % 4 > 0) commands.push(['HSET', `obj_${n}`, 'weight', prng.below(10), 'name', `name ${n}`]);
+    if (n % 4 > 0)
+      commands.push(['HSET', `obj_${n}`, 'weight', prng.below(10), 'name', `name ${n}`]);
     if (n % 5 > 0)
-      commands.push(['RPUSH', 'list', n], ['SADD', 'words', `word ${n}`], ['RPUSH', 'mixed', `x${n}`]);
+      commands.push(
+        ['RPUSH', 'list', n],
+        ['SADD', 'words', `word ${n}`],
+        ['RPUSH', 'mixed', `x${n}`],
+      );
     if (n % 4 > 0) commands.push(['ZADD', 'zset', prng.below(100), n], ['SADD', 'numbers', n]);
     if (n % 11 === 0) commands.push(['LPUSH', 'list', -n, `${n}.5`, n, '1e3']);
   }
-  for (let n = 0; n < 300; n++) commands.push(['ZADD', 'large', prng.below(1000), n], ['SADD', 'many', n]);
+  for (let n = 0; n < 300; n++)
+    commands.push(['ZADD', 'large', prng.below(1000), n], ['SADD', 'many', n]);
   commands.push(['RPUSH', 'odd', '', '  7', 'inf', '-inf', '0x10', '3']);
   return commands;
 }
@@ -65,7 +74,9 @@ class Generator {
       : this.#prng.below(30) - 5;
   }
 
-  /** Sorts by numbers: elements with equal ones are in their own order, so that there is one result. */
+  /**
+   * Sorts by numbers: elements with equal ones are in their own order, so that there is one result.
+   */
   #byNumber(): Argument[] {
     return ['BY', this.#of('weight_*', 'obj_*->weight', 'word_*_', 'nothing_*', 'no*', 'obj_*->')];
   }
@@ -98,9 +109,14 @@ class Generator {
     const read = this.#prng.below(5) === 0;
     const byNumbers = !order.some((word) => /^(?:alpha|nosort|#)$/i.test(String(word)));
     const stores = this.#maybe(() => ['STORE', this.#of('dst', 'dst2', 'string2')], read ? 20 : 3);
-    // Of ties between texts there is no one result: elements without a word are in no list that is sorted by words.
+    // Of ties between texts there is no one result: elements without a word are in no list that is
+    // sorted by words.
     const fixed =
-      order.includes('word_*_') && order.includes('ALPHA') ? (key === 'zset' ? key : 'numbers') : key;
+      order.includes('word_*_') && order.includes('ALPHA')
+        ? key === 'zset'
+          ? key
+          : 'numbers'
+        : key;
     return [
       read ? 'SORT_RO' : this.#of('SORT', 'sort'),
       fixed,
@@ -131,7 +147,8 @@ test('random sorts have the same result as on a real server', { timeout: 60_000 
     while (commands.length < ROUNDS / 5) {
       commands.push(generator.sort());
       if (prng.below(4) === 0) commands.push(['LRANGE', 'dst', 0, -1]);
-      if (prng.below(20) === 0) commands.push(['SET', 'string2', 'x'], ['PEXPIRE', 'dst', 10_000_000]);
+      if (prng.below(20) === 0)
+        commands.push(['SET', 'string2', 'x'], ['PEXPIRE', 'dst', 10_000_000]);
     }
     await differential.run(commands);
   }
@@ -163,6 +180,8 @@ test('what is sorted by numbers and stored is streamed as a list', () => {
   expect(streamOf('SORT', 'none', 'STORE', 'dst')).toEqual([]);
   expect(streamOf('SORT', 'list', 'ALPHA', 'STORE', 'dst')).toEqual(['SORT list ALPHA STORE dst']);
   harness.call('RPUSH', 'long', ...Array.from({ length: 2500 }, (_, i) => `${i}`));
-  const lengths = harness.run('SORT', 'long', 'STORE', 'dst').stream.map(({ words }) => words.length);
+  const lengths = harness
+    .run('SORT', 'long', 'STORE', 'dst')
+    .stream.map(({ words }) => words.length);
   expect(lengths).toEqual([2, 1026, 1026, 454]);
 });

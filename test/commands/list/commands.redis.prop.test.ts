@@ -1,7 +1,8 @@
 /**
- * Random commands on lists beside a real server: replies, stream, key events and counts of changes are the same after
- * every batch, and all keys at the end. With nodes of few elements, so that lists often change their form, and with
- * those of the default length. An image of our memory is frozen and thawed meanwhile.
+ * Random commands on lists beside a real server: replies, stream, key events and counts of changes
+ * are the same after every batch, and all keys at the end. With nodes of few elements, so that
+ * lists often change their form, and with those of the default length. An image of our memory is
+ * frozen and thawed meanwhile.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Prng } from '../../../src/base/prng.ts';
@@ -60,7 +61,9 @@ class Generator {
           '1e3',
         );
       case 3:
-        return Buffer.from(Array.from({ length: this.#prng.below(20) }, () => this.#prng.below(256)));
+        return Buffer.from(
+          Array.from({ length: this.#prng.below(20) }, () => this.#prng.below(256)),
+        );
       default:
         return n < 20 ? n : `element ${n}`;
     }
@@ -74,7 +77,14 @@ class Generator {
   #index(): Argument {
     const n = this.#prng.below(40);
     if (n === 0)
-      return this.#of<Argument>('abc', '', '1.5', '9223372036854775808', '-9223372036854775807', 1e15);
+      return this.#of<Argument>(
+        'abc',
+        '',
+        '1.5',
+        '9223372036854775808',
+        '-9223372036854775807',
+        1e15,
+      );
     return this.#prng.below(40) - 20;
   }
 
@@ -112,7 +122,11 @@ class Generator {
 
   grow(): Argument[] {
     return this.#of<() => Argument[]>(
-      () => [this.#of('LPUSH', 'RPUSH', 'RPUSH', 'LPUSHX', 'RPUSHX'), this.#key(), ...this.#elements()],
+      () => [
+        this.#of('LPUSH', 'RPUSH', 'RPUSH', 'LPUSHX', 'RPUSHX'),
+        this.#key(),
+        ...this.#elements(),
+      ],
       () => [
         'LINSERT',
         this.#key(),
@@ -198,7 +212,9 @@ describe.each([
     await redis.stop();
   });
 
-  test('random commands have the same effect as on a real server', { timeout: 60_000 }, async () => {
+  test('random commands have the same effect as on a real server', {
+    timeout: 60_000,
+  }, async () => {
     const prng = new Prng(testSeed(`list ${name}`));
     const generator = new Generator(prng, longest);
     const differential = new Differential(redis, { settings: { listMaxListpackSize: size } });
@@ -216,7 +232,8 @@ describe.each([
     ]);
     for (let batch = 0; batch < BATCHES; batch++) {
       const commands: Argument[][] = [];
-      while (commands.length < BATCH) commands.push(prng.below(3) > 0 ? generator.grow() : generator.other());
+      while (commands.length < BATCH)
+        commands.push(prng.below(3) > 0 ? generator.grow() : generator.other());
       await differential.run(commands, freezeAndThaw);
       large += validateLists(differential.harness);
       // Whether the commands drawn leave a long list behind is a matter of chance.

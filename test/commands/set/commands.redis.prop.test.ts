@@ -1,8 +1,8 @@
 /**
- * Random commands on sets beside a real server: replies, stream, key events and counts of changes are the same after
- * every batch, and all keys at the end. The real server is a 7.0, whose sets are never listpacks: once they are none
- * here either, and once they are, and only what they hold is compared. An image of our memory is frozen and thawed
- * meanwhile.
+ * Random commands on sets beside a real server: replies, stream, key events and counts of changes
+ * are the same after every batch, and all keys at the end. The real server is a 7.0, whose sets are
+ * never listpacks: once they are none here either, and once they are, and only what they hold is
+ * compared. An image of our memory is frozen and thawed meanwhile.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Prng } from '../../../src/base/prng.ts';
@@ -38,8 +38,17 @@ class Generator {
   #member(): Argument {
     const n = this.#prng.below(40);
     if (n < 25) return n - 5;
-    if (n < 28) return this.#of('9223372036854775807', '-9223372036854775808', '9223372036854775808', '-0');
-    return this.#of<Argument>('', 'a', 'b', 'c'.repeat(70), Buffer.from([0, 255, 13, 10]), `m${n}`, 70_000);
+    if (n < 28)
+      return this.#of('9223372036854775807', '-9223372036854775808', '9223372036854775808', '-0');
+    return this.#of<Argument>(
+      '',
+      'a',
+      'b',
+      'c'.repeat(70),
+      Buffer.from([0, 255, 13, 10]),
+      `m${n}`,
+      70_000,
+    );
   }
 
   #members(): Argument[] {
@@ -80,7 +89,15 @@ class Generator {
         ['EXPIRE', key, 100_000],
         ['PERSIST', key],
       ],
-      () => [[this.#of('ZUNIONSTORE', 'ZINTERSTORE', 'ZDIFFSTORE'), 'z', 2, key, this.#of('z', this.#key())]],
+      () => [
+        [
+          this.#of('ZUNIONSTORE', 'ZINTERSTORE', 'ZDIFFSTORE'),
+          'z',
+          2,
+          key,
+          this.#of('z', this.#key()),
+        ],
+      ],
       () => [['SADD', key]],
     )();
   }
@@ -93,7 +110,10 @@ class Generator {
       () => [['SCARD', key]],
       () => [['SMEMBERS', key]],
       () => [
-        [this.#of('SINTER', 'SUNION', 'SDIFF'), ...this.#keys(), 'none'].slice(0, -this.#prng.below(2) || 9),
+        [this.#of('SINTER', 'SUNION', 'SDIFF'), ...this.#keys(), 'none'].slice(
+          0,
+          -this.#prng.below(2) || 9,
+        ),
       ],
       () => {
         const keys = this.#keys();

@@ -1,9 +1,11 @@
 /**
- * Random commands on streams beside a real server: replies, stream, key events and counts of changes are the same after
- * every batch. With small nodes and with the default ones. An image of our memory is frozen and thawed meanwhile.
+ * Random commands on streams beside a real server: replies, stream, key events and counts of
+ * changes are the same after every batch. With small nodes and with the default ones. An image of
+ * our memory is frozen and thawed meanwhile.
  *
- * A Redis 7.0 lets replicas guess how much a group has read, later ones tell it: that is taken out before streams are
- * compared. Consumers are made before they read: a Redis 7.0 makes them only when they are given something, later ones always.
+ * A Redis 7.0 lets replicas guess how much a group has read, later ones tell it: that is taken out
+ * before streams are compared. Consumers are made before they read: a Redis 7.0 makes them only
+ * when they are given something, later ones always.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Prng } from '../../../src/base/prng.ts';
@@ -103,9 +105,21 @@ class Generator {
       case 7:
         return ['XDEL', key, this.#id(), ...this.#maybe(this.#id(), this.#id())];
       case 8:
-        return ['XRANGE', key, this.#bound('-'), this.#bound('+'), ...this.#maybe('COUNT', below(20) - 2)];
+        return [
+          'XRANGE',
+          key,
+          this.#bound('-'),
+          this.#bound('+'),
+          ...this.#maybe('COUNT', below(20) - 2),
+        ];
       case 9:
-        return ['XREVRANGE', key, this.#bound('+'), this.#bound('-'), ...this.#maybe('COUNT', below(20) - 2)];
+        return [
+          'XREVRANGE',
+          key,
+          this.#bound('+'),
+          this.#bound('-'),
+          ...this.#maybe('COUNT', below(20) - 2),
+        ];
       case 10:
         return [
           'XREAD',
@@ -207,14 +221,18 @@ class Generator {
     for (const key of ['s0', 's1', 's2']) {
       for (const group of GROUPS) {
         commands.push(['XGROUP', 'CREATE', key, group, 0, 'MKSTREAM']);
-        for (const consumer of CONSUMERS) commands.push(['XGROUP', 'CREATECONSUMER', key, group, consumer]);
+        for (const consumer of CONSUMERS)
+          commands.push(['XGROUP', 'CREATECONSUMER', key, group, consumer]);
       }
     }
     return commands;
   }
 }
 
-/** Takes what a Redis 7.0 does not tell out of what came of a read: the commands of the stream from `from` on. */
+/**
+ * Takes what a Redis 7.0 does not tell out of what came of a read: the commands of the stream from
+ * `from` on.
+ */
 function asInRedis70(stream: string[][], from: number): void {
   const unit = stream.splice(from);
   const isFrame = ([name]: readonly string[]): boolean => name === 'MULTI' || name === 'EXEC';

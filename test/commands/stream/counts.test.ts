@@ -1,6 +1,7 @@
 /**
- * Counts of streams beyond 2^53. They are kept as doubles: what a client gives is rounded, and whatever goes to replicas is
- * an integer of 64 bits, since a replica would refuse another one and go on without the change.
+ * Counts of streams beyond 2^53. They are kept as doubles: what a client gives is rounded, and
+ * whatever goes to replicas is an integer of 64 bits, since a replica would refuse another one and
+ * go on without the change.
  */
 import { expect, test } from 'vitest';
 import { CommandHarness } from '../../support/command-harness.ts';
@@ -47,6 +48,15 @@ test('a count between is streamed with all of its digits', () => {
   const harness = streamWithGroup();
   harness.call('XGROUP', 'SETID', 's', 'g', '0', 'ENTRIESREAD', '4611686018427387904');
   harness.call('XREADGROUP', 'GROUP', 'g', 'c', 'STREAMS', 's', '>');
-  const { stream } = harness.run('XCLAIM', 's', 'g', 'c', '0', '1-1', 'RETRYCOUNT', '4611686018427387904');
+  const { stream } = harness.run(
+    'XCLAIM',
+    's',
+    'g',
+    'c',
+    '0',
+    '1-1',
+    'RETRYCOUNT',
+    '4611686018427387904',
+  );
   expect(stream.at(-1)?.words).toContain('4611686018427387904');
 });

@@ -1,4 +1,7 @@
-/** Consumer groups: where `-` and `+` are ids, and what is known of a group that a dump before RDB 10 brings. */
+/**
+ * Consumer groups: where `-` and `+` are ids, and what is known of a group that a dump before RDB
+ * 10 brings.
+ */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bytesOf } from '../../../src/base/bytes.ts';
 import { PayloadCodec } from '../../../src/rdb/payload.ts';
@@ -63,7 +66,8 @@ describe.each(['-', '+', '(1', '5', '$'])('the id %s', (id) => {
     ]);
     // An entry that is added gets an id of the clock.
     if (name === 'XADD MINID')
-      ours![5] = theirs![5] = String(ours![5]).startsWith('ERR') === String(theirs![5]).startsWith('ERR');
+      ours![5] = theirs![5] =
+        String(ours![5]).startsWith('ERR') === String(theirs![5]).startsWith('ERR');
     expect(ours).toEqual(theirs);
   });
 });
@@ -87,7 +91,12 @@ describe('a group of a dump before RDB 10', () => {
   const codec = new PayloadCodec();
 
   test.each<
-    [name: string, commands: readonly (readonly Argument[])[], read: number | null, lag: number | null]
+    [
+      name: string,
+      commands: readonly (readonly Argument[])[],
+      read: number | null,
+      lag: number | null,
+    ]
   >([
     ['that has read all', [['XGROUP', 'CREATE', 's', 'g', '$']], 5, 0],
     ['that has read nothing', [['XGROUP', 'CREATE', 's', 'g', 0]], 0, 5],
@@ -125,7 +134,10 @@ describe('a group of a dump before RDB 10', () => {
     for (const words of commands) harness.run(...words);
     const key = bytesOf('s');
     const db = harness.keyspace.databases[0]!;
-    const payload = codec.dump(db.arena, db.find(key, 0, key.length), { version: 9, plainTypes: true });
+    const payload = codec.dump(db.arena, db.find(key, 0, key.length), {
+      version: 9,
+      plainTypes: true,
+    });
     const [ours, theirs] = await both([
       ['RESTORE', 'r', 0, payload],
       ['XINFO', 'GROUPS', 'r'],

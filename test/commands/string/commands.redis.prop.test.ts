@@ -1,7 +1,8 @@
 /**
- * Random commands on strings, bits, keys and deadlines beside a real server: replies, stream, key events and counts of
- * changes are the same after every batch, and all keys at the end. An image of our memory is frozen and thawed
- * meanwhile, and each thaw checks that no write bypassed the barrier.
+ * Random commands on strings, bits, keys and deadlines beside a real server: replies, stream, key
+ * events and counts of changes are the same after every batch, and all keys at the end. An image of
+ * our memory is frozen and thawed meanwhile, and each thaw checks that no write bypassed the
+ * barrier.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Prng } from '../../../src/base/prng.ts';
@@ -58,7 +59,20 @@ class Generator {
 
   #float(): Argument {
     return this.#of<Argument>(
-      ...['0.1', '3.0', '1e3', '-2.5e-3', '1e400', 'inf', 'nan', '0x1p3', '10.5', '-10.5', ' 1', '1 '],
+      ...[
+        '0.1',
+        '3.0',
+        '1e3',
+        '-2.5e-3',
+        '1e400',
+        'inf',
+        'nan',
+        '0x1p3',
+        '10.5',
+        '-10.5',
+        ' 1',
+        '1 ',
+      ],
       this.#integer(),
     );
   }
@@ -136,7 +150,10 @@ class Generator {
       this.#prng.below(25) === 0
         ? this.#of('i0', 'u64', 'i65', 'x8', 'i', 'I8')
         : `${this.#of('i', 'u')}${bits}`;
-    return [type, this.#of<Argument>(this.#prng.below(60), `#${this.#prng.below(6)}`, this.#offset())];
+    return [
+      type,
+      this.#of<Argument>(this.#prng.below(60), `#${this.#prng.below(6)}`, this.#offset()),
+    ];
   }
 
   #bitFieldOps(): Argument[] {
@@ -156,7 +173,10 @@ class Generator {
     return ops;
   }
 
-  /** FAIL on a string that needs not grow: where it grows and fails, Redis forgets to stream it, and we do not. */
+  /**
+   * FAIL on a string that needs not grow: where it grows and fails, Redis forgets to stream it, and
+   * we do not.
+   */
   #failingField(): Argument[][] {
     const key = this.#key();
     const bits = 1 + this.#prng.below(63);
@@ -165,7 +185,19 @@ class Generator {
       ['SETRANGE', key, 20, 'tail'],
       ['BITFIELD', key, 'OVERFLOW', 'FAIL', 'SET', `u${bits}`, offset, this.#integer()],
       ['BITFIELD', key, 'OVERFLOW', 'FAIL', 'INCRBY', `i${bits}`, offset, this.#integer()],
-      ['BITFIELD', key, 'OVERFLOW', 'FAIL', 'INCRBY', `u${bits}`, offset, this.#integer(), 'GET', 'u8', 0],
+      [
+        'BITFIELD',
+        key,
+        'OVERFLOW',
+        'FAIL',
+        'INCRBY',
+        `u${bits}`,
+        offset,
+        this.#integer(),
+        'GET',
+        'u8',
+        0,
+      ],
     ];
   }
 
@@ -187,12 +219,27 @@ class Generator {
         [
           'GETEX',
           key,
-          ...this.#of<Argument[]>([], ['PERSIST'], this.#time(), ['KEEPTTL'], ['PERSIST', 'EX', 10]),
+          ...this.#of<Argument[]>(
+            [],
+            ['PERSIST'],
+            this.#time(),
+            ['KEEPTTL'],
+            ['PERSIST', 'EX', 10],
+          ),
         ],
       ],
       () => [['MGET', key, this.#key(), this.#key()]],
       () => [['MSET', key, value, this.#key(), this.#value(), ...this.#maybe(key)]],
-      () => [['MSETNX', `n${this.#prng.below(50)}`, value, this.#key(), this.#value(), ...this.#maybe(key)]],
+      () => [
+        [
+          'MSETNX',
+          `n${this.#prng.below(50)}`,
+          value,
+          this.#key(),
+          this.#value(),
+          ...this.#maybe(key),
+        ],
+      ],
       () => [['APPEND', key, value]],
       () => [['STRLEN', key]],
       () => [
@@ -282,7 +329,13 @@ class Generator {
         ],
       ],
       () => [['BITFIELD', key, ...this.#bitFieldOps()]],
-      () => [['BITFIELD_RO', key, ...this.#of<Argument[]>(['GET', ...this.#field()], this.#bitFieldOps())]],
+      () => [
+        [
+          'BITFIELD_RO',
+          key,
+          ...this.#of<Argument[]>(['GET', ...this.#field()], this.#bitFieldOps()),
+        ],
+      ],
       () => this.#failingField(),
     )();
   }
@@ -317,7 +370,12 @@ class Generator {
       () => [[this.#of('TTL', 'PTTL', 'EXPIRETIME', 'PEXPIRETIME', 'PERSIST'), key]],
       () => [['EXPIRE', key, this.#secondsFromNow(), ...this.#condition()]],
       () => [
-        ['PEXPIRE', key, this.#of<Argument>(this.#far() * 1000, -1, this.#noTime()), ...this.#condition()],
+        [
+          'PEXPIRE',
+          key,
+          this.#of<Argument>(this.#far() * 1000, -1, this.#noTime()),
+          ...this.#condition(),
+        ],
       ],
       () => [
         [

@@ -1,4 +1,6 @@
-/** What the stream carries for SET and its family, as a 7.2 has it. A 7.0 writes SET with PXAT anew. */
+/**
+ * What the stream carries for SET and its family, as a 7.2 has it. A 7.0 writes SET with PXAT anew.
+ */
 import { expect, test } from 'vitest';
 import { CommandHarness, HARNESS_NOW_MS } from '../../support/command-harness.ts';
 import type { Argument } from '../../support/resp-client.ts';
@@ -6,7 +8,8 @@ import type { Argument } from '../../support/resp-client.ts';
 const at = HARNESS_NOW_MS + 100_000;
 
 test.each<[command: readonly Argument[], streamed: readonly Argument[]]>([
-  // A time that is absolute and in milliseconds already goes on as it came, in the words that it came in.
+  // A time that is absolute and in milliseconds already goes on as it came, in the words that it
+  // came in.
   [
     ['SET', 'k', 'v', 'pxat', at],
     ['SET', 'k', 'v', 'pxat', at],

@@ -1,7 +1,8 @@
 /**
- * Random commands on sorted sets beside a real server: replies, stream, key events and counts of changes are the same
- * after every batch, and all keys at the end. With thresholds so low that sets often change their encoding, and with
- * the default ones. An image of our memory is frozen and thawed meanwhile.
+ * Random commands on sorted sets beside a real server: replies, stream, key events and counts of
+ * changes are the same after every batch, and all keys at the end. With thresholds so low that sets
+ * often change their encoding, and with the default ones. An image of our memory is frozen and
+ * thawed meanwhile.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Prng } from '../../../src/base/prng.ts';
@@ -51,7 +52,16 @@ class Generator {
     const below = (n: number): number => this.#prng.below(n);
     switch (below(8)) {
       case 0:
-        return this.#of<Argument>('inf', '-inf', '+Infinity', '-0', '0', 1e16, '9007199254740993', '1e17');
+        return this.#of<Argument>(
+          'inf',
+          '-inf',
+          '+Infinity',
+          '-0',
+          '0',
+          1e16,
+          '9007199254740993',
+          '1e17',
+        );
       case 1:
         return this.#of<Argument>(
           '5e-324',
@@ -76,18 +86,28 @@ class Generator {
     const n = this.#prng.below(30);
     if (n === 0)
       return this.#of<Argument>('(', '', ' 1', 'x', '(x', '1e400', '((1', '-1e999', 'nan', 'inf x');
-    return n < 20 ? `${this.#of('', '', '(')}${this.#score()}` : this.#of('-inf', '+inf', '(inf', '(-inf');
+    return n < 20
+      ? `${this.#of('', '', '(')}${this.#score()}`
+      : this.#of('-inf', '+inf', '(inf', '(-inf');
   }
 
   #lexBound(): Argument {
     const n = this.#prng.below(30);
     if (n === 0) return this.#of<Argument>('', 'a', '++', '-x', '(', '[', 5);
-    return n < 20 ? `${this.#of('[', '(')}${this.#of('m', '')}${this.#member()}` : this.#of('-', '+');
+    return n < 20
+      ? `${this.#of('[', '(')}${this.#of('m', '')}${this.#member()}`
+      : this.#of('-', '+');
   }
 
   #rank(): Argument {
     return this.#prng.below(40) === 0
-      ? this.#of<Argument>('x', '1.5', '9223372036854775807', '-9223372036854775808', '9223372036854775808')
+      ? this.#of<Argument>(
+          'x',
+          '1.5',
+          '9223372036854775807',
+          '-9223372036854775808',
+          '9223372036854775808',
+        )
       : this.#prng.below(30) - 15;
   }
 
@@ -103,7 +123,8 @@ class Generator {
   }
 
   #addOptions(): Argument[] {
-    const one = (): Argument[] => this.#of<Argument[]>(['NX'], ['XX'], ['gt'], ['LT'], ['CH'], ['INCR'], []);
+    const one = (): Argument[] =>
+      this.#of<Argument[]>(['NX'], ['XX'], ['gt'], ['LT'], ['CH'], ['INCR'], []);
     return this.#of(one(), [...one(), ...one()], [...one(), ...one(), ...one()]);
   }
 
@@ -119,14 +140,25 @@ class Generator {
       () => [['ZREM', key, this.#member(), this.#member(), ...this.#maybe(this.#member())]],
       () => [['ZREMRANGEBYRANK', key, this.#rank(), this.#of<Argument>(0, -2, this.#rank())]],
       () => [['ZREMRANGEBYSCORE', key, this.#bound(), this.#bound()]],
-      () => [[this.#of('ZPOPMIN', 'ZPOPMAX'), key, ...this.#maybe(this.#of<Argument>(0, 1, 2, 3, -1, 'x'))]],
+      () => [
+        [
+          this.#of('ZPOPMIN', 'ZPOPMAX'),
+          key,
+          ...this.#maybe(this.#of<Argument>(0, 1, 2, 3, -1, 'x')),
+        ],
+      ],
       () => [[this.#of('ZPOPMIN', 'ZPOPMAX'), key, 1, 'x']],
       () => [
         ['ZADD', 'z3', 1, 'm1'],
         [this.#of('BZPOPMIN', 'BZPOPMAX'), this.#key(), 'z0', 'z3', this.#timeout()],
       ],
       () => [
-        ['ZMPOP', ...this.#many(), this.#of('MIN', 'max', 'MID'), ...this.#maybe('COUNT', this.#count())],
+        [
+          'ZMPOP',
+          ...this.#many(),
+          this.#of('MIN', 'max', 'MID'),
+          ...this.#maybe('COUNT', this.#count()),
+        ],
       ],
       () => [
         ['ZADD', 'z0', 1, 'm1'],
@@ -199,7 +231,9 @@ class Generator {
           ...this.#limit(),
         ],
       ],
-      () => [[this.#of('ZRANGEBYSCORE', 'ZREVRANGEBYSCORE'), key, '-inf', '+inf', ...this.#limit()]],
+      () => [
+        [this.#of('ZRANGEBYSCORE', 'ZREVRANGEBYSCORE'), key, '-inf', '+inf', ...this.#limit()],
+      ],
       () => [['ZRANGE', key, 0, 1, this.#of('BAD', 'LIMIT', 'BYLEX')]],
       () => [['ZRANDMEMBER', key, this.#of<Argument>(0, 1000, 1000, 'x')]],
       () => [['OBJECT', 'ENCODING', key]],
@@ -213,7 +247,15 @@ class Generator {
       () => [['ZADD', key, 0, this.#member(), 0, this.#member(), 0, `x${this.#member()}`]],
       () => [['ZLEXCOUNT', key, this.#lexBound(), this.#lexBound()]],
       () => [
-        ['ZRANGE', key, this.#lexBound(), this.#lexBound(), 'bylex', ...this.#maybe('REV'), ...this.#limit()],
+        [
+          'ZRANGE',
+          key,
+          this.#lexBound(),
+          this.#lexBound(),
+          'bylex',
+          ...this.#maybe('REV'),
+          ...this.#limit(),
+        ],
       ],
       () => [
         [
@@ -226,7 +268,10 @@ class Generator {
       ],
       () => [['ZRANGEBYLEX', key, '-', '+', ...this.#limit()]],
       () => [['ZREVRANGEBYLEX', key, '+', '-', 'WITHSCORES']],
-      () => (this.#prng.below(4) === 0 ? [['ZREMRANGEBYLEX', key, this.#lexBound(), this.#lexBound()]] : []),
+      () =>
+        this.#prng.below(4) === 0
+          ? [['ZREMRANGEBYLEX', key, this.#lexBound(), this.#lexBound()]]
+          : [],
     )();
   }
 
@@ -243,13 +288,41 @@ class Generator {
       () => [[this.#of('ZUNIONSTORE', 'ZINTERSTORE'), this.#key(), ...many, ...options]],
       () => [['ZDIFF', ...many, ...this.#maybe('WITHSCORES')]],
       () => [['ZDIFFSTORE', this.#key(), ...many]],
-      () => [['ZINTERCARD', ...many, ...this.#maybe('LIMIT', this.#of<Argument>(0, 1, 2, -1, 'x'))]],
       () => [
-        [this.#of('ZUNION', 'ZINTER', 'ZDIFF', 'ZINTERCARD'), ...many, this.#of('WEIGHTS', 'LIMIT', 'BAD')],
+        ['ZINTERCARD', ...many, ...this.#maybe('LIMIT', this.#of<Argument>(0, 1, 2, -1, 'x'))],
       ],
-      () => [['ZRANGESTORE', this.#key(), this.#key(), this.#rank(), this.#rank(), ...this.#maybe('REV')]],
-      () => [['ZRANGESTORE', this.#key(), this.#key(), '-inf', '+inf', 'BYSCORE', ...this.#limit()]],
-      () => [['ZRANGESTORE', this.#key(), this.#key(), '+inf', '-inf', 'BYSCORE', 'REV', ...this.#limit()]],
+      () => [
+        [
+          this.#of('ZUNION', 'ZINTER', 'ZDIFF', 'ZINTERCARD'),
+          ...many,
+          this.#of('WEIGHTS', 'LIMIT', 'BAD'),
+        ],
+      ],
+      () => [
+        [
+          'ZRANGESTORE',
+          this.#key(),
+          this.#key(),
+          this.#rank(),
+          this.#rank(),
+          ...this.#maybe('REV'),
+        ],
+      ],
+      () => [
+        ['ZRANGESTORE', this.#key(), this.#key(), '-inf', '+inf', 'BYSCORE', ...this.#limit()],
+      ],
+      () => [
+        [
+          'ZRANGESTORE',
+          this.#key(),
+          this.#key(),
+          '+inf',
+          '-inf',
+          'BYSCORE',
+          'REV',
+          ...this.#limit(),
+        ],
+      ],
       () => [['ZRANGESTORE', this.#key(), this.#lexKey(), '-', '+', 'BYLEX', ...this.#limit()]],
     )();
   }
@@ -265,7 +338,12 @@ describe.each([
   let redis: RecordedRedis;
 
   beforeAll(async () => {
-    const args = ['--zset-max-listpack-entries', `${entries}`, '--zset-max-listpack-value', `${bytes}`];
+    const args = [
+      '--zset-max-listpack-entries',
+      `${entries}`,
+      '--zset-max-listpack-value',
+      `${bytes}`,
+    ];
     redis = await RecordedRedis.start(args);
   });
 
@@ -273,7 +351,9 @@ describe.each([
     await redis.stop();
   });
 
-  test('random commands have the same effect as on a real server', { timeout: 60_000 }, async () => {
+  test('random commands have the same effect as on a real server', {
+    timeout: 60_000,
+  }, async () => {
     const prng = new Prng(testSeed(`zset ${name}`));
     const generator = new Generator(prng, members);
     const differential = new Differential(redis, {

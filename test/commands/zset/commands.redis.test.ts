@@ -1,6 +1,6 @@
 /**
- * The sign of a zero in what ZRANGESTORE stores, beside a real server. A listpack does not keep it, so it tells what form
- * the new set had when a member came, which has to be the same on a replica.
+ * The sign of a zero in what ZRANGESTORE stores, beside a real server. A listpack does not keep it,
+ * so it tells what form the new set had when a member came, which has to be the same on a replica.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CommandHarness } from '../../support/command-harness.ts';
@@ -17,7 +17,12 @@ const harness = new CommandHarness({
 });
 
 beforeAll(async () => {
-  const args = ['--zset-max-listpack-entries', `${ENTRIES}`, '--zset-max-listpack-value', `${BYTES}`];
+  const args = [
+    '--zset-max-listpack-entries',
+    `${ENTRIES}`,
+    '--zset-max-listpack-value',
+    `${BYTES}`,
+  ];
   redis = await startRedis({ args });
   client = await redis.client({ bulk: 'latin1' });
   await same('ZADD many 1 a 2 b 3 c 4 d -0 e -0 f');

@@ -28,7 +28,10 @@ test.each([5, 1000])('ZSCAN of %i members finds each, and those alone that match
   } while (cursor !== '0');
   expect(seen.size).toBe(count);
   expect(seen.get('m3')).toBe('1.5');
-  const [, matching] = harness.call('ZSCAN', 'z', 0, 'MATCH', 'm3', 'COUNT', 10_000) as [string, string[]];
+  const [, matching] = harness.call('ZSCAN', 'z', 0, 'MATCH', 'm3', 'COUNT', 10_000) as [
+    string,
+    string[],
+  ];
   expect(matching).toEqual(['m3', '1.5']);
 });
 

@@ -27,14 +27,21 @@ describe('CONFIG SET', () => {
     const other = await server.client();
     other.write('*x\r\n');
     await other.closed;
-    expect(await server.waitForLine('Protocol error (Protocol error: invalid multibulk length)')).toContain(
-      '"level":25',
-    );
+    expect(
+      await server.waitForLine('Protocol error (Protocol error: invalid multibulk length)'),
+    ).toContain('"level":25');
     await client.call('CONFIG', 'SET', 'loglevel', 'notice');
   });
 
   test('proto-max-bulk-len and client-query-buffer-limit', async () => {
-    await client.call('CONFIG', 'SET', 'proto-max-bulk-len', '1mb', 'client-query-buffer-limit', '1mb');
+    await client.call(
+      'CONFIG',
+      'SET',
+      'proto-max-bulk-len',
+      '1mb',
+      'client-query-buffer-limit',
+      '1mb',
+    );
     const other = await server.client();
     other.write('*2\r\n$4\r\nECHO\r\n$1048577\r\n');
     expect(await other.reply()).toEqual(new RespError('ERR Protocol error: invalid bulk length'));
@@ -44,7 +51,14 @@ describe('CONFIG SET', () => {
       `*3\r\n$4\r\nECHO\r\n$1000000\r\n${'x'.repeat(1_000_000)}\r\n$1000000\r\n${'x'.repeat(900_000)}`,
     );
     await greedy.closed;
-    await client.call('CONFIG', 'SET', 'proto-max-bulk-len', '512mb', 'client-query-buffer-limit', '1gb');
+    await client.call(
+      'CONFIG',
+      'SET',
+      'proto-max-bulk-len',
+      '512mb',
+      'client-query-buffer-limit',
+      '1gb',
+    );
     expect(await client.call('ECHO', 'x'.repeat(2_000_000))).toHaveLength(2_000_000);
   });
 
@@ -64,7 +78,9 @@ describe('CONFIG SET', () => {
     const own = await startHeadwater();
     const admin = await own.client();
     const port = await freePort();
-    expect(await admin.call('CONFIG', 'SET', 'port', String(port), 'bind', '127.0.0.1 127.0.0.2')).toBe('OK');
+    expect(
+      await admin.call('CONFIG', 'SET', 'port', String(port), 'bind', '127.0.0.1 127.0.0.2'),
+    ).toBe('OK');
     await expect(own.client()).rejects.toThrow('ECONNREFUSED');
     for (const host of ['127.0.0.1', '127.0.0.2']) {
       const moved = await RespClient.connect(port, { host });
@@ -74,7 +90,9 @@ describe('CONFIG SET', () => {
     }
     expect(await admin.call('CONFIG', 'SET', 'port', '0')).toBe('OK');
     await expect(RespClient.connect(port)).rejects.toThrow('ECONNREFUSED');
-    expect(await admin.call('CONFIG', 'SET', 'port', String(own.port), 'bind', '* -::*')).toBe('OK');
+    expect(await admin.call('CONFIG', 'SET', 'port', String(own.port), 'bind', '* -::*')).toBe(
+      'OK',
+    );
     const back = await own.client();
     expect(await back.call('PING')).toBe('PONG');
     await own.stop();
@@ -208,7 +226,14 @@ describe('SLOWLOG', () => {
       string,
       string,
     ][];
-    await client.call('CONFIG', 'SET', 'slowlog-log-slower-than', '10000', 'slowlog-max-len', '128');
+    await client.call(
+      'CONFIG',
+      'SET',
+      'slowlog-log-slower-than',
+      '10000',
+      'slowlog-max-len',
+      '128',
+    );
     expect(calls).toHaveLength(4);
     const [config, auth, mset, set] = calls.map(([, , , words]) => words);
     expect(config).toEqual(['CONFIG', 'SET', 'masterauth', '(redacted)']);
@@ -231,7 +256,9 @@ describe('LATENCY', () => {
     expect(latest[0]![2]).toBeGreaterThanOrEqual(20);
     expect(await client.call('LATENCY', 'HISTORY', 'command')).toHaveLength(1);
     expect(String(await client.call('LATENCY', 'GRAPH', 'command'))).toContain('command - high');
-    expect(String(await client.call('LATENCY', 'DOCTOR'))).toContain('1. command: 1 latency spikes');
+    expect(String(await client.call('LATENCY', 'DOCTOR'))).toContain(
+      '1. command: 1 latency spikes',
+    );
     expect(await client.call('LATENCY', 'RESET')).toBe(1);
     await client.call('CONFIG', 'SET', 'latency-monitor-threshold', '0');
   });

@@ -1,4 +1,7 @@
-/** The server's own commands beside those of a real server: the bytes of each reply, in RESP2 and RESP3. */
+/**
+ * The server's own commands beside those of a real server: the bytes of each reply, in RESP2 and
+ * RESP3.
+ */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Headwater, startHeadwater } from '../../support/headwater.ts';
 import { type RealRedis, startRedis } from '../../support/real-redis.ts';

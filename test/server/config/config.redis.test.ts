@@ -1,4 +1,7 @@
-/** The same questions to a real redis-server 7.0 and to us: defaults, CONFIG SET and GET, start-up errors, rewrite. */
+/**
+ * The same questions to a real redis-server 7.0 and to us: defaults, CONFIG SET and GET, start-up
+ * errors, rewrite.
+ */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -18,7 +18,16 @@ test('values have the type of their kind and follow CONFIG SET', () => {
   const readOnly: boolean = values.replicaReadOnly;
   const level: 'debug' | 'verbose' | 'notice' | 'warning' = values.loglevel;
   expect([port, readOnly, level, values.dir]).toEqual([6379, true, 'notice', '/']);
-  const words = ['maxmemory', '2gb', 'notify-keyspace-events', 'Kx', 'save', '60 1', 'slave-read-only', 'no'];
+  const words = [
+    'maxmemory',
+    '2gb',
+    'notify-keyspace-events',
+    'Kx',
+    'save',
+    '60 1',
+    'slave-read-only',
+    'no',
+  ];
   expect(config.set(words, AWAY)).toEqual({
     error: null,
     changed: ['maxmemory', 'notify-keyspace-events', 'save', 'replica-read-only'],
@@ -95,11 +104,14 @@ test('a hook that refuses or throws rolls all back, with the effects of hooks be
     if (config.values.port === 1) return 'Unable to listen on this port. Check server logs.';
     throw new OperatingError(ErrorCode.IO, 'thrown\nhere');
   });
-  const set = (port: string): string | null => config.set(['PORT', port, 'timeout', '9'], AWAY).error;
+  const set = (port: string): string | null =>
+    config.set(['PORT', port, 'timeout', '9'], AWAY).error;
   expect(set('1')).toBe(
     "ERR CONFIG SET failed (possibly related to argument 'port') - Unable to listen on this port. Check server logs.",
   );
-  expect(set('2')).toBe("ERR CONFIG SET failed (possibly related to argument 'port') - thrown here");
+  expect(set('2')).toBe(
+    "ERR CONFIG SET failed (possibly related to argument 'port') - thrown here",
+  );
   expect(seen).toEqual([9, 0, 9, 0]);
   expect([config.values.port, config.values.timeout, config.warnings]).toEqual([6379, 0, []]);
 });

@@ -1,6 +1,6 @@
 /**
- * The table of directives against the program and against docs/directives.md: what is marked as obeyed is
- * read somewhere and has a test, and what is not read is told to have no effect.
+ * The table of directives against the program and against docs/directives.md: what is marked as
+ * obeyed is read somewhere and has a test, and what is not read is told to have no effect.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,9 +21,14 @@ const READ_FOR_A_WARNING: readonly DirectiveName[] = ['daemonize'];
 
 /** The sources that may read a value: all but the tables of the configuration. */
 const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
-  .filter((file) => file.endsWith('.ts') && !/server\/config\/(?:directives|kinds|help)\.ts$/.test(file))
+  .filter(
+    (file) => file.endsWith('.ts') && !/server\/config\/(?:directives|kinds|help)\.ts$/.test(file),
+  )
   .map((file) =>
-    readFileSync(join(root, 'src', file), 'utf8').replace(/^\s*(?:\/\*\*?[\s\S]*?\*\/|\/\/.*)$/gm, ''),
+    readFileSync(join(root, 'src', file), 'utf8').replace(
+      /^\s*(?:\/\*\*?[\s\S]*?\*\/|\/\/.*)$/gm,
+      '',
+    ),
   );
 
 /** Whether some source reads the value: as a field, as a part of a pattern, or its text by name. */
@@ -38,9 +43,12 @@ function isRead(name: DirectiveName): boolean {
 }
 
 describe('the program', () => {
-  test.each(directiveNames.filter((name) => directiveOf(name).tier === Tier.OBEYED))('reads %s', (name) => {
-    expect(isRead(name)).toBe(true);
-  });
+  test.each(directiveNames.filter((name) => directiveOf(name).tier === Tier.OBEYED))(
+    'reads %s',
+    (name) => {
+      expect(isRead(name)).toBe(true);
+    },
+  );
 
   test('reads none that is told to have no effect', () => {
     const idle = directiveNames.filter((name) => directiveOf(name).tier === Tier.ACCEPTED);
@@ -58,7 +66,9 @@ describe('docs/directives.md', () => {
         .slice(1, -1)
         .map((cell) => cell.trim()),
     );
-  const cellsOf = new Map(rows.map(([name, ...cells]) => [name!.replaceAll('`', ''), cells] as const));
+  const cellsOf = new Map(
+    rows.map(([name, ...cells]) => [name!.replaceAll('`', ''), cells] as const),
+  );
 
   test('has one row for each directive, in the order of the table', () => {
     expect([...cellsOf.keys()]).toEqual(directiveNames);

@@ -1,4 +1,6 @@
-/** Directives whose effect no other test sees. docs/directives.md says which test looks at which. */
+/**
+ * Directives whose effect no other test sees. docs/directives.md says which test looks at which.
+ */
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { Server as NetServer, Socket } from 'node:net';
 import { join } from 'node:path';
@@ -35,7 +37,10 @@ describe('sockets', () => {
 
   test('repl-disable-tcp-nodelay lets the segments of a replica gather', async () => {
     const noDelay = vi.spyOn(Socket.prototype, 'setNoDelay');
-    const { port, stop } = await startNode('repl-disable-tcp-nodelay yes', 'repl-diskless-sync-delay 0');
+    const { port, stop } = await startNode(
+      'repl-disable-tcp-nodelay yes',
+      'repl-diskless-sync-delay 0',
+    );
     const replica = await startRedis({ replicaOf: port });
     const below = await replica.client();
     await linkUp(below);
@@ -86,9 +91,12 @@ describe('a replica', () => {
     await own.call('CONFIG', 'SET', 'replica-read-only', 'no');
     expect(await own.call('SET', 'k', 'v')).toBe('OK');
     await primary.kill();
-    await waitFor(async () => (await own.info('replication')).get('master_link_status') === 'down', {
-      what: 'the link to be down',
-    });
+    await waitFor(
+      async () => (await own.info('replication')).get('master_link_status') === 'down',
+      {
+        what: 'the link to be down',
+      },
+    );
     const fields = await own.info('replication');
     const ask = async (): Promise<unknown> => {
       const below = await replica.client();
@@ -126,9 +134,12 @@ describe('dumps', () => {
     const client = await server.client();
     mkdirSync(join(server.dir, 'dump.rdb'));
     await client.call('BGSAVE');
-    await waitFor(async () => (await client.info('persistence')).get('rdb_last_bgsave_status') === 'err', {
-      what: 'the save to fail',
-    });
+    await waitFor(
+      async () => (await client.info('persistence')).get('rdb_last_bgsave_status') === 'err',
+      {
+        what: 'the save to fail',
+      },
+    );
     expect(((await client.command('SET', 'k', 'v')) as RespError).message).toMatch(/^MISCONF /);
     await client.call('CONFIG', 'SET', 'stop-writes-on-bgsave-error', 'no');
     expect(await client.call('SET', 'k', 'v')).toBe('OK');
@@ -160,16 +171,22 @@ describe('the end', () => {
     const server = await startHeadwater({ args: ['--shutdown-timeout', '3'] });
     const replica = await startRedis({ replicaOf: server.port });
     const client = await server.client();
-    await waitFor(async () => (await client.info('replication')).get('slave0')?.includes('state=online'), {
-      what: 'the replica',
-    });
+    await waitFor(
+      async () => (await client.info('replication')).get('slave0')?.includes('state=online'),
+      {
+        what: 'the replica',
+      },
+    );
     replica.pause();
     await client.call('SET', 'k', 'v');
     const other = await server.client();
     other.write('SHUTDOWN NOSAVE\r\n');
-    const ms = await waitFor(async () => (await client.info('server')).get('shutdown_in_milliseconds'), {
-      what: 'the wait',
-    });
+    const ms = await waitFor(
+      async () => (await client.info('server')).get('shutdown_in_milliseconds'),
+      {
+        what: 'the wait',
+      },
+    );
     expect(Number(ms)).toBeLessThanOrEqual(3000);
     await server.exited;
     await replica.kill();
@@ -235,7 +252,9 @@ describe('limits and modes', () => {
       await linkUp(below);
       await one.call('SADD', 's', 'a');
       await one.call('SPOP', 's', '1');
-      await waitFor(async () => (await below.info('commandstats')).has(`cmdstat_${name}`), { what: name });
+      await waitFor(async () => (await below.info('commandstats')).has(`cmdstat_${name}`), {
+        what: name,
+      });
       await Promise.all([one.close(), below.close()]);
       await replica.stop();
       await stop();

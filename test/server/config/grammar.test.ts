@@ -1,6 +1,12 @@
 /** The grammar of redis.conf, case by case. */
 import { describe, expect, test } from 'vitest';
-import { fromBytes, parseLines, quote, splitWords, toBytes } from '../../../src/server/config/grammar.ts';
+import {
+  fromBytes,
+  parseLines,
+  quote,
+  splitWords,
+  toBytes,
+} from '../../../src/server/config/grammar.ts';
 
 describe('splitWords', () => {
   test.each([
@@ -21,9 +27,12 @@ describe('splitWords', () => {
     expect(splitWords(line)).toEqual(words);
   });
 
-  test.each(['"a', "'a", '"a\\"', 'a "b"c', "a 'b'c", '"', 'a "b\\'])('%j is not closed', (line) => {
-    expect(splitWords(line)).toBeNull();
-  });
+  test.each(['"a', "'a", '"a\\"', 'a "b"c', "a 'b'c", '"', 'a "b\\'])(
+    '%j is not closed',
+    (line) => {
+      expect(splitWords(line)).toBeNull();
+    },
+  );
 
   test('reads back what quote writes, for every byte', () => {
     const all = Array.from({ length: 256 }, (_, byte) => String.fromCharCode(byte)).join('');

@@ -119,8 +119,12 @@ describe('environment', () => {
 
   test('reads secrets from files, without the last line break', () => {
     const path = write('secret', 's3cret \n');
-    expect(load({ environment: { HEADWATER_MASTERAUTH_FILE: path } }).values.masterauth).toBe('s3cret ');
-    expect(fatalOf({ environment: { HEADWATER_MASTERAUTH_FILE: `${path}x` } })).toContain('No such file');
+    expect(load({ environment: { HEADWATER_MASTERAUTH_FILE: path } }).values.masterauth).toBe(
+      's3cret ',
+    );
+    expect(fatalOf({ environment: { HEADWATER_MASTERAUTH_FILE: `${path}x` } })).toContain(
+      'No such file',
+    );
   });
 
   test('warns of unknown names and passes over what Kubernetes sets', () => {
@@ -160,7 +164,10 @@ test.each([
   ['tls-port 6380', "headwater does not support this: only '0' is accepted"],
   ['tls-replication yes', "headwater does not support this: only 'no' is accepted"],
   ['cluster-enabled yes', "headwater does not support this: only 'no' is accepted"],
-  ['maxmemory-policy allkeys-lru', "headwater does not support this: only 'noeviction' is accepted"],
+  [
+    'maxmemory-policy allkeys-lru',
+    "headwater does not support this: only 'noeviction' is accepted",
+  ],
   ['aclfile /etc/users', "headwater does not support this: only '' is accepted"],
   ['loadmodule /x.so', 'headwater does not load modules'],
   ['user bob on', 'headwater does not support ACL users'],
@@ -168,7 +175,9 @@ test.each([
   ['a.b c', 'Bad directive or wrong number of arguments'],
   ['include', 'Bad directive or wrong number of arguments'],
 ])('%j is refused', (options, reason) => {
-  expect(fatalOf({ options })).toContain(`Reading the command line, at line 1\n>>> '${options}'\n${reason}`);
+  expect(fatalOf({ options })).toContain(
+    `Reading the command line, at line 1\n>>> '${options}'\n${reason}`,
+  );
 });
 
 test('what has no effect is told once, when it differs from the default', () => {

@@ -1,4 +1,7 @@
-/** Files of Redis: what its CONFIG REWRITE leaves starts headwater, and so does that of a distribution. */
+/**
+ * Files of Redis: what its CONFIG REWRITE leaves starts headwater, and so does that of a
+ * distribution.
+ */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -27,23 +30,26 @@ async function rewrittenByRedis(before: string, dir: string, password?: string):
   return readFileSync(file, 'latin1');
 }
 
-test.each([undefined, 'a "b\\'])('the rewritten file of a server with the password %j', async (password) => {
-  const dir = temporaryDirectory('rewritten');
-  const text = await rewrittenByRedis('bind 127.0.0.1\nsave 900 1\n', dir, password);
-  expect(text).toContain('\nuser default on ');
-  const file = join(dir, 'headwater.conf');
-  writeFileSync(file, text);
-  const config = loadConfig({ file, directory: dir });
-  expect(config.values.requirepass).toBe(password ?? '');
-  // And headwater's rewrite of it starts again, with another password.
-  config.set(['requirepass', 'other'], { loading: false, local: true });
-  expect(config.rewrite()).toBeNull();
-  expect(loadConfig({ file, directory: dir }).values.requirepass).toBe('other');
-  config.set(['requirepass', ''], { loading: false, local: true });
-  expect(config.rewrite()).toBeNull();
-  const server = await startHeadwater({ dir, conf: readFileSync(file, 'latin1') });
-  await server.stop();
-});
+test.each([undefined, 'a "b\\'])(
+  'the rewritten file of a server with the password %j',
+  async (password) => {
+    const dir = temporaryDirectory('rewritten');
+    const text = await rewrittenByRedis('bind 127.0.0.1\nsave 900 1\n', dir, password);
+    expect(text).toContain('\nuser default on ');
+    const file = join(dir, 'headwater.conf');
+    writeFileSync(file, text);
+    const config = loadConfig({ file, directory: dir });
+    expect(config.values.requirepass).toBe(password ?? '');
+    // And headwater's rewrite of it starts again, with another password.
+    config.set(['requirepass', 'other'], { loading: false, local: true });
+    expect(config.rewrite()).toBeNull();
+    expect(loadConfig({ file, directory: dir }).values.requirepass).toBe('other');
+    config.set(['requirepass', ''], { loading: false, local: true });
+    expect(config.rewrite()).toBeNull();
+    const server = await startHeadwater({ dir, conf: readFileSync(file, 'latin1') });
+    await server.stop();
+  },
+);
 
 test('the redis.conf of Debian, in the folders of the test', async () => {
   const dir = temporaryDirectory('debian');

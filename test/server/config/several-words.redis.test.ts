@@ -1,7 +1,7 @@
 /**
- * Directives of several words: given as one word and as several, in a file, on standard input, on the
- * command line and to CONFIG SET, as the real server takes them. It has no environment; there a value
- * is what it is in a file.
+ * Directives of several words: given as one word and as several, in a file, on standard input, on
+ * the command line and to CONFIG SET, as the real server takes them. It has no environment; there a
+ * value is what it is in a file.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
@@ -10,7 +10,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { OperatingError } from '../../../src/base/errors.ts';
 import { parseArguments } from '../../../src/cli-arguments.ts';
 import { Config } from '../../../src/server/config/config.ts';
-import { type DirectiveName, directiveNames, directiveOf } from '../../../src/server/config/directives.ts';
+import {
+  type DirectiveName,
+  directiveNames,
+  directiveOf,
+} from '../../../src/server/config/directives.ts';
 import { quote } from '../../../src/server/config/grammar.ts';
 import { loadConfig, type Sources } from '../../../src/server/config/load.ts';
 import { findRedisServer, startRedis } from '../../support/real-redis.ts';
@@ -64,7 +68,9 @@ async function real(name: string, args: readonly string[], stdin: string | null)
   // Who is refused by its options reads nothing.
   child.stdin.on('error', () => {});
   child.stdin.end(stdin ?? '');
-  await waitFor(() => hasEnded || output.includes('ready to accept connections at'), { what: 'redis' });
+  await waitFor(() => hasEnded || output.includes('ready to accept connections at'), {
+    what: 'redis',
+  });
   if (hasEnded) return `refused: ${output.trimEnd().split('\n').at(-1)}`;
   const client = await RespClient.connect(SOCKET);
   const [, text] = (await client.call('CONFIG', 'GET', name)) as [string, string];

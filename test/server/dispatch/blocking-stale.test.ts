@@ -1,6 +1,6 @@
 /**
- * Clients that wait for a key that comes and has expired when they would be served, and what is counted of commands that
- * wait. As a 7.2 does it; a 7.0 deletes the key.
+ * Clients that wait for a key that comes and has expired when they would be served, and what is
+ * counted of commands that wait. As a 7.2 does it; a 7.0 deletes the key.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { FakeReplica } from '../../support/fake-replica.ts';
@@ -61,7 +61,9 @@ async function endWait({ id, reply }: Waiting): Promise<void> {
   expect(await reply).toBeNull();
 }
 
-/** A replica from here on: what it took before, because it joined a snapshot, ends with `SET begin`. */
+/**
+ * A replica from here on: what it took before, because it joined a snapshot, ends with `SET begin`.
+ */
 async function attach(): Promise<FakeReplica> {
   const replica = await FakeReplica.attach(server.port);
   await replica.waitForDump();
@@ -72,7 +74,10 @@ async function attach(): Promise<FakeReplica> {
   return replica;
 }
 
-/** The commands of the stream since {@link attach}, but for those that its reader needs, names in lower case. */
+/**
+ * The commands of the stream since {@link attach}, but for those that its reader needs, names in
+ * lower case.
+ */
 async function streamed(replica: FakeReplica): Promise<string[][]> {
   const end = `end:${replica.offset}`;
   await client.call('SET', end, 'x');
@@ -115,7 +120,14 @@ describe.each([
     ]);
     const commands = await streamed(replica);
     const made = makes[0].toLowerCase();
-    expect(commands.map(([name]) => name)).toEqual(['multi', made, 'pexpireat', 'exec', 'set', 'del']);
+    expect(commands.map(([name]) => name)).toEqual([
+      'multi',
+      made,
+      'pexpireat',
+      'exec',
+      'set',
+      'del',
+    ]);
     expect(commands.at(-1)).toEqual(['del', 'k']);
   });
 
@@ -138,7 +150,13 @@ describe.each([
 
   test('is served when it comes anew', async () => {
     const waiter = await wait(...waits);
-    await client.pipeline([['MULTI'], makes, ['PEXPIRE', 'k', 1], ['DEBUG', 'SLEEP', 0.01], ['EXEC']]);
+    await client.pipeline([
+      ['MULTI'],
+      makes,
+      ['PEXPIRE', 'k', 1],
+      ['DEBUG', 'SLEEP', 0.01],
+      ['EXEC'],
+    ]);
     await client.call(...makes);
     expect(JSON.stringify(await waiter.reply)).toContain(JSON.stringify(makes.at(-1)));
   });

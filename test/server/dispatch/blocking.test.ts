@@ -1,6 +1,6 @@
 /**
- * Clients that wait for lists, the same scenarios on headwater and on a real server: who is served, in which order,
- * how long it lasts, what the stream carries.
+ * Clients that wait for lists, the same scenarios on headwater and on a real server: who is served,
+ * in which order, how long it lasts, what the stream carries.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { FakeReplica } from '../../support/fake-replica.ts';
@@ -66,7 +66,8 @@ describe.each(servers)('%s', (_, start) => {
     const waiters = [];
     for (let i = 0; i < 4; i++) waiters.push(await wait('BLPOP', 'k', 0));
     await client.call('RPUSH', 'k', 'a', 'b', 'c');
-    for (const [i, value] of ['a', 'b', 'c'].entries()) expect(await waiters[i]!.reply).toEqual(['k', value]);
+    for (const [i, value] of ['a', 'b', 'c'].entries())
+      expect(await waiters[i]!.reply).toEqual(['k', value]);
     await waitingClients(1);
     expect(await client.call('EXISTS', 'k')).toBe(0);
     await client.call('LPUSH', 'k', 'd', 'e');
@@ -113,7 +114,9 @@ describe.each(servers)('%s', (_, start) => {
   test('that waited in vain are told an array that is nil, also after a move', async () => {
     const each = await open();
     expect((await each.raw('BLPOP', 'k', '0.001')).toString()).toBe('*-1\r\n');
-    expect((await each.raw('BLMOVE', 'k', 'l', 'LEFT', 'LEFT', '0.001')).toString()).toBe('*-1\r\n');
+    expect((await each.raw('BLMOVE', 'k', 'l', 'LEFT', 'LEFT', '0.001')).toString()).toBe(
+      '*-1\r\n',
+    );
     await each.call('MULTI');
     await each.call('BLMOVE', 'k', 'l', 'LEFT', 'LEFT', 0);
     await each.call('BLPOP', 'k', 0);
@@ -162,7 +165,9 @@ describe.each(servers)('%s', (_, start) => {
     await waitingClients(1);
     expect(await client.call('CLIENT', 'UNBLOCK', Number(id), 'ERROR')).toBe(1);
     expect((await second) as RespError).toBeInstanceOf(RespError);
-    expect(((await second) as RespError).message).toBe('UNBLOCKED client unblocked via CLIENT UNBLOCK');
+    expect(((await second) as RespError).message).toBe(
+      'UNBLOCKED client unblocked via CLIENT UNBLOCK',
+    );
     expect(await each.call('PING')).toBe('PONG');
     expect(await client.call('RPUSH', 'k', 'left')).toBe(1);
     expect(await client.call('LLEN', 'k')).toBe(1);
@@ -192,11 +197,18 @@ describe.each(servers)('%s', (_, start) => {
     await waitingClients(1);
     await client.call('RPUSH', 'k', 'a');
     await waitFor(
-      async () => (await client.call('EXISTS', 'k')) === 0 && (await client.call('PING')) === 'PONG',
+      async () =>
+        (await client.call('EXISTS', 'k')) === 0 && (await client.call('PING')) === 'PONG',
     );
     await waitingClients(1);
     await client.call('RPUSH', 'l', 'b');
-    expect(await replies).toEqual([['k', 'a'], 1, ['k', 'never seen by the first'], ['l', 'b'], 'PONG']);
+    expect(await replies).toEqual([
+      ['k', 'a'],
+      1,
+      ['k', 'never seen by the first'],
+      ['l', 'b'],
+      'PONG',
+    ]);
   });
 
   test('move elements on to others who wait', async () => {

@@ -1,6 +1,6 @@
 /**
- * What becomes of a handler that throws. The handlers here are put in the place of real ones: what they throw is what
- * structures throw when the system has no memory, or when an assertion fails.
+ * What becomes of a handler that throws. The handlers here are put in the place of real ones: what
+ * they throw is what structures throw when the system has no memory, or when an assertion fails.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { assert } from '../../../src/base/assert.ts';
@@ -53,7 +53,12 @@ describe('an operating error', () => {
       reply.integer(1);
       full();
     });
-    const replies = await client.pipeline([['SET', 'k', '1'], ['APPEND', 'k', 'x'], ['GET', 'k'], ['PING']]);
+    const replies = await client.pipeline([
+      ['SET', 'k', '1'],
+      ['APPEND', 'k', 'x'],
+      ['GET', 'k'],
+      ['PING'],
+    ]);
     expect(replies.map(String)).toEqual(['OK', expect.stringContaining(OOM), '1', 'PONG']);
   });
 

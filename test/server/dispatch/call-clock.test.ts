@@ -1,4 +1,7 @@
-/** Calls of a pipeline share looks at the clock; what is counted and told of them must be as if they did not. */
+/**
+ * Calls of a pipeline share looks at the clock; what is counted and told of them must be as if they
+ * did not.
+ */
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { startHeadwater } from '../../support/headwater.ts';
 import type { RespClient } from '../../support/resp-client.ts';
@@ -65,11 +68,19 @@ test('who asks for all calls gets each of them', async () => {
   await client.pipeline(Array.from({ length: 20 }, (_, i) => ['SET', 'k', String(i)]));
   const slow = (await client.call('SLOWLOG', 'GET', '-1')) as [number, number, number, string[]][];
   const sets = slow.map(([, , , words]) => words).filter(([name]) => name === 'SET');
-  expect(sets.map((words) => words[2])).toEqual(Array.from({ length: 20 }, (_, i) => String(19 - i)));
+  expect(sets.map((words) => words[2])).toEqual(
+    Array.from({ length: 20 }, (_, i) => String(19 - i)),
+  );
 });
 
 test('the time of a transaction holds that of its commands', async () => {
-  await client.pipeline([['MULTI'], ['SET', 'k', 'v'], ['DEBUG', 'SLEEP', '0.02'], ['GET', 'k'], ['EXEC']]);
+  await client.pipeline([
+    ['MULTI'],
+    ['SET', 'k', 'v'],
+    ['DEBUG', 'SLEEP', '0.02'],
+    ['GET', 'k'],
+    ['EXEC'],
+  ]);
   const [calls, usec] = await stats('exec');
   expect(calls).toBe(1);
   expect(usec).toBeGreaterThanOrEqual((await stats('debug'))[1]);

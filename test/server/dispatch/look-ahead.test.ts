@@ -1,6 +1,6 @@
 /**
- * A pipeline is parsed and its keys are looked at before its first command runs. What the commands before them change
- * must not be missed: the same bytes to a real server get the same bytes back.
+ * A pipeline is parsed and its keys are looked at before its first command runs. What the commands
+ * before them change must not be missed: the same bytes to a real server get the same bytes back.
  */
 import { once } from 'node:events';
 import { connect } from 'node:net';
@@ -24,11 +24,16 @@ afterAll(async () => {
 });
 
 /** What a server answers to all of it in one write, until it closes the connection. */
-async function answers(server: TestServer, commands: readonly (readonly string[])[]): Promise<string> {
+async function answers(
+  server: TestServer,
+  commands: readonly (readonly string[])[],
+): Promise<string> {
   const socket = connect(server.port, '127.0.0.1');
   const chunks: Buffer[] = [];
   socket.on('data', (chunk) => chunks.push(chunk));
-  socket.write(Buffer.concat([...commands, ['QUIT']].map((words) => Buffer.from(encodeCommand(words)))));
+  socket.write(
+    Buffer.concat([...commands, ['QUIT']].map((words) => Buffer.from(encodeCommand(words)))),
+  );
   await once(socket, 'close');
   return Buffer.concat(chunks).toString('latin1');
 }
@@ -40,7 +45,8 @@ async function expectSame(commands: readonly (readonly string[])[]): Promise<voi
 
 const V = 'v'.repeat(100);
 
-const again = (times: number, ...words: string[]): string[][] => Array.from({ length: times }, () => words);
+const again = (times: number, ...words: string[]): string[][] =>
+  Array.from({ length: times }, () => words);
 
 test.each<[string, string[][]]>([
   [

@@ -1,6 +1,6 @@
 /**
- * Messages to a client while a command of its own runs, and what a client gets that wants no replies. Where a 7.0 does
- * the same as a 7.2, the real server is asked as well.
+ * Messages to a client while a command of its own runs, and what a client gets that wants no
+ * replies. Where a 7.0 does the same as a 7.2, the real server is asked as well.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { exchange, wire } from '../../support/exchange.ts';
@@ -22,7 +22,15 @@ afterAll(async () => {
 
 describe('messages of a client to itself', () => {
   test('come behind the whole reply of EXEC', async () => {
-    const commands = ['SUBSCRIBE c', 'MULTI', 'PING a', 'PUBLISH c 1', 'PUBLISH c 2', 'PING b', 'EXEC'];
+    const commands = [
+      'SUBSCRIBE c',
+      'MULTI',
+      'PING a',
+      'PUBLISH c 1',
+      'PUBLISH c 2',
+      'PING b',
+      'EXEC',
+    ];
     expect(await exchange(ours, 3, commands)).toBe(
       wire('>3', 'subscribe', 'c', 1, '+OK', '+QUEUED', '+QUEUED', '+QUEUED', '+QUEUED') +
         wire('*4', 'a', 1, 1, 'b') +
@@ -46,15 +54,25 @@ describe('messages of a client to itself', () => {
     );
   });
 
-  test.each([2, 3] as const)('leave confirmations in their places of the array: RESP%i', async (protocol) => {
-    const push = protocol === 3 ? '>3' : '*3';
-    const commands = ['MULTI', 'SUBSCRIBE c', 'PUBLISH c 1', 'UNSUBSCRIBE c', 'PUBLISH c 2', 'EXEC'];
-    expect(await exchange(ours, protocol, commands)).toBe(
-      wire('+OK', '+QUEUED', '+QUEUED', '+QUEUED', '+QUEUED') +
-        wire('*4', push, 'subscribe', 'c', 1, 1, push, 'unsubscribe', 'c', 0, 0) +
-        wire(push, 'message', 'c', '1'),
-    );
-  });
+  test.each([2, 3] as const)(
+    'leave confirmations in their places of the array: RESP%i',
+    async (protocol) => {
+      const push = protocol === 3 ? '>3' : '*3';
+      const commands = [
+        'MULTI',
+        'SUBSCRIBE c',
+        'PUBLISH c 1',
+        'UNSUBSCRIBE c',
+        'PUBLISH c 2',
+        'EXEC',
+      ];
+      expect(await exchange(ours, protocol, commands)).toBe(
+        wire('+OK', '+QUEUED', '+QUEUED', '+QUEUED', '+QUEUED') +
+          wire('*4', push, 'subscribe', 'c', 1, 1, push, 'unsubscribe', 'c', 0, 0) +
+          wire(push, 'message', 'c', '1'),
+      );
+    },
+  );
 
   test('and key events come behind the reply as well', async () => {
     const event = '__keyevent@0__:set';
@@ -115,20 +133,39 @@ describe.each([2, 3] as const)('a client that wants no replies, RESP%i,', (proto
     ],
     [
       'gets confirmations of a transaction',
-      ['CLIENT REPLY OFF', 'MULTI', 'PING x', 'SUBSCRIBE a', 'UNSUBSCRIBE a', 'EXEC', 'CLIENT REPLY ON'],
+      [
+        'CLIENT REPLY OFF',
+        'MULTI',
+        'PING x',
+        'SUBSCRIBE a',
+        'UNSUBSCRIBE a',
+        'EXEC',
+        'CLIENT REPLY ON',
+      ],
     ],
-    ['skips once more when it says so', ['CLIENT REPLY SKIP', 'CLIENT REPLY SKIP', 'PING 1', 'PING 2']],
+    [
+      'skips once more when it says so',
+      ['CLIENT REPLY SKIP', 'CLIENT REPLY SKIP', 'PING 1', 'PING 2'],
+    ],
     ['may end a skip', ['CLIENT REPLY SKIP', 'CLIENT REPLY ON', 'PING 1']],
-    ['may turn a skip into silence', ['CLIENT REPLY SKIP', 'CLIENT REPLY OFF', 'PING 1', 'CLIENT REPLY ON']],
+    [
+      'may turn a skip into silence',
+      ['CLIENT REPLY SKIP', 'CLIENT REPLY OFF', 'PING 1', 'CLIENT REPLY ON'],
+    ],
     ['skips MULTI only', ['CLIENT REPLY SKIP', 'MULTI', 'PING 1', 'EXEC']],
     ['skips an error', ['CLIENT REPLY SKIP', 'NOSUCH', 'PING 1']],
     ['ends the silence with RESET', ['CLIENT REPLY OFF', 'PING', 'RESET']],
     ['skips the answer to RESET', ['CLIENT REPLY SKIP', 'RESET', 'PING 1']],
     ['skips a wait that ends', ['CLIENT REPLY SKIP', 'BLPOP none 0.01', 'PING 1']],
-    ['hears nothing of a wait that ends', ['CLIENT REPLY OFF', 'BLPOP none 0.01', 'CLIENT REPLY ON']],
+    [
+      'hears nothing of a wait that ends',
+      ['CLIENT REPLY OFF', 'BLPOP none 0.01', 'CLIENT REPLY ON'],
+    ],
     ['hears nothing of WAIT', ['CLIENT REPLY OFF', 'WAIT 1 10', 'CLIENT REPLY ON', 'PING 1']],
   ] as const)('%s', async (_, commands) => {
-    expect(await exchange(ours, protocol, commands)).toBe(await exchange(theirs, protocol, commands));
+    expect(await exchange(ours, protocol, commands)).toBe(
+      await exchange(theirs, protocol, commands),
+    );
   });
 
   test('gets its own messages behind the confirmations of a transaction', async () => {
@@ -143,7 +180,21 @@ describe.each([2, 3] as const)('a client that wants no replies, RESP%i,', (proto
       'CLIENT REPLY ON',
     ];
     expect(await exchange(ours, protocol, commands)).toBe(
-      wire(push, 'subscribe', 'c', 1, push, 'unsubscribe', 'c', 0, push, 'message', 'c', '1', '+OK'),
+      wire(
+        push,
+        'subscribe',
+        'c',
+        1,
+        push,
+        'unsubscribe',
+        'c',
+        0,
+        push,
+        'message',
+        'c',
+        '1',
+        '+OK',
+      ),
     );
   });
 

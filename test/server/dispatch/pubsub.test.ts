@@ -46,8 +46,11 @@ describe.each([2, 3] as const)('in RESP%i', (protocol) => {
         ]) {
           counts.push(await publisher.call(command!, channel!, `to ${channel}\r\n\0`));
         }
-        // Which of several patterns that match comes first is not specified: Redis goes by a hash with a random seed.
-        const received = (await messages(subscriber, 6)).map((message) => JSON.stringify(message)).sort();
+        // Which of several patterns that match comes first is not specified: Redis goes by a hash
+        // with a random seed.
+        const received = (await messages(subscriber, 6))
+          .map((message) => JSON.stringify(message))
+          .sort();
         const told = [
           await publisher.call('PUBSUB', 'NUMSUB', 'one', 'nosuch'),
           await publisher.call('PUBSUB', 'NUMPAT'),
@@ -147,7 +150,11 @@ describe('key events', () => {
           for (const words of commands) await client.call(...(words as [string]));
           await client.call('PUBLISH', 'end', '');
           const found: RespValue[] = [];
-          for (let last: RespValue = null; !(Array.isArray(last) && last[2] === 'end'); found.push(last)) {
+          for (
+            let last: RespValue = null;
+            !(Array.isArray(last) && last[2] === 'end');
+            found.push(last)
+          ) {
             last = await subscriber.nextPush();
           }
           await client.call('CONFIG', 'SET', 'notify-keyspace-events', '');

@@ -1,14 +1,16 @@
 /**
- * Reader, dispatcher and log together: what is streamed of the requests of random clients, cut at random places, is byte
- * for byte what a plain model says, in the log and at a replica.
+ * Reader, dispatcher and log together: what is streamed of the requests of random clients, cut at
+ * random places, is byte for byte what a plain model says, in the log and at a replica.
  *
- * The node runs in this process and its connections are those of real sockets. Only the reads are made here: what the
- * handle of a socket calls when it has read is called with the bytes of a script, so that where they are cut, and
- * which clients take turns, is the seed's choice. The order in which requests ran is taken from the node, and nothing
- * else: which request it was, and what it must do to the stream, is the script's and the model's.
+ * The node runs in this process and its connections are those of real sockets. Only the reads are
+ * made here: what the handle of a socket calls when it has read is called with the bytes of a
+ * script, so that where they are cut, and which clients take turns, is the seed's choice. The order
+ * in which requests ran is taken from the node, and nothing else: which request it was, and what it
+ * must do to the stream, is the script's and the model's.
  *
- * Request 4097 of a read waits for the next turn in a buffer of the reader's own, as all do behind a client that waits:
- * a log that still pointed there when that buffer was moved streamed other bytes than had been run.
+ * Request 4097 of a read waits for the next turn in a buffer of the reader's own, as all do behind
+ * a client that waits: a log that still pointed there when that buffer was moved streamed other
+ * bytes than had been run.
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
@@ -150,7 +152,10 @@ class Rig {
   /** Waits until all that was read has run, but for what lies behind clients that wait. */
   async settled(): Promise<void> {
     await waitFor(
-      () => this.clients.every(({ connection, script, ran }) => connection.blocked || ran === script.length),
+      () =>
+        this.clients.every(
+          ({ connection, script, ran }) => connection.blocked || ran === script.length,
+        ),
       { what: 'all requests to run' },
     );
   }
@@ -176,7 +181,9 @@ class Rig {
     const log = this.logBytes();
     expect(this.misread).toBe('');
     expect(differenceOf(log, expected), 'the log').toBe('');
-    await waitFor(() => this.replica.streamBytes >= log.length, { what: 'the replica to have the stream' });
+    await waitFor(() => this.replica.streamBytes >= log.length, {
+      what: 'the replica to have the stream',
+    });
     expect(differenceOf(this.replica.stream, expected), 'the stream at the replica').toBe('');
   }
 
@@ -215,7 +222,10 @@ function differenceOf(found: Buffer, expected: Buffer): string {
   );
 }
 
-/** A stream with SELECT before MULTI, where Redis 7.0 has it. Later versions have it behind, as headwater. */
+/**
+ * A stream with SELECT before MULTI, where Redis 7.0 has it. Later versions have it behind, as
+ * headwater.
+ */
 function selectsFirst(stream: Buffer): Buffer {
   const swapped = stream
     .toString('latin1')
@@ -223,7 +233,10 @@ function selectsFirst(stream: Buffer): Buffer {
   return Buffer.from(swapped, 'latin1');
 }
 
-/** How large the reads of a script are: of a few bytes, of a segment, of the whole buffer, or anything. */
+/**
+ * How large the reads of a script are: of a few bytes, of a segment, of the whole buffer, or
+ * anything.
+ */
 function readSizes(prng: Prng, scriptBytes: number): () => number {
   const wanted = [30, 1500, 20 * KIB, READ_BYTES_MAX][prng.below(4)]!;
   const isFixed = wanted === READ_BYTES_MAX && prng.below(2) === 0;
@@ -287,7 +300,12 @@ const MIXED: ScriptStyle = {
 
 const KINDS: readonly (readonly [string, number, number, ScriptStyle])[] = [
   ['one client that pipelines 100,000 short requests', 1, 1, SMALL],
-  ['three clients that pipeline short requests at once', 1, 3, { ...SMALL, bytes: MIB, repeated: 1 }],
+  [
+    'three clients that pipeline short requests at once',
+    1,
+    3,
+    { ...SMALL, bytes: MIB, repeated: 1 },
+  ],
   ['requests that repeat each other', 2, 2, { ...SMALL, bytes: MIB, repeated: 100 }],
   ['short requests behind clients that wait', 2, 3, { ...SMALL, bytes: MIB, blocking: 1 }],
   ['requests of all kinds', 4, 4, MIXED],
@@ -348,7 +366,9 @@ describe('the model', () => {
     socket.end(Buffer.from(script.map(({ bytes }) => bytes).join(''), 'latin1'));
     await once(socket, 'close');
     const expected = model.stream;
-    await waitFor(() => replica.streamBytes >= expected.length, { what: 'the stream of a stock primary' });
+    await waitFor(() => replica.streamBytes >= expected.length, {
+      what: 'the stream of a stock primary',
+    });
     expect(differenceOf(selectsFirst(replica.stream), selectsFirst(expected))).toBe('');
     await replica.close();
   });

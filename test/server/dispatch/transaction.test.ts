@@ -34,7 +34,12 @@ describe('WATCH', () => {
     await Promise.all([watcher.close(), other.close()]);
   });
 
-  const cases: readonly (readonly [what: string, before: string[], change: string[], runs: boolean])[] = [
+  const cases: readonly (readonly [
+    what: string,
+    before: string[],
+    change: string[],
+    runs: boolean,
+  ])[] = [
     ['another client sets the key', ['SET', 'w', '1'], ['SET', 'w', '1'], false],
     ['another client deletes the key', ['SET', 'w', '1'], ['DEL', 'w'], false],
     ['a key that was absent is made', ['DEL', 'w'], ['SET', 'w', '1'], false],
@@ -42,7 +47,12 @@ describe('WATCH', () => {
     ['everything is flushed', ['SET', 'w', '1'], ['FLUSHALL'], false],
     ['an empty database is flushed', ['DEL', 'w'], ['FLUSHDB'], true],
     ['the key gets a deadline', ['SET', 'w', '1'], ['EXPIRE', 'w', '100'], false],
-    ['the key is in the database that is swapped away', ['SET', 'w', '1'], ['SWAPDB', '0', '1'], false],
+    [
+      'the key is in the database that is swapped away',
+      ['SET', 'w', '1'],
+      ['SWAPDB', '0', '1'],
+      false,
+    ],
     ['another key changes', ['SET', 'w', '1'], ['SET', 'x', '1'], true],
     ['a deletion finds nothing', ['DEL', 'w'], ['DEL', 'w'], true],
     ['the key is only read', ['SET', 'w', '1'], ['GET', 'w'], true],
@@ -90,7 +100,13 @@ describe('WATCH', () => {
 
 test('errors of commands inside are elements of the reply, and the rest runs', async () => {
   const client = await ours.client();
-  await client.pipeline([['SET', 's', 'text'], ['MULTI'], ['INCR', 's'], ['SET', 's', '5'], ['INCR', 's']]);
+  await client.pipeline([
+    ['SET', 's', 'text'],
+    ['MULTI'],
+    ['INCR', 's'],
+    ['SET', 's', '5'],
+    ['INCR', 's'],
+  ]);
   const replies = (await client.call('EXEC')) as unknown[];
   expect(replies[0]).toBeInstanceOf(RespError);
   expect(replies.slice(1)).toEqual(['OK', 6]);
@@ -179,14 +195,20 @@ test.each(Object.keys(streams))('the stream of %s is that of the real server', a
       const replica = await FakeReplica.attach(server.port);
       await replica.waitForDump();
       const client = await server.client();
-      // The marks: a replica that joins a snapshot of before gets the stream from there. SELECT comes with the first one,
-      // because 7.0 has it before MULTI and 7.2 behind it.
+      // The marks: a replica that joins a snapshot of before gets the stream from there. SELECT
+      // comes with the first one, because 7.0 has it before MULTI and 7.2 behind it.
       await client.call('SET', 'begin', name);
       for (const words of streams[name]!) await client.command(...words);
       await client.call('SET', 'end', name);
-      await waitFor(() => replica.commands.some(([, key, value]) => key === 'end' && value === name));
-      const from = replica.commands.findIndex(([, key, value]) => key === 'begin' && value === name);
-      const commands = replica.commands.slice(from).filter(([first]) => !/^(PING|REPLCONF)$/i.test(first!));
+      await waitFor(() =>
+        replica.commands.some(([, key, value]) => key === 'end' && value === name),
+      );
+      const from = replica.commands.findIndex(
+        ([, key, value]) => key === 'begin' && value === name,
+      );
+      const commands = replica.commands
+        .slice(from)
+        .filter(([first]) => !/^(PING|REPLCONF)$/i.test(first!));
       replica.socket.destroy();
       await replica.closed;
       await client.close();

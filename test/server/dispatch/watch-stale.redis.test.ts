@@ -1,4 +1,7 @@
-/** WATCH of keys that are not there, or as good as not there, and swaps and flushes of their databases: both servers. */
+/**
+ * WATCH of keys that are not there, or as good as not there, and swaps and flushes of their
+ * databases: both servers.
+ */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startHeadwater } from '../../support/headwater.ts';
 import { startRedis } from '../../support/real-redis.ts';
@@ -54,7 +57,10 @@ const actions = {
   'a lookup': [['EXISTS', 'k']],
 } as const satisfies Record<string, readonly (readonly Argument[])[]>;
 
-/** Whether EXEC runs after the action, when the key was in one state here and in another one in the other database. */
+/**
+ * Whether EXEC runs after the action, when the key was in one state here and in another one in the
+ * other database.
+ */
 async function runs(
   client: RespClient,
   here: State,
@@ -80,7 +86,9 @@ const PAIRS = NAMES.flatMap((here) => NAMES.map((there) => [here, there] as cons
 
 describe.each(Object.keys(actions) as (keyof typeof actions)[])('%s', (action) => {
   test.each(PAIRS)('with a key that is %s here and %s there', async (here, there) => {
-    const [ours, theirs] = await Promise.all(clients.map((client) => runs(client, here, there, action)));
+    const [ours, theirs] = await Promise.all(
+      clients.map((client) => runs(client, here, there, action)),
+    );
     expect(ours).toEqual(theirs);
   });
 });

@@ -1,6 +1,7 @@
 /**
- * All ways in which the server ends a connection, each with the worst peer: it keeps its end open, does not read, and
- * goes on sending. Such peers once stayed in CLIENT LIST and counted against `maxclients`.
+ * All ways in which the server ends a connection, each with the worst peer: it keeps its end open,
+ * does not read, and goes on sending. Such peers once stayed in CLIENT LIST and counted against
+ * `maxclients`.
  */
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -40,7 +41,12 @@ async function peer(): Promise<Peer> {
   const { server } = served.node;
   const known = new Set(server.clients.keys());
   const received = server.stats.connectionsReceived;
-  const socket = connect({ port: served.port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
+  const socket = connect({
+    port: served.port,
+    host: '127.0.0.1',
+    allowHalfOpen: true,
+    noDelay: true,
+  });
   open.add(socket);
   let error = '';
   let text = '';
@@ -90,7 +96,8 @@ const ways: readonly Way[] = [
   },
   {
     name: 'QUIT of a silent client',
-    end: ({ socket }) => socket.write(Buffer.concat([request('CLIENT', 'REPLY', 'OFF'), request('QUIT')])),
+    end: ({ socket }) =>
+      socket.write(Buffer.concat([request('CLIENT', 'REPLY', 'OFF'), request('QUIT')])),
     text: '',
   },
   {
@@ -200,7 +207,8 @@ describe('clients that were turned away', () => {
       }),
     );
     expect(server.clients.size).toBe(1);
-    for (const refused of peers) expect(await refused.rest()).toBe('-ERR max number of clients reached\r\n');
+    for (const refused of peers)
+      expect(await refused.rest()).toBe('-ERR max number of clients reached\r\n');
     await waitFor(() => server.departures.count === 0, { what: 'the sockets to be closed' });
     expect(await admin.call('EXISTS', 'after')).toBe(0);
     await admin.call('CONFIG', 'SET', 'maxclients', 100);
@@ -229,7 +237,9 @@ test('peers that keep their end open lock nobody out', async () => {
 test('a peer that reads slowly gets all that it asked for before it left', async () => {
   await admin.call('SET', 'large', Buffer.alloc(8 << 20, 'y'));
   const slow = await peer();
-  slow.socket.write(Buffer.concat([request('GET', 'large'), request('GET', 'large'), request('QUIT')]));
+  slow.socket.write(
+    Buffer.concat([request('GET', 'large'), request('GET', 'large'), request('QUIT')]),
+  );
   await waitFor(() => served.node.server.departures.count > 0, { what: 'the client to leave' });
   const rest = await slow.rest();
   expect(rest.length).toBe(2 * (8 << 20) + 2 * '$8388608\r\n\r\n'.length + WITH_OK.length);

@@ -1,4 +1,7 @@
-/** `client-output-buffer-limit` while a reply grows: within a command, a transaction, a pipeline, by others' messages. */
+/**
+ * `client-output-buffer-limit` while a reply grows: within a command, a transaction, a pipeline, by
+ * others' messages.
+ */
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { type NodeInProcess, startNode } from '../../support/node-in-process.ts';
 import { encodeCommand, type RespClient } from '../../support/resp-client.ts';
@@ -43,15 +46,22 @@ test('a command whose reply passes the limit gets nothing of it', async () => {
   expect(await answersTo(['LRANGE', 'list', 0, -1], ['SET', 'after', 1])).toBe(0);
   expect(cutOffs()).toBe(before + 1);
   expect(await admin.call('EXISTS', 'after')).toBe(0);
-  expect(served.messages.filter((line) => line.includes('overcoming of output buffer limits'))).toHaveLength(
-    1,
-  );
+  expect(
+    served.messages.filter((line) => line.includes('overcoming of output buffer limits')),
+  ).toHaveLength(1);
 });
 
 test('a transaction has run to its end', async () => {
   const gets = Array.from({ length: 6 }, () => ['GET', 'large']);
   const before = cutOffs();
-  const bytes = await answersTo(['MULTI'], ['INCR', 'n'], ...gets, ['INCR', 'n'], ['EXEC'], ['INCR', 'n']);
+  const bytes = await answersTo(
+    ['MULTI'],
+    ['INCR', 'n'],
+    ...gets,
+    ['INCR', 'n'],
+    ['EXEC'],
+    ['INCR', 'n'],
+  );
   expect(bytes).toBe(0);
   expect(cutOffs()).toBe(before + 1);
   expect(await admin.call('GET', 'n')).toBe('2');

@@ -101,7 +101,9 @@ describe.each(waits)('$name', ({ begin, end, part = SET }) => {
     expect(Number(fields.get('tot-mem'))).toBeGreaterThan(9 * PART);
     client.socket.destroy();
     // Its end is noticed, whatever it waits for.
-    await waitFor(() => !served.node.server.clients.has(connection.id), { what: 'the client to be gone' });
+    await waitFor(() => !served.node.server.clients.has(connection.id), {
+      what: 'the client to be gone',
+    });
     await end?.();
     expect(await cut()).toBe(before);
   });
@@ -135,7 +137,9 @@ test('a pipeline that is longer than the limit is no violation, however short it
 test('a pipeline whose replies are large goes on turn by turn', async () => {
   await admin.call('SET', 'large', Buffer.alloc(300_000, 'l'));
   const client = await served.client();
-  const replies = await client.pipeline(Array.from({ length: 200 }, () => ['GET', 'large'] as const));
+  const replies = await client.pipeline(
+    Array.from({ length: 200 }, () => ['GET', 'large'] as const),
+  );
   for (const reply of replies) expect(String(reply).length).toBe(300_000);
   await client.close();
 });

@@ -1,4 +1,7 @@
-/** FLUSHALL with save points: the empty dataset is saved, so that the old one does not come back with a start. */
+/**
+ * FLUSHALL with save points: the empty dataset is saved, so that the old one does not come back
+ * with a start.
+ */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';

@@ -1,4 +1,7 @@
-/** Saves on a disk and a worker that fail: the old file stays, the status tells, the dataset is thawed. */
+/**
+ * Saves on a disk and a worker that fail: the old file stays, the status tells, the dataset is
+ * thawed.
+ */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
@@ -207,7 +210,10 @@ test('FLUSHALL while a save runs leaves the save alone', async () => {
 });
 
 test('when nobody reads a snapshot any more it is cancelled', async () => {
-  const { server, persistence, snapshots } = setUp({}, undefined, ['snapshot-spool-memory', '65536']);
+  const { server, persistence, snapshots } = setUp({}, undefined, [
+    'snapshot-spool-memory',
+    '65536',
+  ]);
   fill(server, 3000, 1000);
   const snapshot = snapshots.start(persistence.request('replication'));
   expect(() => snapshots.start(persistence.request('replication'))).toThrow('in progress');

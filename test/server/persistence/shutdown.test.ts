@@ -17,7 +17,9 @@ test('a client that asks for a shutdown and goes is forgotten, and the others ar
     asker.send('SHUTDOWN');
     await waitFor(() => node.dumps.shutdown.askerCount === 1, { what: 'the shutdown to wait' });
     await asker.close();
-    await waitFor(() => node.dumps.shutdown.askerCount === 0, { what: 'the client to be forgotten' });
+    await waitFor(() => node.dumps.shutdown.askerCount === 0, {
+      what: 'the client to be forgotten',
+    });
   }
   const asker = await client();
   const answer = asker.command('SHUTDOWN');

@@ -1,4 +1,7 @@
-/** A spool beside a plain array of bytes: readers of random speeds, late joins, a file that fails, sockets that stall. */
+/**
+ * A spool beside a plain array of bytes: readers of random speeds, late joins, a file that fails,
+ * sockets that stall.
+ */
 import { describe, expect, test } from 'vitest';
 import { OperatingError } from '../../../src/base/errors.ts';
 import { Prng } from '../../../src/base/prng.ts';
@@ -86,7 +89,10 @@ interface Setup {
   readonly refused: string[];
 }
 
-function setUp(makeFile: () => MemoryFile = () => new MemoryFile(), spareCount = CHUNK_COUNT): Setup {
+function setUp(
+  makeFile: () => MemoryFile = () => new MemoryFile(),
+  spareCount = CHUNK_COUNT,
+): Setup {
   const memory = createRingMemory({ chunkBytes: CHUNK_BYTES, chunkCount: CHUNK_COUNT, spareCount });
   const files: MemoryFile[] = [];
   const setup = {
@@ -121,7 +127,10 @@ function dumpOf(prng: Prng): Uint8Array {
   return Uint8Array.from({ length: DUMP_BYTES }, () => prng.below(256));
 }
 
-/** Publishes `dump` in pieces of random size, waiting for room as a worker would. Resolves when all is published. */
+/**
+ * Publishes `dump` in pieces of random size, waiting for room as a worker would. Resolves when all
+ * is published.
+ */
 async function produce(producer: RingProducer, dump: Uint8Array, prng: Prng): Promise<void> {
   let position = 0;
   while (position < dump.length) {
@@ -137,7 +146,9 @@ async function produce(producer: RingProducer, dump: Uint8Array, prng: Prng): Pr
   producer.end();
 }
 
-/** Reads as a socket does: slices stay in flight for `holdTurns` turns and are compared only then. */
+/**
+ * Reads as a socket does: slices stay in flight for `holdTurns` turns and are compared only then.
+ */
 async function consume(
   spool: Spool,
   prng: Prng,
@@ -177,7 +188,9 @@ describe('a spool gives every reader the whole dump', () => {
       const prng = new Prng(testSeed('spool') + round);
       const dump = dumpOf(prng);
       const { producer, spool, pumped, files } = setUp();
-      const readers = Array.from({ length: 5 }, (_, i) => consume(spool, prng, dump, i * prng.below(4)));
+      const readers = Array.from({ length: 5 }, (_, i) =>
+        consume(spool, prng, dump, i * prng.below(4)),
+      );
       const produced = produce(producer, dump, prng);
       let joined = 0;
       while (!spool.ended) {
@@ -280,7 +293,14 @@ describe('nothing goes to the file', () => {
     const setup = setUp();
     const { producer, spool, pumped } = setup;
     const save: SpoolReader[] = [];
-    const saved = consume(spool, prng, dump, 2, (reader) => save.push(reader), ReaderNeed.WORKER_WAITS);
+    const saved = consume(
+      spool,
+      prng,
+      dump,
+      2,
+      (reader) => save.push(reader),
+      ReaderNeed.WORKER_WAITS,
+    );
     const slow = consume(spool, prng, dump, 40);
     const produced = produce(producer, dump, prng);
     let spilledAhead = false;
@@ -320,7 +340,9 @@ describe('without a file', () => {
       const buffers = readers.reduce((sum, { bufferBytes }) => sum + bufferBytes, 0);
       most = Math.max(most, spool.memoryBytes - buffers);
       if (setup.refused.length > 0 && spool.fileBytes === 0) {
-        expect(spool.producedBytes - readers[1]!.position).toBeLessThanOrEqual(CHUNK_BYTES * CHUNK_COUNT);
+        expect(spool.producedBytes - readers[1]!.position).toBeLessThanOrEqual(
+          CHUNK_BYTES * CHUNK_COUNT,
+        );
       }
       await new Promise(setImmediate);
     }
@@ -330,7 +352,9 @@ describe('without a file', () => {
     expect(most).toBeLessThanOrEqual(CHUNK_BYTES * CHUNK_COUNT);
     // It was told that nobody can join any more.
     expect([spool.hasFirstByte, setup.firstByteGone]).toEqual([false, 1]);
-    await waitFor(() => setup.files.every((file) => file.closed), { what: 'the file to be closed' });
+    await waitFor(() => setup.files.every((file) => file.closed), {
+      what: 'the file to be closed',
+    });
   });
 
   test('a reader that waits for the end of the dump fails, and the others go on', async () => {

@@ -22,7 +22,9 @@ async function attach(options: FakeReplicaOptions = {}): Promise<FakeReplica> {
 
 async function fill(keys: number, valueBytes: number): Promise<void> {
   const value = 'x'.repeat(valueBytes);
-  await client.pipeline(Array.from({ length: keys }, (_, i) => ['SET', `key:${i}`, `${value}${i}`]));
+  await client.pipeline(
+    Array.from({ length: keys }, (_, i) => ['SET', `key:${i}`, `${value}${i}`]),
+  );
 }
 
 const endOffset = (): number => primary.node.server.streamLog.endOffset;
@@ -202,10 +204,14 @@ describe('a replica that misbehaves', () => {
     );
     await fill(100, 10);
     await steady.waitForOffset(endOffset());
-    await waitFor(() => primary.node.primary.peers.size === 1, { what: 'the vanished to be noticed' });
+    await waitFor(() => primary.node.primary.peers.size === 1, {
+      what: 'the vanished to be noticed',
+    });
     primary.node.primary.fullSyncs.stop();
     // One cursor is the steady replica's; all others were given back.
-    await waitFor(() => primary.node.server.streamLog.openCursors === 1, { what: 'cursors to be closed' });
+    await waitFor(() => primary.node.server.streamLog.openCursors === 1, {
+      what: 'cursors to be closed',
+    });
     primary.node.server.streamLog.validate();
   });
 
@@ -241,7 +247,9 @@ describe('a replica that misbehaves', () => {
     replica.send('PING');
     await replica.closed;
     expect(
-      primary.messages.some((line) => line.startsWith("Replica generated a reply to command 'ping'")),
+      primary.messages.some((line) =>
+        line.startsWith("Replica generated a reply to command 'ping'"),
+      ),
     ).toBe(true);
   });
 
@@ -257,7 +265,9 @@ describe('a replica that misbehaves', () => {
     expect(newlines.isClosed).toBe(false);
     expect(legacy.isClosed).toBe(false);
     expect(
-      primary.messages.some((line) => line.startsWith('Disconnecting timedout replica (streaming sync)')),
+      primary.messages.some((line) =>
+        line.startsWith('Disconnecting timedout replica (streaming sync)'),
+      ),
     ).toBe(true);
   });
 
@@ -274,7 +284,9 @@ describe('a replica that misbehaves', () => {
     }
     expect(primary.node.server.stats.outputLimitDisconnections).toBe(1);
     await other.waitForOffset(endOffset());
-    expect(primary.messages.some((line) => line.includes('overcoming of output buffer limits'))).toBe(true);
+    expect(
+      primary.messages.some((line) => line.includes('overcoming of output buffer limits')),
+    ).toBe(true);
     const { offset } = other;
     await fill(10, 100);
     const back = await attach({ replid: other.replid, from: offset + 1, countOnly: true });

@@ -43,10 +43,13 @@ async function attachStalled(options?: FakeReplicaOptions): Promise<FakeReplica>
 const fill = (): Promise<void> => fillWithNoise(client, DUMP_BYTES / 32768, 32768);
 const snapshots = () => primary.node.dumps.snapshots;
 const started = (): number => primary.node.primary.fullSyncs.snapshotsStarted;
-const logged = (text: string): number => primary.messages.filter((line) => line.includes(text)).length;
+const logged = (text: string): number =>
+  primary.messages.filter((line) => line.includes(text)).length;
 const directory = (): string => primary.node.server.config.values.dir;
 
-/** Begins a save in the turn in which the next replica asks for its dump, so that it joins the save. */
+/**
+ * Begins a save in the turn in which the next replica asks for its dump, so that it joins the save.
+ */
 function saveBeforeNextSync(): void {
   const { fullSyncs } = primary.node.primary;
   const add = fullSyncs.add.bind(fullSyncs);
@@ -119,7 +122,9 @@ describe('disk', () => {
       slow.pause();
       setImmediate(() => slow.resume());
     });
-    await waitFor(() => snapshots().running?.spool.hasFirstByte === false, { what: 'byte 0 to be gone' });
+    await waitFor(() => snapshots().running?.spool.hasFirstByte === false, {
+      what: 'byte 0 to be gone',
+    });
     late.push(await attach());
     await slow.waitForDump();
     await late[0]!.waitForDump();
@@ -139,7 +144,9 @@ describe('disk', () => {
     expect(logged('Full syncs pause for 1 seconds after IO')).toBe(1);
     const again = attach(options);
     await waitFor(() => primary.node.primary.fullSyncs.waitingCount === 1);
-    expect(Number(await client.infoField('headwater', 'headwater_sync_retry_ms'))).toBeGreaterThan(0);
+    expect(Number(await client.infoField('headwater', 'headwater_sync_retry_ms'))).toBeGreaterThan(
+      0,
+    );
     // One that reads the dump as it is made needs no disk, and does not wait.
     await (await attach()).waitForDump();
     await (await again).closed;
@@ -262,7 +269,9 @@ describe('dumps', () => {
       await waitFor(() => snapshots().filesRefused > 0);
       let round = 0;
       while (!replica.isClosed && snapshots().inProgress !== undefined) {
-        await client.pipeline(Array.from({ length: 100 }, (_, i) => ['APPEND', `noise:${i}`, `${round++}`]));
+        await client.pipeline(
+          Array.from({ length: 100 }, (_, i) => ['APPEND', `noise:${i}`, `${round++}`]),
+        );
       }
     };
     const first = await attachStalled();

@@ -1,7 +1,8 @@
 /**
- * A replica's link is not a client. Each command is sent on a link of the real server and on one of ours, behind the
- * first ACK and right behind PSYNC, and what it has changed is looked for everywhere: in the dataset, the
- * configuration, the role, the directory, the other replica's stream.
+ * A replica's link is not a client. Each command is sent on a link of the real server and on one of
+ * ours, behind the first ACK and right behind PSYNC, and what it has changed is looked for
+ * everywhere: in the dataset, the configuration, the role, the directory, the other replica's
+ * stream.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -50,7 +51,10 @@ const cases: readonly Case[] = [
   { commands: [['SCRIPT', 'FLUSH']], redis: [], unknown: true },
   { commands: [['FUNCTION', 'FLUSH']], redis: [], unknown: true },
   { commands: [['NOSUCH']], redis: [], unknown: true },
-  { commands: [['MULTI'], ['SET', 'y', '1'], ['CONFIG', 'SET', 'timeout', '99'], ['EXEC']], redis: [] },
+  {
+    commands: [['MULTI'], ['SET', 'y', '1'], ['CONFIG', 'SET', 'timeout', '99'], ['EXEC']],
+    redis: [],
+  },
   { commands: [['WATCH', 'x']], redis: [] },
   { commands: [['CONFIG', 'SET', 'timeout', '99']], redis: ['timeout'] },
   { commands: [['DEBUG', 'SLEEP', '0']], redis: [] },
@@ -97,7 +101,9 @@ interface Subject {
 async function stateOf({ client, dir }: Subject, other: FakeReplica): Promise<State> {
   const replies = client.isClosed
     ? []
-    : await client.pipeline([['DEBUG', 'DIGEST'], ['CONFIG', 'GET', 'timeout'], ['ROLE']]).catch(() => []);
+    : await client
+        .pipeline([['DEBUG', 'DIGEST'], ['CONFIG', 'GET', 'timeout'], ['ROLE']])
+        .catch(() => []);
   const [data, timeout, role] = replies;
   return {
     alive: !other.isClosed,
@@ -106,7 +112,9 @@ async function stateOf({ client, dir }: Subject, other: FakeReplica): Promise<St
     role: String((role as string[] | undefined)?.[0]),
     saved: existsSync(join(dir, 'dump.rdb')),
     client: !client.isClosed,
-    stream: JSON.stringify(other.commands.filter(([name]) => !/^(?:PING|SELECT|REPLCONF)$/i.test(name!))),
+    stream: JSON.stringify(
+      other.commands.filter(([name]) => !/^(?:PING|SELECT|REPLCONF)$/i.test(name!)),
+    ),
   };
 }
 
@@ -117,7 +125,10 @@ function changes(before: State, after: State): (keyof State)[] {
   return after.client ? changed : changed.filter((name) => name === 'client' || name === 'alive');
 }
 
-/** Plays the replica that sends the commands; returns what they changed and whether its link goes on. */
+/**
+ * Plays the replica that sends the commands; returns what they changed and whether its link goes
+ * on.
+ */
 async function play(
   subject: Subject,
   { commands }: Case,
@@ -132,7 +143,9 @@ async function play(
     await link.waitForDump();
     // While the child that made the dump is there, the real server refuses to save.
     const { client } = subject;
-    await waitFor(async () => (await client.infoField('persistence', 'rdb_bgsave_in_progress')) === '0');
+    await waitFor(
+      async () => (await client.infoField('persistence', 'rdb_bgsave_in_progress')) === '0',
+    );
     for (const words of commands) link.send(...words);
   }
   let changed: (keyof State)[] = [];
@@ -214,15 +227,19 @@ describe('headwater', () => {
         const callsOf = (): number[] =>
           each.commands.map(([name]) => (OURS.has(name!) ? 0 : (rowOf(name!)?.calls ?? 0)));
         const calls = callsOf();
-        const { changed, stays } = await play(subject, each, place === 'behind PSYNC', (_now, link) =>
-          each.stays === true ? link.isStreaming : link.isClosed,
+        const { changed, stays } = await play(
+          subject,
+          each,
+          place === 'behind PSYNC',
+          (_now, link) => (each.stays === true ? link.isStreaming : link.isClosed),
         );
         expect(changed).toEqual([]);
         expect(stays).toBe(each.stays === true);
         if (each.commands[0]![0] === 'REPLCONF' || each.stays === true) return;
         // No handler of theirs has run.
         expect(callsOf()).toEqual(calls);
-        const name = each.unknown === true ? '<unknown>' : (rowOf(each.commands[0]![0]!)?.fullName ?? '');
+        const name =
+          each.unknown === true ? '<unknown>' : (rowOf(each.commands[0]![0]!)?.fullName ?? '');
         expect(node.messages.findLast((line) => line.startsWith('Replica generated'))).toMatch(
           `Replica generated a reply to command '${name}', disconnecting it: id=`,
         );
@@ -256,6 +273,8 @@ describe('headwater', () => {
   });
 
   test('tells how many links ended so', async () => {
-    expect(Number(await subject.client.infoField('headwater', 'headwater_links_ended'))).toBeGreaterThan(60);
+    expect(
+      Number(await subject.client.infoField('headwater', 'headwater_links_ended')),
+    ).toBeGreaterThan(60);
   });
 });

@@ -1,4 +1,7 @@
-/** Replicas that stall, close half of their connection or vanish, at each stage of a sync: nothing of them may stay. */
+/**
+ * Replicas that stall, close half of their connection or vanish, at each stage of a sync: nothing
+ * of them may stay.
+ */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -30,7 +33,8 @@ async function attachStalled(options: FakeReplicaOptions): Promise<FakeReplica> 
 }
 
 const peers = (): ReplicaPeer[] => [...primary.node.primary.peers];
-const logged = (text: string): number => primary.messages.filter((line) => line.includes(text)).length;
+const logged = (text: string): number =>
+  primary.messages.filter((line) => line.includes(text)).length;
 
 beforeEach(() => {
   primary = undefined as unknown as NodeInProcess;
@@ -79,8 +83,20 @@ const stages: readonly Stage[] = [
     options: { ...EOF, handshake: [['REPLCONF', 'rdb-only', '1']] },
     reads: false,
   },
-  { name: 'has not acknowledged the dump', phase: Phase.CORKED, lines: [], options: EOF, reads: true },
-  { name: 'is online', phase: Phase.ONLINE, lines: [], options: { ...EOF, ack: 'asked' }, reads: true },
+  {
+    name: 'has not acknowledged the dump',
+    phase: Phase.CORKED,
+    lines: [],
+    options: EOF,
+    reads: true,
+  },
+  {
+    name: 'is online',
+    phase: Phase.ONLINE,
+    lines: [],
+    options: { ...EOF, ack: 'asked' },
+    reads: true,
+  },
 ];
 
 describe.each(stages)('a replica that $name', ({ phase, lines, options, reads }) => {

@@ -47,7 +47,11 @@ describe('a replica that comes back', () => {
     expect(back.resync).toBe('partial');
     await back.waitForOffset(endOffset());
     expect(back.commands).toEqual([['SET', 'b', '2']]);
-    expect(primary.node.server.stats).toMatchObject({ syncFull: 1, syncPartialOk: 1, syncPartialErr: 0 });
+    expect(primary.node.server.stats).toMatchObject({
+      syncFull: 1,
+      syncPartialOk: 1,
+      syncPartialErr: 0,
+    });
   });
 
   test('gets many blocks of backlog whole', async () => {
@@ -66,8 +70,16 @@ describe('a replica that comes back', () => {
 
   test.each([
     ['another id', (id: string) => ({ replid: id.replace(/./g, 'f') }), 'Replication ID mismatch'],
-    ['an offset from the future', (id: string) => ({ replid: id, from: 10 ** 9 }), 'lack of backlog'],
-    ['an offset that has left the backlog', (id: string) => ({ replid: id, from: 1 }), 'lack of backlog'],
+    [
+      'an offset from the future',
+      (id: string) => ({ replid: id, from: 10 ** 9 }),
+      'lack of backlog',
+    ],
+    [
+      'an offset that has left the backlog',
+      (id: string) => ({ replid: id, from: 1 }),
+      'lack of backlog',
+    ],
   ])('with %s gets a full sync', async (_, options, line) => {
     await start('repl-backlog-size 16kb');
     const replica = await attach();
@@ -90,7 +102,9 @@ describe('a replica that comes back', () => {
     const { replid, offset } = replica;
     await replica.close();
     primary.node.primary.fullSyncs.stop();
-    await waitFor(() => !primary.node.server.streamLog.active, { what: 'the backlog to be dropped' });
+    await waitFor(() => !primary.node.server.streamLog.active, {
+      what: 'the backlog to be dropped',
+    });
     expect(primary.messages).toContain(
       'Replication backlog freed after 1 seconds without connected replicas.',
     );
@@ -112,7 +126,9 @@ describe('the stream', () => {
     await start();
     for (let i = 0; i < 5; i++) await (await attach()).waitForDump();
     await client.pipeline(
-      Array.from({ length: 300 }, (_, i) => (i % 7 === 0 ? ['SELECT', i % 3] : ['SET', `k${i}`, `v${i}`])),
+      Array.from({ length: 300 }, (_, i) =>
+        i % 7 === 0 ? ['SELECT', i % 3] : ['SET', `k${i}`, `v${i}`],
+      ),
     );
     for (const replica of replicas) await replica.waitForOffset(endOffset());
     const last = replicas[4]!.stream;
@@ -182,7 +198,10 @@ describe('WAIT', () => {
     [['WAIT', 'a', 0], 'ERR value is not an integer or out of range'],
     [['WAIT', 1, 'b'], 'ERR timeout is not an integer or out of range'],
     [['WAIT', 1, -1], 'ERR timeout is negative'],
-    [['WAITAOF', 1, 0, 0], 'ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.'],
+    [
+      ['WAITAOF', 1, 0, 0],
+      'ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.',
+    ],
     [['WAITAOF', 2, 0, 0], 'ERR value is out of range, value must between 0 and 1'],
     [['WAITAOF', 0, -1, 0], 'ERR value is out of range, must be positive'],
     [['REPLICAOF', 'h', 'x'], 'ERR Invalid master port'],
@@ -257,7 +276,9 @@ describe('a primary', () => {
       return quick.getAcks === 1 && node.primary.replicaReport().length === 2;
     });
     const report = node.primary.replicaReport();
-    expect(report[0]).toMatch(/^Lagging replica 127\.0\.0\.1:6380 reported offset 50 behind master, lag=\d+/);
+    expect(report[0]).toMatch(
+      /^Lagging replica 127\.0\.0\.1:6380 reported offset 50 behind master, lag=\d+/,
+    );
     expect(report[1]).toBe('1 of 2 replicas are in sync when shutting down.');
     slow.ack();
     await waitFor(() => node.primary.replicasInSync());

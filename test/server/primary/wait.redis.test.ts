@@ -1,4 +1,7 @@
-/** WAIT behind commands that write nothing: who reads a value and then waits knows that replicas have it. Both servers. */
+/**
+ * WAIT behind commands that write nothing: who reads a value and then waits knows that replicas
+ * have it. Both servers.
+ */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FakeReplica } from '../../support/fake-replica.ts';
 import { startHeadwater } from '../../support/headwater.ts';

@@ -1,10 +1,19 @@
-/** ACL, as far as a server with one user needs it: `default`, who may do everything once it has given its password. */
+/**
+ * ACL, as far as a server with one user needs it: `default`, who may do everything once it has
+ * given its password.
+ */
 
 import { createHash } from 'node:crypto';
 import { aclCategories, CATEGORIES } from '../../../commands/command-info.ts';
 import { container, replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';
-import { type CommandSpec, type CommandTable, Flag, type Handler, NO_KEYS } from '../../../commands/spec.ts';
+import {
+  type CommandSpec,
+  type CommandTable,
+  Flag,
+  type Handler,
+  NO_KEYS,
+} from '../../../commands/spec.ts';
 import { DEFAULT_USER, rulesOf } from '../../config/default-user.ts';
 import type { Dispatcher } from '../../dispatch/dispatcher.ts';
 import type { Server } from '../../server.ts';
@@ -108,7 +117,9 @@ export function aclCommands(parts: {
           reply.array(1);
           reply.bulkLatin1(DEFAULT_USER);
         }),
-        WHOAMI: row(2, OPEN, 'Answers the name of the user.', ({ reply }) => reply.bulkLatin1(DEFAULT_USER)),
+        WHOAMI: row(2, OPEN, 'Answers the name of the user.', ({ reply }) =>
+          reply.bulkLatin1(DEFAULT_USER),
+        ),
         HELP: row(2, LOADING | STALE, 'Tells about the subcommands.', (context) =>
           replyHelp(context, 'ACL', HELP),
         ),

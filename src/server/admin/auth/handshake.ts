@@ -1,4 +1,7 @@
-/** HELLO, AUTH, RESET: who a client is and what it speaks. There is one user, `default`, with the password of requirepass. */
+/**
+ * HELLO, AUTH, RESET: who a client is and what it speaks. There is one user, `default`, with the
+ * password of requirepass.
+ */
 
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { REDIS_VERSION } from '../../../base/redis-version.ts';
@@ -155,8 +158,16 @@ export function handshakeCommands({
   };
 }
 
-/** Lets a client in, or leaves it as it was and returns false. Takes the same time whatever the password. */
-function login(server: Server, connection: Connection, user: string, password: Uint8Array): boolean {
+/**
+ * Lets a client in, or leaves it as it was and returns false. Takes the same time whatever the
+ * password.
+ */
+function login(
+  server: Server,
+  connection: Connection,
+  user: string,
+  password: Uint8Array,
+): boolean {
   const wanted = server.config.bytes('requirepass');
   const isRight = wanted.length === 0 || timingSafeEqual(hashOf(password), hashOf(wanted));
   if (user !== DEFAULT_USER || !isRight) {

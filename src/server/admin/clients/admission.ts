@@ -1,6 +1,6 @@
 /**
- * Who may come, and who has to go: the limit of clients, protected mode, idle clients, those who do not take their
- * replies, and browsers that were tricked into sending us a request.
+ * Who may come, and who has to go: the limit of clients, protected mode, idle clients, those who do
+ * not take their replies, and browsers that were tricked into sending us a request.
  */
 import type { Socket } from 'node:net';
 import type { Request } from '../../../resp/request.ts';
@@ -47,7 +47,9 @@ export class Admission {
     else if (protectedMode && requirepass === '' && !isLoopback(socket)) refusal = DENIED;
     if (refusal === '') return true;
     stats.connectionsRejected++;
-    socket.on('error', (error) => this.#server.log.verbose(`Error refusing a connection: ${error.message}`));
+    socket.on('error', (error) =>
+      this.#server.log.verbose(`Error refusing a connection: ${error.message}`),
+    );
     socket.write(refusal);
     this.#server.departures.leave(socket);
     return false;
@@ -93,7 +95,12 @@ export class Admission {
 }
 
 function mayTimeOut(connection: Connection): boolean {
-  return !connection.isReplica && !connection.fromPrimary && !connection.blocked && !connection.subscribed;
+  return (
+    !connection.isReplica &&
+    !connection.fromPrimary &&
+    !connection.blocked &&
+    !connection.subscribed
+  );
 }
 
 /** Unix sockets have no address. */

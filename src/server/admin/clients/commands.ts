@@ -1,9 +1,18 @@
-/** CLIENT: what clients are connected, what each of them is called, and how to silence, hold or end them. */
+/**
+ * CLIENT: what clients are connected, what each of them is called, and how to silence, hold or end
+ * them.
+ */
 
 import { SYNTAX_ERROR } from '../../../commands/arguments.ts';
 import { container, replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';
-import { type CommandSpec, type CommandTable, Flag, type Handler, NO_KEYS } from '../../../commands/spec.ts';
+import {
+  type CommandSpec,
+  type CommandTable,
+  Flag,
+  type Handler,
+  NO_KEYS,
+} from '../../../commands/spec.ts';
 import { DEFAULT_USER } from '../../config/default-user.ts';
 import type { Dispatcher } from '../../dispatch/dispatcher.ts';
 import type { Connection } from '../../net/connection.ts';
@@ -124,7 +133,9 @@ export function clientCommands(parts: {
     const self = connectionOf(context);
     if (request.argc === 3) {
       const address = request.latin1(2);
-      const victims = [...server.clients.values()].filter((connection) => connection.address === address);
+      const victims = [...server.clients.values()].filter(
+        (connection) => connection.address === address,
+      );
       if (victims.length === 0) reply.error('ERR No such client');
       else {
         for (const victim of victims) end(victim, self);
@@ -158,7 +169,8 @@ export function clientCommands(parts: {
     }
     let killed = 0;
     for (const connection of [...server.clients.values()]) {
-      if ((skipMe && connection === self) || !filters.every((matches) => matches(connection))) continue;
+      if ((skipMe && connection === self) || !filters.every((matches) => matches(connection)))
+        continue;
       end(connection, self);
       killed++;
     }
@@ -310,12 +322,20 @@ export function clientCommands(parts: {
               'ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled',
             ),
         ),
-        GETNAME: own(2, '2.6.9', 'Answers the name of the connection.', ({ client, reply: answer }) => {
-          if (client.name === '') answer.nil();
-          else answer.bulkLatin1(client.name);
-        }),
-        GETREDIR: own(2, '6.0.0', 'Answers which client gets the invalidations: none.', ({ reply: answer }) =>
-          answer.integer(-1),
+        GETNAME: own(
+          2,
+          '2.6.9',
+          'Answers the name of the connection.',
+          ({ client, reply: answer }) => {
+            if (client.name === '') answer.nil();
+            else answer.bulkLatin1(client.name);
+          },
+        ),
+        GETREDIR: own(
+          2,
+          '6.0.0',
+          'Answers which client gets the invalidations: none.',
+          ({ reply: answer }) => answer.integer(-1),
         ),
         HELP: {
           ...GROUP,
@@ -389,7 +409,10 @@ function killFilter(option: string, value: string, number: number): Filter | str
   }
 }
 
-/** Ends a connection; the caller's own once it has been answered, also at the end of its transaction. */
+/**
+ * Ends a connection; the caller's own once it has been answered, also at the end of its
+ * transaction.
+ */
 function end(victim: Connection, self: Connection): void {
   if (victim === self) self.closeAfterReply = true;
   else victim.destroy();

@@ -13,7 +13,13 @@
  */
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { devNull } from 'node:os';
-import { codeOf, ErrorCode, isTableFull, OperatingError, systemErrorText } from '../../../base/errors.ts';
+import {
+  codeOf,
+  ErrorCode,
+  isTableFull,
+  OperatingError,
+  systemErrorText,
+} from '../../../base/errors.ts';
 import type { Server } from '../../server.ts';
 
 /**
@@ -67,7 +73,9 @@ export class Descriptors {
       );
     }
     config.assign('maxclients', [String(room)]);
-    log.warning(`You requested maxclients of ${wanted} requiring at least ${needed} max file descriptors.`);
+    log.warning(
+      `You requested maxclients of ${wanted} requiring at least ${needed} max file descriptors.`,
+    );
     log.warning(
       `Server can't set maximum open files to ${needed} because of OS error: Operation not permitted.`,
     );

@@ -41,7 +41,10 @@ const FLAGS: readonly (readonly [string, (connection: Connection) => boolean])[]
 /** About what a connection's objects take on the heap, its socket included. */
 const CLIENT_BYTES = 2048;
 
-/** The line of a client. `requestBytes` are those of the command that runs for it, which the reader has handed over. */
+/**
+ * The line of a client. `requestBytes` are those of the command that runs for it, which the reader
+ * has handed over.
+ */
 export function clientLine(
   connection: Connection,
   pubsub: PubSub,

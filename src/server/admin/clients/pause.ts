@@ -1,6 +1,7 @@
 /**
- * CLIENT PAUSE: commands of clients wait, all of them or those that may write, until a time. Others may pause writes as
- * well, for a failover or a shutdown; what is paused is what anybody wants paused.
+ * CLIENT PAUSE: commands of clients wait, all of them or those that may write, until a time. Others
+ * may pause writes as well, for a failover or a shutdown; what is paused is what anybody wants
+ * paused.
  *
  *   gate closed ──the command is kept, the client blocked──▶ time is up or UNPAUSE ──▶ it runs, then the rest
  */
@@ -34,7 +35,10 @@ export class Pause {
     this.#dispatcher = dispatcher;
   }
 
-  /** Pauses until `untilMs` of the wall clock, in the name of `purpose`; a longer or wider one of that name stays. */
+  /**
+   * Pauses until `untilMs` of the wall clock, in the name of `purpose`; a longer or wider one of
+   * that name stays.
+   */
   begin(purpose: string, scope: PauseScope, untilMs: number): void {
     const before = this.#entries.get(purpose);
     this.#entries.set(purpose, {
@@ -56,7 +60,8 @@ export class Pause {
     const { clock } = this.#server;
     clock.tick();
     const nowMs = clock.nowMs();
-    for (const [purpose, { untilMs }] of this.#entries) if (untilMs <= nowMs) this.#entries.delete(purpose);
+    for (const [purpose, { untilMs }] of this.#entries)
+      if (untilMs <= nowMs) this.#entries.delete(purpose);
     clearTimeout(this.#timer);
     const dispatcher = this.#dispatcher();
     const entries = [...this.#entries.values()];
@@ -70,7 +75,8 @@ export class Pause {
     dispatcher.addGate(this.#gate);
     const nextMs = Math.min(...entries.map(({ untilMs }) => untilMs)) - nowMs;
     this.#timer = setTimeout(() => this.#update(), Math.min(nextMs, TIMER_MS_MAX));
-    // Some may run again when a pause of all commands has become one of writes; the others meet the gate anew.
+    // Some may run again when a pause of all commands has become one of writes; the others meet the
+    // gate anew.
     if (!this.#all) this.#release();
   }
 

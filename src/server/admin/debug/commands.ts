@@ -1,6 +1,7 @@
 /**
- * DEBUG: for tests and for the curious. Allowed by `enable-debug-command`. What has no effect here says so in HELP;
- * what Redis has beyond that answers as an unknown subcommand does (docs/compatibility.md names it).
+ * DEBUG: for tests and for the curious. Allowed by `enable-debug-command`. What has no effect here
+ * says so in HELP; what Redis has beyond that answers as an unknown subcommand does
+ * (docs/compatibility.md names it).
  */
 
 import { assert } from '../../../base/assert.ts';
@@ -122,7 +123,11 @@ const DIALECT: Dialect = { version: 11, plainTypes: false };
 const PAYLOAD_BYTES_BESIDE = 11;
 
 /** Handlers by subcommand, with how many words each takes: at least, and at most. */
-type Subcommand = readonly [least: number, most: number, handler: (context: CommandContext) => void];
+type Subcommand = readonly [
+  least: number,
+  most: number,
+  handler: (context: CommandContext) => void,
+];
 
 export function debugCommands(parts: {
   readonly server: Server;
@@ -271,7 +276,9 @@ export function debugCommands(parts: {
 
   const withoutEffect = ({ reply }: CommandContext): void => reply.ok();
   const noRestart = ({ reply }: CommandContext): void =>
-    reply.error('ERR headwater cannot restart itself: Node.js cannot replace a process by a new one');
+    reply.error(
+      'ERR headwater cannot restart itself: Node.js cannot replace a process by a new one',
+    );
 
   const subcommands: Readonly<Record<string, Subcommand>> = {
     assert: [2, 2, () => assert(false, 'DEBUG ASSERT')],
@@ -397,7 +404,8 @@ function protocol({ request, reply }: CommandContext): void {
       reply.integer(12345);
       return;
     case 'double':
-      // biome-ignore lint/suspicious/noApproximativeNumericConstant: it is the number that Redis answers.
+      // biome-ignore lint/suspicious/noApproximativeNumericConstant: it is the number that Redis
+      // answers.
       reply.double(3.141);
       return;
     case 'null':

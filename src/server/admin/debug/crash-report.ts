@@ -1,6 +1,6 @@
 /**
- * What the log holds of the end of a process that met a broken assertion, or an error that nobody expected: where it
- * happened, the command that ran with its secrets hidden, its client, and INFO.
+ * What the log holds of the end of a process that met a broken assertion, or an error that nobody
+ * expected: where it happened, the command that ran with its secrets hidden, its client, and INFO.
  *
  * Each part is made by itself, since the state that a part describes may be the broken one.
  */
@@ -37,8 +37,15 @@ export function noteBrokenCall(
   return { error, client: session.describe(), words };
 }
 
-/** The report's text. `call` is the one that failed, when the error came from one; `info` makes the text of INFO. */
-export function crashReport(error: unknown, call: BrokenCall | undefined, info: () => string): string {
+/**
+ * The report's text. `call` is the one that failed, when the error came from one; `info` makes the
+ * text of INFO.
+ */
+export function crashReport(
+  error: unknown,
+  call: BrokenCall | undefined,
+  info: () => string,
+): string {
   const lines = [
     '=== HEADWATER BUG REPORT START: Cut & paste starting from here ===',
     `Node.js ${process.version}, process ${process.pid}`,

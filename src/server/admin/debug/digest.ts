@@ -1,6 +1,6 @@
 /**
- * DEBUG DIGEST and DIGEST-VALUE: a hash of the dataset that does not depend on the order in which keys, members and
- * fields lie in memory, the same as that of Redis' debug.c.
+ * DEBUG DIGEST and DIGEST-VALUE: a hash of the dataset that does not depend on the order in which
+ * keys, members and fields lie in memory, the same as that of Redis' debug.c.
  *
  *   xor(d, x)   d ^= sha1(x)                    for what has no order
  *   mix(d, x)   xor(d, x), then d = sha1(d)     for what has one
@@ -16,7 +16,11 @@ import { openMembersIn } from '../../../commands/set/value.ts';
 import type { Database } from '../../../keyspace/database.ts';
 import { BytesView, Encoding, ValueType } from '../../../keyspace/entry.ts';
 import type { Keyspace } from '../../../keyspace/keyspace.ts';
-import { ELEMENT_TEXT_BYTES_MAX, ElementView, elementToBytes } from '../../../structs/listpack-read.ts';
+import {
+  ELEMENT_TEXT_BYTES_MAX,
+  ElementView,
+  elementToBytes,
+} from '../../../structs/listpack-read.ts';
 import { StreamId } from '../../../structs/stream-id.ts';
 import { SHA1_BYTES, sha1 } from './sha1.ts';
 

@@ -1,4 +1,6 @@
-/** DEBUG STRINGMATCH-TEST: random texts against random patterns, most of them no patterns at all. */
+/**
+ * DEBUG STRINGMATCH-TEST: random texts against random patterns, most of them no patterns at all.
+ */
 import { bytesOf } from '../../../base/bytes.ts';
 import { globMatch } from '../../../base/glob.ts';
 import type { Prng } from '../../../base/prng.ts';

@@ -108,7 +108,8 @@ class ChainCount {
     text += ` avg chain length (computed): ${(elements / used).toFixed(2)}\n`;
     text += ' Chain length distribution:\n';
     for (const [length, count] of [...this.buckets.entries()].slice(0, CHAINS_SHOWN_MAX)) {
-      if ((count ?? 0) > 0) text += `   ${length}: ${count} (${((100 * count) / size).toFixed(2)}%)\n`;
+      if ((count ?? 0) > 0)
+        text += `   ${length}: ${count} (${((100 * count) / size).toFixed(2)}%)\n`;
     }
     return text;
   }

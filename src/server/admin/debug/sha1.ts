@@ -1,6 +1,6 @@
 /**
- * SHA-1 of short messages, for DEBUG DIGEST, which takes several of them for each key: the call into node:crypto costs
- * three times the hash itself. FIPS 180-4. Main thread.
+ * SHA-1 of short messages, for DEBUG DIGEST, which takes several of them for each key: the call
+ * into node:crypto costs three times the hash itself. FIPS 180-4. Main thread.
  */
 import { assert } from '../../../base/assert.ts';
 

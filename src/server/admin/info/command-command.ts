@@ -6,7 +6,13 @@ import { aclCategories, replyCommandInfo } from '../../../commands/command-info.
 import { replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';
 import { replyDocs } from '../../../commands/docs/reply-docs.ts';
-import { type CommandSpec, type CommandTable, Flag, type Handler, NO_KEYS } from '../../../commands/spec.ts';
+import {
+  type CommandSpec,
+  type CommandTable,
+  Flag,
+  type Handler,
+  NO_KEYS,
+} from '../../../commands/spec.ts';
 import { Request } from '../../../resp/request.ts';
 import type { CommandRow } from '../../dispatch/command-lookup.ts';
 import type { Dispatcher } from '../../dispatch/dispatcher.ts';
@@ -53,7 +59,10 @@ export function commandCommands(parts: { readonly dispatcher: Dispatcher }): Com
     return row?.subcommands.get(sub.toLowerCase());
   };
   const all = (): CommandRow[] => [...parts.dispatcher.lookup.rows.values()];
-  /** The rows that arguments from 2 on name, undefined for unknown ones; all rows when there are none. */
+  /**
+   * The rows that arguments from 2 on name, undefined for unknown ones; all rows when there are
+   * none.
+   */
   const named = ({ request }: CommandContext): (CommandRow | undefined)[] => {
     if (request.argc <= 2) return all();
     return Array.from({ length: request.argc - 2 }, (_, i) => find(request.latin1(i + 2)));
@@ -96,7 +105,10 @@ export function commandCommands(parts: { readonly dispatcher: Dispatcher }): Com
     for (const name of names) reply.bulkLatin1(name);
   }
 
-  /** The keys of the command behind the first two words, or undefined after the error has been answered. */
+  /**
+   * The keys of the command behind the first two words, or undefined after the error has been
+   * answered.
+   */
   function keysOf(context: CommandContext): FoundKey[] | undefined {
     const { request, reply } = context;
     const asked = tailOf(request, WORDS_BEFORE);
@@ -128,7 +140,8 @@ export function commandCommands(parts: { readonly dispatcher: Dispatcher }): Com
     const keys = keysOf(context);
     if (keys === undefined) return;
     reply.array(keys.length);
-    for (const { index } of keys) reply.bulk(request.bytes, request.position[index]!, request.length[index]!);
+    for (const { index } of keys)
+      reply.bulk(request.bytes, request.position[index]!, request.length[index]!);
   }
 
   function getKeysAndFlags(context: CommandContext): void {

@@ -1,4 +1,7 @@
-/** Which arguments of a request are keys, from the key specifications of its command or by the command's own finder. */
+/**
+ * Which arguments of a request are keys, from the key specifications of its command or by the
+ * command's own finder.
+ */
 import type { CommandContext } from '../../../commands/context.ts';
 import type { CommandSpec, KeySpec } from '../../../commands/spec.ts';
 import type { Request } from '../../../resp/request.ts';
@@ -9,12 +12,16 @@ export interface FoundKey {
   readonly spec: KeySpec;
 }
 
-/** The keys of the request in the context, or undefined when its arguments contradict its command. */
+/**
+ * The keys of the request in the context, or undefined when its arguments contradict its command.
+ */
 export function findKeys(context: CommandContext, spec: CommandSpec): FoundKey[] | undefined {
   const last = spec.keys.at(-1);
   if (spec.findKeys !== undefined && last !== undefined) {
     const { keys } = spec;
-    return spec.findKeys(context)?.map((index, i) => ({ index, spec: i === 0 ? (keys[0] ?? last) : last }));
+    return spec
+      .findKeys(context)
+      ?.map((index, i) => ({ index, spec: i === 0 ? (keys[0] ?? last) : last }));
   }
   const found: FoundKey[] = [];
   for (const key of spec.keys) {

@@ -1,4 +1,7 @@
-/** The sections of INFO that snapshots and replication fill. Fields of our own go to our own section, the last one. */
+/**
+ * The sections of INFO that snapshots and replication fill. Fields of our own go to our own
+ * section, the last one.
+ */
 
 import type { Listeners } from '../../net/listeners.ts';
 import type { Dumps } from '../../persistence/dumps.ts';
@@ -39,7 +42,10 @@ function shutdownLines({ shutdown }: Dumps): string[] {
   return waitMs < 0 ? [] : [`shutdown_in_milliseconds:${Math.round(waitMs)}`];
 }
 
-/** `listener0:name=tcp,bind=127.0.0.1,port=6379`; the numbers are those of Redis' kinds of connections. */
+/**
+ * `listener0:name=tcp,bind=127.0.0.1,port=6379`; the numbers are those of Redis' kinds of
+ * connections.
+ */
 function listenerLines({ views }: Listeners): string[] {
   return views.map(({ name, addresses, port }) => {
     const bound = addresses.map((address) => `,bind=${address}`).join('');

@@ -1,8 +1,10 @@
 /**
- * INFO as a list of sections in Redis' order. Each part of the server defines the sections that it knows about; a later
- * definition of a section replaces an earlier one, and anybody may add lines to the end of one.
+ * INFO as a list of sections in Redis' order. Each part of the server defines the sections that it
+ * knows about; a later definition of a section replaces an earlier one, and anybody may add lines
+ * to the end of one.
  *
- * Names of our own fields contain no name of a Redis field, since tools look for the first place where a name stands.
+ * Names of our own fields contain no name of a Redis field, since tools look for the first place
+ * where a name stands.
  */
 import { assert } from '../../../base/assert.ts';
 
@@ -48,12 +50,15 @@ export class InfoRegistry {
     parts.push(lines);
   }
 
-  /** The text of the sections asked for, in any letter case; of those shown by default when none is. */
+  /**
+   * The text of the sections asked for, in any letter case; of those shown by default when none is.
+   */
   text(names: readonly string[]): string {
     const wanted = new Set<InfoSection>();
     for (const name of names.length === 0 ? ['default'] : names) {
       const lower = name.toLowerCase();
-      if (lower === 'default') for (const each of SECTIONS) if (!NOT_BY_DEFAULT.has(each)) wanted.add(each);
+      if (lower === 'default')
+        for (const each of SECTIONS) if (!NOT_BY_DEFAULT.has(each)) wanted.add(each);
       if (lower === 'all' || lower === 'everything') for (const each of SECTIONS) wanted.add(each);
       if (isSection(lower)) wanted.add(lower);
     }

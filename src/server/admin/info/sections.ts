@@ -1,7 +1,7 @@
 /**
- * The sections of INFO that the server itself can fill. Snapshots and replication define theirs anew once they are
- * there (see registry.ts); what stands here for them is what holds without them. A feature that does not exist
- * has its fields all the same, as zeros: tools read them.
+ * The sections of INFO that the server itself can fill. Snapshots and replication define theirs
+ * anew once they are there (see registry.ts); what stands here for them is what holds without them.
+ * A feature that does not exist has its fields all the same, as zeros: tools read them.
  */
 
 import { arch, endianness, release, type } from 'node:os';
@@ -98,7 +98,9 @@ function clientLines({ server }: InfoParts): string[] {
     cluster_connections: 0,
     maxclients: server.config.values.maxclients,
     client_recent_max_input_buffer: most(normal.map(({ reader }) => reader.ownBytes)),
-    client_recent_max_output_buffer: most(normal.map(({ pendingOutputBytes }) => pendingOutputBytes)),
+    client_recent_max_output_buffer: most(
+      normal.map(({ pendingOutputBytes }) => pendingOutputBytes),
+    ),
     blocked_clients: clients.filter(({ blocked }) => blocked).length,
     tracking_clients: 0,
     pubsub_clients: server.pubsub.clients.size,
@@ -114,7 +116,11 @@ function memoryLines({ server, memory }: InfoParts): string[] {
   memory.tick();
   const { usedBytes, rssBytes, peakBytes, startupBytes, totalBytes, datasetBytes } = memory;
   const { maxmemory, maxmemoryPolicy } = server.config.values;
-  const { usedBytes: allocated, pageUseBytes: active, residentBytes: resident } = server.keyspace.arena;
+  const {
+    usedBytes: allocated,
+    pageUseBytes: active,
+    residentBytes: resident,
+  } = server.keyspace.arena;
   return fieldLines({
     used_memory: usedBytes,
     used_memory_human: humanBytes(usedBytes),
@@ -171,7 +177,8 @@ function memoryLines({ server, memory }: InfoParts): string[] {
   });
 }
 
-const percent = (part: number, whole: number): string => `${((100 * part) / Math.max(1, whole)).toFixed(2)}%`;
+const percent = (part: number, whole: number): string =>
+  `${((100 * part) / Math.max(1, whole)).toFixed(2)}%`;
 const ratio = (a: number, b: number): string => (a / Math.max(1, b)).toFixed(2);
 
 function persistenceLines({ server }: InfoParts): string[] {
@@ -323,7 +330,10 @@ function cpuLines(): string[] {
 }
 
 /** A line for each command, or subcommand, that has been called or refused. */
-function rowLines({ dispatcher }: InfoParts, line: (row: CommandRow) => string | undefined): string[] {
+function rowLines(
+  { dispatcher }: InfoParts,
+  line: (row: CommandRow) => string | undefined,
+): string[] {
   const lines: string[] = [];
   const visit = (row: CommandRow): void => {
     const text = line(row);
@@ -347,7 +357,9 @@ function commandLine(row: CommandRow): string | undefined {
 function latencyLine({ server }: InfoParts, row: CommandRow): string | undefined {
   if (row.latency.count === 0) return undefined;
   const percents = server.config.values.latencyTrackingInfoPercentiles;
-  const parts = percents.map((percent) => `p${percent}=${row.latency.percentile(percent).toFixed(3)}`);
+  const parts = percents.map(
+    (percent) => `p${percent}=${row.latency.percentile(percent).toFixed(3)}`,
+  );
   return `latency_percentiles_usec_${row.fullName}:${parts.join(',')}`;
 }
 

@@ -2,7 +2,13 @@
 
 import { container, replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';
-import { type CommandSpec, type CommandTable, Flag, type Handler, NO_KEYS } from '../../../commands/spec.ts';
+import {
+  type CommandSpec,
+  type CommandTable,
+  Flag,
+  type Handler,
+  NO_KEYS,
+} from '../../../commands/spec.ts';
 import { connectionOf } from '../../net/connection-of.ts';
 import type { Server } from '../../server.ts';
 import { isAllowed, notAllowed } from '../debug/commands.ts';
@@ -57,7 +63,12 @@ export function serverCommands(parts: {
   const noCluster = ({ reply }: CommandContext): void =>
     reply.error('ERR This instance has cluster support disabled');
 
-  const moduleRow = (arity: number, since: string, summary: string, handler: Handler): CommandSpec => ({
+  const moduleRow = (
+    arity: number,
+    since: string,
+    summary: string,
+    handler: Handler,
+  ): CommandSpec => ({
     ...SERVER,
     arity,
     since,

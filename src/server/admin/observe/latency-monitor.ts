@@ -1,10 +1,16 @@
 /**
- * LATENCY: moments when something took longer than `latency-monitor-threshold` ms, as samples per event, and the
- * distribution of the latencies of commands, which is kept anyway.
+ * LATENCY: moments when something took longer than `latency-monitor-threshold` ms, as samples per
+ * event, and the distribution of the latencies of commands, which is kept anyway.
  */
 import { container, replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';
-import { type CommandSpec, type CommandTable, Flag, type Handler, NO_KEYS } from '../../../commands/spec.ts';
+import {
+  type CommandSpec,
+  type CommandTable,
+  Flag,
+  type Handler,
+  NO_KEYS,
+} from '../../../commands/spec.ts';
 import type { CommandRow } from '../../dispatch/command-lookup.ts';
 import type { Dispatcher } from '../../dispatch/dispatcher.ts';
 import type { Server } from '../../server.ts';
@@ -138,7 +144,8 @@ export function latencyCommands(parts: {
       const row = parts.dispatcher.lookup.byName(name!);
       if (row === undefined) continue;
       if (sub === undefined) consider(row);
-      else if (row.subcommands.has(sub.toLowerCase())) consider(row.subcommands.get(sub.toLowerCase())!);
+      else if (row.subcommands.has(sub.toLowerCase()))
+        consider(row.subcommands.get(sub.toLowerCase())!);
     }
     reply.map(rows.length);
     for (const row of rows) {
@@ -199,7 +206,10 @@ export function latencyCommands(parts: {
 
 /** The event of the latency monitor that a call of a command counts as, with its milliseconds. */
 export function noteCall(latency: LatencyMonitor, row: CommandRow, micros: number): void {
-  latency.note((row.spec.flags & Flag.FAST) !== 0 ? 'fast-command' : 'command', micros / MICROS_PER_MS);
+  latency.note(
+    (row.spec.flags & Flag.FAST) !== 0 ? 'fast-command' : 'command',
+    micros / MICROS_PER_MS,
+  );
 }
 
 /** Columns of samples, the oldest first, with their age below. */
@@ -211,7 +221,10 @@ function drawGraph(event: string, { samples, maxMs }: EventSamples, nowSecond: n
   const heights = shown.map(({ ms }) =>
     Math.floor(((ms - lowest) / Math.max(1, highest - lowest)) * (levels - 1)),
   );
-  const lines = [`${event} - high ${maxMs} ms, low ${lowest} ms (all time high ${maxMs} ms)`, '-'.repeat(80)];
+  const lines = [
+    `${event} - high ${maxMs} ms, low ${lowest} ms (all time high ${maxMs} ms)`,
+    '-'.repeat(80),
+  ];
   for (let y = GRAPH_ROWS - 1; y >= 0; y--) {
     const marks = heights.map((height) => {
       const within = height - y * GRAPH_MARKS.length;

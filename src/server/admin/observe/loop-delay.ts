@@ -1,4 +1,7 @@
-/** How late the event loop's timers were: what a client had to wait for at worst, besides its own command. */
+/**
+ * How late the event loop's timers were: what a client had to wait for at worst, besides its own
+ * command.
+ */
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 
 const RESOLUTION_MS = 10;
@@ -19,7 +22,10 @@ export class LoopDelay {
     this.#histogram.reset();
   }
 
-  /** Milliseconds that `percent` of the timers were late at most; the interval between two of them is taken off. */
+  /**
+   * Milliseconds that `percent` of the timers were late at most; the interval between two of them
+   * is taken off.
+   */
   percentileMs(percent: number): number {
     return late(this.#histogram.percentile(percent));
   }

@@ -81,7 +81,12 @@ export function memoryCommands(parts: MemoryParts): CommandTable {
     let bytes = db.entryBytes(entry);
     if (type !== ValueType.STRING) {
       const all = samples === 0 ? Number.POSITIVE_INFINITY : samples;
-      bytes += server.keyspace.structures.valueBytes(type, db.encoding(entry), db.value(entry), all);
+      bytes += server.keyspace.structures.valueBytes(
+        type,
+        db.encoding(entry),
+        db.value(entry),
+        all,
+      );
     }
     reply.integer(bytes);
   }

@@ -13,12 +13,14 @@
  *   replies      output that waits for clients, or lies ready for them        yes
  *   queued       commands behind MULTI                                        yes
  *
- * `used_memory` is the sum of all rows. Memory that is held and not used, free pages of the arena, pooled and dead buffers
- * (base/shared-memory.ts), is in no row: it is the difference to the resident size, the figures of fragmentation.
+ * `used_memory` is the sum of all rows. Memory that is held and not used, free pages of the arena,
+ * pooled and dead buffers (base/shared-memory.ts), is in no row: it is the difference to the
+ * resident size, the figures of fragmentation.
  *
- * The rows of V8's heap and of clients are as old as the last tick, a tenth of a second by default: they cost a look at
- * each client, and `maxmemory` asks before every write. The resident size is up to a second old. All the rest is of the
- * moment. The heaps of worker threads are not known here; they are in the resident size.
+ * The rows of V8's heap and of clients are as old as the last tick, a tenth of a second by default:
+ * they cost a look at each client, and `maxmemory` asks before every write. The resident size is up
+ * to a second old. All the rest is of the moment. The heaps of worker threads are not known here;
+ * they are in the resident size.
  */
 import { totalmem } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
@@ -84,7 +86,9 @@ export class MemoryMeter {
     this.peakBytes = Math.max(this.peakBytes, this.usedBytes);
   }
 
-  /** Asks the system, which opens a file. Where it cannot, the last figure stays, and the log tells. */
+  /**
+   * Asks the system, which opens a file. Where it cannot, the last figure stays, and the log tells.
+   */
   #readRss(): void {
     try {
       this.rssBytes = process.memoryUsage.rss();
@@ -122,7 +126,8 @@ export class MemoryMeter {
   /** Tables of keys and deadlines, which Redis counts as overhead. */
   get tableBytes(): number {
     let bytes = 0;
-    for (const { tableBytes, expiry } of this.#server.keyspace.databases) bytes += tableBytes + expiry.bytes;
+    for (const { tableBytes, expiry } of this.#server.keyspace.databases)
+      bytes += tableBytes + expiry.bytes;
     return bytes;
   }
 

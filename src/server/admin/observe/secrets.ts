@@ -22,7 +22,8 @@ export function isSecret(row: CommandRow, request: Request, index: number): bool
 
 function isAfterAuth(request: Request, index: number): boolean {
   return (
-    request.equalsIgnoreCase(index - 1, 'AUTH') || (index > 3 && request.equalsIgnoreCase(index - 2, 'AUTH'))
+    request.equalsIgnoreCase(index - 1, 'AUTH') ||
+    (index > 3 && request.equalsIgnoreCase(index - 2, 'AUTH'))
   );
 }
 

@@ -1,4 +1,7 @@
-/** SLOWLOG: the calls that took longer than `slowlog-log-slower-than`, newest first, at most `slowlog-max-len`. */
+/**
+ * SLOWLOG: the calls that took longer than `slowlog-log-slower-than`, newest first, at most
+ * `slowlog-max-len`.
+ */
 import { container, replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';
 import { type CommandTable, Flag, NO_KEYS } from '../../../commands/spec.ts';

@@ -1,6 +1,6 @@
 /**
- * A node as a process of its own: its title, its pid file, and what a service manager is told. A node
- * that is embedded in another program has none of these.
+ * A node as a process of its own: its title, its pid file, and what a service manager is told. A
+ * node that is embedded in another program has none of these.
  */
 import { unreachable } from '../../../base/assert.ts';
 import { pidFilePath } from '../../config/paths.ts';
@@ -39,14 +39,16 @@ export class HostProcess {
 
   /** Ends the process. An end that is forced does not wait for a service manager. */
   async exit(code: number): Promise<void> {
-    if (code === 0 && this.#server.supervision === 'systemd') await this.#systemd.drained(LAST_WORDS_MS);
+    if (code === 0 && this.#server.supervision === 'systemd')
+      await this.#systemd.drained(LAST_WORDS_MS);
     process.exit(code);
   }
 
   #reached(stage: Stage): void {
     if (stage === 'loading') this.#writePidFile();
     if (stage === 'ready' && this.#server.supervision === 'upstart') this.#stopForUpstart();
-    if (this.#server.supervision === 'systemd') this.#systemd.tell(...linesOf(stage, this.#server.isReplica));
+    if (this.#server.supervision === 'systemd')
+      this.#systemd.tell(...linesOf(stage, this.#server.isReplica));
   }
 
   #writePidFile(): void {
@@ -68,7 +70,10 @@ export class HostProcess {
   }
 }
 
-/** What systemd is told of a stage. There is no RELOADING: nothing that a signal asks for is read again. */
+/**
+ * What systemd is told of a stage. There is no RELOADING: nothing that a signal asks for is read
+ * again.
+ */
 function linesOf(stage: Stage, isReplica: boolean): readonly string[] {
   switch (stage) {
     case 'loading':

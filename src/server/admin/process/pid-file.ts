@@ -2,7 +2,10 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { systemErrorText } from '../../../base/errors.ts';
 
-/** Writes the file, and removes it when the process exits. Returns why it could not be written, or null. */
+/**
+ * Writes the file, and removes it when the process exits. Returns why it could not be written, or
+ * null.
+ */
 export function keepPidFile(path: string): string | null {
   try {
     writeFileSync(path, `${process.pid}\n`);

@@ -4,9 +4,10 @@
  *   systemd   lines such as READY=1, by the program `systemd-notify`
  *   upstart   SIGSTOP once it is ready, which upstart answers by SIGCONT
  *
- * systemd listens on a Unix socket of datagrams, and Node.js has none. So each message costs a child
- * process, and the unit needs `NotifyAccess=all`, since a child sends it. Without `systemd-notify` on
- * the PATH nothing is told, and the log says so. Messages go one after the other, in their order.
+ * systemd listens on a Unix socket of datagrams, and Node.js has none. So each message costs a
+ * child process, and the unit needs `NotifyAccess=all`, since a child sends it. Without
+ * `systemd-notify` on the PATH nothing is told, and the log says so. Messages go one after the
+ * other, in their order.
  */
 import { spawn } from 'node:child_process';
 import { codeOf, messageOf } from '../../../base/errors.ts';

@@ -14,5 +14,7 @@ export function processTitle(values: Values, configFile: string): string {
     unixsocket,
     'config-file': configFile,
   };
-  return procTitleTemplate.replace(/\{([^}]*)\}/g, (_, name: string) => variables[name] ?? '').trimEnd();
+  return procTitleTemplate
+    .replace(/\{([^}]*)\}/g, (_, name: string) => variables[name] ?? '')
+    .trimEnd();
 }

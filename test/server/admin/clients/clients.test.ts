@@ -12,7 +12,9 @@ let server: TestServer;
 let client: RespClient;
 
 beforeAll(async () => {
-  server = await startHeadwater({ args: ['--enable-debug-command', 'local', '--loglevel', 'verbose'] });
+  server = await startHeadwater({
+    args: ['--enable-debug-command', 'local', '--loglevel', 'verbose'],
+  });
   client = await server.client();
 });
 
@@ -231,7 +233,10 @@ describe('CLIENT PAUSE', () => {
 
 describe('MONITOR', () => {
   test('shows commands of others as Redis does, without passwords', async () => {
-    const [monitor, other] = await Promise.all([server.client(), server.client({ bulk: 'latin1' })]);
+    const [monitor, other] = await Promise.all([
+      server.client(),
+      server.client({ bulk: 'latin1' }),
+    ]);
     expect(await monitor.call('MONITOR')).toBe('OK');
     await other.call('SET', 'k', 'a\x01b\xff\n"\\');
     await other.command('AUTH', 'some', 'secret');
@@ -240,7 +245,9 @@ describe('MONITOR', () => {
     await other.call('PING');
     const lines: string[] = [];
     while (lines.length < 4) lines.push(String(await monitor.nextPush()));
-    expect(lines.map((line) => line.replace(/^\d+\.\d{6} \[(\d) 127\.0\.0\.1:\d+\] /, '$1 '))).toEqual([
+    expect(
+      lines.map((line) => line.replace(/^\d+\.\d{6} \[(\d) 127\.0\.0\.1:\d+\] /, '$1 ')),
+    ).toEqual([
       '0 "SET" "k" "a\\x01b\\xff\\n\\"\\\\"',
       '0 "AUTH" "(redacted)" "(redacted)"',
       '7 "SELECT" "7"',
@@ -266,7 +273,9 @@ describe('a password', () => {
     await client.call('CONFIG', 'SET', 'requirepass', 'söcret');
     expect(await client.call('PING')).toBe('PONG');
     const other = await server.client();
-    expect(await other.command('GET', 'k')).toEqual(new RespError('NOAUTH Authentication required.'));
+    expect(await other.command('GET', 'k')).toEqual(
+      new RespError('NOAUTH Authentication required.'),
+    );
     expect(String(((await other.command('HELLO', '3')) as RespError).message)).toMatch(
       /^NOAUTH HELLO must be called/,
     );
@@ -278,10 +287,15 @@ describe('a password', () => {
     expect(await other.call('GET', 'k2')).toBeNull();
     await other.call('RESET');
     expect(await other.command('GET', 'k')).toBeInstanceOf(RespError);
-    const hello = (await other.call('HELLO', '3', 'AUTH', 'default', 'söcret', 'SETNAME', 'x')) as Map<
-      string,
-      unknown
-    >;
+    const hello = (await other.call(
+      'HELLO',
+      '3',
+      'AUTH',
+      'default',
+      'söcret',
+      'SETNAME',
+      'x',
+    )) as Map<string, unknown>;
     expect(hello.get('proto')).toBe(3);
     expect(await other.call('ACL', 'WHOAMI')).toBe('default');
     await other.close();
@@ -297,7 +311,9 @@ describe('a password', () => {
     await other.closed;
     const another = await server.client();
     another.write('*1\r\n$20000\r\n');
-    expect(await another.reply()).toEqual(new RespError('ERR Protocol error: unauthenticated bulk length'));
+    expect(await another.reply()).toEqual(
+      new RespError('ERR Protocol error: unauthenticated bulk length'),
+    );
     await another.closed;
     expect(another.isClosed).toBe(true);
   });
@@ -325,16 +341,17 @@ describe('who is turned away', () => {
     expect(Number(await client.infoField('stats', 'rejected_connections'))).toBe(1);
   });
 
-  test.each(['POST / HTTP/1.1\r\nHost: localhost\r\n\r\n', 'Host: localhost\r\n', 'host: x\r\nSET a b\r\n'])(
-    'an HTTP request: %j',
-    async (text) => {
-      const browser = await server.client();
-      browser.write(text);
-      await browser.closed;
-      await server.waitForLine('Possible SECURITY ATTACK detected');
-      expect(browser.pushes).toEqual([]);
-    },
-  );
+  test.each([
+    'POST / HTTP/1.1\r\nHost: localhost\r\n\r\n',
+    'Host: localhost\r\n',
+    'host: x\r\nSET a b\r\n',
+  ])('an HTTP request: %j', async (text) => {
+    const browser = await server.client();
+    browser.write(text);
+    await browser.closed;
+    await server.waitForLine('Possible SECURITY ATTACK detected');
+    expect(browser.pushes).toEqual([]);
+  });
 
   test('an idle client, after timeout', async () => {
     const [idle, subscriber] = await Promise.all([server.client(), server.client()]);
@@ -355,20 +372,25 @@ describe('who is turned away', () => {
     .flatMap((addresses) => addresses ?? [])
     .find(({ family, internal }) => family === 'IPv4' && !internal)?.address;
 
-  test.runIf(outside !== undefined)('a client from elsewhere, while there is no password', async () => {
-    const open = await startHeadwater({ args: ['--bind', '*'] });
-    const socket = connect({ port: open.port, host: outside! });
-    let text = '';
-    socket.setEncoding('utf8').on('data', (chunk: string) => {
-      text += chunk;
-    });
-    await new Promise((resolve) => socket.once('close', resolve));
-    expect(text).toMatch(/^-DENIED Redis is running in protected mode because .*from the outside\.\r\n$/);
-    const local = await open.client();
-    await local.call('CONFIG', 'SET', 'protected-mode', 'no');
-    const remote = await open.client({ host: outside! });
-    expect(await remote.call('PING')).toBe('PONG');
-    await Promise.all([local.close(), remote.close()]);
-    await open.stop();
-  });
+  test.runIf(outside !== undefined)(
+    'a client from elsewhere, while there is no password',
+    async () => {
+      const open = await startHeadwater({ args: ['--bind', '*'] });
+      const socket = connect({ port: open.port, host: outside! });
+      let text = '';
+      socket.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk;
+      });
+      await new Promise((resolve) => socket.once('close', resolve));
+      expect(text).toMatch(
+        /^-DENIED Redis is running in protected mode because .*from the outside\.\r\n$/,
+      );
+      const local = await open.client();
+      await local.call('CONFIG', 'SET', 'protected-mode', 'no');
+      const remote = await open.client({ host: outside! });
+      expect(await remote.call('PING')).toBe('PONG');
+      await Promise.all([local.close(), remote.close()]);
+      await open.stop();
+    },
+  );
 });

@@ -50,7 +50,10 @@ test('ioredis connects, works, subscribes and runs transactions', async () => {
 });
 
 test('node-redis connects, works, subscribes and runs transactions', async () => {
-  const redis = createClient({ url: `redis://:${PASSWORD}@127.0.0.1:${server.port}/3`, name: 'nr' });
+  const redis = createClient({
+    url: `redis://:${PASSWORD}@127.0.0.1:${server.port}/3`,
+    name: 'nr',
+  });
   await redis.connect();
   await redis.set('nr', 'works');
   expect(await redis.get('nr')).toBe('works');
@@ -72,7 +75,9 @@ describe('redis-cli', () => {
   test('runs commands in both protocols', async () => {
     expect(await run('redis-cli', ['-n', '5', 'SET', 'cli', '1'])).toBe('OK\n');
     expect(await run('redis-cli', ['-3', '-n', '5', 'GET', 'cli'])).toBe('1\n');
-    expect(await run('redis-cli', ['--no-raw', 'CONFIG', 'GET', 'appendonly'])).toContain('"appendonly"');
+    expect(await run('redis-cli', ['--no-raw', 'CONFIG', 'GET', 'appendonly'])).toContain(
+      '"appendonly"',
+    );
   });
 
   test('--pipe loads a mass of commands of both forms', async () => {
@@ -83,7 +88,9 @@ describe('redis-cli', () => {
   });
 
   test('--scan, --bigkeys and --memkeys finish', async () => {
-    expect((await run('redis-cli', ['--scan', '--pattern', 'pipe:1*'])).split('\n')).toContain('pipe:100');
+    expect((await run('redis-cli', ['--scan', '--pattern', 'pipe:1*'])).split('\n')).toContain(
+      'pipe:100',
+    );
     expect(await run('redis-cli', ['--bigkeys', '-i', '0'])).toContain('-------- summary -------');
     expect(await run('redis-cli', ['--memkeys', '-i', '0'])).toContain('-------- summary -------');
   });

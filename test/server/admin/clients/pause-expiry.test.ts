@@ -1,4 +1,7 @@
-/** While writes are paused nothing expires, neither by itself nor because somebody looks: the stream stands still. */
+/**
+ * While writes are paused nothing expires, neither by itself nor because somebody looks: the stream
+ * stands still.
+ */
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { FakeReplica } from '../../../support/fake-replica.ts';
 import { startHeadwater } from '../../../support/headwater.ts';
@@ -75,7 +78,8 @@ test('CLIENT PAUSE ALL: nothing expires', async () => {
     ['SET', 'k', 'x', 'PX', 30],
     ['CLIENT', 'PAUSE', 400, 'ALL'],
   ]);
-  // Held back until the pause ends; by then the deadline has long passed, and no tick has deleted the key.
+  // Held back until the pause ends; by then the deadline has long passed, and no tick has deleted
+  // the key.
   const replies = await client.pipeline([['INFO', 'stats'], ['DBSIZE']]);
   expect(replies[0]).toContain('expired_keys:0');
   expect(replies[1]).toBe(1);
@@ -84,7 +88,9 @@ test('CLIENT PAUSE ALL: nothing expires', async () => {
 });
 
 test('a shutdown that waits for its replicas expires nothing either', async () => {
-  const other = await startHeadwater({ args: ['--enable-debug-command', 'yes', '--shutdown-timeout', '60'] });
+  const other = await startHeadwater({
+    args: ['--enable-debug-command', 'yes', '--shutdown-timeout', '60'],
+  });
   const [admin, reader] = await Promise.all([other.client(), other.client()]);
   const replica = await FakeReplica.attach(other.port, { ack: 'never' });
   await replica.waitForDump();

@@ -1,4 +1,6 @@
-/** DEBUG DIGEST and DIGEST-VALUE beside a real server's, over random strings in several databases. */
+/**
+ * DEBUG DIGEST and DIGEST-VALUE beside a real server's, over random strings in several databases.
+ */
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Prng } from '../../../../src/base/prng.ts';
@@ -11,7 +13,10 @@ import type { TestServer } from '../../../support/server-process.ts';
 let servers: TestServer[];
 
 beforeAll(async () => {
-  servers = await Promise.all([startHeadwater({ args: ['--enable-debug-command', 'yes'] }), startRedis()]);
+  servers = await Promise.all([
+    startHeadwater({ args: ['--enable-debug-command', 'yes'] }),
+    startRedis(),
+  ]);
 });
 
 afterAll(async () => {
@@ -37,7 +42,12 @@ test('datasets of strings have the digest of the real server', async () => {
     const text = [String(prng.below(1000)), value, '', '9223372036854775807', 'x'.repeat(20_000)][
       prng.below(5)
     ]!;
-    commands.push(['SET', `k${prng.below(400)}`, text, ...(prng.below(3) === 0 ? ['EX', '100000'] : [])]);
+    commands.push([
+      'SET',
+      `k${prng.below(400)}`,
+      text,
+      ...(prng.below(3) === 0 ? ['EX', '100000'] : []),
+    ]);
   }
   commands.push(['SELECT', '0'], ['SET', 'here', '1'], ['SET', 'there', 'x', 'EX', '100000']);
   const digests = await Promise.all(

@@ -1,4 +1,7 @@
-/** DEBUG subcommands that Redis' own tests use: replies as the real server's, and that they do what they say. */
+/**
+ * DEBUG subcommands that Redis' own tests use: replies as the real server's, and that they do what
+ * they say.
+ */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Prng } from '../../../../src/base/prng.ts';
@@ -73,14 +76,19 @@ test.each([
   expect(await own.command('DEBUG', ...words)).toEqual(await real.command('DEBUG', ...words));
 });
 
-test.each(['DICT-RESIZING', 'CLIENT-ENFORCE-REPLY-LIST'])('%s, which 7.2 has, is OK', async (name) => {
-  expect(await own.call('DEBUG', name, '1')).toBe('OK');
-  expect(await own.command('DEBUG', name)).toBeInstanceOf(RespError);
-});
+test.each(['DICT-RESIZING', 'CLIENT-ENFORCE-REPLY-LIST'])(
+  '%s, which 7.2 has, is OK',
+  async (name) => {
+    expect(await own.call('DEBUG', name, '1')).toBe('OK');
+    expect(await own.command('DEBUG', name)).toBeInstanceOf(RespError);
+  },
+);
 
 test('HELP names every subcommand, and each that it names is known', async () => {
   const help = (await own.call('DEBUG', 'HELP')) as string[];
-  const lines = help.filter((line) => /^[A-Z-]+(?: [A-Z<[]|$)/.test(line) && !line.startsWith('DEBUG'));
+  const lines = help.filter(
+    (line) => /^[A-Z-]+(?: [A-Z<[]|$)/.test(line) && !line.startsWith('DEBUG'),
+  );
   expect(lines.length).toBeGreaterThan(30);
   for (const line of lines) {
     const words: string[] = [];
@@ -106,7 +114,9 @@ describe('what they do:', () => {
 
   test('HTSTATS counts buckets', async () => {
     const text = String(await own.call('DEBUG', 'HTSTATS', '0'));
-    expect(text).toMatch(/^\[Dictionary HT\]\nHash table 0 stats \(main hash table\):\n table size: \d+\n/);
+    expect(text).toMatch(
+      /^\[Dictionary HT\]\nHash table 0 stats \(main hash table\):\n table size: \d+\n/,
+    );
     expect(text).toContain(' number of elements: 4\n');
     const ofSet = String(await own.call('DEBUG', 'HTSTATS-KEY', 'set', 'full'));
     expect(ofSet).toContain(' number of elements: 3\n');
@@ -119,7 +129,9 @@ describe('what they do:', () => {
 
   test('CONFIG-REWRITE-FORCE-ALL writes every directive', async () => {
     expect(await own.command('DEBUG', 'CONFIG-REWRITE-FORCE-ALL')).toEqual(
-      new RespError('ERR CONFIG-REWRITE-FORCE-ALL failed: The server is running without a config file'),
+      new RespError(
+        'ERR CONFIG-REWRITE-FORCE-ALL failed: The server is running without a config file',
+      ),
     );
     const server = await startHeadwater({ conf: 'enable-debug-command yes\n' });
     const client = await server.client();
@@ -139,9 +151,12 @@ describe('what they do:', () => {
   test('REPLICATE reaches replicas and nothing here', async () => {
     const replica = await startRedis({ replicaOf: ours.port });
     const below = await replica.client();
-    await waitFor(async () => (await below.info('replication')).get('master_link_status') === 'up', {
-      what: 'the link',
-    });
+    await waitFor(
+      async () => (await below.info('replication')).get('master_link_status') === 'up',
+      {
+        what: 'the link',
+      },
+    );
     await own.call('DEBUG', 'REPLICATE', 'SET', 'only-below', '1');
     await waitFor(async () => (await below.call('GET', 'only-below')) === '1', { what: 'the key' });
     expect(await own.call('GET', 'only-below')).toBeNull();
@@ -164,12 +179,16 @@ describe('what they do:', () => {
   });
 
   test('STRINGMATCH-TEST ends', async () => {
-    expect(await own.call('DEBUG', 'STRINGMATCH-TEST')).toBe('Apparently Redis did not crash: test passed');
+    expect(await own.call('DEBUG', 'STRINGMATCH-TEST')).toBe(
+      'Apparently Redis did not crash: test passed',
+    );
   });
 
   test.each(['RESTART', 'CRASH-AND-RECOVER'])('%s is refused with the reason', async (name) => {
     expect(await own.command('DEBUG', name)).toEqual(
-      new RespError('ERR headwater cannot restart itself: Node.js cannot replace a process by a new one'),
+      new RespError(
+        'ERR headwater cannot restart itself: Node.js cannot replace a process by a new one',
+      ),
     );
   });
 
@@ -183,7 +202,10 @@ describe('what they do:', () => {
 });
 
 test('QUICKLIST-PACKED-THRESHOLD makes plain nodes, and lists stay what they are', async () => {
-  const { node, client, stop } = await startNode('enable-debug-command yes', 'list-max-listpack-size 5');
+  const { node, client, stop } = await startNode(
+    'enable-debug-command yes',
+    'list-max-listpack-size 5',
+  );
   const [mine, seed] = [await client(), testSeed('packed threshold')];
   const prng = new Prng(seed);
   for (const one of [mine, real]) {

@@ -35,7 +35,8 @@ function docsOf(reply: unknown): Map<string, Doc> {
       if (doc.has('subcommands')) visit(doc.get('subcommands'));
       doc.delete('subcommands');
       doc.delete('summary');
-      if (doc.has('arguments')) doc.set('arguments', (doc.get('arguments') as unknown[]).map(argument));
+      if (doc.has('arguments'))
+        doc.set('arguments', (doc.get('arguments') as unknown[]).map(argument));
       found.set(name, doc);
     }
   };
@@ -45,14 +46,18 @@ function docsOf(reply: unknown): Map<string, Doc> {
 
 function pairsOf(flat: unknown): [string, unknown][] {
   const list = flat as unknown[];
-  return Array.from({ length: list.length / 2 }, (_, i) => [list[2 * i] as string, list[2 * i + 1]]);
+  return Array.from({ length: list.length / 2 }, (_, i) => [
+    list[2 * i] as string,
+    list[2 * i + 1],
+  ]);
 }
 
 /** An argument without the field that only 7.2 has. */
 function argument(fields: unknown): Doc {
   const made = new Map(pairsOf(fields));
   made.delete('display_text');
-  if (made.has('arguments')) made.set('arguments', (made.get('arguments') as unknown[]).map(argument));
+  if (made.has('arguments'))
+    made.set('arguments', (made.get('arguments') as unknown[]).map(argument));
   return made;
 }
 
@@ -72,7 +77,9 @@ test('of every command that both have is the same but for summaries', async () =
 test('has the types of RESP3 that Redis has', async () => {
   const raw = async (server: TestServer): Promise<string> => {
     const client = await server.client({ protocol: 3 });
-    const bytes = (await client.raw('COMMAND', 'DOCS', 'set', 'getset', 'nothing')).toString('latin1');
+    const bytes = (await client.raw('COMMAND', 'DOCS', 'set', 'getset', 'nothing')).toString(
+      'latin1',
+    );
     await client.close();
     return bytes;
   };

@@ -61,7 +61,9 @@ function rowsOf(reply: RespValue): Row[] {
 }
 
 test.each(names)('%s is described as by the real server', async (name) => {
-  const infos = await Promise.all([mine, real].map((client) => client.call('COMMAND', 'INFO', name)));
+  const infos = await Promise.all(
+    [mine, real].map((client) => client.call('COMMAND', 'INFO', name)),
+  );
   const [own, other] = infos.map(
     (info) => new Map(rowsOf((info as RespValue[])[0]!).map((row) => [row.name, row])),
   );
@@ -73,17 +75,23 @@ test.each(names)('%s is described as by the real server', async (name) => {
   if (!administersUsers && !CONTAINERS_AS_ONE.has(name)) expect(missing).toEqual([]);
 });
 
-test.each(names)('%s is since the same version, in the same group, and is summarized', async (name) => {
-  const docs = await Promise.all(
-    [mine, real].map(async (client) => {
-      const reply = (await client.call('COMMAND', 'DOCS', name)) as Map<string, Map<string, RespValue>>;
-      return reply.get(name)!;
-    }),
-  );
-  const [own, other] = docs as [Map<string, RespValue>, Map<string, RespValue>];
-  expect([own.get('since'), own.get('group')]).toEqual([other.get('since'), other.get('group')]);
-  expect(own.get('summary')).not.toBe('');
-});
+test.each(names)(
+  '%s is since the same version, in the same group, and is summarized',
+  async (name) => {
+    const docs = await Promise.all(
+      [mine, real].map(async (client) => {
+        const reply = (await client.call('COMMAND', 'DOCS', name)) as Map<
+          string,
+          Map<string, RespValue>
+        >;
+        return reply.get(name)!;
+      }),
+    );
+    const [own, other] = docs as [Map<string, RespValue>, Map<string, RespValue>];
+    expect([own.get('since'), own.get('group')]).toEqual([other.get('since'), other.get('group')]);
+    expect(own.get('summary')).not.toBe('');
+  },
+);
 
 test('COUNT and LIST tell of all commands, and COMMAND of each', async () => {
   const all = (await mine.call('COMMAND')) as RespValue[];

@@ -37,12 +37,17 @@ test('docs/operations.md explains each field of our own', async () => {
 test('docs/compatibility.md names each command of Redis that is missing', async () => {
   const missingPart = read('compatibility.md').split('## Different on purpose')[0]!;
   const names = new Set((await own.call('COMMAND', 'LIST')) as string[]);
-  const missing = ((await real.call('COMMAND', 'LIST')) as string[]).filter((name) => !names.has(name));
+  const missing = ((await real.call('COMMAND', 'LIST')) as string[]).filter(
+    (name) => !names.has(name),
+  );
   const unnamed = missing.filter((name) => {
     const [command, sub] = name.toUpperCase().split('|');
     // A container that is refused as a whole is named as a whole.
     if (sub !== undefined && ['CLUSTER', 'SCRIPT', 'FUNCTION'].includes(command!)) return false;
-    return !missingPart.includes(`\`${sub ?? command}\``) && !missingPart.includes(`\`${command} ${sub}\``);
+    return (
+      !missingPart.includes(`\`${sub ?? command}\``) &&
+      !missingPart.includes(`\`${command} ${sub}\``)
+    );
   });
   expect(missing.length).toBeGreaterThan(10);
   expect(unnamed).toEqual([]);

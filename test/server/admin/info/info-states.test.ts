@@ -9,16 +9,22 @@ test('shutdown_in_milliseconds while a shutdown waits for replicas', async () =>
   const server = await startHeadwater();
   const replica = await startRedis({ replicaOf: server.port });
   const [client, other] = [await server.client(), await server.client()];
-  await waitFor(async () => (await client.info('replication')).get('slave0')?.includes('state=online'), {
-    what: 'the replica to be online',
-  });
+  await waitFor(
+    async () => (await client.info('replication')).get('slave0')?.includes('state=online'),
+    {
+      what: 'the replica to be online',
+    },
+  );
   replica.pause();
   await client.call('SET', 'k', 'v');
   expect((await client.info('server')).has('shutdown_in_milliseconds')).toBe(false);
   other.write('SHUTDOWN NOSAVE\r\n');
-  const ms = await waitFor(async () => (await client.info('server')).get('shutdown_in_milliseconds'), {
-    what: 'the shutdown to wait',
-  });
+  const ms = await waitFor(
+    async () => (await client.info('server')).get('shutdown_in_milliseconds'),
+    {
+      what: 'the shutdown to wait',
+    },
+  );
   expect(Number(ms)).toBeGreaterThan(5000);
   expect(Number(ms)).toBeLessThanOrEqual(10_000);
   expect(await client.call('SHUTDOWN', 'ABORT')).toBe('OK');
@@ -45,7 +51,8 @@ test('loading_* while a dump is loaded, with what its dataset took', async () =>
     },
     { what: 'the load' },
   );
-  const field = (name: string): number => Number(new RegExp(`^${name}:(.*)\r$`, 'm').exec(text)?.[1]);
+  const field = (name: string): number =>
+    Number(new RegExp(`^${name}:(.*)\r$`, 'm').exec(text)?.[1]);
   expect(field('loading_rdb_used_mem')).toBeGreaterThan(1_000_000);
   expect(field('loading_total_bytes')).toBeGreaterThan(100_000);
   expect(field('loading_start_time')).toBeGreaterThan(1_600_000_000);
@@ -64,7 +71,12 @@ test('a primary that is not followed by failover says so, a replica tells its li
   expect((await client.info('replication')).get('master_failover_state')).toBe('no-failover');
   const own = await below.client();
   const fields = await own.info('replication');
-  for (const name of ['master_host', 'master_link_status', 'slave_repl_offset', 'slave_read_only']) {
+  for (const name of [
+    'master_host',
+    'master_link_status',
+    'slave_repl_offset',
+    'slave_read_only',
+  ]) {
     expect([name, fields.has(name)]).toEqual([name, true]);
   }
   await Promise.all([below.kill(), server.kill()]);
@@ -80,7 +92,9 @@ test('wrong passwords, floods of a request, and turns of the loop are counted', 
   await other.call('AUTH', 'right');
   const greedy = await open.client();
   await greedy.call('AUTH', 'right');
-  greedy.write(`*3\r\n$4\r\nECHO\r\n$1000000\r\n${'x'.repeat(1_000_000)}\r\n$1000000\r\n${'x'.repeat(9e5)}`);
+  greedy.write(
+    `*3\r\n$4\r\nECHO\r\n$1000000\r\n${'x'.repeat(1_000_000)}\r\n$1000000\r\n${'x'.repeat(9e5)}`,
+  );
   await greedy.closed;
   const fields = await other.info('stats');
   const value = (name: string): number => Number(fields.get(name));

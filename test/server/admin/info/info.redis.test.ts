@@ -1,4 +1,7 @@
-/** INFO: the sections and fields that tools look for are all there, and nothing that would mislead them. */
+/**
+ * INFO: the sections and fields that tools look for are all there, and nothing that would mislead
+ * them.
+ */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -50,9 +53,9 @@ const textOf = async (client: RespClient, ...sections: string[]): Promise<string
   String(await client.call('INFO', ...sections));
 
 test('every section and field of the real server is there, in its order', async () => {
-  const [own, other] = (await Promise.all([mine, real].map((client) => textOf(client, 'everything')))).map(
-    outline,
-  );
+  const [own, other] = (
+    await Promise.all([mine, real].map((client) => textOf(client, 'everything')))
+  ).map(outline);
   expect([...own!.keys()]).toEqual([...other!.keys(), 'Headwater']);
   for (const [section, names] of other!) {
     // In these sections a line stands for a command or an error that came.

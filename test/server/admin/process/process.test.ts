@@ -58,7 +58,9 @@ describe('unixsocket', () => {
     const client = await RespClient.connect(path);
     expect(await client.call('SET', 'k', 'v'.repeat(300_000))).toBe('OK');
     expect(await client.call('GET', 'k')).toHaveLength(300_000);
-    expect(await client.call('CLIENT', 'INFO')).toMatch(/addr=own\.sock:0 laddr=own\.sock:0 .* flags=U /);
+    expect(await client.call('CLIENT', 'INFO')).toMatch(
+      /addr=own\.sock:0 laddr=own\.sock:0 .* flags=U /,
+    );
     const info = String(await client.call('INFO', 'server'));
     expect(info).toContain(`listener0:name=tcp,bind=127.0.0.1,port=${server.port}\r\n`);
     expect(info).toContain(`listener1:name=unix,bind=${path}\r\n`);
@@ -82,7 +84,10 @@ describe('unixsocket', () => {
 
   test('where none can be ends the start', () => {
     const { status, output } = run('--port', '0', '--unixsocket', '/no/such/folder/x.sock');
-    expect([status, output]).toEqual([1, expect.stringContaining('Failed opening Unix socket: bind: ')]);
+    expect([status, output]).toEqual([
+      1,
+      expect.stringContaining('Failed opening Unix socket: bind: '),
+    ]);
   });
 });
 
@@ -113,7 +118,9 @@ describe('pidfile', () => {
 
   test('that cannot be written is told, and no more', async () => {
     const server = await startHeadwater({ args: ['--pidfile', '/no/such/folder/run.pid'] });
-    expect(await server.waitForLine('Failed to write PID file: No such file or directory')).toBeTruthy();
+    expect(
+      await server.waitForLine('Failed to write PID file: No such file or directory'),
+    ).toBeTruthy();
     await server.stop();
   });
 });
@@ -197,16 +204,22 @@ describe('supervised', () => {
     await server.stop();
   });
 
-  test.runIf(existsSync('/proc/self/status'))('upstart: the process stops once it is ready', async () => {
-    const path = join(temporaryDirectory('upstart'), 'socket');
-    const child = start(['--unixsocket', path, '--supervised', 'upstart'], { UPSTART_JOB: 'headwater' });
-    const isStopped = (): boolean => /^State:\s+T/m.test(readFileSync(`/proc/${child.pid}/status`, 'latin1'));
-    await waitFor(isStopped, { what: 'the process to stop' });
-    child.kill('SIGCONT');
-    const client = await clientOf(path);
-    expect(await client.infoField('server', 'process_supervised')).toBe('upstart');
-    await client.close();
-  });
+  test.runIf(existsSync('/proc/self/status'))(
+    'upstart: the process stops once it is ready',
+    async () => {
+      const path = join(temporaryDirectory('upstart'), 'socket');
+      const child = start(['--unixsocket', path, '--supervised', 'upstart'], {
+        UPSTART_JOB: 'headwater',
+      });
+      const isStopped = (): boolean =>
+        /^State:\s+T/m.test(readFileSync(`/proc/${child.pid}/status`, 'latin1'));
+      await waitFor(isStopped, { what: 'the process to stop' });
+      child.kill('SIGCONT');
+      const client = await clientOf(path);
+      expect(await client.infoField('server', 'process_supervised')).toBe('upstart');
+      await client.close();
+    },
+  );
 
   /** The receiving end, which Node.js does not have. */
   const receiver = `
