@@ -1,6 +1,6 @@
 /**
- * Clients whose command waits for a key: BLPOP and its like. The command runs again when a key of
- * it has changed.
+ * Clients whose command waits for a key, as BLPOP does. The command runs again when one of its keys
+ * has changed.
  *
  *   command finds nothing ──block()──▶ waiting ──key changed, of the right type──▶ the command runs again
  *                                        │  ▲                                        │          │
@@ -8,16 +8,15 @@
  *                             or UNBLOCK ▼                                                   answered
  *                                     answered
  *
- * A change only notes the key; what was noted is served when the unit of the command that caused it
- * has ended, so a transaction is never seen half done. Clients of one key are served in the order
- * in which they came. Serving may change further keys (BLMOVE): those are noted and served in the
- * same run.
+ * A change only notes the key. Noted keys are served when the unit of the changing command has
+ * ended, so a transaction is never seen half done. Clients of one key are served in the order in
+ * which they came. Serving may change further keys (BLMOVE): they are noted and served in the same
+ * run.
  *
- * A unit may last, so the clock is read for each client that is served. A key that has expired
- * meanwhile is as good as none; it stays where it is until somebody uses it.
+ * A unit may take long, so the clock is read for each client that is served. A key that has expired
+ * meanwhile counts as none; it stays until a command uses it.
  *
- * A command that waits is counted as a call when it is answered, and not at all when its client
- * goes.
+ * A waiting command is counted as a call when it is answered, and not at all if its client goes.
  */
 import { performance } from 'node:perf_hooks';
 import { assert } from '../../base/assert.ts';
@@ -39,7 +38,7 @@ interface Waiter {
   readonly block: BlockRequest;
   readonly keys: readonly { readonly id: string; readonly bytes: Uint8Array }[];
   readonly dbIndex: number;
-  /** When time is up, in ms of the monotonic clock; infinite when never. */
+  /** End of the wait, in ms of the monotonic clock; infinite without a timeout. */
   readonly deadlineMs: number;
   timer: NodeJS.Timeout | undefined;
   /** Still in the queues. */
@@ -49,12 +48,12 @@ interface Waiter {
 export class Blocking implements Waits {
   readonly #server: Server;
   readonly #dispatcher: Dispatcher;
-  /** By key: those who wait, in order. */
+  /** The waiters of each key, in order. */
   readonly #queues = new Map<string, Set<Waiter>>();
   readonly #byClient = new Map<Session, Waiter>();
-  /** Keys that changed and that somebody waits for, in order. */
+  /** Changed keys that clients wait for, in order. */
   readonly #changed = new Set<string>();
-  /** Whether there is somebody in the queues: asked at each change, where a size is a call. */
+  /** Whether the queues hold a waiter. Each change reads this; a map's size would be a call. */
   anyWaits = false;
   /** The waiter whose command runs again now. */
   #serving: Waiter | undefined;
@@ -69,7 +68,7 @@ export class Blocking implements Waits {
     return this.#byClient.size;
   }
 
-  /** Keys that somebody waits for. */
+  /** The number of keys that clients wait for. */
   get keyCount(): number {
     return this.#queues.size;
   }
@@ -82,7 +81,7 @@ export class Blocking implements Waits {
     return ids.size;
   }
 
-  /** See {@link BlockRequest}; called by the handler of the command that is to wait. */
+  /** See {@link BlockRequest}. The handler of the command that must wait calls it. */
   block(call: WaitingCall, block: BlockRequest): void {
     const serving = this.#serving;
     if (serving !== undefined && serving.session === call.client) {
@@ -133,13 +132,13 @@ export class Blocking implements Waits {
     if (block.timeoutMs > 0) this.#setTimer(waiter, block.timeoutMs);
   }
 
-  /** Notes a change for those who wait for the key; to be called while {@link anyWaits}. */
+  /** Notes a change for the waiters of the key. Call it while {@link anyWaits}. */
   keyModified(dbIndex: number, bytes: Uint8Array, start: number, length: number): void {
     const id = idOf(dbIndex, bytes, start, length);
     if (this.#queues.has(id)) this.#note(id);
   }
 
-  /** Notes that any key of a database (all: -1) may be another now: SWAPDB, FLUSHALL, a load. */
+  /** Notes that any key of a database (-1: of all) may have changed: SWAPDB, FLUSHALL, a load. */
   databaseModified(dbIndex: number): void {
     for (const id of this.#queues.keys()) {
       if (dbIndex < 0 || id.startsWith(`${dbIndex}:`)) this.#note(id);
@@ -151,7 +150,7 @@ export class Blocking implements Waits {
     this.#dispatcher.keysNoted = true;
   }
 
-  /** Serves what was noted. Called at the end of each unit. */
+  /** Serves the noted keys. Called at the end of each unit. */
   serve(): void {
     if (!this.#dispatcher.keysNoted || this.#inRun) return;
     this.#inRun = true;
@@ -166,10 +165,7 @@ export class Blocking implements Waits {
     }
   }
 
-  /**
-   * Ends a client's wait from outside: with an error for CLIENT UNBLOCK ERROR, else as if time were
-   * up.
-   */
+  /** Ends a client's wait: with an error for CLIENT UNBLOCK ERROR, else as if it timed out. */
   unblock(session: Session, error?: string): boolean {
     const waiter = this.#byClient.get(session);
     if (waiter === undefined) return false;
@@ -188,14 +184,14 @@ export class Blocking implements Waits {
     if (waiter !== undefined) this.#forget(waiter);
   }
 
-  /**
-   * Runs the commands of those who wait for a key again, in the order in which they came, while it
-   * has what they want.
-   */
+  /** Runs the commands of a key's waiters again, in order, while the key has what they want. */
   #serveKey(id: string): void {
     const queue = this.#queues.get(id);
     if (queue === undefined) return;
-    /** What the key holds; looked up again after each command. There may be thousands who wait. */
+    /**
+     * The type that the key holds. It is looked up again after each command only: there may be
+     * thousands of waiters.
+     */
     let type: ValueType | undefined;
     let known = false;
     for (const waiter of queue) {
@@ -207,7 +203,7 @@ export class Blocking implements Waits {
     }
   }
 
-  /** The type of what a key holds that somebody waits for, or undefined when it is gone. */
+  /** The type of the value of a waiter's key, or undefined when the key is gone. */
   #typeOf(waiter: Waiter, id: string): ValueType | undefined {
     const key = waiter.keys.find((each) => each.id === id);
     assert(key !== undefined, 'a waiter stands in the queues of its keys');
@@ -246,7 +242,7 @@ export class Blocking implements Waits {
     this.#end(waiter, undefined);
   }
 
-  /** Answers a client that waits any longer: with an error, or that time is up. */
+  /** Ends a wait and answers the client: with `error`, or as a timeout. */
   #end(waiter: Waiter, error: string | undefined): void {
     const { session } = waiter;
     this.#count(waiter.row, 1);
@@ -259,8 +255,8 @@ export class Blocking implements Waits {
   }
 
   /**
-   * The client goes on in a turn of its own: what it sent meanwhile must not run inside somebody
-   * else's unit.
+   * The client goes on in another turn: what it sent meanwhile must not run inside the unit of
+   * another client.
    */
   #resume(session: Session): void {
     session.flush();
@@ -268,8 +264,7 @@ export class Blocking implements Waits {
   }
 
   /**
-   * Counts a call. The dispatcher counts each one as soon as it returns: -1 takes that back in
-   * advance.
+   * Counts a call. The dispatcher counts each call when it returns; -1 takes that back in advance.
    */
   #count(row: CommandRow, calls: 1 | -1): void {
     row.calls += calls;
@@ -290,7 +285,7 @@ export class Blocking implements Waits {
   }
 }
 
-/** setTimeout's own limit; who waits longer than 24 days gets another one then. */
+/** The limit of setTimeout, 24 days. A longer wait then gets another timer. */
 const TIMER_MS_MAX = 0x7fffffff;
 
 function idOf(dbIndex: number, bytes: Uint8Array, start: number, length: number): string {

@@ -1,6 +1,6 @@
 /**
- * The failure boundary around a call: which errors of a handler are answered, and which end the
- * process.
+ * The failure boundary around a call: it decides which errors of a handler are answered, and which
+ * end the process.
  *
  *   thrown by a handler                    then
  *   -------------------------------------  ------------------------------------------------------------------
@@ -14,7 +14,7 @@ import { codeOf, ErrorCode, OperatingError } from '../../base/errors.ts';
 export const OOM_ERROR = "OOM command not allowed when used memory > 'maxmemory'.";
 
 /**
- * What Node.js and V8 say of a buffer or string that is too large, or that the system has no memory
+ * Error codes of Node.js for a buffer or string that is too large, or that the system has no memory
  * for.
  */
 const TOO_LARGE: ReadonlySet<string> = new Set([
@@ -26,10 +26,7 @@ const TOO_LARGE: ReadonlySet<string> = new Set([
 const REFUSED_ALLOCATION =
   /^(?:Array buffer allocation failed|Invalid (?:array buffer|string|typed array) length)/;
 
-/**
- * The error that a client is answered for what its command threw, or undefined when the process
- * must end.
- */
+/** The error reply for what a command threw, or undefined when the process must end. */
 export function answerFor(error: unknown, hasChanged: boolean): string | undefined {
   if (error instanceof OperatingError) {
     return error.code === ErrorCode.ARENA_FULL ? OOM_ERROR : `ERR ${error.message}`;

@@ -1,15 +1,14 @@
 /**
- * Hot path. How long calls took, for `commandstats`, latencies and SLOWLOG.
+ * Hot path. Measures how long calls take, for `commandstats`, latencies and SLOWLOG.
  *
  *   turn    │ call  │ call  │ call  │        long command        │ call │
  *   clock   ▲                       ▲                            ▲      ▲
  *           └── short ones of a pipeline share what passed ──┘
  *
- * A look at the clock costs about a tenth of a short command. Calls are measured from look to look:
- * a call begins where the one before it in the same turn has ended, the first one where the turn
- * began, and up to SHARED_MAX short ones in a row are one stretch, of which each gets its equal
- * share. What a command must be to share is the dispatcher's to say; one that is not short has its
- * stretch to itself.
+ * Reading the clock costs about a tenth of a short command. Calls are measured from reading to
+ * reading: a call begins where the call before it in the same turn ended, and the first one where
+ * the turn began. Up to SHARED_MAX short calls in a row are one stretch, and each gets an equal
+ * share of it. The dispatcher decides which calls share; a long call has a stretch to itself.
  */
 import type { Clock } from '../../base/clock.ts';
 import type { CommandRow } from './command-lookup.ts';
@@ -19,15 +18,13 @@ const SHARED_MAX = 16;
 export class CallClock {
   /** Whether latencies of calls are kept per command. */
   trackLatency = true;
-  /** When the present stretch began, in ms of the monotonic clock. */
+  /** Start of the present stretch, in ms of the monotonic clock. */
   #startMs = 0;
   /** A stretch has begun. */
   #runs = false;
   readonly #clock: Clock;
   #isTurnFresh = false;
-  /**
-   * Rows of the calls in the present stretch that are over, and how many rows and calls they are.
-   */
+  /** Rows of the finished calls in the present stretch, and the counts of these rows and calls. */
   readonly #rows = new Array<CommandRow | undefined>(SHARED_MAX).fill(undefined);
   #rowCount = 0;
   #count = 0;
@@ -37,8 +34,8 @@ export class CallClock {
   }
 
   /**
-   * A call begins that is alone in its stretch: that of those before it ends. Returns when the
-   * stretch began.
+   * Begins a call that is alone in its stretch; the stretch before it ends. Returns the start of
+   * the new stretch.
    */
   begin(): number {
     if (!this.#runs) this.#start();
@@ -46,15 +43,14 @@ export class CallClock {
     return this.#startMs;
   }
 
-  /** A call begins that shares the stretch of those before it. */
+  /** Begins a call that shares the stretch of the calls before it. */
   beginShared(): void {
     if (!this.#runs) this.#start();
   }
 
   /**
-   * The end of a call that began at `startMs`, alone. Returns its microseconds. Calls within it are
-   * measured, too. One that is called `again`, after it has waited, only adds to the time of its
-   * command.
+   * Ends a call that began at `startMs`, alone. Returns its microseconds. Calls within it are
+   * measured, too. A command that is called `again`, after a wait, only adds to its row's time.
    */
   end(row: CommandRow, startMs: number, again: boolean): number {
     const endMs = this.#clock.monotonicMs();
@@ -66,8 +62,8 @@ export class CallClock {
   }
 
   /**
-   * The end of a call that was not alone. Returns the microseconds of its stretch, or 0 while that
-   * may go on.
+   * Ends a call that shares a stretch. Returns the microseconds of the stretch, or 0 while it may
+   * go on.
    */
   endShared(row: CommandRow, mayGoOn: boolean): number {
     if (row.callsInStretch++ === 0) this.#rows[this.#rowCount++] = row;
@@ -75,14 +71,12 @@ export class CallClock {
     return mayGoOn && this.#count < SHARED_MAX ? 0 : this.#settle();
   }
 
-  /**
-   * A turn has begun just now: its first call begins then, and the clock is not looked at again.
-   */
+  /** A turn has begun just now. Its first call begins with it, without reading the clock again. */
   turnBegan(): void {
     this.#isTurnFresh = true;
   }
 
-  /** Time is not counted from the last call any more, but from the next one. */
+  /** Time is counted from the next call on, no more from the last one. */
   stop(): void {
     if (this.#count > 0) this.#settle();
     this.#runs = false;

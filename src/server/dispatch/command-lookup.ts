@@ -1,8 +1,8 @@
 /**
- * Hot path. From the bytes of a name to the row of a command, without making a string.
+ * Hot path. Finds the row of a command by the bytes of its name, without making a string.
  *
- * A row is a spec with what is counted of its calls. Names are found by a small open hash of their
- * length and first and last letters; the rows of one place are chained.
+ * A row is a spec with the counts of its calls. Names are found by a small hash of their length and
+ * of their first two and last letters; the rows of one place are chained.
  */
 import { type CommandSpec, type CommandTable, Flag, type Handler } from '../../commands/spec.ts';
 import { LatencyHistogram } from './latency-histogram.ts';
@@ -10,7 +10,7 @@ import { LatencyHistogram } from './latency-histogram.ts';
 const ARGC_MAX = 0x7fff_ffff;
 
 export class CommandRow {
-  /** Lower case; of a subcommand `container|name`. */
+  /** In lower case; `container|name` for a subcommand. */
   readonly fullName: string;
   readonly spec: CommandSpec;
   readonly handler: Handler;
@@ -18,23 +18,26 @@ export class CommandRow {
   readonly hasSubcommands: boolean;
   readonly parent: CommandRow | undefined;
   /**
-   * Index of the argument that is the first key, 0 when there is none or only the arguments tell.
+   * Index of the first key among the arguments; 0 without keys, or when it depends on the
+   * arguments.
    */
   readonly firstKey: number;
   /**
-   * With so many words a call takes little time, whatever they are, if the request is short; 0: it
-   * may take any time.
+   * A short request of this many words takes little time, whatever they are; 0: a call may take any
+   * time.
    */
   readonly shortArgc: number;
   readonly flags: number;
-  /** Works on keys that it names: it may need memory halfway, and can be taken back. */
+  /**
+   * The command works on keys that it names: it may need memory halfway, and can be rolled back.
+   */
   readonly hasKeys: boolean;
-  /** A short request may need much memory: it makes one value of others. */
+  /** A short request may need much memory: the command makes one value of others. */
   readonly expands: boolean;
   /** The least and the most words that a request has. */
   readonly argcMin: number;
   readonly argcMax: number;
-  /** Calls in the present stretch of the clock, which is theirs (call-clock.ts). */
+  /** Calls in the present stretch of the clock; call-clock.ts counts them. */
   callsInStretch = 0;
   calls = 0;
   /** Microseconds in the handler, all calls together. */
@@ -54,7 +57,7 @@ export class CommandRow {
     this.argcMax = spec.arity < 0 ? ARGC_MAX : spec.arity;
     const isShort =
       (spec.flags & (Flag.FAST | Flag.BRIEF)) !== 0 && (spec.flags & Flag.PUBSUB) === 0;
-    // With more words than it must have, a command may do more: pop a count, trim to a length.
+    // A command with optional words may do more: pop a count, trim to a length.
     this.shortArgc = isShort ? Math.abs(spec.arity) : 0;
     this.expands = spec.keys.length > 1 && (spec.flags & Flag.DENYOOM) !== 0 && !isShort;
     const begin = spec.keys[0]?.begin;

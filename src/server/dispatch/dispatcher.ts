@@ -1,11 +1,11 @@
 /**
- * Hot path. Runs requests: finds the command, refuses what may not run, queues inside MULTI, calls
- * the handler, hands what changed to the stream, and counts.
+ * Hot path. Runs requests: finds the command, refuses it if it may not run, queues it inside MULTI,
+ * calls the handler, hands changes to the stream, and counts.
  *
- * Each call has a frame of its depth (commands/context.ts). Around it stands the failure boundary
+ * Each call has the frame of its depth (commands/context.ts). The failure boundary surrounds it
  * (boundary.ts).
  *
- * Knows no command by name: what is special about one is a flag of its row.
+ * The dispatcher knows no command by name: flags of its row tell what is special about it.
  */
 import { assert } from '../../base/assert.ts';
 import { OperatingError } from '../../base/errors.ts';
@@ -21,13 +21,12 @@ import { FeedMode, noReplication, type ReplicationMode } from './replication-mod
 import type { Session } from './session.ts';
 
 /**
- * Something that may refuse a command before it runs; returns the error, or undefined to let it
- * pass. `flags` are those of the row and, for a command that runs a transaction, those of all that
- * it will run.
+ * May refuse a command before it runs: returns the error, or undefined to let it pass. `flags` are
+ * those of the row; for a command that runs a transaction, also those of the queued commands.
  */
 export type Guard = (session: Session, row: CommandRow, flags: number) => string | undefined;
 
-/** Told of each command that ran, with the microseconds that it took: SLOWLOG, MONITOR. */
+/** Is told of each command that ran, with its microseconds: for SLOWLOG, MONITOR. */
 export type CallListener = (
   session: Session,
   row: CommandRow,
@@ -35,7 +34,7 @@ export type CallListener = (
   micros: number,
 ) => void;
 
-/** Told of an error that a call must not survive. */
+/** Is told of an error that must end the process. */
 export type BrokenListener = (
   error: unknown,
   session: Session,
@@ -43,19 +42,22 @@ export type BrokenListener = (
   request: Request,
 ) => void;
 
-/** Told of a name that is no command; returns whether that is all: the session is gone. */
+/**
+ * Is told of a name that is no command. Returns whether the session is gone, so that no answer is
+ * due.
+ */
 export type UnknownListener = (session: Session, request: Request) => boolean;
 
 /** Whether a command has to wait, as under CLIENT PAUSE. */
 export type Gate = (session: Session, flags: number) => boolean;
 
-/** Requests of more bytes have their time measured by themselves. */
+/** A request of more bytes is measured alone. */
 const SHORT_REQUEST_BYTES = 1024;
-/** So have those that answer more. */
+/** A call with a longer reply ends the shared stretch. */
 const SHORT_REPLY_BYTES = 4096;
-/** A call that took longer ends the moment that the commands of a turn share. */
+/** After a longer call, the wall clock of the turn is read again. */
 const LONG_CALL_MICROS = 1000;
-/** Whoever asks for calls that take less wants to know of each. */
+/** With a lower SLOWLOG threshold, each call is measured alone. */
 const SHARED_SLOW_MICROS = 1000;
 const ARGUMENTS_SHOWN_BYTES = 128;
 /** Commands with one of these read or change what replicas have. */
@@ -63,48 +65,48 @@ const KEYSPACE_FLAGS = Flag.WRITE | Flag.READONLY | Flag.MAY_REPLICATE;
 
 export class Dispatcher {
   readonly lookup: CommandLookup;
-  /** For work that no client asked for, such as deleting what has expired. */
+  /** For work that no client asked for, for example deleting expired keys. */
   readonly background: CommandContext;
   /** By depth. */
   readonly #frames: CommandContext[];
   #depth = 0;
   readonly #server: Server;
   /**
-   * Asked in order, for every command, while there is an obstacle or the client is in a mode that
-   * allows few commands. Otherwise nothing can be refused but for authentication.
+   * Asked in order for every command, while there is an obstacle or the client is in a mode that
+   * allows few commands. Otherwise only a lack of authentication refuses a command.
    */
   readonly guards: Guard[] = [];
   #onCall: CallListener | undefined = undefined;
-  /** Told of calls that took at least `slowMicros`. */
+  /** Is told of calls that took at least `slowMicros`. */
   onSlow: CallListener | undefined = undefined;
   #slowMicros = Number.POSITIVE_INFINITY;
-  /** Calls may share a stretch of the clock: nobody wants to know of each. */
+  /** Calls may share a stretch of the clock: no listener needs the time of each. */
   #callsShare = true;
   readonly clock: CallClock;
   onUnknown: UnknownListener | undefined = undefined;
-  /** Commands that one of these holds back wait; see {@link runPostponed}. Replaced as a whole. */
+  /**
+   * A command waits while one of these holds it back; see {@link runPostponed}. Replaced as a
+   * whole.
+   */
   #gates: readonly Gate[] = [];
   /**
-   * Serves blocked clients: called when {@link keysNoted} after each command outside, or at the
-   * end, of a transaction.
+   * Serves blocked clients. Called if {@link keysNoted}: after a command outside a transaction, or
+   * after EXEC.
    */
   afterUnit: (() => void) | undefined = undefined;
-  /** Keys have changed that somebody waits for. */
+  /** Keys that clients wait for have changed. */
   keysNoted = false;
   /**
-   * Refuses a queued command that the node may not run since a REPLICAOF before it in the same
-   * transaction.
+   * Refuses a queued command that the node may not run after a REPLICAOF in the same transaction.
    */
   afterRoleChange: ((session: Session, row: CommandRow) => string | undefined) | undefined =
     undefined;
   /**
-   * Told that a command has changed a part of what it should have, and the stream has nothing of
-   * it.
+   * Is told that a command has made a part of its changes, and that the stream has none of them.
    */
   onDiverged: (() => void) | undefined = undefined;
   /**
-   * Told of an error that must end the process, before it is thrown on: the time for a crash
-   * report.
+   * Is told of an error that must end the process before it is rethrown, to write a crash report.
    */
   onBroken: BrokenListener | undefined = undefined;
   readonly #feedMode: ReplicationMode;
@@ -118,7 +120,7 @@ export class Dispatcher {
     this.clock = new CallClock(server.clock);
   }
 
-  /** Told of every call; undefined while nobody listens. */
+  /** Is told of every call; undefined without a listener. */
   set onCall(listener: CallListener | undefined) {
     this.#onCall = listener;
     this.#noteListeners();
@@ -133,26 +135,25 @@ export class Dispatcher {
     this.#callsShare = this.#onCall === undefined && this.#slowMicros >= SHARED_SLOW_MICROS;
   }
 
-  /** Frames let go of views into memory that may be gone. */
+  /** Makes frames release views into memory that may be gone. */
   forgetViews(): void {
     this.background.forgetViews();
     for (const frame of this.#frames) frame.forgetViews();
   }
 
-  /** Frames let go of the dataset that was there before. */
+  /** Makes frames release the dataset that was there before. */
   datasetReplaced(): void {
     this.background.datasetReplaced();
     for (const frame of this.#frames) frame.datasetReplaced();
   }
 
   /**
-   * Runs one request of a client; its reply is appended to the session's. `known` is what the
-   * lookup of its name found; `follows` tells that another request of the client lies ready behind
-   * it.
+   * Runs one request of a client and appends its reply to the session's. `known` is the row that
+   * the lookup of its name found; `follows` tells that the client's next request is ready.
    */
   run(session: Session, request: Request, known?: CommandRow, follows = false): void {
-    // Most requests are of a client that may do anything while nothing stands in the way, and have
-    // as many words as they must.
+    // Most requests have the right number of words, come from a client that may do anything, and
+    // meet no obstacle.
     const { argc } = request;
     const isPlain =
       (session.modes | this.#server.obstacles | this.#gates.length) === 0 &&
@@ -169,14 +170,14 @@ export class Dispatcher {
     if (this.keysNoted) this.afterUnit?.();
   }
 
-  /** Runs a request of a client that may get messages meanwhile, or whose reply may be unwanted. */
+  /** Runs a request during which the client may get messages, or whose reply may be unwanted. */
   #runApart(session: Session, request: Request, known: CommandRow | undefined): void {
     const mark = session.callBegan();
     this.#runGuarded(session, request, known);
     session.callEnded(mark);
   }
 
-  /** Runs a request unless something forbids it, queues it, or has it wait. */
+  /** Runs a request, or refuses it, queues it, or makes it wait. */
   #runGuarded(session: Session, request: Request, known: CommandRow | undefined): void {
     if (session.isReplica && !this.#mayComeOnLink(session, request)) return;
     const row = this.#find(session, request, known);
@@ -199,13 +200,13 @@ export class Dispatcher {
     session.lastOffset = this.#server.streamLog.endOffset;
   }
 
-  /** Bytes of the client's own command that runs: EXEC, and not what that runs. */
+  /** Bytes of the command that the client sent: of EXEC, not of a command that EXEC runs. */
   get requestBytes(): number {
     const { start, end } = this.#frames[0]!.request;
     return end - start;
   }
 
-  /** Begins all counts of calls and the server's anew. */
+  /** Resets the counts of all commands and of the server. */
   resetStats(): void {
     this.#server.stats.reset();
     for (const row of this.lookup.rows.values()) row.resetStats();
@@ -220,9 +221,7 @@ export class Dispatcher {
     this.#gates = this.#gates.filter((other) => other !== gate);
   }
 
-  /**
-   * Runs the command of a client that the gate held back, and then what else the client has sent.
-   */
+  /** Runs the command that a gate held back, and then what else the client has sent. */
   runPostponed(session: Session): void {
     const request = session.postponed;
     if (request === undefined) return;
@@ -232,10 +231,7 @@ export class Dispatcher {
     if (!session.blocked) session.resume();
   }
 
-  /**
-   * Calls the command of a client that has waited. It was counted and told when it was called
-   * first.
-   */
+  /** Calls a command again that has waited. Its first call was counted and told to listeners. */
   callAgain(session: Session, row: CommandRow, request: Request): void {
     this.clock.stop();
     const mark = session.callResumed();
@@ -245,12 +241,12 @@ export class Dispatcher {
     this.clock.stop();
   }
 
-  /** The read event of a client is over: the next call reads the clock anew. */
+  /** The read event of a client is over: the next call reads the clock again. */
   turnEnded(): void {
     this.clock.stop();
   }
 
-  /** `again`: the command has waited, and was counted when it was called first. */
+  /** `again`: the command has waited; its first call was counted. */
   #call(
     session: Session,
     row: CommandRow,
@@ -263,7 +259,7 @@ export class Dispatcher {
     const dbIndex = session.dbIndex;
     const db = server.keyspace.databases[dbIndex]!;
     db.accessClock = server.accessClock;
-    // A reference costs more to store than to compare, and most of these stay as they are in a
+    // A reference costs more to store than to compare, and most of these stay the same in a
     // pipeline.
     frame.request = request;
     if (frame.client !== session) {
@@ -293,8 +289,8 @@ export class Dispatcher {
       const startMs = clock.begin();
       this.#enter(frame, row);
       micros = clock.end(row, startMs, again);
-      // The wall clock stands still in a turn: behind a call that lasted, what comes next would see
-      // keys that are gone.
+      // The wall clock stands still in a turn: after a long call, the next one would see expired
+      // keys.
       if (micros >= LONG_CALL_MICROS && frame.depth === 0) server.clock.tick();
     }
     if (!again) {
@@ -302,7 +298,7 @@ export class Dispatcher {
       server.stats.commandsProcessed++;
     }
     if (reply.errors !== reply.errorsNoted) {
-      // Errors inside a transaction are noted with their commands, and are not EXEC's.
+      // Errors inside a transaction count for their commands, not for EXEC.
       reply.errorsNoted = reply.errors;
       row.failedCalls++;
       server.noteError(reply.lastError);
@@ -316,7 +312,7 @@ export class Dispatcher {
     if (this.#onCall !== undefined && !again) this.#onCall(session, row, request, micros);
   }
 
-  /** Runs the handler of a frame behind the failure boundary. */
+  /** Runs the handler of a frame inside the failure boundary. */
   #enter(frame: CommandContext, row: CommandRow): void {
     const { reply, request } = frame;
     if (
@@ -335,8 +331,8 @@ export class Dispatcher {
   }
 
   /**
-   * As {@link #enter} while memory is scarce, or for a request that needs much of it: refuses what
-   * finds no room, and takes back what fails halfway.
+   * As {@link #enter} while memory is scarce, or for a request that may need much: refuses a
+   * command that finds no room, and rolls back one that fails halfway.
    */
   #enterGuarded(frame: CommandContext, row: CommandRow): void {
     const { reply, request } = frame;
@@ -357,7 +353,7 @@ export class Dispatcher {
     } catch (error) {
       if (error instanceof OperatingError) {
         keyspace.rollbackGuarded();
-        // What was found expired is there again.
+        // The rollback has restored keys that were found expired.
         frame.opsBefore.length = 0;
         frame.forgetChanges();
       }
@@ -366,7 +362,7 @@ export class Dispatcher {
   }
 
   /**
-   * A handler threw. Answers what the system refused; throws what is broken on, behind the crash
+   * A handler threw. Answers an error that the boundary allows; else rethrows it after the crash
    * report.
    */
   #failed(frame: CommandContext, row: CommandRow, mark: number, error: unknown): void {
@@ -384,15 +380,15 @@ export class Dispatcher {
     if (hasChanged) this.onDiverged?.();
   }
 
-  /** What calls contribute to the stream now. */
+  /** Decides what calls contribute to the stream now. */
   get #mode(): ReplicationMode {
     const { feed, isReplica } = this.#server;
     return feed.log.active && !isReplica ? this.#feedMode : noReplication;
   }
 
   /**
-   * Runs the queued commands of a transaction as one unit of the stream, in the frame above the
-   * present one. The reply's array header is written already.
+   * Runs the queued commands of a transaction as one unit of the stream, in the next deeper frame.
+   * The array header of the reply is already written.
    */
   runQueued(session: Session, queued: readonly QueuedCommand[]): void {
     this.#depth++;
@@ -410,7 +406,7 @@ export class Dispatcher {
     } finally {
       this.#depth--;
     }
-    // What was queued while somebody read the stream is dropped there when nobody does any more.
+    // The feed drops what was queued for the stream if the stream has lost its readers since.
     this.#feedMode.unitEnded();
   }
 
@@ -427,8 +423,7 @@ export class Dispatcher {
   }
 
   /**
-   * Answers an error for a command that does not run; a transaction that was being queued is
-   * broken.
+   * Answers an error for a command that does not run. A transaction that is being queued breaks.
    */
   reject(session: Session, row: CommandRow | undefined, error: string): void {
     if (row !== undefined) row.rejectedCalls++;
@@ -451,7 +446,7 @@ export class Dispatcher {
     return false;
   }
 
-  /** The flags that count for a call: also those of a transaction's commands, when it runs one. */
+  /** The flags that count for a call; for EXEC, also those of the queued commands. */
   #flagsOf(session: Session, row: CommandRow): number {
     const { flags } = row;
     return (flags & Flag.RUNS_QUEUE) === 0 ? flags : flags | session.queuedFlags;
@@ -530,7 +525,7 @@ function keep(request: Request): QueuedCommand {
   const position = new Int32Array(argc);
   let from = start;
   let to = end;
-  // Words of an inline request may lie outside of its line, where its quotes were taken out.
+  // Words of an inline request that had quotes may lie outside of its line.
   for (let i = 0; i < argc; i++) {
     from = Math.min(from, request.position[i]!);
     to = Math.max(to, request.position[i]! + request.length[i]!);

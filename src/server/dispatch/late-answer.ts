@@ -1,7 +1,6 @@
 /**
- * The answer to a command that has waited for something else than a key: time that is up, replicas,
- * a disk. It comes outside of any call, so what the dispatcher does with the answer of a call is
- * done here.
+ * The answer to a command that has waited and is not called again: on a timeout, for replicas, for
+ * a disk. It comes outside of any call, so this does what the dispatcher does with a call's answer.
  */
 import type { Reply } from '../../resp/reply.ts';
 import type { Session } from './session.ts';
@@ -12,9 +11,9 @@ export interface ErrorCounter {
 }
 
 /**
- * Lets `write` answer the command of `session` that waits: an error counts as the command's
- * failure, and an answer that the client does not want is taken back. Sending it and going on are
- * the caller's.
+ * Lets `write` answer the waiting command of `session`. An error counts as the command's failure,
+ * and an answer that the client does not want is taken back. The caller sends it and lets the
+ * client go on.
  */
 export function answerLate(
   server: ErrorCounter,

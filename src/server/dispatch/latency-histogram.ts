@@ -1,7 +1,7 @@
 /**
- * Hot path. How long calls took: counts in buckets whose width grows with the time, 16 to each
- * power of two, so that a percentile is exact to about six percent from a nanosecond to two
- * seconds; longer calls count as two seconds.
+ * Hot path. Counts calls by their time, in buckets whose width grows with the time, 16 per power of
+ * two. A percentile is exact to about six percent from a nanosecond to two seconds; longer calls
+ * count as two seconds.
  *
  *   bucket   0 … 15   nanoseconds 0 … 15
  *   then     16 per octave: octave = 31 - clz32(ns), sub = the four bits below its highest one
@@ -42,8 +42,8 @@ export class LatencyHistogram {
   }
 
   /**
-   * Pairs of a power of two, in microseconds, and how many calls took at most so long; ends with
-   * all of them.
+   * Pairs of a power of two, in microseconds, and the count of calls that took at most this long.
+   * The last pair counts all calls.
    */
   cumulative(): [micros: number, calls: number][] {
     const pairs: [number, number][] = [];

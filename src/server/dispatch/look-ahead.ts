@@ -1,18 +1,18 @@
 /**
- * Hot path. The next requests of a pipeline, parsed before the first of them runs, and the memory
- * that they will need.
+ * Hot path. Parses the next requests of a pipeline before the first of them runs, and reads the
+ * memory that they will need.
  *
  * A command spends most of its time waiting: for the bucket of its key, for the entry, for the
- * value. Each is somewhere else in memory, and each tells where the next one is. The commands of a
- * pipeline do not depend on each other in this, so what they will read first is read for all of
- * them together before they run, and what was found is used as long as no entry of the database has
- * come, gone or moved. bench: get-set, depth 16 and 64
+ * value. Each lies elsewhere in memory, and each tells where the next one is. The commands of a
+ * pipeline do not depend on each other in this. So their first reads are made together before they
+ * run, and the results are used as long as no entry of the database has come, gone or moved. bench:
+ * get-set, depth 16 and 64
  *
- * Neighbours often name the same command, or the same key, as who fills a list does: that is seen
- * by comparing their bytes, and what is known of the one is taken for the other. bench: types
+ * Neighbours often name the same command or the same key, as when a client fills a list. Comparing
+ * their bytes shows this, and the row or hash of the first then serves for the second. bench: types
  *
- * One serves all connections of a node; a connection that runs within the run of another goes
- * without. Main thread.
+ * One look-ahead serves all connections of a node; a connection that runs within the run of another
+ * does without it. Main thread.
  */
 import { equalBytes } from '../../base/byte-copy.ts';
 import { AHEAD_KEYS_MAX, type Database } from '../../keyspace/database.ts';
@@ -28,7 +28,7 @@ export class LookAhead {
   );
   /** The requests are being run. */
   busy = false;
-  /** What the lookup of their names found. */
+  /** The rows of the requests, by the lookup of their names. */
   readonly rows: (CommandRow | undefined)[] = new Array<CommandRow | undefined>(
     AHEAD_KEYS_MAX,
   ).fill(undefined);
@@ -36,10 +36,10 @@ export class LookAhead {
   readonly #hashes = new Int32Array(AHEAD_KEYS_MAX);
   readonly #forgetAll: () => void;
   #number = 0;
-  /** What the loads came to: written so that they are made. */
+  /** The result of the loads. It is stored so that the compiler keeps them. */
   used = 0;
 
-  /** `forgetAll` lets all databases forget what was read ahead. */
+  /** `forgetAll` makes all databases forget what was read ahead. */
   constructor(lookup: CommandLookup, forgetAll: () => void) {
     this.#lookup = lookup;
     this.#forgetAll = forgetAll;
@@ -72,7 +72,7 @@ export class LookAhead {
       if (this.rows[i] !== row) this.rows[i] = row;
       const index = row === undefined ? 0 : row.firstKey;
       if (index === 0 || index >= request.argc) continue;
-      // Alone a key would only be looked at earlier.
+      // A single key would gain nothing: it would only be read earlier.
       if (count === 1 && request.repeats === 0) continue;
       const start = position[index]!;
       const bytesOfKey = length[index]!;
@@ -90,8 +90,8 @@ export class LookAhead {
   }
 
   /**
-   * Numbers that no keys had before. They stay small integers: before they begin anew, the old ones
-   * are forgotten.
+   * The first of numbers that no keys had before. They stay small integers: before they start again
+   * at 0, the old ones are forgotten.
    */
   #nextNumber(): number {
     this.#number += AHEAD_KEYS_MAX;

@@ -1,7 +1,7 @@
 /**
- * SUBSCRIBE and its like, PUBLISH, PUBSUB. A subscription is confirmed by a message per name: a
- * push in RESP3, an array in RESP2. What a client may send while it is subscribed is a guard of
- * server/admin/admin.ts.
+ * The SUBSCRIBE commands, PUBLISH, PUBSUB. A message per name confirms a subscription: a push in
+ * RESP3, an array in RESP2. A guard in server/admin/admin.ts limits what a subscribed client may
+ * send.
  */
 
 import { globMatch } from '../../base/glob.ts';
@@ -37,13 +37,13 @@ const HELP = [
 
 export function pubsubCommands(pubsub: PubSub): CommandTable {
   const { channels, patterns, shards } = pubsub;
-  /** What a confirmation counts: shard channels by themselves, channels and patterns together. */
+  /** The count in a confirmation: of shard channels alone, or of channels and patterns together. */
   const countFor = (kind: Subscriptions, session: Session): number =>
     kind === shards
       ? shards.of(session).size
       : channels.of(session).size + patterns.of(session).size;
 
-  /** Confirmations are messages: they come also where no reply is wanted. */
+  /** Confirmations are messages: a client that wants no replies gets them, too. */
   const confirm = (session: Session, word: string, name: string | null, count: number): void => {
     if (session.isMuted) session.confirm(pubsub.confirmation(session.protocol, word, name, count));
     else writeConfirmation(session.reply, word, name, count);

@@ -1,11 +1,11 @@
 /**
- * Who has subscribed to what, and the delivery of messages: channels, patterns, and shard channels,
- * which have names of their own. Names are strings here, one char per byte. Key events are messages
- * as well. Main thread.
+ * Keeps subscriptions to channels, patterns and shard channels, and delivers messages. Shard
+ * channels are a separate name space. Names are strings here, one char per byte. Key events are
+ * messages as well. Main thread.
  *
- * A message goes into the reply of each subscriber behind what is there, and out at the end of the
- * turn at the latest (session.ts tells what becomes of one that a client sends to itself); it is
- * encoded once for all who speak the same protocol.
+ * A message is appended to the reply of each subscriber, and sent at the end of the turn at the
+ * latest (for a message that a client sends to itself, see session.ts). It is encoded once per
+ * protocol.
  */
 import { latin1 } from '../../base/bytes.ts';
 import { globMatch } from '../../base/glob.ts';
@@ -22,7 +22,7 @@ export class Subscriptions {
   readonly #byName = new Map<string, Set<Session>>();
   readonly #byClient = new Map<Session, Set<string>>();
 
-  /** Names that somebody has subscribed to. */
+  /** The number of names with subscribers. */
   get count(): number {
     return this.#byName.size;
   }
@@ -69,8 +69,7 @@ function removeFrom<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {
 }
 
 /**
- * Writes that a client has subscribed to a name, or has ended that; null when there was nothing to
- * end.
+ * Writes that a client has subscribed to a name or unsubscribed; null when it had no subscription.
  */
 export function writeConfirmation(
   reply: Reply,
@@ -93,7 +92,7 @@ export class PubSub {
   readonly clients = new Set<Session>();
   readonly #scratch = new Reply();
 
-  /** To be called after the subscriptions of a client have changed. */
+  /** Must be called after the subscriptions of a client have changed. */
   noteClient(session: Session): void {
     const { channels, patterns, shards } = this;
     const count = channels.of(session).size + patterns.of(session).size + shards.of(session).size;
@@ -102,7 +101,7 @@ export class PubSub {
     else this.clients.delete(session);
   }
 
-  /** Ends all subscriptions of a client, without a word to it. */
+  /** Ends all subscriptions of a client without telling it. */
   removeAll(session: Session): void {
     if (!this.clients.has(session)) return;
     this.channels.removeAll(session);
@@ -112,8 +111,8 @@ export class PubSub {
   }
 
   /**
-   * Delivers a message; returns how often: a client may get it for its channel and for several
-   * patterns.
+   * Delivers a message and returns the count of deliveries: a client may get it for its channel and
+   * for several patterns.
    */
   publish(channel: Uint8Array, message: Uint8Array): number {
     const { channels, patterns } = this;
@@ -137,8 +136,7 @@ export class PubSub {
   }
 
   /**
-   * Publishes a key event, to the channels of the key and of the event as the classes that are on
-   * ask for.
+   * Publishes a key event to the channel of the key, of the event, or both, as `classesOn` says.
    */
   keyEvent(classesOn: number, event: string, dbIndex: number, key: Uint8Array): void {
     if (this.clients.size === 0) return;
@@ -168,7 +166,7 @@ export class PubSub {
     }
   }
 
-  /** The confirmation of a subscription, or of its end, as a message of its own. */
+  /** The confirmation of a subscription, or of its end, as a separate message. */
   confirmation(protocol: 2 | 3, word: string, name: string | null, count: number): Uint8Array {
     const reply = this.#scratch;
     reply.protocol = protocol;

@@ -1,11 +1,11 @@
 /**
- * Hot path. What a call contributes to the stream, as a strategy.
+ * Hot path. Strategies that decide what a call contributes to the stream.
  *
  *   feed   a primary: the request as it came, or the operations that replace it, in units
  *   none   nobody reads the stream: what a call would say is dropped
  *
- * An execution unit is one call of a client with all that it caused, or a whole transaction. Calls
- * inside of a unit only queue; the unit is streamed when it ends (replication/feed.ts).
+ * An execution unit is one call of a client with all its effects, or a whole transaction. Calls
+ * inside a unit only queue; the unit is streamed when it ends (replication/feed.ts).
  */
 import { type CommandContext, Replicate, type StreamOp } from '../../commands/context.ts';
 import { Flag } from '../../commands/spec.ts';
@@ -16,11 +16,11 @@ import { encodeCommand } from '../../resp/stream.ts';
 import type { CommandRow } from './command-lookup.ts';
 
 export interface ReplicationMode {
-  /** A call has ended that changed something, or that gave operations. */
+  /** A call that changed data, or gave operations, has ended. */
   called(frame: CommandContext, row: CommandRow, dbIndex: number): void;
-  /** An operation that no call of a client caused, such as an active expiry. */
+  /** Takes an operation that no client's call caused, for example an active expiry. */
   operation(op: StreamOp): void;
-  /** The unit of what was queued has ended. */
+  /** The unit of the queued operations has ended. */
   unitEnded(): void;
 }
 
@@ -84,7 +84,7 @@ export class FeedMode implements ReplicationMode {
 
 export const noReplication: ReplicationMode = {
   called({ ops, opsBefore }: CommandContext): void {
-    // To set a length is a call.
+    // Setting a length costs a call, so it is avoided.
     if (opsBefore.length > 0) opsBefore.length = 0;
     if (ops.length > 0) ops.length = 0;
   },

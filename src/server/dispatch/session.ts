@@ -1,10 +1,10 @@
 /**
- * A client whose requests the dispatcher runs, without a word about where they come from: a
- * connection has a socket; an upstream that streams to this node, and a script, will have none.
+ * A client whose requests the dispatcher runs, wherever they come from: a connection has a socket;
+ * an upstream that streams to this node, and a script, will have none.
  *
- * A client may get messages while a command of its own runs: it publishes to itself. They are kept
- * aside and come behind the reply of the outermost command, never inside of it. A client that wants
- * no replies gets its messages all the same; that it subscribed is told by messages, too.
+ * A client may get messages while its command runs, when it publishes to itself. They are kept
+ * aside and follow the reply of the outermost command, never inside it. A client that wants no
+ * replies still gets its messages; confirmations of subscriptions are messages, too.
  *
  *   reply     │ EXEC: array … of replies │ confirmations of a muted client │ messages │
  *   muted     │ (taken back)             │ confirmations                   │ messages │
@@ -16,39 +16,36 @@ import type { Reply } from '../../resp/reply.ts';
 import type { Request } from '../../resp/request.ts';
 import type { CommandRow } from './command-lookup.ts';
 
-/** Which replies a client wants: CLIENT REPLY. SKIP is none to the next command. */
+/** The replies that a client wants (CLIENT REPLY). SKIP: none to the next command. */
 const ReplyMode = { ON: 0, OFF: 1, SKIP: 2 } as const;
 type ReplyMode = (typeof ReplyMode)[keyof typeof ReplyMode];
 
 export abstract class Session extends Client {
   abstract readonly reply: Reply;
-  /** Of the command that runs, or ran last. */
+  /** The row of the command that runs, or ran last. */
   lastRow: CommandRow | undefined = undefined;
-  /** While set, no request of this client runs: it waits for something. */
+  /** While set, no request of this client runs: the client waits. */
   blocked = false;
-  /** A command that has to wait until clients are no longer paused. */
+  /** A command that waits until clients are no longer paused. */
   postponed: Request | undefined = undefined;
   /** The command that waits for a key. */
   waitingRequest: Request | undefined = undefined;
   /** The reply of the command that runs, or of the one that waits, is not wanted. */
   isMuted = false;
   #replyMode: ReplyMode = ReplyMode.ON;
-  /** CLIENT REPLY SKIP was just said: the next command is not answered. */
+  /** CLIENT REPLY SKIP has just run: the next command is not answered. */
   #skipsNext = false;
-  /**
-   * A command runs that is not run by the shortest way: only such clients can get messages
-   * meanwhile.
-   */
+  /** A command runs on the dispatcher's longer path; only on it can the client get messages. */
   #keepsMessages = false;
   readonly #confirmations: Uint8Array[] = [];
   readonly #messages: Uint8Array[] = [];
 
-  /** Name of the last command, as CLIENT LIST has it. */
+  /** Name of the last command, for CLIENT LIST. */
   get lastCommand(): string {
     return this.lastRow?.fullName ?? 'NULL';
   }
 
-  /** Replies are sent from now on, that of the present command among them. */
+  /** Replies are sent from now on, also that of the present command. */
   unmute(): void {
     this.#replyMode = ReplyMode.ON;
     this.#skipsNext = false;
@@ -65,7 +62,7 @@ export abstract class Session extends Client {
     this.#skipsNext = this.#replyMode !== ReplyMode.OFF;
   }
 
-  /** What RESET does: replies that were off are on again. One that is skipped stays so. */
+  /** For RESET: turns replies on again if they were off. A skipped reply stays skipped. */
   resetReplies(): void {
     if (this.#replyMode === ReplyMode.OFF) this.unmute();
     this.#skipsNext = false;
@@ -84,13 +81,13 @@ export abstract class Session extends Client {
   }
 
   /**
-   * The request has ended, or waits: takes back what is not wanted, and lets go of the messages
-   * that came meanwhile.
+   * The request has ended, or waits: takes back an unwanted reply, and releases the messages that
+   * came meanwhile.
    */
   callEnded(mark: number): void {
     this.#keepsMessages = false;
     this.takeBack(mark);
-    // A request that is held back has yet to run, and takes its mode along.
+    // A request that is held back has yet to run, and keeps its reply mode.
     if (this.postponed === undefined) {
       if (this.#replyMode === ReplyMode.SKIP) this.#replyMode = ReplyMode.ON;
       if (this.#skipsNext) this.#replyMode = ReplyMode.SKIP;
@@ -102,15 +99,14 @@ export abstract class Session extends Client {
   }
 
   /**
-   * Takes back what was answered since the mark when nobody wants it. A client that has gone has no
-   * reply any more.
+   * Takes back an unwanted answer since the mark. The reply of a closed client is already empty.
    */
   takeBack(mark: number): void {
     const { reply } = this;
     if (this.isMuted && reply.mark() > mark) reply.truncate(mark);
   }
 
-  /** Takes a message: behind the reply of the command that runs for this client, if one does. */
+  /** Takes a message. It follows the reply of the client's running command, if there is one. */
   deliver(message: Uint8Array): void {
     if (this.#keepsMessages) {
       this.#messages.push(message);
@@ -131,7 +127,7 @@ export abstract class Session extends Client {
     this.flushSoon();
   }
 
-  /** Where the client is, as `host:port`. */
+  /** The client's address, as `host:port`. */
   abstract get address(): string;
 
   /** A short line for the log. */
@@ -140,16 +136,16 @@ export abstract class Session extends Client {
   /** Sends what has been answered so far. */
   abstract flush(): void;
 
-  /** Sends soon what somebody else has appended to the reply: a message, the end of a wait. */
+  /** Sends soon what others have appended to the reply: a message, the end of a wait. */
   abstract flushSoon(): void;
 
   /** Goes on after the client was blocked. */
   abstract resume(): void;
 
-  /** Ends the link of a replica that sent a command which is answered. */
+  /** Ends the link of a replica whose `command` has an answer. */
   abstract endLink(command: string): void;
 
-  /** Ends the client at once. What is still to be sent is lost. */
+  /** Ends the client at once. Unsent bytes are lost. */
   abstract destroy(): void;
 }
 

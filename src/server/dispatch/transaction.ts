@@ -1,6 +1,7 @@
 /**
- * MULTI, EXEC, DISCARD, WATCH, UNWATCH. The dispatcher queues between MULTI and EXEC; what EXEC ran
- * is one unit of the stream, in MULTI and EXEC when it changed more than one thing.
+ * MULTI, EXEC, DISCARD, WATCH, UNWATCH. The dispatcher queues commands between MULTI and EXEC. The
+ * commands that EXEC runs are one unit of the stream, within MULTI and EXEC if the unit has more
+ * than one operation.
  */
 
 import { NIL } from '../../base/units.ts';

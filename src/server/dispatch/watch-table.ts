@@ -1,8 +1,8 @@
 /**
- * Which clients watch which keys. A change of a key breaks the transactions of those who watch it.
+ * Knows which clients watch which keys. A change of a key breaks the transactions of its watchers.
  *
- * Keys are strings here, one char per byte, with the number of the database before them. While
- * nobody watches, a change costs one comparison.
+ * Keys are strings here, one char per byte, prefixed with the database number. While no key is
+ * watched, a change costs one comparison.
  */
 
 import { equalBytes } from '../../base/byte-copy.ts';
@@ -17,7 +17,7 @@ const NO_DATABASE = -1;
 
 export class WatchTable {
   readonly #watchers = new Map<string, Set<Client>>();
-  /** Whether any key is watched: asked at each change, where a size is a call. */
+  /** Whether any key is watched. Each change reads this; a map's size would be a call. */
   anyWatched = false;
 
   get keyCount(): number {
@@ -47,8 +47,8 @@ export class WatchTable {
   }
 
   /**
-   * To be called while {@link anyWatched}. `deletesExpired`: whatever changes an expired key
-   * deletes it before, and that is told as a change of its own.
+   * To be called while {@link anyWatched}. `deletesExpired`: a command that changes an expired key
+   * deletes it first, and the deletion is reported as a separate change.
    */
   keyModified(
     dbIndex: number,
@@ -70,9 +70,9 @@ export class WatchTable {
   }
 
   /**
-   * All of a database, or of every one (-1), is about to be flushed or swapped: breaks who watches
-   * a key that is there, or, for a swap, that is there in `other`. An expired key counts as none,
-   * whether it was watched as such or comes to be watched so by the swap.
+   * A database, or all of them (-1), is about to be flushed or swapped: breaks the transactions
+   * that watch a key that exists there or, for a swap, in `other`. An expired key counts as none:
+   * one that had expired when it was watched, or one that the swap brings.
    */
   databaseModified(dbIndex: number, keyspace: Keyspace, nowMs: number, other = NO_DATABASE): void {
     const clients = new Set<Client>();
@@ -94,7 +94,7 @@ export class WatchTable {
   }
 
   /**
-   * Whether a key that `client` watches has expired since it was watched; EXEC aborts then, as for
+   * Whether a key that `client` watches has expired since it was watched. EXEC then aborts, as for
    * a change.
    */
   anyExpired(client: Client, context: CommandContext): boolean {
