@@ -1,4 +1,4 @@
-/** The connection behind a call, for commands that are about connections. */
+/** The connection of a call, for commands about connections. */
 import { assert } from '../../base/assert.ts';
 import type { CommandContext } from '../../commands/context.ts';
 import { Connection } from './connection.ts';
@@ -9,7 +9,7 @@ export function connectionOf({ client }: CommandContext): Connection {
   return client;
 }
 
-/** Whether a client is on this machine, and may do what is allowed to such. */
+/** Whether a client is on this machine, and so has the rights of local clients. */
 export function isLocal({ remoteAddress }: Connection): boolean {
   return (
     remoteAddress === '' ||

@@ -1,10 +1,10 @@
 /**
- * Hot path. A connected client: its socket, what it has sent, what it is answered.
+ * Hot path. A connected client: its socket, its input and its replies.
  *
- * A socket is given one large read buffer that all connections share, so a read costs no
- * allocation; requests are parsed where they lie, and an incomplete tail alone is copied.
- * Everything that a read event held is answered with one write, at the end of the loop's turn
- * (send-queue.ts). Nothing of the shared buffer outlives the event.
+ * All connections share one large read buffer, so a read costs no allocation. Requests are parsed
+ * where they lie; only an incomplete tail is copied. One write at the end of the loop's turn sends
+ * all replies to the requests of a read event (send-queue.ts). Nothing of the shared buffer
+ * outlives the event.
  */
 import type { Socket } from 'node:net';
 import { debugAssert } from '../../base/assert.ts';
@@ -36,21 +36,24 @@ import type { Sender, SendQueue } from './send-queue.ts';
 import { SocketWriter } from './socket-writer.ts';
 
 /**
- * Requests that one event runs before others get their turn; what is left goes on in the next turn.
+ * Requests that one event runs before other connections get a turn; the rest run in the next turn.
  */
 const REQUESTS_PER_EVENT = 4096;
 const SEND_AT_ONCE_BYTES = 64 * KIB;
-/** Who was answered so much in one event goes on in the next turn: it may be sent meanwhile. */
+/**
+ * After this many reply bytes in one event a client goes on in the next turn, so that they are sent
+ * first.
+ */
 const REPLY_BYTES_PER_EVENT = MIB;
 
 /**
- * The least that `client-query-buffer-limit` can be, in bytes; and how much of a client's input the
- * log shows.
+ * The least value of `client-query-buffer-limit`, and the bytes of a client's input that the log
+ * shows.
  */
 const QUERY_BYTES_CHECKED = MIB;
 const QUERY_BYTES_SHOWN = 64;
 
-/** What a connection needs of the state that all of them share. */
+/** The part of the shared state that a connection needs. */
 export interface ConnectionServer {
   readonly config: { readonly values: { readonly unixsocket: string } };
   readonly clock: Clock;
@@ -66,7 +69,7 @@ export interface ConnectionServer {
   readonly outputLimits: { readonly normal: OutputLimit; readonly pubsub: OutputLimit };
 }
 
-/** What a connection needs of the node around it. */
+/** The part of the node that a connection needs. */
 export interface ConnectionHost {
   readonly server: ConnectionServer;
   run(connection: Connection, request: Request, known?: CommandRow, follows?: boolean): void;
@@ -74,7 +77,7 @@ export interface ConnectionHost {
   readonly sendQueue: SendQueue;
   /** The clock was read, and requests run now. */
   turnBegan(): void;
-  /** The read event of a connection is over: what it wrote may go to the replicas. */
+  /** The read event of a connection is over: its writes may go to the replicas. */
   turnEnded(): void;
   closed(connection: Connection): void;
 }
@@ -92,15 +95,15 @@ export class Connection extends Session implements ReplyGate {
   lastActiveMs: number;
   netInputBytes = 0;
   netOutputBytes = 0;
-  /** Waits in the queue of those who send at the end of the turn. */
+  /** The connection is in the queue of the senders at the end of the turn. */
   sendQueued = false;
   nextSender: Sender | undefined = undefined;
-  /** Told of each empty line, which is how a replica says that it is alive. */
+  /** Called for each empty line, by which a replica says that it is alive. */
   onEmptyLine: (() => void) | undefined = undefined;
   closed = false;
-  /** See {@link Receiver}: where the rest of a large argument is to be read to. */
+  /** See {@link Receiver}: the place for the rest of a large argument. */
   readTarget: Uint8Array | undefined = undefined;
-  /** Who takes over when the connection ends, besides the host: blocked clients, replicas. */
+  /** Called when the connection ends, besides the host: for blocked clients, replicas. */
   readonly onClose: (() => void)[] = [];
   readonly #host: ConnectionHost;
   readonly #gauge = new OutputGauge();
@@ -129,7 +132,7 @@ export class Connection extends Session implements ReplyGate {
     this.lastActiveMs = this.connectedMs;
   }
 
-  /** Takes what the socket has read. */
+  /** Takes the bytes that the socket has read. */
   received(bytes: Uint8Array, count: number): void {
     const target = this.readTarget;
     if (target !== undefined) this.readTarget = undefined;
@@ -149,7 +152,7 @@ export class Connection extends Session implements ReplyGate {
       this.#host.turnBegan();
       this.#work();
     }
-    // Most have nothing left: all that was read is run, and nothing is queued.
+    // Most connections have nothing left: all requests have run, and nothing is queued.
     const left = this.reader.pendingBytes + this.queuedBytes;
     if (left > QUERY_BYTES_CHECKED) this.#checkInput();
     if (left > 0 && this.#mayRun()) this.readTarget = this.reader.target();
@@ -166,7 +169,7 @@ export class Connection extends Session implements ReplyGate {
     this.#work();
   }
 
-  /** Runs what can be run, and sends what was answered. */
+  /** Runs the requests that can run, and sends the replies. */
   #work(): void {
     const { reader } = this;
     const host = this.#host;
@@ -196,7 +199,7 @@ export class Connection extends Session implements ReplyGate {
     host.server.feed.settle();
     if (this.closed) reader.release();
     else reader.keep();
-    // Much to send goes at once, so that replies do not gather behind a long pipeline.
+    // Large output is sent at once, so that replies do not pile up during a long pipeline.
     if (this.reply.size >= SEND_AT_ONCE_BYTES || this.reply.isCut) this.flush();
     else if (this.reply.size > 0 || this.closeAfterReply) host.sendQueue.add(this);
     host.turnEnded();
@@ -206,8 +209,8 @@ export class Connection extends Session implements ReplyGate {
   }
 
   /**
-   * Nothing is read while requests wait for the next turn, so that they do not gather beyond what
-   * one read has brought. A client that waits for something is read on: its end must be noticed.
+   * Nothing is read while requests wait for the next turn, so that at most the requests of one read
+   * wait. A blocked client is still read, so that its end is noticed.
    */
   #pauseReads(isPaused: boolean): void {
     this.#readsPaused = isPaused;
@@ -221,8 +224,8 @@ export class Connection extends Session implements ReplyGate {
   }
 
   /**
-   * Runs requests that lie whole in the chunk, with what they need read beforehand; returns how
-   * many it was.
+   * Runs requests that lie whole in the chunk, after reading their memory ahead; returns their
+   * count.
    */
   #runAhead(): number {
     const { reader } = this;
@@ -284,7 +287,7 @@ export class Connection extends Session implements ReplyGate {
       if (reply.fullChunks > 0) {
         writer.writeAll(reply.takeChunks(), this.#onSent);
       } else {
-        // Behind bytes that wait, these will wait too.
+        // If earlier bytes wait, these will wait, too.
         const bytes = writer.waitingBytes === 0 ? reply.take() : reply.takeToKeep();
         if (writer.write(bytes, this.#onSent)) reply.recycle(bytes);
       }
@@ -293,7 +296,7 @@ export class Connection extends Session implements ReplyGate {
     else if (this.writer.waitingBytes > 0 || this.#gauge.softSinceMs !== -1) this.checkOutput();
   }
 
-  /** Sends soon what somebody else has appended to the reply: a message, the end of a wait. */
+  /** Sends soon what others have appended to the reply: a message, the end of a wait. */
   override flushSoon(): void {
     if (this.#running || this.#flushDue) return;
     this.#flushDue = true;
@@ -309,8 +312,8 @@ export class Connection extends Session implements ReplyGate {
   }
 
   /**
-   * Judges the reply while it grows. Where it is refused the command runs to its end, and so does a
-   * transaction; the client goes in the same turn, and nothing of the reply is sent.
+   * Judges the reply while it grows. After a refusal the command, or the transaction, runs to its
+   * end; the client is closed in the same turn, and nothing of the reply is sent.
    */
   mayGrow(bytes: number): boolean {
     if (this.#mayHave(this.writer.waitingBytes + bytes)) return true;
@@ -320,8 +323,8 @@ export class Connection extends Session implements ReplyGate {
   }
 
   /**
-   * Whether so many bytes may wait for the client; if not it is counted and told, and its end is up
-   * to the caller.
+   * Whether `bytes` may wait for the client. If not, this counts and logs it, and the caller ends
+   * the client.
    */
   #mayHave(bytes: number): boolean {
     if (this.isReplica || this.closed) return true;
@@ -336,8 +339,8 @@ export class Connection extends Session implements ReplyGate {
   }
 
   /**
-   * Cuts the client off when more of it waits to be run than `client-query-buffer-limit`: an
-   * incomplete request, requests behind a command that waits, those of the next turn, and the
+   * Cuts the client off when more of its input waits than `client-query-buffer-limit`: an
+   * incomplete request, requests after a waiting command, requests for the next turn, and queued
    * commands of a transaction.
    */
   #checkInput(): void {
@@ -357,42 +360,42 @@ export class Connection extends Session implements ReplyGate {
     this.destroy();
   }
 
-  /** Bytes of a command that has been read and waits. */
+  /** Bytes of the command that waits. */
   get heldBytes(): number {
     return (this.postponed?.bytes.length ?? 0) + (this.waitingRequest?.bytes.length ?? 0);
   }
 
-  /** Bytes that were answered and that the peer has not taken yet. */
+  /** Bytes of replies that the kernel has not taken yet. */
   get pendingOutputBytes(): number {
     return this.writer.waitingBytes + this.reply.size;
   }
 
   /**
-   * The client is gone at once, and its socket behind the last byte that was written: the end with
-   * last words. What the peer still sends is dropped (departures.ts).
+   * Ends the client at once, and its socket after the last written byte, so that the last reply
+   * arrives. Later input is dropped (departures.ts).
    */
   #leave(): void {
     this.ended();
     this.#host.server.departures.leave(this.socket);
   }
 
-  /** Cuts the connection. What is still to be sent is lost. */
+  /** Cuts the connection. Unsent bytes are lost. */
   override destroy(): void {
     this.socket.destroy();
     this.ended();
   }
 
-  /** The peer will send no more, which ends a client; one that has left ends by itself. */
+  /** The peer will send no more, which ends a client. A socket that is leaving ends by itself. */
   peerEnded(): void {
     if (!this.closed) this.destroy();
   }
 
-  /** It is no client any more: listed, counted, served. */
+  /** From now on this is no client: it is not listed, counted or served. */
   ended(): void {
     if (this.closed) return;
     this.closed = true;
     this.reply.discard();
-    // The command that ends its client still has its request.
+    // A command that ends its own client still uses its request.
     if (!this.#running) this.reader.release();
     for (const listener of this.onClose) listener();
     this.#host.closed(this);
@@ -411,8 +414,8 @@ export class Connection extends Session implements ReplyGate {
   }
 
   /**
-   * A replica sent `command`, which is answered: the answer would be taken for a part of the
-   * stream.
+   * A replica sent `command`, which has an answer. The replica would take the answer for a part of
+   * the stream.
    */
   endLink(command: string): void {
     const { log, stats } = this.#host.server;
@@ -439,7 +442,7 @@ export class Connection extends Session implements ReplyGate {
     return formatAddress(this.localAddress, this.localPort);
   }
 
-  /** Clients of the Unix socket have no address of their own. */
+  /** Clients of the Unix socket have no address; they get its path. */
   #unixAddress(): string {
     return `${this.#host.server.config.values.unixsocket}:0`;
   }

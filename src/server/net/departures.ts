@@ -1,36 +1,36 @@
 /**
- * Sockets whose connection has ended and whose last bytes are still on their way. Nobody's client
- * any more: not listed, not counted, and what the peer still sends is read and dropped.
+ * Sockets whose connection has ended and whose last bytes are still on their way. They are no
+ * clients any more: not listed, not counted, and their input is read and dropped.
  *
  *   leave ──▶ draining ──the kernel has the last byte──▶ FIN sent ──the peer's FIN, or LINGER_MS and more──▶ destroyed
  *                └── nothing was taken for STALL_MS ────────────────────────────────────────────────────────────▲
  *
- * To close such a socket at once would be simpler and lose replies: a kernel that is told to close
- * while bytes of the peer lie unread, or come later, answers with RST, and what the peer had not
- * read yet of the reply is gone. So the write side is shut behind the last byte, and what comes is
- * read until the peer has ended too, or for a moment.
+ * Closing these sockets at once would be simpler, but lose replies: a kernel that closes while
+ * bytes of the peer lie unread, or come later, answers with RST, and the peer loses the part of the
+ * reply that it has not read. So the write side is shut after the last byte, and input is read
+ * until the peer has ended, too, or for a moment.
  *
- * There are never more than DEPARTING_MAX: the one that left first is cut for the one that leaves
- * last. One timer for all of them, which runs while there are any. Main thread.
+ * There are never more than DEPARTING_MAX: beyond that, the oldest one is cut. One timer serves all
+ * of them, and runs while there are any. Main thread.
  */
 import type { Socket } from 'node:net';
 import { debugAssert } from '../../base/assert.ts';
 import { ignoreReads } from './listener.ts';
 
 /**
- * How often all of them are looked at. A peer that has got everything may keep its end open for two
- * looks.
+ * Time between two looks at all of them. A peer that has got everything may keep its end open for
+ * two looks.
  */
 const LINGER_MS = 500;
-/** A peer that takes nothing of what waits for it for so long is cut off. */
+/** A peer that takes none of its waiting bytes for this long is cut off. */
 const STALL_MS = 5000;
-/** Descriptors that may be open for nobody. */
+/** The most descriptors that may be open for departing sockets. */
 const DEPARTING_MAX = 256;
 
 interface Departure {
   /** Bytes that the kernel had not taken at the last look. */
   waitingBytes: number;
-  /** Looks since the last one that found a change. */
+  /** Looks since the last look that found a change. */
   looks: number;
 }
 
@@ -47,19 +47,20 @@ export class Departures {
     return this.#sockets.size;
   }
 
-  /** Bytes that wait for those who leave. */
+  /** Bytes that wait for all departing peers. */
   get waitingBytes(): number {
     let bytes = 0;
     for (const socket of this.#sockets.keys()) bytes += unsentBytes(socket);
     return bytes;
   }
 
-  /** Ends `socket` behind what was written to it. It is this one's from now on. */
+  /** Ends `socket` after its last written byte, and owns it from now on. */
   leave(socket: Socket): void {
     if (socket.destroyed) return;
     debugAssert(!this.#sockets.has(socket), 'a socket leaves once');
     ignoreReads(socket);
-    // Destroys itself once the peer has ended too. Its FIN goes behind the bytes that libuv has.
+    // The socket destroys itself once the peer has ended, too. Its FIN follows the bytes that libuv
+    // has.
     socket.end();
     this.#sockets.set(socket, { waitingBytes: unsentBytes(socket), looks: 0 });
     socket.once('close', () => this.#gone(socket));
@@ -103,7 +104,7 @@ interface WithQueue {
   readonly _handle?: { readonly writeQueueSize?: number } | null;
 }
 
-/** Bytes that were written and that the kernel has not taken. */
+/** Written bytes that the kernel has not taken. */
 function unsentBytes(socket: Socket): number {
   return socket.writableLength + ((socket as unknown as WithQueue)._handle?.writeQueueSize ?? 0);
 }

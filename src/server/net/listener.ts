@@ -1,11 +1,9 @@
 /**
- * Listening sockets, and the change of an accepted socket into one that reads into a buffer of
- * ours.
+ * Opens listening sockets, and turns an accepted socket into one that reads into our buffer.
  *
- * Node.js offers reads into a user's buffer (`onread`) for sockets that connect, not for those that
- * a server accepts. So the handle of an accepted socket is moved to a new socket that is made with
- * `onread`. Where that is not possible, 'data' events serve; the rest of the program sees no
- * difference.
+ * Node.js offers reads into a user's buffer (`onread`) for sockets that connect, not for accepted
+ * ones. So the handle of an accepted socket is moved to a new socket with `onread`. Where that is
+ * not possible, 'data' events serve; the rest of the program sees no difference.
  */
 import {
   type AddressInfo,
@@ -22,14 +20,11 @@ import { streamWrap } from './stream-wrap.ts';
 const READ_BUFFER_BYTES = 128 * 1024;
 
 /**
- * The one read buffer of all connections: its content is done with when the read callback returns.
+ * The one read buffer of all connections. Its content is used up when the read callback returns.
  */
 const readBuffer = withView(Buffer.allocUnsafeSlow(READ_BUFFER_BYTES));
 
-/**
- * The parts of an accepted socket that are no public interface; all are checked before they are
- * used.
- */
+/** The parts of an accepted socket that are no public interface; all are checked before use. */
 interface HandleOwner {
   _handle: unknown;
   _server?: unknown;
@@ -42,15 +37,15 @@ interface OnReadOptions extends SocketConstructorOpts {
 }
 
 /**
- * Takes the first `count` bytes of what was read. They are stale when that returns, but for those
- * that were read to where the receiver wanted them.
+ * Takes the first `count` bytes of a read. They are stale when `received` returns, except in the
+ * receiver's own target.
  */
 export interface Receiver {
   received(bytes: Uint8Array, count: number): void;
   /**
-   * Where the next read is to go; undefined for the buffer of all. Looked at after each `received`,
-   * and holds until the next one: so long the system may write there. Where 'data' events serve,
-   * nobody looks at it.
+   * The place for the next read; undefined for the shared buffer. It is read after each `received`
+   * and holds until the next one; until then the system may write there. With 'data' events it is
+   * not used.
    */
   readonly readTarget: Uint8Array | undefined;
 }
@@ -98,23 +93,23 @@ const targetOf = Symbol('target of the next read');
 const streamReadOf = Symbol('read callback of the stream');
 
 /**
- * A handle's callback for what was read: with a positive count in the state, or through the given
- * buffer an end or error.
+ * A handle's callback for a read. The count in the stream state is positive, or tells an end or
+ * error.
  */
 interface ReadingHandle {
   onread?: (this: ReadingHandle, given: unknown) => unknown;
   readStart(): void;
   readStop(): void;
   [receiverOf]?: Receiver;
-  /** What libuv reads into now: kept here, so that it stays alive as long as that. */
+  /** The buffer that libuv reads into now; this reference keeps it alive. */
   [targetOf]?: Uint8Array;
   [streamReadOf]?: (this: ReadingHandle, given: unknown) => unknown;
 }
 
 /**
- * Takes the callback of the handle over, so that bytes come without the bookkeeping of a stream.
- * Ends and errors go the way of the stream. The socket does not pause, so that nothing but them is
- * missed there.
+ * Takes over the callback of the handle, so that bytes come without the bookkeeping of a stream.
+ * Ends and errors still go to the stream. The socket never pauses, so the stream needs nothing
+ * else.
  */
 function readDirectly(handle: object, receiver: Receiver): void {
   const reading = handle as ReadingHandle;
@@ -127,8 +122,8 @@ function readDirectly(handle: object, receiver: Receiver): void {
 }
 
 /**
- * One function for all handles: what V8 has compiled of it stays when the connections have gone
- * that it was compiled for.
+ * One function serves all handles, so that its compiled code outlives the connections that V8
+ * compiled it for.
  */
 function onRead(this: ReadingHandle, given: unknown): Uint8Array | undefined {
   const { streamBaseState, kReadBytesOrError } = streamWrap!;
@@ -144,7 +139,7 @@ function onRead(this: ReadingHandle, given: unknown): Uint8Array | undefined {
   const next = receiver.readTarget ?? readBuffer;
   if (next === target) return undefined;
   this[targetOf] = next;
-  // What a read callback returns is what the handle reads into from then on.
+  // From then on the handle reads into the buffer that its read callback returns.
   return next;
 }
 
@@ -163,7 +158,7 @@ export function resumeReads(socket: Socket): void {
   else socket.resume();
 }
 
-/** From now on what the socket reads is dropped; its end is noticed. */
+/** Drops what the socket reads from now on; its end is still noticed. */
 export function ignoreReads(socket: Socket): void {
   const handle = (socket as unknown as HandleOwner)._handle as ReadingHandle | null;
   if (handle?.onread === onRead) {
@@ -175,8 +170,8 @@ export function ignoreReads(socket: Socket): void {
 }
 
 /**
- * Gives the connection of a socket bytes as if they had been read, where its reads go now and in as
- * many of them as that takes; undefined where 'data' events serve.
+ * Gives the connection of a socket bytes as if they had been read: into its present target, in as
+ * many reads as needed. Undefined where 'data' events serve.
  */
 export function deliveryTo(socket: Socket): ((bytes: Uint8Array) => void) | undefined {
   const handle = (socket as unknown as HandleOwner)._handle as ReadingHandle | null;
@@ -194,7 +189,7 @@ export function deliveryTo(socket: Socket): ((bytes: Uint8Array) => void) | unde
   };
 }
 
-/** What the system says of an address that this machine does not have. */
+/** Error codes of the system for an address that this machine does not have. */
 export const UNAVAILABLE: ReadonlySet<string> = new Set([
   'EADDRNOTAVAIL',
   'EAFNOSUPPORT',

@@ -1,9 +1,9 @@
 /**
- * The sockets that a node listens on: TCP on each address of `bind`, and one Unix socket.
+ * The listening sockets of a node: TCP on each address of `bind`, and one Unix socket.
  *
  * CONFIG SET answers at once, so {@link Listeners.move} opens sockets within one turn of the loop.
- * For that it uses a function of node:net that is no public interface. Where that is missing, and
- * for names instead of addresses, the move is refused and the old sockets stay. Main thread.
+ * It uses a function of node:net that is no public interface. Without this function, and for names
+ * instead of addresses, the move is refused and the old sockets stay. Main thread.
  */
 import { chmodSync, unlinkSync } from 'node:fs';
 import * as net from 'node:net';
@@ -27,7 +27,7 @@ export interface ListenPlan extends Addresses {
   readonly anyPort: boolean;
 }
 
-/** A kind of listening socket, as INFO tells it. */
+/** A kind of listening socket, for INFO. */
 export interface ListenerView {
   readonly name: 'tcp' | 'unix';
   readonly addresses: readonly string[];
@@ -59,7 +59,7 @@ export class Listeners {
     this.#onError = onError;
   }
 
-  /** The TCP port that is listened on; 0 when there is none. */
+  /** The TCP port of the node; 0 when it listens on none. */
   get port(): number {
     const address = this.#tcp[0]?.address();
     return typeof address === 'object' && address !== null ? address.port : 0;
@@ -74,8 +74,8 @@ export class Listeners {
   }
 
   /**
-   * Opens all sockets of the plan. Rejects with an OperatingError, and none open, when one cannot
-   * be.
+   * Opens all sockets of the plan. If one cannot be opened, none stays open, and this rejects with
+   * an OperatingError.
    */
   async open(plan: ListenPlan): Promise<void> {
     this.#plan = plan;
@@ -99,8 +99,8 @@ export class Listeners {
   }
 
   /**
-   * Listens on other TCP addresses from now on. Returns false when that cannot be, after `log` was
-   * told why; what was open is open again then. Clients that are connected stay.
+   * Listens on other TCP addresses from now on. If that fails, logs why, opens the old sockets
+   * again and returns false. Connected clients stay.
    */
   move(to: Addresses, log: Log): boolean {
     const before = this.#plan;
@@ -129,9 +129,7 @@ export class Listeners {
     for (const server of this.#tcp.splice(0)) server.close();
   }
 
-  /**
-   * A TCP client that has gone already has no address any more, and must not pass for a local one.
-   */
+  /** A TCP client that is already gone has no address, and must not pass for a local one. */
   #accepted(socket: net.Socket): void {
     if (socket.remoteAddress === undefined) socket.destroy();
     else this.#onSocket(socket);
@@ -167,8 +165,7 @@ export class Listeners {
     const server = net.createServer({ pauseOnConnect: true, noDelay: true }, (socket) =>
       this.#accepted(socket),
     );
-    // Why it does not listen is told when this turn is over. The address was bound, so it is in
-    // use.
+    // The error comes only after this turn. The address could be bound, so it is in use.
     server.on('error', (error) => {
       if (server.listening) this.#onError(error);
     });
@@ -190,7 +187,7 @@ export class Listeners {
         server.on('error', this.#onError);
         resolve(server);
       });
-      // The socket is there already when it can be: no turn passes before its permissions hold.
+      // The socket already exists unless it failed: its permissions are set within this turn.
       if (!server.listening || unixPermissions === 0) return;
       try {
         chmodSync(path, unixPermissions);
@@ -202,12 +199,12 @@ export class Listeners {
   }
 }
 
-/** What is left of a server that was killed. */
+/** Removes the socket file of a server that was killed. */
 function removeSocket(path: string): void {
   try {
     unlinkSync(path);
   } catch (error) {
-    // To listen there will tell what is wrong.
+    // Listening there will tell what is wrong.
     if (codeOf(error) === undefined) throw error;
   }
 }

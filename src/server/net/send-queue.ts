@@ -1,18 +1,17 @@
 /**
- * Hot path. Connections that were answered and whose replies are sent at the end of the loop's
- * turn.
+ * Hot path. Connections whose replies are sent at the end of the loop's turn.
  *
- * One turn of the loop reads from all sockets that have something; the replies go out together
- * behind it, as Redis sends its own before it sleeps. A client process with many connections is
- * then woken once per turn and finds many replies, where a write behind each read would wake it as
- * often as there are connections.
+ * One turn of the loop reads from all sockets that have input; the replies go out together after
+ * it, as Redis sends its replies before it sleeps. A client process with many connections is then
+ * woken once per turn and finds many replies. A write after each read would wake it once per
+ * connection.
  */
 
-/** What is sent later. */
+/** A connection with replies to send. */
 export interface Sender {
-  /** In the queue already. */
+  /** Already in the queue. */
   sendQueued: boolean;
-  /** Who waits behind it. */
+  /** The next one in the queue. */
   nextSender: Sender | undefined;
   flush(): void;
 }
@@ -36,7 +35,7 @@ export class SendQueue {
   }
 
   #sendAll(): void {
-    // A flush may end a connection, which may let others send: those join the end of this run.
+    // A flush may end a connection and so make others send: these join the end of this run.
     for (let sender = this.#first; sender !== undefined; sender = this.#first) {
       this.#first = sender.nextSender;
       if (this.#first === undefined) this.#last = undefined;

@@ -1,10 +1,10 @@
 /**
  * Hot path. Writes to a socket, past the stream machinery of Node.js where that is possible.
  *
- * A `Writable` costs each write a request object with its own bookkeeping, two callbacks and a turn
- * of the microtask queue, about as much as parsing and running a command. The socket's handle takes
- * the same bytes by one call and usually writes them at once. What the kernel does not take waits
- * in libuv's queue of the handle, in order.
+ * A `Writable` costs each write a request object with its bookkeeping, two callbacks and a turn of
+ * the microtask queue, about as much as parsing and running a command. The socket's handle takes
+ * the same bytes by one call and usually writes them at once. Bytes that the kernel does not take
+ * wait in libuv's queue of the handle, in order.
  *
  * The handle is no public interface (stream-wrap.ts). Without it, and for sockets without such a
  * handle, `socket.write` serves, with the same results.
@@ -29,14 +29,14 @@ interface WritableHandle {
 }
 
 /**
- * Of several chunks so many bytes go in one request, or one chunk if that is larger: each gives its
- * memory back by itself.
+ * The most bytes of several chunks in one request; a larger chunk has a request to itself. Each
+ * request gives its memory back separately.
  */
 const REQUEST_BYTES_MAX = MIB;
 
 /**
- * The request of the next write. One that ended at once has left nothing behind and serves again:
- * making one costs more than the rest of a short write, apart from the system call.
+ * The request of the next write. A request that ended at once serves again: making one costs more
+ * than the rest of a short write, apart from the system call.
  */
 let spare: WriteRequest | undefined;
 
@@ -51,7 +51,7 @@ function onComplete(this: WriteRequest, status: number): void {
   else for (const chunk of buffer!) onWritten(chunk);
 }
 
-/** The one way out of its socket: writes of others would not keep the order. */
+/** The only writer of its socket: other writes would not keep the order. */
 export class SocketWriter {
   readonly #socket: Socket;
   readonly #handle: WritableHandle | undefined;
@@ -70,7 +70,7 @@ export class SocketWriter {
     this.#handle = direct ? (_handle as WritableHandle) : undefined;
   }
 
-  /** Bytes that were written here and that the kernel has not taken yet. */
+  /** Bytes written here that the kernel has not taken yet. */
   get waitingBytes(): number {
     return this.#handle === undefined ? this.#socket.writableLength : this.#waitingBytes;
   }
@@ -81,9 +81,9 @@ export class SocketWriter {
   }
 
   /**
-   * Writes `bytes`, which stay as they are until they are written. Returns true when that is so at
-   * once; otherwise `onWritten` is called with them later, also when the write has failed. A
-   * failure destroys the socket.
+   * Writes `bytes`, which must not change until they are written. Returns true when they are
+   * written at once; else `onWritten` is called with them later, also after a failure. A failure
+   * destroys the socket.
    */
   write(bytes: Uint8Array, onWritten?: (bytes: Uint8Array) => void): boolean {
     const socket = this.#socket;
@@ -110,8 +110,8 @@ export class SocketWriter {
   }
 
   /**
-   * Writes all chunks, in order. `onWritten` is called with each of them, perhaps at once, as
-   * {@link write} does later.
+   * Writes all chunks, in order. Calls `onWritten` with each of them, at once or later as {@link
+   * write}.
    */
   writeAll(chunks: readonly Uint8Array[], onWritten: (bytes: Uint8Array) => void): void {
     for (let first = 0; first < chunks.length; ) {

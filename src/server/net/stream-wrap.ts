@@ -1,16 +1,16 @@
 /**
- * The door to how Node.js itself reads from and writes to the handle of a socket: no public
- * interface, so what is used of it is checked here, once. Without it the public ways serve, with
- * the same results.
+ * Access to the internals by which Node.js reads from and writes to the handle of a socket. They
+ * are no public interface, so the used parts are checked here, once. Without them the public ways
+ * serve, with the same results.
  */
 
 export interface StreamWrap {
   readonly WriteWrap: new () => object;
-  /** State of the last call on any handle, at the indexes below. */
+  /** The state of the last call on any handle, at the indexes below. */
   readonly streamBaseState: Int32Array;
-  /** Bytes that the last read brought, or a negative error. */
+  /** The index of the bytes of the last read, or of a negative error. */
   readonly kReadBytesOrError: number;
-  /** Whether the last write is still under way. */
+  /** The index of the flag that the last write is still under way. */
   readonly kLastWriteWasAsync: number;
 }
 
@@ -23,7 +23,7 @@ function find(): StreamWrap | undefined {
   try {
     wrap = binding('stream_wrap');
   } catch {
-    // Node.js under its permission model, or a later one without this door.
+    // Node.js under its permission model, or a later version without this access.
     return undefined;
   }
   const { WriteWrap, streamBaseState, kReadBytesOrError, kLastWriteWasAsync } = wrap;
