@@ -1,7 +1,4 @@
-/**
- * Commands of replication: those that replicas send, and those that clients and operators use about
- * them.
- */
+/** Commands of replication: those that replicas send, and those for clients and operators. */
 import { integerArgument } from '../../commands/arguments.ts';
 import type { CommandContext } from '../../commands/context.ts';
 import type { CommandTable } from '../../commands/spec.ts';
@@ -20,7 +17,7 @@ const ERROR_WAITAOF_ON_REPLICA =
   'ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and are ' +
   'not propagated.';
 
-/** Milliseconds in argument `index`, 0 for forever; NaN after the error has been answered. */
+/** Milliseconds in argument `index`; 0 means forever, NaN that an error was answered. */
 function timeoutArgument(context: CommandContext, index: number): number {
   const timeoutMs = integerArgument(
     context,
@@ -58,7 +55,7 @@ export function replicationCommands(primary: Primary): CommandTable {
     });
   }
 
-  /** Answers with the count of replicas at once, or makes the client wait for it. */
+  /** Answers the count of replicas at once, or makes the client wait. */
   function waitFor(
     context: CommandContext,
     replicas: number,

@@ -1,18 +1,17 @@
 /**
- * The stream on its way to the peers. Hot path.
+ * Hot path. Writes the stream to the peers.
  *
  *   commands append ─▶ log ─▶ flush: each peer that has no write in flight gets a slice ─▶ sockets
  *                       ▲        ▲
  *   turn of a client ends        when: replication/fan-out.ts
  *
- * At the end of each read event the policy is asked. TURN_END is one setImmediate, so that all
- * clients of a turn share a flush; LATER asks again at each turn's end, and a timer stands behind
- * it for when no turn comes. A read event brings at most one read buffer and a bounded count of
- * requests, so a long pipeline is flushed between its events and needs no look in their middle.
+ * The policy is asked at the end of each read event. TURN_END is one setImmediate, so that all
+ * clients of a turn share a flush. LATER asks again at each turn's end, and by a timer if no turn
+ * comes. A read event brings at most one read buffer and a bounded count of requests, so a long
+ * pipeline is flushed between its events, and not checked within them.
  *
- * Peers that stand at the same place, nearly all of them, are written the same view of the log. A
- * peer that is far behind gets a slice per turn and not more, so that catching up does not hold the
- * loop.
+ * Peers at the same offset, nearly all of them, get the same view of the log. A peer that is far
+ * behind gets only one slice per turn, so that catching up does not block the loop.
  */
 import type { Clock } from '../../base/clock.ts';
 import { KIB, MIB } from '../../base/units.ts';
@@ -20,25 +19,25 @@ import { FLUSH_BYTES, FlushPolicy, FlushWhen, PACKET_BYTES } from '../../replica
 import type { StreamCursor, StreamLog } from '../../replication/stream-log.ts';
 
 /**
- * Bytes per peer and flush; all peers together get no more than FLUSH_TOTAL_BYTES, but for the
- * minimum.
+ * Bytes per peer and flush. All peers together get at most FLUSH_TOTAL_BYTES, unless the minimum
+ * per peer makes it more.
  */
 const SLICE_BYTES_MAX = 256 * KIB;
 const SLICE_BYTES_MIN = 64 * KIB;
 const FLUSH_TOTAL_BYTES = 16 * MIB;
 
-/** A peer as the fan-out sees it. */
+/** The part of a peer that the fan-out needs. */
 export interface StreamTarget {
   /**
-   * Writes what its cursor has, at most `bytesMax`, unless a write is in flight; the last bytes may
-   * stay for a next write, unless `all` are wanted. Returns the count of writes.
+   * Writes the bytes of its cursor, at most `bytesMax`, unless a write is in flight. The last bytes
+   * may stay for a later write, unless `all` is true. Returns the count of writes.
    */
   writeStream(bytesMax: number, all: boolean): number;
   readonly streamLag: number;
   readonly isWriting: boolean;
 }
 
-/** Makes the view of a slice that a socket can write. Peers at the same place share it. */
+/** Makes a view of a slice for a socket to write. Peers at the same offset share it. */
 class SliceViews {
   #bytes: Uint8Array = new Uint8Array(0);
   #start = 0;
@@ -92,7 +91,7 @@ export class FanOut {
     return this.#policy.writeUs;
   }
 
-  /** From now on `target` gets the stream; what it lacks already goes out at once. */
+  /** From now on `target` gets the stream. What it already lacks is sent at once. */
   add(target: StreamTarget): void {
     this.#targets.push(target);
     if (target.isWriting) this.#writing++;
@@ -108,10 +107,7 @@ export class FanOut {
     if (target.isWriting) this.#writing--;
   }
 
-  /**
-   * Something may have been appended to the log. Costs two comparisons when nothing was, or nobody
-   * listens.
-   */
+  /** The log may have grown. Costs at most two comparisons when it has not, or without targets. */
   turnEnded(): void {
     if (this.#targets.length === 0) return;
     const bytes = this.#log.endOffset - this.#flushedOffset;
@@ -120,7 +116,7 @@ export class FanOut {
     this.#ask();
   }
 
-  /** Somebody waits for an acknowledgement of what is in the log now. */
+  /** Flushes because a client waits until replicas acknowledge what is in the log now. */
   flushUrgently(): void {
     this.#policy.askUrgent();
     this.flush();
@@ -151,7 +147,7 @@ export class FanOut {
     this.#policy.flushed(startUs, this.#clock.micros(), writes);
     this.flushes++;
     this.writes += writes;
-    // Less than a packet is what a write has left for the next one: that may wait for company.
+    // Less than a packet is the rest that a write has left for the next one: it may wait for more.
     if (behind >= PACKET_BYTES) this.#askSoon();
     else if (behind > 0) this.#ask();
   }
@@ -161,7 +157,7 @@ export class FanOut {
     this.#writing++;
   }
 
-  /** The write of a target that is still one has ended. */
+  /** The write of a target that was not removed has ended. */
   writeEnded(target: StreamTarget): void {
     this.#writing--;
     const lag = target.streamLag;

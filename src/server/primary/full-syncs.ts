@@ -9,13 +9,13 @@
  *                ├ one runs that does not fit (another dialect or filter, too old) ─▶ waits for its end
  *                └ the last one failed, or too many dumps are still read ─▶ waits for the end of that
  *
- * A snapshot is kept open to those who come a little later: for `snapshot-keep` seconds from its
- * start, though nobody reads it any more, the log stays from its offset on, and its first byte as
- * long as memory has room for it, or a file has it for the sake of a slow reader. That is how
- * replicas that attach together, and those that reconnect at once after a lost sync, share one
- * serialization without a delay before it. Nothing is written to disk for them.
+ * A snapshot stays open to later peers for `snapshot-keep` seconds from its start, even without
+ * readers. Meanwhile the log stays from its offset on, and its first byte while memory has room for
+ * it, or while a file holds it for a slow reader. In this way replicas that attach together, and
+ * replicas that reconnect at once after a lost sync, share one serialization without a delay before
+ * it. Nothing is written to disk for them.
  *
- * Who waits gets an empty line each second, whatever it waits for. Main thread.
+ * A waiting peer gets an empty line each second. Main thread.
  */
 import { codeOf, ErrorCode, messageOf } from '../../base/errors.ts';
 import type { Dialect, RdbVersion } from '../../rdb/dialect.ts';
@@ -34,7 +34,7 @@ import { replicaOutputLimit } from './limits.ts';
 import type { ReplicaPeer } from './replica-peer.ts';
 
 const SECOND_MS = 1000;
-/** The newest version that Valkey reads of those that are Redis' own. */
+/** The newest RDB version of Redis that Valkey reads. */
 const VALKEY_VERSION_MAX: RdbVersion = 11;
 
 export type RandomBytes = (count: number) => Uint8Array;
@@ -52,16 +52,18 @@ export class FullSyncs {
   readonly #waiting = new Set<ReplicaPeer>();
   /** Peers that read a dump or wait for its end. */
   readonly #reading = new Set<ReplicaPeer>();
-  /** The snapshot that may still be joined, held open by a reader that does not read. */
+  /**
+   * The snapshot that peers may still join; `#keeper`, a reader that reads nothing, holds it open.
+   */
   #kept: DumpSnapshot | undefined = undefined;
   #keeper: DumpReader | undefined = undefined;
   #keptSinceMs = 0;
   readonly #pauses = new RetryPauses();
-  /** Too many dumps are read, and the log has told so. */
+  /** Too many dumps are being read, and this was logged. */
   #toldFull = false;
-  /** Snapshots whose end we hear of, those that somebody else started among them. */
+  /** Snapshots with our end listener, also those that were not started here. */
   readonly #listenedTo = new WeakSet<DumpSnapshot>();
-  /** When the first of those who wait now began to, by the monotonic clock. */
+  /** When the first of the present waiters began to wait, by the monotonic clock. */
   #waitingSinceMs = 0;
 
   constructor(server: Server, source: SnapshotSource, random: RandomBytes) {
@@ -87,7 +89,7 @@ export class FullSyncs {
     else if (!this.#toldFull) log.notice('Delay next BGSAVE for diskless SYNC');
   }
 
-  /** The peer is gone, or its dump is sent. */
+  /** Removes a peer that is gone, or whose dump is sent. */
   remove(peer: ReplicaPeer): void {
     this.#waiting.delete(peer);
     if (!this.#reading.delete(peer)) return;
@@ -96,7 +98,7 @@ export class FullSyncs {
     if (snapshot === undefined || snapshot.state !== 'running' || snapshot.spool.totalBytes >= 0)
       return;
     for (const other of this.#reading) if (other.snapshot === snapshot) return;
-    // Without a reader it is cancelled, unless it is a save as well.
+    // Without a reader the snapshot is cancelled, unless it is a save as well.
     if (snapshot === this.#kept) this.#release();
     if (!snapshot.cancelled) return;
     this.#server.log.notice(
@@ -123,18 +125,20 @@ export class FullSyncs {
     return this.#pauses.leftMs(this.#server.clock.monotonicMs());
   }
 
-  /** Called a few times per second: delays that are over, snapshots that were kept long enough. */
+  /**
+   * Called a few times per second: ends delays, and releases a snapshot that was kept long enough.
+   */
   tick(): void {
     if (this.#kept !== undefined && !this.#isWorthKeeping(this.#kept)) this.#release();
     this.#serve();
   }
 
-  /** Lets go of a snapshot that nobody reads, so that another can start. */
+  /** Releases a snapshot that nobody reads, so that another one can start. */
   stop(): void {
     this.#release();
   }
 
-  /** A finished dump is kept no longer than the backlog would cover what follows it. */
+  /** A finished dump is kept only while the backlog can hold the stream after it. */
   #isWorthKeeping(snapshot: DumpSnapshot): boolean {
     const { clock, streamLog } = this.#server;
     const keepMs = this.#server.config.values.snapshotKeep * SECOND_MS;
@@ -146,7 +150,7 @@ export class FullSyncs {
     );
   }
 
-  /** Serves who can be served; returns whether nobody waits now. */
+  /** Serves the peers that it can. Returns whether no peer waits now. */
   #serve(): boolean {
     if (this.#waiting.size === 0) return true;
     const current = this.#kept ?? this.#source.running;
@@ -188,7 +192,7 @@ export class FullSyncs {
     return this.#server.clock.monotonicMs() - this.#waitingSinceMs < delayMs;
   }
 
-  /** Starts the snapshot that `first` needs, and gives it to all others whom it fits. */
+  /** Starts the snapshot that `first` needs, and attaches all other peers that it fits. */
   #start(first: ReplicaPeer): void {
     const { log, config } = this.#server;
     const target = first.state.framing === Framing.EOF_MARK ? 'replicas sockets' : 'disk';
@@ -218,7 +222,7 @@ export class FullSyncs {
     if (config.values.snapshotKeep === 0) this.#release();
   }
 
-  /** The next snapshot waits, longer each time; a snapshot that was told to stop has not failed. */
+  /** Delays the next snapshot, longer each time. A cancelled snapshot has not failed. */
   #failed(cause: string): void {
     if (cause === ErrorCode.CANCELLED) return;
     this.failures++;
@@ -231,7 +235,7 @@ export class FullSyncs {
     return this.#pauses.leftMs(nowMs, (cause) => cause === ErrorCode.IO) > 0;
   }
 
-  /** How long `peer` has to wait because others like it have failed. */
+  /** The time that `peer` must wait because snapshots of its kind have failed. */
   #pauseMs(peer: ReplicaPeer): number {
     const nowMs = this.#server.clock.monotonicMs();
     return this.#pauses.leftMs(nowMs, (cause) => needsDisk(peer) || cause !== ErrorCode.IO);
@@ -239,9 +243,9 @@ export class FullSyncs {
 
   #fits(snapshot: DumpSnapshot, peer: ReplicaPeer): boolean {
     const { history, streamLog } = this.#server;
-    // The dump that it would wait for has no room.
+    // The complete dump that the peer needs has no room on disk.
     if (needsDisk(peer) && this.#diskPauses()) return false;
-    // No stream tells it what the dump lacks: it gets nothing older than its request.
+    // The peer gets no stream after the dump, so the dump may not be older than its request.
     if (peer.state.rdbOnly && snapshot.startOffset !== streamLog.endOffset) return false;
     const joinable = {
       dialect: dialectKey(snapshot.request.dialect),
@@ -286,7 +290,7 @@ export class FullSyncs {
     this.#serve();
   }
 
-  /** The snapshot cannot be made: the peer is told, and may ask again. */
+  /** Tells the peer that the snapshot cannot be made. The peer may ask again. */
   #refuse(peer: ReplicaPeer): void {
     this.#waiting.delete(peer);
     peer.refuse(SNAPSHOT_FAILED_LINE);
@@ -298,7 +302,7 @@ export class FullSyncs {
     this.#kept = undefined;
   }
 
-  /** The dump that a peer can read: as configured, for a Valkey no newer than it knows. */
+  /** The dialect of a peer's dump: as configured, but for Valkey no newer than it reads. */
   #dialectOf(peer: ReplicaPeer): Dialect {
     const { rdbVersion, rdbPlainTypes } = this.#server.config.values;
     const version = rdbVersion as RdbVersion;
@@ -311,8 +315,8 @@ export class FullSyncs {
 }
 
 /**
- * Who reads a dump as it is made needs no disk; a dump that must be complete first may not fit into
- * memory.
+ * A peer that reads a dump while it is made needs no disk. A dump that must be complete first may
+ * not fit into memory.
  */
 const needsDisk = (peer: ReplicaPeer): boolean => peer.state.framing === Framing.LENGTH;
 
@@ -322,12 +326,12 @@ function dialectKey(dialect: Dialect): number {
   return dialect.version * 2 + (dialect.plainTypes ? 1 : 0);
 }
 
-/** The keeper holds the dump and reads nothing of it. */
+/** For the keeper, which holds the dump open and reads nothing. */
 function ignoreData(): void {}
 
 /**
- * Whether this peer's dump must be complete before it is sent (`repl-diskless-sync no`); filtered
- * dumps never are.
+ * Whether a dump must be complete before it is sent (`repl-diskless-sync no`). A filtered dump
+ * never must.
  */
 export function spoolsFirst(disklessSync: boolean, filter: number): boolean {
   return !disklessSync && filter === DumpFilter.NONE;

@@ -1,10 +1,10 @@
-/** What INFO, ROLE and monitoring are told of replication. */
+/** Replication for INFO, ROLE and monitoring. */
 import { infoLine, roleRow } from '../../replication/replica-state.ts';
 import type { Reply } from '../../resp/reply.ts';
 import { upstreamSection } from '../link/info.ts';
 import type { Primary } from './primary.ts';
 
-/** INFO replication without its heading: lines with their ends. */
+/** The lines of INFO replication with their ends, without the heading. */
 export function replicationSection(primary: Primary): string {
   const { server, states } = primary;
   const { history, streamLog, config, nowMs } = server;
@@ -35,8 +35,8 @@ export function replicationSection(primary: Primary): string {
 }
 
 /**
- * Lines of our own, for the last section of INFO. No name contains one of Redis' fields: tools look
- * for substrings.
+ * Our lines in the last section of INFO. No name contains the name of a Redis field, because tools
+ * search for substrings.
  */
 export function ownReplicationFields(primary: Primary): string {
   const { fullSyncs, fanOut, server, syncTtfbMs } = primary;

@@ -1,6 +1,6 @@
 /**
- * This node as the primary of its replicas: who is attached, what they are answered, what is done
- * for them in time.
+ * This node as the primary of its replicas: the attached peers, the answers to them, and periodic
+ * work.
  *
  *   PSYNC, SYNC ──decidePsync──▶ continue ──▶ fan-out        a peer that gets the stream
  *                          └───▶ full ──▶ full syncs ──▶ fan-out
@@ -10,7 +10,7 @@
  *   each tick     output limits, full syncs that wait
  *   each MiB      output limits
  *
- * Decisions are made in src/replication/, without sockets; this acts on them. Main thread.
+ * src/replication/ makes the decisions, without sockets; this acts on them. Main thread.
  */
 import { randomBytes } from 'node:crypto';
 import { assert } from '../../base/assert.ts';
@@ -61,25 +61,24 @@ export class Primary implements PeerListener {
   /** The primary of this node; set once, when the node is wired. */
   upstream: Upstream | undefined = undefined;
   /**
-   * Milliseconds from the last full sync's request to the first byte of its dump; -1 before there
-   * was one.
+   * Milliseconds from the last full sync's request to its dump's first byte; -1 before the first.
    */
   syncTtfbMs = -1;
-  /** Replicas that min-replicas-to-write counts; as of the last second, or the last change. */
+  /** Replicas that min-replicas-to-write counts, as of the last second or change. */
   goodReplicas = 0;
   readonly #log: Logger;
   readonly #source: SnapshotSource;
-  /** End of the log from which on limits are looked at before the next tick. */
+  /** When the log ends beyond this, limits are checked before the next tick. */
   #checkOffset = 0;
-  /** Clients that said REPLCONF or PSYNC. */
+  /** Clients that have sent REPLCONF or PSYNC. */
   readonly #byConnection = new Map<Connection, ReplicaPeer>();
   #getackDue = false;
   #secondMs = 0;
-  /** Since when there are no replicas. */
+  /** Since this time there are no replicas. */
   #lonelySinceMs: number;
   /**
-   * What `replicasInSync` asked for: all up to an offset, and where the log ended behind its
-   * GETACK.
+   * The offset up to which `replicasInSync` asked for acknowledgement, and the end of the log after
+   * its GETACK.
    */
   #askedOffset = -1;
   #askedEnd = -1;
@@ -104,7 +103,7 @@ export class Primary implements PeerListener {
     });
   }
 
-  /** Takes its place among commands and ticks. */
+  /** Registers with the dispatcher and for ticks. */
   wire(dispatcher: Dispatcher, housekeeping: Housekeeping): void {
     dispatcher.guards.push((connection, _row, flags) =>
       (flags & Flag.WRITE) === 0 || connection.fromPrimary ? undefined : this.writeRefusal,
@@ -113,9 +112,7 @@ export class Primary implements PeerListener {
     housekeeping.afterSlice = () => this.turnEnded();
   }
 
-  /**
-   * PSYNC and SYNC. A refusal is answered, everything else is written to the socket by the peer.
-   */
+  /** PSYNC and SYNC. A refusal is a reply; the peer writes everything else to the socket. */
   sync(connection: Connection, request: PsyncRequest): void {
     const { history, streamLog } = this.server;
     const peer = this.#peerOf(connection);
@@ -150,7 +147,7 @@ export class Primary implements PeerListener {
     }
   }
 
-  /** What the answer to PSYNC depends on of this node. */
+  /** The state of this node on which the answer to PSYNC depends. */
   #place(): PsyncNode {
     const { server, upstream } = this;
     return {
@@ -162,8 +159,8 @@ export class Primary implements PeerListener {
   }
 
   /**
-   * The dataset is no longer what the stream says: a command has failed halfway. No replica may go
-   * on with it; each gets a full sync.
+   * A command has failed halfway, so the dataset differs from the stream. No replica may continue;
+   * each gets a full sync.
    */
   diverged(): void {
     const { history, streamLog, feed } = this.server;
@@ -174,7 +171,7 @@ export class Primary implements PeerListener {
     feed.invalidateSelect();
   }
 
-  /** Ends the links of all replicas: they are to ask anew. */
+  /** Ends the links of all replicas, so that they ask again. */
   dropAll(reason: string): void {
     for (const peer of [...this.peers]) {
       this.#log.notice(`Closing the link of replica ${replicaName(peer.state)}: ${reason}`);
@@ -182,7 +179,7 @@ export class Primary implements PeerListener {
     }
   }
 
-  /** REPLCONF with `args`, the words behind it. */
+  /** REPLCONF with `args`, the words after it. */
   replconf(connection: Connection, args: readonly string[]): void {
     const peer = this.#peerOf(connection);
     const outcome = applyReplconf(peer.state, args, this.server.nowMs);
@@ -195,7 +192,10 @@ export class Primary implements PeerListener {
     if (outcome.acked) this.waiters.noteAck();
   }
 
-  /** The read event of a connection is over. Hot: a node without replicas passes through. */
+  /**
+   * The read event of a connection is over. Hot path: a node without replicas does almost nothing
+   * here.
+   */
   turnEnded(): void {
     if (this.#getackDue && !this.server.isReplica) {
       this.#getackDue = false;
@@ -240,8 +240,7 @@ export class Primary implements PeerListener {
   }
 
   /**
-   * The error that a write gets now, or undefined: too few replicas follow
-   * (`min-replicas-to-write`).
+   * The error for a write while too few replicas follow (`min-replicas-to-write`), else undefined.
    */
   get writeRefusal(): string | undefined {
     if (!this.server.hasObstacle(Obstacle.REPLICAS_WANTED)) return undefined;
@@ -251,14 +250,13 @@ export class Primary implements PeerListener {
   }
 
   /**
-   * Before a shutdown: whether each online replica has acknowledged all that was written; asks
-   * those that have not. May be called again and again, and nothing is to be written meanwhile.
+   * For a shutdown: whether each online replica has acknowledged all writes; asks those that have
+   * not. May be called repeatedly; no write may come meanwhile.
    */
   replicasInSync(): boolean {
     const { streamLog, feed } = this.server;
     if (this.server.isReplica) return true;
-    // What was asked with the last GETACK is not answered for with it: that is behind the offset
-    // that counts.
+    // The last GETACK itself needs no acknowledgement: it comes after the offset that counts.
     if (streamLog.endOffset !== this.#askedEnd)
       this.#askedOffset = this.#askedEnd = streamLog.endOffset;
     const offset = this.#askedOffset;
@@ -271,7 +269,7 @@ export class Primary implements PeerListener {
     return false;
   }
 
-  /** What the log says of the replicas at the end. */
+  /** The log lines about the replicas at a shutdown. */
   replicaReport(): string[] {
     const { endOffset } = this.server.streamLog;
     const offset = endOffset === this.#askedEnd ? this.#askedOffset : endOffset;
@@ -292,7 +290,7 @@ export class Primary implements PeerListener {
     this.fullSyncs.stop();
   }
 
-  // What peers tell of their full sync.
+  // Reports of peers on their full sync.
 
   dumpBegan(peer: ReplicaPeer): void {
     this.syncTtfbMs = this.server.clock.monotonicMs() - peer.askedMs;
@@ -346,14 +344,14 @@ export class Primary implements PeerListener {
   #adopt(peer: ReplicaPeer): void {
     const { connection } = peer;
     connection.setMode(ClientMode.REPLICA, true);
-    // A client that wanted no replies would stay linked whatever it sends.
+    // Without replies, a replica would stay linked whatever it sends.
     connection.unmute();
     if (this.server.config.values.replDisableTcpNodelay) connection.socket.setNoDelay(false);
     this.peers.add(peer);
     this.states.add(peer.state);
   }
 
-  /** The peer takes the stream from now on. */
+  /** The peer gets the stream from now on. */
   #online(peer: ReplicaPeer): void {
     this.fanOut.add(peer);
     this.#countGood();
@@ -374,10 +372,7 @@ export class Primary implements PeerListener {
     return peer;
   }
 
-  /**
-   * Ends what holds more of the log than it may: replicas, and the wait for who might join a
-   * snapshot.
-   */
+  /** Cuts off replicas that hold too much of the log, and limits what kept snapshots hold of it. */
   #checkLimits(nowMs: number): void {
     const { server } = this;
     const { stats } = server;
@@ -402,7 +397,7 @@ export class Primary implements PeerListener {
       peer.connection.destroy();
     }
     if (this.peers.size > 0) {
-      // A relay passes on what its primary sends, and adds nothing.
+      // A relay passes on its primary's stream and adds nothing.
       const pinged =
         !this.server.isReplica &&
         this.server.feed.pingWhenQuiet(nowMs, values.replPingReplicaPeriod * SECOND_MS);
@@ -414,7 +409,7 @@ export class Primary implements PeerListener {
   }
 
   /**
-   * A primary without replicas for `repl-backlog-ttl` forgets its history: who comes then gets a
+   * A primary without replicas for `repl-backlog-ttl` forgets its history. The next replica gets a
    * full sync.
    */
   #dropBacklogWhenDue(nowMs: number): void {
@@ -427,7 +422,7 @@ export class Primary implements PeerListener {
       nowMs - this.#lonelySinceMs <= ttl * SECOND_MS
     )
       return;
-    // A snapshot holds on to the log; there is another second.
+    // A snapshot still holds the log: this is tried again in a second.
     if (streamLog.openCursors > 0) return;
     history.renew();
     streamLog.drop();

@@ -1,17 +1,15 @@
 /**
- * A replica below us with its socket: what is written to it, one write in flight at a time. Hot
- * path.
+ * Hot path. A replica of this node with its socket, and the writes to it, one in flight at a time.
  *
  *   lines          "+FULLRESYNC …", "$EOF:…", "\n": short, in front of the rest, never waited for
  *   dump           slices of a snapshot's spool, one per turn of the loop, at this peer's own pace
  *   stream         slices of the log, from the snapshot's offset or from where the peer had been
  *
- * Bytes go from shared memory to the socket as they are. A write that the kernel took at once is
- * over when `write` returns; its callback comes all the same, and is passed over. Else the slice is
- * in flight until the callback, also when the peer is gone meanwhile: only then its memory may be
- * used for something else.
+ * Bytes go from shared memory to the socket without a copy. A write that the kernel takes at once
+ * is over when `write` returns; its later callback is ignored. Else the slice is in flight until
+ * the callback, even if the peer is gone meanwhile; its memory may be reused only after that.
  *
- * Which phase allows what is decided by replication/replica-state.ts. Main thread.
+ * replication/replica-state.ts decides what each phase allows. Main thread.
  */
 import { assert } from '../../base/assert.ts';
 import type { Offset } from '../../base/units.ts';
@@ -34,17 +32,17 @@ import type { FanOut, StreamTarget } from './fan-out.ts';
 
 const DUMP_SLICE_BYTES = 256 * KIB;
 
-/** What the write in flight carries. */
+/** The content of the write in flight. */
 const Writing = { NOTHING: 0, DUMP: 1, TRAILER: 2, STREAM: 3 } as const;
 type Writing = (typeof Writing)[keyof typeof Writing];
 
-/** What a peer tells of its full sync. */
+/** Reports of a peer on its full sync. */
 export interface PeerListener {
   /** The first bytes of the dump are written. */
   dumpBegan(peer: ReplicaPeer): void;
-  /** The dump and what ends it are written; the state tells what follows. */
+  /** The dump and its end are written; the state tells what follows. */
   dumpSent(peer: ReplicaPeer): void;
-  /** There will be no more of the dump. */
+  /** The rest of the dump will not come. */
   dumpFailed(peer: ReplicaPeer): void;
 }
 
@@ -52,11 +50,11 @@ export class ReplicaPeer implements StreamTarget {
   readonly connection: Connection;
   readonly state: ReplicaState;
   readonly gauge = new OutputGauge();
-  /** Where it stands in the log; undefined while it needs nothing of it. */
+  /** Its position in the log; undefined while it needs nothing of the log. */
   cursor: StreamCursor | undefined = undefined;
   /** The snapshot whose dump it reads. */
   snapshot: DumpSnapshot | undefined = undefined;
-  /** When it asked for its full sync, by the monotonic clock. */
+  /** Time of its request for a full sync, by the monotonic clock. */
   askedMs = 0;
   readonly #server: Server;
   readonly #fanOut: FanOut;
@@ -87,7 +85,7 @@ export class ReplicaPeer implements StreamTarget {
     return this.#writing !== Writing.NOTHING;
   }
 
-  /** Bytes of the stream that it has not been sent. */
+  /** Bytes of the stream that were not sent to it yet. */
   get streamLag(): number {
     return this.cursor === undefined ? 0 : this.cursor.lag;
   }
@@ -97,14 +95,14 @@ export class ReplicaPeer implements StreamTarget {
     this.state.heardNewline(this.#server.nowMs);
   }
 
-  /** Tells that its request is granted, and from which offset on it will get the stream. */
+  /** Grants its request, and tells from which offset on it will get the stream. */
   continueFrom(replyLine: string, from: Offset): void {
     this.state.apply(PeerEvent.CONTINUE, this.#server.nowMs);
     this.#line(replyLine);
     this.cursor = this.#log.openCursor(from);
   }
 
-  /** Begins to read the dump of `snapshot`; `mark` ends it when it is framed so. */
+  /** Begins to read the dump of `snapshot`; `mark` ends it if the framing has a mark. */
   takeDump(snapshot: DumpSnapshot, history: ReplicationHistory, mark: string): void {
     const { state } = this;
     const { nowMs } = this.#server;
@@ -134,8 +132,7 @@ export class ReplicaPeer implements StreamTarget {
   }
 
   /**
-   * Writes the next slice of the dump, or what ends it. Called when there is more and nothing is in
-   * flight.
+   * Writes the next slice of the dump, or its end. Called when there is more and nothing in flight.
    */
   sendDump(): void {
     const reader = this.#reader;
@@ -176,7 +173,7 @@ export class ReplicaPeer implements StreamTarget {
   }
 
   /**
-   * Keeps a peer that waits from giving up. One whose socket takes nothing needs no second line.
+   * Keeps a waiting peer from giving up. If its socket takes nothing, a second line is not needed.
    */
   sendKeepalive(): void {
     if (this.connection.writer.waitingBytes === 0) this.#line(KEEPALIVE_LINE);
@@ -189,7 +186,7 @@ export class ReplicaPeer implements StreamTarget {
     this.closeGracefully();
   }
 
-  /** Closes behind all that was written. */
+  /** Closes after all written bytes. */
   closeGracefully(): void {
     this.connection.closeAfterReply = true;
     this.connection.flush();
@@ -232,7 +229,7 @@ export class ReplicaPeer implements StreamTarget {
     if (this.connection.writer.write(bytes, this.#onWritten)) this.#writtenAtOnce();
   }
 
-  /** The kernel took all of it, in the turn of the write. */
+  /** The kernel took the whole write, in the turn of the write. */
   #writtenAtOnce(): void {
     const what = this.#writing;
     this.#writing = Writing.NOTHING;
@@ -243,7 +240,7 @@ export class ReplicaPeer implements StreamTarget {
       case Writing.DUMP:
         this.#reader!.advance(this.#writingBytes);
         this.state.wrote(this.#server.nowMs);
-        // Others get their turn between two slices.
+        // Other work runs between two slices.
         this.#dumpImmediate = setImmediate(this.#onDumpTurn);
         break;
       case Writing.TRAILER:
@@ -253,7 +250,7 @@ export class ReplicaPeer implements StreamTarget {
     }
   }
 
-  /** The write in flight is over, well or not. */
+  /** The write in flight has ended or failed. */
   #written(): void {
     const what = this.#writing;
     this.#writing = Writing.NOTHING;

@@ -1,23 +1,23 @@
 /**
- * Clients in WAIT and WAITAOF: each waits until so many replicas have acknowledged what was in the
- * stream behind its last command, or time is up.
+ * Clients in WAIT and WAITAOF. Each waits until enough replicas have acknowledged the stream up to
+ * its last command, or until its timeout.
  *
- * An ACK only notes that there was one; who is satisfied is answered at the end of that read event,
- * outside of any command. Main thread.
+ * An ACK is only noted; satisfied clients are answered at the end of its read event, outside of any
+ * command. Main thread.
  */
 import { countAcked, countFsynced, type ReplicaState } from '../../replication/replica-state.ts';
 import type { Reply } from '../../resp/reply.ts';
 import { answerLate, type ErrorCounter } from '../dispatch/late-answer.ts';
 import type { Connection } from '../net/connection.ts';
 
-/** setTimeout's own limit; who waits longer than 24 days is answered then. */
+/** The limit of setTimeout, 24 days. Longer waits are answered then. */
 const TIMER_MS_MAX = 0x7fffffff;
 
 interface Waiter {
   readonly connection: Connection;
   readonly offset: number;
   readonly replicas: number;
-  /** WAITAOF: acknowledged as fsynced. */
+  /** For WAITAOF: the replicas must acknowledge that they have fsynced. */
   readonly fsynced: boolean;
   readonly timer: NodeJS.Timeout | undefined;
 }
@@ -37,12 +37,12 @@ export class Waiters {
     return this.#waiters.size;
   }
 
-  /** Replicas that have `offset`, in memory or on disk. */
+  /** Counts the replicas that have `offset`, in memory or on disk. */
   countOf(offset: number, fsynced: boolean): number {
     return fsynced ? countFsynced(this.#states, offset) : countAcked(this.#states, offset);
   }
 
-  /** The client of `connection` waits from now on; `timeoutMs` 0 is forever. */
+  /** Makes the client of `connection` wait; `timeoutMs` 0 means forever. */
   add(connection: Connection, replicas: number, timeoutMs: number, fsynced: boolean): void {
     connection.blocked = true;
     const timer =
@@ -58,7 +58,7 @@ export class Waiters {
     this.#acked = true;
   }
 
-  /** Answers those who have what they wait for. */
+  /** Answers the clients whose wait is satisfied. */
   serve(): void {
     if (!this.#acked) return;
     this.#acked = false;
@@ -68,10 +68,7 @@ export class Waiters {
     }
   }
 
-  /**
-   * Answers with the count that there is, or with `error`; false when the client does not wait
-   * here.
-   */
+  /** Answers the present count, or `error`. Returns false when the client does not wait here. */
   unblock(connection: Connection, error?: string): boolean {
     const waiter = this.#waiters.get(connection);
     if (waiter === undefined) return false;
@@ -82,7 +79,7 @@ export class Waiters {
       else reply.error(error);
     });
     connection.flush();
-    // What it sent meanwhile runs in a turn of its own.
+    // What the client sent meanwhile runs in another turn.
     setImmediate(() => connection.resume());
     return true;
   }
@@ -96,7 +93,7 @@ export class Waiters {
   }
 }
 
-/** WAIT answers the replicas; WAITAOF the local file, which there is none of, and the replicas. */
+/** WAIT answers the count of replicas; WAITAOF 0, as there is no local file, and the count. */
 export function replyCount(reply: Reply, fsynced: boolean, count: number): void {
   if (fsynced) {
     reply.array(2);
