@@ -76,7 +76,7 @@ export class CallClock {
     this.#isTurnFresh = true;
   }
 
-  /** Time is counted from the next call on, no more from the last one. */
+  /** Time is counted from the next call on, no longer from the last one. */
   stop(): void {
     if (this.#count > 0) this.#settle();
     this.#runs = false;

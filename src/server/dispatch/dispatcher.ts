@@ -519,7 +519,7 @@ function longest(request: Request): number {
   return bytes;
 }
 
-/** A request in arrays of its own, for a transaction. */
+/** A copy of a request, for a transaction. */
 function keep(request: Request): QueuedCommand {
   const { start, end, argc } = request;
   const position = new Int32Array(argc);

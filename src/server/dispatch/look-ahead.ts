@@ -5,8 +5,8 @@
  * A command spends most of its time waiting: for the bucket of its key, for the entry, for the
  * value. Each lies elsewhere in memory, and each tells where the next one is. The commands of a
  * pipeline do not depend on each other in this. So their first reads are made together before they
- * run, and the results are used as long as no entry of the database has come, gone or moved. bench:
- * get-set, depth 16 and 64
+ * run. The results serve until an entry of the database has come, gone or moved. bench: get-set,
+ * depth 16 and 64
  *
  * Neighbours often name the same command or the same key, as when a client fills a list. Comparing
  * their bytes shows this, and the row or hash of the first then serves for the second. bench: types

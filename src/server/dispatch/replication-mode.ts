@@ -2,7 +2,7 @@
  * Hot path. Strategies that decide what a call contributes to the stream.
  *
  *   feed   a primary: the request as it came, or the operations that replace it, in units
- *   none   nobody reads the stream: what a call would say is dropped
+ *   none   the stream has no reader: what calls contribute is dropped
  *
  * An execution unit is one call of a client with all its effects, or a whole transaction. Calls
  * inside a unit only queue; the unit is streamed when it ends (replication/feed.ts).

@@ -5,10 +5,10 @@
  *   leave ──▶ draining ──the kernel has the last byte──▶ FIN sent ──the peer's FIN, or LINGER_MS and more──▶ destroyed
  *                └── nothing was taken for STALL_MS ────────────────────────────────────────────────────────────▲
  *
- * Closing these sockets at once would be simpler, but lose replies: a kernel that closes while
- * bytes of the peer lie unread, or come later, answers with RST, and the peer loses the part of the
- * reply that it has not read. So the write side is shut after the last byte, and input is read
- * until the peer has ended, too, or for a moment.
+ * Closing these sockets at once would be simpler, but would lose replies: a kernel that closes
+ * while bytes of the peer lie unread, or come later, answers with RST, and the peer loses the part
+ * of the reply that it has not read. So the write side is shut after the last byte, and input is
+ * read until the peer has ended, too, or for a moment.
  *
  * There are never more than DEPARTING_MAX: beyond that, the oldest one is cut. One timer serves all
  * of them, and runs while there are any. Main thread.

@@ -93,8 +93,8 @@ const targetOf = Symbol('target of the next read');
 const streamReadOf = Symbol('read callback of the stream');
 
 /**
- * A handle's callback for a read. The count in the stream state is positive, or tells an end or
- * error.
+ * A handle's callback for a read. The stream state has the count of bytes; if it is not positive,
+ * `given` tells the end or error.
  */
 interface ReadingHandle {
   onread?: (this: ReadingHandle, given: unknown) => unknown;

@@ -6,8 +6,8 @@
  * the same bytes by one call and usually writes them at once. Bytes that the kernel does not take
  * wait in libuv's queue of the handle, in order.
  *
- * The handle is no public interface (stream-wrap.ts). Without it, and for sockets without such a
- * handle, `socket.write` serves, with the same results.
+ * The handle is no public interface (stream-wrap.ts). Without it, and for sockets whose handle
+ * lacks `writeBuffer`, `socket.write` serves, with the same results.
  */
 import type { Socket } from 'node:net';
 import { MIB } from '../../base/units.ts';
@@ -110,8 +110,8 @@ export class SocketWriter {
   }
 
   /**
-   * Writes all chunks, in order. Calls `onWritten` with each of them, at once or later as {@link
-   * write}.
+   * Writes all chunks, in order. Calls `onWritten` with each, at once, or later as {@link write}
+   * does.
    */
   writeAll(chunks: readonly Uint8Array[], onWritten: (bytes: Uint8Array) => void): void {
     for (let first = 0; first < chunks.length; ) {

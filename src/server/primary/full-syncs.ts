@@ -10,10 +10,10 @@
  *                └ the last one failed, or too many dumps are still read ─▶ waits for the end of that
  *
  * A snapshot stays open to later peers for `snapshot-keep` seconds from its start, even without
- * readers. Meanwhile the log stays from its offset on, and its first byte while memory has room for
- * it, or while a file holds it for a slow reader. In this way replicas that attach together, and
- * replicas that reconnect at once after a lost sync, share one serialization without a delay before
- * it. Nothing is written to disk for them.
+ * readers. Meanwhile the log stays from its offset on, and the first byte of the dump while memory
+ * has room for it, or while a file holds it for a slow reader. In this way replicas that attach
+ * together, and replicas that reconnect at once after a lost sync, share one serialization without
+ * a delay before it. Nothing is written to disk for them.
  *
  * A waiting peer gets an empty line each second. Main thread.
  */
@@ -133,7 +133,7 @@ export class FullSyncs {
     this.#serve();
   }
 
-  /** Releases a snapshot that nobody reads, so that another one can start. */
+  /** Releases a snapshot without readers, so that another one can start. */
   stop(): void {
     this.#release();
   }
