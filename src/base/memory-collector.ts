@@ -4,10 +4,11 @@
  *
  *   IDLE ──dead ≥ DEAD_BYTES_MAX, and the loop is quiet or has not been for PATIENCE_MS──▶ RUNNING: in steps
  *    ▲ └──────────────── purge ─────────────────────────────────────────────────────────────▶ │
- *    └── V8 has collected ◀── after STEPS_MS_MAX without an end: at once ──────────────────────┘
+ *    └── V8 has collected ◀── after STEPS_MS_MAX without an end: in steps again, then at once ──┘
  *
- * What is still dead then is held by somebody: a worker that reads it, a write to a socket. So the
- * next collection waits until as much has died again, or for RETRY_MS.
+ * What was dead at its beginning and still is, somebody holds: a write to a socket, say. So the
+ * next collection waits until as much has died again, or for RETRY_MS. What died while it ran was
+ * maybe seen alive, and counts anew.
  */
 import { constants, PerformanceObserver } from 'node:perf_hooks';
 import { CollectionWatch, collectAtOnce, collectInSteps } from './collection.ts';
@@ -18,16 +19,22 @@ import { MIB } from './units.ts';
 export const DEAD_BYTES_MAX = 32 * MIB;
 /** How long a collection waits for a loop that has nothing else to do. */
 const PATIENCE_MS = 1000;
-/** V8 is expected to have ended its steps by then. */
+/** V8 is expected to have ended its steps by then. It does not begin while a collection of its own goes on. */
 const STEPS_MS_MAX = 1000;
+const TRIES_IN_STEPS = 2;
 const RETRY_MS = 60_000;
 const MICROS_PER_MS = 1000;
 
 interface Running {
   readonly watch: CollectionWatch;
-  readonly sinceMs: number;
-  /** The steps led nowhere. */
-  atOnce: boolean;
+  /** When V8 was asked last, and how often. */
+  askedMs: number;
+  tries: number;
+  /** When it began: dead bytes, and what had ever been collected. */
+  readonly deadBytes: number;
+  readonly collectedBytes: number;
+  /** It has ended; what it found is told until the next tick. */
+  hasEnded: boolean;
 }
 
 /** A performance entry of a collection. */
@@ -105,20 +112,28 @@ export class MemoryCollector {
     this.#dueSinceMs = -1;
     this.lastPauseMicros = 0;
     this.#pauses.observe({ entryTypes: ['gc'] });
-    this.#running = { watch: new CollectionWatch(), sinceMs: nowMs, atOnce: false };
+    const { deadBytes, collectedBytes } = this.#memory;
+    const watch = new CollectionWatch();
+    this.#running = { watch, askedMs: nowMs, tries: 1, deadBytes, collectedBytes, hasEnded: false };
     collectInSteps();
   }
 
   #follow(running: Running, nowMs: number): void {
     if (!running.watch.hasEnded) {
-      if (running.atOnce || nowMs - running.sinceMs < STEPS_MS_MAX) return;
-      running.atOnce = true;
-      collectAtOnce();
+      if (nowMs - running.askedMs < STEPS_MS_MAX) return;
+      running.askedMs = nowMs;
+      if (running.tries++ < TRIES_IN_STEPS) collectInSteps();
+      else collectAtOnce();
+      return;
+    }
+    if (!running.hasEnded) {
+      running.hasEnded = true;
       return;
     }
     this.count++;
     this.#running = undefined;
-    this.#leftBytes = this.#memory.deadBytes;
+    const found = this.#memory.collectedBytes - running.collectedBytes;
+    this.#leftBytes = Math.max(0, running.deadBytes - found);
     this.#endedMs = nowMs;
     this.#pauses.disconnect();
   }

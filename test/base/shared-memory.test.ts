@@ -84,6 +84,17 @@ describe('collections', () => {
     memory.drop(SHADOW, memory.take(SHADOW, bytes));
   };
 
+  /** Ticks until one collection has ended, by a clock that goes on from `fromMs`; returns its time then. */
+  const untilEnded = async (collector: MemoryCollector, fromMs: number): Promise<number> => {
+    const startMs = performance.now();
+    const clock = (): number => fromMs + performance.now() - startMs;
+    await waitFor(() => {
+      collector.tick(clock(), true);
+      return collector.count === 1;
+    });
+    return clock();
+  };
+
   test('little that is dead brings none about, much does, once the loop is quiet', async () => {
     const memory = new SharedMemory();
     const collector = new MemoryCollector(memory);
@@ -96,10 +107,8 @@ describe('collections', () => {
     expect(collector.isRunning).toBe(false);
     collector.tick(1100, false);
     expect(collector.isRunning).toBe(true);
-    await waitFor(() => {
-      collector.tick(1200, true);
-      return collector.count === 1 && memory.deadBytes === 0;
-    });
+    await untilEnded(collector, 1100);
+    expect(memory.deadBytes).toBe(0);
     expect(memory.collectedBytes).toBe(DEAD_BYTES_MAX);
     collector.stop();
   });
@@ -110,13 +119,23 @@ describe('collections', () => {
     const held = memory.take(SHADOW, DEAD_BYTES_MAX);
     memory.drop(SHADOW, held);
     collector.tick(0, true);
-    await waitFor(() => {
-      collector.tick(100, true);
-      return collector.count === 1;
-    });
-    collector.tick(200, true);
+    const nowMs = await untilEnded(collector, 0);
+    collector.tick(nowMs + 100, true);
     expect(collector.isRunning).toBe(false);
-    collector.tick(60_100, true);
+    collector.tick(nowMs + 60_100, true);
+    expect(collector.isRunning).toBe(true);
+    expect(held.byteLength).toBe(DEAD_BYTES_MAX);
+    collector.stop();
+  });
+
+  test('what dies while a collection runs counts for the next one', async () => {
+    const memory = new SharedMemory();
+    const collector = new MemoryCollector(memory);
+    lose(memory, DEAD_BYTES_MAX);
+    collector.tick(0, true);
+    const held = memory.take(SHADOW, DEAD_BYTES_MAX);
+    memory.drop(SHADOW, held);
+    collector.tick((await untilEnded(collector, 0)) + 100, true);
     expect(collector.isRunning).toBe(true);
     expect(held.byteLength).toBe(DEAD_BYTES_MAX);
     collector.stop();
@@ -128,10 +147,8 @@ describe('collections', () => {
     memory.give(LOG, memory.take(LOG, KIB));
     collector.purge(0);
     expect([memory.pooledBytes, collector.isRunning]).toEqual([0, true]);
-    await waitFor(() => {
-      collector.tick(2000, true);
-      return collector.count === 1 && memory.deadBytes === 0;
-    });
+    await untilEnded(collector, 0);
+    expect(memory.deadBytes).toBe(0);
     collector.stop();
   });
 });
