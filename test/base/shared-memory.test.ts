@@ -40,6 +40,13 @@ describe('the pool', () => {
     expect([memory.pooledBytes, memory.deadBytes]).toEqual([64 * KIB, 32 * KIB]);
   });
 
+  test('takes a ring that is longer than a typed array can be', () => {
+    const memory = new SharedMemory();
+    const ring = memory.take(RING, 4096 * MIB + KIB);
+    memory.give(RING, ring, 100);
+    expect([memory.usedBytes(RING), memory.pooledBytes]).toEqual([0, 100]);
+  });
+
   test('pages that an earlier user has touched still count', () => {
     const memory = new SharedMemory();
     memory.give(RING, memory.take(RING, MIB), 900 * KIB);

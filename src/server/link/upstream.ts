@@ -295,8 +295,13 @@ export class Upstream {
     server.stats.netInputBytes += bytes.length;
     server.stats.netReplInputBytes += bytes.length;
     server.stats.readsProcessed++;
+    this.#read(() => this.#reader.push(bytes, 0, bytes.length));
+  }
+
+  /** Takes what has come. Bytes that are none of a primary end the link. */
+  #read(take: () => void): void {
     try {
-      this.#reader.push(bytes, 0, bytes.length);
+      take();
     } catch (error) {
       if (!(error instanceof OperatingError) || error.code !== ErrorCode.CORRUPT) throw error;
       this.#act(this.link.streamFailed(error.message, this.#nowMs()));
@@ -426,7 +431,8 @@ export class Upstream {
     this.#selectedDb = aux.replication?.streamDb ?? 0;
     const socket = this.#socket;
     this.#act(this.link.loaded(streamLog.endOffset, this.#nowMs()));
-    this.#startApplying(this.#selectedDb);
+    // Bytes behind the dump may have come with it.
+    this.#read(() => this.#startApplying(this.#selectedDb));
     socket?.resume();
   }
 

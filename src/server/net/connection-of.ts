@@ -1,12 +1,18 @@
 /** The connection behind a call, for commands that are about connections. */
-import { assert } from '../../base/assert.ts';
+import { ErrorCode, OperatingError } from '../../base/errors.ts';
 import type { CommandContext } from '../../commands/context.ts';
 import { Connection } from './connection.ts';
 
-/** The connection whose command runs. */
+/**
+ * The connection whose command runs. Throws UNSUPPORTED, which is answered, when the command came
+ * in a primary's stream: no primary sends such, but who calls itself one may.
+ */
 export function connectionOf({ client }: CommandContext): Connection {
-  assert(client instanceof Connection, 'a command of the server is run for a connection');
-  return client;
+  if (client instanceof Connection) return client;
+  throw new OperatingError(
+    ErrorCode.UNSUPPORTED,
+    'a command about connections came from a primary',
+  );
 }
 
 /** Whether a client is on this machine, and may do what is allowed to such. */
