@@ -84,6 +84,7 @@ export class Node implements ConnectionHost {
     this.server.streamDb = () =>
       this.upstream.isReplica ? this.upstream.selectedDb : this.server.feed.selectedDb;
     this.dumps.replicas = this.primary;
+    this.dumps.link = this.upstream;
     this.admin = new Admin(this.server, {
       listeners: this.listeners,
       reload: (save) => this.dumps.reload(save),
