@@ -3,7 +3,11 @@
  * about.
  */
 import { describe, expect, test } from 'vitest';
-import { DEAD_BYTES_MAX, MemoryCollector } from '../../src/base/memory-collector.ts';
+import {
+  DEAD_BYTES_MAX,
+  MemoryCollector,
+  UNOWNED_BYTES_MAX,
+} from '../../src/base/memory-collector.ts';
 import { MemoryKind, POOLED_BYTES_KEPT, SharedMemory } from '../../src/base/shared-memory.ts';
 import { KIB, MIB } from '../../src/base/units.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -145,6 +149,27 @@ describe('collections', () => {
     collector.tick((await untilEnded(collector, 0)) + 100, true);
     expect(collector.isRunning).toBe(true);
     expect(held.byteLength).toBe(DEAD_BYTES_MAX);
+    collector.stop();
+  });
+
+  test('memory without an owner brings one about, once the loop is quiet, and again when it has grown', async () => {
+    const collector = new MemoryCollector(new SharedMemory());
+    let nowMs = 0;
+    const tick = (bytes: number, isQuiet = true): boolean => {
+      collector.tick(++nowMs, isQuiet, bytes);
+      return collector.isRunning;
+    };
+    expect(tick(UNOWNED_BYTES_MAX - 1)).toBe(false);
+    expect(tick(UNOWNED_BYTES_MAX * 4, false)).toBe(false);
+    expect(tick(UNOWNED_BYTES_MAX * 4)).toBe(true);
+    await waitFor(() => !tick(UNOWNED_BYTES_MAX * 9));
+    // What came while it ran may be dead by now; what was there before lives.
+    expect(tick(UNOWNED_BYTES_MAX * 6 - 1)).toBe(false);
+    expect(tick(UNOWNED_BYTES_MAX * 6)).toBe(true);
+    await waitFor(() => !tick(UNOWNED_BYTES_MAX * 6));
+    expect(tick(UNOWNED_BYTES_MAX * 6)).toBe(false);
+    nowMs += 60_000;
+    expect(tick(UNOWNED_BYTES_MAX * 6)).toBe(true);
     collector.stop();
   });
 

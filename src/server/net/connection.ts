@@ -151,7 +151,7 @@ export class Connection extends Session implements ReplyGate {
     }
     // Most have nothing left: all that was read is run, and nothing is queued.
     const left = this.reader.pendingBytes + this.queuedBytes;
-    if (left > QUERY_BYTES_CHECKED) this.#checkInput();
+    if (left + this.namesBytes > QUERY_BYTES_CHECKED) this.#checkInput();
     if (left > 0 && this.#mayRun()) this.readTarget = this.reader.target();
     debugAssert(
       server.streamLog.lease.bytes !== bytes,
@@ -337,13 +337,14 @@ export class Connection extends Session implements ReplyGate {
 
   /**
    * Cuts the client off when more of it waits to be run than `client-query-buffer-limit`: an
-   * incomplete request, requests behind a command that waits, those of the next turn, and the
-   * commands of a transaction.
+   * incomplete request, requests behind a command that waits, those of the next turn, the commands
+   * of a transaction, keys that are watched, and subscriptions.
    */
   #checkInput(): void {
     const { server } = this.#host;
     if (this.closed || this.fromPrimary) return;
-    if (this.reader.pendingBytes + this.queuedBytes <= server.requestLimits.queryBytesMax) return;
+    const bytes = this.reader.pendingBytes + this.queuedBytes + this.namesBytes;
+    if (bytes <= server.requestLimits.queryBytesMax) return;
     this.#inputTooLong();
   }
 
