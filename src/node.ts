@@ -107,7 +107,10 @@ export class Node implements ConnectionHost {
     ];
     this.dispatcher = new Dispatcher(this.server, tables);
     this.server.onKeyspaceReplaced = () => this.dispatcher.datasetReplaced();
-    this.dispatcher.onDiverged = () => this.primary.diverged();
+    this.dispatcher.onDiverged = () => {
+      if (this.upstream.isReplica) this.upstream.diverged();
+      else this.primary.diverged();
+    };
     this.dispatcher.onBroken = (error, session, row, request) => {
       this.#brokenCall = noteBrokenCall(error, session, row, request);
     };

@@ -99,7 +99,7 @@ export class Dispatcher {
     undefined;
   /**
    * Told that a command has changed a part of what it should have, and the stream has nothing of
-   * it.
+   * it; or that one of the primary's found no memory.
    */
   onDiverged: (() => void) | undefined = undefined;
   /**
@@ -381,7 +381,8 @@ export class Dispatcher {
     reply.truncate(mark);
     frame.forgetChanges();
     reply.error(answer);
-    if (hasChanged) this.onDiverged?.();
+    // What the primary has done is missing here, though nothing is half done.
+    if (hasChanged || (session.fromPrimary && answer === OOM_ERROR)) this.onDiverged?.();
   }
 
   /** What calls contribute to the stream now. */

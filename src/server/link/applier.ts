@@ -12,7 +12,8 @@
  *
  * Commands of the primary are believed: nothing expires by itself for them, and no limit holds. One
  * that fails here did not fail there: that is told in the log and counted, and the stream goes on,
- * as Redis does it.
+ * as Redis does it. One that found no memory ends the link, and the stream that is held: Redis would
+ * end the process.
  *
  * But one: a transaction that would fill V8's heap ends the link, and the full sync that follows
  * brings what it did. Without it a primary that queues for ever, or six million short commands in
@@ -78,6 +79,8 @@ export class UpstreamSession extends Session {
 
 export class Applier {
   readonly session: UpstreamSession;
+  /** The dataset is no longer what the stream says: no more of it may be applied. */
+  diverged = false;
   readonly #server: Server;
   readonly #dispatcher: Dispatcher;
   readonly #reader: RequestReader;
@@ -128,7 +131,7 @@ export class Applier {
 
   /**
    * Applies what whole requests bytes[start, end) completes, in one turn. Throws CORRUPT when the
-   * bytes are no stream of a primary. The bytes may be used for something else afterwards.
+   * bytes are no stream of a primary, and ARENA_FULL when there is no memory for what they ask. The bytes may be used for something else afterwards.
    */
   push(bytes: Uint8Array, start: number, end: number): void {
     const { streamLog } = this.#server;
@@ -174,6 +177,12 @@ export class Applier {
     this.#dispatcher.run(session, request);
     if (reply.errors !== errors) this.#complain(reply.lastError);
     reply.truncate(0);
+    if (this.diverged) {
+      throw new OperatingError(
+        ErrorCode.ARENA_FULL,
+        `no memory for what the primary has sent, at '${session.lastCommand}'`,
+      );
+    }
     if (!this.#stopped) this.#note();
   }
 

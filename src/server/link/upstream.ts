@@ -198,6 +198,15 @@ export class Upstream {
     else this.#intake.resume();
   }
 
+  /**
+   * A command has found no memory: the dataset is not what the stream says. The next sync is a full
+   * one.
+   */
+  diverged(): void {
+    if (this.#applier !== undefined) this.#applier.diverged = true;
+    else this.#forget();
+  }
+
   /** Lets the worker give up what it has seen of shared memory. */
   collectWorker(): void {
     this.#parts.pool.collect();
@@ -330,7 +339,12 @@ export class Upstream {
     try {
       take();
     } catch (error) {
-      if (!(error instanceof OperatingError) || error.code !== ErrorCode.CORRUPT) throw error;
+      if (!(error instanceof OperatingError)) throw error;
+      if (error.code === ErrorCode.ARENA_FULL) {
+        this.#act(this.link.datasetLost(error.message, this.#nowMs()));
+        return;
+      }
+      if (error.code !== ErrorCode.CORRUPT) throw error;
       this.#act(this.link.streamFailed(error.message, this.#nowMs()));
     }
   }
