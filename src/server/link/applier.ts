@@ -131,7 +131,8 @@ export class Applier {
 
   /**
    * Applies what whole requests bytes[start, end) completes, in one turn. Throws CORRUPT when the
-   * bytes are no stream of a primary, and ARENA_FULL when there is no memory for what they ask. The bytes may be used for something else afterwards.
+   * bytes are no stream of a primary, and ARENA_FULL when there is no memory for what they ask. The
+   * bytes may be used for something else afterwards.
    */
   push(bytes: Uint8Array, start: number, end: number): void {
     const { streamLog } = this.#server;
