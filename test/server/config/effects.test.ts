@@ -270,4 +270,17 @@ describe('limits and modes', () => {
     expect(server.output).toMatch(shape);
     await server.stop();
   });
+
+  test('lines of the log tell the role of their time', async () => {
+    const server = await startHeadwater({
+      args: ['--log-format', 'redis', '--replicaof', '127.0.0.1 1'],
+    });
+    const client = await server.client();
+    await client.call('REPLICAOF', 'NO', 'ONE');
+    await client.call('REPLICAOF', '127.0.0.1', '1');
+    for (const line of ['S .*Connecting to MASTER', 'M .*MASTER MODE', 'S .*REPLICAOF 127.0.0.1:1'])
+      expect(server.output).toMatch(new RegExp(`^\\d+:${line}`, 'm'));
+    await client.close();
+    await server.stop();
+  });
 });
