@@ -271,6 +271,20 @@ describe('limits and modes', () => {
     await server.stop();
   });
 
+  test('rename-command tells of names that nobody knows, refuses one that is taken', async () => {
+    const names = ['rename-command FLUSHAL ""', 'rename-command GET GET'];
+    const { messages, client, stop } = await startNode(...names, 'rename-command SET PUT');
+    expect(messages).toContain("rename-command: there is no command 'FLUSHAL' to rename");
+    const one = await client();
+    expect(await one.call('PUT', 'a', '1')).toBe('OK');
+    expect(await one.call('GET', 'a')).toBe('1');
+    await one.close();
+    await stop();
+    await expect(startNode('rename-command GET SET')).rejects.toThrow(
+      'rename-command GET SET: Target command name already exists',
+    );
+  });
+
   test('lines of the log tell the role of their time', async () => {
     const server = await startHeadwater({
       args: ['--log-format', 'redis', '--replicaof', '127.0.0.1 1'],
