@@ -285,6 +285,15 @@ describe('limits and modes', () => {
     );
   });
 
+  test('CONFIG SET makes a backlog of 16 KiB of a smaller one', async () => {
+    const { client, stop } = await startNode();
+    const one = await client();
+    await one.call('CONFIG', 'SET', 'repl-backlog-size', '1');
+    expect(await one.call('CONFIG', 'GET', 'repl-backlog-size')).toContain('16384');
+    await one.close();
+    await stop();
+  });
+
   test('lines of the log tell the role of their time', async () => {
     const server = await startHeadwater({
       args: ['--log-format', 'redis', '--replicaof', '127.0.0.1 1'],
