@@ -6,7 +6,7 @@
  */
 import type { Socket } from 'node:net';
 import { SystemClock } from './base/clock.ts';
-import { createLogger, type Logger } from './base/log.ts';
+import { createLogger, type Logger, type RoleLetter } from './base/log.ts';
 import { payloadCommands } from './commands/keys/payload.ts';
 import type { CommandTable } from './commands/spec.ts';
 import { commandTables } from './commands/tables.ts';
@@ -265,5 +265,6 @@ function dialectOf(config: Config): Dialect {
 
 function loggerFor(config: Config): Logger {
   const { loglevel, logFormat, logfile } = config.values;
-  return createLogger({ level: loglevel, format: logFormat, logfile, role: () => 'M' });
+  const role = (): RoleLetter => (config.values.replicaof === null ? 'M' : 'S');
+  return createLogger({ level: loglevel, format: logFormat, logfile, role });
 }

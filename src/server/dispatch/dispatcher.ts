@@ -112,6 +112,8 @@ export class Dispatcher {
   constructor(server: Server, tables: readonly CommandTable[]) {
     this.#server = server;
     this.lookup = new CommandLookup(tables, server.config.renamedCommands);
+    for (const name of this.lookup.unknown)
+      server.config.warnings.push(`rename-command: there is no command '${name}' to rename`);
     this.background = new CommandContext(server);
     this.#frames = [new CommandContext(server, 0)];
     this.#feedMode = new FeedMode(server.feed);
