@@ -6,7 +6,7 @@
  */
 import type { Socket } from 'node:net';
 import { SystemClock } from './base/clock.ts';
-import { createLogger, type Logger } from './base/log.ts';
+import { createLogger, type Logger, type RoleLetter } from './base/log.ts';
 import { payloadCommands } from './commands/keys/payload.ts';
 import type { CommandTable } from './commands/spec.ts';
 import { commandTables } from './commands/tables.ts';
@@ -84,6 +84,7 @@ export class Node implements ConnectionHost {
     this.server.streamDb = () =>
       this.upstream.isReplica ? this.upstream.selectedDb : this.server.feed.selectedDb;
     this.dumps.replicas = this.primary;
+    this.dumps.link = this.upstream;
     this.admin = new Admin(this.server, {
       listeners: this.listeners,
       reload: (save) => this.dumps.reload(save),
@@ -106,7 +107,10 @@ export class Node implements ConnectionHost {
     ];
     this.dispatcher = new Dispatcher(this.server, tables);
     this.server.onKeyspaceReplaced = () => this.dispatcher.datasetReplaced();
-    this.dispatcher.onDiverged = () => this.primary.diverged();
+    this.dispatcher.onDiverged = () => {
+      if (this.upstream.isReplica) this.upstream.diverged();
+      else this.primary.diverged();
+    };
     this.dispatcher.onBroken = (error, session, row, request) => {
       this.#brokenCall = noteBrokenCall(error, session, row, request);
     };
@@ -261,5 +265,6 @@ function dialectOf(config: Config): Dialect {
 
 function loggerFor(config: Config): Logger {
   const { loglevel, logFormat, logfile } = config.values;
-  return createLogger({ level: loglevel, format: logFormat, logfile, role: () => 'M' });
+  const role = (): RoleLetter => (config.values.replicaof === null ? 'M' : 'S');
+  return createLogger({ level: loglevel, format: logFormat, logfile, role });
 }

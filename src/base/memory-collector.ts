@@ -1,13 +1,19 @@
 /**
- * Brings a collection about when much shared memory is dead (shared-memory.ts), and tells what it
- * cost. Main thread.
+ * Brings a collection about when much shared memory is dead (shared-memory.ts), or when much of
+ * V8's own memory has no owner that is known, and tells what it cost. Main thread.
  *
  *   IDLE ──dead ≥ DEAD_BYTES_MAX, and the loop is quiet or has not been for PATIENCE_MS──▶ RUNNING: in steps
  *    ▲ └──────────────── purge ─────────────────────────────────────────────────────────────▶ │
- *    └── V8 has collected ◀── after STEPS_MS_MAX without an end: at once ──────────────────────┘
+ *    └── V8 has collected ◀── after STEPS_MS_MAX without an end: in steps again, then at once ──┘
  *
- * What is still dead then is held by somebody: a worker that reads it, a write to a socket. So the
- * next collection waits until as much has died again, or for RETRY_MS.
+ * What was dead at its beginning and still is, somebody holds: a write to a socket, say. So the
+ * next collection waits until as much has died again, or for RETRY_MS. What died while it ran may
+ * have been seen alive, and counts again.
+ *
+ * Memory of V8 without an owner is what clients have left behind: replies that were never read, a
+ * long queue of MULTI, a million keys of WATCH. V8 itself looks for it only when it needs room, and
+ * a node that has become quiet needs none. It waits for a quiet loop, however long that takes: under
+ * load V8 collects by itself.
  */
 import { constants, PerformanceObserver } from 'node:perf_hooks';
 import { CollectionWatch, collectAtOnce, collectInSteps } from './collection.ts';
@@ -16,18 +22,29 @@ import { MIB } from './units.ts';
 
 /** Dead bytes that are worth a collection. */
 export const DEAD_BYTES_MAX = 32 * MIB;
+/** Memory of V8 without an owner that is worth a collection. */
+export const UNOWNED_BYTES_MAX = 32 * MIB;
 /** How long a collection waits for a loop that has nothing else to do. */
 const PATIENCE_MS = 1000;
-/** V8 is expected to have ended its steps by then. */
+/** V8 is expected to have ended its steps by then. It does not begin while a collection of its own goes on. */
 const STEPS_MS_MAX = 1000;
+const TRIES_IN_STEPS = 2;
 const RETRY_MS = 60_000;
+/** What a collection leaves may have died while it ran: the next look, later each time in vain. */
+const UNOWNED_RETRY_MS = 2000;
 const MICROS_PER_MS = 1000;
 
 interface Running {
   readonly watch: CollectionWatch;
-  readonly sinceMs: number;
-  /** The steps led nowhere. */
-  atOnce: boolean;
+  /** When V8 was asked last, and how often. */
+  askedMs: number;
+  tries: number;
+  /** When it began: dead bytes, what had ever been collected, and V8's memory without an owner. */
+  readonly deadBytes: number;
+  readonly collectedBytes: number;
+  readonly unownedBytes: number;
+  /** It has ended; what it found is told until the next tick. */
+  hasEnded: boolean;
 }
 
 /** A performance entry of a collection. */
@@ -56,6 +73,10 @@ export class MemoryCollector {
   /** Dead bytes that the last collection left behind, and when it ended. */
   #leftBytes = 0;
   #endedMs = 0;
+  #unownedBytes = 0;
+  /** The least that was without an owner since the last collection. */
+  #unownedLeftBytes = 0;
+  #unownedRetryMs = UNOWNED_RETRY_MS;
 
   constructor(memory: SharedMemory) {
     this.#memory = memory;
@@ -67,16 +88,20 @@ export class MemoryCollector {
 
   /**
    * To be called some times per second, with the monotonic clock. `isQuiet`: the loop had little to
-   * do since the last.
+   * do since the last. `unownedBytes`: V8's heap and its buffers without what clients are known to
+   * use.
    */
-  tick(nowMs: number, isQuiet: boolean): void {
+  tick(nowMs: number, isQuiet: boolean, unownedBytes = 0): void {
     this.#memory.tick(nowMs);
+    this.#unownedBytes = unownedBytes;
+    this.#unownedLeftBytes = Math.min(this.#unownedLeftBytes, unownedBytes);
     if (this.#running !== undefined) {
       this.#follow(this.#running, nowMs);
       return;
     }
     if (!this.#isDue(nowMs)) {
       this.#dueSinceMs = -1;
+      if (isQuiet && this.#isUnownedDue(nowMs)) this.#begin(nowMs);
       return;
     }
     if (this.#dueSinceMs === -1) this.#dueSinceMs = nowMs;
@@ -101,24 +126,50 @@ export class MemoryCollector {
     return deadBytes - (isOld ? 0 : this.#leftBytes) >= DEAD_BYTES_MAX;
   }
 
+  #isUnownedDue(nowMs: number): boolean {
+    const isOld = nowMs - this.#endedMs >= this.#unownedRetryMs;
+    const left = isOld ? 0 : this.#unownedLeftBytes;
+    // Half as much again: a large heap that lives is not marked again for each bit of growth.
+    return this.#unownedBytes - left >= Math.max(UNOWNED_BYTES_MAX, left / 2);
+  }
+
   #begin(nowMs: number): void {
     this.#dueSinceMs = -1;
     this.lastPauseMicros = 0;
     this.#pauses.observe({ entryTypes: ['gc'] });
-    this.#running = { watch: new CollectionWatch(), sinceMs: nowMs, atOnce: false };
+    const { deadBytes, collectedBytes } = this.#memory;
+    this.#running = {
+      watch: new CollectionWatch(),
+      askedMs: nowMs,
+      tries: 1,
+      deadBytes,
+      collectedBytes,
+      unownedBytes: this.#unownedBytes,
+      hasEnded: false,
+    };
     collectInSteps();
   }
 
   #follow(running: Running, nowMs: number): void {
     if (!running.watch.hasEnded) {
-      if (running.atOnce || nowMs - running.sinceMs < STEPS_MS_MAX) return;
-      running.atOnce = true;
-      collectAtOnce();
+      if (nowMs - running.askedMs < STEPS_MS_MAX) return;
+      running.askedMs = nowMs;
+      if (running.tries++ < TRIES_IN_STEPS) collectInSteps();
+      else collectAtOnce();
+      return;
+    }
+    if (!running.hasEnded) {
+      running.hasEnded = true;
       return;
     }
     this.count++;
     this.#running = undefined;
-    this.#leftBytes = this.#memory.deadBytes;
+    const found = this.#memory.collectedBytes - running.collectedBytes;
+    this.#leftBytes = Math.max(0, running.deadBytes - found);
+    const inVain = this.#unownedBytes > running.unownedBytes / 2;
+    this.#unownedRetryMs = inVain ? Math.min(this.#unownedRetryMs * 2, RETRY_MS) : UNOWNED_RETRY_MS;
+    // What lost its owner meanwhile may still be there.
+    this.#unownedLeftBytes = Math.min(running.unownedBytes, this.#unownedBytes);
     this.#endedMs = nowMs;
     this.#pauses.disconnect();
   }

@@ -134,7 +134,8 @@ export class SharedMemory {
     }
     const touchedBytes = this.#touched(buffer, touchedNow);
     this.#subtract(kind, buffer);
-    poison(new Uint8Array(buffer), 0, Math.min(touchedNow, POISONED_BYTES_MAX));
+    // No view of all of it: a ring may be longer than a typed array can be.
+    poison(new Uint8Array(buffer, 0, Math.min(touchedNow, POISONED_BYTES_MAX, buffer.byteLength)));
     pool.push({ buffer, touchedBytes, sinceMs: this.#nowMs });
     this.#pooledBytes += touchedBytes;
   }

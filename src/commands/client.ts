@@ -77,6 +77,8 @@ export class Client {
   noEvict = false;
   /** Bytes of memory that the queued commands take. */
   queuedBytes = 0;
+  /** Bytes of memory that the keys that it watches and its subscriptions take. */
+  namesBytes = 0;
   #queued: QueuedCommand[] | undefined = undefined;
 
   constructor(id: number) {

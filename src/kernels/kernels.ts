@@ -13,6 +13,7 @@
 import { readFileSync } from 'node:fs';
 import { assert, debugAssert } from '../base/assert.ts';
 import { copyBytes } from '../base/byte-copy.ts';
+import { ErrorCode, OperatingError } from '../base/errors.ts';
 import { packageUrl } from '../base/package-root.ts';
 
 export { type Crc64, crc64, crc64Combine } from './plain-crc64.ts';
@@ -66,6 +67,19 @@ function kernelModule(): WasmModule {
   return compiled;
 }
 
+/**
+ * Throws ARENA_FULL when the system refuses the memory: V8 reserves some GiB of addresses for each
+ * instance, which `ulimit -v` may not leave.
+ */
+function instantiate(): KernelExports {
+  try {
+    return new WebAssembly.Instance(kernelModule()).exports;
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new OperatingError(ErrorCode.ARENA_FULL, 'the system refuses memory for WebAssembly');
+  }
+}
+
 /** The byte kernels with a memory of their own. Each thread that needs one makes one. */
 export class ByteKernels {
   /** The whole memory, the kernels' own tables included. */
@@ -83,7 +97,7 @@ export class ByteKernels {
       pages * PAGE_BYTES >= KERNELS_FREE_START && pages <= PAGES_MAX,
       'memory of the kernels: 128 KiB to 4 GiB',
     );
-    const wasm = new WebAssembly.Instance(kernelModule()).exports;
+    const wasm = instantiate();
     assert(wasm.SCRATCH.value === SCRATCH, 'kernels.wasm is of another layout: build again');
     assert(
       wasm.FREE_START.value === KERNELS_FREE_START,

@@ -92,7 +92,7 @@ export class Structures implements SlicedFrees {
     this.otherMemberSet.forgetViews();
     this.sortedTables.index.forgetViews();
     this.sortedSet.forgetViews();
-    this.streams.log.forgetViews();
+    this.streams.entries.forgetViews();
   }
 
   /**

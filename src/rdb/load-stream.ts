@@ -41,8 +41,8 @@ export class StreamLoader implements CollectionLoader {
   /** Reads what follows the key of a stream whose type byte was `rdbType`. */
   read(rdbType: number): void {
     const { streams } = this.#keyspace.structures;
-    streams.log.create();
-    this.value = streams.log.ref;
+    streams.entries.create();
+    this.value = streams.entries.ref;
     try {
       this.#readLog(rdbType);
       this.#readGroups(rdbType);
@@ -56,27 +56,27 @@ export class StreamLoader implements CollectionLoader {
 
   #readLog(rdbType: number): void {
     const source = this.#source;
-    const { log } = this.#keyspace.structures.streams;
+    const { entries } = this.#keyspace.structures.streams;
     const live = this.#readNodes();
     const length = source.length('the length of a stream');
     if (length !== live || length > LENGTH_MAX)
       throw source.corrupt('Stream length inconsistent with its nodes');
-    log.setLength(length);
-    log.updateFirstId();
+    entries.setLength(length);
+    entries.updateFirstId();
     const id = this.#id;
     this.#readId(id);
     if (id.compare(this.#last) < 0)
       throw source.corrupt('the last id of a stream is before its last entry');
-    log.setLastId(id);
+    entries.setLastId(id);
     if (rdbType === RdbType.STREAM_LISTPACKS) {
-      log.entriesAdded = length;
+      entries.entriesAdded = length;
       return;
     }
     // That of the first entry is known.
     this.#readId(id);
     this.#readId(id);
-    log.setMaxDeleted(id);
-    log.entriesAdded = source.length('the count of entries added to a stream');
+    entries.setMaxDeleted(id);
+    entries.entriesAdded = source.length('the count of entries added to a stream');
   }
 
   /** Reads the nodes and returns how many live entries are in them. */
@@ -99,7 +99,7 @@ export class StreamLoader implements CollectionLoader {
       const listpack = listpacks.fromBytes(view.bytes, view.position, view.length);
       let added = false;
       try {
-        added = streams.log.addNode(master, listpack);
+        added = streams.entries.addNode(master, listpack);
       } finally {
         if (!added) listpacks.free(listpack);
       }
@@ -118,7 +118,7 @@ export class StreamLoader implements CollectionLoader {
 
   #readGroups(rdbType: number): void {
     const source = this.#source;
-    const { groups, log } = this.#keyspace.structures.streams;
+    const { groups, entries } = this.#keyspace.structures.streams;
     for (let left = source.length('the count of groups of a stream'); left > 0; left--) {
       const view = this.#view;
       source.string(view);
@@ -132,7 +132,7 @@ export class StreamLoader implements CollectionLoader {
       const isCounted = rdbType !== RdbType.STREAM_LISTPACKS;
       groups.setEntriesRead(
         group,
-        isCounted ? this.#readEntriesRead() : entriesUpTo(log, this.#id),
+        isCounted ? this.#readEntriesRead() : entriesUpTo(entries, this.#id),
       );
       this.#readPending(group);
       this.#readConsumers(rdbType, group);

@@ -1,6 +1,6 @@
 /**
  * The values of streams in a dump: nodes as they are, ids and counts, then the groups
- * (structs/stream-log.ts and structs/stream-groups.ts draw them). Trees are walked through the
+ * (structs/stream-entries.ts and structs/stream-groups.ts draw them). Trees are walked through the
  * reader, node by node.
  *
  *   nodes { id listpack }  length  last id  [first id  max deleted id  entries added]
@@ -16,6 +16,7 @@ import {
   IdTreeWord,
 } from '../structs/id-tree.ts';
 import { NAME_LIST_FIRST_WORD } from '../structs/name-list.ts';
+import { STREAM_WORDS, StreamWord } from '../structs/stream-entries.ts';
 import {
   ConsumerWord,
   DELIVERY_BYTES,
@@ -26,7 +27,6 @@ import {
   NAMED_HEADER_WORDS,
 } from '../structs/stream-groups.ts';
 import { ID_BYTES, ID_WORDS, StreamId } from '../structs/stream-id.ts';
-import { STREAM_WORDS, StreamWord } from '../structs/stream-log.ts';
 import { LENGTH_64_BIT, RdbType } from './opcodes.ts';
 import type { StringWriter } from './string-writer.ts';
 

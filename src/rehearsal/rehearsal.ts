@@ -177,7 +177,14 @@ export class Rehearsal {
     // called.
     const config = new Config(this.#config.values.dir, this.#config);
     const log = createLogger({ level: 'warning', format: 'json', sink: () => {} });
-    const stage = new Node(config, log);
+    let stage: Node;
+    try {
+      stage = new Node(config, log);
+    } catch (error) {
+      // The system refuses the memory of a second dataset: the node does without a rehearsal.
+      if (codeOf(error) === undefined) throw error;
+      return;
+    }
     this.stage = stage;
     // What is slow now is V8's work.
     stage.dispatcher.onSlow = undefined;

@@ -284,6 +284,15 @@ export class LinkState {
     return this.#take();
   }
 
+  /** What the primary sent could not be applied: what is held is not what the stream says. */
+  datasetLost(reason: string, nowMs: number): LinkAction[] {
+    this.#warn(`The dataset is no longer that of MASTER, a full sync is needed: ${shown(reason)}`);
+    this.#do({ kind: 'close' });
+    this.#do({ kind: 'forget' });
+    this.#wait(nowMs, RETRY_MS);
+    return this.#take();
+  }
+
   /** Milliseconds until the attempt after a failed one. */
   get retryMs(): number {
     return Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** Math.min(this.#refusedDumps, 16));

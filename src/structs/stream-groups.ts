@@ -22,8 +22,8 @@ import { asRef, NIL, type Ref } from '../base/units.ts';
 import { ByteMover } from './byte-mover.ts';
 import { ID_ENTRY_WORDS, IdCursor, type IdTree } from './id-tree.ts';
 import { NameList } from './name-list.ts';
+import { StreamWord } from './stream-entries.ts';
 import type { StreamId } from './stream-id.ts';
-import { StreamWord } from './stream-log.ts';
 
 export const GroupWord = {
   NAME: 0,

@@ -1,6 +1,6 @@
 /**
  * Streams as wholes: one instance of each of their parts, copying and freeing in slices. A stream
- * is drawn in stream-log.ts, its groups in stream-groups.ts. For the thread that owns the arena.
+ * is drawn in stream-entries.ts, its groups in stream-groups.ts. For the thread that owns the arena.
  */
 import type { Arena } from '../arena/arena.ts';
 import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -8,12 +8,12 @@ import { codeOf, ErrorCode } from '../base/errors.ts';
 import { asRef, NIL, type Ref } from '../base/units.ts';
 import { ID_ENTRY_WORDS, IdCursor, IdTree, type ValueVisitor } from './id-tree.ts';
 import type { Listpack } from './listpack.ts';
+import { StreamEntries, StreamWord } from './stream-entries.ts';
 import { StreamGroups } from './stream-groups.ts';
-import { StreamLog, StreamWord } from './stream-log.ts';
 
 export class Streams {
   /** The stream that a command works on. */
-  readonly log: StreamLog;
+  readonly entries: StreamEntries;
   readonly groups: StreamGroups;
   readonly #arena: Arena;
   readonly #tree: IdTree;
@@ -22,14 +22,14 @@ export class Streams {
   constructor(arena: Arena, listpacks: Listpack) {
     this.#arena = arena;
     this.#tree = new IdTree(arena);
-    this.log = new StreamLog(arena, listpacks, this.#tree);
+    this.entries = new StreamEntries(arena, listpacks, this.#tree);
     this.groups = new StreamGroups(arena, this.#tree);
   }
 
   /** A stream of its own with the same entries and groups. */
   copy(ref: Ref): Ref {
-    this.log.open(ref);
-    const to = this.log.copyEntries();
+    this.entries.open(ref);
+    const to = this.entries.copyEntries();
     try {
       this.groups.copyGroups(ref, to);
     } catch (error) {
@@ -47,8 +47,8 @@ export class Streams {
   takeGroup(stream: Ref, group: Ref): Ref {
     let heir: Ref = NIL;
     try {
-      this.log.create();
-      heir = this.log.ref;
+      this.entries.create();
+      heir = this.entries.ref;
       this.groups.moveGroup(stream, group, heir);
       return heir;
     } catch (error) {
@@ -76,8 +76,8 @@ export class Streams {
 
   /** Bytes of a stream as allocated, estimated from `samples` of its nodes; all of them for 0. */
   bytes(ref: Ref, samples: number): number {
-    this.log.open(ref);
-    const { nodes, nodeCount } = this.log;
+    this.entries.open(ref);
+    const { nodes, nodeCount } = this.entries;
     const cursor = new IdCursor(this.#arena);
     let looked = 0;
     let bytes = 0;
@@ -90,8 +90,8 @@ export class Streams {
   }
 
   validate(ref: Ref): void {
-    this.log.open(ref);
-    this.log.validate();
+    this.entries.open(ref);
+    this.entries.validate();
     this.groups.validate(ref);
   }
 }

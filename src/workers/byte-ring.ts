@@ -40,7 +40,7 @@
  * waits: consumer.cancel(), producer.fail().
  */
 import { assert, debugChecks, onMainThread } from '../base/assert.ts';
-import { type ErrorCode, OperatingError } from '../base/errors.ts';
+import { ErrorCode, OperatingError } from '../base/errors.ts';
 import { poison } from '../base/lease.ts';
 import { MemoryKind, SharedMemory } from '../base/shared-memory.ts';
 import { KIB } from '../base/units.ts';
@@ -106,7 +106,7 @@ export function createRingMemory(
     'ring: a count of spares within its limit',
   );
   const bytes = areasStart(chunkCount) + (chunkCount + spareCount) * chunkBytes;
-  const memory = owner.take(MemoryKind.RING, bytes);
+  const memory = takeMemory(owner, bytes);
   const words = new Int32Array(memory, 0, HEADER_WORDS);
   // It may have been a ring before. Lengths are written before they are read.
   words.fill(0);
@@ -118,6 +118,16 @@ export function createRingMemory(
   const places = new Int32Array(memory, (HEADER_WORDS + chunkCount) * WORD_BYTES, chunkCount);
   for (let slot = 0; slot < chunkCount; slot++) places[slot] = slot;
   return memory;
+}
+
+function takeMemory(owner: SharedMemory, bytes: number): SharedArrayBuffer {
+  try {
+    return owner.take(MemoryKind.RING, bytes);
+  } catch (error) {
+    // RangeError is what V8 throws when the system refuses the memory.
+    if (!(error instanceof RangeError)) throw error;
+    throw new OperatingError(ErrorCode.ARENA_FULL, `no memory for a ring of ${bytes} bytes`);
+  }
 }
 
 function areasStart(chunkCount: number): number {

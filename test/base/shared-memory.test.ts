@@ -3,7 +3,11 @@
  * about.
  */
 import { describe, expect, test } from 'vitest';
-import { DEAD_BYTES_MAX, MemoryCollector } from '../../src/base/memory-collector.ts';
+import {
+  DEAD_BYTES_MAX,
+  MemoryCollector,
+  UNOWNED_BYTES_MAX,
+} from '../../src/base/memory-collector.ts';
 import { MemoryKind, POOLED_BYTES_KEPT, SharedMemory } from '../../src/base/shared-memory.ts';
 import { KIB, MIB } from '../../src/base/units.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -38,6 +42,13 @@ describe('the pool', () => {
     const blocks = Array.from({ length: 6 }, () => memory.take(LOG, 16 * KIB));
     for (const block of blocks) memory.give(LOG, block);
     expect([memory.pooledBytes, memory.deadBytes]).toEqual([64 * KIB, 32 * KIB]);
+  });
+
+  test('takes a ring that is longer than a typed array can be', () => {
+    const memory = new SharedMemory();
+    const ring = memory.take(RING, 4096 * MIB + KIB);
+    memory.give(RING, ring, 100);
+    expect([memory.usedBytes(RING), memory.pooledBytes]).toEqual([0, 100]);
   });
 
   test('pages that an earlier user has touched still count', () => {
@@ -84,6 +95,17 @@ describe('collections', () => {
     memory.drop(SHADOW, memory.take(SHADOW, bytes));
   };
 
+  /** Ticks until one collection has ended, by a clock that goes on from `fromMs`; returns its time then. */
+  const untilEnded = async (collector: MemoryCollector, fromMs: number): Promise<number> => {
+    const startMs = performance.now();
+    const clock = (): number => fromMs + performance.now() - startMs;
+    await waitFor(() => {
+      collector.tick(clock(), true);
+      return collector.count === 1;
+    });
+    return clock();
+  };
+
   test('little that is dead brings none about, much does, once the loop is quiet', async () => {
     const memory = new SharedMemory();
     const collector = new MemoryCollector(memory);
@@ -96,10 +118,8 @@ describe('collections', () => {
     expect(collector.isRunning).toBe(false);
     collector.tick(1100, false);
     expect(collector.isRunning).toBe(true);
-    await waitFor(() => {
-      collector.tick(1200, true);
-      return collector.count === 1 && memory.deadBytes === 0;
-    });
+    await untilEnded(collector, 1100);
+    expect(memory.deadBytes).toBe(0);
     expect(memory.collectedBytes).toBe(DEAD_BYTES_MAX);
     collector.stop();
   });
@@ -110,15 +130,46 @@ describe('collections', () => {
     const held = memory.take(SHADOW, DEAD_BYTES_MAX);
     memory.drop(SHADOW, held);
     collector.tick(0, true);
-    await waitFor(() => {
-      collector.tick(100, true);
-      return collector.count === 1;
-    });
-    collector.tick(200, true);
+    const nowMs = await untilEnded(collector, 0);
+    collector.tick(nowMs + 100, true);
     expect(collector.isRunning).toBe(false);
-    collector.tick(60_100, true);
+    collector.tick(nowMs + 60_100, true);
     expect(collector.isRunning).toBe(true);
     expect(held.byteLength).toBe(DEAD_BYTES_MAX);
+    collector.stop();
+  });
+
+  test('what dies while a collection runs counts for the next one', async () => {
+    const memory = new SharedMemory();
+    const collector = new MemoryCollector(memory);
+    lose(memory, DEAD_BYTES_MAX);
+    collector.tick(0, true);
+    const held = memory.take(SHADOW, DEAD_BYTES_MAX);
+    memory.drop(SHADOW, held);
+    collector.tick((await untilEnded(collector, 0)) + 100, true);
+    expect(collector.isRunning).toBe(true);
+    expect(held.byteLength).toBe(DEAD_BYTES_MAX);
+    collector.stop();
+  });
+
+  test('memory without an owner brings one about, once the loop is quiet, and again when it has grown', async () => {
+    const collector = new MemoryCollector(new SharedMemory());
+    let nowMs = 0;
+    const tick = (bytes: number, isQuiet = true): boolean => {
+      collector.tick(++nowMs, isQuiet, bytes);
+      return collector.isRunning;
+    };
+    expect(tick(UNOWNED_BYTES_MAX - 1)).toBe(false);
+    expect(tick(UNOWNED_BYTES_MAX * 4, false)).toBe(false);
+    expect(tick(UNOWNED_BYTES_MAX * 4)).toBe(true);
+    await waitFor(() => !tick(UNOWNED_BYTES_MAX * 9));
+    // What came while it ran may be dead by now; what was there before lives.
+    expect(tick(UNOWNED_BYTES_MAX * 6 - 1)).toBe(false);
+    expect(tick(UNOWNED_BYTES_MAX * 6)).toBe(true);
+    await waitFor(() => !tick(UNOWNED_BYTES_MAX * 6));
+    expect(tick(UNOWNED_BYTES_MAX * 6)).toBe(false);
+    nowMs += 60_000;
+    expect(tick(UNOWNED_BYTES_MAX * 6)).toBe(true);
     collector.stop();
   });
 
@@ -128,10 +179,8 @@ describe('collections', () => {
     memory.give(LOG, memory.take(LOG, KIB));
     collector.purge(0);
     expect([memory.pooledBytes, collector.isRunning]).toEqual([0, true]);
-    await waitFor(() => {
-      collector.tick(2000, true);
-      return collector.count === 1 && memory.deadBytes === 0;
-    });
+    await untilEnded(collector, 0);
+    expect(memory.deadBytes).toBe(0);
     collector.stop();
   });
 });

@@ -75,6 +75,23 @@ describe.runIf(isLinux)('resident memory', () => {
     expect(await info('headwater_worst_collection_pause_usec')).toBeGreaterThan(0);
   }, 60_000);
 
+  test('goes back when clients have left that did not read, or had queued much', async () => {
+    const before = residentBytes();
+    await client.call('SET', 'unread', Buffer.alloc(MIB, 'u'));
+    const unread = await server.client();
+    unread.socket.pause();
+    unread.write(Buffer.from('GET unread\r\n'.repeat(200)));
+    const queuing = await server.client();
+    queuing.write(Buffer.from(`MULTI\r\n${'SET k v\r\n'.repeat(200_000)}`));
+    await waitFor(() => residentBytes() > before + 250 * MIB, { what: 'the memory of clients' });
+    unread.socket.destroy();
+    queuing.socket.destroy();
+    await waitFor(() => residentBytes() < before + KEPT_BYTES_MAX, {
+      what: 'resident memory to go back',
+    });
+    await client.call('FLUSHALL');
+  }, 60_000);
+
   test('does not grow with each snapshot under writes', async () => {
     const keys = 60_000;
     await setKeys(keys, 1000);

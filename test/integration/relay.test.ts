@@ -208,6 +208,34 @@ describe('a replica', () => {
     expect(await call(node, 'DBSIZE')).toBe(0);
   });
 
+  test('holds what its primary holds after it has reloaded its dump under the stream', async () => {
+    const head = await redis();
+    await write(head, 0);
+    const node = await headwater(head.port);
+    const tail = await redis(node.port);
+    await waitForSync(head, tail);
+    for (let round = 1; round < 5; round++) {
+      const [reloaded] = await Promise.all([call(node, 'DEBUG', 'RELOAD'), write(head, round)]);
+      expect(reloaded).toBe('OK');
+    }
+    await expectSameData(head, node);
+    await expectSameData(head, tail);
+    expect((await syncCounts(head)).full).toBe(1);
+  });
+
+  test('tells those below of what had expired when it reloaded its dump', async () => {
+    const head = await headwater();
+    const tail = await redis(head.port);
+    await waitForSync(head, tail);
+    await call(head, 'DEBUG', 'SET-ACTIVE-EXPIRE', 0);
+    await call(head, 'SET', 'k', 'v', 'PX', 20);
+    await waitFor(async () => (await call(tail, 'GET', 'k')) === null);
+    expect(await call(head, 'DEBUG', 'RELOAD')).toBe('OK');
+    expect(await call(head, 'GET', 'k')).toBeNull();
+    await expectSameData(head, tail);
+    expect(await call(tail, 'DBSIZE')).toBe(0);
+  });
+
   test('comes back after a restart by a partial resync', async () => {
     const head = await redis();
     await write(head, 0);

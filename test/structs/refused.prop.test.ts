@@ -416,8 +416,8 @@ class StreamSubject implements Subject {
 
   constructor(arena: Arena) {
     this.#streams = new Streams(arena, new Listpack(arena));
-    this.#streams.log.create();
-    this.#ref = this.#streams.log.ref;
+    this.#streams.entries.create();
+    this.#ref = this.#streams.entries.ref;
   }
 
   model(): unknown {
@@ -429,7 +429,7 @@ class StreamSubject implements Subject {
   }
 
   content(): unknown {
-    const { log, groups } = this.#streams;
+    const { entries: log, groups } = this.#streams;
     log.open(this.#ref);
     const all = new StreamId();
     all.setMax();
@@ -470,7 +470,7 @@ class StreamSubject implements Subject {
   }
 
   operation(prng: Prng) {
-    const { log, groups } = this.#streams;
+    const { entries: log, groups } = this.#streams;
     const kind = prng.below(20);
     log.open(this.#ref);
     if (kind < 9) {

@@ -110,8 +110,8 @@ function entriesOf(
   to: StreamId,
   backwards: boolean,
 ): ModelEntry[] {
-  streams.log.open(ref);
-  const cursor = streams.log.seek(from, to, backwards);
+  streams.entries.open(ref);
+  const cursor = streams.entries.seek(from, to, backwards);
   const entries: ModelEntry[] = [];
   while (cursor.next()) {
     const words: string[] = [];
@@ -144,8 +144,8 @@ describe.each([
     const arena = new Arena();
     const streams = new Streams(arena, new Listpack(arena));
     const freezes = new Freezes(arena, prng);
-    streams.log.create();
-    const { ref } = streams.log;
+    streams.entries.create();
+    const { ref } = streams.entries;
     let model: ModelEntry[] = [];
     let ms = 1_700_000_000_000;
     const min = streamId(0, 0);
@@ -153,14 +153,14 @@ describe.each([
     max.setMax();
     for (let round = 0; round < 3000; round++) {
       freezes.maybe();
-      streams.log.open(ref);
+      streams.entries.open(ref);
       const kind = prng.below(20);
       if (kind < 15) {
         ms += prng.below(3);
         const last = model.at(-1);
         const seq =
           last !== undefined && last.ms === ms ? last.seq + 1 + prng.below(3) : prng.below(500);
-        streams.log.readLastId(max);
+        streams.entries.readLastId(max);
         const id = streamId(ms, seq);
         if (id.compare(max) <= 0) continue;
         const fields = 1 + prng.below(3);
@@ -168,18 +168,27 @@ describe.each([
           i % 2 === 0 ? `f${prng.below(2)}` : String(prng.below(1e6)).repeat(1 + prng.below(4)),
         );
         expect(
-          streams.log.append(id, requestOf(['XADD', ...words]), 1, fields, bytesMax, entriesMax),
+          streams.entries.append(
+            id,
+            requestOf(['XADD', ...words]),
+            1,
+            fields,
+            bytesMax,
+            entriesMax,
+          ),
         ).toBe(true);
         model.push({ ms, seq, words });
       } else if (kind < 19 && model.length > 0) {
         const { ms: at, seq } = model.splice(prng.below(model.length), 1)[0]!;
-        expect(streams.log.delete(streamId(at, seq))).toBe(true);
-        streams.log.updateFirstId();
-        expect(streams.log.delete(streamId(at, seq))).toBe(false);
+        expect(streams.entries.delete(streamId(at, seq))).toBe(true);
+        streams.entries.updateFirstId();
+        expect(streams.entries.delete(streamId(at, seq))).toBe(false);
       } else if (prng.below(8) === 0 && model.length > 0) {
         const keep = prng.below(model.length + 5);
         if (prng.below(2) === 0) {
-          expect(streams.log.trimToLength(keep, false, 0)).toBe(Math.max(0, model.length - keep));
+          expect(streams.entries.trimToLength(keep, false, 0)).toBe(
+            Math.max(0, model.length - keep),
+          );
           model = model.slice(-keep || model.length);
         } else {
           const bound = model[Math.min(keep, model.length - 1)]!;
@@ -187,7 +196,7 @@ describe.each([
           model = model.filter(
             (entry) => entry.ms > bound.ms || (entry.ms === bound.ms && entry.seq >= bound.seq),
           );
-          expect(streams.log.trimBefore(streamId(bound.ms, bound.seq), false, 0)).toBe(
+          expect(streams.entries.trimBefore(streamId(bound.ms, bound.seq), false, 0)).toBe(
             before - model.length,
           );
         }
@@ -220,8 +229,8 @@ test('groups know what is pending of whom', () => {
   const streams = new Streams(arena, new Listpack(arena));
   const { groups } = streams;
   const freezes = new Freezes(arena, prng);
-  streams.log.create();
-  const { ref } = streams.log;
+  streams.entries.create();
+  const { ref } = streams.entries;
   const name = bytesOf('group');
   groups.findGroup(ref, name, 0, name.length);
   const group = groups.addGroup(ref, name, 0, name.length, streamId(5, 6));

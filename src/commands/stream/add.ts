@@ -3,8 +3,8 @@
  */
 import { NIL } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
+import type { StreamEntries } from '../../structs/stream-entries.ts';
 import { StreamId } from '../../structs/stream-id.ts';
-import type { StreamLog } from '../../structs/stream-log.ts';
 import { keptArgument, SYNTAX_ERROR } from '../arguments.ts';
 import { type CommandContext, WRONG } from '../context.ts';
 import { EventClass } from '../ports.ts';
@@ -59,8 +59,8 @@ export function xadd(context: CommandContext): void {
     reply.nil();
     return;
   }
-  const log = entry === NIL ? addStream(context, 1) : openStream(context, entry);
-  log.readLastId(lastId);
+  const entries = entry === NIL ? addStream(context, 1) : openStream(context, entry);
+  entries.readLastId(lastId);
   if (lastId.isMax) {
     reply.error('ERR The stream has exhausted the last possible ID, unable to add more items');
     return;
@@ -75,19 +75,19 @@ export function xadd(context: CommandContext): void {
     return;
   }
   const { streamNodeMaxBytes, streamNodeMaxEntries } = server.settings;
-  if (!log.append(id, request, idAt + 1, fields, streamNodeMaxBytes, streamNodeMaxEntries)) {
+  if (!entries.append(id, request, idAt + 1, fields, streamNodeMaxBytes, streamNodeMaxEntries)) {
     reply.error(TOO_LARGE);
     return;
   }
   replyId(reply, id);
   context.changed(1);
   context.notify(EventClass.STREAM, 'xadd', 1);
-  if (options.trims && options.apply(context, log) > 0)
+  if (options.trims && options.apply(context, entries) > 0)
     context.notify(EventClass.STREAM, 'xtrim', 1);
   if (sequence === Sequence.GIVEN && !(options.trims && options.approximate)) return;
   if (server.streaming) {
     const given = sequence === Sequence.ANY ? id : undefined;
-    context.replicateIn(context.client.dbIndex, options.replicated(context, log, given));
+    context.replicateIn(context.client.dbIndex, options.replicated(context, entries, given));
   } else context.replicateNothing();
 }
 
@@ -109,12 +109,12 @@ export function xtrim(context: CommandContext): void {
     reply.integer(0);
     return;
   }
-  const log = openStream(context, entry);
-  const deleted = options.apply(context, log);
+  const entries = openStream(context, entry);
+  const deleted = options.apply(context, entries);
   if (deleted > 0) {
     context.notify(EventClass.STREAM, 'xtrim', 1);
     if (options.approximate)
-      context.replicateIn(context.client.dbIndex, options.replicated(context, log, undefined));
+      context.replicateIn(context.client.dbIndex, options.replicated(context, entries, undefined));
     context.modified(1);
     context.changes += deleted;
   }
@@ -130,20 +130,20 @@ export function xdel(context: CommandContext): void {
     return;
   }
   for (let at = 2; at < request.argc; at++) if (!idArgument(context, at, id, 0)) return;
-  const log = openStream(context, entry);
-  log.readFirstId(lastId);
+  const entries = openStream(context, entry);
+  entries.readFirstId(lastId);
   let deleted = 0;
   let first = false;
   for (let at = 2; at < request.argc; at++) {
     parseId(context, at, id, 0);
-    if (!log.delete(id)) continue;
+    if (!entries.delete(id)) continue;
     deleted++;
     if (id.compare(lastId) === 0) first = true;
-    log.readMaxDeleted(otherId);
-    if (id.compare(otherId) > 0) log.setMaxDeleted(id);
+    entries.readMaxDeleted(otherId);
+    if (id.compare(otherId) > 0) entries.setMaxDeleted(id);
   }
   if (deleted > 0) {
-    if (first || log.length === 0) log.updateFirstId();
+    if (first || entries.length === 0) entries.updateFirstId();
     context.modified(1);
     context.notify(EventClass.STREAM, 'xdel', 1);
     context.changes += deleted;
@@ -185,11 +185,11 @@ export function xsetid(context: CommandContext): void {
     reply.error('ERR no such key');
     return;
   }
-  const log = openStream(context, entry);
-  if (!maySetId(context, log, entriesAdded)) return;
-  log.setLastId(id);
-  if (entriesAdded !== -1) log.entriesAdded = entriesAdded;
-  if (maxDeletedGiven && !otherId.isMin) log.setMaxDeleted(otherId);
+  const entries = openStream(context, entry);
+  if (!maySetId(context, entries, entriesAdded)) return;
+  entries.setLastId(id);
+  if (entriesAdded !== -1) entries.entriesAdded = entriesAdded;
+  if (maxDeletedGiven && !otherId.isMin) entries.setMaxDeleted(otherId);
   reply.ok();
   context.changed(1);
   context.notify(EventClass.STREAM, 'xsetid', 1);
@@ -199,20 +199,20 @@ export function xsetid(context: CommandContext): void {
  * Whether the entries that are there allow the new last id and count; else the error has been
  * answered.
  */
-function maySetId(context: CommandContext, log: StreamLog, entriesAdded: number): boolean {
+function maySetId(context: CommandContext, entries: StreamEntries, entriesAdded: number): boolean {
   const { reply } = context;
-  log.readMaxDeleted(lastId);
+  entries.readMaxDeleted(lastId);
   if (id.compare(lastId) < 0) {
     reply.error('ERR The ID specified in XSETID is smaller than current max_deleted_entry_id');
     return false;
   }
-  if (log.length === 0) return true;
-  log.readEdgeId(true, lastId);
+  if (entries.length === 0) return true;
+  entries.readEdgeId(true, lastId);
   if (id.compare(lastId) < 0) {
     reply.error('ERR The ID specified in XSETID is smaller than the target stream top item');
     return false;
   }
-  if (entriesAdded !== -1 && log.length > entriesAdded) {
+  if (entriesAdded !== -1 && entries.length > entriesAdded) {
     reply.error(
       'ERR The entries_added specified in XSETID is smaller than the target stream length',
     );

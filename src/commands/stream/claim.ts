@@ -8,8 +8,8 @@ import { NIL, type Ref } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
 import { Aggregate } from '../../resp/reply.ts';
 import { IdCursor } from '../../structs/id-tree.ts';
+import type { StreamEntries } from '../../structs/stream-entries.ts';
 import { StreamId } from '../../structs/stream-id.ts';
-import type { StreamLog } from '../../structs/stream-log.ts';
 import { integerArgument, keptArgument, replyInteger, SYNTAX_ERROR } from '../arguments.ts';
 import { type CommandContext, WRONG, WRONGTYPE } from '../context.ts';
 import {
@@ -62,8 +62,8 @@ function groupOf(context: CommandContext, entry: Ref): Ref {
   return group;
 }
 
-const openedLog = (context: CommandContext): StreamLog =>
-  context.server.keyspace.structures.streams.log;
+const openedEntries = (context: CommandContext): StreamEntries =>
+  context.server.keyspace.structures.streams.entries;
 
 export function xpending(context: CommandContext): void {
   const { request, reply } = context;
@@ -230,14 +230,14 @@ export function xclaim(context: CommandContext): void {
   const created = findConsumer(context, group, 3) === NIL;
   const consumer = needConsumer(context, group, 3, 1);
   groups.setSeen(consumer, server.nowMs);
-  const log = openedLog(context);
+  const entries = openedEntries(context);
   const array = reply.deferArray();
   let claimed = 0;
   let told = false;
   for (let at = 5; at < options.idsEnd; at++) {
     parseId(context, at, id, 0);
     let delivery = groups.findDelivery(group, id);
-    if (!exists(log, id)) {
+    if (!exists(entries, id)) {
       if (delivery === NIL) continue;
       dropDelivery(context, group, delivery, request.copy(at));
       told = true;
@@ -257,7 +257,7 @@ export function xclaim(context: CommandContext): void {
     if (options.retryCount >= 0) count = options.retryCount;
     else if (!options.justId) count++;
     give(context, group, delivery, consumer, options.timeMs, count, request.copy(at));
-    replyClaimed(context, log, options.justId);
+    replyClaimed(context, entries, options.justId);
     claimed++;
     told = true;
   }
@@ -298,7 +298,7 @@ export function xautoclaim(context: CommandContext): void {
   const group = groupOf(context, entry);
   if (group === NIL) return;
   const groups = groupsOf(context);
-  const log = openedLog(context);
+  const entries = openedEntries(context);
   const created = findConsumer(context, group, 3) === NIL;
   const consumer = needConsumer(context, group, 3, 1);
   groups.setSeen(consumer, server.nowMs);
@@ -316,7 +316,7 @@ export function xautoclaim(context: CommandContext): void {
     }
     const times = groups.deliveryCount(delivery) + (justId ? 0 : 1);
     give(context, group, delivery, consumer, server.nowMs, times, id.toString());
-    replyClaimed(context, log, justId);
+    replyClaimed(context, entries, justId);
   }
   reply.array(found.deleted.length);
   for (const each of found.deleted) replyId(reply, each);
@@ -343,14 +343,14 @@ function findIdle(
 ): IdleDeliveries {
   const { server } = context;
   const groups = groupsOf(context);
-  const log = openedLog(context);
+  const entries = openedEntries(context);
   const cursor = new IdCursor(server.keyspace.arena);
   const found: IdleDeliveries = { all: [], claimed: [], deleted: [], next: new StreamId() };
   let attempts = countMax * AUTOCLAIM_ATTEMPTS;
   let more = cursor.seekCeiling(groups.pendingOf(group), from);
   for (; more && attempts > 0 && found.all.length < countMax; more = cursor.next()) {
     attempts--;
-    const live = exists(log, cursor.id);
+    const live = exists(entries, cursor.id);
     if (live && idleMin > 0 && server.nowMs - groups.deliveryTime(cursor.value) < idleMin) continue;
     const each = new StreamId();
     each.copyFrom(cursor.id);
@@ -361,8 +361,8 @@ function findIdle(
   return found;
 }
 
-function exists(log: StreamLog, entryId: StreamId): boolean {
-  return log.seek(entryId, entryId, false).next();
+function exists(entries: StreamEntries, entryId: StreamId): boolean {
+  return entries.seek(entryId, entryId, false).next();
 }
 
 /** Takes out the delivery of the entry in `id`, which is deleted. */
@@ -395,13 +395,13 @@ function give(
   context.changes++;
 }
 
-function replyClaimed(context: CommandContext, log: StreamLog, justId: boolean): void {
+function replyClaimed(context: CommandContext, entries: StreamEntries, justId: boolean): void {
   const { reply } = context;
   if (justId) {
     replyId(reply, id);
     return;
   }
-  const cursor = log.seek(id, id, false);
+  const cursor = entries.seek(id, id, false);
   cursor.next();
   replyEntry(reply, cursor);
 }

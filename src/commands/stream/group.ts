@@ -122,16 +122,16 @@ export function xgroupCreate(context: CommandContext): void {
   }
   const fromLast = isByte(context, 4, DOLLAR);
   if (!fromLast && !idArgument(context, 4, id, 0)) return;
-  const log = entry === NIL ? addStream(context, 2) : openStream(context, entry);
+  const entries = entry === NIL ? addStream(context, 2) : openStream(context, entry);
   if (entry === NIL) context.modified(2);
-  if (fromLast) log.readLastId(id);
-  if (findGroup(context, log.ref, 3) !== NIL) {
+  if (fromLast) entries.readLastId(id);
+  if (findGroup(context, entries.ref, 3) !== NIL) {
     reply.error('BUSYGROUP Consumer Group name already exists');
     return;
   }
   const groups = groupsOf(context);
   const group = groups.addGroup(
-    log.ref,
+    entries.ref,
     request.bytes,
     request.position[3]!,
     request.length[3]!,

@@ -6,9 +6,9 @@ import { ValueType } from '../../keyspace/entry.ts';
 import { Aggregate } from '../../resp/reply.ts';
 import { IdCursor } from '../../structs/id-tree.ts';
 import { groupLag } from '../../structs/stream-counts.ts';
+import type { StreamEntries } from '../../structs/stream-entries.ts';
 import { ENTRIES_READ_UNKNOWN, NEVER_ACTIVE } from '../../structs/stream-groups.ts';
 import { StreamId } from '../../structs/stream-id.ts';
-import type { StreamLog } from '../../structs/stream-log.ts';
 import { integerArgument, replyInteger } from '../arguments.ts';
 import { type CommandContext, WRONG } from '../context.ts';
 import { subcommandSyntax } from './group.ts';
@@ -40,7 +40,7 @@ export function xinfoHelp(context: CommandContext): void {
 }
 
 /** The stream in argument 2, or undefined after an error has been answered. */
-function needStream(context: CommandContext): StreamLog | undefined {
+function needStream(context: CommandContext): StreamEntries | undefined {
   const entry = context.readTyped(2, ValueType.STREAM);
   if (entry === WRONG) return undefined;
   if (entry !== NIL) return openStream(context, entry);
@@ -50,14 +50,14 @@ function needStream(context: CommandContext): StreamLog | undefined {
 
 export function xinfoStream(context: CommandContext): void {
   const { request, reply } = context;
-  const log = needStream(context);
-  if (log === undefined) return;
+  const entries = needStream(context);
+  if (entries === undefined) return;
   if (request.argc === 3) {
-    replyCommon(context, log, 10);
+    replyCommon(context, entries, 10);
     reply.bulkLatin1('groups');
-    reply.integer(groupsOf(context).groupCount(log.ref));
-    replyEdge(context, log, 'first-entry', false);
-    replyEdge(context, log, 'last-entry', true);
+    reply.integer(groupsOf(context).groupCount(entries.ref));
+    replyEdge(context, entries, 'first-entry', false);
+    replyEdge(context, entries, 'last-entry', true);
     return;
   }
   const counted = request.argc === 6 && request.equalsIgnoreCase(4, 'COUNT');
@@ -68,62 +68,72 @@ export function xinfoStream(context: CommandContext): void {
   let count = counted ? integerArgument(context, 5) : COUNT;
   if (Number.isNaN(count)) return;
   if (count < 0) count = COUNT;
-  replyCommon(context, log, 9);
+  replyCommon(context, entries, 9);
   reply.bulkLatin1('entries');
-  const cursor = log.seek(min, max, false);
+  const cursor = entries.seek(min, max, false);
   const array = reply.deferArray();
-  let entries = 0;
-  while ((count === 0 || entries < count) && cursor.next()) {
+  let shown = 0;
+  while ((count === 0 || shown < count) && cursor.next()) {
     replyEntry(reply, cursor);
-    entries++;
+    shown++;
   }
-  reply.setDeferred(array, entries, Aggregate.ARRAY);
+  reply.setDeferred(array, shown, Aggregate.ARRAY);
   reply.bulkLatin1('groups');
   const groups = groupsOf(context);
-  const groupCount = groups.groupCount(log.ref);
+  const groupCount = groups.groupCount(entries.ref);
   reply.array(groupCount);
   for (let i = 0; i < groupCount; i++)
-    replyFullGroup(context, log, groups.groupAt(log.ref, i), count);
+    replyFullGroup(context, entries, groups.groupAt(entries.ref, i), count);
 }
 
-function replyCommon(context: CommandContext, log: StreamLog, pairs: number): void {
+function replyCommon(context: CommandContext, entries: StreamEntries, pairs: number): void {
   const { reply } = context;
   reply.map(pairs);
   reply.bulkLatin1('length');
-  reply.integer(log.length);
+  reply.integer(entries.length);
   reply.bulkLatin1('radix-tree-keys');
-  reply.integer(log.nodeCount);
+  reply.integer(entries.nodeCount);
   // There is no radix tree here: as many nodes as one without common prefixes would have.
   reply.bulkLatin1('radix-tree-nodes');
-  reply.integer(log.nodeCount + 1);
+  reply.integer(entries.nodeCount + 1);
   reply.bulkLatin1('last-generated-id');
-  log.readLastId(id);
+  entries.readLastId(id);
   replyId(reply, id);
   reply.bulkLatin1('max-deleted-entry-id');
-  log.readMaxDeleted(id);
+  entries.readMaxDeleted(id);
   replyId(reply, id);
   reply.bulkLatin1('entries-added');
-  replyInteger(context, log.entriesAdded);
+  replyInteger(context, entries.entriesAdded);
   reply.bulkLatin1('recorded-first-entry-id');
-  log.readFirstId(id);
+  entries.readFirstId(id);
   replyId(reply, id);
 }
 
-function replyEdge(context: CommandContext, log: StreamLog, name: string, last: boolean): void {
+function replyEdge(
+  context: CommandContext,
+  entries: StreamEntries,
+  name: string,
+  last: boolean,
+): void {
   const { reply } = context;
   reply.bulkLatin1(name);
-  const cursor = log.seek(min, max, last);
+  const cursor = entries.seek(min, max, last);
   if (cursor.next()) replyEntry(reply, cursor);
   else reply.nil();
 }
 
-function replyFullGroup(context: CommandContext, log: StreamLog, group: Ref, count: number): void {
+function replyFullGroup(
+  context: CommandContext,
+  entries: StreamEntries,
+  group: Ref,
+  count: number,
+): void {
   const { reply } = context;
   const groups = groupsOf(context);
   reply.map(7);
   reply.bulkLatin1('name');
   replyName(context, group);
-  replyProgress(context, log, group);
+  replyProgress(context, entries, group);
   replyPending(context, group, count, true);
   const consumers = groups.consumerCount(group);
   reply.bulkLatin1('consumers');
@@ -142,7 +152,7 @@ function replyFullGroup(context: CommandContext, log: StreamLog, group: Ref, cou
 }
 
 /** Answers last id, entries read and lag. */
-function replyProgress(context: CommandContext, log: StreamLog, group: Ref): void {
+function replyProgress(context: CommandContext, entries: StreamEntries, group: Ref): void {
   const { reply } = context;
   const groups = groupsOf(context);
   reply.bulkLatin1('last-delivered-id');
@@ -153,7 +163,7 @@ function replyProgress(context: CommandContext, log: StreamLog, group: Ref): voi
   if (read === ENTRIES_READ_UNKNOWN) reply.nil();
   else replyInteger(context, read);
   reply.bulkLatin1('lag');
-  const lag = groupLag(log, groups, group);
+  const lag = groupLag(entries, groups, group);
   if (Number.isNaN(lag)) reply.nil();
   else replyInteger(context, lag);
 }
@@ -171,30 +181,30 @@ function replyPending(
   reply.integer(groups.pendingCount(named));
   reply.bulkLatin1('pending');
   const array = reply.deferArray();
-  let entries = 0;
+  let shown = 0;
   const cursor = new IdCursor(server.keyspace.arena);
   let more = cursor.seekFirst(groups.pendingOf(named));
-  for (; more && (count === 0 || entries < count); more = cursor.next()) {
+  for (; more && (count === 0 || shown < count); more = cursor.next()) {
     const delivery = cursor.value;
     reply.array(withConsumer ? 4 : 3);
     replyId(reply, cursor.id);
     if (withConsumer) replyName(context, groups.consumerOf(delivery));
     reply.integer(groups.deliveryTime(delivery));
     replyInteger(context, groups.deliveryCount(delivery));
-    entries++;
+    shown++;
   }
-  reply.setDeferred(array, entries, Aggregate.ARRAY);
+  reply.setDeferred(array, shown, Aggregate.ARRAY);
 }
 
 export function xinfoGroups(context: CommandContext): void {
   const { reply } = context;
-  const log = needStream(context);
-  if (log === undefined) return;
+  const entries = needStream(context);
+  if (entries === undefined) return;
   const groups = groupsOf(context);
-  const count = groups.groupCount(log.ref);
+  const count = groups.groupCount(entries.ref);
   reply.array(count);
   for (let i = 0; i < count; i++) {
-    const group = groups.groupAt(log.ref, i);
+    const group = groups.groupAt(entries.ref, i);
     reply.map(6);
     reply.bulkLatin1('name');
     replyName(context, group);
@@ -202,15 +212,15 @@ export function xinfoGroups(context: CommandContext): void {
     reply.integer(groups.consumerCount(group));
     reply.bulkLatin1('pending');
     reply.integer(groups.pendingCount(group));
-    replyProgress(context, log, group);
+    replyProgress(context, entries, group);
   }
 }
 
 export function xinfoConsumers(context: CommandContext): void {
   const { request, reply, server } = context;
-  const log = needStream(context);
-  if (log === undefined) return;
-  const group = findGroup(context, log.ref, 3);
+  const entries = needStream(context);
+  if (entries === undefined) return;
+  const group = findGroup(context, entries.ref, 3);
   if (group === NIL) {
     reply.error(
       `NOGROUP No such consumer group '${request.latin1(3)}' for key name '${request.latin1(2)}'`,

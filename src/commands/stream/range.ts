@@ -12,8 +12,8 @@ const from = new StreamId();
 const to = new StreamId();
 
 export function xlen(context: CommandContext): void {
-  const log = readStream(context, 1, replyZero);
-  if (log !== undefined) context.reply.integer(log.length);
+  const entries = readStream(context, 1, replyZero);
+  if (entries !== undefined) context.reply.integer(entries.length);
 }
 
 export function xrange(context: CommandContext): void {
@@ -38,20 +38,20 @@ function range(context: CommandContext, backwards: boolean): void {
     if (Number.isNaN(count)) return;
     if (count < 0) count = 0;
   }
-  const log = readStream(context, 1, replyEmpty);
-  if (log === undefined) return;
+  const entries = readStream(context, 1, replyEmpty);
+  if (entries === undefined) return;
   if (count === 0) {
     reply.nilArray();
     return;
   }
-  const cursor = log.seek(from, to, backwards);
+  const cursor = entries.seek(from, to, backwards);
   const array = reply.deferArray();
-  let entries = 0;
-  while (entries !== count && cursor.next()) {
+  let shown = 0;
+  while (shown !== count && cursor.next()) {
     replyEntry(reply, cursor);
-    entries++;
+    shown++;
   }
-  reply.setDeferred(array, entries, Aggregate.ARRAY);
+  reply.setDeferred(array, shown, Aggregate.ARRAY);
 }
 
 const replyZero = (context: CommandContext): void => context.reply.integer(0);

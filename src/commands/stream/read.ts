@@ -10,9 +10,9 @@ import { Aggregate } from '../../resp/reply.ts';
 import { Request } from '../../resp/request.ts';
 import { IdCursor } from '../../structs/id-tree.ts';
 import { entriesUpTo, isFragmentedFrom } from '../../structs/stream-counts.ts';
+import type { StreamEntries } from '../../structs/stream-entries.ts';
 import { ENTRIES_READ_UNKNOWN } from '../../structs/stream-groups.ts';
 import { StreamId } from '../../structs/stream-id.ts';
-import type { StreamLog } from '../../structs/stream-log.ts';
 import { integerArgument, SYNTAX_ERROR } from '../arguments.ts';
 import { type CommandContext, WRONG } from '../context.ts';
 import {
@@ -152,8 +152,8 @@ function read(context: CommandContext, isGroup: boolean): void {
   for (let i = 0; i < streams; i++) {
     const entry = context.lookupRead(first + i);
     if (entry === NIL) continue;
-    const log = openStream(context, entry);
-    if (isGroup ? readGroup(context, log, i) : readStreamAfter(context, log, i)) answered++;
+    const entries = openStream(context, entry);
+    if (isGroup ? readGroup(context, entries, i) : readStreamAfter(context, entries, i)) answered++;
   }
   if (answered > 0) {
     reply.setDeferred(array, answered, reply.protocol === 3 ? Aggregate.MAP : Aggregate.ARRAY);
@@ -207,23 +207,23 @@ function replyKey(context: CommandContext, keyAt: number): void {
 }
 
 /** Answers the entries behind the id of stream number `i`; false when there are none. */
-function readStreamAfter(context: CommandContext, log: StreamLog, i: number): boolean {
+function readStreamAfter(context: CommandContext, entries: StreamEntries, i: number): boolean {
   const { reply } = context;
   const idAt = asked.first + asked.streams + i;
-  if (log.length === 0 || isByte(context, idAt, DOLLAR)) return false;
+  if (entries.length === 0 || isByte(context, idAt, DOLLAR)) return false;
   idArgument(context, idAt, after, 0);
-  log.readEdgeId(true, lastId);
+  entries.readEdgeId(true, lastId);
   if (lastId.compare(after) <= 0) return false;
   after.increment();
   replyKey(context, asked.first + i);
-  const cursor = log.seek(after, max, false);
+  const cursor = entries.seek(after, max, false);
   const array = reply.deferArray();
-  let entries = 0;
-  while ((asked.count <= 0 || entries < asked.count) && cursor.next()) {
+  let shown = 0;
+  while ((asked.count <= 0 || shown < asked.count) && cursor.next()) {
     replyEntry(reply, cursor);
-    entries++;
+    shown++;
   }
-  reply.setDeferred(array, entries, Aggregate.ARRAY);
+  reply.setDeferred(array, shown, Aggregate.ARRAY);
   return true;
 }
 
@@ -231,11 +231,11 @@ function readStreamAfter(context: CommandContext, log: StreamLog, i: number): bo
  * Gives entries of stream number `i` to the consumer, or answers what it has; false when there is
  * nothing to answer.
  */
-function readGroup(context: CommandContext, log: StreamLog, i: number): boolean {
+function readGroup(context: CommandContext, entries: StreamEntries, i: number): boolean {
   const groups = groupsOf(context);
   const keyAt = asked.first + i;
   const idAt = keyAt + asked.streams;
-  const group = findGroup(context, log.ref, asked.groupAt);
+  const group = findGroup(context, entries.ref, asked.groupAt);
   const isNew = findConsumer(context, group, asked.groupAt + 1) === NIL;
   const consumer = needConsumer(context, group, asked.groupAt + 1, keyAt);
   groups.setSeen(consumer, context.server.nowMs);
@@ -247,18 +247,18 @@ function readGroup(context: CommandContext, log: StreamLog, i: number): boolean 
   if (!asksForNew(context, idAt)) {
     if (!created) replicateConsumer(context, keyAt, group, consumer);
     replyKey(context, keyAt);
-    replyPending(context, log, consumer);
+    replyPending(context, entries, consumer);
     context.changes++;
     return true;
   }
   groups.readGroupLastId(group, groupId);
-  const any = log.length > 0 && log.readEdgeId(true, lastId) && lastId.compare(groupId) > 0;
+  const any = entries.length > 0 && entries.readEdgeId(true, lastId) && lastId.compare(groupId) > 0;
   if (!any) {
     if (!created) replicateConsumer(context, keyAt, group, consumer);
     return false;
   }
   replyKey(context, keyAt);
-  deliver(context, log, keyAt, group, consumer);
+  deliver(context, entries, keyAt, group, consumer);
   context.changes++;
   return true;
 }
@@ -291,7 +291,7 @@ function replicateConsumer(
 /** Answers the entries behind the group's last id, and notes who has them. */
 function deliver(
   context: CommandContext,
-  log: StreamLog,
+  entries: StreamEntries,
   keyAt: number,
   group: Ref,
   consumer: Ref,
@@ -300,16 +300,16 @@ function deliver(
   const groups = groupsOf(context);
   after.copyFrom(groupId);
   after.increment();
-  const cursor = log.seek(after, max, false);
+  const cursor = entries.seek(after, max, false);
   const array = reply.deferArray();
-  let entries = 0;
+  let shown = 0;
   let moved = false;
-  while ((asked.count <= 0 || entries < asked.count) && cursor.next()) {
+  while ((asked.count <= 0 || shown < asked.count) && cursor.next()) {
     const { id } = cursor;
-    noteRead(context, log, group, id);
+    noteRead(context, entries, group, id);
     moved = true;
     replyEntry(reply, cursor);
-    entries++;
+    shown++;
     if (asked.noAck) continue;
     let delivery = groups.findDelivery(group, id);
     if (delivery === NIL) delivery = groups.addDelivery(group, consumer, id);
@@ -318,33 +318,33 @@ function deliver(
     groups.setActive(consumer, server.nowMs);
     replicateClaim(context, keyAt, group, id.toString(), delivery);
   }
-  reply.setDeferred(array, entries, Aggregate.ARRAY);
+  reply.setDeferred(array, shown, Aggregate.ARRAY);
   if (moved) replicateGroupId(context, keyAt, group);
 }
 
 /** Notes that a group has read up to `id`, an entry behind its last id. */
-function noteRead(context: CommandContext, log: StreamLog, group: Ref, id: StreamId): void {
+function noteRead(context: CommandContext, entries: StreamEntries, group: Ref, id: StreamId): void {
   const groups = groupsOf(context);
   const read = groups.entriesRead(group);
-  if (read !== ENTRIES_READ_UNKNOWN && !isFragmentedFrom(log, id))
+  if (read !== ENTRIES_READ_UNKNOWN && !isFragmentedFrom(entries, id))
     groups.setEntriesRead(group, read + 1);
-  else if (log.entriesAdded > 0) groups.setEntriesRead(group, entriesUpTo(log, id));
+  else if (entries.entriesAdded > 0) groups.setEntriesRead(group, entriesUpTo(entries, id));
   groups.setGroupLastId(group, id);
 }
 
 /**
  * Answers what is pending of a consumer behind the id in `after`; entries that are deleted as nil.
  */
-function replyPending(context: CommandContext, log: StreamLog, consumer: Ref): void {
+function replyPending(context: CommandContext, entries: StreamEntries, consumer: Ref): void {
   const { reply, server } = context;
   const groups = groupsOf(context);
   const array = reply.deferArray();
-  let entries = 0;
+  let shown = 0;
   after.increment();
   const pending = new IdCursor(server.keyspace.arena);
   let more = pending.seekCeiling(groups.pendingOf(consumer), after);
-  for (; more && (asked.count <= 0 || entries < asked.count); more = pending.next()) {
-    const cursor = log.seek(pending.id, pending.id, false);
+  for (; more && (asked.count <= 0 || shown < asked.count); more = pending.next()) {
+    const cursor = entries.seek(pending.id, pending.id, false);
     if (cursor.next()) {
       replyEntry(reply, cursor);
       const delivery = pending.value;
@@ -354,9 +354,9 @@ function replyPending(context: CommandContext, log: StreamLog, consumer: Ref): v
       replyId(reply, pending.id);
       reply.nilArray();
     }
-    entries++;
+    shown++;
   }
-  reply.setDeferred(array, entries, Aggregate.ARRAY);
+  reply.setDeferred(array, shown, Aggregate.ARRAY);
 }
 
 function wait(context: CommandContext): void {

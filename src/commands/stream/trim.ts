@@ -5,8 +5,9 @@
  * `~` may stop anywhere, so the stream carries what came of it: `MAXLEN = length` or `MINID = first
  * id`. A LIMIT stays where it was, and means nothing then.
  */
+
+import type { StreamEntries } from '../../structs/stream-entries.ts';
 import { StreamId } from '../../structs/stream-id.ts';
-import type { StreamLog } from '../../structs/stream-log.ts';
 import { integerArgument, SYNTAX_ERROR } from '../arguments.ts';
 import type { CommandContext } from '../context.ts';
 import { idArgument } from './value.ts';
@@ -128,7 +129,7 @@ export class TrimOptions {
   }
 
   /** Trims as the options say; returns how many entries went. */
-  apply(context: CommandContext, log: StreamLog): number {
+  apply(context: CommandContext, entries: StreamEntries): number {
     let limit = 0;
     // A primary's trimming is done to the letter, whatever its limit was.
     if (this.approximate && !context.client.fromPrimary) {
@@ -137,14 +138,14 @@ export class TrimOptions {
         : defaultLimit(context.server.settings.streamNodeMaxEntries);
     }
     return this.byId
-      ? log.trimBefore(this.minId, this.approximate, limit)
-      : log.trimToLength(this.maxLength, this.approximate, limit);
+      ? entries.trimBefore(this.minId, this.approximate, limit)
+      : entries.trimToLength(this.maxLength, this.approximate, limit);
   }
 
   /** The arguments of a request as the stream carries them: the id given, the trimming exact. */
   replicated(
     context: CommandContext,
-    log: StreamLog,
+    entries: StreamEntries,
     id: StreamId | undefined,
   ): (Uint8Array | string)[] {
     const { request } = context;
@@ -156,9 +157,9 @@ export class TrimOptions {
       words[bound - 1] = '=';
       if (this.byId) {
         // Nothing is left: all of it was before the bound.
-        if (!log.readFirstStored(edge)) edge.setMax();
+        if (!entries.readFirstStored(edge)) edge.setMax();
         words[bound] = edge.toString();
-      } else words[bound] = String(log.length);
+      } else words[bound] = String(entries.length);
     }
     return words;
   }

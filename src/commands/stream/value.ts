@@ -7,9 +7,9 @@ import { NIL, type Ref } from '../../base/units.ts';
 import { Encoding, ValueType } from '../../keyspace/entry.ts';
 import type { Reply } from '../../resp/reply.ts';
 import type { StreamCursor } from '../../structs/stream-cursor.ts';
+import type { StreamEntries } from '../../structs/stream-entries.ts';
 import type { StreamGroups } from '../../structs/stream-groups.ts';
 import { ID_TEXT_BYTES_MAX, StreamId } from '../../structs/stream-id.ts';
-import type { StreamLog } from '../../structs/stream-log.ts';
 import { integerText } from '../arguments.ts';
 import { type CommandContext, WRONG } from '../context.ts';
 import { EventClass } from '../ports.ts';
@@ -38,10 +38,10 @@ export const groupsOf = (context: CommandContext): StreamGroups =>
   context.server.keyspace.structures.streams.groups;
 
 /** The stream of `entry`; stale once another one is opened. */
-export function openStream(context: CommandContext, entry: Ref): StreamLog {
-  const { log } = context.server.keyspace.structures.streams;
-  log.open(context.db.value(entry));
-  return log;
+export function openStream(context: CommandContext, entry: Ref): StreamEntries {
+  const { entries } = context.server.keyspace.structures.streams;
+  entries.open(context.db.value(entry));
+  return entries;
 }
 
 /**
@@ -52,7 +52,7 @@ export function readStream(
   context: CommandContext,
   index: number,
   absent: (context: CommandContext) => void,
-): StreamLog | undefined {
+): StreamEntries | undefined {
   const entry = context.readTyped(index, ValueType.STREAM);
   if (entry === WRONG) return undefined;
   if (entry !== NIL) return openStream(context, entry);
@@ -63,12 +63,12 @@ export function readStream(
 /**
  * Adds an empty stream under the key in argument `index`, which was looked for last and is absent.
  */
-export function addStream(context: CommandContext, index: number): StreamLog {
+export function addStream(context: CommandContext, index: number): StreamEntries {
   const { request, db, server } = context;
   const { streams } = server.keyspace.structures;
-  streams.log.create();
+  streams.entries.create();
   try {
-    const { ref } = streams.log;
+    const { ref } = streams.entries;
     const position = request.position[index]!;
     db.addObject(
       request.bytes,
@@ -80,11 +80,11 @@ export function addStream(context: CommandContext, index: number): StreamLog {
     );
   } catch (error) {
     // No memory for the key.
-    streams.freeSome(streams.log.ref, Number.POSITIVE_INFINITY);
+    streams.freeSome(streams.entries.ref, Number.POSITIVE_INFINITY);
     throw error;
   }
   context.notify(EventClass.NEW, 'new', index);
-  return streams.log;
+  return streams.entries;
 }
 
 /**

@@ -179,7 +179,8 @@ export class Admin {
     const before = this.#loopUse;
     this.#loopUse = performance.eventLoopUtilization();
     const { utilization } = performance.eventLoopUtilization(this.#loopUse, before);
-    this.collector.tick(this.server.clock.monotonicMs(), utilization < QUIET_UTILIZATION);
+    const isQuiet = utilization < QUIET_UTILIZATION;
+    this.collector.tick(this.server.clock.monotonicMs(), isQuiet, this.memory.unownedBytes);
   }
 
   /** Turns an accepted socket away, or returns true. */

@@ -246,7 +246,9 @@ function namesIn(folder: string): string[] {
   }
 }
 
-function fatal(where: string, raw: string, reason: string): OperatingError {
+function fatal(where: string, line: string, reason: string): OperatingError {
+  // A letter of a line is a byte.
+  const raw = Buffer.from(line, 'latin1').toString();
   return new OperatingError(
     ErrorCode.CONFIG,
     `\n*** FATAL CONFIG FILE ERROR (headwater ${PRODUCT_VERSION}) ***\n${where}\n>>> '${raw}'\n${reason}`,

@@ -4,6 +4,7 @@
  * A row is a spec with the counts of its calls. Names are found by a small hash of their length and
  * of their first two and last letters; the rows of one place are chained.
  */
+import { ErrorCode, OperatingError } from '../../base/errors.ts';
 import { type CommandSpec, type CommandTable, Flag, type Handler } from '../../commands/spec.ts';
 import { LatencyHistogram } from './latency-histogram.ts';
 
@@ -96,8 +97,13 @@ function placeOf(length: number, first: number, second: number, last: number): n
 export class CommandLookup {
   readonly #places: (Place | undefined)[] = new Array<Place | undefined>(PLACES).fill(undefined);
   readonly #rows = new Map<string, CommandRow>();
+  /** What `renamed` names and nobody knows: a slip, or a command that Redis has. */
+  readonly unknown: string[] = [];
 
-  /** `renamed` holds rename-command lines: a new name, or an empty one to remove the command. */
+  /**
+   * `renamed` holds rename-command lines: a new name, or an empty one to remove the command. Throws
+   * an OperatingError CONFIG when a new name is taken.
+   */
   constructor(
     tables: readonly CommandTable[],
     renamed: readonly (readonly [from: string, to: string])[] = [],
@@ -112,8 +118,15 @@ export class CommandLookup {
     }
     for (const [from, to] of renamed) {
       const row = rows.get(from.toLowerCase());
-      if (row === undefined) continue;
+      if (row === undefined) {
+        this.unknown.push(from);
+        continue;
+      }
       rows.delete(from.toLowerCase());
+      if (rows.has(to.toLowerCase())) {
+        const line = `rename-command ${from} ${to}`;
+        throw new OperatingError(ErrorCode.CONFIG, `${line}: Target command name already exists`);
+      }
       if (to !== '') rows.set(to.toLowerCase(), row);
     }
     for (const [name, row] of rows) this.#add(name, row);

@@ -102,7 +102,8 @@ export class Dispatcher {
   afterRoleChange: ((session: Session, row: CommandRow) => string | undefined) | undefined =
     undefined;
   /**
-   * Is told that a command has made a part of its changes, and that the stream has none of them.
+   * Is told that a command has made a part of its changes, and that the stream has none of them; or
+   * that a command of the primary found no memory.
    */
   onDiverged: (() => void) | undefined = undefined;
   /**
@@ -114,6 +115,8 @@ export class Dispatcher {
   constructor(server: Server, tables: readonly CommandTable[]) {
     this.#server = server;
     this.lookup = new CommandLookup(tables, server.config.renamedCommands);
+    for (const name of this.lookup.unknown)
+      server.config.warnings.push(`rename-command: there is no command '${name}' to rename`);
     this.background = new CommandContext(server);
     this.#frames = [new CommandContext(server, 0)];
     this.#feedMode = new FeedMode(server.feed);
@@ -377,7 +380,8 @@ export class Dispatcher {
     reply.truncate(mark);
     frame.forgetChanges();
     reply.error(answer);
-    if (hasChanged) this.onDiverged?.();
+    // What the primary has done is missing here, though nothing is half done.
+    if (hasChanged || (session.fromPrimary && answer === OOM_ERROR)) this.onDiverged?.();
   }
 
   /** Decides what calls contribute to the stream now. */

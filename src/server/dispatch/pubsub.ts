@@ -16,6 +16,8 @@ import type { Session } from './session.ts';
 
 const NOBODY: ReadonlySet<Session> = new Set();
 const NOTHING: ReadonlySet<string> = new Set();
+/** About what a subscription takes on the heap beside its name. */
+const SUBSCRIPTION_BYTES = 256;
 
 /** Subscriptions of one kind. */
 export class Subscriptions {
@@ -41,17 +43,22 @@ export class Subscriptions {
   }
 
   add(session: Session, name: string): void {
+    if (!this.of(session).has(name)) session.namesBytes += SUBSCRIPTION_BYTES + name.length;
     addTo(this.#byName, name, session);
     addTo(this.#byClient, session, name);
   }
 
   remove(session: Session, name: string): void {
+    if (this.of(session).has(name)) session.namesBytes -= SUBSCRIPTION_BYTES + name.length;
     removeFrom(this.#byName, name, session);
     removeFrom(this.#byClient, session, name);
   }
 
   removeAll(session: Session): void {
-    for (const name of this.of(session)) removeFrom(this.#byName, name, session);
+    for (const name of this.of(session)) {
+      removeFrom(this.#byName, name, session);
+      session.namesBytes -= SUBSCRIPTION_BYTES + name.length;
+    }
     this.#byClient.delete(session);
   }
 }

@@ -14,6 +14,8 @@ import type { Database } from '../../keyspace/database.ts';
 import type { Keyspace } from '../../keyspace/keyspace.ts';
 
 const NO_DATABASE = -1;
+/** About what a watched key takes on the heap beside its bytes. */
+const WATCHED_KEY_BYTES = 600;
 
 export class WatchTable {
   readonly #watchers = new Map<string, Set<Client>>();
@@ -32,6 +34,7 @@ export class WatchTable {
     this.#watchers.set(id, watchers);
     this.anyWatched = true;
     client.watched.push({ dbIndex, key, expired });
+    client.namesBytes += WATCHED_KEY_BYTES + key.length;
   }
 
   unwatchAll(client: Client): void {
@@ -40,6 +43,7 @@ export class WatchTable {
       const watchers = this.#watchers.get(id);
       watchers?.delete(client);
       if (watchers?.size === 0) this.#watchers.delete(id);
+      client.namesBytes -= WATCHED_KEY_BYTES + key.length;
     }
     client.watched.length = 0;
     this.anyWatched = this.#watchers.size > 0;
@@ -60,6 +64,8 @@ export class WatchTable {
     const watchers = this.#watchers.get(idOf(dbIndex, bytes, start, length));
     if (watchers === undefined) return;
     for (const client of watchers) {
+      // Nothing mends it any more, and who watches a million keys is not searched for each of them.
+      if (client.watchBroken) continue;
       const watched = client.watched.find(
         ({ dbIndex: index, key }) =>
           index === dbIndex && key.length === length && equalBytes(key, 0, bytes, start, length),

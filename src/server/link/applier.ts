@@ -12,10 +12,16 @@
  *
  * Commands of the primary are believed: nothing expires by itself for them, and no limit holds. One
  * that fails here did not fail there: that is told in the log and counted, and the stream goes on,
- * as Redis does it.
+ * as Redis does it. One that found no memory ends the link, and the stream that is held: Redis would
+ * end the process.
+ *
+ * But one: a transaction that would fill V8's heap ends the link, and the full sync that follows
+ * brings what it did. Without it a primary that queues for ever, or six million short commands in
+ * one transaction, would end the process.
  *
  * Main thread.
  */
+import { getHeapStatistics } from 'node:v8';
 import { assert } from '../../base/assert.ts';
 import { ErrorCode, OperatingError } from '../../base/errors.ts';
 import { ClientMode } from '../../commands/client.ts';
@@ -28,6 +34,11 @@ import type { Server } from '../server.ts';
 
 /** The primary may send what it likes; positions in a buffer are 32-bit integers. */
 const BYTES_MAX = 0x7fff_ffff;
+/**
+ * Part of V8's heap that the queue of a transaction may take, as `queuedBytes` counts it: short
+ * commands take not quite twice as much.
+ */
+const HEAP_PER_QUEUE = 3;
 /** A unit's buffer beyond this is let go behind the unit. */
 const UNIT_BYTES_KEPT = 1024 * 1024;
 
@@ -68,12 +79,15 @@ export class UpstreamSession extends Session {
 
 export class Applier {
   readonly session: UpstreamSession;
+  /** The dataset is no longer what the stream says: no more of it may be applied. */
+  diverged = false;
   readonly #server: Server;
   readonly #dispatcher: Dispatcher;
   readonly #reader: RequestReader;
   /** Bytes of the transaction that is being queued. */
   readonly #unit = new GrowableBytes();
   readonly #onGetack: () => void;
+  readonly #queuedBytesMax: number;
   #stopped = false;
 
   /**
@@ -86,7 +100,9 @@ export class Applier {
     session: UpstreamSession,
     dbIndex: number,
     onGetack: () => void,
+    queuedBytesMax = Math.min(BYTES_MAX, getHeapStatistics().heap_size_limit / HEAP_PER_QUEUE),
   ) {
+    this.#queuedBytesMax = queuedBytesMax;
     this.#onGetack = onGetack;
     this.#server = server;
     this.#dispatcher = dispatcher;
@@ -115,7 +131,8 @@ export class Applier {
 
   /**
    * Applies what whole requests bytes[start, end) completes, in one turn. Throws CORRUPT when the
-   * bytes are no stream of a primary. The bytes may be used for something else afterwards.
+   * bytes are no stream of a primary, and ARENA_FULL when there is no memory for what they ask. The
+   * bytes may be used for something else afterwards.
    */
   push(bytes: Uint8Array, start: number, end: number): void {
     const { streamLog } = this.#server;
@@ -161,6 +178,12 @@ export class Applier {
     this.#dispatcher.run(session, request);
     if (reply.errors !== errors) this.#complain(reply.lastError);
     reply.truncate(0);
+    if (this.diverged) {
+      throw new OperatingError(
+        ErrorCode.ARENA_FULL,
+        `no memory for what the primary has sent, at '${session.lastCommand}'`,
+      );
+    }
     if (!this.#stopped) this.#note();
   }
 
@@ -170,6 +193,12 @@ export class Applier {
     const { streamLog } = this.#server;
     const unit = this.#unit;
     if (this.session.inTransaction) {
+      if (this.session.queuedBytes > this.#queuedBytesMax) {
+        throw new OperatingError(
+          ErrorCode.CORRUPT,
+          `a transaction beyond ${Math.floor(this.#queuedBytesMax)} bytes of memory`,
+        );
+      }
       unit.reserve(end - start);
       unit.bytes.set(bytes.subarray(start, end), unit.size);
       unit.size += end - start;

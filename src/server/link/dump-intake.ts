@@ -51,6 +51,11 @@ export class DumpIntake {
     if (this.#waiting.length === 0) this.#finish();
   }
 
+  /** Reading goes on, unless a full ring or the end of the dump has paused it. */
+  resume(): void {
+    if (!this.#isWaiting && !this.#ended) this.#link.resume();
+  }
+
   /** No more will come. */
   fail(): void {
     this.#waiting = NO_BYTES;

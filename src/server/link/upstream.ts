@@ -83,6 +83,9 @@ export class Upstream {
   /** The database that the stream had selected when it was last applied. */
   #selectedDb = 0;
   #secondMs = 0;
+  /** Those who want nothing of the link to change the dataset; and who waits for their end. */
+  #holders = 0;
+  #onReleased: (() => void)[] = [];
 
   constructor(server: Server, parts: UpstreamParts) {
     this.#server = server;
@@ -173,6 +176,37 @@ export class Upstream {
     this.#parts.dropReplicas('the node is a primary now');
   }
 
+  /**
+   * Nothing that the primary sends is applied until {@link release}, and no dump of it is taken: it
+   * waits in the kernel. The link stays.
+   */
+  hold(): void {
+    this.#holders++;
+    this.#socket?.pause();
+  }
+
+  release(): void {
+    this.#holders--;
+    if (this.#holders > 0) return;
+    // What has come meanwhile is read only now: the primary was not silent.
+    this.link.heard(this.#nowMs());
+    const released = this.#onReleased;
+    this.#onReleased = [];
+    for (const go of released) go();
+    // A dump that waits for room, or for its load, resumes the link itself.
+    if (this.#intake === undefined) this.#resume(this.#socket);
+    else this.#intake.resume();
+  }
+
+  /**
+   * A command has found no memory: the dataset is not what the stream says. The next sync is a full
+   * one.
+   */
+  diverged(): void {
+    if (this.#applier !== undefined) this.#applier.diverged = true;
+    else this.#forget();
+  }
+
   /** Lets the worker give up what it has seen of shared memory. */
   collectWorker(): void {
     this.#parts.pool.collect();
@@ -217,6 +251,7 @@ export class Upstream {
   #tick(nowMs: number): void {
     if (!this.isReplica || (nowMs - this.#secondMs < SECOND_MS && nowMs >= this.#secondMs)) return;
     this.#secondMs = nowMs;
+    if (this.#holders > 0) this.link.heard(this.#nowMs());
     this.#act(this.link.tick(this.#server.streamLog.endOffset, -1, this.#nowMs()));
   }
 
@@ -270,6 +305,7 @@ export class Upstream {
       ...(values.bindSourceAddr === '' ? {} : { localAddress: values.bindSourceAddr }),
     });
     this.#socket = socket;
+    if (this.#holders > 0) socket.pause();
     // Events of a connection that was given up say nothing of the present one.
     const isCurrent = (): boolean => this.#socket === socket;
     let reason = '';
@@ -295,10 +331,20 @@ export class Upstream {
     server.stats.netInputBytes += bytes.length;
     server.stats.netReplInputBytes += bytes.length;
     server.stats.readsProcessed++;
+    this.#read(() => this.#reader.push(bytes, 0, bytes.length));
+  }
+
+  /** Takes what has come. Bytes that are none of a primary end the link. */
+  #read(take: () => void): void {
     try {
-      this.#reader.push(bytes, 0, bytes.length);
+      take();
     } catch (error) {
-      if (!(error instanceof OperatingError) || error.code !== ErrorCode.CORRUPT) throw error;
+      if (!(error instanceof OperatingError)) throw error;
+      if (error.code === ErrorCode.ARENA_FULL) {
+        this.#act(this.link.datasetLost(error.message, this.#nowMs()));
+        return;
+      }
+      if (error.code !== ErrorCode.CORRUPT) throw error;
       this.#act(this.link.streamFailed(error.message, this.#nowMs()));
     }
   }
@@ -366,7 +412,7 @@ export class Upstream {
     const socket = this.#socket;
     this.#intake = new DumpIntake(job.input, {
       pause: () => socket?.pause(),
-      resume: () => socket?.resume(),
+      resume: () => this.#resume(socket),
     });
     const ended = new Promise<void>((resolve) => {
       this.#onPayloadEnd = resolve;
@@ -399,6 +445,11 @@ export class Upstream {
       return;
     }
     await payloadEnded;
+    while (this.#holders > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onReleased.push(resolve);
+      });
+    }
     if (this.#job === job) this.#take(loaded);
     else loaded.keyspace.drop();
   }
@@ -426,8 +477,13 @@ export class Upstream {
     this.#selectedDb = aux.replication?.streamDb ?? 0;
     const socket = this.#socket;
     this.#act(this.link.loaded(streamLog.endOffset, this.#nowMs()));
-    this.#startApplying(this.#selectedDb);
-    socket?.resume();
+    // Bytes behind the dump may have come with it.
+    this.#read(() => this.#startApplying(this.#selectedDb));
+    this.#resume(socket);
+  }
+
+  #resume(socket: Socket | undefined): void {
+    if (this.#holders === 0) socket?.resume();
   }
 
   /** The stream that is held is not to be trusted: the next sync is a full one. */

@@ -1,12 +1,18 @@
 /** The connection of a call, for commands about connections. */
-import { assert } from '../../base/assert.ts';
+import { ErrorCode, OperatingError } from '../../base/errors.ts';
 import type { CommandContext } from '../../commands/context.ts';
 import { Connection } from './connection.ts';
 
-/** The connection whose command runs. */
+/**
+ * The connection whose command runs. Throws UNSUPPORTED, which becomes the reply, when the command
+ * came in the stream of a primary. A real primary sends no command about connections.
+ */
 export function connectionOf({ client }: CommandContext): Connection {
-  assert(client instanceof Connection, 'a command of the server is run for a connection');
-  return client;
+  if (client instanceof Connection) return client;
+  throw new OperatingError(
+    ErrorCode.UNSUPPORTED,
+    'a command about connections came from a primary',
+  );
 }
 
 /** Whether a client is on this machine, and so has the rights of local clients. */

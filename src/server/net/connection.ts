@@ -154,7 +154,7 @@ export class Connection extends Session implements ReplyGate {
     }
     // Most connections have nothing left: all requests have run, and nothing is queued.
     const left = this.reader.pendingBytes + this.queuedBytes;
-    if (left > QUERY_BYTES_CHECKED) this.#checkInput();
+    if (left + this.namesBytes > QUERY_BYTES_CHECKED) this.#checkInput();
     if (left > 0 && this.#mayRun()) this.readTarget = this.reader.target();
     debugAssert(
       server.streamLog.lease.bytes !== bytes,
@@ -340,13 +340,14 @@ export class Connection extends Session implements ReplyGate {
 
   /**
    * Cuts the client off when more of its input waits than `client-query-buffer-limit`: an
-   * incomplete request, requests after a waiting command, requests for the next turn, and queued
-   * commands of a transaction.
+   * incomplete request, requests after a waiting command, requests for the next turn, queued
+   * commands of a transaction, watched keys, and subscriptions.
    */
   #checkInput(): void {
     const { server } = this.#host;
     if (this.closed || this.fromPrimary) return;
-    if (this.reader.pendingBytes + this.queuedBytes <= server.requestLimits.queryBytesMax) return;
+    const bytes = this.reader.pendingBytes + this.queuedBytes + this.namesBytes;
+    if (bytes <= server.requestLimits.queryBytesMax) return;
     this.#inputTooLong();
   }
 

@@ -5,10 +5,11 @@
  * It uses a function of node:net that is no public interface. Without this function, and for names
  * instead of addresses, the move is refused and the old sockets stay. Main thread.
  */
-import { chmodSync, unlinkSync } from 'node:fs';
+import { chmodSync, existsSync, unlinkSync } from 'node:fs';
 import * as net from 'node:net';
+import { dirname } from 'node:path';
 import { getSystemErrorName } from 'node:util';
-import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
+import { codeOf, ErrorCode, OperatingError, systemErrorText } from '../../base/errors.ts';
 import { listen, UNAVAILABLE } from './listener.ts';
 
 export interface Addresses {
@@ -176,7 +177,7 @@ export class Listeners {
   #openUnix(path: string): Promise<net.Server> {
     const { backlog, unixPermissions } = this.#plan;
     const failed = (error: unknown): OperatingError =>
-      new OperatingError(ErrorCode.IO, `Failed opening Unix socket: bind: ${messageOf(error)}`);
+      new OperatingError(ErrorCode.IO, `Failed opening Unix socket: bind: ${whyNot(path, error)}`);
     removeSocket(path);
     const server = net.createServer({ pauseOnConnect: true }, this.#onSocket);
     return new Promise((resolve, reject) => {
@@ -207,6 +208,11 @@ function removeSocket(path: string): void {
     // Listening there will tell what is wrong.
     if (codeOf(error) === undefined) throw error;
   }
+}
+
+/** libuv says "permission denied" of a folder that is not there. */
+function whyNot(path: string, error: unknown): string {
+  return existsSync(dirname(path)) ? systemErrorText(error) : 'No such file or directory';
 }
 
 const IPV6_ONLY = 1;

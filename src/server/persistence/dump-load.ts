@@ -107,12 +107,13 @@ export class DumpLoad {
   }
 
   /**
-   * Replaces the dataset by that of the dump file, and leaves the history alone. Rejects when it
-   * cannot be loaded.
+   * Replaces the dataset by that of the dump file, and leaves the history alone. What has expired
+   * is kept: its deletion is the primary's to tell, here or above. Rejects when the file cannot be
+   * loaded.
    */
   async replaceFromFile(): Promise<void> {
     const { dir, dbfilename } = this.#server.config.values;
-    this.#take(await this.#load(join(dir, dbfilename), false));
+    this.#take(await this.#load(join(dir, dbfilename), true));
     this.#server.dirty = 0;
   }
 

@@ -31,6 +31,16 @@ export interface ReplicaPort {
   replicaReport(): readonly string[];
 }
 
+/** What the primary above this node sends, as the one who replaces the dataset sees it. */
+export interface LinkPort {
+  /** Nothing of it changes the dataset until `release`. */
+  hold(): void;
+  release(): void;
+}
+
+/** A node without a primary. */
+const NO_LINK: LinkPort = { hold: () => {}, release: () => {} };
+
 /** A node without replication. */
 const NO_REPLICAS: ReplicaPort = { replicasInSync: () => true, replicaReport: () => [] };
 
@@ -43,6 +53,7 @@ export class Dumps {
   readonly shutdown: Shutdown;
   readonly commands: CommandTable;
   replicas: ReplicaPort = NO_REPLICAS;
+  link: LinkPort = NO_LINK;
   /**
    * Libraries of functions that the last dump brought; opaque here, and carried on in every dump.
    */
@@ -101,11 +112,12 @@ export class Dumps {
   }
 
   /**
-   * Saves the dataset, unless `save` is false, and loads it again in its own place; writes wait
-   * meanwhile. Returns whether that went well; the log tells why not.
+   * Saves the dataset, unless `save` is false, and loads it again in its own place; writes, and what
+   * comes from a primary, wait meanwhile. Returns whether that went well; the log tells why not.
    */
   async reload(save: boolean): Promise<boolean> {
     this.#gate?.close();
+    this.link.hold();
     try {
       if (save && (await this.persistence.save()) !== 'saved') return false;
       await this.dumpLoad.replaceFromFile();
@@ -115,6 +127,7 @@ export class Dumps {
       this.#server.log.warning(`Error reloading the dump: ${error.message}`);
       return false;
     } finally {
+      this.link.release();
       this.#gate?.open();
     }
   }

@@ -9,7 +9,7 @@
  * A save never holds the event loop. SAVE answers its client when the dump is on disk; it holds the
  * dataset as it was when SAVE ran. Main thread.
  */
-import { codeOf, ErrorCode, OperatingError } from '../../base/errors.ts';
+import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
 import type { RdbVersion } from '../../rdb/dialect.ts';
 import { DumpFilter } from '../../replication/replica-state.ts';
 import { Obstacle, type Server } from '../server.ts';
@@ -231,12 +231,21 @@ export class Persistence {
   #begin(): Promise<SaveEnd> {
     if (this.busy) throw new OperatingError(ErrorCode.BUSY, 'a dump is being made');
     const { dir, dbfilename } = this.#server.config.values;
-    const snapshot = this.#snapshots.start(this.request('bgsave'));
+    this.#lastTrySeconds = this.#nowSeconds();
+    let snapshot: Snapshot;
+    try {
+      snapshot = this.#snapshots.start(this.request('bgsave'));
+    } catch (error) {
+      // The system refuses the memory: as a disk that is full, it may have some later.
+      if (codeOf(error) !== ErrorCode.ARENA_FULL) throw error;
+      this.#server.log.warning(`Can't save in background: ${messageOf(error)}`);
+      this.#server.setObstacle(Obstacle.SAVE_FAILED, true);
+      return Promise.resolve('failed');
+    }
     this.#saving = snapshot;
     this.#owesEmptied = false;
     this.#savesEmptied = false;
     this.#isAwaited = false;
-    this.#lastTrySeconds = this.#nowSeconds();
     const written = writeDump(snapshot, {
       directory: dir,
       name: dbfilename,

@@ -49,6 +49,9 @@ import { Waiters } from './waiters.ts';
 
 const SECOND_MS = 1000;
 
+/** CONFIG SET makes of a smaller backlog one of this size, as in Redis. */
+const BACKLOG_MIN = 16_384;
+
 export class Primary implements PeerListener {
   readonly server: Server;
   readonly fanOut: FanOut;
@@ -92,6 +95,8 @@ export class Primary implements PeerListener {
     this.#source = source;
     this.#lonelySinceMs = server.nowMs;
     server.config.onChange(['repl-backlog-size'], () => {
+      if (server.config.values.replBacklogSize < BACKLOG_MIN)
+        server.config.assign('repl-backlog-size', [String(BACKLOG_MIN)]);
       server.streamLog.backlogBytesMax = server.config.values.replBacklogSize;
       return null;
     });

@@ -270,4 +270,40 @@ describe('limits and modes', () => {
     expect(server.output).toMatch(shape);
     await server.stop();
   });
+
+  test('rename-command tells of names that nobody knows, refuses one that is taken', async () => {
+    const names = ['rename-command FLUSHAL ""', 'rename-command GET GET'];
+    const { messages, client, stop } = await startNode(...names, 'rename-command SET PUT');
+    expect(messages).toContain("rename-command: there is no command 'FLUSHAL' to rename");
+    const one = await client();
+    expect(await one.call('PUT', 'a', '1')).toBe('OK');
+    expect(await one.call('GET', 'a')).toBe('1');
+    await one.close();
+    await stop();
+    await expect(startNode('rename-command GET SET')).rejects.toThrow(
+      'rename-command GET SET: Target command name already exists',
+    );
+  });
+
+  test('CONFIG SET makes a backlog of 16 KiB of a smaller one', async () => {
+    const { client, stop } = await startNode();
+    const one = await client();
+    await one.call('CONFIG', 'SET', 'repl-backlog-size', '1');
+    expect(await one.call('CONFIG', 'GET', 'repl-backlog-size')).toContain('16384');
+    await one.close();
+    await stop();
+  });
+
+  test('lines of the log tell the role of their time', async () => {
+    const server = await startHeadwater({
+      args: ['--log-format', 'redis', '--replicaof', '127.0.0.1 1'],
+    });
+    const client = await server.client();
+    await client.call('REPLICAOF', 'NO', 'ONE');
+    await client.call('REPLICAOF', '127.0.0.1', '1');
+    for (const line of ['S .*Connecting to MASTER', 'M .*MASTER MODE', 'S .*REPLICAOF 127.0.0.1:1'])
+      expect(server.output).toMatch(new RegExp(`^\\d+:${line}`, 'm'));
+    await client.close();
+    await server.stop();
+  });
 });

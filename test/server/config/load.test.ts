@@ -180,6 +180,11 @@ test.each([
   );
 });
 
+test('a bad line is told in its own letters', () => {
+  const line = Buffer.from("prot 'ä'").toString('latin1');
+  expect(() => load({ stdin: line })).toThrow(">>> 'prot 'ä''");
+});
+
 test('what has no effect is told once, when it differs from the default', () => {
   const options = 'daemonize yes\nio-threads 4\nalways-show-logo no\nlfu-decay-time 5\nhz 20';
   expect(load({ options }).warnings).toEqual([

@@ -13,6 +13,7 @@ import type { CommandRow } from '../../../src/server/dispatch/command-lookup.ts'
 import { FakeReplica } from '../../support/fake-replica.ts';
 import { type NodeInProcess, startNode } from '../../support/node-in-process.ts';
 import type { RespClient } from '../../support/resp-client.ts';
+import { waitFor } from '../../support/wait-for.ts';
 
 const OOM = "OOM command not allowed when used memory > 'maxmemory'.";
 const full = (): never => {
@@ -195,4 +196,36 @@ test.each([
   [new TypeError('x is not a function'), false, undefined],
 ])('%s, with changes %s, is answered by %s', (error, hasChanged, answer) => {
   expect(answerFor(error, hasChanged)).toBe(answer);
+});
+
+describe('a command of the primary that finds no memory', () => {
+  test('is followed by a full sync, not by what comes behind it', async () => {
+    const head = await startNode();
+    const above = await head.client();
+    try {
+      await client.command('REPLICAOF', '127.0.0.1', String(head.node.port));
+      await waitFor(
+        async () => (await client.infoField('replication', 'master_link_status')) === 'up',
+      );
+      const own = replaceHandler('APPEND', full);
+      await above.pipeline([
+        ['MULTI'],
+        ['APPEND', 'k', 'x'],
+        ['INCR', 'n'],
+        ['EXEC'],
+        ['INCR', 'n'],
+      ]);
+      await waitFor(async () => (await above.infoField('stats', 'sync_full')) === '2');
+      replaceHandler('APPEND', own);
+      await waitFor(async () => (await client.command('GET', 'n'))?.toString() === '2');
+      expect((await client.command('GET', 'k'))?.toString()).toBe('x');
+      expect(await client.infoField('replication', 'master_replid')).toBe(
+        await above.infoField('replication', 'master_replid'),
+      );
+    } finally {
+      await client.command('REPLICAOF', 'NO', 'ONE');
+      await above.close();
+      await head.stop();
+    }
+  });
 });

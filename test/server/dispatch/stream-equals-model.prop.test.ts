@@ -38,6 +38,8 @@ const READ_BYTES_MAX = 128 * KIB;
 const NO_PINGS = 'repl-ping-replica-period 3600';
 /** Reads of a script, roughly: more take long and find no more. */
 const READS_MAX = 1000;
+/** Some seconds on a quiet machine. */
+const TIMEOUT_MS = 120_000;
 /** Bytes shown around the first difference. */
 const SHOWN_BYTES = 120;
 
@@ -313,7 +315,7 @@ const KINDS: readonly (readonly [string, number, number, ScriptStyle])[] = [
 ];
 
 describe('the stream is what the model says', () => {
-  test.each(KINDS)('%s', async (name, rounds, clients, style) => {
+  test.each(KINDS)('%s', { timeout: TIMEOUT_MS }, async (name, rounds, clients, style) => {
     const seed = testSeed(name);
     for (let round = 0; round < rounds; round++) {
       const prng = new Prng((seed + round * 0x9e3779b9) >>> 0);

@@ -116,6 +116,31 @@ test('many short commands of a transaction count with what they take', async () 
   await client.closed;
 });
 
+test.each([
+  ['WATCH', 'UNWATCH'],
+  ['SUBSCRIBE', 'UNSUBSCRIBE'],
+  ['PSUBSCRIBE', 'PUNSUBSCRIBE'],
+])('what %s has named counts until %s', async (begin, end) => {
+  const client = await served.client();
+  const connection = [...served.node.server.clients.values()].at(-1)!;
+  const before = await cut();
+  let count = 0;
+  const names = (): string[] => Array.from({ length: 1000 }, () => `name:${count++}`);
+  const held = async (isHeld: boolean): Promise<boolean> =>
+    await waitFor(() => connection.namesBytes > 0 === isHeld, { what: 'the names' });
+  client.socket.on('data', () => {});
+  for (let i = 0; i < 5; i++) {
+    client.write(encodeCommand([begin, ...names()]));
+    await held(true);
+    client.write(encodeCommand([end]));
+    await held(false);
+  }
+  for (let i = 0; i < 6; i++) client.write(encodeCommand([begin, ...names()]));
+  await client.closed;
+  expect(await cut()).toBe(before + 1);
+  expect(connection.namesBytes).toBe(0);
+});
+
 test('a pipeline that is longer than the limit is no violation, however short its requests are', async () => {
   const before = await cut();
   const count = 400_000;

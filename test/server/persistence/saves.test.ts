@@ -101,6 +101,22 @@ test('a save replaces the file, and counts what was written before it began', as
   expect(server.keyspace.arena.frozen).toBe(false);
 });
 
+test('a save that the system has no memory for fails, and the next one may succeed', async () => {
+  const { server, persistence, lines } = setUp();
+  fill(server, 1, 10);
+  const take = server.memory.take;
+  server.memory.take = () => {
+    throw new RangeError('Array buffer allocation failed');
+  };
+  expect(await persistence.save()).toBe('failed');
+  expect(persistence.busy).toBe(false);
+  expect(persistence.lastSucceeded).toBe(false);
+  expect(lines.some((line) => line.includes('no memory for a ring'))).toBe(true);
+  server.memory.take = take;
+  expect(await persistence.save()).toBe('saved');
+  expect(persistence.lastSucceeded).toBe(true);
+});
+
 test.each<[name: string, disk: Partial<DumpDisk>, message: string]>([
   [
     'the file cannot be made',

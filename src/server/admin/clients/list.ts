@@ -51,7 +51,7 @@ export function clientLine(
   nowMs: number,
   requestBytes: number,
 ): string {
-  const { reader, reply, queued, queuedBytes, heldBytes } = connection;
+  const { reader, reply, queued, queuedBytes, namesBytes, heldBytes } = connection;
   const flags = FLAGS.filter(([, holds]) => holds(connection)).map(([letter]) => letter);
   const pending = reader.pendingBytes;
   const waiting = connection.writer.waitingBytes;
@@ -80,7 +80,14 @@ export function clientLine(
     obl: reply.lastChunkSize,
     oll: connection.writer.waitingWrites + reply.fullChunks,
     omem: waiting + reply.size - reply.lastChunkSize,
-    'tot-mem': CLIENT_BYTES + reader.ownBytes + heldBytes + queuedBytes + reply.heldBytes + waiting,
+    'tot-mem':
+      CLIENT_BYTES +
+      reader.ownBytes +
+      heldBytes +
+      queuedBytes +
+      namesBytes +
+      reply.heldBytes +
+      waiting,
     events: waiting > 0 ? 'rw' : 'r',
     cmd: connection.lastCommand,
     user: 'default',

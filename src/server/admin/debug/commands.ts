@@ -404,8 +404,7 @@ function protocol({ request, reply }: CommandContext): void {
       reply.integer(12345);
       return;
     case 'double':
-      // biome-ignore lint/suspicious/noApproximativeNumericConstant: it is the number that Redis
-      // answers.
+      // biome-ignore lint/suspicious/noApproximativeNumericConstant: what Redis answers.
       reply.double(3.141);
       return;
     case 'null':

@@ -132,10 +132,10 @@ const digesters: ReadonlyMap<ValueType, ValueDigester> = new Map<ValueType, Valu
   [
     ValueType.STREAM,
     (keyspace, db, entry, digest) => {
-      const { log } = keyspace.structures.streams;
-      log.open(db.value(entry));
+      const { entries } = keyspace.structures.streams;
+      entries.open(db.value(entry));
       streamEnd.setMax();
-      const cursor = log.seek(streamStart, streamEnd, false);
+      const cursor = entries.seek(streamStart, streamEnd, false);
       const { node } = cursor;
       while (cursor.next()) {
         const id = bytesOf(cursor.id.toString().replace('-', '.'));

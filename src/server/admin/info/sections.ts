@@ -4,7 +4,7 @@
  * A feature that does not exist has its fields all the same, as zeros: tools read them.
  */
 
-import { arch, endianness, release, type } from 'node:os';
+import { endianness, machine, release, type } from 'node:os';
 import type { MemoryCollector } from '../../../base/memory-collector.ts';
 import { REDIS_VERSION } from '../../../base/redis-version.ts';
 import { PRODUCT_VERSION } from '../../config/product.ts';
@@ -67,7 +67,7 @@ function serverLines({ server, listeners }: InfoParts): string[] {
     redis_git_dirty: 0,
     redis_build_id: '0',
     redis_mode: 'standalone',
-    os: `${type()} ${release()} ${arch()}`,
+    os: `${type()} ${release()} ${machine()}`,
     arch_bits: PTR_BITS,
     monotonic_clock: 'performance.now',
     multiplexing_api: 'libuv',

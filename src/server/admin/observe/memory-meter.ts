@@ -25,10 +25,14 @@
 import { totalmem } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
 import { systemErrorText } from '../../../base/errors.ts';
+import { KIB } from '../../../base/units.ts';
 import type { Server } from '../../server.ts';
 
 /** Time between two looks at the resident memory. */
 const RSS_MS = 1000;
+
+/** What V8 keeps of a connection besides its buffers, at most. */
+const CONNECTION_BYTES = 16 * KIB;
 
 /** Memory of snapshots, which another part of the node knows. */
 export interface SnapshotMemory {
@@ -58,6 +62,8 @@ export class MemoryMeter {
   startupBytes = 0;
   peakBytes = 0;
   rssBytes = 0;
+  /** V8's buffers that are not shared. */
+  #bufferBytes = 0;
   heapBytes = 0;
   /** As of the last tick. */
   readonly normal = noClients();
@@ -76,7 +82,9 @@ export class MemoryMeter {
   }
 
   tick(): void {
-    this.heapBytes = getHeapStatistics().used_heap_size;
+    const heap = getHeapStatistics();
+    this.heapBytes = heap.used_heap_size;
+    this.#bufferBytes = heap.external_memory;
     const nowMs = this.#server.clock.monotonicMs();
     if (nowMs >= this.#rssAtMs) {
       this.#rssAtMs = nowMs + RSS_MS;
@@ -116,6 +124,14 @@ export class MemoryMeter {
   /** Growth of V8's heap over the empty node's. */
   get heapGrowthBytes(): number {
     return Math.max(0, this.heapBytes - this.startupBytes);
+  }
+
+  /** Memory of V8 that no client is known to use: most of it is garbage when it is much. */
+  get unownedBytes(): number {
+    const { clients, bufferPool } = this.#server;
+    let owned = sumOf(this.normal) + sumOf(this.replicas) + clients.size * CONNECTION_BYTES;
+    for (const { namesBytes } of clients.values()) owned += namesBytes;
+    return Math.max(0, this.heapBytes + this.#bufferBytes - owned - bufferPool.heldBytes);
   }
 
   /** Keys, values and tables. */

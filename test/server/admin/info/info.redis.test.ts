@@ -77,6 +77,11 @@ test.each([
   expect(titles).toEqual([...outline(other!).keys()]);
 });
 
+test('INFO names the system as the real server does', async () => {
+  const [own, other] = await Promise.all([mine, real].map((client) => client.info('server')));
+  for (const field of ['os', 'arch_bits']) expect(own!.get(field)).toBe(other!.get(field));
+});
+
 test('INFO headwater shows what is our own', async () => {
   expect([...outline(await textOf(mine, 'headwater')).keys()]).toEqual(['Headwater']);
 });

@@ -86,7 +86,7 @@ describe('unixsocket', () => {
     const { status, output } = run('--port', '0', '--unixsocket', '/no/such/folder/x.sock');
     expect([status, output]).toEqual([
       1,
-      expect.stringContaining('Failed opening Unix socket: bind: '),
+      expect.stringContaining('Failed opening Unix socket: bind: No such file or directory'),
     ]);
   });
 });

@@ -63,7 +63,7 @@ export interface StreamFields {
   readonly length: Int32Array;
 }
 
-export class StreamLog {
+export class StreamEntries {
   ref: Ref = NIL;
   readonly cursor: StreamCursor;
   readonly #arena: Arena;
