@@ -10,8 +10,9 @@
  * read yet of the reply is gone. So the write side is shut behind the last byte, and what comes is
  * read until the peer has ended too, or for a moment.
  *
- * There are never more than DEPARTING_MAX: the one that left first is cut for the one that leaves
- * last. One timer for all of them, which runs while there are any. Main thread.
+ * There are never more than DEPARTING_MAX, and fewer while clients need the descriptors: the one that
+ * left first is cut for the one that leaves last. So refused peers that keep their ends open cannot
+ * take the descriptors that are reserved for files. One timer for all of them, which runs while there are any. Main thread.
  */
 import type { Socket } from 'node:net';
 import { debugAssert } from '../../base/assert.ts';
@@ -24,8 +25,9 @@ import { ignoreReads } from './listener.ts';
 const LINGER_MS = 500;
 /** A peer that takes nothing of what waits for it for so long is cut off. */
 const STALL_MS = 5000;
-/** Descriptors that may be open for nobody. */
+/** Descriptors that may be open for nobody: at most, and while as many clients are there as may be. */
 const DEPARTING_MAX = 256;
+const DEPARTING_MIN = 32;
 
 interface Departure {
   /** Bytes that the kernel had not taken at the last look. */
@@ -36,11 +38,12 @@ interface Departure {
 
 export class Departures {
   readonly #sockets = new Map<Socket, Departure>();
-  readonly #countMax: number;
+  readonly #roomLeft: () => number;
   #timer: NodeJS.Timeout | undefined = undefined;
 
-  constructor(countMax: number = DEPARTING_MAX) {
-    this.#countMax = countMax;
+  /** `roomLeft`: how many more clients may come. */
+  constructor(roomLeft: () => number) {
+    this.#roomLeft = roomLeft;
   }
 
   get count(): number {
@@ -63,10 +66,11 @@ export class Departures {
     socket.end();
     this.#sockets.set(socket, { waitingBytes: unsentBytes(socket), looks: 0 });
     socket.once('close', () => this.#gone(socket));
-    if (this.#sockets.size > this.#countMax) {
-      const [first] = this.#sockets.keys();
-      first!.destroy();
-      this.#gone(first!);
+    const countMax = Math.min(DEPARTING_MAX, DEPARTING_MIN + Math.max(0, this.#roomLeft()));
+    for (const first of this.#sockets.keys()) {
+      if (this.#sockets.size <= countMax) break;
+      first.destroy();
+      this.#gone(first);
     }
     this.#timer ??= setInterval(() => this.#look(), LINGER_MS).unref();
   }
