@@ -86,7 +86,7 @@ export class Server implements ServerPort {
   /** Connected clients, replicas among them, by id. */
   readonly clients = new Map<number, Connection>();
   /** Sockets of those who were clients, and of those who were turned away. */
-  readonly departures = new Departures();
+  readonly departures = new Departures(() => this.config.values.maxclients - this.clients.size);
   readonly history: ReplicationHistory;
   readonly streamLog: StreamLog;
   readonly feed: Feed;

@@ -10,8 +10,10 @@
  * of the reply that it has not read. So the write side is shut after the last byte, and input is
  * read until the peer has ended, too, or for a moment.
  *
- * There are never more than DEPARTING_MAX: beyond that, the oldest one is cut. One timer serves all
- * of them, and runs while there are any. Main thread.
+ * There are never more than DEPARTING_MAX, and fewer while clients need the descriptors: beyond
+ * that, the oldest one is cut. So refused peers that keep their ends open cannot take the
+ * descriptors that are reserved for files. One timer serves all of them, and runs while there are
+ * any. Main thread.
  */
 import type { Socket } from 'node:net';
 import { debugAssert } from '../../base/assert.ts';
@@ -26,6 +28,8 @@ const LINGER_MS = 500;
 const STALL_MS = 5000;
 /** The most descriptors that may be open for departing sockets. */
 const DEPARTING_MAX = 256;
+/** So many may be open while all clients that may come are there. */
+const DEPARTING_MIN = 32;
 
 interface Departure {
   /** Bytes that the kernel had not taken at the last look. */
@@ -36,11 +40,12 @@ interface Departure {
 
 export class Departures {
   readonly #sockets = new Map<Socket, Departure>();
-  readonly #countMax: number;
+  readonly #roomLeft: () => number;
   #timer: NodeJS.Timeout | undefined = undefined;
 
-  constructor(countMax: number = DEPARTING_MAX) {
-    this.#countMax = countMax;
+  /** `roomLeft`: how many more clients may come. */
+  constructor(roomLeft: () => number) {
+    this.#roomLeft = roomLeft;
   }
 
   get count(): number {
@@ -64,10 +69,11 @@ export class Departures {
     socket.end();
     this.#sockets.set(socket, { waitingBytes: unsentBytes(socket), looks: 0 });
     socket.once('close', () => this.#gone(socket));
-    if (this.#sockets.size > this.#countMax) {
-      const [first] = this.#sockets.keys();
-      first!.destroy();
-      this.#gone(first!);
+    const countMax = Math.min(DEPARTING_MAX, DEPARTING_MIN + Math.max(0, this.#roomLeft()));
+    for (const first of this.#sockets.keys()) {
+      if (this.#sockets.size <= countMax) break;
+      first.destroy();
+      this.#gone(first);
     }
     this.#timer ??= setInterval(() => this.#look(), LINGER_MS).unref();
   }

@@ -247,25 +247,35 @@ test('a peer that reads slowly gets all that it asked for before it left', async
   slow.socket.destroy();
 });
 
+const STUCK_BYTES = Buffer.alloc(8 << 20);
+
 test('there are only so many of those who leave: the first is cut for the last', async () => {
-  const departures = new Departures(3);
+  let roomLeft = 1000;
+  const departures = new Departures(() => roomLeft);
   const accepted: Socket[] = [];
   const listener = createServer((socket) => accepted.push(socket)).listen(0, '127.0.0.1');
   await waitFor(() => listener.listening, { what: 'the listener' });
   const { port } = listener.address() as AddressInfo;
-  for (let i = 0; i < 5; i++) {
+  const leave = async (): Promise<void> => {
+    const place = accepted.length;
     const stuck = connect(port, '127.0.0.1');
     open.add(stuck);
     stuck.on('error', () => {});
     stuck.pause();
-    const socket = await waitFor(() => accepted[i], { what: 'the connection' });
+    const socket = await waitFor(() => accepted[place], { what: 'the connection' });
     socket.on('error', () => {});
     // More than the kernel takes for a peer that does not read.
-    socket.write(Buffer.alloc(32 << 20));
+    socket.write(STUCK_BYTES);
     departures.leave(socket);
-  }
-  expect(departures.count).toBe(3);
-  expect(accepted.map(({ destroyed }) => destroyed)).toEqual([true, true, false, false, false]);
+  };
+  for (let i = 0; i < 258; i++) await leave();
+  expect(departures.count).toBe(256);
+  expect(accepted.map(({ destroyed }) => destroyed).indexOf(false)).toBe(2);
+  // The clients need the descriptors.
+  roomLeft = 0;
+  await leave();
+  expect(departures.count).toBe(32);
+  expect(accepted.map(({ destroyed }) => destroyed).indexOf(false)).toBe(259 - 32);
   expect(departures.waitingBytes).toBeGreaterThan(0);
   departures.stop();
   expect(departures.count).toBe(0);

@@ -112,11 +112,12 @@ describe('disk', () => {
     rmSync(directory(), { recursive: true });
     const slow = await attachStalled();
     await waitFor(() => snapshots().filesRefused === 1, { what: 'the file to be refused' });
+    const { spool } = snapshots().running!;
     let most = 0;
     const late: FakeReplica[] = [];
     slow.resume();
     slow.socket.on('data', () => {
-      most = Math.max(most, snapshots().spoolMemoryBytes);
+      most = Math.max(most, spool.memoryBytes);
       if (late.length > 0 || slow.dumpBytes < DUMP_BYTES / 2) return;
       // It stands still for a while, again and again.
       slow.pause();
