@@ -2,7 +2,7 @@
  * Passes the bytes of a dump from its worker to the readers, which each have their own pace.
  *
  *   dump    0 ─────────── file.start ───────── ring ──────────────────────── producedBytes
- *           released    spilled to a file    chunks of the worker's ring
+ *           released      spilled to a file    chunks of the worker's ring
  *                         ▲ slow reader        ▲ reader        ▲ reader
  *
  * Chunks stay where the worker put them and readers get slices of them, without a copy. When the
