@@ -35,7 +35,7 @@ import { Primary } from './server/primary/primary.ts';
 import { Server } from './server/server.ts';
 import { createLoadPool } from './workers/load-job.ts';
 
-/** The first clients come before the start of the thread that the first snapshot will need. */
+/** The first snapshot's thread starts after this delay, so that the first clients come before. */
 const WARM_DELAY_MS = 500;
 
 export class Node implements ConnectionHost {
@@ -164,7 +164,7 @@ export class Node implements ConnectionHost {
     this.server.onStage('ready');
   }
 
-  /** Logs one line about the program, its place, and its configuration. */
+  /** The log line about the program, its place, and its configuration. */
   #startLine(): string {
     const { config } = this.server;
     const { dir } = config.values;

@@ -56,7 +56,7 @@ export class Feed {
   }
 
   /**
-   * Streams one encoded command, bytes[start … end), as a unit of its own. The bytes are copied at
+   * Streams one encoded command, bytes[start … end), as a separate unit. The bytes are copied at
    * once.
    */
   appendVerbatim(db: number, bytes: Uint8Array, start: number, end: number): void {

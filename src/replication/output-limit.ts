@@ -3,7 +3,7 @@
  * replica's lag behind the log and to the replies that wait for a normal or a pub/sub client.
  *
  *   hard   at or above it: now                       soft   at or above it without a break for longer than softMs
- *   0 in either place: no such limit
+ *   0 in either place: that limit is off
  *
  * Pure but for one number of state. Ask when bytes were added, and on a clock, since a soft breach
  * must end an idle client as well.

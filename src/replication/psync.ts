@@ -229,7 +229,7 @@ function obstacleToContinue(
   return lines;
 }
 
-/** Decides again after `needsNewHistory` was acted on. */
+/** The log line after `needsNewHistory` was acted on. */
 export function backlogCreatedLine(history: ReplicationHistory): LogLine {
   return notice(
     'Replication backlog created, my new replication IDs are ' +
@@ -237,7 +237,7 @@ export function backlogCreatedLine(history: ReplicationHistory): LogLine {
   );
 }
 
-/** Decides again after a promotion. */
+/** The log line after a promotion. */
 export function secondIdLine(history: ReplicationHistory): LogLine {
   return warning(
     `Setting secondary replication ID to ${history.replid2}, valid up to offset: ${history.secondOffset}. ` +

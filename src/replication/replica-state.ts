@@ -87,7 +87,7 @@ const TRANSITIONS: Readonly<Record<Phase, ReadonlyMap<PeerEvent, Phase>>> = {
   [Phase.CLOSED]: NEVER,
 };
 
-/** The phase after `event`, or -1 when the drawing has no such arrow. */
+/** The phase after `event`, or -1 when the drawing has no arrow for it. */
 export function phaseAfter(phase: Phase, event: PeerEvent): Phase | -1 {
   if (event === PeerEvent.CLOSE) return Phase.CLOSED;
   return TRANSITIONS[phase].get(event) ?? -1;

@@ -85,7 +85,7 @@ export class Server implements ServerPort {
   readonly outputLimits: { normal: OutputLimit; pubsub: OutputLimit };
   /** Connected clients, replicas among them, by id. */
   readonly clients = new Map<number, Connection>();
-  /** Sockets of former clients, and of rejected ones. */
+  /** Sockets of those who were clients, and of those who were turned away. */
   readonly departures = new Departures();
   readonly history: ReplicationHistory;
   readonly streamLog: StreamLog;

@@ -45,7 +45,7 @@ export interface AdminHost {
   readonly reload: (save: boolean) => Promise<boolean>;
   readonly unblock: (connection: Connection, error?: string) => boolean;
   readonly snapshotMemory: SnapshotMemory;
-  /** Lets the worker threads collect their garbage. */
+  /** Lets the worker threads release their references to shared memory. */
   readonly collectWorkers: () => void;
 }
 

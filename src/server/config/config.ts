@@ -227,7 +227,7 @@ export class Config {
     return allowed === 'yes' || (allowed === 'local' && context.local);
   }
 
-  /** Runs the hooks of `changed`. If one refuses, restores the values and reruns the hooks. */
+  /** Runs the hooks of `changed`. If one refuses, restores and reruns those that ran. */
   #apply(changed: readonly DirectiveName[], assignments: readonly Assignment[]): string | null {
     const ran: Hook[] = [];
     for (const hook of this.#hooks) {

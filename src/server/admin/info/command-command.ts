@@ -184,7 +184,7 @@ export function commandCommands(parts: { readonly dispatcher: Dispatcher }): Com
   };
 }
 
-/** The filter of FILTERBY, or undefined when there is no such filter. */
+/** The filter of FILTERBY, or undefined when it is unknown. */
 function filterOf(kind: string, value: string): ((row: CommandRow) => boolean) | undefined {
   switch (kind.toLowerCase()) {
     case 'module':

@@ -22,7 +22,7 @@ export class LoopDelay {
   }
 
   /**
-   * The greatest delay, in milliseconds, of `percent` of the timers, without the interval between
+   * The percentile `percent` of the timers' delay, in milliseconds, without the interval between
    * two timers.
    */
   percentileMs(percent: number): number {
