@@ -276,7 +276,7 @@ export function countFsynced(peers: Iterable<ReplicaState>, offset: number): num
   return count;
 }
 
-/** The number of peers for `min-replicas-to-write`: online, with an ACK within `maxLagSeconds`. */
+/** The peers that count for `min-replicas-to-write`: online, heard from in `maxLagSeconds`. */
 export function countGood(
   peers: Iterable<ReplicaState>,
   nowMs: number,

@@ -33,7 +33,7 @@ export class RetryPauses {
     this.#pauses.delete(cause);
   }
 
-  /** The number of causes that have failed and not succeeded since. */
+  /** The causes that have failed and not succeeded since. */
   get causes(): readonly string[] {
     return [...this.#pauses.keys()];
   }

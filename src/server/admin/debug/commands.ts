@@ -117,9 +117,9 @@ const unknownSubcommand = (name: string): string =>
 /** A switch, read as C's atoi reads it: a word that is no number is 0. */
 const isOn = (text: string): boolean => /^[-+ ]*\d/.test(text) && Number.parseInt(text, 10) !== 0;
 
-/** The unit in which DEBUG OBJECT measures values. */
+/** The dump format in which DEBUG OBJECT measures values. */
 const DIALECT: Dialect = { version: 11, plainTypes: false };
-/** Parts of a payload: the type before the value, version and checksum after it. */
+/** Of a payload: the type before the value, version and checksum after it. */
 const PAYLOAD_BYTES_BESIDE = 11;
 
 /** Handlers by subcommand, each with its minimum and maximum of words. */
