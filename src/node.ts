@@ -35,7 +35,7 @@ import { Primary } from './server/primary/primary.ts';
 import { Server } from './server/server.ts';
 import { createLoadPool } from './workers/load-job.ts';
 
-/** The first clients are answered before a thread is started that the first snapshot will need. */
+/** The first snapshot's thread starts after this delay, so that the first clients come before. */
 const WARM_DELAY_MS = 500;
 
 export class Node implements ConnectionHost {
@@ -55,7 +55,7 @@ export class Node implements ConnectionHost {
   readonly lookAhead: LookAhead;
   /** Called when the node has stopped by itself: SHUTDOWN, or a signal. */
   onExit: (code: number) => void = () => {};
-  /** Told of each socket that comes, before it is a client. */
+  /** Called for each accepted socket, before it is a client. */
   onSocket: (() => void) | undefined = undefined;
   #warmTimer: NodeJS.Timeout | undefined = undefined;
   #stopping = false;
@@ -128,8 +128,8 @@ export class Node implements ConnectionHost {
   }
 
   /**
-   * Loads the dataset, opens the sockets. Rejects with an OperatingError when it cannot. With
-   * `anyPort` the port 0 is any free one.
+   * Loads the dataset and opens the sockets. Rejects with an OperatingError when it cannot. With
+   * `anyPort`, port 0 means any free port.
    */
   async start({ anyPort = false } = {}): Promise<void> {
     const { config, log } = this.server;
@@ -152,7 +152,7 @@ export class Node implements ConnectionHost {
     try {
       await this.dumps.dumpLoad.atStart(values.replicaof !== null);
     } catch (error) {
-      // Who ends a node while it loads does not ask whether the dump was good.
+      // A stop during the load hides the load's error.
       if (this.#stopping) return;
       await this.stop();
       throw error;
@@ -164,7 +164,7 @@ export class Node implements ConnectionHost {
     this.server.onStage('ready');
   }
 
-  /** The one line that tells what runs, where, and how it was configured. */
+  /** The log line about the program, its place, and its configuration. */
   #startLine(): string {
     const { config } = this.server;
     const { dir } = config.values;
@@ -175,12 +175,12 @@ export class Node implements ConnectionHost {
     );
   }
 
-  /** The TCP port that is listened on; 0 when there is none. */
+  /** The TCP port on which the node listens; 0 when there is none. */
   get port(): number {
     return this.listeners.port;
   }
 
-  /** Ends the node at once; what is to be saved is saved before. */
+  /** Ends the node at once, without a save; the caller saves before. */
   async stop(): Promise<void> {
     this.#stopping = true;
     clearTimeout(this.#warmTimer);
@@ -193,14 +193,14 @@ export class Node implements ConnectionHost {
     await Promise.all([this.upstream.close(), this.dumps.close()]);
   }
 
-  /** SIGTERM and SIGINT, for who runs the node as a process. */
+  /** SIGTERM and SIGINT, for a program that runs the node as a process. */
   signal(name: 'SIGTERM' | 'SIGINT'): void {
     this.dumps.shutdown.signal(name);
   }
 
   /**
-   * Writes a crash report to the log, for who runs the node as a process and ends that next: after
-   * an error that nobody expected the memory that all threads read may be broken.
+   * Writes a crash report to the log. The program that runs the node as a process ends it next:
+   * after an unexpected error, the memory that all threads read may be broken.
    */
   crashed(error: unknown): void {
     this.server.log.warning(
@@ -257,7 +257,7 @@ export class Node implements ConnectionHost {
   }
 }
 
-/** What payloads of DUMP are written in: as dumps are. */
+/** The format of DUMP payloads: that of dumps. */
 function dialectOf(config: Config): Dialect {
   const { rdbVersion, rdbPlainTypes } = config.values;
   return { version: rdbVersion as RdbVersion, plainTypes: rdbPlainTypes };

@@ -1,7 +1,7 @@
 /**
- * When the stream is flushed to the peers. A flush is one write per peer that is ready, so its
- * price is the same for one command as for two hundred; the more peers there are, the more commands
- * should share it. Hot path.
+ * Decides when the stream is flushed to the peers. A flush is one write per ready peer, so one
+ * command costs as much as two hundred. The more peers there are, the more commands should share a
+ * flush. Hot path.
  *
  *   idle, few peers     append ─▶ end of this turn                              latency: the rest of the turn
  *   loaded, many peers  append ─▶ … ─▶ when the pause since the last flush is over
@@ -9,12 +9,11 @@
  *   long batch          each 128 KiB, midway
  *   WAIT, GETACK        now
  *
- * The pause bounds the share of time that flushing takes to about a fifth, until 2 ms bound the
- * pause: 1 peer at 8 µs per write pauses 32 µs, which is within a turn; 16 peers 0.5 ms; 64 peers 2
- * ms and 20 %; more peers take their share but never wait longer. A flush after a pause that has
- * passed in silence starts at once, so coalescing costs nothing when nothing is happening. Since
- * each peer has at most one write in flight, what gathers behind a slow one needs no rule: its next
- * write is bigger.
+ * The pause limits flushing to about a fifth of the time, until the limit of 2 ms applies: 1 peer
+ * at 8 µs per write pauses 32 µs, which is within a turn; 16 peers pause 0.5 ms; 64 peers pause 2
+ * ms and take 20 %; more peers take a larger share but never wait longer. When the pause has passed
+ * without commands, the next flush starts at once, so coalescing costs an idle node nothing. Each
+ * peer has at most one write in flight, so a slow peer needs no rule: its next write is bigger.
  *
  * Times are microseconds of a monotonic clock, passed in. The server owns the timers and the
  * sockets:
@@ -34,19 +33,19 @@ export const FlushWhen = {
 } as const;
 export type FlushWhen = (typeof FlushWhen)[keyof typeof FlushWhen];
 
-/** A stream that waits longer than this is noticed by WAIT; a timer cannot do much better. */
+/** WAIT notices a longer delay of the stream; a timer cannot do much better. */
 export const PAUSE_US_MAX = 2000;
-/** Pauses below this end within the turn: no timer is as fine. */
+/** Shorter pauses end within the turn: no timer is that precise. */
 const TURN_US = 100;
 /**
- * Bytes after which a batch flushes midway, and a lag from which a peer writes on without waiting
- * for the others.
+ * A batch flushes midway after this many bytes. A peer with at least this lag writes on without
+ * waiting for the others.
  */
 export const FLUSH_BYTES = 128 * 1024;
 /**
- * What the kernel sends as one packet, to a network card with segments of 1448 bytes and over
- * loopback: 45 of them. A write that is a little longer costs a second packet, with its way through
- * both stacks and the waking of its reader.
+ * The kernel sends this many bytes as one packet, to a network card with segments of 1448 bytes and
+ * over loopback: 45 segments. A slightly longer write costs a second packet, which passes through
+ * both stacks and wakes its reader.
  */
 export const PACKET_BYTES = 45 * 1448;
 /** Pause per time spent flushing: 4 makes flushing a fifth of the time. */
@@ -54,12 +53,12 @@ const PAUSE_PER_COST = 4;
 /** Microseconds per write assumed before the first measurement, and the weight of a new one. */
 const WRITE_US_ASSUMED = 10;
 const WRITE_US_WEIGHT = 1 / 8;
-/** One preempted flush must not stretch the pauses behind it. */
+/** One preempted flush must not stretch the pauses after it. */
 const WRITE_US_MAX = 100;
 
 /**
- * How many bytes a write to a peer takes that lags by `lagBytes`: all, or whole packets when there
- * is more than one.
+ * The bytes of one write to a peer that lags by `lagBytes`: all, or whole packets when there is
+ * more than one.
  */
 export function sliceBytes(lagBytes: number, bytesMax: number): number {
   const bytes = Math.min(lagBytes, bytesMax);
@@ -81,7 +80,7 @@ export class FlushPolicy {
     this.#urgent = false;
   }
 
-  /** Someone waits for an acknowledgement: the next decision is NOW. Holds until a flush. */
+  /** Someone waits for an acknowledgement: decisions are NOW until the next flush. */
   askUrgent(): void {
     this.#urgent = true;
   }
@@ -96,13 +95,13 @@ export class FlushPolicy {
     return bytes >= FLUSH_BYTES;
   }
 
-  /** The pause that flushes to `readyPeers` keep between each other, in microseconds. */
+  /** The pause between two flushes to `readyPeers`, in microseconds. */
   pauseUs(readyPeers: number): number {
     return Math.min(PAUSE_US_MAX, PAUSE_PER_COST * this.writeUs * readyPeers);
   }
 
   /**
-   * When to flush, asked at the end of a batch: `bytes` were appended since the last flush, and
+   * Decides at the end of a batch when to flush. `bytes` were appended since the last flush, and
    * `readyPeers` have no write in flight and something to read. Sets `delayUs`.
    */
   decide(nowUs: number, bytes: number, readyPeers: number): FlushWhen {
@@ -125,9 +124,8 @@ export class FlushPolicy {
   }
 
   /**
-   * Whether a peer whose write has completed writes its next slice at once: when it has much to
-   * catch up with, or someone waits. Else it joins the next flush, for which the caller asks
-   * `decide`.
+   * Whether a peer whose write has completed writes its next slice at once: it lags far, or someone
+   * waits. Else it joins the next flush, for which the caller asks `decide`.
    */
   writeAgain(lagBytes: number): boolean {
     return lagBytes >= FLUSH_BYTES || (this.#urgent && lagBytes > 0);

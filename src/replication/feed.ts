@@ -1,16 +1,16 @@
 /**
- * What goes into the stream of a top-level primary: commands of execution units, with the SELECT,
- * MULTI and EXEC that they need, and PING and GETACK. A relay does not feed: it appends the bytes
+ * Writes the stream of a top-level primary: the commands of execution units, with the SELECT, MULTI
+ * and EXEC that they need, and PING and GETACK. A relay does not use the feed: it appends the bytes
  * that it applied. Hot path.
  *
  *   one command       [SELECT n] command                      SELECT only when the database differs from the last one
  *   several commands  MULTI [SELECT n] command … [SELECT m] command … EXEC
  *   unwrapped unit    [SELECT n] command … command            for commands that touch arbitrary keys, and expiry cycles
  *
- * An execution unit is what one client command (or EXEC, or script) caused. Its commands are queued
- * here in encoded form and flushed together when the unit ends, within the same turn. While the log
- * is inactive all of this is silently nothing: there is no one to tell, and the offset stands
- * still. Main thread.
+ * One client command (or EXEC, or script) causes one execution unit. The commands of a unit are
+ * queued here in encoded form and flushed together when the unit ends, within the same turn. While
+ * the log is inactive, the feed does nothing: there are no readers, and the offset stands still.
+ * Main thread.
  */
 import { assert } from '../base/assert.ts';
 import { MIB, type Offset } from '../base/units.ts';
@@ -21,7 +21,7 @@ import type { StreamLog } from './stream-log.ts';
 /** No database is selected in the stream: the next command is preceded by SELECT. */
 export const NO_DB = -1;
 
-/** A scratch that a large unit has made larger than this is let go. */
+/** A large unit's scratch is freed when it is larger than this. */
 const SCRATCH_KEPT_BYTES = MIB;
 
 export class Feed {
@@ -56,7 +56,7 @@ export class Feed {
   }
 
   /**
-   * Streams one encoded command, bytes[start … end), as a unit of its own. The bytes are copied at
+   * Streams one encoded command, bytes[start … end), as a separate unit. The bytes are copied at
    * once.
    */
   appendVerbatim(db: number, bytes: Uint8Array, start: number, end: number): void {
@@ -106,8 +106,8 @@ export class Feed {
   flush(wrap: boolean): void {
     const commands = this.queuedCommands;
     if (commands === 0) return;
-    // A unit may have dropped the log on its way (REPLICAOF in a transaction): its commands then
-    // have no reader.
+    // REPLICAOF in a transaction may have dropped the log during the unit: its commands then have
+    // no reader.
     if (this.log.active) {
       const wrapped = wrap && commands > 1;
       if (wrapped) this.log.append(MULTI_BYTES, 0, MULTI_BYTES.length);
@@ -124,7 +124,7 @@ export class Feed {
     this.discard();
   }
 
-  /** Ends the unit and streams nothing of it. */
+  /** Ends the unit without streaming it. */
   discard(): void {
     this.queuedCommands = 0;
     this.#scratch.clear();
@@ -151,8 +151,8 @@ export class Feed {
   }
 
   /**
-   * Streams a PING and returns true when nothing was streamed for `periodMs`. Called about once per
-   * second, by a top-level primary that has replicas; it is exact to that second and costs the hot
+   * Streams a PING and returns true when nothing was streamed for `periodMs`. A top-level primary
+   * that has replicas calls it about once per second. It is exact to that second and costs the hot
    * path nothing.
    */
   pingWhenQuiet(nowMs: number, periodMs: number): boolean {

@@ -1,17 +1,17 @@
 /**
- * The bytes that a primary sends to this node, cut into what they are: lines of the handshake, the
- * dump, the stream.
+ * Splits the bytes that a primary sends to this node into lines of the handshake, the dump, and the
+ * stream.
  *
  *   lines  "+PONG\r\n" … "+FULLRESYNC …\r\n"  "\n" "\n"  "$EOF:<40>\r\n"     or "$<length>\r\n"
  *   dump   ……………………………………………………………… <40>                                 or just so many bytes
  *   stream "*3\r\n$3\r\nSET\r\n" …
  *
- * What comes next is told by whoever hears of a line, in that very call: what lies behind it in the
- * same read is taken so. Behind a dump the stream may follow at once, and the dump has yet to be
- * loaded: those bytes are held until {@link LinkReader.expectStream}; whoever feeds the reader
- * stops feeding it meanwhile. Nothing else is kept but an unfinished line, and the last 40 bytes of
- * a dump with a mark: those may be the mark. The primary sends nothing behind a mark until it is
- * acknowledged, so it is looked for at the end of a read.
+ * The listener that gets a line sets, within that call, how the bytes after it are read, also those
+ * of the same read. The stream may follow a dump at once, before the dump is loaded. Those bytes
+ * are held until {@link LinkReader.expectStream}, and the caller stops feeding the reader
+ * meanwhile. The reader keeps nothing else but an unfinished line, and the last 40 bytes of a dump
+ * with a mark: those may be the mark. The primary sends nothing after a mark until it is
+ * acknowledged, so the reader looks for it at the end of a read.
  *
  * Main thread.
  */
@@ -20,15 +20,15 @@ import { latin1 } from '../base/bytes.ts';
 import { ErrorCode, OperatingError } from '../base/errors.ts';
 
 export const MARK_BYTES = 40;
-/** As Redis reads them; a longer line is no line of a primary. */
+/** The limit of Redis; a primary sends no longer line. */
 export const LINE_BYTES_MAX = 1024;
 
 const LF = 0x0a;
 const CR = 0x0d;
 
 /**
- * Hears what came. Bytes are those given to `push`, or the reader's own, and are stale when the
- * call returns.
+ * Receives the parts. The bytes belong to the caller of `push` or to the reader, and are stale when
+ * the call returns.
  */
 export interface LinkSink {
   /** A line without its end; empty for a keepalive. */
@@ -45,33 +45,33 @@ export class LinkReader {
   readonly #sink: LinkSink;
   #expect: Expect = Expect.LINE;
   #line = '';
-  /** Bytes of the dump that are to come. */
+  /** Bytes of the dump that have not come yet. */
   #left = 0;
   #mark = '';
   /** The last bytes of the dump, while they may be the mark. */
   readonly #held = new Uint8Array(MARK_BYTES);
   #heldBytes = 0;
-  /** What came behind the dump. */
+  /** The bytes that came after the dump. */
   readonly #kept: Uint8Array[] = [];
 
   constructor(sink: LinkSink) {
     this.#sink = sink;
   }
 
-  /** From here on come lines: a new connection, or what follows a line. */
+  /** Expects lines from here on: on a new connection, or after a line. */
   expectLines(): void {
     this.#expect = Expect.LINE;
     this.#line = '';
     this.#kept.length = 0;
   }
 
-  /** From here on come `bytes` bytes of a dump; none end it at once. */
+  /** Expects `bytes` bytes of a dump from here on; a dump of 0 bytes ends at once. */
   expectPayload(bytes: number): void {
     this.#left = bytes;
     this.#expect = Expect.LENGTH;
   }
 
-  /** From here on comes a dump that ends with `mark`, which has {@link MARK_BYTES} characters. */
+  /** Expects a dump that ends with `mark`, which has {@link MARK_BYTES} characters. */
   expectPayloadUntil(mark: string): void {
     assert(mark.length === MARK_BYTES, 'a mark has forty characters');
     this.#mark = mark;
@@ -79,19 +79,19 @@ export class LinkReader {
     this.#expect = Expect.MARK;
   }
 
-  /** From here on comes the stream; what of it was held comes now. */
+  /** Expects the stream from here on; its held bytes are delivered now. */
   expectStream(): void {
     this.#expect = Expect.STREAM;
     for (const bytes of this.#kept.splice(0)) this.#sink.stream(bytes, 0, bytes.length);
   }
 
-  /** What still comes is not wanted. */
+  /** Ignores all bytes that still come. */
   expectNothing(): void {
     this.#expect = Expect.NOTHING;
     this.#kept.length = 0;
   }
 
-  /** Takes bytes[start, end). Throws CORRUPT when a line is longer than any of a primary. */
+  /** Takes bytes[start, end). Throws CORRUPT when a line is longer than any line of a primary. */
   push(bytes: Uint8Array, start: number, end: number): void {
     let at = start;
     while (at < end || (this.#expect === Expect.LENGTH && this.#left === 0)) {

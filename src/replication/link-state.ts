@@ -1,6 +1,6 @@
 /**
- * The link to a primary above this node, as decisions: what to write, when to connect, when to give
- * up. No socket.
+ * The decisions of the link to a primary above this node: writes, connection attempts and their
+ * ends. It has no socket.
  *
  *            REPLICAOF                opened              +PONG               all replies
  *   NONE ───────────────▶ WAITING ─▶ CONNECTING ─▶ PINGED ─────▶ SHAKING ─────────────────▶ ASKED
@@ -12,11 +12,12 @@
  *                                                       │ loaded                              ▼
  *                                                       └─────────────────────────────▶ CONNECTED
  *
- * Events go in as calls, decisions come out as actions, in the order in which they are to be done.
- * Texts of requests and of the log are Redis' own. What the primary may say, and what this side
- * makes of it: PSYNC2 of Redis 7.2.
+ * Calls bring in events and return actions, in the order in which they are to be done. The texts of
+ * requests and of the log are those of Redis. The primary's messages and their meaning follow
+ * PSYNC2 of Redis 7.2.
  *
- * `cached` is the stream that this node holds: with it, the next PSYNC asks for what follows. Only
+ * `cached` is the stream that this node holds: with it, the next PSYNC asks for the bytes after it.
+ * Only the module that applies the stream changes it; the link asks for it. Main thread.
  * the place that applies the stream changes it; the link asks for it. Main thread.
  */
 import { assert } from '../base/assert.ts';
@@ -28,7 +29,7 @@ import { isReplid } from './replid.ts';
 export const LinkPhase = {
   /** This node has no primary. */
   NONE: 'none',
-  /** Until the next attempt. */
+  /** The link waits for the next attempt. */
   WAITING: 'waiting',
   CONNECTING: 'connecting',
   /** PING was written. */
@@ -37,7 +38,7 @@ export const LinkPhase = {
   SHAKING: 'shaking',
   /** PSYNC was written. */
   ASKED: 'asked',
-  /** A dump is granted; its header is to come. */
+  /** A dump is granted; its header has not come yet. */
   HEADER: 'header',
   TRANSFER: 'transfer',
   /** The dump is here, and is not loaded yet. */
@@ -47,7 +48,7 @@ export const LinkPhase = {
 } as const;
 export type LinkPhase = (typeof LinkPhase)[keyof typeof LinkPhase];
 
-/** What ROLE calls the phases. */
+/** The names of the phases in ROLE. */
 const ROLE_STATES: Readonly<Record<LinkPhase, string>> = {
   none: 'none',
   waiting: 'connect',
@@ -61,7 +62,7 @@ const ROLE_STATES: Readonly<Record<LinkPhase, string>> = {
   connected: 'connected',
 };
 
-/** What this node says of itself, and how long it waits. Read anew for each attempt. */
+/** This node's data for the handshake, and its timeouts. Read again for each attempt. */
 export interface LinkOptions {
   readonly user: string;
   /** `masterauth`; empty for no AUTH. */
@@ -83,30 +84,30 @@ export interface CachedStream {
 export type LinkAction =
   | { readonly kind: 'connect' }
   | { readonly kind: 'write'; readonly text: string }
-  /** Close the connection; nothing more is heard of it. */
+  /** Close the connection and ignore it from now on. */
   | { readonly kind: 'close' }
   | { readonly kind: 'log'; readonly line: LogLine }
-  /** A dump is granted: the stream that was held is worth nothing once it is loaded. */
+  /** A dump is granted: once it is loaded, the stream that was held is worthless. */
   | { readonly kind: 'full'; readonly replid: string; readonly offset: Offset }
-  /** The dump begins: `bytes` of it, or up to `mark`. */
+  /** The dump begins: it has `bytes` bytes, or ends with `mark`. */
   | { readonly kind: 'payload'; readonly bytes: number; readonly mark: string }
-  /** The stream goes on where it was, under `replid`, or under its old id when that is empty. */
+  /** The held stream goes on, under `replid`, or under its old id when that is empty. */
   | { readonly kind: 'continue'; readonly replid: string }
   /** The stream that is held may not be asked for again. */
   | { readonly kind: 'forget' };
 
 /**
- * Attempts come each second; one that found a dump which this node cannot read waits longer each
- * time.
+ * The pause between attempts is a second. After a dump that this node cannot read, it is longer
+ * each time.
  */
 const RETRY_MS = 1000;
 const RETRY_MS_MAX = 60_000;
 const SECOND_MS = 1000;
-/** For one answer of the handshake. Redis' CONFIG_REPL_SYNCIO_TIMEOUT. */
+/** The timeout of one answer of the handshake. Redis' CONFIG_REPL_SYNCIO_TIMEOUT. */
 const ANSWER_TIMEOUT_MS = 5000;
 const NO_REPLID = '0'.repeat(40);
 const SHOWN_CHARS = 256;
-/** A dump of more bytes than any machine has is no dump. */
+/** A larger size is invalid: no machine has this many bytes. */
 const PAYLOAD_BYTES_MAX = 2 ** 47;
 
 /** A step of the handshake that waits for its answer. */
@@ -114,21 +115,21 @@ interface Step {
   readonly text: string;
   /** An error ends the attempt. */
   readonly isFatal: boolean;
-  /** What the log says before the error. */
+  /** The log's text before the error. */
   readonly complaint: string;
 }
 
 export class LinkState {
   phase: LinkPhase = LinkPhase.NONE;
-  /** Attempts at a sync since the link was last up, and ever; for INFO. */
+  /** Sync attempts since the link was last up, and since the start; for INFO. */
   currentAttempts = 0;
   totalAttempts = 0;
-  /** When the link came up, or went down; of the monotonic clock. -1 before that. */
+  /** When the link came up, or went down, by the monotonic clock. -1 before that. */
   upSinceMs = -1;
   downSinceMs = -1;
-  /** When anything was heard of the primary last. */
+  /** When the primary last sent something. */
   lastHeardMs = 0;
-  /** The dump that comes: bytes announced, 0 when there is a mark, and received. */
+  /** The incoming dump: bytes announced, 0 when there is a mark, and bytes received. */
   payloadBytes = 0;
   payloadReceived = 0;
   readonly #options: () => LinkOptions;
@@ -138,7 +139,7 @@ export class LinkState {
   /** Dumps in a row that could not be read. */
   #refusedDumps = 0;
   #steps: Step[] = [];
-  /** The primary does not know PSYNC: there are no offsets, and so no ACKs. */
+  /** The primary does not know PSYNC: it gives no offsets, so this node sends no ACKs. */
   #isLegacy = false;
   #lastAckMs = 0;
   #actions: LinkAction[] = [];
@@ -148,7 +149,7 @@ export class LinkState {
     this.#cached = cached;
   }
 
-  /** As ROLE has it. */
+  /** The phase in ROLE. */
   get roleState(): string {
     return ROLE_STATES[this.phase];
   }
@@ -192,7 +193,7 @@ export class LinkState {
   }
 
   /**
-   * The connection could not be made, or is gone. `reason` is empty when the primary has closed it.
+   * The connection failed or is gone. `reason` is empty when the primary has closed it.
    */
   closed(reason: string, nowMs: number): LinkAction[] {
     const { phase } = this;
@@ -223,7 +224,7 @@ export class LinkState {
         this.#shaken(text, nowMs);
         break;
       case LinkPhase.ASKED:
-        // An empty line tells that the primary is alive.
+        // An empty line is a sign of life.
         if (text !== '') this.#answered(text, nowMs);
         break;
       case LinkPhase.HEADER:
@@ -246,7 +247,7 @@ export class LinkState {
     this.lastHeardMs = nowMs;
   }
 
-  /** All of the dump is here. */
+  /** The whole dump has come. */
   payloadEnded(nowMs: number): void {
     assert(this.phase === LinkPhase.TRANSFER, 'a dump ends that has begun');
     this.lastHeardMs = nowMs;
@@ -264,8 +265,8 @@ export class LinkState {
   }
 
   /**
-   * The dump cannot be loaded. With `isFinal` another one would not do either, as when it is of a
-   * version that this node does not read: the pauses before the next attempts grow.
+   * The dump cannot be loaded. `isFinal` means that another dump would fail too, for example
+   * because this node does not read its version: the pauses before the next attempts grow.
    */
   loadFailed(reason: string, isFinal: boolean, nowMs: number): LinkAction[] {
     this.#warn(`Failed trying to load the MASTER synchronization DB: ${reason}`);
@@ -275,7 +276,7 @@ export class LinkState {
     return this.#take();
   }
 
-  /** The stream holds what no primary sends: what is held is not to be trusted. */
+  /** The stream holds bytes that no primary sends: the held stream cannot be trusted. */
   streamFailed(reason: string, nowMs: number): LinkAction[] {
     this.#warn(`Protocol error from MASTER: ${shown(reason)}`);
     this.#do({ kind: 'close' });
@@ -284,7 +285,7 @@ export class LinkState {
     return this.#take();
   }
 
-  /** What the primary sent could not be applied: what is held is not what the stream says. */
+  /** Bytes of the primary could not be applied: the dataset does not match the stream. */
   datasetLost(reason: string, nowMs: number): LinkAction[] {
     this.#warn(`The dataset is no longer that of MASTER, a full sync is needed: ${shown(reason)}`);
     this.#do({ kind: 'close' });
@@ -299,8 +300,8 @@ export class LinkState {
   }
 
   /**
-   * Called each second: attempts, timeouts, signs of life. `applied` is the offset to acknowledge,
-   * `fsynced` -1 for none.
+   * Called each second for attempts, timeouts and signs of life. `applied` is the offset to
+   * acknowledge; `fsynced` is -1 for none.
    */
   tick(applied: Offset, fsynced: number, nowMs: number): LinkAction[] {
     const { replTimeoutMs } = this.#options();
@@ -353,7 +354,7 @@ export class LinkState {
     return this.#take();
   }
 
-  /** An ACK at once: GETACK came. */
+  /** Sends an ACK at once: GETACK came. */
   acknowledge(applied: Offset, fsynced: number, nowMs: number): LinkAction[] {
     if (this.phase === LinkPhase.CONNECTED) this.#ack(applied, fsynced, nowMs);
     return this.#take();
@@ -395,7 +396,7 @@ export class LinkState {
       }
       this.#notice(`(Non critical) ${step.complaint}: ${shown(text)}`);
     } else if (!text.startsWith('+')) {
-      // Not a line that answers REPLCONF: another protocol, or another product.
+      // The line does not answer REPLCONF: it is of another protocol, or another product.
       this.#refuse(`Unexpected reply to REPLCONF from master: ${shown(text)}`, nowMs);
       return;
     }
@@ -449,7 +450,7 @@ export class LinkState {
       this.#do({ kind: 'full', replid, offset: asOffset(offset) });
       return;
     }
-    // The dump is good all the same; where its stream stands is not known.
+    // The dump is usable, but the offset of its stream is unknown.
     this.#warn('Master replied with wrong +FULLRESYNC syntax.');
     this.#isLegacy = true;
     this.#do({ kind: 'full', replid: NO_REPLID, offset: asOffset(-1) });
@@ -540,14 +541,14 @@ export class LinkState {
     this.#attempt(nowMs);
   }
 
-  /** Gives an attempt up, with a warning; the next one comes in a second. */
+  /** Gives up an attempt, with a warning; the next one starts in a second. */
   #refuse(text: string, nowMs: number): void {
     this.#warn(text);
     this.#do({ kind: 'close' });
     this.#wait(nowMs, RETRY_MS);
   }
 
-  /** The same where nothing is wrong: the primary will be able to, later. */
+  /** Gives up an attempt without a fault: the primary will be able to sync later. */
   #later(text: string, nowMs: number): void {
     this.#notice(text);
     this.#do({ kind: 'close' });
@@ -589,7 +590,7 @@ export class LinkState {
   }
 }
 
-/** AUTH and REPLCONF, which are written without waiting in between. */
+/** AUTH and REPLCONF, written without waiting in between. */
 function handshake({ user, password, listeningPort, announceIp, version }: LinkOptions): Step[] {
   const steps: Step[] = [];
   const optional = (what: string, ...words: readonly string[]): void => {
@@ -616,7 +617,7 @@ function request(...words: readonly string[]): string {
   return `*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join('')}`;
 }
 
-/** What the primary said, in a form that cannot break or flood the log. */
+/** The primary's words, in a form that cannot break or flood the log. */
 function shown(text: string): string {
   return text.slice(0, SHOWN_CHARS).replace(/[^\x20-\x7e]/g, '?');
 }

@@ -1,12 +1,12 @@
 /**
- * `client-output-buffer-limit`: when a client that does not read is cut off. The same rule for a
- * replica's lag behind the log and for the replies that wait for a normal or a pub/sub client.
+ * `client-output-buffer-limit` disconnects a client that does not read. The same rule applies to a
+ * replica's lag behind the log and to the replies that wait for a normal or a pub/sub client.
  *
  *   hard   at or above it: now                       soft   at or above it without a break for longer than softMs
- *   0 in either place: no such limit
+ *   0 in either place: that limit is off
  *
- * Pure but for the one number of state. Ask when bytes were added, and on a clock, since a soft
- * breach must end an idle client as well.
+ * Pure but for one number of state. Ask when bytes were added, and on a clock, since a soft breach
+ * must end an idle client as well.
  */
 
 export interface OutputLimit {
@@ -18,7 +18,7 @@ export interface OutputLimit {
 export const OutputVerdict = { WITHIN: 0, HARD: 1, SOFT: 2 } as const;
 export type OutputVerdict = (typeof OutputVerdict)[keyof typeof OutputVerdict];
 
-/** One client's place between the limits. */
+/** One client's state between the limits. */
 export class OutputGauge {
   /** Since when the soft limit has been exceeded, or -1. */
   softSinceMs: number;
@@ -27,7 +27,7 @@ export class OutputGauge {
     this.softSinceMs = -1;
   }
 
-  /** Judges `bytes` that wait for the client at `nowMs`. */
+  /** Checks `bytes` that wait for the client at `nowMs`. */
   judge(limit: OutputLimit, bytes: number, nowMs: number): OutputVerdict {
     if (limit.softBytes === 0 || bytes < limit.softBytes) this.softSinceMs = -1;
     else if (this.softSinceMs === -1) this.softSinceMs = nowMs;
@@ -39,8 +39,8 @@ export class OutputGauge {
 }
 
 /**
- * The limit that holds for replicas: a hard limit below the backlog's size would cut off peers that
- * the backlog could have brought back, so it is raised to that size.
+ * The limit for replicas. A hard limit below the backlog's size would disconnect peers that the
+ * backlog could have brought back, so it is raised to that size.
  */
 export function replicaLimit(limit: OutputLimit, backlogBytesMax: number): OutputLimit {
   if (limit.hardBytes === 0 || limit.hardBytes >= backlogBytesMax) return limit;
@@ -53,7 +53,7 @@ export function passesAtOnce(limit: OutputLimit, bytes: number): boolean {
   return limit.softBytes !== 0 && limit.softMs === 0 && bytes >= limit.softBytes;
 }
 
-/** The log line of a cut-off; `client` is the client's description as in CLIENT LIST. */
+/** The log line of a disconnection; `client` describes the client as CLIENT LIST does. */
 export function cutOffText(client: string): string {
   return `Client ${client} scheduled to be closed ASAP for overcoming of output buffer limits.`;
 }

@@ -1,6 +1,6 @@
 /**
- * The answer to PSYNC and SYNC: continue, full resync, or refuse, from the request, the history and
- * the log's window.
+ * Answers PSYNC and SYNC with continue, full resync or refusal. The answer depends on the request,
+ * the history and the log's window.
  *
  *   request ─▶ already a replica? ── yes ─▶ ignore
  *     │
@@ -10,9 +10,9 @@
  *     └─ id known (replid, or replid2 up to its offset)  and  the log covers the offset ─▶ continue
  *                                                  else ─▶ full
  *
- * Pure; the order of the checks and every text is Redis' own (PSYNC2), since replicas, test suites
- * and operators read them. A refusal must not be a plain error when the meaning is "not now": stock
- * replicas fall back to SYNC then.
+ * Pure. The order of the checks and every text are those of Redis (PSYNC2), since replicas, test
+ * suites and operators read them. A refusal that means "not now" must not be a plain error: stock
+ * replicas would fall back to SYNC.
  */
 import { asOffset, type Offset } from '../base/units.ts';
 import type { ReplicationHistory } from './replid.ts';
@@ -27,15 +27,15 @@ export interface LogLine {
 
 export interface PsyncRequest {
   readonly command: 'PSYNC' | 'SYNC';
-  /** As it came; any bytes, read as latin1. Empty for SYNC. */
+  /** As the client sent it: any bytes, read as latin1. Empty for SYNC. */
   readonly replid: string;
-  /** As it came; checked here. Empty for SYNC. */
+  /** As the client sent it, not checked yet. Empty for SYNC. */
   readonly offset: string;
   /** `PSYNC id offset FAILOVER`. */
   readonly failover: boolean;
 }
 
-/** What the answer depends on of the client that asks. */
+/** The facts about the asking client. */
 export interface PsyncClient {
   /** `ip:port` for the log, see `replicaName`. */
   readonly name: string;
@@ -48,7 +48,7 @@ export interface PsyncClient {
   readonly filtered: boolean;
 }
 
-/** What the answer depends on of this node's place. */
+/** The facts about this node. */
 export interface PsyncNode {
   /** This node has a primary itself. */
   readonly isReplica: boolean;
@@ -84,13 +84,13 @@ export type PsyncDecision =
   | {
       readonly kind: 'full';
       /**
-       * There is no backlog, so no past: renew the history and start the log before anything is
-       * answered.
+       * Without a backlog there is no past: renew the history and start the log before any answer
+       * is sent.
        */
       readonly needsNewHistory: boolean;
       /** Counts in `sync_partial_err`. */
       readonly countsAsPartialError: boolean;
-      /** The peer came by SYNC: no ACK is to be expected, no `+FULLRESYNC` line to be sent. */
+      /** The peer came by SYNC: expect no ACK from it, and send it no `+FULLRESYNC` line. */
       readonly legacy: boolean;
       readonly log: readonly LogLine[];
     };
@@ -108,7 +108,7 @@ const INT64_MIN = -(2n ** 63n);
 
 /**
  * The number in `text` when it is a canonical signed 64-bit decimal, as Redis reads it, else NaN.
- * Beyond 2^53 the value is rounded, which keeps its order against any offset that we can have.
+ * Beyond 2^53 the value is rounded, which keeps its order against every offset here.
  */
 export function parseInt64(text: string): number {
   if (text.length > 20 || !/^(0|-?[1-9][0-9]*)$/.test(text)) return Number.NaN;
@@ -174,7 +174,7 @@ export function decidePsync(
   }
 
   log.push(...obstacle);
-  // The stale relay has true bytes to continue with, but no dataset that it may vouch for.
+  // The stale relay can continue the stream correctly, but cannot vouch for its dataset.
   if (stale) return { kind: 'refuse', errorLine: ERROR_LINK_DOWN, log };
   return {
     kind: 'full',
@@ -185,7 +185,7 @@ export function decidePsync(
   };
 }
 
-/** Why the request cannot be continued, in Redis' words; empty when it can. */
+/** The reason, in Redis' words, why the request cannot be continued; empty when it can. */
 function obstacleToContinue(
   request: PsyncRequest,
   offset: number,
@@ -229,7 +229,7 @@ function obstacleToContinue(
   return lines;
 }
 
-/** After `needsNewHistory` was acted on. */
+/** The log line after `needsNewHistory` was acted on. */
 export function backlogCreatedLine(history: ReplicationHistory): LogLine {
   return notice(
     'Replication backlog created, my new replication IDs are ' +
@@ -237,7 +237,7 @@ export function backlogCreatedLine(history: ReplicationHistory): LogLine {
   );
 }
 
-/** After a promotion. */
+/** The log line after a promotion. */
 export function secondIdLine(history: ReplicationHistory): LogLine {
   return warning(
     `Setting secondary replication ID to ${history.replid2}, valid up to offset: ${history.secondOffset}. ` +

@@ -1,13 +1,14 @@
 /**
- * REPLCONF as a primary understands it: options in pairs, each changes the peer's state or ends in
- * an error.
+ * REPLCONF as a primary understands it: options come in pairs. Each changes the peer's state or
+ * ends in an error.
  *
  *   listening-port <n>   ip-address <host>   capa <name>   version <x.y.z>       the handshake
  *   rdb-only 0|1   rdb-filter-only "<list>"   rdb-no-compress 0|1   rdb-no-checksum 0|1      what dump it wants
  *   ack <offset> [fack <offset>]   getack *                                      never answered
  *
- * Once the peer is a replica, only the last line has an effect: its dump and its stream are on
- * their way, as it wished before. The answer to an option then ends the link, as any answer does.
+ * Once the peer is a replica, only the last line has an effect: its dump and stream are already
+ * being sent, with the options set before. The reply to an option then ends the link, as any reply
+ * does.
  *
  * Unknown *capabilities* are ignored and unknown *options* are errors: a peer takes OK to an option
  * as a promise (Valkey's and Redis' second connections, KeyDB's uuid), and treats the error as
@@ -18,7 +19,7 @@ import { parseInt64 } from './psync.ts';
 import { DumpFilter, type ReplicaState } from './replica-state.ts';
 
 export const REPLCONF_OK = '+OK\r\n';
-/** The client gets nothing. */
+/** The client gets no reply. */
 export const NO_REPLY = '';
 
 /** As Redis' NET_HOST_STR_LEN, its terminator included. */
@@ -30,11 +31,11 @@ const ERROR_NOT_0_OR_1 = '-ERR value is out of range, value must between 0 and 1
 export interface ReplconfOutcome {
   /** The whole reply line, or {@link NO_REPLY}. */
   readonly reply: string;
-  /** An ACK of a replica was booked: WAIT and FAILOVER may want to look. */
+  /** A replica's ACK was recorded: WAIT and FAILOVER may need to check it. */
   readonly acked: boolean;
-  /** It was the ACK that lets the stream flow to this peer. */
+  /** This ACK lets the stream flow to the peer. */
   readonly uncorked: boolean;
-  /** GETACK came: a node with a primary answers that with its own ACK. */
+  /** GETACK came: a node with a primary replies with its own ACK. */
   readonly getack: boolean;
 }
 
@@ -125,8 +126,7 @@ export function parseVersion(text: string): number {
 }
 
 /**
- * `ACK n`, `ACK n FACK m`; ignored when it comes from someone who is no replica, or is not a
- * number.
+ * `ACK n`, `ACK n FACK m`; ignored when the sender is no replica, or when the word is not a number.
  */
 function ack(
   peer: ReplicaState,
@@ -171,7 +171,7 @@ function setFilter(peer: ReplicaState, value: string): string {
   return '';
 }
 
-/** Words split at blanks, with plain pairs of quotes taken off; null when a quote is not closed. */
+/** Words split at blanks, without plain pairs of quotes; null when a quote is not closed. */
 function unquotedWords(text: string): string[] | null {
   const words = text.split(/\s+/).filter((word) => word !== '');
   for (let i = 0; i < words.length; i++) {

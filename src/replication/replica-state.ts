@@ -1,6 +1,6 @@
 /**
- * A replica attached below us, as the primary sees it: its phase, what it announced, what it
- * acknowledged.
+ * An attached replica, as its primary sees it: its phase, the data that it announced, and the
+ * offsets that it acknowledged.
  *
  *                 FULL                 STREAM_DUMP                   DUMP_SENT_RDB_ONLY
  *   HANDSHAKE ───────────▶ WAIT_START ─────────────▶ SEND_BULK ─────────────────────────▶ CLOSED
@@ -22,8 +22,8 @@
  *   CLOSED                     what was written before                         it does not close its end
  *
  * A "\n" to a replica in ONLINE would be counted in its offset, one inside the dump would break it.
- * CORKED is online to INFO, ROLE and WAIT, as in Redis. Main thread, no I/O: the server acts on
- * what the functions return.
+ * INFO, ROLE and WAIT take CORKED for online, as in Redis. Main thread, no I/O: the server acts on
+ * the results of the functions.
  */
 import { assert } from '../base/assert.ts';
 import { asOffset, type Offset } from '../base/units.ts';
@@ -50,8 +50,8 @@ export const PeerEvent = {
   SPOOL_DUMP: 3,
   DUMP_READY: 4,
   /**
-   * The last byte of the dump was written, mark included. Which of the following happens,
-   * `dumpSent` knows.
+   * The last byte of the dump was written, mark included. `dumpSent` chooses one of the following
+   * events.
    */
   DUMP_SENT_EOF: 5,
   DUMP_SENT_LENGTH: 6,
@@ -64,7 +64,7 @@ export type PeerEvent = (typeof PeerEvent)[keyof typeof PeerEvent];
 const NEVER: ReadonlyMap<PeerEvent, Phase> = new Map();
 
 /**
- * The drawing above. CLOSE leads to CLOSED from each phase; what is not listed is a programmer's
+ * The drawing above. CLOSE leads to CLOSED from each phase; a missing transition is a programmer's
  * error.
  */
 const TRANSITIONS: Readonly<Record<Phase, ReadonlyMap<PeerEvent, Phase>>> = {
@@ -87,7 +87,7 @@ const TRANSITIONS: Readonly<Record<Phase, ReadonlyMap<PeerEvent, Phase>>> = {
   [Phase.CLOSED]: NEVER,
 };
 
-/** The phase after `event`, or -1 when the drawing has no such arrow. */
+/** The phase after `event`, or -1 when the drawing has no arrow for it. */
 export function phaseAfter(phase: Phase, event: PeerEvent): Phase | -1 {
   if (event === PeerEvent.CLOSE) return Phase.CLOSED;
   return TRANSITIONS[phase].get(event) ?? -1;
@@ -125,19 +125,19 @@ export class ReplicaState {
   capaPsync2: boolean;
   /** `REPLCONF version`, of Valkey replicas, as 0x00MMmmpp; 0 when not announced. */
   version: number;
-  /** It wants a dump and no stream. */
+  /** The replica wants a dump and no stream. */
   rdbOnly: boolean;
   /** Bits of {@link DumpFilter}. */
   filter: number;
-  /** Wishes of Redis 8.6 and later; a dump with compression and checksum serves it all the same. */
+  /** Options of Redis 8.6 and later; a dump with compression and checksum works for them too. */
   wantsNoCompression: boolean;
   wantsNoChecksum: boolean;
   /**
-   * Its dump is complete before the first byte of it is sent, though it knows the mark
+   * The dump is completed before its first byte is sent, although the replica knows the mark
    * (`repl-diskless-sync no`).
    */
   spoolsFirst: boolean;
-  /** It came by SYNC, so it need not send ACKs, and is not timed out for their absence. */
+  /** The replica came by SYNC: it need not send ACKs, and is not timed out without them. */
   legacy: boolean;
   /** Greatest offset acknowledged as applied, and as fsynced to its AOF. They only move forward. */
   ackOffset: Offset;
@@ -167,7 +167,7 @@ export class ReplicaState {
     this.wroteMs = 0;
   }
 
-  /** True from the answer to PSYNC on: what INFO counts in `connected_slaves`. */
+  /** True from the answer to PSYNC on: INFO counts these replicas in `connected_slaves`. */
   get isReplica(): boolean {
     return this.phase !== Phase.HANDSHAKE && this.phase !== Phase.CLOSED;
   }
@@ -182,8 +182,8 @@ export class ReplicaState {
   }
 
   /**
-   * True when it waits for the dump's first byte: send it "\n" each second, so that it does not
-   * give up.
+   * True while the peer waits for the dump's first byte: send it "\n" each second, so that it does
+   * not give up.
    */
   get needsKeepalive(): boolean {
     return this.phase === Phase.WAIT_START || this.phase === Phase.WAIT_DUMP;
@@ -210,7 +210,7 @@ export class ReplicaState {
   }
 
   /**
-   * Books an ACK. Returns true when it uncorked the stream: from now on the stream may be written.
+   * Records an ACK. Returns true when it uncorked the stream, which may be written from now on.
    */
   acked(offset: number, fsynced: number, nowMs: number): boolean {
     if (offset > this.ackOffset) this.ackOffset = asOffset(offset);
@@ -221,7 +221,7 @@ export class ReplicaState {
     return true;
   }
 
-  /** An empty line came: it is alive, and busy with flushing or loading. */
+  /** An empty line came: the replica is alive, and busy with flushing or loading. */
   heardNewline(nowMs: number): void {
     this.heardMs = nowMs;
   }
@@ -230,7 +230,7 @@ export class ReplicaState {
     this.wroteMs = nowMs;
   }
 
-  /** Whole seconds since the last ACK, 0 while not online: what INFO calls lag. */
+  /** Whole seconds since the last ACK, 0 while not online; `lag` in INFO. */
   lagSeconds(nowMs: number): number {
     return this.isOnline ? Math.max(0, Math.floor((nowMs - this.heardMs) / 1000)) : 0;
   }
@@ -248,7 +248,7 @@ export class ReplicaState {
     return '';
   }
 
-  /** What the log says when the dump is sent; call after {@link dumpSent}. */
+  /** The log's text when the dump is sent; call after {@link dumpSent}. */
   dumpSentText(): string {
     const name = replicaName(this);
     if (this.rdbOnly) {
@@ -262,21 +262,21 @@ export class ReplicaState {
   }
 }
 
-/** Peers that have acknowledged `offset`: what WAIT counts. */
+/** The number of peers that have acknowledged `offset`, for WAIT. */
 export function countAcked(peers: Iterable<ReplicaState>, offset: number): number {
   let count = 0;
   for (const peer of peers) if (peer.isOnline && peer.ackOffset >= offset) count++;
   return count;
 }
 
-/** Peers whose AOF holds `offset`: what WAITAOF counts. */
+/** The number of peers whose AOF holds `offset`, for WAITAOF. */
 export function countFsynced(peers: Iterable<ReplicaState>, offset: number): number {
   let count = 0;
   for (const peer of peers) if (peer.isOnline && peer.fsyncedOffset >= offset) count++;
   return count;
 }
 
-/** Peers that `min-replicas-to-write` may count on: online, and heard of within `maxLagSeconds`. */
+/** The peers that count for `min-replicas-to-write`: online, heard from in `maxLagSeconds`. */
 export function countGood(
   peers: Iterable<ReplicaState>,
   nowMs: number,

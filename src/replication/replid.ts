@@ -1,6 +1,6 @@
 /**
- * Replication ids and what this node knows of its own history: which streams, up to which offset,
- * it can continue.
+ * Replication ids and this node's knowledge of its own history: the streams that it can continue,
+ * and up to which offset.
  *
  *   offsets   1 ........................ second-1 | second ................ end
  *   history   known to others as replid2          | known as replid only
@@ -48,8 +48,8 @@ export class ReplicationHistory {
   }
 
   /**
-   * A new id without a past: for a fresh backlog, and when the backlog of a lonely primary is
-   * dropped.
+   * A new id without a past: for a fresh backlog, and when a primary without replicas drops its
+   * backlog.
    */
   renew(): void {
     this.replid = randomHex40(this.#random);
@@ -66,7 +66,7 @@ export class ReplicationHistory {
     this.replid = randomHex40(this.#random);
   }
 
-  /** A full resync from a primary: its id becomes ours and nothing of our past is left. */
+  /** A full resync from a primary: this node takes its id and forgets its own past. */
   adopt(replid: string): void {
     assert(isReplid(replid), 'adopted replication id has 40 hex digits');
     this.replid = replid;
@@ -87,7 +87,7 @@ export class ReplicationHistory {
   }
 
   /**
-   * Start-up of a primary from a dump that names its stream: replicas of the former life may
+   * A primary starts from a dump that names its stream: replicas from before the start may
    * continue.
    */
   restore(savedReplid: string, savedOffset: Offset): void {

@@ -1,12 +1,12 @@
 /**
- * How long full syncs pause after one has failed: a second, then twice as long each time, up to a
- * minute. Each cause has a pause of its own, since what ends one says nothing about another.
+ * The pause of full syncs after a failure: a second, then twice as long each time, up to a minute.
+ * Each cause has its own pause, since a success for one cause says nothing about another.
  *
  *   failed ──▶ 1 s ──failed──▶ 2 s ──failed──▶ … 60 s        a success of that cause's kind ──▶ no pause
  *
- * A replica that asks meanwhile waits, and is kept from giving up by empty lines. Without this, a
- * dataset that is written to faster than `snapshot-cow-max` allows would be frozen again and again
- * for nothing. Pure; causes are error codes, so there are few of them.
+ * A replica that asks meanwhile waits, and empty lines keep it from giving up. Without the pause, a
+ * dataset with faster writes than `snapshot-cow-max` allows would be frozen again and again for
+ * nothing. Pure; causes are error codes, so there are few of them.
  */
 export const RETRY_PAUSE_MIN_MS = 1000;
 export const RETRY_PAUSE_MAX_MS = 60_000;
@@ -33,14 +33,14 @@ export class RetryPauses {
     this.#pauses.delete(cause);
   }
 
-  /** Causes that have failed and not succeeded since. */
+  /** The causes that have failed and not succeeded since. */
   get causes(): readonly string[] {
     return [...this.#pauses.keys()];
   }
 
   /**
-   * Milliseconds until the pauses of all causes that `matters` says yes to are over; 0 when none is
-   * on.
+   * Milliseconds until the pauses of all causes for which `matters` is true are over; 0 when there
+   * is no pause.
    */
   leftMs(nowMs: number, matters: (cause: string) => boolean = () => true): number {
     let left = 0;

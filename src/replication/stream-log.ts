@@ -1,5 +1,5 @@
 /**
- * The stream log: everything this node streams, once, in blocks of shared memory addressed by
+ * The stream log holds everything this node streams, once, in blocks of shared memory addressed by
  * replication offset. The backlog is its retained tail, and every peer is a cursor on it; nothing
  * is copied per peer. Hot path.
  *
@@ -12,18 +12,17 @@
  *                  ├──────── at least backlogBytesMax retained ──────────────┤
  *
  * Block `b` holds offsets b.start … b.start + b.used - 1. A cursor pins the one block it stands in.
- * Blocks leave at the head only, and only when the head has no pin and what stays still covers
- * `backlogBytesMax`: a slow peer keeps all that follows it, which is what lets it (and any PSYNC)
- * go on, and is counted once, in `pinnedBytes`. So trimming looks at the head's pin count and never
- * at the cursors: append costs the same with one cursor and with a thousand.
+ * Blocks leave only at the head, and only when the head has no pin and the rest still covers
+ * `backlogBytesMax`. A slow peer keeps all blocks after its own, so it (and any PSYNC) can go on.
+ * `pinnedBytes` counts these blocks once. Trimming looks at the head's pin count and never at the
+ * cursors: append costs the same with one cursor and with a thousand.
  *
- * Blocks are a quarter of the backlog, from 16 KiB to 1 MiB: a write to a peer ends at a block's
- * end, so small blocks cost system calls, and large ones retain up to one block more than was asked
- * for.
+ * Blocks are a quarter of the backlog, from 16 KiB to 1 MiB. A write to a peer ends at a block's
+ * end, so small blocks cost system calls. Large blocks retain up to one block more than requested.
  *
  * Bytes from a slice stay unchanged until `advance` of that slice: the pin outlasts the write, even
- * past `closeCursor`. Main thread only; the shared memory is there for the workers that will read
- * sealed blocks.
+ * past `closeCursor`. Main thread only; the memory is shared for the workers that will read sealed
+ * blocks.
  */
 import { assert, debugAssert } from '../base/assert.ts';
 import { copyBytes, withView } from '../base/byte-copy.ts';
@@ -34,7 +33,7 @@ import { asOffset, KIB, MIB, type Offset, offsetAfter } from '../base/units.ts';
 export const BLOCK_BYTES_MIN = 16 * KIB;
 export const BLOCK_BYTES_MAX = MIB;
 /**
- * Blocks that leave per call of trim: keeps the turn short after a peer that was gigabytes behind
+ * Blocks dropped per call of trim. It keeps the turn short after a peer that was gigabytes behind
  * goes away.
  */
 const TRIM_BLOCKS_MAX = 64;
@@ -50,11 +49,11 @@ class Block {
   readonly start: Offset;
   /** Bytes written. */
   used: number;
-  /** Cursors that stand in the block, with those that close while their write is in flight. */
+  /** Cursors that stand in the block, including closed ones whose write is in flight. */
   pins: number;
   next: Block | null;
   /**
-   * The log has dropped this block while a write was in flight: its memory must not be used again.
+   * The log dropped this block while a write was in flight: its memory must not be used again.
    */
   detached: boolean;
 
@@ -72,11 +71,11 @@ const NO_BLOCK = new Block(new SharedArrayBuffer(0), asOffset(0));
 
 export class StreamLog {
   /**
-   * Offset of the last byte of the stream. Keeps its value while the log is inactive. Read only for
-   * others.
+   * Offset of the last byte of the stream. Unchanged while the log is inactive. Read-only for other
+   * modules.
    */
   endOffset: Offset;
-  /** Offset of the first byte retained; endOffset + 1 when there is none. Read only for others. */
+  /** Offset of the first byte retained; endOffset + 1 without one. Read-only for other modules. */
   firstOffset: Offset;
   /**
    * False on a primary without replicas and backlog: nothing is recorded and the offset stands
@@ -93,11 +92,11 @@ export class StreamLog {
   #tail: Block;
   /** Bytes of memory in retained blocks, used or not. */
   #capacityBytes: number;
-  /** Where blocks come from and go to: a fresh megabyte costs page faults, a used one nothing. */
+  /** The pool of blocks: a fresh megabyte costs page faults, a used one nothing. */
   readonly #memory: SharedMemory;
   /**
-   * What was appended and is not copied yet; counted in endOffset. Owners of the buffers that
-   * {@link appendDeferred} is given reclaim them here.
+   * The bytes that were appended and are not copied yet; counted in endOffset. Owners of the
+   * buffers given to {@link appendDeferred} reclaim them here.
    */
   readonly lease: Lease;
 
@@ -121,7 +120,7 @@ export class StreamLog {
     this.lease = new Lease(() => this.settle());
   }
 
-  /** Begins to record behind `endOffset`, with an empty backlog. */
+  /** Begins to record after `endOffset`, with an empty backlog. */
   start(endOffset: Offset): void {
     assert(!this.active, 'a log starts once');
     this.active = true;
@@ -178,8 +177,8 @@ export class StreamLog {
   }
 
   /**
-   * Copies what {@link appendDeferred} left in the caller's buffer. Call before that buffer is
-   * reused.
+   * Copies the bytes that {@link appendDeferred} left in the caller's buffer. Call before that
+   * buffer is reused.
    */
   settle(): void {
     const { bytes, start, end } = this.lease;
@@ -196,7 +195,7 @@ export class StreamLog {
   }
 
   /**
-   * Bytes retained beyond the size of the backlog, for the sake of cursors (and up to a block of
+   * Bytes retained beyond the size of the backlog, because of cursors (and up to a block of
    * rounding).
    */
   get pinnedBytes(): number {
@@ -262,8 +261,8 @@ export class StreamLog {
   }
 
   /**
-   * Drops blocks that left the window, at most 64 per call: called by append per block, and by
-   * whoever has a clock.
+   * Drops blocks that left the window, at most 64 per call. Append calls it per block, and so do
+   * modules with a clock.
    */
   trim(): number {
     let dropped = 0;
@@ -287,14 +286,14 @@ export class StreamLog {
     return dropped;
   }
 
-  /** For cursors: one pin less on `block`. */
+  /** For cursors: removes one pin from `block`. */
   unpin(block: Block): void {
     debugAssert(block.pins > 0, 'a pin is taken back once');
     block.pins--;
     if (block.pins === 0 && !block.detached && block === this.#blocks[this.#headIndex]) this.trim();
   }
 
-  /** Walks the blocks and checks what the header promises. */
+  /** Walks the blocks and checks the invariants of the file header. */
   validate(): void {
     let offset: number = this.firstOffset;
     let capacityBytes = 0;
@@ -327,7 +326,7 @@ export class StreamLog {
     }
   }
 
-  /** A block that a write in flight stands in is not used again. */
+  /** A block with a write in flight is not used again. */
   #giveBack({ bytes, used, pins }: Block): void {
     if (pins === 0) this.#memory.give(MemoryKind.LOG, bytes.buffer, used);
     else this.#memory.drop(MemoryKind.LOG, bytes.buffer, used);
@@ -357,7 +356,7 @@ export class StreamCursor {
   /** The slice is bytes[start … end). */
   start: number;
   end: number;
-  /** Offset of the next byte to be confirmed: all before it was advanced over. */
+  /** Offset of the next byte to be confirmed: all bytes before it are confirmed. */
   offset: Offset;
   /** True from a `next` that returned bytes until `advance`. */
   inFlight: boolean;
@@ -390,7 +389,7 @@ export class StreamCursor {
     assert(!this.closed && !this.inFlight, 'a cursor has one slice in flight');
     this.#log.settle();
     if (this.end === this.#block.used) this.#hop();
-    // Until now `end` was where the last slice was confirmed to; the new slice begins there.
+    // Until now `end` was the confirmed end of the last slice; the new slice begins there.
     this.start = this.end;
     const count = Math.min(bytesMax, this.#block.used - this.start);
     this.end = this.start + count;

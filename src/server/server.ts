@@ -1,7 +1,7 @@
 /**
  * The state of a node that commands and connections share: configuration, dataset, clients,
- * counters, the stream. Parts with a life of their own (snapshots, replicas, timers) hang here and
- * are wired in node.ts.
+ * counters, the stream. Independent parts (snapshots, replicas, timers) attach here and are wired
+ * in node.ts.
  */
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
@@ -28,8 +28,8 @@ const LRU_CLOCK_MASK = 0xffffff;
 const LRU_RESOLUTION_MS = 1000;
 
 /**
- * What may keep commands from running, as bits of {@link Server.obstacles}. Each belongs to a guard
- * of the dispatcher, which is asked while one of them is there.
+ * Conditions that may keep commands from running, as bits of {@link Server.obstacles}. Each has a
+ * guard in the dispatcher, which is asked while the condition holds.
  */
 export const Obstacle = {
   /** A dataset is being loaded. */
@@ -47,18 +47,18 @@ export type Obstacle = (typeof Obstacle)[keyof typeof Obstacle];
 
 /** Clients that wait for keys, as the server's state needs them. */
 export interface Waits {
-  /** Whether there is somebody: asked at each change. */
+  /** Whether any client waits: asked at each change. */
   readonly anyWaits: boolean;
   readonly clientCount: number;
   readonly keyCount: number;
-  /** Keys whose waiters also want to know when they go. */
+  /** The number of keys whose waiters also want to know about deletions. */
   readonly keyCountOnDeletion: number;
   block(call: WaitingCall, request: BlockRequest): void;
   keyModified(dbIndex: number, bytes: Uint8Array, start: number, length: number): void;
   databaseModified(dbIndex: number): void;
 }
 
-/** Steps in the life of a node, for who runs it as a process. */
+/** Steps in the life of a node, for a program that runs it as a process. */
 export type Stage = 'loading' | 'ready' | 'stopping' | 'saving' | 'stop failed';
 
 const NO_LIMIT: OutputLimit = { hardBytes: 0, softBytes: 0, softMs: 0 };
@@ -98,9 +98,9 @@ export class Server implements ServerPort {
   isReplica = false;
   /** Set once, when the node is wired. */
   waits: Waits | undefined = undefined;
-  /** Who holds views of the memory of the dataset lets go of them; set once, too. */
+  /** Releases all views of the memory of the dataset; set once, too. */
   onKeyspaceReplaced: (() => void) | undefined = undefined;
-  /** Told of each step. */
+  /** Called at each step. */
   onStage: (stage: Stage) => void = () => {};
   /** The service manager that was told of the start, as INFO spells it. */
   supervision: 'no' | 'systemd' | 'upstart' = 'no';
@@ -115,8 +115,8 @@ export class Server implements ServerPort {
   /** Changes since the last successful save, for save points. */
   dirty = 0;
   /**
-   * Those who hold the writes of clients back for a while: CLIENT PAUSE, failover, shutdown.
-   * Nothing may expire then either, since the stream is to stand still.
+   * The number of holders of clients' writes: CLIENT PAUSE, failover, shutdown. Nothing may expire
+   * then either, since the stream must stand still.
    */
   writePauses = 0;
   /**
@@ -175,7 +175,7 @@ export class Server implements ServerPort {
     return this.streamLog.active;
   }
 
-  /** Divided anew only when time has passed: each command asks. */
+  /** Computed only when time has passed: each command asks. */
   get accessClock(): number {
     const nowMs = this.clock.nowMs();
     if (nowMs !== this.#accessMs) {
@@ -239,7 +239,7 @@ export class Server implements ServerPort {
     return this.onEmptied?.() ?? false;
   }
 
-  /** Puts another dataset in the place of the present one. */
+  /** Replaces the present dataset by another one. */
   replaceKeyspace(keyspace: Keyspace): void {
     this.databaseModified(-1);
     const old = this.keyspace;

@@ -1,6 +1,6 @@
 /**
- * The server's own side, wired together: its commands, what they work on, what is refused to whom,
- * and the work of a tick. Main thread.
+ * Wires the server's administration together: its commands, their parts, the guards against
+ * commands and clients, and the work of a tick. Main thread.
  */
 import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
@@ -39,24 +39,24 @@ import { Monitors } from './observe/monitors.ts';
 import { Rates } from './observe/rates.ts';
 import { SlowLog, slowLogCommands } from './observe/slow-log.ts';
 
-/** What the rest of the node does for its commands. */
+/** The services of the rest of the node for these commands. */
 export interface AdminHost {
   readonly listeners: Listeners;
   readonly reload: (save: boolean) => Promise<boolean>;
   readonly unblock: (connection: Connection, error?: string) => boolean;
   readonly snapshotMemory: SnapshotMemory;
-  /** Lets the worker threads collect what they have seen. */
+  /** Lets the worker threads release their references to shared memory. */
   readonly collectWorkers: () => void;
 }
 
 /**
- * A loop that had something to do for less of the time than this is quiet: nobody will notice a
+ * A loop that was busy for a smaller share of the time than this is quiet: nobody will notice a
  * collection.
  */
 const QUIET_UTILIZATION = 0.5;
 
 const KEYSPACE_FLAGS = Flag.READONLY | Flag.WRITE | Flag.MAY_REPLICATE;
-/** What a client that speaks RESP2 may send while it has subscriptions. */
+/** The commands of a RESP2 client that are allowed while it has subscriptions. */
 const WHILE_SUBSCRIBED: ReadonlySet<string> = new Set([
   'subscribe',
   'unsubscribe',
@@ -123,7 +123,7 @@ export class Admin {
     defineInfo(this);
   }
 
-  /** The dispatcher of the tables above, which is made from them. */
+  /** The dispatcher, made from the tables above. */
   get dispatcher(): Dispatcher {
     assert(this.#dispatcher !== undefined, 'commands run once the node is wired');
     return this.#dispatcher;
@@ -134,7 +134,7 @@ export class Admin {
     return this.#housekeeping;
   }
 
-  /** Takes its place among commands and ticks. */
+  /** Registers its commands and ticks. */
   wire(dispatcher: Dispatcher, housekeeping: Housekeeping): void {
     this.#dispatcher = dispatcher;
     this.#housekeeping = housekeeping;
@@ -169,7 +169,7 @@ export class Admin {
     this.collector.stop();
   }
 
-  /** MEMORY PURGE: all that is held and not used goes back to the system, soon. */
+  /** MEMORY PURGE: returns all unused memory to the system, soon. */
   purgeMemory(): void {
     this.collector.purge(this.server.clock.monotonicMs());
     this.#collectWorkers();
@@ -183,7 +183,7 @@ export class Admin {
     this.collector.tick(this.server.clock.monotonicMs(), isQuiet, this.memory.unownedBytes);
   }
 
-  /** Turns an accepted socket away, or returns true. */
+  /** Rejects an accepted socket, or returns true. */
   admit(socket: Socket): boolean {
     return this.admission.admit(socket);
   }

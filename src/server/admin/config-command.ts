@@ -1,4 +1,4 @@
-/** CONFIG. What a changed value does is said in config-hooks.ts. */
+/** CONFIG. The effects of changed values are in config-hooks.ts. */
 
 import { container, replyHelp } from '../../commands/container.ts';
 import type { CommandContext } from '../../commands/context.ts';

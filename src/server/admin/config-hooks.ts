@@ -1,6 +1,6 @@
 /**
- * What CONFIG SET does besides setting a value that somebody reads anew each time. Each hook is
- * called once after the values are set, and again with the old ones when a later hook refuses.
+ * Hooks of CONFIG SET, for values that their users do not read again each time. Each hook is called
+ * once after the values are set, and again with the old ones when a later hook refuses.
  */
 
 import { EventClass } from '../../commands/ports.ts';
@@ -16,7 +16,7 @@ import type { SlowLog } from './observe/slow-log.ts';
 const EVENTS_TO_SOMEBODY = EventClass.KEYSPACE | EventClass.KEYEVENT;
 const MS_PER_SECOND = 1000;
 
-/** Takes the configuration over as it is, and from now on with every change. */
+/** Applies the present configuration, and from now on every change. */
 export function hookConfig(parts: {
   readonly server: Server;
   readonly dispatcher: Dispatcher;
@@ -29,7 +29,7 @@ export function hookConfig(parts: {
   const { config, log } = server;
   const { values } = config;
 
-  /** Applies now and whenever one of the directives changes. */
+  /** Applies now and after each change of one of the directives. */
   const keep = (names: Parameters<typeof config.onChange>[0], apply: () => void): void => {
     apply();
     config.onChange(names, () => {
@@ -52,7 +52,7 @@ export function hookConfig(parts: {
     }
   });
   keep(['notify-keyspace-events'], () => {
-    // Without K and E there is no channel that an event could go to.
+    // Without K and E no channel gets any event.
     const classes = values.notifyKeyspaceEvents;
     server.eventClasses = (classes & EVENTS_TO_SOMEBODY) === 0 ? 0 : classes;
   });
@@ -70,7 +70,7 @@ export function hookConfig(parts: {
     dispatcher.clock.trackLatency = values.latencyTracking;
   });
   keep(['requirepass'], () => {
-    // Who is in stays in. Without a password everybody is.
+    // Authenticated clients stay so. Without a password all clients are.
     if (values.requirepass !== '') return;
     for (const connection of server.clients.values()) setAuthenticated(connection, true);
   });

@@ -2,8 +2,8 @@
  * The configuration of one node: typed values for the program, names and texts for CONFIG GET, SET
  * and REWRITE.
  *
- * All texts are byte strings (grammar.ts): a reply is `Buffer.from(text, 'latin1')`. Errors are
- * texts in Redis' words, with their code word and without the leading dash. On the main thread.
+ * All texts are byte strings (grammar.ts): a reply is `Buffer.from(text, 'latin1')`. Errors are in
+ * Redis' words, with their code word and without the leading dash. Main thread.
  */
 
 import { OperatingError } from '../../base/errors.ts';
@@ -16,8 +16,8 @@ import type { Setting } from './kinds.ts';
 import { rewriteFile } from './rewrite.ts';
 
 /**
- * Makes a change take effect; a text returned refuses it. Called again, with the old values back,
- * to roll back.
+ * Makes a change take effect, or returns a text to refuse it. A rollback calls it again, with the
+ * old values restored.
  */
 export type Apply = () => string | null;
 
@@ -25,7 +25,7 @@ export type SetResult =
   | { readonly error: null; readonly changed: readonly DirectiveName[] }
   | { readonly error: string; readonly changed: readonly [] };
 
-/** What CONFIG SET needs to know of the moment. */
+/** The state of the moment that CONFIG SET needs. */
 export interface SetContext {
   readonly loading: boolean;
   /** The client comes over loopback or a Unix socket. */
@@ -54,7 +54,7 @@ for (const name of directiveNames) {
   if (alias !== undefined) rowsBySpelling.set(alias, name);
 }
 
-/** The row that a name in any letter case means, or undefined. */
+/** The row of a name in any letter case, or undefined. */
 export const lookupDirective = (name: string): DirectiveName | undefined =>
   rowsBySpelling.get(name.toLowerCase());
 
@@ -73,15 +73,15 @@ export class Config {
   readonly #hooks: Hook[] = [];
 
   /**
-   * All defaults; `directory` is the working directory until `dir` changes it. With `shared` the
-   * values are those of another configuration, now and later, and the hooks are its own.
+   * All defaults; `directory` is the working directory until `dir` changes it. With `shared`, the
+   * values are those of another configuration, now and later, but the hooks are separate.
    */
   constructor(directory: string, shared?: Config) {
     this.renamedCommands = shared?.renamedCommands ?? [];
     this.#settings = shared === undefined ? new Map() : shared.#settings;
     this.#fields = shared === undefined ? {} : shared.#fields;
-    // An object of so many fields is a dictionary to V8, looked up by name each time; one that
-    // others inherit from is not.
+    // V8 makes a slow dictionary of an object with this many fields, unless other objects inherit
+    // from it.
     this.values = Object.create(this.#fields) as Values;
     if (shared !== undefined) return;
     for (const name of directiveNames) this.#put(name, directiveOf(name).kind.initial);
@@ -93,7 +93,7 @@ export class Config {
     return this.#settings.get(name)!.text;
   }
 
-  /** The very bytes of a directive; for passwords, which may be no UTF-8. */
+  /** The exact bytes of a directive; for passwords, which may be no UTF-8. */
   bytes(name: DirectiveName): Buffer {
     return Buffer.from(this.text(name), 'latin1');
   }
@@ -103,7 +103,7 @@ export class Config {
   }
 
   /**
-   * Takes the words behind a name in a file, the environment or the command line. Returns an error
+   * Takes the words after a name in a file, the environment or the command line. Returns an error
    * text, or null. `append`: lines of this directive came before in the same start.
    */
   load(name: DirectiveName, words: readonly string[], append: boolean): string | null {
@@ -117,7 +117,7 @@ export class Config {
   }
 
   /**
-   * Names and texts for CONFIG GET. A name without pattern letters is answered as it was spelled.
+   * Names and texts for CONFIG GET. A name without pattern letters is returned as it was spelled.
    */
   get(patterns: readonly string[]): [name: string, text: string][] {
     const found = new Map<string, [name: string, text: string]>();
@@ -144,7 +144,7 @@ export class Config {
 
   /**
    * CONFIG SET with `given` = name, text, name, text …: all of them or none. Returns the names
-   * whose value is another now; when a hook refuses, the old values and their effects are restored.
+   * whose value changed. When a hook refuses, the old values and their effects are restored.
    */
   set(given: readonly string[], context: SetContext): SetResult {
     if (given.length === 0 || given.length % 2 !== 0) return failed('ERR syntax error');
@@ -173,8 +173,8 @@ export class Config {
   }
 
   /**
-   * Sets a value without checks of flags and without hooks: for REPLICAOF, whose directive CONFIG
-   * SET may not change and CONFIG REWRITE must know. Returns an error text, or null.
+   * Sets a value without checks of flags and without hooks. It is for REPLICAOF: CONFIG SET may not
+   * change its directive, and CONFIG REWRITE must know it. Returns an error text, or null.
    */
   assign(name: DirectiveName, words: readonly string[]): string | null {
     const setting = this.#parse(name, words, false);
@@ -227,7 +227,7 @@ export class Config {
     return allowed === 'yes' || (allowed === 'local' && context.local);
   }
 
-  /** Runs the hooks of `changed`; when one refuses, restores and runs again those that ran. */
+  /** Runs the hooks of `changed`. If one refuses, restores and reruns those that ran. */
   #apply(changed: readonly DirectiveName[], assignments: readonly Assignment[]): string | null {
     const ran: Hook[] = [];
     for (const hook of this.#hooks) {
@@ -279,7 +279,7 @@ function outcome(apply: Apply): string | null {
   try {
     return apply();
   } catch (error) {
-    // A hook that opens a file or a port may throw what it met; anything else is a fault of the
+    // A hook that opens a file or a port may throw its error; any other error is a fault of the
     // program.
     if (error instanceof OperatingError) return error.message;
     throw error;

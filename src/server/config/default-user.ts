@@ -1,13 +1,13 @@
 /**
  * The line `user default …`, which Redis' CONFIG REWRITE leaves in every file. There are no other
- * users here, so it may say what is so anyhow: that the user is on and may do everything, and which
- * password it has.
+ * users here, so the line may only state what is always true, that the user is on and may do
+ * everything, and its password.
  */
 import { createHash } from 'node:crypto';
 
 export const DEFAULT_USER = 'default';
 
-/** The password that a line gives: none, itself, or its SHA-256 in hex. All are byte strings. */
+/** The password in a line: none, itself, or its SHA-256 in hex. All are byte strings. */
 export type UserPassword =
   | { readonly kind: 'none' }
   | { readonly kind: 'plain'; readonly text: string }
@@ -22,8 +22,7 @@ const OPENS: Readonly<Record<string, 'keys' | 'channels' | 'commands'>> = {
   allcommands: 'commands',
 };
 /**
- * Rules that take nothing from such a user: payloads are always checked, and there are no
- * selectors.
+ * Rules without effect on this user: payloads are always checked, and there are no selectors.
  */
 const IDLE = ['sanitize-payload', 'clearselectors'];
 

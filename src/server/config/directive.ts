@@ -1,14 +1,14 @@
-/** What a row of the directive tables is, and the functions that make rows. */
+/** The rows of the directive tables, and the functions that make them. */
 import type { Kind } from './kinds.ts';
 
-/** What this program does with a directive. */
+/** The support of this program for a directive. */
 export const Tier = {
-  /** It has its effect. */
+  /** The directive has its effect. */
   OBEYED: 'obeyed',
-  /** It is known, checked and shown by CONFIG GET, and has no effect. */
+  /** The directive is known, checked and shown by CONFIG GET, and has no effect. */
   ACCEPTED: 'accepted',
   /**
-   * Its `only` values are accepted; others are an error, since to ignore them would be to mislead.
+   * The `only` values are accepted. Others are an error, since ignoring them would mislead.
    */
   REFUSED: 'refused',
 } as const;
@@ -25,7 +25,7 @@ export interface Options {
   readonly denyLoading?: boolean;
   /** The value must not be logged. */
   readonly sensitive?: boolean;
-  /** Patterns of CONFIG GET pass it over. */
+  /** Patterns of CONFIG GET skip it. */
   readonly hidden?: boolean;
 }
 

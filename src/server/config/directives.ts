@@ -2,10 +2,10 @@
  * Every directive: one table drives redis.conf, CONFIG GET, SET and REWRITE, the typed values, and
  * help.
  *
- * Names, ranges and defaults are those of Redis 7.2, and the few newer names that configuration
- * files in use carry. Defaults that differ on purpose: repl-diskless-sync-delay is 0, because a
- * replica that comes late joins the snapshot that runs. The last group is this program's own. A
- * feature that lands changes its row's tier here and nothing else.
+ * Names, ranges and defaults are those of Redis 7.2, with the few newer names in existing
+ * configuration files. One default differs on purpose: repl-diskless-sync-delay is 0, because a
+ * late replica joins the running snapshot. The last group is this program's own. A new feature only
+ * changes its row's tier here.
  */
 import type { Directive } from './directive.ts';
 import { accepted, IMMUTABLE, obeyed, refused } from './directive.ts';
@@ -499,7 +499,7 @@ export type DirectiveName = keyof typeof directives;
 
 export const directiveNames = Object.keys(directives) as readonly DirectiveName[];
 
-/** The row of a name, for code that works with all kinds alike. */
+/** The row of a name, for code that treats all kinds alike. */
 export const directiveOf = (name: DirectiveName): Directive<unknown> =>
   directives[name] as Directive<unknown>;
 

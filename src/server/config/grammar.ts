@@ -5,11 +5,11 @@
  *   name word "quoted \n \x41 \"" 'single \' quoted'
  *
  * Text of a configuration is handled as *byte strings*: JavaScript strings with one character (0 …
- * 255) per byte. So a password may be any bytes, and lengths are lengths. {@link toBytes} and
- * {@link fromBytes} lead in and out of UTF-8.
+ * 255) per byte. So a password may be any bytes, and lengths count bytes. {@link toBytes} and
+ * {@link fromBytes} convert from and to text.
  */
 
-/** One directive: its words, and where it stands. `raw` is the trimmed line. */
+/** One directive: its words and its line number. `raw` is the trimmed line. */
 export interface Line {
   readonly number: number;
   readonly raw: string;
@@ -72,7 +72,7 @@ export function splitWords(line: string): string[] | null {
 
 interface Quoted {
   readonly word: string;
-  /** Position behind the closing quote. */
+  /** Position after the closing quote. */
   readonly end: number;
 }
 

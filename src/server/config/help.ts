@@ -5,7 +5,7 @@ import type { DirectiveName } from './directives.ts';
 import { directiveOf, groups } from './directives.ts';
 import { versionLine } from './product.ts';
 
-/** What the one screen shows of the table. */
+/** The directives of the table on the one screen. */
 const COMMON: readonly (readonly [group: string, names: readonly DirectiveName[]])[] = [
   ['Network', ['port', 'bind', 'requirepass', 'maxclients']],
   ['Replication', ['replicaof', 'masterauth', 'repl-backlog-size', 'min-replicas-to-write']],

@@ -2,9 +2,9 @@
  * Kinds of configuration values: how each is read, shown by CONFIG GET, and written by CONFIG
  * REWRITE.
  *
- * A setting has two forms that always agree: `text` is what CONFIG GET shows (a byte string),
- * `value` is what the program uses. Integers pass 2^53 in `text` exactly and in `value` as the
- * nearest double.
+ * A setting has two forms that always agree. CONFIG GET shows `text` (a byte string), and the
+ * program uses `value`. An integer above 2^53 is exact in `text`, and the nearest double in
+ * `value`.
  */
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -17,8 +17,8 @@ export interface Setting<T> {
 }
 
 /**
- * What CONFIG REWRITE puts behind the name. Without `force` only a line that is already there is
- * replaced.
+ * The text that CONFIG REWRITE writes after the name. Without `force`, it only replaces a line that
+ * already exists.
  */
 export interface RewrittenLine {
   readonly words: string;
@@ -36,7 +36,7 @@ export interface Kind<T> {
    * before it.
    */
   parse(words: readonly string[], before: Setting<T>, append: boolean): Setting<T> | string;
-  /** The lines of CONFIG REWRITE; none when the directive is to vanish from the file. */
+  /** The lines of CONFIG REWRITE; none to remove the directive from the file. */
   rewrite(setting: Setting<T>): readonly RewrittenLine[];
 }
 
@@ -110,8 +110,8 @@ const UNITS: Readonly<Record<string, bigint>> = {
 };
 
 /**
- * The count of bytes that a word such as `64mb` means, or null. What does not fit 64 bits is no
- * size.
+ * The count of bytes in a word such as `64mb`, or null. A count that does not fit 64 bits is
+ * invalid.
  */
 export function parseMemory(word: string): bigint | null {
   const match = /^([0-9]{0,20})([a-zA-Z]{0,2})$/.exec(word);
@@ -130,7 +130,7 @@ export function formatMemory(bytes: bigint): string {
   return bytes.toString();
 }
 
-/** A count of bytes, with unit if wanted. */
+/** A count of bytes, with an optional unit. */
 export function memory(
   initial: string,
   min: number | bigint = 0,
@@ -192,7 +192,7 @@ export function oneOf<const Names extends readonly string[]>(
   });
 }
 
-/** An integer out of a few. */
+/** An integer from a short list. */
 export function oneNumberOf<const Numbers extends readonly number[]>(
   initial: Numbers[number],
   numbers: Numbers,
@@ -240,7 +240,7 @@ export function string(
   return single('text', ofText(initial), (word) => check(word) ?? ofText(word), quote);
 }
 
-/** Any bytes, where nothing means unset: CONFIG REWRITE removes the line then. */
+/** Any bytes. An empty text means unset, and CONFIG REWRITE removes its line. */
 export function optional(check: (text: string) => string | null = () => null): Kind<string> {
   return {
     ...string('', check),
@@ -262,8 +262,8 @@ export function fileName(
 }
 
 /**
- * The working directory. Nothing is changed in the process: two nodes may run in it. A relative
- * path follows `before`.
+ * The working directory. The process keeps its own: two nodes may run in it. A relative path
+ * follows `before`.
  */
 export function directory(): Kind<string> {
   return {
@@ -294,7 +294,7 @@ const ofSavePoints = (value: readonly SavePoint[]): Setting<readonly SavePoint[]
   text: value.map(({ seconds, changes }) => `${seconds} ${changes}`).join(' '),
 });
 
-/** When to save by itself: pairs of seconds and changes. The empty word means never. */
+/** The times of automatic saves: pairs of seconds and changes. The empty word means never. */
 export function savePoints(initial: readonly SavePoint[]): Kind<readonly SavePoint[]> {
   return {
     shape: 'seconds changes ..., or ""',
@@ -432,7 +432,7 @@ export const KeyspaceEvent = {
   NEW: 1 << 14,
 } as const;
 
-/** Letters that `A` stands for, in the order of CONFIG GET; then the others. */
+/** The letters that `A` includes, in the order of CONFIG GET; then the others. */
 const EVENTS_OF_A: readonly (readonly [string, number])[] = [
   ['g', KeyspaceEvent.GENERIC],
   ['$', KeyspaceEvent.STRING],
@@ -458,8 +458,8 @@ const EVENT_BITS = new Map<string, number>([
 ]);
 
 /**
- * notify-keyspace-events. Unlike Redis 7.0, `n` is shown also beside `A`, so that a rewrite keeps
- * it.
+ * notify-keyspace-events. Unlike Redis 7.0, CONFIG GET also shows `n` beside `A`, so that a rewrite
+ * keeps it.
  */
 export function keyspaceEvents(): Kind<number> {
   return single(

@@ -1,10 +1,10 @@
 /**
- * Start-up: sources of configuration, in order, onto one {@link Config}. A later source wins.
+ * Start-up: applies the sources of configuration to one {@link Config}, in order. A later one wins.
  *
  *   defaults < file < environment < standard input < command line
  *
  * The environment may hold `HEADWATER_<NAME>` (underscores for dashes), and
- * `HEADWATER_<NAME>_FILE`, the path of a file with the value: for secrets. What cannot be used is
+ * `HEADWATER_<NAME>_FILE`, the path of a file with the value: for secrets. An invalid setting is
  * fatal, in Redis' form.
  */
 import { readdirSync, readFileSync } from 'node:fs';
@@ -35,16 +35,16 @@ export interface Sources {
 const INCLUDE_DEPTH_MAX = 16;
 const INCLUDED_FILES_MAX = 1000;
 
-/** Names that Redis once had: accepted with one word, and without effect. */
+/** Former names of Redis: accepted with one word, and without effect. */
 const DEPRECATED = ['list-max-ziplist-entries', 'list-max-ziplist-value', 'lua-replicate-commands'];
 
 /**
- * Variables with our prefix that are no directive, and those that Kubernetes makes for a service of
- * our name.
+ * Variables with our prefix that are no directive, and those that Kubernetes makes for a service
+ * with our name.
  */
 const OTHER_VARIABLES = /^HEADWATER_(DEBUG|SEED|REDIS_SERVER|SERVICE_.*|PORT_[0-9].*)$/;
 
-/** Throws OperatingError CONFIG, whose message is all that is to be shown. */
+/** Throws OperatingError CONFIG; show only its message. */
 export function loadConfig(sources: Sources): Config {
   return new Loader(sources.directory).load(sources);
 }
@@ -54,7 +54,7 @@ class Loader {
   /** Directives that a line has set in this start: `save` lines add up. */
   readonly #seen = new Set<DirectiveName>();
   #includedFiles = 0;
-  /** Of the line `user default`. */
+  /** The password of the line `user default`. */
   #password: UserPassword | null = null;
 
   constructor(directory: string) {
@@ -111,7 +111,7 @@ class Loader {
   }
 
   /**
-   * The line of the user and `requirepass` may stand anywhere; one of them alone must not decide.
+   * The line of the user and `requirepass` may stand anywhere, so they are compared at the end.
    */
   #checkUser(): void {
     const password = this.#password;
@@ -129,7 +129,7 @@ class Loader {
     return refusal;
   }
 
-  /** Relative paths follow `dir`, as Redis, which changes its directory with that line. */
+  /** Relative paths follow `dir`, as in Redis, which changes its directory with that line. */
   #include(pattern: string, depth: number): string | null {
     if (depth > INCLUDE_DEPTH_MAX) return `include goes deeper than ${INCLUDE_DEPTH_MAX} files`;
     const path = resolve(this.#config.values.dir, fromBytes(pattern));
@@ -178,7 +178,7 @@ class Loader {
     if (refusal !== null) throw fatal(where, raw, refusal);
   }
 
-  /** One warning for all that has no effect. */
+  /** Makes one warning for all directives without effect. */
   #warn(): void {
     const { values, warnings } = this.#config;
     if (values.daemonize) warnings.push('daemonize yes: headwater stays in the foreground');
@@ -209,9 +209,8 @@ function readText(path: string): string {
 }
 
 /**
- * The files that an include names: the path itself without `*`, `?` or `[`, else the existing paths
- * that match, sorted by bytes, possibly none. Names with a leading dot match only a pattern that
- * has it.
+ * The files of an include: the path itself without `*`, `?` or `[`, else the existing paths that
+ * match, sorted by bytes, possibly none. Names with a leading dot match only a pattern that has it.
  */
 function expandPath(path: string): string[] {
   if (!/[*?[]/.test(path)) return [path];

@@ -8,7 +8,7 @@ export const unixSocketPath = (values: Values): string => inDir(values, values.u
 /** The absolute path of the file with the process id, or ''. */
 export const pidFilePath = (values: Values): string => inDir(values, values.pidfile);
 
-/** Redis changes its working directory to `dir`; this program stays, and means the same paths. */
+/** Redis changes its working directory to `dir`. This program stays, with the same paths. */
 function inDir({ dir }: Values, path: string): string {
   return path === '' ? '' : resolve(dir, path);
 }

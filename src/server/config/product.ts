@@ -1,4 +1,4 @@
-/** What this program calls itself, and the Redis version that it speaks. */
+/** The name of this program, and the Redis version that it implements. */
 import { readFileSync } from 'node:fs';
 import { packageUrl } from '../../base/package-root.ts';
 import { REDIS_COMPAT } from '../../base/redis-version.ts';

@@ -1,23 +1,23 @@
 /**
- * Hot path. The primary's stream, run in place: a session without a socket, whose requests come
- * from the link.
+ * Hot path. Runs the primary's stream in place, as a session without a socket. The requests of
+ * the session come from the link.
  *
  *   link ─▶ reader ─▶ dispatcher ─▶ dataset
  *              └────────────────────────────▶ log: the same bytes, a whole unit at a time
  *
- * The log's end is the applied offset. What was applied goes into it as it came, so offsets agree
- * at every hop below. A transaction reaches it as a whole, behind its EXEC: until then its bytes
- * are kept here, and the applied offset stands still. Whoever asks for the applied offset, a
- * snapshot too, finds it between two units.
+ * The log's end is the applied offset. The log takes the applied bytes unchanged, so offsets agree
+ * at every hop below. A transaction enters the log as a whole, after its EXEC. Until then its bytes
+ * are kept here, and the applied offset stands still. So every reader of the applied offset, a
+ * snapshot included, finds it between two units.
  *
- * Commands of the primary are believed: nothing expires by itself for them, and no limit holds. One
- * that fails here did not fail there: that is told in the log and counted, and the stream goes on,
- * as Redis does it. One that found no memory ends the link, and the stream that is held: Redis would
- * end the process.
+ * Commands of the primary are trusted: no key expires by itself for them, and no limit applies. A
+ * command that fails here did not fail there. The failure is logged and counted, and the stream
+ * goes on, as in Redis. A command that found no memory ends the link and invalidates the stream
+ * that is held. Redis would end the process.
  *
- * But one: a transaction that would fill V8's heap ends the link, and the full sync that follows
- * brings what it did. Without it a primary that queues for ever, or six million short commands in
- * one transaction, would end the process.
+ * One limit applies: a transaction that would fill V8's heap ends the link, and the full sync that
+ * follows brings its effects. Otherwise a primary that queues for ever, or six million short
+ * commands in one transaction, would end the process.
  *
  * Main thread.
  */
@@ -32,14 +32,14 @@ import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import { Session } from '../dispatch/session.ts';
 import type { Server } from '../server.ts';
 
-/** The primary may send what it likes; positions in a buffer are 32-bit integers. */
+/** No limit applies to the primary; positions in a buffer are 32-bit integers. */
 const BYTES_MAX = 0x7fff_ffff;
 /**
- * Part of V8's heap that the queue of a transaction may take, as `queuedBytes` counts it: short
+ * The queue of a transaction may take this part of V8's heap, as `queuedBytes` counts it. Short
  * commands take not quite twice as much.
  */
 const HEAP_PER_QUEUE = 3;
-/** A unit's buffer beyond this is let go behind the unit. */
+/** A larger buffer of a unit is freed after the unit. */
 const UNIT_BYTES_KEPT = 1024 * 1024;
 
 /** The primary, as a client of this node. */
@@ -61,7 +61,7 @@ export class UpstreamSession extends Session {
     return `id=${this.id} addr=${this.address} flags=M`;
   }
 
-  /** It is answered nothing but ACKs, which are the link's. */
+  /** The primary gets no replies but ACKs, and the link writes those. */
   flush(): void {
     this.reply.discard();
   }
@@ -79,7 +79,7 @@ export class UpstreamSession extends Session {
 
 export class Applier {
   readonly session: UpstreamSession;
-  /** The dataset is no longer what the stream says: no more of it may be applied. */
+  /** The dataset no longer matches the stream: no more of the stream may be applied. */
   diverged = false;
   readonly #server: Server;
   readonly #dispatcher: Dispatcher;
@@ -122,7 +122,7 @@ export class Applier {
     return this.session.dbIndex;
   }
 
-  /** No more is applied: the stream has another source, or none. */
+  /** Stops applying: the stream has another source, or none. */
   stop(): void {
     this.#stopped = true;
     this.session.endTransaction();
@@ -130,9 +130,9 @@ export class Applier {
   }
 
   /**
-   * Applies what whole requests bytes[start, end) completes, in one turn. Throws CORRUPT when the
-   * bytes are no stream of a primary, and ARENA_FULL when there is no memory for what they ask. The
-   * bytes may be used for something else afterwards.
+   * Applies the whole requests in bytes[start, end), in one turn. Throws CORRUPT when the bytes are
+   * no stream of a primary, and ARENA_FULL when there is no memory for a request. The caller may
+   * reuse the bytes afterwards.
    */
   push(bytes: Uint8Array, start: number, end: number): void {
     const { streamLog } = this.#server;
@@ -187,7 +187,7 @@ export class Applier {
     if (!this.#stopped) this.#note();
   }
 
-  /** The request that has run becomes a part of the log, or of the unit that is being queued. */
+  /** Adds the request that has run to the log, or to the unit that is being queued. */
   #note(): void {
     const { bytes, start, end } = this.#reader.request;
     const { streamLog } = this.#server;

@@ -1,4 +1,4 @@
-/** REPLICAOF and SLAVEOF: whom this node follows. */
+/** REPLICAOF and SLAVEOF set the primary of this node. */
 import type { CommandContext } from '../../commands/context.ts';
 import { type CommandTable, Flag, NO_KEYS } from '../../commands/spec.ts';
 import { sessionOf } from '../dispatch/session.ts';

@@ -1,7 +1,7 @@
 /**
- * A dump on its way from the link into the load worker, through a ring of shared memory. When the
- * ring is full the rest of a read waits here and the link is told to pause: no more than one read
- * is ever kept.
+ * Passes a dump from the link to the load worker, through a ring of shared memory. When the ring is
+ * full, the rest of a read waits here and the link is told to pause. So at most one read is ever
+ * kept.
  *
  * Main thread.
  */
@@ -11,7 +11,7 @@ import type { LoadInput } from '../../workers/load-job.ts';
 const NO_BYTES = new Uint8Array(0);
 
 export interface DumpSourcePort {
-  /** Read no more until {@link resume}. */
+  /** The link reads no more until {@link resume}. */
   pause(): void;
   resume(): void;
 }
@@ -22,7 +22,7 @@ export class DumpIntake {
   /** The chunk that is being filled, and how far. */
   #chunk: Uint8Array | undefined = undefined;
   #filled = 0;
-  /** What did not fit. */
+  /** The bytes that did not fit. */
   #waiting = NO_BYTES;
   #ended = false;
   #isWaiting = false;
@@ -45,26 +45,26 @@ export class DumpIntake {
     this.#wait();
   }
 
-  /** All of the dump was taken. */
+  /** The whole dump was taken. */
   end(): void {
     this.#ended = true;
     if (this.#waiting.length === 0) this.#finish();
   }
 
-  /** Reading goes on, unless a full ring or the end of the dump has paused it. */
+  /** Resumes reading, unless a full ring or the end of the dump has paused it. */
   resume(): void {
     if (!this.#isWaiting && !this.#ended) this.#link.resume();
   }
 
-  /** No more will come. */
+  /** No more bytes will come. */
   fail(): void {
     this.#waiting = NO_BYTES;
     this.#input.fail(ErrorCode.CANCELLED);
   }
 
-  /** Copies what there is room for; returns where it stopped. */
+  /** Copies as many bytes as fit; returns the position where it stopped. */
   #put(bytes: Uint8Array, start: number, end: number): number {
-    // The ring of a load that has ended may be another one's already.
+    // After a load has ended, another load may use its ring already.
     if (!this.#input.wanted) {
       this.#chunk = undefined;
       return end;
@@ -102,7 +102,7 @@ export class DumpIntake {
     this.#link.pause();
     while (this.#waiting.length > 0) {
       await this.#input.waitForRoom();
-      // The load has ended, well or not: nobody wants the rest.
+      // The load has ended, with or without success: the rest is not needed.
       if (!this.#input.wanted) this.#waiting = NO_BYTES;
       const from = this.#put(this.#waiting, 0, this.#waiting.length);
       this.#waiting = this.#waiting.slice(from);

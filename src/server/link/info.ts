@@ -1,11 +1,11 @@
-/** What INFO and ROLE tell of the primary above this node. */
+/** INFO and ROLE about the primary above this node. */
 import type { Reply } from '../../resp/reply.ts';
 import type { Server } from '../server.ts';
 import type { Upstream } from './upstream.ts';
 
 const SECOND_MS = 1000;
 
-/** The fields of INFO replication that stand behind `role:slave`, with their line ends. */
+/** The fields of INFO replication after `role:slave`, with their line ends. */
 export function upstreamSection(server: Server, upstream: Upstream): string {
   const { link } = upstream;
   const { streamLog, config, clock } = server;

@@ -1,18 +1,18 @@
 /**
- * The primary above this node: the connection to it, the dump that it sends, the stream that is
- * applied.
+ * The primary above this node: the connection to it, its dump, and its stream that is applied
+ * here.
  *
- *   socket ─▶ LinkReader ─┬─ lines ──▶ LinkState ──▶ what is done here
+ *   socket ─▶ LinkReader ─┬─ lines ──▶ LinkState ──▶ actions, done here
  *                         ├─ dump ───▶ ring ──▶ load worker ──▶ a new dataset, which takes the place of the old one
  *                         └─ stream ─▶ Applier ──▶ dataset, and the log for those below
  *
- * What is decided stands in replication/link-state.ts. Until a whole new dataset is there the old
- * one is served, whatever becomes of the sync. The swap is one turn: the dataset, the id and offset
- * of its stream, the log that begins behind it. Replicas below keep their link until that turn;
- * then they come again and learn of the new stream.
+ * replication/link-state.ts makes the decisions. The old dataset is served until a whole new one is
+ * there, also when the sync fails. The swap takes one turn: the dataset, the id and offset of its
+ * stream, and the log that begins after it. Replicas below keep their link until that turn. Then
+ * they reconnect and learn of the new stream.
  *
- *   history.replid + log's end     the stream that this node holds, also when it was a primary itself: with these it asks
- *                                  for what follows
+ *   history.replid + log's end     the stream that this node holds, also when it was a primary
+ *                                  itself; this node asks for the bytes after it
  *
  * Main thread.
  */
@@ -40,22 +40,22 @@ const SECOND_MS = 1000;
 const READONLY = "READONLY You can't write against a read only replica.";
 const MASTERDOWN =
   "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
-/** Errors of a load that another dump of the same primary would meet again. */
+/** Errors of a load that would occur with another dump of the same primary too. */
 const FINAL_ERRORS: ReadonlySet<ErrorCode> = new Set([ErrorCode.TOO_NEW, ErrorCode.UNSUPPORTED]);
 
 export interface UpstreamParts {
   readonly pool: LoadPool;
-  /** The port that is listened on. */
+  /** The port on which this node listens. */
   readonly port: () => number;
-  /** Takes over the libraries of functions of a dump. */
+  /** Takes over the function libraries of a dump. */
   readonly takeFunctions: (libraries: readonly Uint8Array[]) => void;
-  /** Ends the links of all replicas below: they are to ask anew. */
+  /** Ends the links of all replicas below, so that they ask again. */
   readonly dropReplicas: (reason: string) => void;
-  /** Ends what reads the log or the dataset that is about to go, as snapshots do. */
+  /** Ends the readers of the log or dataset that is about to go, for example snapshots. */
   readonly leaveStream: () => void;
   /** Something was appended to the log. */
   readonly flush: () => void;
-  /** Clients that wait for a key are told that the node's role has changed. */
+  /** Tells clients that wait for a key that the node's role has changed. */
   readonly unblockAll: (error: string) => void;
 }
 
@@ -83,7 +83,7 @@ export class Upstream {
   /** The database that the stream had selected when it was last applied. */
   #selectedDb = 0;
   #secondMs = 0;
-  /** Those who want nothing of the link to change the dataset; and who waits for their end. */
+  /** The holders that keep the link from changing the dataset, and the waiters for their end. */
   #holders = 0;
   #onReleased: (() => void)[] = [];
 
@@ -105,7 +105,7 @@ export class Upstream {
     });
   }
 
-  /** Takes its place among commands and ticks. */
+  /** Registers its commands and ticks. */
   wire(dispatcher: Dispatcher, housekeeping: Housekeeping): void {
     this.#dispatcher = dispatcher;
     housekeeping.onTick((nowMs) => this.#tick(nowMs));
@@ -123,7 +123,7 @@ export class Upstream {
     return this.link.isUp;
   }
 
-  /** Milliseconds since anything was heard of the primary. */
+  /** Milliseconds since the primary last sent something. */
   get silentMs(): number {
     return this.#nowMs() - this.link.lastHeardMs;
   }
@@ -133,7 +133,7 @@ export class Upstream {
     return this.#applier?.selectedDb ?? this.#selectedDb;
   }
 
-  /** REPLICAOF host port, and `replicaof` at the start. */
+  /** Follows the primary of REPLICAOF host port, or of `replicaof` at the start. */
   follow(host: string, port: number): void {
     const server = this.#server;
     const wasReplica = this.isReplica;
@@ -143,7 +143,7 @@ export class Upstream {
     server.deletesExpired = false;
     server.setObstacle(Obstacle.REPLICA, true);
     if (!wasReplica) {
-      // A primary's own stream ends here. What follows is selected anew by whoever goes on with it.
+      // A primary's own stream ends here. The node that continues it selects a database again.
       this.#selectedDb = Math.max(0, server.feed.selectedDb);
       this.#parts.unblockAll(
         'UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)',
@@ -154,7 +154,7 @@ export class Upstream {
   }
 
   /**
-   * REPLICAOF NO ONE: what was applied goes on under a new id, the old one stays good for what it
+   * REPLICAOF NO ONE: the applied stream goes on under a new id. The old id stays good for what it
    * covers.
    */
   unfollow(): void {
@@ -177,8 +177,8 @@ export class Upstream {
   }
 
   /**
-   * Nothing that the primary sends is applied until {@link release}, and no dump of it is taken: it
-   * waits in the kernel. The link stays.
+   * Until {@link release}, the primary's stream is not applied and its dump is not taken: the bytes
+   * wait in the kernel. The link stays.
    */
   hold(): void {
     this.#holders++;
@@ -188,7 +188,7 @@ export class Upstream {
   release(): void {
     this.#holders--;
     if (this.#holders > 0) return;
-    // What has come meanwhile is read only now: the primary was not silent.
+    // The bytes that came meanwhile are read only now: the primary was not silent.
     this.link.heard(this.#nowMs());
     const released = this.#onReleased;
     this.#onReleased = [];
@@ -199,7 +199,7 @@ export class Upstream {
   }
 
   /**
-   * A command has found no memory: the dataset is not what the stream says. The next sync is a full
+   * A command has found no memory: the dataset does not match the stream. The next sync is a full
    * one.
    */
   diverged(): void {
@@ -207,7 +207,7 @@ export class Upstream {
     else this.#forget();
   }
 
-  /** Lets the worker give up what it has seen of shared memory. */
+  /** Lets the worker release its references to shared memory. */
   collectWorker(): void {
     this.#parts.pool.collect();
   }
@@ -218,7 +218,7 @@ export class Upstream {
     await this.#parts.pool.close();
   }
 
-  /** What a client may not do on a replica. */
+  /** The error for a client's command that a replica does not allow. */
   #refusal(session: Session, row: CommandRow, flags: number): string | undefined {
     if (!this.isReplica || session.fromPrimary) return undefined;
     const { replicaReadOnly, replicaServeStaleData } = this.#server.config.values;
@@ -306,7 +306,7 @@ export class Upstream {
     });
     this.#socket = socket;
     if (this.#holders > 0) socket.pause();
-    // Events of a connection that was given up say nothing of the present one.
+    // Events of an abandoned connection say nothing about the present one.
     const isCurrent = (): boolean => this.#socket === socket;
     let reason = '';
     socket.on('connect', () => {
@@ -334,7 +334,7 @@ export class Upstream {
     this.#read(() => this.#reader.push(bytes, 0, bytes.length));
   }
 
-  /** Takes what has come. Bytes that are none of a primary end the link. */
+  /** Takes the bytes that came. Bytes that no primary sends end the link. */
   #read(take: () => void): void {
     try {
       take();
@@ -349,7 +349,7 @@ export class Upstream {
     }
   }
 
-  /** Lets go of the connection and of a dump on its way. The stream that is held stays. */
+  /** Drops the connection and a dump that is being received. The stream that is held stays. */
   #leaveLink(): void {
     const socket = this.#socket;
     this.#socket = undefined;
@@ -398,7 +398,7 @@ export class Upstream {
       hashKey,
       options: {
         nowMs: clock.nowMs(),
-        // The primary alone decides what expires.
+        // Only the primary decides which keys expire.
         keepExpired: true,
         verifyChecksum: config.values.rdbchecksum,
         accessClock,
@@ -424,7 +424,7 @@ export class Upstream {
 
   #payloadEnded(): void {
     this.link.payloadEnded(this.#nowMs());
-    // What follows waits in the kernel until the dump is loaded.
+    // The bytes after it wait in the kernel until the dump is loaded.
     this.#socket?.pause();
     this.#intake?.end();
     this.#onPayloadEnd?.();
@@ -435,7 +435,7 @@ export class Upstream {
     try {
       loaded = await job.finished;
     } catch (error) {
-      // Without a code it is a fault of the program, which ends it.
+      // An error without a code is a fault of the program, which ends it.
       const code = codeOf(error);
       if (!(error instanceof OperatingError)) throw error;
       if (this.#job === job) {
@@ -477,7 +477,7 @@ export class Upstream {
     this.#selectedDb = aux.replication?.streamDb ?? 0;
     const socket = this.#socket;
     this.#act(this.link.loaded(streamLog.endOffset, this.#nowMs()));
-    // Bytes behind the dump may have come with it.
+    // Bytes after the dump may have come with it.
     this.#read(() => this.#startApplying(this.#selectedDb));
     this.#resume(socket);
   }
@@ -486,7 +486,7 @@ export class Upstream {
     if (this.#holders === 0) socket?.resume();
   }
 
-  /** The stream that is held is not to be trusted: the next sync is a full one. */
+  /** The stream that is held cannot be trusted: the next sync is a full one. */
   #forget(): void {
     const { history, streamLog } = this.#server;
     this.#parts.dropReplicas('the stream is broken');

@@ -41,7 +41,7 @@ export function snapshotCommands(
     } else if (persistence.refusesSaves) {
       reply.error(ALREADY_SAVING);
     } else if (context.inUnit) {
-      // What the transaction has done so far is not in the stream yet.
+      // The effects of the transaction so far are not in the stream yet.
       persistence.scheduled = true;
       reply.simple('Background saving scheduled');
     } else {

@@ -3,9 +3,9 @@
  *
  *   temp-<pid>-<n>.rdb ── all bytes ── fsync ── rename to dump.rdb ── fsync of the directory
  *
- * Until the rename the old file is untouched; whatever fails before it, the temporary file is
- * removed. Main thread; the work is done by the threads of the file system. The worker waits for
- * the disk when that is slower.
+ * The old file is untouched until the rename. If anything fails before it, the temporary file is
+ * removed. Main thread; the threads of the file system do the work. The worker waits for the disk
+ * when the disk is slower.
  */
 import { open, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -28,7 +28,7 @@ export interface DumpHandle {
   close(): Promise<void>;
 }
 
-/** The file system, as far as a save needs it; tests give one that fails. */
+/** The file system, as far as a save needs it; tests pass one that fails. */
 export interface DumpDisk {
   create(path: string): Promise<DumpHandle>;
   rename(from: string, to: string): Promise<void>;
@@ -52,15 +52,15 @@ export const realDisk: DumpDisk = {
 
 export interface DumpPlan {
   readonly directory: string;
-  /** Name of the file in the end. */
+  /** The final name of the file. */
   readonly name: string;
   readonly temporaryName: string;
   readonly disk: DumpDisk;
 }
 
 /**
- * Writes the dump of `snapshot`, which has just been started, as `plan` says. Rejects with an
- * operating error: that of the snapshot when it failed, or IO in Redis' words.
+ * Writes the dump of `snapshot`, which has just been started, according to `plan`. Rejects with an
+ * operating error: the snapshot's error when it failed, or IO in Redis' words.
  */
 export async function writeDump(snapshot: Snapshot, plan: DumpPlan): Promise<void> {
   const { directory, name, temporaryName, disk } = plan;
@@ -77,7 +77,7 @@ export async function writeDump(snapshot: Snapshot, plan: DumpPlan): Promise<voi
     } finally {
       await onDisk(() => file.close(), writeError('fclose'));
     }
-    // The last byte alone does not say that the worker has ended well.
+    // The last byte alone does not prove that the worker has ended well.
     await data.finished();
     await onDisk(
       () => disk.rename(path, join(directory, name)),
@@ -123,7 +123,7 @@ async function copyTo(file: DumpHandle, data: DumpStream): Promise<void> {
   }
 }
 
-/** A reader of the spool whose events are awaited. */
+/** A reader of the spool with events to await. */
 class DumpStream {
   readonly reader: SpoolReader;
   readonly #snapshot: Snapshot;
@@ -134,7 +134,7 @@ class DumpStream {
     this.reader = snapshot.spool.openReader(() => this.#wake(), ReaderNeed.WORKER_WAITS);
   }
 
-  /** To be awaited right after a `next` that returned 0. */
+  /** Await it right after a `next` that returned 0. */
   more(): Promise<void> {
     return new Promise((resolve) => {
       this.#wake = resolve;
@@ -153,21 +153,21 @@ class DumpStream {
 }
 
 /**
- * What `work` resolves with; an error of the file system becomes an operating error that begins
- * with `message`.
+ * The result of `work`. An error of the file system becomes an operating error that begins with
+ * `message`.
  */
 async function onDisk<T>(work: () => Promise<T>, message: string): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    // Without a code it is a fault of the program, which is thrown again.
+    // An error without a code is a fault of the program, which is thrown again.
     throw new OperatingError(ErrorCode.IO, `${message}: ${systemErrorText(error)}`);
   }
 }
 
 /**
- * Removes a file that may not exist, or whose directory may be gone: the failure that led here is
- * the one to tell.
+ * Removes a file that may not exist, or whose directory may be gone. Its own errors are ignored:
+ * the failure that led here is reported.
  */
 async function removeQuietly(disk: DumpDisk, path: string): Promise<void> {
   try {

@@ -5,8 +5,8 @@
  * At the start the sockets are open already; clients get -LOADING, INFO shows the progress. A file
  * that cannot be loaded is left as it is, and the start fails.
  *
- * A primary goes on with the history that the dump tells of: replicas of its former life may
- * continue. The deletions of keys that expired meanwhile must then reach them, so such keys are
+ * A primary continues the history that the dump describes, so replicas from before the start may
+ * continue. They must then receive the deletions of keys that expired meanwhile, so these keys are
  * kept here and expire as all others do.
  */
 import { open, stat } from 'node:fs/promises';
@@ -19,16 +19,16 @@ import type { ReplicationAux } from '../../rdb/save.ts';
 import { type Loaded, LoadJob, type LoadPool } from '../../workers/load-job.ts';
 import type { Server } from '../server.ts';
 
-/** Fields that a dump says about itself lie within its first bytes. */
+/** The first bytes of a dump hold its fields about itself. */
 const HEAD_BYTES = 4 * KIB;
 const USED_MEMORY = '\x08used-mem';
 const MS_PER_SECOND = 1000;
 
-/** A load that is under way, for INFO. */
+/** A running load, for INFO. */
 export interface LoadView {
   readonly startSeconds: number;
   readonly totalBytes: number;
-  /** What the dataset took where the dump was made; 0 when the dump does not say. */
+  /** The size of the dataset where the dump was made; 0 when the dump does not say. */
   readonly usedMemoryBytes: number;
   readonly loadedBytes: number;
   readonly elapsedSeconds: number;
@@ -36,7 +36,7 @@ export interface LoadView {
 
 export interface DumpLoadParts {
   readonly pool: LoadPool;
-  /** Takes over the libraries of functions of a dump. */
+  /** Takes over the function libraries of a dump. */
   readonly takeFunctions: (libraries: readonly Uint8Array[]) => void;
 }
 
@@ -57,7 +57,7 @@ export class DumpLoad {
     this.#parts = parts;
   }
 
-  /** The load that is under way, or undefined. */
+  /** The running load, or undefined. */
   get view(): LoadView | undefined {
     const job = this.#job;
     if (job === undefined) return undefined;
@@ -71,7 +71,7 @@ export class DumpLoad {
   }
 
   /**
-   * Loads the dump that is there when the node starts; without one nothing happens. Rejects when it
+   * Loads the dump file when the node starts; does nothing without one. Rejects when the file
    * cannot be loaded.
    */
   async atStart(isReplica: boolean): Promise<Loaded | undefined> {
@@ -107,8 +107,8 @@ export class DumpLoad {
   }
 
   /**
-   * Replaces the dataset by that of the dump file, and leaves the history alone. What has expired
-   * is kept: its deletion is the primary's to tell, here or above. Rejects when the file cannot be
+   * Replaces the dataset by that of the dump file, and leaves the history alone. Expired keys are
+   * kept: the primary, here or above, streams their deletion. Rejects when the file cannot be
    * loaded.
    */
   async replaceFromFile(): Promise<void> {
@@ -121,7 +121,7 @@ export class DumpLoad {
     this.#parts.pool.collect();
   }
 
-  /** Stops a load: it rejects with CANCELLED. */
+  /** Stops a load, which then rejects with CANCELLED. */
   async close(): Promise<void> {
     this.#job?.cancel();
     await this.#parts.pool.close();
@@ -163,7 +163,7 @@ export class DumpLoad {
         log.notice(`RDB memory usage when created ${(aux.usedMemoryBytes / MIB).toFixed(2)} Mb`);
       }
       for (const [name, value] of aux.others) {
-        // A name with a percent sign is meant for people, by the format's own rule.
+        // In this format, a name with a percent sign is meant for people.
         if (name.startsWith('%')) log.notice(`RDB '${name}': ${value}`);
         else log.verbose(`RDB field '${name}' is of no use here: ${value}`);
       }
@@ -184,16 +184,16 @@ export class DumpLoad {
     this.#parts.takeFunctions(functions);
   }
 
-  /** Goes on as a replica where the dump was made: the next PSYNC asks for what follows. */
+  /** Continues as a replica at the dump's offset: the next PSYNC asks for the bytes after it. */
   #resume({ replid, offset, streamDb }: ReplicationAux): void {
     const { history, streamLog, feed } = this.#server;
     history.adopt(replid);
     streamLog.start(asOffset(offset));
-    // Whoever follows the primary begins with the database that the stream had selected.
+    // The replicas of the primary begin with the database that the stream had selected.
     feed.selectedDb = streamDb;
   }
 
-  /** Goes on behind the history of the dump, under a new id. */
+  /** Continues after the history of the dump, under a new id. */
   #goOn(replid: string, offset: number): void {
     const { history, streamLog } = this.#server;
     history.restore(replid, asOffset(offset));
@@ -207,7 +207,7 @@ async function exists(path: string): Promise<boolean> {
     return true;
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return false;
-    // A file that is there and cannot be looked at: reading it will tell why.
+    // The file exists and cannot be inspected: reading it will report the reason.
     if (codeOf(error) !== undefined) return true;
     throw error;
   }
@@ -218,9 +218,8 @@ async function sizeOf(path: string): Promise<number> {
 }
 
 /**
- * The first bytes of a dump, to guess what it says about itself before it is loaded: whether it
- * tells of a replication history, and what its dataset took. Only what the loader reads later
- * counts.
+ * The first bytes of a dump. They give a guess, before the load, whether the dump has a replication
+ * history, and how much memory its dataset took. Only the loader's results count later.
  */
 async function headOf(path: string): Promise<Buffer> {
   return await onFile(path, async () => {
@@ -257,7 +256,7 @@ async function onFile<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    // Without a code it is a fault of the program, which is thrown again.
+    // An error without a code is a fault of the program, which is thrown again.
     throw new OperatingError(ErrorCode.IO, `${path}: ${systemErrorText(error)}`);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Everything about dumps of a node, wired together: snapshots, saves, the dump at start, DEBUG
- * RELOAD, the end.
+ * Wires together the modules for dumps of a node: snapshots, saves, the dump at start, DEBUG
+ * RELOAD, the shutdown.
  *
  *   Snapshots ◀── full syncs          DumpLoad ◀── start
  *      ▲                                 ▲
@@ -23,17 +23,17 @@ import { Shutdown } from './shutdown.ts';
 import { Snapshots } from './snapshots.ts';
 import { WriteGate } from './write-gate.ts';
 
-/** What the end of the node needs of replication. */
+/** The parts of replication that the shutdown needs. */
 export interface ReplicaPort {
   /** Whether each replica has acknowledged the end of the stream; asks those that have not. */
   replicasInSync(): boolean;
-  /** Lines for the log about replicas that are behind, and how many are in sync. */
+  /** Lines for the log about replicas that lag, and how many are in sync. */
   replicaReport(): readonly string[];
 }
 
-/** What the primary above this node sends, as the one who replaces the dataset sees it. */
+/** The link to the primary above this node, for code that replaces the dataset. */
 export interface LinkPort {
-  /** Nothing of it changes the dataset until `release`. */
+  /** The link does not change the dataset until `release`. */
   hold(): void;
   release(): void;
 }
@@ -55,13 +55,13 @@ export class Dumps {
   replicas: ReplicaPort = NO_REPLICAS;
   link: LinkPort = NO_LINK;
   /**
-   * Libraries of functions that the last dump brought; opaque here, and carried on in every dump.
+   * Function libraries of the last dump; opaque here, and copied to every dump.
    */
   functions: readonly Uint8Array[] = [];
   readonly #server: Server;
   #gate: WriteGate | undefined = undefined;
 
-  /** `exit` ends the process, or whatever runs the node. */
+  /** `exit` ends the process, or the program that runs the node. */
   constructor(server: Server, exit: (code: number) => void) {
     this.#server = server;
     this.snapshots = new Snapshots(server, {
@@ -86,7 +86,7 @@ export class Dumps {
     this.commands = snapshotCommands(server, this.persistence, this.shutdown);
   }
 
-  /** Takes its place among commands and ticks. */
+  /** Registers its commands and ticks. */
   wire(dispatcher: Dispatcher, housekeeping: Housekeeping): void {
     const { persistence, shutdown } = this;
     const server = this.#server;
@@ -112,8 +112,9 @@ export class Dumps {
   }
 
   /**
-   * Saves the dataset, unless `save` is false, and loads it again in its own place; writes, and what
-   * comes from a primary, wait meanwhile. Returns whether that went well; the log tells why not.
+   * Saves the dataset, unless `save` is false, and loads it again in its own place. Writes, and the
+   * stream of a primary, wait meanwhile. Returns whether this succeeded; the log gives the reason
+   * of a failure.
    */
   async reload(save: boolean): Promise<boolean> {
     this.#gate?.close();
@@ -132,7 +133,7 @@ export class Dumps {
     }
   }
 
-  /** Lets the workers give up what they have seen of shared memory. */
+  /** Lets the workers release their references to shared memory. */
   collectWorkers(): void {
     this.snapshots.collectWorker();
     this.dumpLoad.collectWorker();

@@ -1,6 +1,6 @@
 /**
- * The fields of INFO persistence. Redis' names in Redis' order, then our own; what has no
- * counterpart is 0.
+ * The fields of INFO persistence: Redis' names in Redis' order, then our own. A field without a
+ * counterpart here is 0.
  */
 import type { Server } from '../server.ts';
 import type { DumpLoad } from './dump-load.ts';

@@ -1,13 +1,13 @@
 /**
- * Saving and loading of the dataset: BGSAVE, SAVE, save points, the dump at start, and what is
- * known of the last save.
+ * Saving and loading of the dataset: BGSAVE, SAVE, save points, the dump at start, and the result
+ * of the last save.
  *
  *   BGSAVE, save point ──▶ #begin ──▶ snapshot ──▶ writeDump ──▶ #ended: dirty, status, time of the last save
  *   SAVE, SHUTDOWN, DEBUG RELOAD ──▶ save(): the same, awaited
- *   FLUSHALL with save points ──▶ emptied(): as BGSAVE, behind the unit; no other save is refused meanwhile
+ *   FLUSHALL with save points ──▶ emptied(): as BGSAVE, after the unit; no other save is refused meanwhile
  *
- * A save never holds the event loop. SAVE answers its client when the dump is on disk; it holds the
- * dataset as it was when SAVE ran. Main thread.
+ * A save never holds the event loop. SAVE answers its client when the dump is on disk. The dump
+ * holds the dataset as it was when SAVE ran. Main thread.
  */
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
 import type { RdbVersion } from '../../rdb/dialect.ts';
@@ -16,7 +16,7 @@ import { Obstacle, type Server } from '../server.ts';
 import { type DumpDisk, realDisk, writeDump } from './dump-file.ts';
 import type { Snapshot, SnapshotRequest, Snapshots } from './snapshots.ts';
 
-/** Seconds after a save that failed before a save point tries again. */
+/** Seconds between a failed save and the next try of a save point. */
 const RETRY_SECONDS = 5;
 const MS_PER_SECOND = 1000;
 const BYTES_PER_MB = 1024 * 1024;
@@ -28,11 +28,11 @@ const MISCONF =
   'may modify the data set are disabled, because this instance is configured to report errors during writes if RDB ' +
   'snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.';
 
-/** How a save ended. */
+/** The end of a save. */
 export type SaveEnd = 'saved' | 'failed' | 'cancelled';
 
 export class Persistence {
-  /** Unix time in seconds of the last save that succeeded, or of the start. */
+  /** Unix time in seconds of the last successful save, or of the start. */
   lastSaveSeconds: number;
   /** Seconds that the last save took, -1 before the first. */
   lastDurationSeconds = -1;
@@ -40,19 +40,19 @@ export class Persistence {
   lastCowBytes = 0;
   /** Saves that succeeded. */
   saveCount = 0;
-  /** A BGSAVE is to begin as soon as it can. */
+  /** A BGSAVE will begin as soon as it can. */
   scheduled = false;
   readonly #server: Server;
   readonly #snapshots: Snapshots;
   readonly #disk: DumpDisk;
-  /** The save that is scheduled is that of an emptied dataset. */
+  /** The scheduled save is that of an emptied dataset. */
   #owesEmptied = false;
-  /** The save that is under way is one, or is cancelled for one. */
+  /** The running save is that of an emptied dataset, or is cancelled for one. */
   #savesEmptied = false;
-  /** Somebody waits for the save that is under way. */
+  /** Somebody waits for the running save. */
   #isAwaited = false;
   #lastTrySeconds = 0;
-  /** The save that is under way. */
+  /** The running save. */
   #saving: Snapshot | undefined = undefined;
   #savingEnded: Promise<unknown> = Promise.resolve();
   #saves = 0;
@@ -64,7 +64,7 @@ export class Persistence {
     this.lastSaveSeconds = this.#nowSeconds();
   }
 
-  /** Whether the last save did; true before the first. */
+  /** Whether the last save succeeded; true before the first. */
   get lastSucceeded(): boolean {
     return !this.#server.hasObstacle(Obstacle.SAVE_FAILED);
   }
@@ -80,8 +80,8 @@ export class Persistence {
   }
 
   /**
-   * Whether who asks for a save is refused. That of an emptied dataset nobody has asked for: others
-   * begin behind it.
+   * Whether a request for a save is refused. Nobody has requested the save of an emptied dataset:
+   * other saves begin after it.
    */
   get refusesSaves(): boolean {
     return this.busy && !this.#onlySavesEmptied;
@@ -93,16 +93,15 @@ export class Persistence {
   }
 
   /**
-   * The dataset was emptied, and what the dump file has of it is not to come back: it is yet to be
-   * saved.
+   * The dataset was emptied and is not saved yet. The keys in the dump file must not come back.
    */
   get owesEmptied(): boolean {
     return this.#owesEmptied;
   }
 
   /**
-   * Begins a save in the background, at once or behind that of an emptied dataset; throws BUSY
-   * while {@link refusesSaves}.
+   * Begins a save in the background, at once or after that of an emptied dataset. Throws BUSY while
+   * {@link refusesSaves}.
    */
   bgsave(): void {
     if (this.busy && this.#onlySavesEmptied) {
@@ -121,7 +120,7 @@ export class Persistence {
   }
 
   /**
-   * Saves the dataset as it is now, or once that of an emptied one is saved. Throws BUSY while
+   * Saves the dataset as it is now, or after the save of an emptied dataset. Throws BUSY while
    * {@link refusesSaves}.
    */
   save(): Promise<SaveEnd> {
@@ -135,10 +134,10 @@ export class Persistence {
   }
 
   /**
-   * FLUSHALL: with save points the empty dataset is saved when the unit has ended, so that the old
-   * one does not come back with a start. A save in the background is of no use any more and is
-   * cancelled, unless replicas read it too. Returns whether there are save points: the changes
-   * before count as saved then.
+   * FLUSHALL with save points saves the empty dataset when the unit has ended, so that the old one
+   * does not come back with a start. A save in the background is useless then and is cancelled,
+   * unless replicas read it too. Returns whether there are save points: the earlier changes count
+   * as saved then.
    */
   emptied(): boolean {
     const { config, log } = this.#server;
@@ -160,14 +159,14 @@ export class Persistence {
     try {
       this.tick();
     } catch (error) {
-      // The node ends in this very moment; its shutdown knows what is owed.
+      // The node ends in this turn; its shutdown makes the missing save.
       if (codeOf(error) !== ErrorCode.CANCELLED) throw error;
     }
   }
 
   /**
-   * Ends whatever makes a dump, and waits for that end. An emptied dataset is saved rather than
-   * not.
+   * Ends the save or full sync that makes a dump, and waits for that end. The save of an emptied
+   * dataset is completed.
    */
   async stopDumps(): Promise<void> {
     this.scheduled = false;
@@ -186,7 +185,7 @@ export class Persistence {
     await this.#savingEnded;
   }
 
-  /** Save points and scheduled saves. Called at each tick. */
+  /** Runs save points and scheduled saves. Called at each tick. */
   tick(): void {
     if (this.#server.loading || this.busy) return;
     const nowSeconds = this.#nowSeconds();
@@ -208,7 +207,7 @@ export class Persistence {
   }
 
   /**
-   * The error for commands that write, and for PING, while saves fail; undefined when all is well.
+   * The error for commands that write, and for PING, while saves fail; else undefined.
    */
   get writeRefusal(): string | undefined {
     if (this.lastSucceeded) return undefined;
@@ -216,7 +215,7 @@ export class Persistence {
     return stopWritesOnBgsaveError && save.length > 0 ? MISCONF : undefined;
   }
 
-  /** What a save asks of the snapshot; full syncs begin with it and change the dialect. */
+  /** The options of a save's snapshot; full syncs begin with them and change the dialect. */
   request(reason: SnapshotRequest['reason']): SnapshotRequest {
     const { rdbVersion, rdbPlainTypes, rdbcompression, rdbchecksum } = this.#server.config.values;
     return {
@@ -236,7 +235,7 @@ export class Persistence {
     try {
       snapshot = this.#snapshots.start(this.request('bgsave'));
     } catch (error) {
-      // The system refuses the memory: as a disk that is full, it may have some later.
+      // The system refuses the memory: like a full disk, it may have some later.
       if (codeOf(error) !== ErrorCode.ARENA_FULL) throw error;
       this.#server.log.warning(`Can't save in background: ${messageOf(error)}`);
       this.#server.setObstacle(Obstacle.SAVE_FAILED, true);
@@ -268,7 +267,7 @@ export class Persistence {
       end = codeOf(error) === ErrorCode.CANCELLED ? 'cancelled' : 'failed';
       if (end === 'failed') log.warning(error.message);
     }
-    // A disk that failed leaves a worker behind that nobody reads: the next save waits for its end.
+    // After a disk failure, a worker without a reader remains: the next save waits for its end.
     await new Promise<void>((resolve) => snapshot.onEnd(resolve));
     const { touchedBytes, durationMs, freezeMicros } = snapshot.figures;
     this.#saving = undefined;
@@ -284,7 +283,7 @@ export class Persistence {
       this.saveCount++;
     } else if (end === 'failed') {
       server.setObstacle(Obstacle.SAVE_FAILED, true);
-      // What went with the old dataset is not saved after all.
+      // The changes to the old dataset are not saved after all.
       if (this.#savesEmptied) server.dirty = Math.max(1, server.dirty);
     }
     this.#savesEmptied = false;

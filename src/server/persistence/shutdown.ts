@@ -6,8 +6,8 @@
  *      ▲                │ abort              save failed, no FORCE │
  *      └────────────────┴──────────────────────────────────────────┘
  *
- * From WAITING on writes are held back, so that what replicas and the final dump get is the last
- * state. The final dump is written as any other; reads are answered meanwhile. Main thread.
+ * From WAITING on writes are held back, so that the replicas and the final dump get the last state.
+ * The final dump is written as any other; reads are answered meanwhile. Main thread.
  */
 import { assert, unreachable } from '../../base/assert.ts';
 import type { Server } from '../server.ts';
@@ -16,7 +16,7 @@ import type { Persistence } from './persistence.ts';
 export interface ShutdownFlags {
   /** Write a dump although there are no save points. */
   readonly save: boolean;
-  /** Write none although there are. */
+  /** Write no dump although there are save points. */
   readonly nosave: boolean;
   /** Do not wait for replicas. */
   readonly now: boolean;
@@ -24,16 +24,16 @@ export interface ShutdownFlags {
   readonly force: boolean;
 }
 
-/** What the rest of the node does for its end. */
+/** The services that the shutdown needs from the rest of the node. */
 export interface ShutdownPort {
   /** Holds writes of clients back until {@link resumeWrites}. */
   pauseWrites(): void;
   resumeWrites(): void;
   /** Whether each replica has acknowledged the end of the stream; asks those that have not. */
   replicasInSync(): boolean;
-  /** Lines for the log about replicas that are behind, and how many are in sync. */
+  /** Lines for the log about replicas that lag, and how many are in sync. */
   replicaReport(): readonly string[];
-  /** Ends the process, or whatever runs the node. */
+  /** Ends the process, or the program that runs the node. */
   exit(code: number): void;
 }
 
@@ -51,7 +51,7 @@ export class Shutdown {
   #flags: ShutdownFlags = { save: false, nosave: false, now: false, force: false };
   #deadlineMs = 0;
   /**
-   * Told when the shutdown does not happen, by who asked: clients that wait, and signals by their
+   * Callbacks for a shutdown that does not happen, by asker: waiting clients, and signals by their
    * name.
    */
   readonly #onCancel = new Map<unknown, () => void>();
@@ -64,7 +64,7 @@ export class Shutdown {
   }
 
   /**
-   * Milliseconds until the shutdown stops to wait for replicas, for INFO; -1 while it does not
+   * Milliseconds until the shutdown stops waiting for replicas, for INFO; -1 while it does not
    * wait.
    */
   get waitMs(): number {
@@ -73,14 +73,13 @@ export class Shutdown {
   }
 
   /**
-   * Begins the end. `onCancel` is called when it does not come to it: aborted, or the dump could
-   * not be written.
+   * Begins the shutdown. `onCancel` is called when it is aborted, or the dump could not be written.
    */
   begin(flags: ShutdownFlags, asker: unknown, onCancel: () => void): void {
     this.#onCancel.set(asker, onCancel);
     if (this.#state !== 'running') return;
     const server = this.#server;
-    // A dataset that is not complete is no dump.
+    // An incomplete dataset must not be dumped.
     this.#flags = server.loading ? { ...flags, save: false, nosave: true } : flags;
     server.log.warning('User requested shutdown...');
     server.onStage('stopping');
@@ -95,17 +94,17 @@ export class Shutdown {
     this.#finish();
   }
 
-  /** Clients that wait for the end or its cancellation, signals among them. */
+  /** The number of clients and signals that wait for the end or its cancellation. */
   get askerCount(): number {
     return this.#onCancel.size;
   }
 
-  /** Who asked for the end is gone, and is told nothing. */
+  /** The asker is gone, and gets no call. */
   forget(asker: unknown): void {
     this.#onCancel.delete(asker);
   }
 
-  /** SHUTDOWN ABORT; false when there is nothing to abort any more. */
+  /** SHUTDOWN ABORT; false when there is nothing left to abort. */
   abort(): boolean {
     if (this.#state !== 'waiting') return false;
     this.#server.log.notice('Shutdown manually aborted.');
@@ -131,7 +130,7 @@ export class Shutdown {
     }
     this.#signalled = true;
     if (this.#server.loading) {
-      // Nothing is there to be saved, and no client to be answered.
+      // There is no dataset to save, and no client to answer.
       log.warning('Received shutdown signal during loading, scheduling shutdown.');
       this.#port.exit(0);
       return;
@@ -158,7 +157,7 @@ export class Shutdown {
     this.#state = 'saving';
     const { log } = this.#server;
     for (const line of this.#port.replicaReport()) log.notice(line);
-    // Who waits for a dump may begin the next one when it fails.
+    // Clients that wait for a dump may begin the next one when it fails.
     while (this.#persistence.busy) await this.#persistence.stopDumps();
     if (this.#savesAtEnd() && !(await this.#saved())) return;
     this.#state = 'ended';

@@ -1,13 +1,12 @@
 /**
- * Snapshots of the dataset: one image at a time, its dump in a spool that saves and full syncs
- * read.
+ * Snapshots of the dataset: one image at a time. Saves and full syncs read its dump from a spool.
  *
- *   start()      freeze · offset · SELECT forgotten · stream pinned behind the offset        one synchronous turn
+ *   start()      freeze · offset · SELECT forgotten · stream pinned after the offset         one synchronous turn
  *      │
  *   RUNNING ──▶ DONE      the dump is complete and the image thawed; the spool stays until its last reader closes
- *      └──────▶ FAILED    worker died, shadow memory reached snapshot-cow-max, or nobody reads any more
+ *      └──────▶ FAILED    worker died, shadow memory reached snapshot-cow-max, or there is no reader any more
  *
- * A finished snapshot that is still read does not stand in the way of the next one. Main thread.
+ * A finished snapshot that still has readers does not block the next one. Main thread.
  */
 import { PAGE_BYTES } from '../../arena/layout.ts';
 import { assert } from '../../base/assert.ts';
@@ -40,7 +39,7 @@ export interface SnapshotRequest {
 
 export type SnapshotState = 'running' | 'done' | 'failed';
 
-/** Figures of the snapshot that ended last, whatever its end. */
+/** Figures of the snapshot that ended last, with or without success. */
 export interface SnapshotFigures {
   readonly freezeMicros: number;
   readonly durationMs: number;
@@ -52,16 +51,16 @@ export interface SnapshotFigures {
 
 export interface SnapshotParts {
   readonly pool: SnapshotPool;
-  /** Libraries of functions for the dump. */
+  /** Function libraries for the dump. */
   readonly functions?: () => readonly Uint8Array[];
   /** Makes spill files; for tests. By default they are made in `dir`. */
   readonly openSpill?: OpenSpill;
 }
 
 interface SnapshotListener {
-  /** Done or failed. */
+  /** The snapshot is done or has failed. */
   over(snapshot: Snapshot): void;
-  /** And nobody reads it any more. */
+  /** The snapshot is over and has no readers any more. */
   closed(snapshot: Snapshot): void;
   /** Bytes went to the spool's file, or it was refused. */
   spilled(bytes: number): void;
@@ -70,12 +69,13 @@ interface SnapshotListener {
 
 const CHUNK_BYTES_MIN = 4 * KIB;
 const CHUNK_BYTES_MAX = 256 * KIB;
-/** A spool has at least so many chunks, so that worker, readers and disk can each have one. */
+/** The minimum of chunks in a spool, so that worker, readers and disk can each have one. */
 const CHUNKS_MIN = 8;
 const CHUNKS_MAX = 65536;
 /**
- * Dumps for replicas that are made or read at a time. Each has a ring of `snapshot-spool-memory`,
- * as much again for what sockets hold on to, and a file of up to the size of the dump.
+ * The limit of replicas' dumps that are made or read at a time. Each has a ring of
+ * `snapshot-spool-memory`, the same amount again for the chunks that sockets hold, and a file of up
+ * to the size of the dump.
  */
 export const DUMPS_OPEN_MAX = 4;
 const MS_PER_SECOND = 1000;
@@ -101,7 +101,7 @@ export class Snapshot {
   readonly spool: Spool;
   readonly freezeMicros: number;
   state: SnapshotState = 'running';
-  /** It was told to stop. */
+  /** The snapshot was cancelled. */
   cancelled = false;
   error: OperatingError | undefined = undefined;
   readonly #server: Server;
@@ -144,7 +144,7 @@ export class Snapshot {
       memory: server.memory,
       means,
     });
-    // Who reads the stream from here on has no database selected.
+    // Readers of the stream from here on have no database selected.
     feed.invalidateSelect();
     this.#pin = streamLog.active
       ? streamLog.openCursor(offsetAfter(this.startOffset, 1))
@@ -180,7 +180,7 @@ export class Snapshot {
     return this.#job.copyBytes;
   }
 
-  /** Calls `listener` when the snapshot is done or has failed; at once when it is. */
+  /** Calls `listener` when the snapshot is done or has failed; at once when it already is. */
   onEnd(listener: () => void): void {
     if (this.state === 'running') this.#listeners.push(listener);
     else listener();
@@ -194,8 +194,8 @@ export class Snapshot {
   }
 
   /**
-   * Nobody may join from now on: the stream need not be kept for it. Before the log is dropped,
-   * this must be called.
+   * Nobody may join from now on: the stream need not be kept for it. Call it before the log is
+   * dropped.
    */
   unpinStream(): void {
     if (this.#pin === undefined) return;
@@ -203,7 +203,7 @@ export class Snapshot {
     this.#pin = undefined;
   }
 
-  /** Whether the stream behind the snapshot is still kept for those who join. */
+  /** Whether the stream after the snapshot is still kept for joining replicas. */
   get pinsStream(): boolean {
     return this.#pin !== undefined;
   }
@@ -224,16 +224,16 @@ export class Snapshot {
       try {
         await this.#job.finished;
       } finally {
-        // A job that failed has cancelled the ring, which ends the pump: the ring's memory is used
-        // again afterwards.
+        // A failed job has cancelled the ring, which ends the pump: the ring's memory is used again
+        // afterwards.
         await pumped;
       }
-      // The worker may finish although it was cancelled; nobody has taken its last chunks then.
+      // The worker may finish although it was cancelled; its last chunks were not taken then.
       if (!this.spool.ended)
         throw new OperatingError(ErrorCode.CANCELLED, 'the snapshot was cancelled');
       this.state = 'done';
     } catch (error) {
-      // Without a code it is a fault of the program, which ends it.
+      // An error without a code is a fault of the program, which ends it.
       if (!(error instanceof OperatingError)) throw error;
       this.#fail(error);
     }
@@ -261,15 +261,15 @@ export class Snapshot {
 }
 
 export class Snapshots {
-  /** The snapshot started last, while it is made or somebody reads its spool. */
+  /** The snapshot started last, while it is made or its spool has a reader. */
   #latest: Snapshot | undefined = undefined;
-  /** Those whose dump is being made or read: at most one of them is being made. */
+  /** The snapshots whose dump is being made or read: at most one is being made. */
   readonly #open = new Set<Snapshot>();
   /** Figures of the snapshot that ended last. */
   lastFigures: SnapshotFigures | undefined = undefined;
   /** Snapshots started, as `total_forks`. */
   startedCount = 0;
-  /** Bytes that ever went to files of spools, and how many of those files were refused. */
+  /** Total of bytes written to files of spools, and how many of those files were refused. */
   spilledBytes = 0;
   filesRefused = 0;
   /** Snapshots that became too old to be joined, see {@link limitPins}. */
@@ -285,7 +285,7 @@ export class Snapshots {
     this.#parts = parts;
   }
 
-  /** The newest snapshot, unless it is over and nobody reads its spool. */
+  /** The newest snapshot, unless it is over and its spool has no reader. */
   get running(): Snapshot | undefined {
     const latest = this.#latest;
     if (latest === undefined || (latest.state !== 'running' && latest.spool.readerCount === 0))
@@ -303,7 +303,7 @@ export class Snapshots {
     return this.#open.size;
   }
 
-  /** Whether another dump may be begun for replicas; a save always may. */
+  /** Whether another dump may begin for replicas; a save always may. */
   get hasRoom(): boolean {
     return this.#open.size < DUMPS_OPEN_MAX;
   }
@@ -322,7 +322,7 @@ export class Snapshots {
     return bytes;
   }
 
-  /** Bytes of page copies that the image that is being read needs. */
+  /** Bytes of page copies for the image that is being read. */
   get copyBytes(): number {
     return this.inProgress?.copyBytes ?? 0;
   }
@@ -335,8 +335,9 @@ export class Snapshots {
   }
 
   /**
-   * Dumps nothing, a few times: the first real snapshot then finds its thread started and its code
-   * compiled. Without this the first freeze takes some ten milliseconds, afterwards half of one.
+   * Makes a few dumps of nothing, so that the first real snapshot finds its thread started and its
+   * code compiled. Without this the first freeze takes some ten milliseconds, later ones half of
+   * one.
    */
   async warm(): Promise<void> {
     const server = this.#server;
@@ -357,7 +358,7 @@ export class Snapshots {
         spool.close();
       }
     } catch (error) {
-      // The node ends, or its worker cannot work, which the first snapshot will tell.
+      // The node ends, or its worker does not work, which the first snapshot will report.
       if (!(error instanceof OperatingError)) throw error;
     }
     this.#prepare();
@@ -404,7 +405,7 @@ export class Snapshots {
     return snapshot;
   }
 
-  /** Makes the means of the next snapshot, in a turn of its own. */
+  /** Prepares the worker and the ring of the next snapshot, in a separate turn. */
   #prepare(): void {
     if (!this.#closed) this.#means ??= new SnapshotMeans();
   }
@@ -416,8 +417,8 @@ export class Snapshots {
   }
 
   /**
-   * Lets go of the stream behind each dump that is older than `lagMax` bytes: nobody joins it any
-   * more.
+   * Unpins the stream after each dump that is older than `lagMax` bytes: no replica can join that
+   * dump any more.
    */
   limitPins(lagMax: number): void {
     const { streamLog, log } = this.#server;
@@ -431,7 +432,7 @@ export class Snapshots {
     }
   }
 
-  /** Lets the log go on without what it keeps for those who might join. */
+  /** Unpins the parts of the log that are kept for joining replicas. */
   unpinStream(): void {
     for (const snapshot of this.#open) snapshot.unpinStream();
   }
@@ -448,7 +449,7 @@ export class Snapshots {
   }
 }
 
-/** What a dump of `server` says about replication; undefined while there is no stream. */
+/** The replication fields in a dump of `server`; undefined while there is no stream. */
 function replicationAux(server: Server): ReplicationAux | undefined {
   const { streamLog, history } = server;
   if (!streamLog.active) return undefined;
@@ -480,8 +481,8 @@ function saveOptions(
 }
 
 /**
- * A ring whose chunks take `memoryBytes`, with as much untouched memory again for chunks that
- * sockets hold on to.
+ * A ring whose chunks take `memoryBytes`, with the same amount of untouched memory again for chunks
+ * that sockets hold.
  */
 export function ringFor(memoryBytes: number): RingOptions {
   const wanted = Math.floor(memoryBytes / CHUNKS_MIN / CHUNK_BYTES_MIN) * CHUNK_BYTES_MIN;

@@ -1,19 +1,19 @@
 /**
- * A file that holds a range of a dump which memory has let go of, for the readers that are behind.
+ * A file that holds a range of a dump which memory has released, for the slow readers.
  *
  *   dump   0 ........ start ............ end ............
  *   file              0 ........ end - start               grows at its end, read anywhere, gone when nobody uses it
  *
- * The file has no name once it is open, so it vanishes with the process, however that ends. One
- * write at a time; reads beside it. Main thread; the work is done by the threads of the file
- * system.
+ * The file has no name once it is open, so it vanishes with the process in every case. There is one
+ * write at a time, and reads run beside it. Main thread; the threads of the file system do the
+ * work.
  */
 import { open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assert } from '../../base/assert.ts';
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
 
-/** What is needed of an open file; tests give one that fails. */
+/** The methods of an open file that are used; tests pass one that fails. */
 export interface RawFile {
   write(
     bytes: Uint8Array,
@@ -45,12 +45,12 @@ export function spillsIn(directory: () => string, prefix: string): OpenSpill {
 }
 
 export class SpillFile {
-  /** Position in the dump of the file's first byte, and of the byte behind its last. */
+  /** Position in the dump of the file's first byte, and of the byte after its last. */
   readonly start: number;
   end: number;
   readonly #open: OpenSpill;
   #file: Promise<RawFile> | undefined = undefined;
-  /** Reads and writes on their way. */
+  /** Reads and writes in progress. */
   #pending = 0;
   #retired = false;
 
@@ -65,7 +65,8 @@ export class SpillFile {
   }
 
   /**
-   * Appends all of `bytes`. Rejects with an operating error; what was written then does not count.
+   * Appends all of `bytes`. Rejects with an operating error; the bytes written until then do not
+   * count.
    */
   async append(bytes: Uint8Array): Promise<void> {
     await this.#use(async (file) => {
@@ -95,7 +96,7 @@ export class SpillFile {
     });
   }
 
-  /** Nobody needs it any more: closes it once what is on its way has ended. */
+  /** Nobody needs the file any more: closes it after the reads and writes in progress. */
   retire(): void {
     if (this.#retired) return;
     this.#retired = true;
@@ -109,7 +110,7 @@ export class SpillFile {
       this.#file ??= this.#open();
       return await work(await this.#file);
     } catch (error) {
-      // Errors of the file system carry a code; without one it is a fault of the program.
+      // Errors of the file system carry a code; an error without one is a fault of the program.
       if (codeOf(error) === undefined) throw error;
       throw new OperatingError(ErrorCode.IO, messageOf(error));
     } finally {
@@ -127,7 +128,7 @@ export class SpillFile {
 }
 
 /**
- * The file could not be opened, which its user was told, or not be closed; it has no name that
- * could be left behind.
+ * The file could not be opened, and its user got that error, or it could not be closed. It has no
+ * name that could remain.
  */
 function ignoreFailure(): void {}

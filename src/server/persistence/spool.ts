@@ -1,28 +1,27 @@
 /**
- * The bytes of a dump between the worker that makes them and those who read them, each at its own
- * pace.
+ * Passes the bytes of a dump from its worker to the readers, which each have their own pace.
  *
  *   dump    0 ─────────── file.start ───────── ring ──────────────────────── producedBytes
- *           let go        spilled to a file    chunks of the worker's ring
+ *           released      spilled to a file    chunks of the worker's ring
  *                         ▲ slow reader        ▲ reader        ▲ reader
  *
  * Chunks stay where the worker put them and readers get slices of them, without a copy. When the
- * ring gets full its oldest chunk goes, if it may:
+ * ring gets full its oldest chunk leaves, if it may:
  *
- *   who is not past it             what happens
- *   nobody                         the worker gets it back; who only keeps the dump open does not count
- *   a save                         the worker waits for it: a save never goes through the file
- *   replicas                       it goes to the file, so that the slowest holds up neither worker nor others
+ *   readers not past it            what happens
+ *   none                           the worker gets it back; a reader that only keeps the dump open does not count
+ *   a save                         the worker waits for the save, which never reads the file
+ *   replicas                       it goes to the file, so that the slowest delays neither worker nor others
  *   replicas, file refused         the worker waits for them; one that needs the whole dump first fails
  *
- * A reader that is in the file reads it through a buffer of its own. A file is refused once the
- * system has not made it or not taken a byte (no space, no permission, no descriptor); that holds
- * for the rest of the dump, and memory stays within the ring. The image stays frozen longer then,
- * and `snapshot-cow-max` bounds what that costs.
+ * A reader that is in the file reads it through its own buffer. A file is refused when the system
+ * has not created it or not taken a byte (no space, no permission, no descriptor). The refusal
+ * holds for the rest of the dump, and memory stays within the ring. The image stays frozen longer
+ * then, and `snapshot-cow-max` limits the cost.
  *
- * A chunk of which a slice is in flight to a socket that does not take it must not be filled anew:
- * its memory is exchanged for a spare one (workers/byte-ring.ts). If spares run out, the readers
- * that hold the chunk fail.
+ * A chunk must not be refilled while a socket holds a slice of it in flight. Its memory is
+ * exchanged for a spare one (workers/byte-ring.ts). If spares run out, the readers that hold the
+ * chunk fail.
  *
  * A reader may open while byte 0 is still in the ring or in the file. Main thread.
  */
@@ -57,7 +56,7 @@ class Chunk {
 
 export interface SpoolOptions {
   readonly openSpill: OpenSpill;
-  /** Called once nobody can join any more, because the first byte was let go. */
+  /** Called when nobody can join any more, because the first byte was released. */
   readonly onFirstByteGone: () => void;
   /** Called when the last reader has closed. */
   readonly onIdle: () => void;
@@ -65,7 +64,7 @@ export interface SpoolOptions {
   readonly onSpilled?: (bytes: number) => void;
   readonly onFileRefused?: (reason: string) => void;
   /**
-   * Called once the spool is closed and no slice is in flight: nobody uses the memory of the ring.
+   * Called when the spool is closed and no slice is in flight: the memory of the ring is unused.
    */
   readonly onReleased?: () => void;
 }
@@ -107,7 +106,7 @@ export class Spool {
     return this.ended ? this.producedBytes : -1;
   }
 
-  /** A reader that comes now still gets the dump from its first byte. */
+  /** A new reader still gets the dump from its first byte. */
   get hasFirstByte(): boolean {
     if (this.#closed || this.error !== undefined) return false;
     const first = this.#file ?? this.#chunks[0];
@@ -132,9 +131,9 @@ export class Spool {
   }
 
   /**
-   * A reader from byte 0, which must be there: see {@link hasFirstByte}. `onData` is called after a
-   * `next` that returned
-   * 0, when there is more, or the end, or a failure. */
+   * Opens a reader at byte 0, which must be there: see {@link hasFirstByte}. After a `next` that
+   * returned 0, `onData` is called when there is more, or the end, or a failure.
+   */
   openReader(onData: () => void, need: ReaderNeed): SpoolReader {
     assert(this.hasFirstByte, 'a reader opens while the first byte is there');
     const reader = new SpoolReader(this, onData, need);
@@ -143,15 +142,14 @@ export class Spool {
   }
 
   /**
-   * Takes what the worker makes until it has ended. Resolves when there is no more to come, whether
-   * all came or not.
+   * Takes the worker's bytes until the worker has ended. Resolves when no more will come, whether
+   * the dump is complete or not.
    */
   async pump(): Promise<void> {
     const ring = this.#ring;
     for (;;) {
       await ring.waitForData(this.#nextIndex);
-      // First whether it has ended, then what there is: a chunk that came in between is seen next
-      // time.
+      // Check for the end before the chunks: a chunk that comes in between is seen next time.
       const ringEnded = ring.ended;
       this.#takeChunks();
       if (this.error !== undefined || ring.cancelled) return;
@@ -164,8 +162,8 @@ export class Spool {
   }
 
   /**
-   * The dump will not be complete: readers fail, and the worker is told that nobody wants its
-   * bytes.
+   * The dump will not be complete: readers fail, and the worker is told that its bytes are not
+   * needed.
    */
   fail(error: OperatingError): void {
     if (this.ended || this.error !== undefined) return;
@@ -174,7 +172,7 @@ export class Spool {
     for (const reader of [...this.#readers]) reader.fail(error);
   }
 
-  /** Lets go of everything that no slice in flight holds. Nobody may read any more. */
+  /** Frees everything that no slice in flight holds. Nobody may read any more. */
   close(): void {
     assert(this.#readers.size === 0, 'a spool closes behind its readers');
     if (this.#closed) return;
@@ -251,7 +249,7 @@ export class Spool {
     for (const reader of [...this.#readers]) reader.wake();
   }
 
-  /** Makes room in the ring while it is fuller than it should be. */
+  /** Makes room in the ring while it is too full. */
   #relieve(): void {
     const { chunkCount } = this.#ring;
     while (
@@ -308,15 +306,14 @@ export class Spool {
   }
 
   /**
-   * Too many sockets hold on to slices: those of the oldest chunk are given up, and their slices
-   * come back.
+   * Sockets hold too many slices: the readers of the oldest chunk fail, and their slices come back.
    */
   #failHolders(chunk: Chunk): void {
     const error = new OperatingError(ErrorCode.IO, 'too many readers of the dump stand still');
     for (const reader of [...this.#readers]) if (reader.holds(chunk)) reader.fail(error);
   }
 
-  /** Writes the oldest chunk behind the file's end, and gives it back. */
+  /** Appends the oldest chunk to the file, and gives it back. */
   async #spill(oldest: Chunk): Promise<void> {
     const file = this.#file ?? new SpillFile(this.#options.openSpill, oldest.start);
     this.#file = file;
@@ -332,11 +329,11 @@ export class Spool {
     if (this.#closed && this.#slices === 0) this.#options.onReleased?.();
     if (this.#closed || this.error !== undefined) return;
     if (failure !== undefined) {
-      // Only what the file system refused is an operating error.
+      // Only an error of the file system is an operating error.
       if (codeOf(failure) !== ErrorCode.IO) throw failure;
       this.#fileRefused = true;
       this.#options.onFileRefused?.(messageOf(failure));
-      // What it holds so far stays there for those who are in it.
+      // The file keeps its bytes for the readers that are in it.
       if (file.bytes === 0) this.#dropFile();
     } else if (!this.#release(oldest)) {
       // The chunk could not leave memory, so the file does without it.
@@ -349,8 +346,8 @@ export class Spool {
   }
 
   /**
-   * The readers that need `chunk` and read only at the end would wait for ever. False when there
-   * are none.
+   * Fails the readers that need `chunk` and read only at the end: they would wait for ever. False
+   * when there are none.
    */
   #failWhole(chunk: Chunk): boolean {
     const error = new OperatingError(
@@ -374,10 +371,10 @@ export class Spool {
 }
 
 /**
- * A reader's place in the dump. `next` describes a slice in the fields, `advance` confirms what was
- * written of it. The slice stays unchanged until its `advance`, also when the reader is closed in
- * between: whoever has a slice in flight calls `advance` when the write is over, whatever came of
- * it.
+ * A reader's place in the dump. `next` describes a slice in the fields; `advance` confirms the
+ * written part of it. The slice stays unchanged until its `advance`, also when the reader is closed
+ * in between. A caller with a slice in flight calls `advance` when the write is over, also when it
+ * failed.
  *
  *   if (reader.next(256 * KIB) > 0) write(reader.bytes, reader.start, reader.end, () => reader.advance(written));
  */
@@ -388,7 +385,7 @@ export class SpoolReader {
   end = 0;
   /** Position in the dump of the next byte to be confirmed. */
   position = 0;
-  /** It will get no more bytes: see {@link error}. */
+  /** The reader will get no more bytes: see {@link error}. */
   failed = false;
   error: OperatingError | undefined = undefined;
   closed = false;
@@ -397,11 +394,11 @@ export class SpoolReader {
   readonly #onData: () => void;
   /** A slice was given and not confirmed. */
   #inFlight = false;
-  /** The chunk of the slice in flight; undefined when it lies in the own buffer. */
+  /** The chunk of the slice in flight; undefined when the slice lies in the reader's buffer. */
   #chunk: Chunk | undefined = undefined;
   /** The last `next` returned 0. */
   #waiting = false;
-  /** What was read of the file: bytes of the dump from #bufferStart to #bufferEnd. */
+  /** The bytes read from the file: bytes of the dump from #bufferStart to #bufferEnd. */
   #buffer: Uint8Array = NO_BYTES;
   #bufferStart = 0;
   #bufferEnd = 0;
@@ -424,7 +421,8 @@ export class SpoolReader {
   }
 
   /**
-   * Bytes of the next slice, at most `bytesMax`; 0 when there is none now: `onData` will be called.
+   * Bytes of the next slice, at most `bytesMax`. 0 means that there is none now: `onData` will be
+   * called.
    */
   next(bytesMax: number): number {
     assert(!this.#inFlight, 'a reader has one slice in flight');
@@ -452,7 +450,7 @@ export class SpoolReader {
     this.#spool.moved();
   }
 
-  /** No more is read. A slice in flight stays unchanged until its {@link advance}. */
+  /** Stops reading. A slice in flight stays unchanged until its {@link advance}. */
   close(): void {
     if (this.closed) return;
     this.closed = true;
@@ -501,7 +499,7 @@ export class SpoolReader {
     return this.end - this.start;
   }
 
-  /** Reads on in the file, when the next byte is there. */
+  /** Reads the file further, when the next byte is there. */
   async #readAhead(): Promise<void> {
     const file = this.#spool.fileAt(this.position);
     if (file === undefined || this.#reading) return;

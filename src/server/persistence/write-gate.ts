@@ -1,6 +1,6 @@
 /**
  * Holds back the writes of clients while the node ends or its dataset is replaced. Nothing expires
- * then; reads and replicas go on.
+ * meanwhile; reads and replicas go on.
  */
 import { Flag } from '../../commands/spec.ts';
 import type { Dispatcher, Gate } from '../dispatch/dispatcher.ts';
@@ -13,7 +13,7 @@ export class WriteGate {
   readonly #dispatcher: Dispatcher;
   readonly #gate: Gate = (connection, flags) =>
     (flags & WRITES) !== 0 && !connection.fromPrimary && !connection.isReplica;
-  /** Those who want writes held back. */
+  /** The holders that want writes held back. */
   #holders = 0;
 
   constructor(server: Server, dispatcher: Dispatcher) {
@@ -27,7 +27,7 @@ export class WriteGate {
     this.#dispatcher.addGate(this.#gate);
   }
 
-  /** Lets the writes that were held back run, in the order of their clients. */
+  /** Runs the writes that were held back, in the order of their clients. */
   open(): void {
     this.#holders--;
     this.#server.writePauses--;

@@ -1,5 +1,5 @@
 /**
- * ACL, as far as a server with one user needs it: `default`, who may do everything once it has
+ * ACL, as far as a server with one user needs it. The user `default` may do everything once it has
  * given its password.
  */
 

@@ -1,5 +1,5 @@
 /**
- * HELLO, AUTH, RESET: who a client is and what it speaks. There is one user, `default`, with the
+ * HELLO, AUTH and RESET set a client's user and protocol. There is one user, `default`, with the
  * password of requirepass.
  */
 
@@ -159,7 +159,7 @@ export function handshakeCommands({
 }
 
 /**
- * Lets a client in, or leaves it as it was and returns false. Takes the same time whatever the
+ * Authenticates a client, or leaves it unchanged and returns false. Takes the same time for every
  * password.
  */
 function login(

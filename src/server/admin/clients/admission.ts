@@ -1,6 +1,6 @@
 /**
- * Who may come, and who has to go: the limit of clients, protected mode, idle clients, those who do
- * not take their replies, and browsers that were tricked into sending us a request.
+ * Rejects and disconnects clients: the limit of clients, protected mode, idle clients, clients that
+ * do not take their replies, and browsers that were tricked into sending a request.
  */
 import type { Socket } from 'node:net';
 import type { Request } from '../../../resp/request.ts';
@@ -10,7 +10,7 @@ import type { Server } from '../../server.ts';
 import { setAuthenticated } from '../auth/handshake.ts';
 
 const MS_PER_SECOND = 1000;
-/** Clients that a tick looks at, at least. */
+/** The minimum of clients that a tick checks. */
 const CLIENTS_PER_TICK_MIN = 16;
 
 const TOO_MANY = '-ERR max number of clients reached\r\n';
@@ -38,7 +38,7 @@ export class Admission {
     this.#round = server.clients.values();
   }
 
-  /** Turns an accepted socket away, with a reason, or returns true. */
+  /** Rejects an accepted socket, with a reason, or returns true. */
   admit(socket: Socket): boolean {
     const { config, clients, stats } = this.#server;
     const { maxclients, protectedMode, requirepass } = config.values;
@@ -55,14 +55,14 @@ export class Admission {
     return false;
   }
 
-  /** A new connection has what the configuration says. */
+  /** Gives a new connection its settings of the configuration. */
   greet(connection: Connection): void {
     const { requirepass, tcpKeepalive } = this.#server.config.values;
     setAuthenticated(connection, requirepass === '');
     if (tcpKeepalive > 0) connection.socket.setKeepAlive(true, tcpKeepalive * MS_PER_SECOND);
   }
 
-  /** A name that is no command: an HTTP request cuts its connection off. */
+  /** A name that is no command: an HTTP request ends its connection. */
   unknown(session: Session, request: Request): boolean {
     if (!request.equalsIgnoreCase(0, 'POST') && !request.equalsIgnoreCase(0, 'HOST:')) return false;
     this.#server.log.warning(ATTACK, { client: session.address });
@@ -70,7 +70,7 @@ export class Admission {
     return true;
   }
 
-  /** Looks after some clients, all of them within about a second. */
+  /** Checks some clients, all of them within about a second. */
   tick(): void {
     const { clients, config, nowMs, log } = this.#server;
     const { hz, timeout } = config.values;

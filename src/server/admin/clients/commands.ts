@@ -1,6 +1,5 @@
 /**
- * CLIENT: what clients are connected, what each of them is called, and how to silence, hold or end
- * them.
+ * CLIENT lists the connected clients, names them, and silences, holds or ends them.
  */
 
 import { SYNTAX_ERROR } from '../../../commands/arguments.ts';
@@ -27,7 +26,7 @@ const GROUP = { group: 'connection', categories: ['connection'], keys: NO_KEYS }
 const NONDETERMINISTIC = ['nondeterministic_output'];
 const BAD_ID = 'ERR client-id should be greater than 0';
 const PAUSE_PURPOSE = 'client';
-/** The most that a date can be. */
+/** The maximum of a date. */
 const PAUSE_MS_MAX = 2 ** 52;
 
 const HELP = [
@@ -81,19 +80,19 @@ const HELP = [
   '    Will not touch LRU/LFU stats when this mode is on.',
 ];
 
-/** What CLIENT KILL and its filters ask of a client. */
+/** The condition of CLIENT KILL and its filters on a client. */
 type Filter = (connection: Connection) => boolean;
 
 export function clientCommands(parts: {
   readonly server: Server;
   readonly dispatcher: Dispatcher;
   readonly pause: Pause;
-  /** Ends a client's wait, with an error or as if its time were up; false when it does not wait. */
+  /** Ends a client's wait, with an error or as a timeout; false when the client does not wait. */
   readonly unblock: (connection: Connection, error?: string) => boolean;
 }): CommandTable {
   const { server, pause } = parts;
 
-  /** The line of `connection`; `self` is the client that asks, whose command runs. */
+  /** The line of `connection`; `self` is the asking client, whose command runs. */
   const line = (connection: Connection, self: Connection): string => {
     const requestBytes = connection === self ? parts.dispatcher.requestBytes : 0;
     return `${clientLine(connection, server.pubsub, server.nowMs, requestBytes)}\n`;
@@ -388,7 +387,7 @@ export function clientCommands(parts: {
   };
 }
 
-/** What an option of CLIENT KILL asks, or the error. */
+/** The filter of an option of CLIENT KILL, or the error. */
 function killFilter(option: string, value: string, number: number): Filter | string {
   switch (option.toLowerCase()) {
     case 'id':
@@ -410,8 +409,7 @@ function killFilter(option: string, value: string, number: number): Filter | str
 }
 
 /**
- * Ends a connection; the caller's own once it has been answered, also at the end of its
- * transaction.
+ * Ends a connection. The caller's own ends after its reply, also at the end of its transaction.
  */
 function end(victim: Connection, self: Connection): void {
   if (victim === self) self.closeAfterReply = true;

@@ -1,15 +1,15 @@
 /**
- * How many files and sockets the process may have open: `maxclients` is fitted to it, and a table
- * that is full nevertheless is told of.
+ * The limit of open files and sockets of the process: `maxclients` is fitted to it, and the log
+ * reports a table that is full nevertheless.
  *
  *   limit of the process      0 ........................ limit - RESERVED ............ limit
  *                             │ clients: `maxclients`    │ threads, files, listeners   │
  *
  * Node.js raises its soft limit to the hard one when it starts, so there is nothing left to raise.
- * When the table is full, libuv accepts a connection on a descriptor that it keeps for that, and
- * closes it at once; the program hears nothing of it. So a tick looks whether a file can be opened.
- * Should libuv lose its spare descriptor, connections wait in the kernel until there is room. Main
- * thread. Redis: adjustOpenFilesLimit.
+ * When the table is full, libuv accepts a connection on a spare descriptor and closes it at once;
+ * the program gets no event. So a tick checks whether a file can be opened. If libuv loses its
+ * spare descriptor, connections wait in the kernel until there is room. Main thread. Redis:
+ * adjustOpenFilesLimit.
  */
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { devNull } from 'node:os';
@@ -25,13 +25,13 @@ import type { Server } from '../../server.ts';
 /**
  * Descriptors that are not for clients. An idle node on Node.js 20 holds 25; each of its threads
  * takes 5, and there may be four; 32 are for files, as in Redis; the rest is for listening sockets,
- * the link to a primary, and clients that are being turned away.
+ * the link to a primary, and clients that are being rejected.
  */
 export const RESERVED_DESCRIPTORS = 96;
-/** What is assumed where the limit cannot be found, as in Redis. */
+/** The default where the limit cannot be found, as in Redis. */
 const LIMIT_ASSUMED = 1024;
 const PROBE_MS = 1000;
-/** A table that stays full is told of again after so long. */
+/** A table that stays full is reported again after this time. */
 const REPEAT_MS = 60_000;
 
 /** Finds the limit of open files of this process; throws an error of the system, or undefined. */
@@ -57,7 +57,7 @@ export class Descriptors {
     this.#findLimit = findLimit;
   }
 
-  /** Reduces `maxclients` to what the limit has room for. Throws IO when there is none. */
+  /** Reduces `maxclients` to fit the limit. Throws IO when there is no room. */
   fit(): void {
     const { config, log } = this.#server;
     const wanted = config.values.maxclients;
@@ -85,7 +85,7 @@ export class Descriptors {
     );
   }
 
-  /** Why CONFIG SET may not set `maxclients` as it is now; null when it may. */
+  /** Why CONFIG SET may not set `maxclients` to its present value; null when it may. */
   refusal(): string | null {
     const room = this.#limit() - RESERVED_DESCRIPTORS;
     if (this.#server.config.values.maxclients <= room) return null;
@@ -98,7 +98,7 @@ export class Descriptors {
     else this.#server.log.warning(`Accepting client connection: accept: ${systemErrorText(error)}`);
   }
 
-  /** Looks about once per second whether there is room. */
+  /** Checks about once per second whether there is room. */
   tick(): void {
     const nowMs = this.#server.clock.monotonicMs();
     if (nowMs < this.#probeAtMs) return;
@@ -106,7 +106,7 @@ export class Descriptors {
     try {
       closeSync(openSync(devNull, 'r'));
     } catch (error) {
-      // Without that file there is nothing to be learned.
+      // Without that file the check shows nothing.
       if (codeOf(error) === undefined) throw error;
       if (isTableFull(error)) this.#full(error);
       return;

@@ -1,4 +1,4 @@
-/** The line of CLIENT LIST, and the classes that clients fall into. */
+/** The line of CLIENT LIST, and the classes of clients. */
 import type { PubSub } from '../../dispatch/pubsub.ts';
 import type { Connection } from '../../net/connection.ts';
 
@@ -12,7 +12,7 @@ const CLASS_NAMES: Readonly<Record<string, ClientClass>> = {
   pubsub: 'pubsub',
 };
 
-/** The class that a name in any letter case means, or undefined. */
+/** The class of a name in any letter case, or undefined. */
 export const clientClassOf = (name: string): ClientClass | undefined =>
   Object.hasOwn(CLASS_NAMES, name.toLowerCase()) ? CLASS_NAMES[name.toLowerCase()] : undefined;
 
@@ -38,12 +38,12 @@ const FLAGS: readonly (readonly [string, (connection: Connection) => boolean])[]
   ['T', (c) => c.noTouch],
 ];
 
-/** About what a connection's objects take on the heap, its socket included. */
+/** An estimate of the heap that a connection's objects take, its socket included. */
 const CLIENT_BYTES = 2048;
 
 /**
- * The line of a client. `requestBytes` are those of the command that runs for it, which the reader
- * has handed over.
+ * The line of a client. `requestBytes` are the bytes of its running command, which the reader has
+ * handed over.
  */
 export function clientLine(
   connection: Connection,
@@ -105,7 +105,7 @@ interface WithDescriptor {
   readonly _handle?: { readonly fd?: number } | null;
 }
 
-/** The file descriptor, which Node.js tells on some systems only; else -1. */
+/** The file descriptor, which Node.js gives on some systems only; else -1. */
 function descriptorOf({ socket }: Connection): number {
   return (socket as unknown as WithDescriptor)._handle?.fd ?? -1;
 }

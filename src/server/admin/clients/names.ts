@@ -1,5 +1,5 @@
 /**
- * What a client may call itself: CLIENT LIST and the log show it, so it has neither spaces nor line
+ * The rule for a client's name: CLIENT LIST and the log show it, so it has neither spaces nor line
  * ends.
  */
 

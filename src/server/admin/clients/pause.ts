@@ -1,7 +1,6 @@
 /**
- * CLIENT PAUSE: commands of clients wait, all of them or those that may write, until a time. Others
- * may pause writes as well, for a failover or a shutdown; what is paused is what anybody wants
- * paused.
+ * CLIENT PAUSE: commands of clients wait, all of them or those that may write, until a time. A
+ * failover or a shutdown may pause writes as well; a command waits while any pause holds it.
  *
  *   gate closed ──the command is kept, the client blocked──▶ time is up or UNPAUSE ──▶ it runs, then the rest
  */
@@ -36,8 +35,8 @@ export class Pause {
   }
 
   /**
-   * Pauses until `untilMs` of the wall clock, in the name of `purpose`; a longer or wider one of
-   * that name stays.
+   * Pauses until `untilMs` of the wall clock, for `purpose`; a longer or wider pause of the same
+   * purpose stays.
    */
   begin(purpose: string, scope: PauseScope, untilMs: number): void {
     const before = this.#entries.get(purpose);
@@ -76,7 +75,7 @@ export class Pause {
     const nextMs = Math.min(...entries.map(({ untilMs }) => untilMs)) - nowMs;
     this.#timer = setTimeout(() => this.#update(), Math.min(nextMs, TIMER_MS_MAX));
     // Some may run again when a pause of all commands has become one of writes; the others meet the
-    // gate anew.
+    // gate again.
     if (!this.#all) this.#release();
   }
 
@@ -87,7 +86,7 @@ export class Pause {
     this.#server.writePauses += holds ? 1 : -1;
   }
 
-  /** Lets all that wait run, each in a turn of its own. */
+  /** Runs all waiting commands, each in a separate turn. */
   #release(): void {
     for (const connection of this.#server.clients.values()) {
       if (connection.postponed !== undefined) setImmediate(() => this.#run(connection));

@@ -1,7 +1,7 @@
 /**
- * DEBUG: for tests and for the curious. Allowed by `enable-debug-command`. What has no effect here
- * says so in HELP; what Redis has beyond that answers as an unknown subcommand does
- * (docs/compatibility.md names it).
+ * DEBUG, for tests and for curious users. Allowed by `enable-debug-command`. HELP names the
+ * subcommands without effect here. Other subcommands of Redis get the reply of an unknown one
+ * (docs/compatibility.md names them).
  */
 
 import { assert } from '../../../base/assert.ts';
@@ -32,7 +32,7 @@ export const notAllowed = (command: string, option: string): string =>
   `ERR ${command} command not allowed. If the ${option} option is set to "local", you can run it from a local ` +
   'connection, otherwise you need to set this option in the configuration file, and then restart the server.';
 
-/** Whether an option of three values lets a client do what it guards. */
+/** Whether an option of three values allows a client its guarded command. */
 export const isAllowed = (option: 'no' | 'yes' | 'local', connection: Connection): boolean =>
   option === 'yes' || (option === 'local' && isLocal(connection));
 
@@ -114,15 +114,15 @@ const PACKED_THRESHOLD_MAX = 2n ** 32n - 2n ** 20n;
 const unknownSubcommand = (name: string): string =>
   `ERR unknown subcommand or wrong number of arguments for '${name.slice(0, 128)}'. Try DEBUG HELP.`;
 
-/** A switch, read as C's atoi reads it: what is no number is 0. */
+/** A switch, read as C's atoi reads it: a word that is no number is 0. */
 const isOn = (text: string): boolean => /^[-+ ]*\d/.test(text) && Number.parseInt(text, 10) !== 0;
 
-/** What DEBUG OBJECT measures values in. */
+/** The dump format in which DEBUG OBJECT measures values. */
 const DIALECT: Dialect = { version: 11, plainTypes: false };
-/** Of a payload: the type before the value, version and checksum behind it. */
+/** Of a payload: the type before the value, version and checksum after it. */
 const PAYLOAD_BYTES_BESIDE = 11;
 
-/** Handlers by subcommand, with how many words each takes: at least, and at most. */
+/** Handlers by subcommand, each with its minimum and maximum of words. */
 type Subcommand = readonly [
   least: number,
   most: number,
@@ -131,12 +131,12 @@ type Subcommand = readonly [
 
 export function debugCommands(parts: {
   readonly server: Server;
-  /** Saves the dataset, if asked to, and loads it again; tells whether that went well. */
+  /** Saves the dataset, if asked to, and loads it again; returns whether this succeeded. */
   readonly reload: (save: boolean) => Promise<boolean>;
   readonly housekeeping: Housekeeping;
 }): CommandTable {
   const { server } = parts;
-  /** Made when it is first needed: it holds some megabytes of address space. */
+  /** Made at its first use: it holds some megabytes of address space. */
   let codec: PayloadCodec | undefined;
 
   function digestValues(context: CommandContext): void {

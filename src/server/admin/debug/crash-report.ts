@@ -1,8 +1,8 @@
 /**
- * What the log holds of the end of a process that met a broken assertion, or an error that nobody
- * expected: where it happened, the command that ran with its secrets hidden, its client, and INFO.
+ * The log's report of a process that ended after a broken assertion or an unexpected error: the
+ * place, the command that ran with its secrets hidden, its client, and INFO.
  *
- * Each part is made by itself, since the state that a part describes may be the broken one.
+ * Each part is made separately, since the state that a part describes may be the broken one.
  */
 import { messageOf } from '../../../base/errors.ts';
 import { quoted } from '../../../base/quoted.ts';
@@ -22,7 +22,7 @@ export interface BrokenCall {
   readonly words: readonly string[];
 }
 
-/** Keeps what the report will say of a call: the request is stale when it is written. */
+/** Keeps a call's data for the report: the request is stale when the report is written. */
 export function noteBrokenCall(
   error: unknown,
   session: Session,
@@ -38,8 +38,8 @@ export function noteBrokenCall(
 }
 
 /**
- * The report's text. `call` is the one that failed, when the error came from one; `info` makes the
- * text of INFO.
+ * The report's text. `call` is the failed call, when the error came from one; `info` makes the text
+ * of INFO.
  */
 export function crashReport(
   error: unknown,
@@ -63,7 +63,7 @@ export function crashReport(
   return lines.join('\n');
 }
 
-/** The text that `part` makes, or why it cannot: what it looks at may be what broke. */
+/** The text that `part` makes, or the reason of its failure: its data may be broken. */
 function made(part: () => string): string {
   try {
     return part().replaceAll('\r\n', '\n');

@@ -2,13 +2,13 @@
  * DEBUG DIGEST and DIGEST-VALUE: a hash of the dataset that does not depend on the order in which
  * keys, members and fields lie in memory, the same as that of Redis' debug.c.
  *
- *   xor(d, x)   d ^= sha1(x)                    for what has no order
- *   mix(d, x)   xor(d, x), then d = sha1(d)     for what has one
+ *   xor(d, x)   d ^= sha1(x)                    for data without an order
+ *   mix(d, x)   xor(d, x), then d = sha1(d)     for data with an order
  *
- *   value   mix(type), then what the type holds, then xor("!!expire!!") if there is a deadline
+ *   value   mix(type), then the content of the type, then xor("!!expire!!") if there is a deadline
  *   key     mix(name), value                    dataset   for each database that has keys: mix(number), xor(each key)
  *
- * Numbers are four bytes, the highest first. Blocks as long as it takes, as in Redis.
+ * Numbers are four bytes, the highest first. Blocks until it is done, as in Redis.
  */
 import { bytesOf, formatDouble } from '../../../base/bytes.ts';
 import type { Ref } from '../../../base/units.ts';
@@ -57,7 +57,7 @@ export class Digest {
   }
 }
 
-/** Mixes what a value of one type holds. */
+/** Mixes the content of a value of one type. */
 type ValueDigester = (keyspace: Keyspace, db: Database, entry: Ref, digest: Digest) => void;
 
 const view = new BytesView();

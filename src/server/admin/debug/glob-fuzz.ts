@@ -1,5 +1,5 @@
 /**
- * DEBUG STRINGMATCH-TEST: random texts against random patterns, most of them no patterns at all.
+ * DEBUG STRINGMATCH-TEST: random texts against random patterns, most of which are invalid.
  */
 import { bytesOf } from '../../../base/bytes.ts';
 import { globMatch } from '../../../base/glob.ts';

@@ -1,6 +1,6 @@
 /**
- * DEBUG LISTPACK, QUICKLIST, HTSTATS and HTSTATS-KEY: how a value or a database lies in memory. The
- * first two write to the log, as Redis does to its standard output.
+ * DEBUG LISTPACK, QUICKLIST, HTSTATS and HTSTATS-KEY show the memory layout of a value or a
+ * database. The first two write to the log, as Redis does to its standard output.
  */
 import { bytePosition, SEGMENT_SHIFT } from '../../../arena/layout.ts';
 import { latin1 } from '../../../base/bytes.ts';
@@ -21,12 +21,12 @@ import {
 import type { Server } from '../../server.ts';
 
 const NO_SUCH_KEY = 'ERR no such key';
-/** Elements and nodes that the log gets; a list may have millions. */
+/** The limit of elements and nodes in the log; a list may have millions. */
 const SHOWN_MAX = 100;
 const ELEMENT_CHARS_MAX = 40;
 const CHAINS_SHOWN_MAX = 50;
 
-/** The entry of the key in argument 2, or NIL after the error was answered. */
+/** The entry of the key in argument 2, or NIL after the error was sent. */
 function entryOf({ request, reply, db }: CommandContext): Ref {
   const entry = db.find(request.bytes, request.position[2]!, request.length[2]!);
   if (entry === NIL) reply.error(NO_SUCH_KEY);
@@ -89,7 +89,7 @@ function listpackLines(u8: Uint8Array, base: number): string[] {
   return [`{total bytes ${listpackBytes(u8, base)} num entries ${count}}`, ...lines];
 }
 
-/** Counts buckets by how many entries each has. */
+/** Counts buckets by their number of entries. */
 class ChainCount {
   readonly buckets: number[] = [];
 
@@ -97,7 +97,7 @@ class ChainCount {
     this.buckets[entries] = (this.buckets[entries] ?? 0) + 1;
   };
 
-  /** In the form of Redis' own tables; a chain is what lies in one bucket. */
+  /** In the form of Redis' own tables; a chain is the content of one bucket. */
   text(elements: number): string {
     const size = this.buckets.reduce((sum, count) => sum + (count ?? 0), 0);
     const used = size - (this.buckets[0] ?? 0);

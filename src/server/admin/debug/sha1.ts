@@ -1,5 +1,5 @@
 /**
- * SHA-1 of short messages, for DEBUG DIGEST, which takes several of them for each key: the call
+ * SHA-1 of short messages, for DEBUG DIGEST, which hashes several of them for each key: the call
  * into node:crypto costs three times the hash itself. FIPS 180-4. Main thread.
  */
 import { assert } from '../../../base/assert.ts';

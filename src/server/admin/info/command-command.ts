@@ -1,4 +1,4 @@
-/** COMMAND: what commands there are and what they take, told from the tables. */
+/** COMMAND: the commands and their arguments, read from the tables. */
 
 import { globMatch } from '../../../base/glob.ts';
 import { SYNTAX_ERROR } from '../../../commands/arguments.ts';
@@ -26,7 +26,7 @@ const GROUP = {
   flags: LOADING | STALE,
 } as const;
 const UNORDERED = ['nondeterministic_output_order'];
-/** Words before the command that GETKEYS is asked about. */
+/** Words before the command that GETKEYS inspects. */
 const WORDS_BEFORE = 2;
 
 const HELP = [
@@ -60,8 +60,8 @@ export function commandCommands(parts: { readonly dispatcher: Dispatcher }): Com
   };
   const all = (): CommandRow[] => [...parts.dispatcher.lookup.rows.values()];
   /**
-   * The rows that arguments from 2 on name, undefined for unknown ones; all rows when there are
-   * none.
+   * The rows named by the arguments from 2 on, undefined for unknown ones; all rows without
+   * arguments.
    */
   const named = ({ request }: CommandContext): (CommandRow | undefined)[] => {
     if (request.argc <= 2) return all();
@@ -106,8 +106,7 @@ export function commandCommands(parts: { readonly dispatcher: Dispatcher }): Com
   }
 
   /**
-   * The keys of the command behind the first two words, or undefined after the error has been
-   * answered.
+   * The keys of the command after the first two words, or undefined after the error has been sent.
    */
   function keysOf(context: CommandContext): FoundKey[] | undefined {
     const { request, reply } = context;
@@ -185,7 +184,7 @@ export function commandCommands(parts: { readonly dispatcher: Dispatcher }): Com
   };
 }
 
-/** What FILTERBY keeps, or undefined when there is no such filter. */
+/** The filter of FILTERBY, or undefined when it is unknown. */
 function filterOf(kind: string, value: string): ((row: CommandRow) => boolean) | undefined {
   switch (kind.toLowerCase()) {
     case 'module':

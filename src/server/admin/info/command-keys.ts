@@ -1,6 +1,6 @@
 /**
- * Which arguments of a request are keys, from the key specifications of its command or by the
- * command's own finder.
+ * Finds the arguments of a request that are keys, from the key specifications of its command or by
+ * the command's own finder.
  */
 import type { CommandContext } from '../../../commands/context.ts';
 import type { CommandSpec, KeySpec } from '../../../commands/spec.ts';
@@ -34,7 +34,7 @@ export function findKeys(context: CommandContext, spec: CommandSpec): FoundKey[]
   return found;
 }
 
-/** Where keys begin, or undefined when the keyword before them is not there. */
+/** The position of the first key, or undefined when the keyword before it is missing. */
 function firstOf(key: KeySpec, request: Request): number | undefined {
   const { argc } = request;
   if ('index' in key.begin) return key.begin.index < 0 ? argc + key.begin.index : key.begin.index;

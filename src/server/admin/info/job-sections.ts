@@ -1,6 +1,6 @@
 /**
- * The sections of INFO that snapshots and replication fill. Fields of our own go to our own
- * section, the last one.
+ * The sections of INFO that snapshots and replication fill. Our own fields go to our own section,
+ * the last one.
  */
 
 import type { Listeners } from '../../net/listeners.ts';

@@ -1,10 +1,10 @@
 /**
- * INFO as a list of sections in Redis' order. Each part of the server defines the sections that it
- * knows about; a later definition of a section replaces an earlier one, and anybody may add lines
- * to the end of one.
+ * INFO as a list of sections in Redis' order. Each part of the server defines its own sections. A
+ * later definition of a section replaces an earlier one, and any part may add lines to the end of a
+ * section.
  *
- * Names of our own fields contain no name of a Redis field, since tools look for the first place
- * where a name stands.
+ * Names of our own fields contain no name of a Redis field, since tools search for the first
+ * occurrence of a name.
  */
 import { assert } from '../../../base/assert.ts';
 
@@ -32,13 +32,13 @@ export type InfoSection = keyof typeof TITLES;
 
 const SECTIONS = Object.keys(TITLES) as InfoSection[];
 const isSection = (name: string): name is InfoSection => Object.hasOwn(TITLES, name);
-/** Shown only when they are asked for, by name or by `all`. */
+/** Shown only on request, by name or by `all`. */
 const NOT_BY_DEFAULT: ReadonlySet<InfoSection> = new Set(['commandstats', 'latencystats']);
 
 export class InfoRegistry {
   readonly #lines = new Map<InfoSection, InfoLines[]>();
 
-  /** Says what the lines of a section are. */
+  /** Sets the lines of a section. */
   define(section: InfoSection, lines: InfoLines): void {
     this.#lines.set(section, [lines]);
   }
@@ -51,7 +51,7 @@ export class InfoRegistry {
   }
 
   /**
-   * The text of the sections asked for, in any letter case; of those shown by default when none is.
+   * The text of the requested sections, in any letter case; of the default ones when none is given.
    */
   text(names: readonly string[]): string {
     const wanted = new Set<InfoSection>();

@@ -1,7 +1,7 @@
 /**
- * The sections of INFO that the server itself can fill. Snapshots and replication define theirs
- * anew once they are there (see registry.ts); what stands here for them is what holds without them.
- * A feature that does not exist has its fields all the same, as zeros: tools read them.
+ * The sections of INFO that the server itself can fill. Snapshots and replication redefine theirs
+ * when they are there (see registry.ts); the sections here hold without them. A missing feature
+ * still has its fields, as zeros: tools read them.
  */
 
 import { endianness, machine, release, type } from 'node:os';
@@ -26,7 +26,7 @@ const PTR_BITS = 64;
 export const fieldLines = (fields: Readonly<Record<string, string | number>>): string[] =>
   Object.entries(fields).map(([name, value]) => `${name}:${value}`);
 
-/** What the sections tell of. */
+/** The sources of the sections. */
 interface InfoParts {
   readonly server: Server;
   readonly dispatcher: Dispatcher;
@@ -205,7 +205,7 @@ function persistenceLines({ server }: InfoParts): string[] {
   });
 }
 
-/** There is no append only file; these are for tools that look. */
+/** There is no append only file; tools read these fields. */
 export const appendOnlyFields = {
   aof_enabled: 0,
   aof_rewrite_in_progress: 0,

@@ -1,4 +1,4 @@
-/** INFO, TIME, MONITOR, and what is there to say no: modules and cluster mode. */
+/** INFO, TIME, MONITOR, and the refusals of modules and cluster mode. */
 
 import { container, replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';

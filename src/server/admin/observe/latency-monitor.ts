@@ -1,6 +1,6 @@
 /**
- * LATENCY: moments when something took longer than `latency-monitor-threshold` ms, as samples per
- * event, and the distribution of the latencies of commands, which is kept anyway.
+ * LATENCY: samples per event of operations that took longer than `latency-monitor-threshold` ms,
+ * and the distribution of the latencies of commands, which is kept anyway.
  */
 import { container, replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';
@@ -35,7 +35,7 @@ export class LatencyMonitor {
     this.#server = server;
   }
 
-  /** Samples of one second are one: the worst. */
+  /** The samples of one second become one: the worst. */
   note(event: string, ms: number): void {
     const threshold = this.#server.config.values.latencyMonitorThreshold;
     if (threshold === 0 || ms < threshold) return;
@@ -204,7 +204,7 @@ export function latencyCommands(parts: {
   };
 }
 
-/** The event of the latency monitor that a call of a command counts as, with its milliseconds. */
+/** Records a command's call under its event of the latency monitor, with its milliseconds. */
 export function noteCall(latency: LatencyMonitor, row: CommandRow, micros: number): void {
   latency.note(
     (row.spec.flags & Flag.FAST) !== 0 ? 'fast-command' : 'command',

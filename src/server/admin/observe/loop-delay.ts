@@ -1,6 +1,5 @@
 /**
- * How late the event loop's timers were: what a client had to wait for at worst, besides its own
- * command.
+ * The delay of the event loop's timers: a client's longest wait, besides its own command.
  */
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
 
@@ -23,8 +22,8 @@ export class LoopDelay {
   }
 
   /**
-   * Milliseconds that `percent` of the timers were late at most; the interval between two of them
-   * is taken off.
+   * The percentile `percent` of the timers' delay, in milliseconds, without the interval between
+   * two timers.
    */
   percentileMs(percent: number): number {
     return late(this.#histogram.percentile(percent));

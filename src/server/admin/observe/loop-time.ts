@@ -1,7 +1,7 @@
 /**
- * How often the event loop turned, and for how long it was busy: INFO's eventloop_* fields. Node.js
- * counts both itself, so that nothing is measured per turn. Node.js before 20.18 does not count the
- * turns; there are 0 then.
+ * The turns and the busy time of the event loop: INFO's eventloop_* fields. Node.js counts both
+ * itself, so that nothing is measured per turn. Node.js before 20.18 does not count the turns; the
+ * field is 0 then.
  */
 import { type EventLoopUtilization, performance } from 'node:perf_hooks';
 
@@ -41,7 +41,7 @@ export class LoopTime {
     this.#last = now;
   }
 
-  /** Begins the sums again, and leaves the rates. */
+  /** Resets the sums, but not the rates. */
   reset(): void {
     this.#zero = this.#totals();
   }

@@ -1,4 +1,4 @@
-/** MEMORY: what values and the server take. See memory-meter.ts for what is counted. */
+/** MEMORY: the memory of values and the server. See memory-meter.ts for the rows. */
 
 import { NIL } from '../../../base/units.ts';
 import { integerArgument, SYNTAX_ERROR } from '../../../commands/arguments.ts';
@@ -20,9 +20,9 @@ import type { MemoryMeter } from './memory-meter.ts';
 const { READONLY, LOADING, STALE } = Flag;
 const GROUP = { group: 'server', categories: [], keys: NO_KEYS, flags: 0 } as const;
 const TIPS = ['nondeterministic_output', 'request_policy:all_shards', 'response_policy:special'];
-/** With less data than this the doctor has nothing to say. */
+/** With less data than this the doctor reports nothing. */
 const DOCTOR_BYTES_MIN = 5 * 1024 * 1024;
-/** Elements of a large value that MEMORY USAGE looks at unless it is told otherwise. */
+/** Elements of a large value that MEMORY USAGE samples by default. */
 const SAMPLES_DEFAULT = 5;
 const HIGH_FRAGMENTATION = 1.4;
 
@@ -50,7 +50,7 @@ const HEALTHY =
 export interface MemoryParts {
   readonly server: Server;
   readonly memory: MemoryMeter;
-  /** Gives back to the system what is held and not used. */
+  /** Returns unused memory to the system. */
   purgeMemory(): void;
 }
 

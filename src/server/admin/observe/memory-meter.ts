@@ -1,26 +1,26 @@
 /**
- * The ledger of memory: what lives, one row per thing, as INFO, MEMORY and `maxmemory` count it.
+ * The ledger of live memory, one row per kind, as INFO, MEMORY and `maxmemory` count it.
  *
  *   row          bytes                                                       counts for maxmemory
  *   startup      V8's heap of the empty node, when it begins to serve         no: base cost
- *   heap         what V8's heap has grown by since, garbage included          no: it is not the data's, and comes and goes
+ *   heap         growth of V8's heap since then, garbage included             no: it is not the data's, and comes and goes
  *   dataset      objects in the arena and deadlines, as allocated             yes
  *   page copies  pages that the running snapshot needs as they were           no: evicting would copy more
  *   spool        dump bytes that wait for readers, in memory                  no
  *   backlog      the stream, up to `repl-backlog-size`                        yes
  *   pinned       the stream beyond it, kept for replicas that lag             no: evicting would add to it
- *   queries      requests that have not come to their end                     yes
+ *   queries      incomplete requests                                          yes
  *   replies      output that waits for clients, or lies ready for them        yes
- *   queued       commands behind MULTI                                        yes
+ *   queued       commands after MULTI                                         yes
  *
- * `used_memory` is the sum of all rows. Memory that is held and not used, free pages of the arena,
- * pooled and dead buffers (base/shared-memory.ts), is in no row: it is the difference to the
- * resident size, the figures of fragmentation.
+ * `used_memory` is the sum of all rows. Unused memory that is held (free pages of the arena, pooled
+ * and dead buffers of base/shared-memory.ts) is in no row: it is the difference to the resident
+ * size, the figures of fragmentation.
  *
  * The rows of V8's heap and of clients are as old as the last tick, a tenth of a second by default:
  * they cost a look at each client, and `maxmemory` asks before every write. The resident size is up
- * to a second old. All the rest is of the moment. The heaps of worker threads are not known here;
- * they are in the resident size.
+ * to a second old. All other rows are current. The heaps of worker threads are not known here; they
+ * are in the resident size.
  */
 import { totalmem } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
@@ -31,12 +31,12 @@ import type { Server } from '../../server.ts';
 /** Time between two looks at the resident memory. */
 const RSS_MS = 1000;
 
-/** What V8 keeps of a connection besides its buffers, at most. */
+/** The maximum that V8 keeps of a connection besides its buffers. */
 const CONNECTION_BYTES = 16 * KIB;
 
-/** Memory of snapshots, which another part of the node knows. */
+/** Memory of snapshots, measured by another part of the node. */
 export interface SnapshotMemory {
-  /** Page copies that the image that is being read needs. */
+  /** Page copies for the image that is being read. */
   readonly copyBytes: number;
   /** Dump bytes in memory. */
   readonly spoolMemoryBytes: number;
@@ -75,7 +75,7 @@ export class MemoryMeter {
     this.#snapshots = snapshots;
   }
 
-  /** Notes what an empty server uses. */
+  /** Notes the memory of an empty server. */
   start(): void {
     this.startupBytes = getHeapStatistics().used_heap_size;
     this.tick();
@@ -94,9 +94,7 @@ export class MemoryMeter {
     this.peakBytes = Math.max(this.peakBytes, this.usedBytes);
   }
 
-  /**
-   * Asks the system, which opens a file. Where it cannot, the last figure stays, and the log tells.
-   */
+  /** Asks the system, which opens a file. On failure the last figure stays, and the log tells. */
   #readRss(): void {
     try {
       this.rssBytes = process.memoryUsage.rss();
@@ -126,7 +124,7 @@ export class MemoryMeter {
     return Math.max(0, this.heapBytes - this.startupBytes);
   }
 
-  /** Memory of V8 that no client is known to use: most of it is garbage when it is much. */
+  /** V8's memory that no client is known to use: when it is large, most of it is garbage. */
   get unownedBytes(): number {
     const { clients, bufferPool } = this.#server;
     let owned = sumOf(this.normal) + sumOf(this.replicas) + clients.size * CONNECTION_BYTES;
@@ -174,22 +172,22 @@ export class MemoryMeter {
     return sumOf(this.normal);
   }
 
-  /** Buffers of replicas and what of the stream is kept for them alone, as Redis has it. */
+  /** Buffers of replicas and the parts of the stream kept only for them, as Redis counts it. */
   get replicaBytes(): number {
     return sumOf(this.replicas) + this.pinnedBytes;
   }
 
-  /** All that lives. */
+  /** All live memory. */
   get usedBytes(): number {
     return this.startupBytes + this.notCountedBytes + this.countedBytes;
   }
 
-  /** What `maxmemory` bounds. Asked before every write. */
+  /** The memory that `maxmemory` limits. Asked before every write. */
   get countedBytes(): number {
     return this.objectBytes + this.backlogBytes + sumOf(this.normal) + sumOf(this.replicas);
   }
 
-  /** What is in use and not bounded by `maxmemory`, besides the base cost. */
+  /** The used memory that `maxmemory` does not limit, besides the base cost. */
   get notCountedBytes(): number {
     return this.heapGrowthBytes + this.copyBytes + this.spoolBytes + this.pinnedBytes;
   }

@@ -3,7 +3,7 @@
  *
  *   +1700000000.123456 [0 127.0.0.1:50000] "SET" "key" "value"
  *
- * Passwords are hidden, and so are commands for administrators altogether.
+ * Passwords are hidden. Commands for administrators are not shown at all.
  */
 import { quoted } from '../../../base/quoted.ts';
 import { ClientMode } from '../../../commands/client.ts';

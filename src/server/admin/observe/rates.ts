@@ -1,4 +1,4 @@
-/** Rates of the last one and a half seconds, from counters that are looked at with each tick. */
+/** Rates of the last one and a half seconds, from counters that are read at each tick. */
 import type { ServerStats } from '../../stats.ts';
 
 const SAMPLES = 16;
@@ -23,7 +23,7 @@ class Rate {
 
   sample(stats: ServerStats, ms: number): void {
     const value = stats[this.#counter];
-    // A counter that was reset is below where it was.
+    // A reset counter is below its earlier value.
     this.#perSecond[this.#next] = (Math.max(0, value - this.#last) * 1000) / ms;
     this.#next = (this.#next + 1) % SAMPLES;
     this.#last = value;

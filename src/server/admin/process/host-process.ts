@@ -1,5 +1,5 @@
 /**
- * A node as a process of its own: its title, its pid file, and what a service manager is told. A
+ * A node as a separate process: its title, its pid file, and the messages to a service manager. A
  * node that is embedded in another program has none of these.
  */
 import { unreachable } from '../../../base/assert.ts';
@@ -9,7 +9,7 @@ import { keepPidFile } from './pid-file.ts';
 import { SystemdNotifier, supervisionOf } from './supervisor.ts';
 import { processTitle } from './title.ts';
 
-/** How long the end of the process waits for what a service manager is still to be told. */
+/** The process waits this long at its end for messages to a service manager. */
 const LAST_WORDS_MS = 1000;
 const REPLICA_WAITS = ' in read-only mode. Waiting for MASTER <-> REPLICA sync';
 
@@ -17,7 +17,7 @@ export class HostProcess {
   readonly #server: Server;
   readonly #systemd: SystemdNotifier;
 
-  /** To be made before the node starts. */
+  /** Make it before the node starts. */
   constructor(server: Server) {
     const { config, log } = server;
     this.#server = server;
@@ -37,7 +37,7 @@ export class HostProcess {
     });
   }
 
-  /** Ends the process. An end that is forced does not wait for a service manager. */
+  /** Ends the process. A forced end does not wait for a service manager. */
   async exit(code: number): Promise<void> {
     if (code === 0 && this.#server.supervision === 'systemd')
       await this.#systemd.drained(LAST_WORDS_MS);
@@ -71,8 +71,8 @@ export class HostProcess {
 }
 
 /**
- * What systemd is told of a stage. There is no RELOADING: nothing that a signal asks for is read
- * again.
+ * The message to systemd about a stage. There is no RELOADING: no signal makes the node read
+ * anything again.
  */
 function linesOf(stage: Stage, isReplica: boolean): readonly string[] {
   switch (stage) {

@@ -3,8 +3,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { systemErrorText } from '../../../base/errors.ts';
 
 /**
- * Writes the file, and removes it when the process exits. Returns why it could not be written, or
- * null.
+ * Writes the file, and removes it when the process exits. Returns the reason of a failure, or null.
  */
 export function keepPidFile(path: string): string | null {
   try {

@@ -1,13 +1,13 @@
 /**
- * Tells a service manager how the process is: `supervised`.
+ * Reports the state of the process to a service manager: `supervised`.
  *
  *   systemd   lines such as READY=1, by the program `systemd-notify`
- *   upstart   SIGSTOP once it is ready, which upstart answers by SIGCONT
+ *   upstart   SIGSTOP once it is ready; upstart answers with SIGCONT
  *
  * systemd listens on a Unix socket of datagrams, and Node.js has none. So each message costs a
  * child process, and the unit needs `NotifyAccess=all`, since a child sends it. Without
- * `systemd-notify` on the PATH nothing is told, and the log says so. Messages go one after the
- * other, in their order.
+ * `systemd-notify` on the PATH no message is sent, and the log says so. Messages are sent one after
+ * the other, in their order.
  */
 import { spawn } from 'node:child_process';
 import { codeOf, messageOf } from '../../../base/errors.ts';
@@ -18,7 +18,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 const PROGRAM = 'systemd-notify';
 
-/** What `supervised` comes to in an environment. */
+/** The meaning of `supervised` in an environment. */
 export function supervisionOf(
   wanted: 'no' | 'systemd' | 'upstart' | 'auto',
   environment: Environment,
@@ -49,7 +49,7 @@ export class SystemdNotifier {
     this.#log = log;
   }
 
-  /** Sends lines `NAME=value` as one message, behind those before. */
+  /** Sends lines `NAME=value` as one message, after the earlier ones. */
   tell(...lines: readonly string[]): void {
     this.#queue = this.#queue.then(() => this.#send(lines));
   }

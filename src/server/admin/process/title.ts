@@ -1,7 +1,7 @@
 /** The title of the process in `ps`: `set-proc-title`, `proc-title-template`. */
 import type { Values } from '../../config/directives.ts';
 
-/** The title that the template makes. What `ps` shows of it is as long as the command line was. */
+/** The title from the template. `ps` shows no more of it than the command line's length. */
 export function processTitle(values: Values, configFile: string): string {
   const { bind, port, unixsocket, procTitleTemplate } = values;
   const address = port === 0 ? unixsocket : `${bind[0] ?? '*'}:${port}`;
