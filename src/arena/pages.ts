@@ -3,12 +3,12 @@
  * thread that owns the arena; images on other threads read what this file writes (see image.ts for
  * their side).
  *
- *   owner, before the first write to a page after a freeze   reader, for each object
- *   ------------------------------------------------------   ---------------------------------------
- *   1. copy the page to a shadow slot                        1. copy the object out of the live page
- *   2. note the slot in `shadow[page]`                       2. read `marks[page]`
- *   3. exchange `marks[page]` to the epoch                   3. marked: throw the copy away and read
- *   4. write the live page                                      the shadow slot instead
+ *   owner, before the first write to a page after a freeze  reader, for each object
+ *   ------------------------------------------------------  ---------------------------------------
+ *   1. copy the page to a shadow slot                       1. copy the object out of the live page
+ *   2. note the slot in `shadow[page]`                      2. read `marks[page]`
+ *   3. exchange `marks[page]` to the epoch                  3. marked: throw the copy away and read
+ *   4. write the live page                                     the shadow slot instead
  *
  * The exchange is a read-modify-write, and so is the reader's read of the mark. So neither the
  * owner's writes nor the reader's loads can pass the mark on any memory model that JavaScript runs

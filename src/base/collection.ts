@@ -4,8 +4,8 @@
  *   in steps   An unused array buffer makes V8 believe that memory outside of its heap has grown
  *              much. V8 then marks in small steps between the turns of the loop and ends with a
  *              short pause. Measured with a node's heap of 19 MiB, Node.js 20: pauses of 2 to
- *              10 ms; a collection in one go blocks the loop for 13 to 17 ms. The buffer is not touched,
- *              so it costs nothing, and the collection frees it.
+ *              10 ms; a collection in one go blocks the loop for 13 to 17 ms. The buffer is
+ *              untouched, so it costs nothing, and the collection frees it.
  *   at once    gc(), which V8 has for tests. For idle threads, and when the first way failed.
  */
 import { setFlagsFromString } from 'node:v8';

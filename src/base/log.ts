@@ -9,7 +9,8 @@
  *
  *   level     symbol   pino's number
  *   debug     .        20
- *   verbose   -        25             between debug and info: sorts right in viewers that know 20 and 30
+ *   verbose   -        25             between debug and info, so that viewers that know only
+ *                              20 and 30 sort it right
  *   notice    *        30             pino's info
  *   warning   #        40             pino's warn
  *

@@ -2,7 +2,7 @@
  * Starts a collection when much shared memory is dead (shared-memory.ts), or when much of V8's own
  * memory has no known owner, and reports its cost. Main thread.
  *
- *   IDLE ── dead ≥ DEAD_BYTES_MAX, and the loop quiet or PATIENCE_MS over ────────▶ RUNNING: in steps
+ *   IDLE ── dead ≥ DEAD_BYTES_MAX, loop quiet or PATIENCE_MS over ────────────────▶ RUNNING
  *    ▲ └──────────────── purge ─────────────────────────────────────────────────────▶ │
  *    └── V8 has collected ◀── STEPS_MS_MAX without an end: in steps again, then at once ┘
  *

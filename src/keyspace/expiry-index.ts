@@ -5,7 +5,8 @@
  *
  *   slot       number of an entry with a deadline, 0 … count - 1, noted in the entry
  *   chunk      1024 slots: refs and deadlines side by side
- *   earliest   per chunk: no deadline in it is earlier (a removal leaves the bound; a search repairs it)
+ *   earliest   per chunk: no deadline in it is earlier (a removal keeps the bound; a search
+ *              repairs it)
  *
  * Adding, moving and removing take constant time. A search for due entries reads one number per
  * 1024 deadlines and then only chunks with due entries. So ten million deadlines cost ten thousand
