@@ -2,9 +2,9 @@
  * Starts a collection when much shared memory is dead (shared-memory.ts), or when much of V8's own
  * memory has no known owner, and reports its cost. Main thread.
  *
- *   IDLE ── dead ≥ DEAD_BYTES_MAX, loop quiet or PATIENCE_MS over ────────────────▶ RUNNING
- *    ▲ └──────────────── purge ─────────────────────────────────────────────────────▶ │
- *    └── V8 has collected ◀── STEPS_MS_MAX without an end: in steps again, then at once ┘
+ *   IDLE ── dead ≥ DEAD_BYTES_MAX, loop quiet or PATIENCE_MS over ─────────────────────▶ RUNNING
+ *    ▲ └──────────────── purge ─────────────────────────────────────────────────────────▶ │
+ *    └── V8 has collected ◀── STEPS_MS_MAX without an end: in steps again, then at once ──┘
  *
  * Memory that was dead at the beginning and is still there is held by someone, for example by a
  * write to a socket. So the next collection waits until as much has died again, or for RETRY_MS.

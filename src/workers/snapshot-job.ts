@@ -2,9 +2,10 @@
  * The main thread's side of a snapshot: freezes the dataset, runs the task, hands out the ring,
  * thaws at the end.
  *
- *   startSnapshot          freeze · ring and control block · task is queued      all in the caller's turn
+ *   startSnapshot          freeze · ring and control block · task is queued   all in the caller's turn
  *      │
- *   the ring is read       await ring.waitForData(i) … ring.chunk(i) … ring.release(1), until ring.ended
+ *   the ring is read       await ring.waitForData(i) … ring.chunk(i) … ring.release(1), until
+ *      │                   ring.ended
  *      │                   a ring that ended says nothing about success: `finished` does
  *   `finished` settles     the image is thawed; only now may the same keyspace be frozen again
  *
