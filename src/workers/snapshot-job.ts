@@ -2,7 +2,7 @@
  * The main thread's side of a snapshot: freezes the dataset, runs the task, hands out the ring,
  * thaws at the end.
  *
- *   startSnapshot          freeze · ring and control block · task is queued   all in the caller's turn
+ *   startSnapshot          freeze · ring and control block · task is queued   all in one turn
  *      │
  *   the ring is read       await ring.waitForData(i) … ring.chunk(i) … ring.release(1), until
  *      │                   ring.ended
