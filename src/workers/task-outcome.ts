@@ -5,12 +5,13 @@
  * in `asTask` and returns an outcome, which the pool turns back into a value or an error on the
  * main thread:
  *
- *  worker                           outcome                                 main
- *  returns r                     -> { kind: RESULT, result: r }          -> r
- *  throws OperatingError         -> { kind: OPERATING, code, message }   -> OperatingError, same code
- *  throws anything else          -> { kind: PROGRAMMER, message, stack } -> AssertionFailed
- *  ends (exit, uncaught, memory)    none                                 -> OperatingError
- *                                                                           WORKER_DIED
+ *   worker                           outcome                                 main
+ *   returns r                     -> { kind: RESULT, result: r }          -> r
+ *   throws OperatingError         -> { kind: OPERATING, code, message }   -> OperatingError,
+ *                                                                            with the same code
+ *   throws anything else          -> { kind: PROGRAMMER, message, stack } -> AssertionFailed
+ *   ends (exit, uncaught, memory)    none                                 -> OperatingError
+ *                                                                            WORKER_DIED
  *
  * {@link COLLECT} is a task of every entry: the thread runs V8's collection, so that dead shared
  * memory of its last tasks goes back to the system.
