@@ -1,23 +1,25 @@
 /**
  * Hot path. The arena's allocator: slabs of one size class for small objects, runs of pages for all
- * others. All bookkeeping lies outside the data pages, so that giving an object back dirties
- * nothing; all of it is in shared memory, so that a worker can fill an arena and hand it over.
+ * others. All bookkeeping lies outside the data pages, so that freeing an object dirties none of
+ * them. It is in shared memory, so that a worker can fill an arena and hand it over.
  *
- *   groups (layout.ts)   from number 0 up                                       from the last number down
- *                        plain │ plain │ plain │ spare │ · · · · · · · · · · · │ large    │ large          │
+ *   groups (layout.ts)   from number 0 up                           from the last number down
+ *                        plain │ plain │ plain │ spare │ · · · · · │ large    │ large          │
  *
- * Memory goes back to the system with its group: a large one when its last object is freed, a plain
- * one when it is empty and another empty one is there, the spare. The spare is reserved as soon as
- * the one before is begun. So a command that needs little does not meet the system's refusal: it
- * finds 64 MiB of addresses, and the next command is told (`isTight`).
+ * Memory goes back to the system with its group: a large group when its last object is freed, a
+ * plain group when it is empty and another empty one, the spare, exists. The spare is reserved as
+ * soon as the previous one gets objects. So a command that needs little does not fail when the
+ * system refuses memory: it finds 64 MiB of addresses, and the next command learns of it
+ * (`isTight`).
  *
- * While a guarded unit (unit.ts) is on, frees of objects from before it are put off to its end.
+ * While a guarded unit (unit.ts) is on, frees of older objects are delayed to its end.
  *
  *   heads   word c               number + 1 of the first slab of class c that has a free object
  *   used    USED_BYTES           sum of the sizes of all objects, rounded up to their class or page
  *           PAGE_USE_BYTES       bytes of pages in slabs and runs
  *           UNIT                 number of the last guarded unit
- *           PAGE_USE_PEAK        the most that PAGE_USE_BYTES has been, apart from large groups: touched pages
+ *           PAGE_USE_PEAK        the greatest PAGE_USE_BYTES so far, without large groups: touched
+ *                                pages
  */
 import { assert } from '../base/assert.ts';
 import { ErrorCode, OperatingError } from '../base/errors.ts';
@@ -89,9 +91,9 @@ export function newAllocatorShare(): AllocatorShare {
 }
 
 export interface AllocatorOptions {
-  /** How many segment numbers there are; fewer than SEGMENTS_MAX in tests. */
+  /** The count of segment numbers; fewer than SEGMENTS_MAX in tests. */
   readonly segmentsMax?: number;
-  /** For tests: asked before each allocation of so many bytes whether to refuse it. */
+  /** For tests: called with the bytes of each allocation; tells whether to refuse it. */
   readonly refuses?: (bytes: number) => boolean;
 }
 
@@ -111,12 +113,12 @@ export class Allocator {
   #freeNumbers: number;
   /** An empty plain group. */
   #spare: Group | undefined;
-  /** Whether the system has refused memory, and has not given any since. */
+  /** Whether the system has refused memory and has given none since. */
   #isRefused = false;
-  /** Group in which the last run was found, for either kind. */
+  /** The group in which the last run was found, for each kind. */
   #lastPlain: Group | undefined;
   #lastLarge: Group | undefined;
-  /** Where {@link #search} has found a run: the page in its group. */
+  /** The page in its group of the run that {@link #search} has found. */
   #foundPage = 0;
   /** Whether allocations are more than that: of a unit, or refused in a test. */
   #isWatched: boolean;
@@ -126,8 +128,8 @@ export class Allocator {
   readonly #unitFreed: Ref[] = [];
 
   /**
-   * `onGroup` is called for each group when `pages.segments` has its segments, and when it has them
-   * no longer.
+   * `onGroup` is called for each group after its segments are put into `pages.segments` and after
+   * they are taken out.
    */
   constructor(
     pages: Pages,
@@ -172,8 +174,8 @@ export class Allocator {
   }
 
   /**
-   * Whether little is left: few numbers, no spare, or the system has refused memory. Then units are
-   * to be guarded.
+   * Whether little memory is left: few numbers, no spare, or the system has refused memory. Units
+   * must then be guarded.
    */
   get isTight(): boolean {
     return this.#spare === undefined || this.#isRefused || this.#freeNumbers < TIGHT_SEGMENTS;
@@ -184,8 +186,8 @@ export class Allocator {
   }
 
   /**
-   * Whether so many bytes more can be had, as far as that is known beforehand; `longest` of them in
-   * one object. For a long object the memory is reserved, untouched, until it is allocated or
+   * Whether `bytes` more bytes are available, as far as that is known beforehand; `longest` of them
+   * in one object. For a long object the memory is reserved, untouched, until it is allocated or
    * {@link prepareSpare} gives it back.
    */
   ensure(bytes: number, longest: number): boolean {
@@ -200,11 +202,11 @@ export class Allocator {
   }
 
   /**
-   * To be called between commands: reserves the spare again if it is gone, also when the system has
-   * refused memory lately, and gives back what {@link ensure} has reserved and nobody has used.
+   * Must be called between commands. Reserves the spare again if it is gone, even when the system
+   * has refused memory lately, and gives back unused memory that {@link ensure} has reserved.
    */
   prepareSpare(): void {
-    // From the end, for the last group takes the place of one that is dropped.
+    // From the end, because the last group takes the place of a dropped one.
     for (let i = this.groups.length - 1; i >= 0; i--) {
       const group = this.groups[i]!;
       if (group.isLarge && group.usedPages === 0) this.#dropGroup(group);
@@ -227,7 +229,7 @@ export class Allocator {
     this.#pages.beginUnit(unit);
   }
 
-  /** Ends the unit and does the frees that were put off. */
+  /** Ends the unit and does the delayed frees. */
   commitUnit(): void {
     assert(this.#inUnit, 'a unit that ends has begun');
     this.#pages.endUnit(false);
@@ -238,7 +240,7 @@ export class Allocator {
     this.#unitAllocated.clear();
   }
 
-  /** Ends the unit: objects and their bytes are those from before it. */
+  /** Ends the unit and restores the objects and their bytes from before it. */
   rollbackUnit(): void {
     assert(this.#inUnit, 'a unit that ends has begun');
     this.#pages.endUnit(true);
@@ -276,7 +278,7 @@ export class Allocator {
     return this.#takeFrom(slab >= 0 ? slab : this.#newSlab(index), index);
   }
 
-  /** Gives an object back. Its bytes stay as they are, for an image may still read them. */
+  /** Frees an object. Its bytes stay as they are, because an image may still read them. */
   free(ref: Ref): void {
     assert(ref > 0, 'free of no object');
     if (this.#inUnit && !this.#unitAllocated.delete(ref)) {
@@ -290,7 +292,7 @@ export class Allocator {
     else this.#freeSmall(segment, ref, kind === SLAB_INNER ? block & ~3 : block);
   }
 
-  /** Bytes that the object at `ref` may use: what was asked for, rounded up. */
+  /** Bytes that the object at `ref` may use: the requested size, rounded up. */
   blockBytes(ref: Ref): number {
     const segment = this.#segments[ref >>> SEGMENT_SHIFT]!;
     const block = (ref & SEGMENT_MASK) >>> BLOCK_SHIFT;
@@ -369,15 +371,15 @@ export class Allocator {
   }
 
   /**
-   * Whether no other slab of its class has a free object. Such a slab is kept when it empties,
-   * against flutter.
+   * Whether no other slab of its class has a free object. That slab is kept when it becomes empty,
+   * so that it is not freed and made again repeatedly.
    */
   #isOnly(segment: Segment, slab: number): boolean {
     const at = (slab & (SEGMENT_BLOCKS - 1)) * SLAB_WORDS;
     return segment.slabs[at + SlabWord.NEXT] === 0 && segment.slabs[at + SlabWord.PREVIOUS] === 0;
   }
 
-  /** Gives the pages of an empty slab back. */
+  /** Frees the pages of an empty slab. */
   #dropSlab(slab: number, index: number): void {
     const segment = this.#segments[slab >>> 10]!;
     this.#unlink(segment, slab, index);
@@ -433,7 +435,7 @@ export class Allocator {
     this.#giveBack(ref >>> SEGMENT_SHIFT, page, pages);
   }
 
-  /** Gives back `count` pages from `page` of a segment on. */
+  /** Frees `count` pages of a segment, from `page` on. */
   #giveBack(number: number, page: number, count: number): void {
     const group = this.#groupOf[number]!;
     const { all } = group;
@@ -485,7 +487,7 @@ export class Allocator {
     return this.#findGroup(pages, align);
   }
 
-  /** Gives back the slabs that are kept though they are empty; returns whether there were any. */
+  /** Frees the empty slabs that were kept; returns whether there were any. */
   #dropEmptySlabs(): boolean {
     let dropped = false;
     for (let index = 0; index < CLASS_COUNT; index++) {
@@ -502,7 +504,7 @@ export class Allocator {
     return dropped;
   }
 
-  /** Adds a group of either kind for `pages` pages; undefined when that is not to be had. */
+  /** Adds a group of either kind for `pages` pages; undefined when there is no memory. */
   #grow(isLarge: boolean, pages: number): Group | undefined {
     this.#foundPage = 0;
     if (!isLarge) return this.#addGroup(1, false);
@@ -511,7 +513,7 @@ export class Allocator {
     for (let count = groupSegmentsFor(pages); group === undefined && count >= shortest; count--)
       group = this.#addGroup(count, true);
     if (group !== undefined || this.#spare === undefined) return group;
-    // The number of the spare may be what is missing.
+    // The spare may hold the missing number.
     this.#dropGroup(this.#spare);
     group = this.#addGroup(shortest, true);
     if (group === undefined) this.#reserveSpare();
@@ -519,7 +521,7 @@ export class Allocator {
     return group;
   }
 
-  /** First fit in the groups of one kind, the one where a run was found last before all others. */
+  /** First fit in the groups of one kind. The group of the last run is searched first. */
   #search(isLarge: boolean, pages: number, align: number): Group | undefined {
     const last = isLarge ? this.#lastLarge : this.#lastPlain;
     if (last !== undefined && this.#searchGroup(last, pages, align)) return last;
@@ -532,7 +534,7 @@ export class Allocator {
     return spare !== undefined && this.#searchGroup(spare, pages, align) ? spare : undefined;
   }
 
-  /** First fit in one group. The hint moves past the pages that are known to be in use. */
+  /** First fit in one group. The hint moves past pages that are known to be in use. */
   #searchGroup(group: Group, pages: number, align: number): boolean {
     const end = group.pages;
     if (end - group.usedPages < pages) return false;
@@ -553,7 +555,7 @@ export class Allocator {
   #reserveSpare(): void {
     if (this.#spare === undefined) this.#spare = this.#addGroup(1, false);
     else {
-      // Whether the system still refuses, one more segment tells, which is let go at once.
+      // One more segment, dropped at once, tells whether the system still refuses memory.
       const group = this.#addGroup(1, false);
       if (group !== undefined) this.#dropGroup(group);
     }
@@ -570,7 +572,7 @@ export class Allocator {
     try {
       share = reserveGroup(this.#pages.memory, first, count, isLarge);
     } catch (error) {
-      // RangeError is what V8 throws when the system refuses the memory.
+      // V8 throws RangeError when the system refuses the memory.
       if (!(error instanceof RangeError)) throw error;
       this.#isRefused = true;
       return undefined;
@@ -582,8 +584,8 @@ export class Allocator {
   }
 
   /**
-   * The first of `count` free numbers in a row, from the lowest or the highest on; -1 when there
-   * are none.
+   * The first of `count` free numbers in a row, searched from the lowest or the highest; -1 when
+   * there are none.
    */
   #freeNumbersInARow(count: number, fromTop: boolean): number {
     if (count > this.#freeNumbers) return -1;
@@ -608,7 +610,7 @@ export class Allocator {
   }
 
   /**
-   * Lets an empty group go; its numbers are free for others. An image may still read it through its
+   * Drops an empty group; its numbers are free for others. An image may still read it through its
    * own views.
    */
   #dropGroup(group: Group): void {
@@ -617,8 +619,8 @@ export class Allocator {
     assert(at >= 0, 'a group is dropped once');
     this.groups[at] = this.groups.at(-1)!;
     this.groups.pop();
-    // An image may still read it. About the pages that it has had: a large group was full, a plain
-    // one is the second spare.
+    // An image may still read it. This is about the number of its touched pages: a large group was
+    // full, a plain one is the second spare.
     dropGroup(this.#pages.memory, group.share, group.touchedPages * PAGE_BYTES);
     for (let i = 0; i < group.count; i++) {
       this.#segments[group.first + i] = NO_SEGMENT;

@@ -2,12 +2,12 @@
  * Hot path. The memory of one dataset: segments of shared memory, an allocator that owns them,
  * copy-on-write pages.
  *
- * One thread owns an arena and alone writes to it; other threads read a frozen image of it
- * (image.ts). A worker may fill an arena and hand it over with {@link Arena.share} and
- * {@link Arena.adopt}; afterwards it must not touch it. Dropping the last reference to an arena
- * drops the whole dataset, whatever its size.
+ * One thread owns an arena, and only that thread writes to it. Other threads read a frozen image of
+ * it (image.ts). A worker may fill an arena and hand it over with {@link Arena.share} and
+ * {@link Arena.adopt}; afterwards the worker must not touch it. Dropping the last reference to an
+ * arena drops the whole dataset, whatever its size.
  *
- * Whoever stores to `u8`, `i32` or `f64` calls {@link Arena.touch} first, except for an object
+ * Code that stores to `u8`, `i32` or `f64` calls {@link Arena.touch} first, except for an object
  * allocated in the same turn. The views of a segment are `u8[ref >>> SEGMENT_SHIFT]` and so on;
  * positions in them come from layout.ts.
  */
@@ -34,11 +34,14 @@ export interface ArenaOptions extends AllocatorOptions {
 export interface ArenaShare {
   readonly groups: readonly GroupShare[];
   readonly allocator: AllocatorShare;
-  /** Of the last image: the marks of the segments remember it. */
+  /** The epoch of the last image: the marks of the segments hold it. */
   readonly epoch: number;
 }
 
-/** What a reader on another thread needs for an image; chunks of shadow pages follow by message. */
+/**
+ * The data that a reader on another thread needs for an image. Chunks of shadow pages follow by
+ * message.
+ */
 export interface ImageShare {
   readonly groups: readonly GroupShare[];
   readonly epoch: number;
@@ -53,18 +56,18 @@ export class Arena {
   /** The bytes of `u8` as Buffers, for their native functions. */
   readonly buffers: Buffer[] = Array.from({ length: SEGMENTS_MAX }, () => NO_BUFFER);
   /**
-   * Groups of segments that were dropped so far. Whoever keeps views lets go of them when this has
+   * The number of groups of segments dropped so far. Code that keeps views drops them when this has
    * changed.
    */
   groupsGone = 0;
   readonly #pages: Pages;
   readonly #allocator: Allocator;
-  /** In tests, checks at each thaw that no write bypassed the barrier. */
+  /** In tests, checks at each thaw that all writes used the barrier. */
   #check: ImageCheck | undefined;
-  /** Nobody uses the dataset any more; an image of it may be read still. */
+  /** The dataset is no longer in use, but an image of it may still be read. */
   #dropped = false;
 
-  /** An arena without an owner of its memory has its own. */
+  /** Without `memory` the arena makes its own owner of memory. */
   constructor(share?: ArenaShare, options: ArenaOptions = {}) {
     const memory = options.memory ?? new SharedMemory();
     this.#pages = new Pages(share?.epoch ?? 0, memory);
@@ -93,7 +96,7 @@ export class Arena {
     return this.#pages.memory;
   }
 
-  /** The most that {@link pageUseBytes} has been: about the memory that is resident. */
+  /** The greatest {@link pageUseBytes} so far: about the resident memory. */
   get residentBytes(): number {
     return this.#allocator.pageUsePeakBytes;
   }
@@ -138,8 +141,8 @@ export class Arena {
 
   /**
    * Begins a guarded unit: until {@link commitUnit} or {@link rollbackUnit} all changes can be
-   * taken back. See unit.ts for the cost. What JavaScript objects know of the arena is theirs to
-   * take back; see Keyspace.beginGuarded.
+   * taken back. See unit.ts for the cost. JavaScript objects must roll back their own knowledge of
+   * the arena; see Keyspace.beginGuarded.
    */
   beginUnit(): void {
     this.#allocator.beginUnit();
@@ -150,7 +153,7 @@ export class Arena {
   }
 
   /**
-   * Makes all objects and bytes what they were at {@link beginUnit}. Stale afterwards: refs of the
+   * Restores all objects and bytes as they were at {@link beginUnit}. Stale afterwards: refs of the
    * unit.
    */
   rollbackUnit(): void {
@@ -162,7 +165,9 @@ export class Arena {
     return this.#allocator.alloc(bytes);
   }
 
-  /** As {@link alloc}; NIL when there is no memory: for what can be put off or left out. */
+  /**
+   * As {@link alloc}, but NIL when there is no memory: for objects that are optional or can wait.
+   */
   tryAlloc(bytes: number): Ref {
     try {
       return this.#allocator.alloc(bytes);
@@ -177,14 +182,14 @@ export class Arena {
     this.#allocator.free(ref);
   }
 
-  /** Bytes that the object may use: at least what was asked for. */
+  /** Bytes that the object may use: at least the requested size. */
   blockBytes(ref: Ref): number {
     return this.#allocator.blockBytes(ref);
   }
 
   /**
-   * The write barrier: to be called before bytes [from, from + bytes) of the object at `ref` are
-   * stored to.
+   * The write barrier. Must be called before a store to bytes [from, from + bytes) of the object at
+   * `ref`.
    */
   touch(ref: number, from: number, bytes: number): void {
     this.#pages.touch(ref, from, bytes);
@@ -207,7 +212,7 @@ export class Arena {
     return image;
   }
 
-  /** Ends the image; all its readers have finished. */
+  /** Ends the image. All its readers must have finished. */
   thaw(): void {
     this.#check?.verify();
     this.#check = undefined;
@@ -216,8 +221,8 @@ export class Arena {
   }
 
   /**
-   * Gives the memory of the dataset up, at once or when its image is thawed. Nobody uses the
-   * dataset afterwards; it stays readable for who has yet to let go of it. O(segments).
+   * Gives up the memory of the dataset, at once or when its image is thawed. The dataset must not
+   * be used afterwards; it stays readable for code that still holds it. O(segments).
    */
   drop(): void {
     assert(!this.#dropped, 'a dataset is dropped once');

@@ -1,6 +1,6 @@
 /**
- * The debug mode of copy-on-write: a sum of every page in use at the freeze, compared at the thaw
- * with what the image says then. A store that bypassed the write barrier shows as a difference. On
+ * The debug mode of copy-on-write. It takes a sum of every page in use at the freeze and compares
+ * it with the image at the thaw. A store that bypassed the write barrier shows as a difference. On
  * in tests; costs a walk of all pages.
  */
 import { assert } from '../base/assert.ts';
@@ -27,7 +27,7 @@ export class ImageCheck {
     });
   }
 
-  /** Throws when a page of the image is not what it was at the freeze. */
+  /** Throws when a page of the image has changed since the freeze. */
   verify(): void {
     for (const [index, group] of this.#groups.entries()) {
       const sums = this.#sums[index]!;
@@ -46,7 +46,7 @@ function inUse(segment: Segment, page: number): boolean {
   return (segment.pageBitmap[page >>> 5]! & (1 << (page & 31))) !== 0;
 }
 
-/** Never 0, which stands for a page that is not compared. */
+/** The sum is never 0, which stands for a page that is not compared. */
 function pageSum(words: Int32Array, page: number): number {
   let sum = 1;
   const end = (page + 1) * PAGE_WORDS;

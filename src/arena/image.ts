@@ -2,8 +2,8 @@
  * The read side of a frozen image, on any thread. Copies objects out of the image into the reader's
  * own memory.
  *
- * Copy, check, use, in this order: bytes come out of the live page first, then the page's mark is
- * looked at, and only bytes whose page was not marked by then are believed (pages.ts draws both
+ * Copy, check, use, in this order: the reader copies bytes out of the live page, then reads the
+ * page's mark, and uses the bytes only if the page was not marked by then (pages.ts draws both
  * sides). A torn length or ref is never used.
  *
  * The copy goes by 32-bit words: objects start on granules, so both sides are aligned.
@@ -23,7 +23,7 @@ import {
 import { FreezeWord } from './pages.ts';
 import { dataWords, NO_SHADOW, pageWords } from './segment.ts';
 
-/** Returns a chunk of shadow pages that has been announced and not yet been seen here. */
+/** Returns a chunk of shadow pages that was announced and is new here. */
 export type ChunkSource = (chunkIndex: number) => SharedArrayBuffer;
 
 const PAGE_WORD_SHIFT = PAGE_SHIFT - 2;
@@ -60,7 +60,7 @@ export class Image {
 
   /**
    * Copies words [fromWord, fromWord + words) of the object at `ref` into `into` from word `at` on.
-   * Throws COW_LIMIT when the image is lost; the words copied so far mean nothing then.
+   * Throws COW_LIMIT when the image is lost; the words copied so far are then invalid.
    */
   read(ref: number, fromWord: number, words: number, into: Int32Array, at: number): void {
     const segment = ref >>> SEGMENT_SHIFT;
@@ -90,8 +90,8 @@ export class Image {
 
   /**
    * Brings the first bytes of the objects `refs[from]` … `refs[end - 1]` to the processor's cache,
-   * all at once: reads between which marks are looked at would wait for memory one after another.
-   * Believes nothing of what it reads.
+   * all at once. Reads with checks of marks in between would wait for memory one after another. The
+   * bytes read here are not used.
    */
   prefetch(refs: Int32Array, from: number, end: number): void {
     let sum = 0;
@@ -103,7 +103,7 @@ export class Image {
     }
     this.prefetched = sum;
   }
-  /** Meaningless; kept so that the reads are not optimized away. */
+  /** A meaningless number, kept so that the reads are not optimized away. */
   prefetched = 0;
 
   /** One word of an object. */
@@ -134,7 +134,10 @@ export class Image {
   }
 }
 
-/** Long copies by `set`, which moves whole words between aligned buffers; short ones as a loop. */
+/**
+ * Makes long copies by `set`, which moves whole words between aligned buffers, and short ones by a
+ * loop.
+ */
 function copyWords(
   from: Int32Array,
   start: number,

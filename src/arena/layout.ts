@@ -1,5 +1,5 @@
 /**
- * How an arena's memory is laid out: the numbers that everything in it agrees on.
+ * The layout of an arena's memory: the numbers that are common to all parts of it.
  *
  *   ref (31 bits)    ┌─ segment number: 8 bits ─┬─ granule in the segment: 23 bits ─┐
  *   granule          8 bytes; every object starts on one
@@ -15,12 +15,12 @@
  *             u8[k + 1]                    ├─────────────────────────────────────┤
  *             u8[k + 2]                                       ├──────────────────┤
  *
- * 256 segments of 64 MiB are 16 GiB. A ref says where an object starts. Its length is not limited
- * by the granules of a ref, since the views of a segment reach to the end of its group. So objects
- * of any size are runs of pages side by side.
+ * 256 segments of 64 MiB are 16 GiB. A ref tells only the start of an object. The granules of a ref
+ * do not limit its length, since the views of a segment reach to the end of its group. So an object
+ * of any size is one run of adjacent pages.
  *
- * Small objects and runs up to LARGE_BYTES_MAX live in plain groups, of one segment. Longer objects
- * live in large groups, see {@link groupSegmentsFor}. When no number is left each kind fills the
+ * Small objects and runs up to LARGE_BYTES_MAX live in plain groups of one segment. Longer objects
+ * live in large groups, see {@link groupSegmentsFor}. When no number is left, each kind fills the
  * gaps of the other.
  */
 import { assert } from '../base/assert.ts';
@@ -43,10 +43,10 @@ export const SEGMENT_BLOCKS = SEGMENT_BYTES / BLOCK_BYTES;
 
 /**
  * Bytes in front of the data of a segment. A SharedArrayBuffer of this size comes from the C
- * library's malloc, and that of glibc puts 16 bytes of its own at the start of the pages that it
- * maps. With these behind them the data begins on a page of the system: a page of ours is one of
- * its pages, and what is aligned to a cache line here lies in one. Elsewhere it costs a page of
- * addresses. Bench: get-set, GET at depth 64.
+ * library's malloc, and glibc puts 16 bytes of its own at the start of the pages that it maps.
+ * These bytes follow them, so that the data begins on a page of the system: our pages are then its
+ * pages, and our cache lines its cache lines. With other libraries this costs a page of addresses.
+ * Bench: get-set, GET at depth 64.
  */
 export const DATA_OFFSET_BYTES = PAGE_BYTES - 16;
 
@@ -59,17 +59,18 @@ export const OBJECT_BYTES_MAX = 1024 * 1024 * 1024;
 /** The most segments of one group. */
 export const GROUP_SEGMENTS_MAX = OBJECT_BYTES_MAX / SEGMENT_BYTES;
 /**
- * A group for several objects is not longer than this: its memory goes back when all of them are
- * gone.
+ * The greatest length of a group for several objects: its memory goes back only when all of them
+ * are gone.
  */
 const SHARED_GROUP_SEGMENTS_MAX = 8;
-/** The part of a group that may be left over at its end. */
+/** The part of a group that may stay unused at its end. */
 const GROUP_WASTE_MAX = 1 / 16;
 
 /**
- * Segments of a new group for an object of `pages` pages, and others like it: the shortest group of
- * which they leave next to nothing over, or else the one of which they leave least. 33 MiB: 6
- * segments, for 11 objects. Beyond half a GiB the group is fitted to one object.
+ * Segments of a new group for an object of `pages` pages and others of that size: the shortest
+ * group of which they leave next to nothing unused, or else the one of which they leave least.
+ * Example: for 33 MiB 6 segments, with 11 objects. Beyond half a GiB the group is fitted to one
+ * object.
  */
 export function groupSegmentsFor(pages: number): number {
   const shortest = Math.ceil(pages / SEGMENT_PAGES);

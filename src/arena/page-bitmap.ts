@@ -1,4 +1,4 @@
-/** Hot path. Bits of pages, one each, set while the page is in use; looked at by words of 32. */
+/** Hot path. One bit per page, set while the page is in use; read in words of 32. */
 
 /** The first page from `page` on that is not in use, or `end`. */
 export function firstFree(bitmap: Int32Array, page: number, end: number): number {

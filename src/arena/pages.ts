@@ -3,22 +3,22 @@
  * thread that owns the arena; images on other threads read what this file writes (see image.ts for
  * their side).
  *
- *   owner, before the first write to a page after a freeze      reader, for each object
- *   ------------------------------------------------------      --------------------------------------
- *   1. copy the page to a shadow slot                           1. copy the object out of the live page
- *   2. note the slot in `shadow[page]`                          2. read `marks[page]`
- *   3. exchange `marks[page]` to the epoch                      3. marked: throw the copy away and read
- *   4. write the live page                                         the shadow slot instead
+ *   owner, before the first write to a page after a freeze  reader, for each object
+ *   ------------------------------------------------------  ---------------------------------------
+ *   1. copy the page to a shadow slot                       1. copy the object out of the live page
+ *   2. note the slot in `shadow[page]`                      2. read `marks[page]`
+ *   3. exchange `marks[page]` to the epoch                  3. marked: throw the copy away and read
+ *   4. write the live page                                     the shadow slot instead
  *
- * The exchange is a read-modify-write, as is the reader's look at the mark: with both, neither the
+ * The exchange is a read-modify-write, and so is the reader's read of the mark. So neither the
  * owner's writes nor the reader's loads can pass the mark on any memory model that JavaScript runs
  * on.
  *
- * A page that is handed out after the freeze is no part of the image; it is marked at once and
+ * A page that is handed out after the freeze is not part of the image; it is marked at once and
  * never copied.
  *
- * The same barrier serves guarded units (unit.ts): while one is on, the first write to a page keeps
- * a copy of it.
+ * Guarded units (unit.ts) use the same barrier: while one is on, the first write to a page keeps a
+ * copy of it.
  */
 import { assert } from '../base/assert.ts';
 import { MemoryKind, type SharedMemory } from '../base/shared-memory.ts';
@@ -40,12 +40,12 @@ import { UnitPages } from './unit.ts';
  * Words that the owner and the readers of one image share.
  *
  *   word   writer   meaning
- *   LOST   owner    1 once shadow memory ran out: nothing that is read after that may be believed
+ *   LOST   owner    1 once shadow memory ran out: anything read after that is invalid
  */
 export const FreezeWord = { LOST: 0 } as const;
 export const FREEZE_WORDS = 1;
 
-/** Told of each new chunk of shadow pages before any mark can lead to it. */
+/** Called with each new chunk of shadow pages before any mark can lead to it. */
 export type ShadowListener = (chunkIndex: number, chunk: SharedArrayBuffer) => void;
 
 export interface Freeze {
@@ -56,16 +56,16 @@ export interface Freeze {
 export class Pages {
   /** By number; NO_SEGMENT where there is none. */
   readonly segments: Segment[] = Array.from({ length: SEGMENTS_MAX }, () => NO_SEGMENT);
-  /** Whether an image is being read or a unit is on: whether writes are of interest. */
+  /** Whether an image is being read or a unit is on, so that the barrier must act on writes. */
   watched = false;
   /** Number of the unit that is on, 0 while there is none. */
   unit = 0;
   readonly #unitPages = new UnitPages();
-  /** Where segments and shadow chunks come from, and go to. */
+  /** The source of segments and shadow chunks, which also takes them back. */
   readonly memory: SharedMemory;
   /** Epoch of the image that is being read, 0 while nothing is frozen. */
   frozenEpoch = 0;
-  /** Pages copied since the freeze; after a thaw, those of the last one. */
+  /** Pages copied since the freeze; after a thaw, pages copied for the last image. */
   shadowPages = 0;
   #epoch: number;
   #shadowPagesMax = 0;
@@ -86,8 +86,8 @@ export class Pages {
 
   /**
    * Begins an image of the present content. O(1). `shadowBytesMax` bounds the memory of the copies;
-   * when writes would pass it, or the system has no memory for them, the image is lost: `onLost` is
-   * called from within the write, readers are told, and writes go on without copying.
+   * when writes would exceed it, or the system has no memory for them, the image is lost. Then
+   * `onLost` is called from within the write, readers are told, and writes go on without copying.
    */
   freeze(shadowBytesMax: number, onChunk: ShadowListener, onLost: () => void): Freeze {
     assert(this.frozenEpoch === 0, 'one image at a time');
@@ -103,7 +103,7 @@ export class Pages {
     return { epoch: this.#epoch, words };
   }
 
-  /** Ends the image; no reader may be at work any more. Gives the shadow pages back. */
+  /** Ends the image and frees the shadow pages. All readers must have finished. */
   thaw(): void {
     this.#end(true);
   }
@@ -124,14 +124,14 @@ export class Pages {
   }
 
   /**
-   * To be called before bytes [from, from + bytes) of the object at `ref` are stored to. `bytes` is
+   * Must be called before a store to bytes [from, from + bytes) of the object at `ref`. `bytes` is
    * at least 1.
    */
   touch(ref: number, from: number, bytes: number): void {
     if (this.watched) this.#watch(ref, from, bytes);
   }
 
-  /** As {@link touch} for all of a new object: its old content is of interest to an image only. */
+  /** As {@link touch} for all of a new object: only an image needs its old content. */
   touchNew(ref: number, bytes: number): void {
     if (this.frozenEpoch !== 0) this.#capture(ref, 0, bytes);
   }
@@ -151,9 +151,9 @@ export class Pages {
   }
 
   /**
-   * Tells that `count` pages from `page` on are in use again: they are no part of a running image
-   * unless they were
-   * given back during it. */
+   * Notes that `count` pages from `page` on are in use again. They are not part of a running image
+   * unless they were freed during it.
+   */
   handOut(segment: Segment, page: number, count: number): void {
     if (this.unit !== 0) segment.unitMarks.fill(this.unit, page, page + count);
     if (this.frozenEpoch === 0) return;
@@ -165,12 +165,12 @@ export class Pages {
     }
   }
 
-  /** Tells that `count` pages from `page` on are not in use any more. */
+  /** Notes that `count` pages from `page` on are no longer in use. */
   takeBack(segment: Segment, page: number, count: number): void {
     if (this.frozenEpoch !== 0) segment.freedEpoch.fill(this.frozenEpoch, page, page + count);
   }
 
-  /** What `sum` says of a page as the image has it; for the debug mode. */
+  /** The result of `sum` for a page as in the image; for the debug mode. */
   imagePageSum(
     segment: Segment,
     page: number,
@@ -220,7 +220,7 @@ export class Pages {
     }
     const to = (slot & (SHADOW_CHUNK_PAGES - 1)) * PAGE_WORDS;
     const at = page * PAGE_WORDS;
-    // For a whole page a subarray and a set cost a fifth less than a loop of words.
+    // For a whole page, subarray and set cost a fifth less than a loop of words.
     chunk.set(segment.i32.subarray(at, at + PAGE_WORDS), to);
     this.shadowPages = slot + 1;
     segment.shadow[page] = slot;
@@ -245,7 +245,7 @@ export class Pages {
   #lose(): void {
     Atomics.exchange(this.#freezeWords, FreezeWord.LOST, 1);
     const onLost = this.#onLost;
-    // Readers are at work until they look: what they read must not be used for something else.
+    // Readers go on until they check: their memory must not be reused before that.
     this.#end(false);
     onLost?.();
   }

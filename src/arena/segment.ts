@@ -1,25 +1,26 @@
 /**
  * Groups of segments: their data, the marks of copy-on-write and the allocator's bookkeeping. All
- * of it is SharedArrayBuffers, so that a group crosses to another thread as a {@link GroupShare}.
+ * of it is in SharedArrayBuffers, so that a group can go to another thread as a {@link GroupShare}.
  *
  *   buffer   who writes                      what
  *   data     the arena's owner               objects, from DATA_OFFSET_BYTES on
- *   marks    the arena's owner, after a      per page: the freeze epoch whose image no longer reads the live page
- *            page's copy is complete
- *   shadow   the arena's owner, before       per page: the shadow slot that holds the page, or NO_SHADOW when the
- *            the mark                        page was not part of the image at all
- *   meta     the arena's owner only          page bitmap, runs, slab bitmaps (layout below); images never read it
+ *   marks    the arena's owner, after a      per page: the freeze epoch whose image no longer
+ *            page's copy is complete         reads the live page
+ *   shadow   the arena's owner, before       per page: the shadow slot that holds the page, or
+ *            the mark                        NO_SHADOW when the page was not part of the image
+ *   meta     the arena's owner only          page bitmap, runs, slab bitmaps (layout below);
+ *                                            images never read it
  *
- *   meta     PAGES bits         pageBitmap      runPages … slabBitmap: one array behind the other, each for all
- *            PAGES words        runPages        segments of the group
+ *   meta     PAGES bits         pageBitmap      runPages … slabBitmap: one array after the other,
+ *            PAGES words        runPages        each for all segments of the group
  *            PAGES words        freedEpoch
  *            PAGES words        unitMarks
  *            BLOCKS x 5 words   slabs
  *            BLOCKS x 128 words slabBitmap
  *
- * A {@link Segment} has views of all that from its own start to the end of its group: an object may
- * go on into the segments behind. So one page has several indexes, one in each segment up to its
- * own; they lead to the same words.
+ * A {@link Segment} has views of all that from its own start to the end of its group, because an
+ * object may continue into the next segments. So one page has several indexes, one in each segment
+ * up to its own; they lead to the same words.
  */
 import { withView } from '../base/byte-copy.ts';
 import { MemoryKind, type SharedMemory } from '../base/shared-memory.ts';
@@ -39,8 +40,8 @@ export const NO_SHADOW = -1;
 export const BITMAP_WORDS_PER_BLOCK = BLOCK_BYTES / SMALL_BYTES_MIN / 32;
 
 /**
- * What is known of the slab that begins at a block, in words of {@link Segment.slabs}. Slab numbers
- * are segment number x SEGMENT_BLOCKS + block; links hold a slab number + 1, 0 for none.
+ * The state of the slab that begins at a block, in words of {@link Segment.slabs}. Slab numbers are
+ * segment number x SEGMENT_BLOCKS + block; links hold a slab number + 1, 0 for none.
  */
 export const SlabWord = {
   /** Size class + 1; 0 when no slab begins here; SLAB_INNER in the further blocks of a slab. */
@@ -66,7 +67,7 @@ const META_WORDS =
 export interface GroupShare {
   /** Number of its first segment. */
   readonly first: number;
-  /** How many segments it has; 0 where there is none. */
+  /** The number of its segments; 0 where there is none. */
   readonly count: number;
   /** Whether it was made for objects beyond LARGE_BYTES_MAX. */
   readonly isLarge: boolean;
@@ -76,7 +77,7 @@ export interface GroupShare {
   readonly meta: SharedArrayBuffer;
 }
 
-/** The data of a group from segment `index` of it on, as words, for who reads an image. */
+/** The data of a group from its segment `index` on, as words, for readers of an image. */
 export function dataWords(share: GroupShare, index: number): Int32Array {
   return new Int32Array(share.data, DATA_OFFSET_BYTES + index * SEGMENT_BYTES);
 }
@@ -96,9 +97,9 @@ export class Segment {
   readonly pageBitmap: Int32Array;
   /** By first page: pages in the run of a large object, else 0. */
   readonly runPages: Int32Array;
-  /** By page: the epoch during which the page was given back, else 0. */
+  /** By page: the epoch during which the page was freed, else 0. */
   readonly freedEpoch: Int32Array;
-  /** By page: the unit (unit.ts) that has kept the page, or during which it was handed out. */
+  /** By page: the unit (unit.ts) that has copied the page or handed it out. */
   readonly unitMarks: Int32Array;
   /** SLAB_WORDS words per block, see {@link SlabWord}. */
   readonly slabs: Int32Array;
@@ -136,9 +137,9 @@ export class Group {
   readonly isLarge: boolean;
   readonly pages: number;
   readonly segments: readonly Segment[];
-  /** Pages in use, the first page of segment 0 among them. */
+  /** Pages in use, including the first page of segment 0. */
   usedPages = 0;
-  /** Behind the last page that was ever in use: about the memory that is resident. */
+  /** The number after the last page that was ever in use: about the resident memory. */
   touchedPages = 0;
   /** The page from which a search for a run begins. */
   runHint = 0;
@@ -202,12 +203,12 @@ export function reserveGroup(
   }
 }
 
-/** Counts a group as in use that another thread has filled. */
+/** Counts a group from another thread as in use. */
 export function adoptGroup(memory: SharedMemory, share: GroupShare): void {
   for (const buffer of buffersOf(share)) memory.adopt(MemoryKind.SEGMENT, buffer);
 }
 
-/** Gives a group up, of whose data so many bytes were touched; images may still read it. */
+/** Gives up a group with `touchedBytes` touched bytes of data; images may still read it. */
 export function dropGroup(memory: SharedMemory, share: GroupShare, touchedBytes: number): void {
   for (const buffer of buffersOf(share))
     memory.drop(MemoryKind.SEGMENT, buffer, buffer === share.data ? touchedBytes : 0);
@@ -219,7 +220,7 @@ function buffersOf({ data, marks, shadow, meta }: GroupShare): SharedArrayBuffer
 
 const NOTHING = new SharedArrayBuffer(0);
 
-/** Stands under all numbers that no group has. */
+/** The segment under all numbers without a group. */
 export const NO_SEGMENT = new Segment(
   {
     first: 0,

@@ -37,7 +37,7 @@ export const classCapacity = Int32Array.from(sizes, (bytes, i) =>
   Math.floor((classBlocks[i]! * BLOCK_BYTES) / bytes),
 );
 
-/** Class by count of granules, for the sizes that a table answers in one load. */
+/** Class by count of granules, for sizes that one load from a table answers. */
 const TABLE_BYTES_MAX = 4096;
 const classByGranules = new Uint8Array(TABLE_BYTES_MAX / GRANULE_BYTES + 1);
 for (let granules = 0, index = 0; granules < classByGranules.length; granules++) {

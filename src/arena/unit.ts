@@ -1,7 +1,7 @@
 /**
- * The journal of one guarded unit: what it takes to leave the arena as it was before a command,
- * when the command fails halfway. The owner of the arena begins a unit while memory is tight;
- * without one nothing here runs.
+ * The journal of one guarded unit. It restores the arena as it was before a command that fails
+ * halfway. The owner of the arena begins a unit while memory is tight; without one nothing here
+ * runs.
  *
  *   during the unit                          commit                rollback
  *   ---------------------------------------  --------------------  -------------------------------
@@ -13,8 +13,8 @@
  * A page that is handed out during the unit had no content, so it is not copied. `unitMarks[page]`
  * says that a page has been copied or handed out: it holds the number of the unit.
  *
- * Memory: 4 KiB per page that the unit writes to, on the heap. When the system refuses that, the
- * write throws ARENA_FULL, as an allocation does, and the unit is rolled back.
+ * Memory: 4 KiB per page that the unit writes to, on the heap. When the system refuses it, the
+ * write throws ARENA_FULL, like an allocation, and the unit is rolled back.
  */
 import { ErrorCode, OperatingError } from '../base/errors.ts';
 import { PAGE_WORDS } from './layout.ts';

@@ -15,7 +15,7 @@ export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) fail(message);
 }
 
-/** True in tests: structures check what is too dear to check in production. */
+/** True in tests. Structures then make checks that cost too much in production. */
 export const debugChecks: boolean = process.env['HEADWATER_DEBUG'] === '1';
 
 export function debugAssert(condition: unknown, message: string): asserts condition {
@@ -27,7 +27,8 @@ export function onMainThread(): boolean {
 }
 
 /**
- * For the `default` of a switch over a closed table: does not compile while a member is unhandled.
+ * For the `default` of a switch over a closed table. It does not compile while a member is
+ * unhandled.
  */
 export function unreachable(value: never): never {
   return fail(`unreachable: ${String(value)}`);

@@ -1,16 +1,15 @@
 /**
- * Hot path. Copying and comparing runs of bytes that are too short for native code, four bytes at a
+ * Hot path. Copies and compares runs of bytes that are too short for native code, four bytes at a
  * time.
  *
- * `set` and `copyWithin` cost 50 to 70 ns before the first byte, a loop over bytes about 1.6 ns
- * each; what keys, values and elements are made of lies between 10 and 300 bytes. Words at any
- * address are what a DataView reads and writes, in code that the compiler writes in place. So the
- * arrays that are copied from and to all the time carry a view of themselves, see {@link withView};
- * others are copied byte by byte, or natively when they are long.
+ * `set` and `copyWithin` cost 50 to 70 ns before the first byte. A loop costs about 1.6 ns per
+ * byte. Keys, values and elements mostly have 10 to 300 bytes. A DataView reads and writes words at
+ * any address, and the compiler inlines it. So arrays that are copied often carry a view of
+ * themselves, see {@link withView}. Others are copied byte by byte, or natively when they are long.
  *
- * Of native ways `set` is the wrong one for long runs: on shared memory it goes byte by byte, in
- * 300 us per MiB, unless source and target lie alike in their words. Buffer.fill with bytes as its
- * value is a memcpy that does not know of sharing, in 75 us. bench: micro/byte-copy
+ * `set` is too slow for long runs. On shared memory it copies byte by byte, in 300 us per MiB,
+ * unless source and target have the same alignment. Buffer.fill with bytes as its value is a memcpy
+ * that ignores sharing, in 75 us. bench: micro/byte-copy
  */
 
 /** Bytes that may carry a view of exactly themselves. */
@@ -18,14 +17,12 @@ export interface ViewedBytes extends Uint8Array {
   view?: DataView;
 }
 
-/** From here on words are worth it; up to there they are. */
+/** Copying by words pays between these two lengths. */
 const WORDS_BYTES_MIN = 8;
 const WORDS_BYTES_MAX = 256;
-/** Loops over bytes end here. */
+/** The greatest length for a loop over bytes. */
 const LOOP_BYTES_MAX = 40;
-/**
- * From here on a call of fill costs less than `set` on shared memory, and about as much elsewhere.
- */
+/** From this length on fill costs less than `set` on shared memory, and about as much elsewhere. */
 const FILL_BYTES_MIN = 320;
 
 const { fill } = Buffer.prototype;
@@ -36,7 +33,7 @@ export function withView<T extends Uint8Array>(bytes: T): T {
   return bytes;
 }
 
-/** Copies `length` bytes. Where both arrays are one, the runs do not overlap. */
+/** Copies `length` bytes. The runs do not overlap when both arrays are the same. */
 export function copyBytes(
   from: ViewedBytes,
   start: number,
@@ -63,7 +60,7 @@ export function copyBytes(
   }
 }
 
-/** Sixteen bytes a round: a quarter of the rounds of words alone, at less than half of the time. */
+/** Copies sixteen bytes a round, in less than half of the time of a loop over single words. */
 function copyWords(from: DataView, start: number, to: DataView, at: number, length: number): void {
   let i = 0;
   for (; i + 16 <= length; i += 16) {

@@ -1,10 +1,10 @@
 /**
- * Numbers and comparisons on bytes: what a command's argument says, and how a number is printed.
- * Hot path, but for the parsing and printing of fractions.
+ * Numbers and comparisons on bytes: parses a command's argument and prints a number. Hot path,
+ * except the parsing and printing of fractions.
  *
  * All ranges are `(bytes, start, length)` and must lie inside `bytes`. No state, any thread. The
- * rules of what counts as a number are those of Redis: string2ll for integers, strtod in the C
- * locale for fractions.
+ * rules for numbers are those of Redis: string2ll for integers, strtod in the C locale for
+ * fractions.
  */
 import { binaryFloat64 } from './long-double.ts';
 
@@ -95,13 +95,13 @@ export function parseFloat64(bytes: Uint8Array, start: number, length: number): 
   return binaryFloat64(latin1(bytes, start, length));
 }
 
-/** How many of the bytes a C library takes for the text: those before the first zero byte. */
+/** How many bytes a C library reads as text: those before the first zero byte. */
 export function cStringLength(bytes: Uint8Array, start: number, length: number): number {
   for (let at = start; at < start + length; at++) if (bytes[at] === 0) return at - start;
   return length;
 }
 
-/** How many blanks, as C's isspace knows them, the bytes begin with. */
+/** The number of blanks (C's isspace) at the start of the bytes. */
 export function leadingSpaces(bytes: Uint8Array, start: number, length: number): number {
   let at = start;
   for (; at < start + length; at++) {
@@ -117,8 +117,8 @@ const DECIMAL_ZERO = 2;
 
 /**
  * Whether [at, end) is an unsigned decimal fraction, and whether all its digits are zeros. Linear,
- * no regular
- * expression: those run out of stack on a hostile argument of many megabytes. */
+ * without a regular expression: that runs out of stack on a hostile argument of many megabytes.
+ */
 function decimalForm(bytes: Uint8Array, at: number, end: number): number {
   let digits = 0;
   let form = DECIMAL_ZERO;
@@ -184,7 +184,7 @@ function writeDigits(bytes: Uint8Array, end: number, value: number): number {
   let rest = value;
   let back = end;
   if (rest >= 10_000) {
-    // The lower four apart: two divisions that do not wait for each other.
+    // The lower four digits are separate: the two divisions then run in parallel.
     const quotient = (rest / 10_000) | 0;
     const lower = rest - quotient * 10_000;
     const high = (lower / 100) | 0;
@@ -215,7 +215,7 @@ function writeDigits(bytes: Uint8Array, end: number, value: number): number {
 }
 
 /**
- * Writes a safe integer in decimal at `at` and returns the position behind it. The caller has made
+ * Writes a safe integer in decimal at `at` and returns the position after it. The caller has made
  * room.
  */
 export function writeDecimal(bytes: Uint8Array, at: number, value: number): number {
@@ -239,7 +239,7 @@ export function writeDecimal(bytes: Uint8Array, at: number, value: number): numb
   return end;
 }
 
-/** Negative, 0 or positive as memcmp over the common length, and then the shorter first. */
+/** Negative, 0 or positive, as memcmp over the common length. Then the shorter one comes first. */
 export function compareBytes(
   a: Uint8Array,
   aStart: number,
@@ -284,7 +284,7 @@ export function latin1(bytes: Uint8Array, start: number, length: number): string
   return text;
 }
 
-/** The reverse of {@link latin1}, in an array of its own. */
+/** The reverse of {@link latin1}, in a new array. */
 export function bytesOf(text: string): Uint8Array {
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
@@ -321,7 +321,7 @@ export function formatDouble(value: number): string {
 
 /**
  * Whether the decimal expansion of `magnitude` has exactly 18 significant digits, the last of them
- * a 5. ECMAScript rounds such a tie away from zero, C to the even digit. With f digits behind the
+ * a 5. ECMAScript rounds such a tie away from zero, C to the even digit. With f digits after the
  * point the number is an odd multiple of 2^-f, and scaling by a power of two is exact. Example:
  * 12345678901234.0625.
  */
@@ -331,8 +331,8 @@ function isTie(magnitude: number, exponent: number): boolean {
 }
 
 /**
- * Takes back the rounding up of a tie when it led to an odd last digit; an odd digit is never 0, so
- * no borrow.
+ * Undoes the rounding up of a tie when the last digit became odd. An odd digit is never 0, so there
+ * is no borrow.
  */
 function roundedToEven(digits: string): string {
   const last = digits.charCodeAt(digits.length - 1) - ZERO;

@@ -1,15 +1,15 @@
 /**
- * Time, passed in wherever it is used, so that tests turn the hands themselves.
+ * The clock. It is passed in wherever it is used, so that tests set the time.
  *
- *   nowMs         wall clock, read once per turn of the event loop: what expiry compares with. Stale until the next tick().
+ *   nowMs         wall clock, read once per turn of the event loop, for expiry. Stale until the
+ *                 next tick().
  *   turnMs        monotonicMs at that moment
  *   wallMicros    wall clock of this very moment, for TIME
  *   monotonicMs   never steps back, zero is arbitrary: timeouts, intervals
  *   micros        the same in microseconds: durations (SLOWLOG, commandstats)
  *
- * Whoever enters from the event loop (a socket's data, a timer) calls tick() first. Within a turn
- * all commands see one time, as Redis' commands do, and no key expires between two reads of one
- * command.
+ * Every entry from the event loop (a socket's data, a timer) calls tick() first. All commands of a
+ * turn see one time, as in Redis, and no key expires between two reads of one command.
  */
 import { performance } from 'node:perf_hooks';
 
@@ -24,15 +24,14 @@ export interface Clock {
   turnMs(): number;
 }
 
-/** The clocks are compared as often as this: a step of the system's clock is seen no later. */
+/** How often the clocks are compared: a step of the system's clock is seen no later. */
 const COMPARED_EACH_MS = 50;
-/** Date.now() leaves out up to a millisecond; this much more may the two differ. */
+/** Date.now() drops up to a millisecond. The two clocks may differ by this much more. */
 const DRIFT_MAX_MS = 0.5;
 
 /**
- * Reads one clock of the system per turn, the monotonic one, and counts the wall's time from an
- * origin: that has the digits below a millisecond, too, and is set anew when the two have come
- * apart.
+ * Reads only the monotonic clock each turn and adds an origin to get the wall time. The origin also
+ * has the digits below a millisecond. It is reset when the two clocks have drifted apart.
  */
 export class SystemClock implements Clock {
   #originMs = performance.timeOrigin;
@@ -83,7 +82,7 @@ export class SystemClock implements Clock {
   }
 }
 
-/** A clock for tests: stands still until it is told otherwise. */
+/** A clock for tests. It stands still until a test moves it. */
 export class ManualClock implements Clock {
   #wallMs: number;
   #elapsedMs = 0;
@@ -107,7 +106,7 @@ export class ManualClock implements Clock {
     this.#elapsedMs += ms;
   }
 
-  /** Steps the wall clock, as an administrator or NTP does; the monotonic clock does not notice. */
+  /** Steps the wall clock, as an administrator or NTP does; the monotonic clock does not change. */
   stepWall(ms: number): void {
     this.#wallMs += ms;
   }

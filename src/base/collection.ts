@@ -1,25 +1,25 @@
 /**
- * How a program asks V8 for a full collection, which it offers no call for. On the thread that
- * calls.
+ * Asks V8 for a full collection, for which V8 has no call. Acts on the calling thread.
  *
- *   in steps   an array buffer that nobody uses lets V8 believe that much memory outside of its heap came to be. It begins a
- *              marking in small steps between the turns of the loop, and ends it with a short pause. Measured with the 19 MiB
- *              of heap of a node, Node.js 20: pauses of 2 to 10 ms, where a collection in one go holds the loop for
- *              13 to 17 ms. The memory is not touched, so it costs nothing, and the collection frees it.
- *   at once    gc(), which V8 has for tests: for threads that nobody waits for, and when the first way did not serve.
+ *   in steps   An unused array buffer makes V8 believe that memory outside of its heap has grown
+ *              much. V8 then marks in small steps between the turns of the loop and ends with a
+ *              short pause. Measured with a node's heap of 19 MiB, Node.js 20: pauses of 2 to
+ *              10 ms; a collection in one go blocks the loop for 13 to 17 ms. The buffer is
+ *              untouched, so it costs nothing, and the collection frees it.
+ *   at once    gc(), which V8 has for tests. For idle threads, and when the first way failed.
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { MIB } from './units.ts';
 
 /**
- * V8 looks into it when memory outside of its heap has grown by 64 MiB since the last collection.
+ * V8 considers a collection when memory outside of its heap has grown by 64 MiB since the last.
  */
 const PRESSURE_BYTES = 66 * MIB;
 
 /**
  * Asks for a collection in steps; {@link CollectionWatch} tells when it is over. Returns the
- * buffer's length, so that the buffer is made.
+ * buffer's length, so that the buffer is not optimized away.
  */
 export function collectInSteps(): number {
   return new ArrayBuffer(PRESSURE_BYTES).byteLength;
@@ -37,14 +37,13 @@ export function collectAtOnce(): void {
 }
 
 /**
- * Tells whether a full collection that began after the watch was made has ended. Known some turns
- * of the loop later.
+ * Tells whether a full collection that began after the watch was made has ended. The answer comes
+ * some turns of the loop late.
  */
 export class CollectionWatch {
   hasEnded = false;
-  // Not a WeakRef: it would keep what it refers to for the turn in which it is made, or asked, and
-  // so for a collection that goes on in that turn. Collections of young objects alone leave the
-  // sentinel.
+  // Not a WeakRef: it keeps its target alive for the turn in which it is made or read, and so
+  // through a collection in that turn. Collections of young objects alone leave the sentinel.
   readonly #registry = new FinalizationRegistry<undefined>(() => {
     this.hasEnded = true;
   });

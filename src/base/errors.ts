@@ -1,16 +1,16 @@
 /**
- * Operating errors: things that happen to a correct program. Each carries a stable `code`; match on
- * it and never on the class or the message, because errors cross threads as plain data.
+ * Operating errors: errors that a correct program can meet. Each has a stable `code`. Match on the
+ * code, never on the class or the message, because errors cross threads as plain data.
  */
 
 export const ErrorCode = {
-  /** Input ends before the thing that it announces. */
+  /** Input ends before the data that it announces. */
   SHORT: 'SHORT',
   /** Input contradicts its format. */
   CORRUPT: 'CORRUPT',
   /** Input is of a newer version than this program reads. */
   TOO_NEW: 'TOO_NEW',
-  /** Input is well formed and of a kind that this program does not hold. */
+  /** Input is well formed, but of a kind that this program does not support. */
   UNSUPPORTED: 'UNSUPPORTED',
   /** The arena has no segment number or no memory left. */
   ARENA_FULL: 'ARENA_FULL',
@@ -18,7 +18,7 @@ export const ErrorCode = {
   COW_LIMIT: 'COW_LIMIT',
   /** A job was asked to stop and did. */
   CANCELLED: 'CANCELLED',
-  /** There may be one at a time, and there is one. */
+  /** Only one may run at a time, and one is running. */
   BUSY: 'BUSY',
   /** A worker thread ended while it had a job. */
   WORKER_DIED: 'WORKER_DIED',
@@ -39,9 +39,7 @@ export class OperatingError extends Error {
   }
 }
 
-/**
- * The code of anything thrown or received from another thread, or undefined when it carries none.
- */
+/** The code of a value that was thrown or received from another thread; undefined without one. */
 export function codeOf(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
   const { code } = error;
@@ -76,7 +74,7 @@ const SYSTEM_WORDS: Readonly<Record<string, string>> = {
   EROFS: 'Read-only file system',
 };
 
-/** The C library's words for an error of the system. Throws again what carries no code. */
+/** The C library's words for an error of the system. Rethrows an error that has no code. */
 export function systemErrorText(error: unknown): string {
   const code = codeOf(error);
   if (code === undefined) throw error;

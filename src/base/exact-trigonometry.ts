@@ -1,13 +1,13 @@
 /**
- * Sine, cosine and arcsine, correctly rounded but for one case in some 10^15. Those of V8 differ
- * from those of glibc in the last digit once in 30 times, these once in 1000: it shows where a
- * distance becomes a score (GEORADIUS with STOREDIST), which a replica of Redis computes anew.
+ * Sine, cosine and arcsine, correctly rounded except for one case in some 10^15. V8's differ from
+ * glibc's in the last digit once in 30 times, these once in 1000. This matters when a distance
+ * becomes a score (GEORADIUS with STOREDIST): a replica of Redis computes it again.
  *
  * Computed in pairs of doubles whose sum has about 106 bits, by the series of Taylor after
  * reduction to ±π/4; some ten microseconds each. No state, any thread.
  */
 
-/** A number as the sum of a double and what that lacks. */
+/** A number as the sum of a double and the remainder. */
 type Pair = readonly [number, number];
 
 /** 2^27 + 1 cuts a double into halves whose products are exact. */
@@ -89,7 +89,7 @@ export function exactCosine(angle: number): number {
   return sinePair(angle, 1)[0];
 }
 
-/** For -1 … 1. */
+/** The arcsine of -1 … 1. */
 export function exactArcsine(sine: number): number {
   const near = Math.asin(sine);
   if (Math.abs(sine) >= 1) return near;

@@ -1,12 +1,13 @@
 /**
- * Geohashes as Redis has them: a place on earth as an integer of 52 bits, which a double holds and
- * a sorted set orders.
+ * Geohashes as in Redis: a place on earth as an integer of 52 bits. A double can hold it, and a
+ * sorted set can order it.
  *
- *   cell      column and row of a grid of 2^step by 2^step, from west to east and from south to north
- *   bits      … c1 r1 c0 r0        the bits of both, interleaved; a cell of fewer steps is a range of those of more
+ *   cell      column and row of a grid of 2^step by 2^step, west to east and south to north
+ *   bits      … c1 r1 c0 r0        the bits of both, interleaved; a cell of fewer steps is a range
+ *                                  of cells of more steps
  *
- * The grid ends at 85.05 degrees north and south, as that of Mercator maps. No state, any thread.
- * Halves of 26 bits, no bigint but for scores that are no geohash. Behaviour is that of Redis'
+ * The grid ends at 85.05 degrees north and south, as on Mercator maps. No state, any thread. Uses
+ * halves of 26 bits; bigint only for scores that are not a geohash. Behaviour is that of Redis'
  * geohash.c and geohash_helper.c.
  */
 import { exactArcsine, exactCosine, exactSine } from './exact-trigonometry.ts';
@@ -26,7 +27,7 @@ const RADIANS_PER_DEGREE = Math.PI / 180;
 
 const radians = (degrees: number): number => degrees * RADIANS_PER_DEGREE;
 const degrees = (angle: number): number => angle / RADIANS_PER_DEGREE;
-/** Degrees of latitude that a distance spans. */
+/** The degrees of latitude that a distance spans. */
 export const latitudeDegrees = (meters: number): number => degrees(meters / EARTH_RADIUS_METERS);
 /** Degrees of longitude that a distance spans at a latitude. */
 export const longitudeDegrees = (meters: number, latitude: number): number =>
@@ -65,8 +66,8 @@ export function interleave(column: number, row: number): number {
 
 /** Column or row of a coordinate in a grid of 2^step over ±max. */
 export function cellOf(coordinate: number, max: number, step: number): number {
-  // The upper edge itself is one beyond, as in Redis, where it is cut off by the conversion to 32
-  // bits or by none.
+  // The upper edge itself gives one beyond the last, as in Redis, where the conversion to 32 bits
+  // cuts it off, or nothing does.
   return Math.floor(((coordinate + max) / (2 * max)) * 2 ** step);
 }
 
@@ -83,7 +84,7 @@ export function encodePlace(longitude: number, latitude: number): number {
   );
 }
 
-/** Sets `place` to the middle of the cell of a score, whatever score that is. */
+/** Sets `place` to the middle of the cell of any score. */
 export function decodePlace(score: number, place: Place): void {
   let column: number;
   let row: number;
@@ -111,8 +112,8 @@ const clamped = (coordinate: number, max: number): number =>
   Math.max(-max, Math.min(max, coordinate));
 
 /**
- * The 64 bits that x86 makes of a double beyond 52 bits, or below zero, on its way to an unsigned
- * integer.
+ * The 64 bits that x86 makes when it converts a double beyond 52 bits, or below zero, to an
+ * unsigned integer.
  */
 function integerBits(score: number): bigint {
   if (score >= TWO_64) return 0n;
@@ -131,7 +132,7 @@ export function distance(
 }
 
 /**
- * The same to the last digit, as far as that goes: for distances that are kept. Takes some 50
+ * The same, nearly always exact to the last digit, for distances that are stored. Takes some 50
  * microseconds.
  */
 export function exactDistance(
@@ -176,13 +177,13 @@ export function latitudeDistance(latitude1: number, latitude2: number): number {
 
 const ALPHABET = '0123456789bcdefghjkmnpqrstuvwxyz';
 
-/** The geohash that other programs know: eleven letters, over ±90 degrees of latitude. */
+/** The standard geohash of other programs: eleven letters, over ±90 degrees of latitude. */
 export function standardGeohash(place: Place): string {
   const column = cellOf(place.longitude, LONGITUDE_MAX, STEP_MAX);
   const row = cellOf(place.latitude, 90, STEP_MAX);
   const bits = interleave(column, row);
   let text = '';
   for (let shift = 47; shift >= 2; shift -= 5) text += ALPHABET[Math.floor(bits / 2 ** shift) % 32];
-  // 52 bits are ten letters and two bits; those are taken for zeros.
+  // 52 bits are ten letters and two bits; the two bits count as zeros.
   return `${text}0`;
 }

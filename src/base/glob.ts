@@ -3,15 +3,16 @@
  *
  *   *        any run of bytes, also the empty one
  *   ?        any one byte
- *   [abc]    one of these; [a-z] a range, in either order; [^abc] none of these; \ takes the next byte literally
+ *   [abc]    one of these; [a-z] a range, in either order; [^abc] none of these; \ makes the next
+ *            byte literal
  *   \x       the byte x
  *
- * A class that is not closed ends with the pattern. Nothing at all matches the empty pattern and
- * `*`, and not `**`: so do the commands of Redis, where `*` never reaches its matcher.
+ * A class that is not closed ends with the pattern. Empty text matches the empty pattern and `*`,
+ * but not `**`. Redis' commands do the same: there `*` never reaches the matcher.
  *
- * One star is remembered at a time: when a byte does not fit, the last star swallows one byte more
- * and all before it stays settled. So the cost is at most pattern times text, and `a*a*a*a*b` costs
- * no more than other patterns.
+ * The matcher remembers only the last star. When a byte does not match, that star takes one more
+ * byte; everything before the star stays matched. So the cost is at most pattern times text, and
+ * `a*a*a*a*b` costs no more than other patterns.
  */
 
 const STAR = 0x2a;
@@ -67,7 +68,7 @@ export function globMatch(
   return at === patternEnd;
 }
 
-/** True when the pattern has a byte with a meaning; without one, matching is comparing. */
+/** True when the pattern has a special byte; without one, matching is comparing. */
 export function globHasMagic(pattern: Uint8Array, start: number, len: number): boolean {
   for (let i = start; i < start + len; i++) {
     const byte = pattern[i];
@@ -77,8 +78,8 @@ export function globHasMagic(pattern: Uint8Array, start: number, len: number): b
 }
 
 /**
- * The position behind the pattern's element at `at` when `byte` fits that element, else -1. Not for
- * a star.
+ * The position after the pattern's element at `at` when `byte` matches that element, else -1. Not
+ * for a star.
  */
 function matchOne(
   pattern: Uint8Array,
@@ -112,7 +113,7 @@ function matchClass(
     const member = pattern[i]!;
     if (member === BACKSLASH && i + 1 < patternEnd) {
       i++;
-      // An escaped member keeps its case, also when case is ignored: so does Redis.
+      // An escaped member keeps its case even when case is ignored, as in Redis.
       if (pattern[i] === byte) found = true;
     } else if (member === CLOSE) {
       break;

@@ -1,7 +1,7 @@
 /**
- * HalfSipHash-1-3: the keyed hash of keys, fields and members. Keyed, because who can choose keys
- * could otherwise choose collisions; the half-width form, because its words are the 32-bit integers
- * that JavaScript computes with.
+ * HalfSipHash-1-3: the keyed hash of keys, fields and members. It is keyed, because a client that
+ * chooses keys could otherwise choose collisions. It is the half-width form, because JavaScript
+ * computes with 32-bit integers.
  *
  *   v0 v1 v2 v3 = key and constants
  *   per 4 bytes m, the last of them with the length on top:   v3 ^= m · 1 round · v0 ^= m
@@ -37,7 +37,7 @@ export function hashBytes(
         ? view.getInt32(at, true)
         : bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
     v3 ^= m;
-    // One round; it stands here three times since V8 keeps the words in registers only within one
+    // One round. It is written three times because V8 keeps the words in registers only within one
     // function.
     v0 = (v0 + v1) | 0;
     v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;

@@ -1,21 +1,22 @@
 /**
- * The log, and the one door of pino.
+ * The log, and the only user of pino.
  *
- * Redis-shaped lines on a terminal, NDJSON elsewhere; the text is the same in both, and fields go
- * to NDJSON alone:
+ * Redis-shaped lines on a terminal, NDJSON elsewhere. The text is the same in both; only NDJSON has
+ * the fields:
  *
  *   1234:M 23 Nov 2026 00:25:30.102 * Ready to accept connections tcp
  *   {"level":30,"time":1795393530102,"pid":1234,"role":"M","msg":"Ready to accept connections tcp"}
  *
  *   level     symbol   pino's number
  *   debug     .        20
- *   verbose   -        25             between debug and info: viewers that know 20 and 30 alone sort it right
+ *   verbose   -        25             between debug and info, so that viewers that know only
+ *                              20 and 30 sort it right
  *   notice    *        30             pino's info
  *   warning   #        40             pino's warn
  *
  * Every line is written before the call returns, so a crash loses none, and no thread is started
- * (`pino.transport` would). A log file is opened per line, as Redis does: it can be moved away at
- * any time and no signal is needed. Main thread only; workers report through their results.
+ * (`pino.transport` would). A log file is opened for each line, as in Redis: it can be moved away
+ * at any time without a signal. Main thread only; workers report through their results.
  */
 import { appendFileSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
@@ -38,7 +39,9 @@ export interface LogOptions {
   /** Path of a file that lines are appended to; '' is standard output. */
   readonly logfile?: string;
   readonly role?: () => RoleLetter;
-  /** Where lines go instead, for tests and for programs that embed a node. Wins over `logfile`. */
+  /**
+   * Receives the lines instead, for tests and for programs that embed a node. Overrides `logfile`.
+   */
   readonly sink?: (line: string) => void;
 }
 
@@ -128,13 +131,11 @@ class PinoBackedLogger implements Logger {
 const NO_FIELDS: LogFields = {};
 
 /**
- * Turns what pino hands over into a Redis-shaped line. pino sets the `last…` properties on a
- * destination that carries its metadata symbol, before it calls write; the NDJSON text is then of
- * no use.
+ * Turns pino's output into a Redis-shaped line. pino sets the `last…` properties on a destination
+ * that carries its metadata symbol, before it calls write; the NDJSON text is then ignored.
  */
 /**
- * A destination with this property is told level, message and fields apart, before it is given the
- * line.
+ * A destination with this property receives level, message and fields separately before the line.
  */
 const METADATA = pino.symbols.needsMetadataGsym;
 
@@ -196,8 +197,8 @@ export function redisLine(
 }
 
 /**
- * Names and arguments of clients end up in messages: none may forge a second line or steer the
- * terminal.
+ * Messages contain names and arguments from clients. These must not forge a second line or control
+ * the terminal.
  */
 function escapeControls(message: string): string {
   return message.replace(/\p{Cc}/gu, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
@@ -205,15 +206,13 @@ function escapeControls(message: string): string {
 
 const STDOUT = 1;
 const STDERR = 2;
-/**
- * Tries at a standard output that is a full pipe, a millisecond apart, before a line is given up.
- */
+/** Attempts to write to a full pipe, a millisecond apart, before a line is given up. */
 const STDOUT_TRIES_MAX = 100;
 
 /**
  * Writes lines to a file or to standard output. A line that cannot be written (disk full, no room
- * for an open file, reader gone) is counted, and standard error is told once; the next line that
- * can is preceded by that count. A log that fails must not end the server.
+ * for an open file, reader gone) is counted, and standard error gets one message. The next written
+ * line is preceded by that count. A failing log must not end the server.
  */
 function lineSink(logfile: string): (line: string) => void {
   const write = logfile === '' ? writeToStdout : (line: string) => appendFileSync(logfile, line);
@@ -240,7 +239,7 @@ function lineSink(logfile: string): (line: string) => void {
   };
 }
 
-/** Whoever reads standard error is the last one to be told; when that fails too, nobody is left. */
+/** Standard error is the last resort; a failure there is ignored. */
 function tellOnStderr(logfile: string, reason: string): void {
   const what = logfile === '' ? 'Standard output' : `The log file ${logfile}`;
   try {
@@ -252,7 +251,7 @@ function tellOnStderr(logfile: string, reason: string): void {
 }
 
 /**
- * Standard output may be a pipe that does not block: what it does not take at once is offered
+ * Standard output may be a non-blocking pipe: bytes that it does not take at once are written
  * again.
  */
 function writeToStdout(line: string): void {

@@ -5,22 +5,21 @@
  *   value = mantissa * 2^exponent,  |mantissa| < 2^64,  exponent >= -16445,  |value| < 2^16384
  *
  * A replica of a stock primary receives the printed sum, so it must be the same to the last digit.
- * Doubles have 53 bits and cannot give it, so mantissas are bigints here and every rounding is to
- * the nearest, ties to even. Clarity over speed: one sum takes some microseconds. No state, any
- * thread.
+ * Doubles have only 53 bits. So mantissas are bigints here, and every rounding is to the nearest,
+ * ties to even. Clarity over speed: one sum takes some microseconds. No state, any thread.
  */
 
 export interface LongDouble {
   readonly mantissa: bigint;
   readonly exponent: number;
-  /** The mantissa is 1 or -1 then and only its sign counts. */
+  /** The mantissa is then 1 or -1, and only its sign counts. */
   readonly infinite: boolean;
 }
 
 interface Format {
   readonly mantissaBits: number;
   readonly exponentMin: number;
-  /** Values reach up to, without, 2^this. */
+  /** Values are below 2^this. */
   readonly magnitudeBits: number;
 }
 
@@ -36,7 +35,7 @@ const TEXT_BYTES_MAX = 5 * 1024 - 1;
 const DECIMAL_EXPONENT_MAX = 5000;
 const DECIMAL_EXPONENT_MIN = -5050;
 /**
- * More significant hex digits than any format holds; those behind only matter as zero or not zero.
+ * More significant hex digits than any format holds. Later digits only matter as zero or not zero.
  */
 const HEX_DIGITS_MAX = 40;
 const BINARY_EXPONENT_MAX = 20_000;
@@ -52,7 +51,7 @@ const INFINITE = /^[+-]?inf(?:inity)?$/i;
 const ZERO: LongDouble = { mantissa: 0n, exponent: 0, infinite: false };
 
 /**
- * The long double that the text spells, or undefined: then it is no number, NaN, too big, or its
+ * The long double that the text spells. Undefined when it is no number, NaN, too big, or when its
  * nonzero digits round to zero. `text` has a char per byte.
  */
 export function parseLongDouble(text: string): LongDouble | undefined {
@@ -99,7 +98,7 @@ export function sumLongDouble(a: LongDouble, b: LongDouble): LongDouble | undefi
   return signed(value, negative);
 }
 
-/** "%.17Lf" without trailing zeros: Redis' form for humans, never with an exponent. */
+/** "%.17Lf" without trailing zeros: Redis' human-readable form, never with an exponent. */
 export function printLongDouble(value: LongDouble): string {
   const negative = value.mantissa < 0n;
   if (value.infinite) return negative ? '-inf' : 'inf';
@@ -116,8 +115,8 @@ export function printLongDouble(value: LongDouble): string {
 }
 
 /**
- * The sum of two numbers as INCRBYFLOAT prints it; undefined when one is no number, or the sum NaN
- * or infinite.
+ * The sum of two numbers as INCRBYFLOAT prints it. Undefined when one is no number, or when the sum
+ * is NaN or infinite.
  */
 export function addLongDouble(a: string, b: string): string | undefined {
   const left = parseLongDouble(a);
@@ -129,7 +128,7 @@ export function addLongDouble(a: string, b: string): string | undefined {
 
 const doubleBits = new DataView(new ArrayBuffer(8));
 
-/** A double in the same form: the replies of GEOPOS and GEODIST among others. */
+/** A double in the same form, for the replies of GEOPOS, GEODIST and others. */
 export function formatLongDouble(value: number): string {
   if (Number.isNaN(value)) return 'nan';
   if (!Number.isFinite(value)) return value < 0 ? '-inf' : 'inf';

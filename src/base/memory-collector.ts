@@ -1,19 +1,19 @@
 /**
- * Brings a collection about when much shared memory is dead (shared-memory.ts), or when much of
- * V8's own memory has no owner that is known, and tells what it cost. Main thread.
+ * Starts a collection when much shared memory is dead (shared-memory.ts), or when much of V8's own
+ * memory has no known owner, and reports its cost. Main thread.
  *
- *   IDLE ──dead ≥ DEAD_BYTES_MAX, and the loop is quiet or has not been for PATIENCE_MS──▶ RUNNING: in steps
- *    ▲ └──────────────── purge ─────────────────────────────────────────────────────────────▶ │
- *    └── V8 has collected ◀── after STEPS_MS_MAX without an end: in steps again, then at once ──┘
+ *   IDLE ── dead ≥ DEAD_BYTES_MAX, loop quiet or PATIENCE_MS over ─────────────────────▶ RUNNING
+ *    ▲ └──────────────── purge ─────────────────────────────────────────────────────────▶ │
+ *    └── V8 has collected ◀── STEPS_MS_MAX without an end: in steps again, then at once ──┘
  *
- * What was dead at its beginning and still is, somebody holds: a write to a socket, say. So the
- * next collection waits until as much has died again, or for RETRY_MS. What died while it ran may
- * have been seen alive, and counts again.
+ * Memory that was dead at the beginning and is still there is held by someone, for example by a
+ * write to a socket. So the next collection waits until as much has died again, or for RETRY_MS.
+ * Memory that died during the collection may have been seen alive, and counts again.
  *
- * Memory of V8 without an owner is what clients have left behind: replies that were never read, a
- * long queue of MULTI, a million keys of WATCH. V8 itself looks for it only when it needs room, and
- * a node that has become quiet needs none. It waits for a quiet loop, however long that takes: under
- * load V8 collects by itself.
+ * Memory of V8 without an owner is left over from clients: replies that were never read, a long
+ * queue of MULTI, a million keys of WATCH. V8 collects it only when it needs room, and a quiet node
+ * needs none. This collection waits for a quiet loop, however long that takes: under load V8
+ * collects by itself.
  */
 import { constants, PerformanceObserver } from 'node:perf_hooks';
 import { CollectionWatch, collectAtOnce, collectInSteps } from './collection.ts';
@@ -26,24 +26,29 @@ export const DEAD_BYTES_MAX = 32 * MIB;
 export const UNOWNED_BYTES_MAX = 32 * MIB;
 /** How long a collection waits for a loop that has nothing else to do. */
 const PATIENCE_MS = 1000;
-/** V8 is expected to have ended its steps by then. It does not begin while a collection of its own goes on. */
+/**
+ * V8 should have ended its steps by then. It does not begin them during a collection of its own.
+ */
 const STEPS_MS_MAX = 1000;
 const TRIES_IN_STEPS = 2;
 const RETRY_MS = 60_000;
-/** What a collection leaves may have died while it ran: the next look, later each time in vain. */
+/**
+ * Memory that a collection leaves may have died during it. This is the wait for the next try,
+ * longer after each try in vain.
+ */
 const UNOWNED_RETRY_MS = 2000;
 const MICROS_PER_MS = 1000;
 
 interface Running {
   readonly watch: CollectionWatch;
-  /** When V8 was asked last, and how often. */
+  /** The time of the last request to V8, and the number of requests. */
   askedMs: number;
   tries: number;
-  /** When it began: dead bytes, what had ever been collected, and V8's memory without an owner. */
+  /** At the beginning: dead bytes, all bytes collected so far, and V8's memory without an owner. */
   readonly deadBytes: number;
   readonly collectedBytes: number;
   readonly unownedBytes: number;
-  /** It has ended; what it found is told until the next tick. */
+  /** It has ended; its result is reported until the next tick. */
   hasEnded: boolean;
 }
 
@@ -56,10 +61,13 @@ interface CollectionEntry {
 export class MemoryCollector {
   /** Collections that ended. */
   count = 0;
-  /** The longest time that the last collection, and any, has held the loop at a stretch. */
+  /**
+   * The longest time that the last collection, and any collection, has blocked the loop at a
+   * stretch.
+   */
   lastPauseMicros = 0;
   worstPauseMicros = 0;
-  /** Time that all of them have held the loop. */
+  /** The total time that all of them have blocked the loop. */
   totalMicros = 0;
   readonly #memory: SharedMemory;
   readonly #pauses = new PerformanceObserver((entries) => {
@@ -74,7 +82,7 @@ export class MemoryCollector {
   #leftBytes = 0;
   #endedMs = 0;
   #unownedBytes = 0;
-  /** The least that was without an owner since the last collection. */
+  /** The lowest number of bytes without an owner since the last collection. */
   #unownedLeftBytes = 0;
   #unownedRetryMs = UNOWNED_RETRY_MS;
 
@@ -87,9 +95,9 @@ export class MemoryCollector {
   }
 
   /**
-   * To be called some times per second, with the monotonic clock. `isQuiet`: the loop had little to
-   * do since the last. `unownedBytes`: V8's heap and its buffers without what clients are known to
-   * use.
+   * Must be called some times per second, with the monotonic clock. `isQuiet`: the loop had little
+   * to do since the last call. `unownedBytes`: V8's heap and its buffers, without the bytes that
+   * clients are known to use.
    */
   tick(nowMs: number, isQuiet: boolean, unownedBytes = 0): void {
     this.#memory.tick(nowMs);
@@ -108,7 +116,7 @@ export class MemoryCollector {
     if (isQuiet || nowMs - this.#dueSinceMs >= PATIENCE_MS) this.#begin(nowMs);
   }
 
-  /** Begins a collection now, of the pool, too. */
+  /** Begins a collection now and empties the pool. */
   purge(nowMs: number): void {
     this.#memory.purge();
     if (this.#running === undefined) this.#begin(nowMs);
@@ -120,7 +128,7 @@ export class MemoryCollector {
 
   #isDue(nowMs: number): boolean {
     const { deadBytes } = this.#memory;
-    // What was left may have gone since, without a collection of ours.
+    // Bytes that were left may have gone since then, without a collection of ours.
     this.#leftBytes = Math.min(this.#leftBytes, deadBytes);
     const isOld = nowMs - this.#endedMs >= RETRY_MS;
     return deadBytes - (isOld ? 0 : this.#leftBytes) >= DEAD_BYTES_MAX;
@@ -129,7 +137,8 @@ export class MemoryCollector {
   #isUnownedDue(nowMs: number): boolean {
     const isOld = nowMs - this.#endedMs >= this.#unownedRetryMs;
     const left = isOld ? 0 : this.#unownedLeftBytes;
-    // Half as much again: a large heap that lives is not marked again for each bit of growth.
+    // Growth by half is required, so that a large live heap is not marked again for each small
+    // growth.
     return this.#unownedBytes - left >= Math.max(UNOWNED_BYTES_MAX, left / 2);
   }
 
@@ -168,7 +177,7 @@ export class MemoryCollector {
     this.#leftBytes = Math.max(0, running.deadBytes - found);
     const inVain = this.#unownedBytes > running.unownedBytes / 2;
     this.#unownedRetryMs = inVain ? Math.min(this.#unownedRetryMs * 2, RETRY_MS) : UNOWNED_RETRY_MS;
-    // What lost its owner meanwhile may still be there.
+    // Memory that lost its owner meanwhile may still be there.
     this.#unownedLeftBytes = Math.min(running.unownedBytes, this.#unownedBytes);
     this.#endedMs = nowMs;
     this.#pauses.disconnect();

@@ -1,6 +1,7 @@
 /**
- * MurmurHash64A, by which HyperLogLogs choose registers: in 32-bit halves, so that nothing is
- * allocated. Not keyed, and fit for nothing that others may choose to attack. Hot path. Any thread.
+ * MurmurHash64A, for the choice of registers in HyperLogLogs. It works in 32-bit halves, so that
+ * nothing is allocated. It is not keyed: do not use it where clients may attack it. Hot path. Any
+ * thread.
  *
  * Specified in https://github.com/aappleby/smhasher (MurmurHash2.cpp); bytes are read in
  * little-endian order.

@@ -1,6 +1,6 @@
 /**
- * Where the package is. This file lies two folders below it, in src/, in dist/ and, as a part of
- * the one file that the program starts from, in dist/bundle/.
+ * The place of the package. This file lies two folders below it, in src/, in dist/ and, as a part
+ * of the bundled program, in dist/bundle/.
  */
 
 /** The URL of a file of the package. */

@@ -10,7 +10,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
   '\b': '\\b',
 };
 
-/** Bytes (a char each) in quotes, what does not print as an escape. */
+/** Bytes (a char each) in quotes; unprintable ones as escapes. */
 export function quoted(text: string): string {
   const escaped = text.replace(
     /[^ !#-[\]-~]/g,

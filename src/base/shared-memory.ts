@@ -1,7 +1,7 @@
 /**
  * The one owner of shared memory: segments, shadow chunks, rings, blocks of the stream log,
- * deadlines. It hands buffers out, takes them back, reuses what it may, and knows how much waits
- * for a collection.
+ * deadlines. It hands buffers out, takes them back, reuses some, and knows how many bytes wait for
+ * a collection.
  *
  *             take                    give: nobody else reads or writes it any more
  *   (system) ─────▶ in use ──────────────────────────────▶ pooled ──── take ───▶ in use
@@ -9,19 +9,19 @@
  *                     └── drop: another thread may read it ──┴──▶ dead ── V8 collects ──▶ (system)
  *
  * V8 gives a SharedArrayBuffer back to the system when a full collection of each isolate that saw
- * it has found it dead. A server that keeps its data outside of V8's heap has such a collection
- * once in many minutes. So the owner counts the dead bytes, and memory-collector.ts brings a
- * collection about when they are many.
+ * it has found it dead. A server that keeps its data outside of V8's heap has a full collection
+ * once in many minutes. So the owner counts the dead bytes, and memory-collector.ts starts a
+ * collection when there are many.
  *
- * Memory that nobody has touched costs nothing. So what is given back is counted by its touched
- * bytes, of which the giver knows best, and not by its length.
+ * Untouched memory costs nothing. So a returned buffer is counted by its touched bytes, which the
+ * giver knows best, and not by its length.
  *
- * `take` returns zeroed memory of the kinds that are never pooled; of the others the content is
- * undefined. Under HEADWATER_DEBUG=1 what is pooled is overwritten at once, so that who reads it
- * late finds no old bytes.
+ * `take` returns zeroed memory for kinds that are never pooled; for the others the content is
+ * undefined. Under HEADWATER_DEBUG=1 pooled memory is overwritten at once, so that a late reader
+ * finds no old bytes.
  *
- * One owner per node, on the main thread. A worker that fills a dataset has one of its own, and the
- * node's owner adopts what it hands over.
+ * One owner per node, on the main thread. A worker that fills a dataset has its own owner, and the
+ * node's owner adopts the memory that it hands over.
  */
 import { assert } from './assert.ts';
 import { poison } from './lease.ts';
@@ -32,11 +32,11 @@ export type MemoryKind = (typeof MemoryKind)[keyof typeof MemoryKind];
 
 interface KindRule {
   readonly name: string;
-  /** Buffers of the kind that the pool holds at most, whatever their size. */
+  /** The most buffers of the kind in the pool, whatever their size. */
   readonly pooledMax: number;
 }
 
-/** By kind. Segments must be zeroed, and a fresh buffer is, at no cost until it is touched. */
+/** By kind. Segments must be zeroed; a fresh buffer is zeroed, at no cost until it is touched. */
 const RULES: readonly KindRule[] = [
   { name: 'segment', pooledMax: 0 },
   { name: 'shadow', pooledMax: 4 },
@@ -45,9 +45,9 @@ const RULES: readonly KindRule[] = [
   { name: 'deadlines', pooledMax: 16 },
 ];
 
-/** What lies in the pool for longer than this has no use soon: the next snapshot is far away. */
+/** A buffer that is pooled for longer than this has no use soon: the next snapshot is far away. */
 const POOLED_MS_MAX = 2000;
-/** Pooled bytes below this stay: they serve the log, whose blocks come and go all the time. */
+/** Up to this many pooled bytes stay, for the log, whose blocks come and go all the time. */
 export const POOLED_BYTES_KEPT = 4 * MIB;
 /** The debug mode overwrites no more of a buffer than this: tests drop thousands. */
 const POISONED_BYTES_MAX = MIB;
@@ -62,16 +62,13 @@ interface Pooled {
 export class SharedMemory {
   /** By kind: bytes of buffers that are in use, touched or not. */
   readonly #usedBytes: number[] = RULES.map(() => 0);
-  /** By kind, the one that was given back last at the end. */
+  /** By kind; the buffer that was given back last is at the end. */
   readonly #pool: Pooled[][] = RULES.map(() => []);
   readonly #dead = new FinalizationRegistry<number>((bytes) => {
     this.#deadBytes -= bytes;
     this.#collectedBytes += bytes;
   });
-  /**
-   * Touched bytes of buffers in use that were used before: the system has given these pages
-   * already.
-   */
+  /** Touched bytes of reused buffers in use: the system has already provided these pages. */
   readonly #touchedBefore = new WeakMap<SharedArrayBuffer, number>();
   #pooledBytes = 0;
   #deadBytes = 0;
@@ -83,12 +80,12 @@ export class SharedMemory {
     return this.#usedBytes[kind]!;
   }
 
-  /** Touched bytes that lie ready for the next taker. */
+  /** Touched bytes in the pool. */
   get pooledBytes(): number {
     return this.#pooledBytes;
   }
 
-  /** Touched bytes that nobody uses and V8 has not yet found dead. */
+  /** Touched bytes that are unused and that V8 has not yet found dead. */
   get deadBytes(): number {
     return this.#deadBytes;
   }
@@ -118,14 +115,12 @@ export class SharedMemory {
     return buffer;
   }
 
-  /** Counts a buffer as taken that another thread has made and handed over. */
+  /** Counts a buffer from another thread as taken. */
   adopt(kind: MemoryKind, buffer: SharedArrayBuffer): void {
     this.#usedBytes[kind]! += buffer.byteLength;
   }
 
-  /**
-   * Takes a buffer back that no thread reads or writes any more, and no write to a socket either.
-   */
+  /** Takes back a buffer that no thread and no write to a socket uses any more. */
   give(kind: MemoryKind, buffer: SharedArrayBuffer, touchedNow: number = buffer.byteLength): void {
     const pool = this.#pool[kind]!;
     if (pool.length >= RULES[kind]!.pooledMax) {
@@ -141,8 +136,8 @@ export class SharedMemory {
   }
 
   /**
-   * Takes a buffer back that another thread, or a write to a socket, may still use. It is never
-   * used again.
+   * Takes back a buffer that another thread, or a write to a socket, may still use. It is never
+   * reused.
    */
   drop(
     kind: MemoryKind,
@@ -154,20 +149,20 @@ export class SharedMemory {
   }
 
   /**
-   * Lets go of what has been in the pool for long, beyond what may stay. To be called some times
-   * per second.
+   * Drops buffers that have been in the pool for long, except the bytes that may stay. Must be
+   * called some times per second.
    */
   tick(nowMs: number): void {
     this.#nowMs = nowMs;
     if (this.#pooledBytes > POOLED_BYTES_KEPT) this.#empty(nowMs - POOLED_MS_MAX);
   }
 
-  /** Lets go of all that is pooled. */
+  /** Drops all pooled buffers. */
   purge(): void {
     this.#empty(Number.POSITIVE_INFINITY);
   }
 
-  /** Lets go of what was given back until `untilMs`. */
+  /** Drops buffers that were given back until `untilMs`. */
   #empty(untilMs: number): void {
     for (const pool of this.#pool) {
       while (pool.length > 0 && pool[0]!.sinceMs <= untilMs) {

@@ -1,12 +1,12 @@
 /**
  * Branded numbers that must not be mixed, and the only place that makes them.
  *
- * A brand exists for the type checker alone: at run time each is a small integer (or, for offsets,
- * a double).
+ * A brand exists only for the type checker. At run time each is a small integer (or, for offsets, a
+ * double).
  */
 
 /**
- * Where an object lives in an arena: a count of 8-byte granules from the arena's start, 31 bits. 0
+ * The place of an object in an arena: a count of 8-byte granules from the arena's start, 31 bits. 0
  * is {@link NIL}.
  */
 export type Ref = number & { readonly __brand: 'ref' };

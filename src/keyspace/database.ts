@@ -1,13 +1,12 @@
 /**
  * Hot path. One numbered database: a table of entries and the index of their deadlines. Knows
- * layout and moves of entries; knows nothing of clients, of the clock or of what is replicated.
+ * layout and moves of entries; knows nothing of clients, the clock or replication.
  *
- * A command finds its key first. `find` remembers the key's hash, with which a key that is absent
- * is added: it must be the key that was looked for last. It also remembers the place of an entry,
- * which makes replacing it cheaper.
+ * A command finds its key first. `find` remembers the key's hash for adding an absent key, so a key
+ * to add must be the last one that was looked up. It also remembers the place of an entry, which
+ * makes replacing it cheaper.
  *
- * Stale after every call that returns an entry: the refs of that entry that were held before, and
- * all views into it.
+ * Stale after every call that returns an entry: older refs of that entry and all views into it.
  */
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
 import { assert, debugChecks } from '../base/assert.ts';
@@ -50,17 +49,13 @@ export class Database extends EntryWriter {
   readonly #tables: HashTable;
   table: Ref;
   expiry: ExpiryIndex;
-  /** Hash of the key that was looked for last. */
+  /** Hash of the key that was looked up last. */
   #hash = 0;
-  /**
-   * The entries that {@link readAhead} has read last, how many, in which table, and its version
-   * then.
-   */
+  /** The entries of the last {@link readAhead}, their count, the table and its version then. */
   readonly #ahead = new Int32Array(AHEAD_KEYS_MAX);
   #aheadCount = 0;
   /**
-   * The number of the first of them, and of the one of whose key it is known that it has this
-   * entry, or none.
+   * The number of the first of them, and of the one whose key is known to have this entry, or none.
    */
   #aheadFirst = 0;
   #aheadKnown = NO_NUMBER;
@@ -93,7 +88,7 @@ export class Database extends EntryWriter {
     return hashBytes(this.#context.hashKey0, this.#context.hashKey1, bytes, start, length);
   }
 
-  /** Tells how many entries each bucket of the table has, for DEBUG. */
+  /** Counts the entries in each bucket of the table, for DEBUG. */
   eachBucket(tell: (entries: number) => void): void {
     this.#tables.eachBucket(this.table, tell);
   }
@@ -109,23 +104,23 @@ export class Database extends EntryWriter {
     );
   }
 
-  /** The entry of a key, whatever its deadline says, or NIL. */
+  /** The entry of a key, whatever its deadline, or NIL. */
   find(bytes: Uint8Array, start: number, length: number): Ref {
     return this.findHashed(this.hashKey(bytes, start, length), bytes, start, length);
   }
 
   /**
-   * As {@link find} for a key with this hash that was read ahead under `number`, here or elsewhere,
-   * now or before. What was met then is used while no entry has come, gone or moved since.
+   * As {@link find} for a key with this hash that was read ahead under `number`, in any database at
+   * any time. The result of reading ahead is used while no entry has come, gone or moved since.
    */
   findAhead(number: number, hash: number, bytes: Uint8Array, start: number, length: number): Ref {
     const tables = this.#tables;
     const isIntact = this.#aheadTable === this.table && this.#aheadVersion === tables.version;
     const index = number - this.#aheadFirst;
-    // What lies behind the count was read before, and is stale.
+    // Entries after the count are from an earlier read, and stale.
     if (isIntact && index >= 0 && index < this.#aheadCount) {
       const entry = asRef(this.#ahead[index]!);
-      // It is none, or that of another key with the same tag, or this one.
+      // It is NIL, the entry of another key with the same tag, or this one.
       const isKnown =
         number === this.#aheadKnown ||
         (entry !== NIL && this.keyEquals(entry, bytes, start, length));
@@ -147,7 +142,7 @@ export class Database extends EntryWriter {
     return this.findHashed(hash, bytes, start, length);
   }
 
-  /** What was read ahead is not believed any more: the table goes elsewhere for a while. */
+  /** Drops the results of reading ahead: the table goes elsewhere for a while. */
   forgetAhead(): void {
     this.#aheadCount = 0;
     this.#aheadKnown = NO_NUMBER;
@@ -164,10 +159,10 @@ export class Database extends EntryWriter {
   }
 
   /**
-   * Reads what commands on `count` keys with these hashes will read first, side by side: buckets,
-   * then two cache lines of entries. Memory answers many requests in the time of one, but only when
-   * they are not made one behind the other. The keys get numbers from `first` on, which no keys had
-   * before. Returns a number that means nothing, see {@link HashTable.firstOfEach}.
+   * Reads in parallel the memory that commands on `count` keys with these hashes will read first:
+   * buckets, then two cache lines of entries. Memory answers many requests in the time of one, but
+   * only when none waits for another. The keys get numbers from `first` on, which must be new.
+   * Returns a meaningless number, see {@link HashTable.firstOfEach}.
    */
   readAhead(hashes: Int32Array, count: number, first: number): number {
     const { i32 } = this.arena;
@@ -181,14 +176,14 @@ export class Database extends EntryWriter {
     for (let i = 0; i < count; i++) {
       const words = i32[refs[i]! >>> SEGMENT_SHIFT]!;
       const word = wordPosition(refs[i]!);
-      // At the end of a segment there is no second line; the first one then counts twice.
+      // At the end of a segment there is no second line; the first one is then read twice.
       const second = word + LINE_WORDS < words.length ? word + LINE_WORDS : word;
       used ^= words[word]! ^ words[second]!;
     }
     return used;
   }
 
-  /** Adds a string under a key that has just been looked for and is not there. */
+  /** Adds a string under a key that has just been looked up and is absent. */
   addString(
     key: Uint8Array,
     keyStart: number,
@@ -230,7 +225,7 @@ export class Database extends EntryWriter {
     return entry;
   }
 
-  /** Adds a collection under a key that has just been looked for and is not there. */
+  /** Adds a collection under a key that has just been looked up and is absent. */
   addObject(
     key: Uint8Array,
     keyStart: number,
@@ -259,7 +254,7 @@ export class Database extends EntryWriter {
 
   /**
    * Replaces the value of `entry`, of whatever type, by a string; cheapest when `entry` was found
-   * last. The deadline goes unless `keepDeadline`. `value` must not lie in the entry itself.
+   * last. The deadline is removed unless `keepDeadline`. `value` must not lie in the entry itself.
    */
   overwriteString(
     entry: Ref,
@@ -276,7 +271,7 @@ export class Database extends EntryWriter {
     const meta = i32[word + EntryWord.META]!;
     const keyLength = i32[word + EntryWord.KEY]!;
     if (i32[word + EntryWord.VALUE] === valueLength && valueLength > 0 && isPlainString(meta)) {
-      // One string by another as long: only bytes change, and what is said of them.
+      // The new string is as long as the old one: only its bytes and encoding change.
       const now = packMeta(ValueType.STRING, encoding, false, this.accessClock);
       if (meta !== now) {
         arena.touch(entry, 0, 4);
@@ -311,8 +306,8 @@ export class Database extends EntryWriter {
   }
 
   /**
-   * Replaces the value of `entry`, of whatever type, by a collection; the deadline goes unless
-   * `keepDeadline`.
+   * Replaces the value of `entry`, of whatever type, by a collection; the deadline is removed
+   * unless `keepDeadline`.
    */
   overwriteObject(
     entry: Ref,
@@ -332,7 +327,7 @@ export class Database extends EntryWriter {
   }
 
   /**
-   * Makes the string of `entry` `length` bytes long, at least as long as it was: what is new is
+   * Makes the string of `entry` `length` bytes long, at least as long as it was. New bytes are
    * zero, the encoding is raw, and there is room for further growth. Finish with
    * {@link writeString}.
    */
@@ -380,7 +375,7 @@ export class Database extends EntryWriter {
     return moved;
   }
 
-  /** Takes an entry out and gives its memory back. */
+  /** Removes an entry and frees its memory. */
   remove(entry: Ref): void {
     this.clearDeadline(entry);
     this.#tables.remove(this.table, this.hashOf(entry), entry);
@@ -388,7 +383,7 @@ export class Database extends EntryWriter {
     this.arena.free(entry);
   }
 
-  /** Takes the entry of an emptied collection out; its structure is freed already. */
+  /** Removes the entry of an emptied collection, whose structure is already freed. */
   removeEmptied(entry: Ref): void {
     this.clearDeadline(entry);
     this.#tables.remove(this.table, this.hashOf(entry), entry);
@@ -396,8 +391,8 @@ export class Database extends EntryWriter {
   }
 
   /**
-   * Moves the value and the deadline of `entry` to a key of `target`, another database or this one,
-   * that has just been looked for there and is absent. Returns the new entry.
+   * Moves the value and the deadline of `entry` to a key of `target`, another database or this one.
+   * The key has just been looked up there and is absent. Returns the new entry.
    */
   moveTo(entry: Ref, target: Database, key: Uint8Array, keyStart: number, keyLength: number): Ref {
     if (debugChecks)
@@ -411,7 +406,7 @@ export class Database extends EntryWriter {
       try {
         placed = target.setDeadline(moved, deadline);
       } catch (error) {
-        // No memory: the key is not there. A value that is not copied stays with `entry`.
+        // No memory: the key was not added. A value that is not copied stays with `entry`.
         if (this.isInPlace(entry)) target.remove(moved);
         else target.removeEmptied(moved);
         throw error;
@@ -422,8 +417,9 @@ export class Database extends EntryWriter {
   }
 
   /**
-   * Gives an entry a deadline, in ms since 1970. One before 1970 counts as 1970: negative means
-   * none elsewhere. Throws ARENA_FULL, having changed nothing, when there is no memory.
+   * Gives an entry a deadline, in ms since 1970. A deadline before 1970 counts as 1970, because a
+   * negative one means none elsewhere. Throws ARENA_FULL, having changed nothing, when there is no
+   * memory.
    */
   setDeadline(entry: Ref, deadlineMs: number): Ref {
     if (deadlineMs < 0) return this.setDeadline(entry, 0);
@@ -451,7 +447,7 @@ export class Database extends EntryWriter {
     return target;
   }
 
-  /** Takes the deadline of an entry away; returns whether it had one. */
+  /** Removes the deadline of an entry; returns whether it had one. */
   clearDeadline(entry: Ref): boolean {
     if ((this.word(entry, EntryWord.META) & DEADLINE_PLACE) === 0) return false;
     const slot = this.word(entry, EntryWord.SLOT);
@@ -472,7 +468,7 @@ export class Database extends EntryWriter {
   }
 
   /**
-   * Takes all entries away and returns their table, which {@link freeSome} frees slice by slice.
+   * Removes all entries and returns their table, which {@link freeSome} frees slice by slice.
    * Constant time. Throws ARENA_FULL, having changed nothing, when there is no memory for another
    * table; see {@link clear}.
    */
@@ -483,12 +479,12 @@ export class Database extends EntryWriter {
       this.#tables.create(),
       new ExpiryIndex(this.arena, undefined, this.#context.undo),
     );
-    // Within a unit the deadlines may come back.
+    // In a unit a rollback may restore the deadlines.
     if (!this.#context.undo.active) expiry.drop();
     return old;
   }
 
-  /** Bytes of the table of keys, without the entries. */
+  /** The bytes of the table of keys, without the entries. */
   get tableBytes(): number {
     return this.#tables.bytes(this.table);
   }
@@ -503,7 +499,7 @@ export class Database extends EntryWriter {
     } while (cursor !== 0);
   }
 
-  /** Makes these the entries of the database. */
+  /** Puts these entries into the database. */
   setRoots(table: Ref, expiry: ExpiryIndex): void {
     const { undo } = this.#context;
     if (undo.active) {
@@ -519,20 +515,22 @@ export class Database extends EntryWriter {
     this.forgetAhead();
   }
 
-  /** To be called after the arena was rolled back: what was found or read ahead may be gone. */
+  /**
+   * Must be called after a rollback of the arena: entries that were found or read ahead may be
+   * gone.
+   */
   rolledBack(): void {
     this.forgetAhead();
     this.#tables.rolledBack();
   }
 
-  /** Lets go of views into segments, which may be gone. */
+  /** Drops views into segments, which may be gone. */
   forgetViews(): void {
     this.view.forget();
   }
 
   /**
-   * Frees some buckets of a detached table with all that hangs on them; returns whether that was
-   * all.
+   * Frees some buckets of a detached table with all their entries; returns whether that was all.
    */
   freeSome(table: Ref, buckets: number): boolean {
     return this.#tables.freeSome(table, buckets, (entry) => {
@@ -561,7 +559,7 @@ export class Database extends EntryWriter {
     assert(this.#hash === this.hashKey(key, start, length), 'a key is added behind a lookup');
   }
 
-  /** Puts a new entry in the table; frees it, and its string apart, when there is no memory. */
+  /** Puts a new entry in the table. Frees it, and its separate string, when there is no memory. */
   #insert(entry: Ref, apart: boolean): void {
     try {
       this.#tables.insert(this.table, this.#hash, entry);
@@ -581,7 +579,7 @@ export class Database extends EntryWriter {
     }
   }
 
-  /** A new entry with another string value in the place of `entry`. */
+  /** Puts a new entry with another string value in the place of `entry`. */
   #replaceString(
     entry: Ref,
     value: Uint8Array,
@@ -637,7 +635,7 @@ export class Database extends EntryWriter {
     return moved;
   }
 
-  /** Adds a key to `target` with the value of `entry`, which loses it. */
+  /** Adds a key to `target` with the value of `entry`, and takes it from `entry`. */
   #takeValue(
     entry: Ref,
     target: Database,

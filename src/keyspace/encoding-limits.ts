@@ -1,6 +1,6 @@
 /**
- * Up to where a collection keeps its small encoding; names as in redis.conf, where they are
- * explained.
+ * The limits up to which a collection keeps its small encoding. The names are from redis.conf,
+ * which explains them.
  */
 export interface EncodingLimits {
   readonly listMaxListpackSize: number;
@@ -15,7 +15,7 @@ export interface EncodingLimits {
   readonly streamNodeMaxEntries: number;
 }
 
-/** The limits alone, out of something that has more: for another thread. */
+/** Copies only the limits out of an object that has more, for another thread. */
 export function encodingLimits(from: EncodingLimits): EncodingLimits {
   return {
     listMaxListpackSize: from.listMaxListpackSize,

@@ -1,6 +1,6 @@
 /**
- * Hot path. What is written to an entry where it is, and the blocks of strings apart: all that
- * needs the arena alone. What moves entries is in database.ts, which knows their tables.
+ * Hot path. Writes to entries in their place and to the blocks of separate strings: all writes that
+ * need only the arena. Moves of entries are in database.ts, which knows their tables.
  */
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
 import { debugAssert } from '../base/assert.ts';
@@ -28,8 +28,8 @@ export class EntryWriter extends EntryReader {
   protected readonly view = new BytesView();
 
   /**
-   * Notes that the collection of `entry` has another encoding or place. The old one is the caller's
-   * to free.
+   * Notes that the collection of `entry` has another encoding or place. The caller frees the old
+   * one.
    */
   setObject(entry: Ref, encoding: Encoding, value: Ref): void {
     this.arena.touch(entry, 0, ENTRY_BYTES);
@@ -40,7 +40,7 @@ export class EntryWriter extends EntryReader {
   }
 
   /**
-   * Stores bytes into the string of `entry` from `at` on; the string is long enough. Not for
+   * Stores bytes into the string of `entry` from `at` on. The string must be long enough. Not for
    * encoding INT.
    */
   writeString(entry: Ref, at: number, bytes: Uint8Array, start: number, length: number): void {
@@ -65,8 +65,8 @@ export class EntryWriter extends EntryReader {
   }
 
   /**
-   * Bytes of an entry and of a string apart, as allocated; what a collection needs is known to its
-   * structure.
+   * Allocated bytes of an entry and of its separate string. The structure of a collection knows the
+   * bytes of the collection.
    */
   entryBytes(entry: Ref): number {
     const apart =
@@ -85,8 +85,8 @@ export class EntryWriter extends EntryReader {
   }
 
   /**
-   * A block with a string apart and room to grow. When there is no memory for it, frees `owner`, a
-   * new object.
+   * A block for a separate string with room to grow. When there is no memory for it, frees `owner`,
+   * a new object.
    */
   protected newApart(
     bytes: Uint8Array,
@@ -109,8 +109,8 @@ export class EntryWriter extends EntryReader {
   }
 
   /**
-   * Notes the longer length of a string that has room for it, as raw, and fills what is new with
-   * zeros.
+   * Sets the greater length of a string that has room for it, makes it raw, and fills the new bytes
+   * with zeros.
    */
   protected setStringLength(entry: Ref, meta: number, before: number, length: number): void {
     const arena = this.arena;
@@ -140,8 +140,8 @@ export class EntryWriter extends EntryReader {
 }
 
 /**
- * Whether a string is kept apart from its entry, which would be `inPlace` bytes with it. Never when
- * it is short.
+ * Whether a string is kept apart from its entry, which would have `inPlace` bytes with it. Never
+ * for a short string.
  */
 export function keptApart(inPlace: number, valueLength: number): boolean {
   return inPlace > ENTRY_IN_PLACE_BYTES_MAX && valueLength > EMBSTR_BYTES_MAX;

@@ -2,16 +2,18 @@
  * Hot path. The layout of an entry: key, type, encoding, deadline and, for most strings, the value,
  * in one object.
  *
- *   word 0   META     bits 0-2 type · bit 3 DEADLINE_PLACE · bits 4-7 encoding · bits 8-31 access clock (LRU or LFU)
+ *   word 0   META     bits 0-2 type · bit 3 DEADLINE_PLACE · bits 4-7 encoding ·
+ *                     bits 8-31 access clock (LRU or LFU)
  *   word 1   KEY      bytes of the key
- *   word 2   VALUE    string in place: its bytes · string apart: ref of its block · else: ref of the structure
- *   word 3   SLOT     only with DEADLINE_PLACE: number in the expiry index, -1 while there is no deadline
+ *   word 2   VALUE    string in place: its bytes · separate string: ref of its block ·
+ *                     else: ref of the structure
+ *   word 3   SLOT     only with DEADLINE_PLACE: number in the expiry index, -1 without a deadline
  *   word 4-5 DEADLINE only with DEADLINE_PLACE: ms since 1970 as a double
  *   bytes    key, then the value of a string in place
  *
- * The block of a string apart: word 0 its bytes, word 1 unused, then the bytes.
+ * The block of a separate string: word 0 its bytes, word 1 unused, then the bytes.
  *
- * PERSIST leaves the place of the deadline; only the slot says whether there is one.
+ * PERSIST keeps the place of the deadline; only the slot tells whether there is one.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -47,7 +49,7 @@ export const ENCODING_MASK = 15;
 export const ACCESS_SHIFT = 8;
 export const NO_SLOT = -1;
 
-/** Bytes before the characters of a string apart. */
+/** Bytes before the characters of a separate string. */
 export const STRING_HEADER_BYTES = 8;
 /** An entry longer than this keeps its string apart, so that moving the entry stays cheap. */
 export const ENTRY_IN_PLACE_BYTES_MAX = 2048;
@@ -71,19 +73,19 @@ export const packMeta = (
   (access << ACCESS_SHIFT);
 
 /**
- * Whether a META is that of this type, without a place for a deadline, and of this access clock,
- * whatever the encoding.
+ * Whether a META has this type and this access clock and no place for a deadline, whatever the
+ * encoding.
  */
 export const isPlain = (meta: number, type: ValueType, access: number): boolean =>
   ((meta ^ (type | (access << ACCESS_SHIFT))) & ~(ENCODING_MASK << ENCODING_SHIFT)) === 0;
 
-/** Whether a META is that of a string in its entry without a place for a deadline. */
+/** Whether a META is of a string in its entry, without a place for a deadline. */
 export const isPlainString = (meta: number): boolean =>
   (meta & (TYPE_MASK | DEADLINE_PLACE)) === ValueType.STRING &&
   metaEncoding(meta) !== Encoding.RAW_APART;
 
 /**
- * Where the bytes of a key or string are. Filled in by the readers below; stale after the next
+ * The place of the bytes of a key or string. The readers below fill it in. Stale after the next
  * write to the arena.
  */
 export class BytesView {
@@ -91,7 +93,7 @@ export class BytesView {
   position = 0;
   length = 0;
 
-  /** Lets go of the bytes, so that their segment can go. */
+  /** Drops the bytes, so that their segment can be freed. */
   forget(): void {
     this.bytes = EMPTY;
   }
@@ -150,7 +152,7 @@ export class EntryReader {
     const segment = entry >>> SEGMENT_SHIFT;
     const i32 = this.arena.i32[segment]!;
     const word = wordPosition(entry);
-    // Length first: most keys that share a tag differ in it.
+    // Compares the length first: most keys that share a tag differ in it.
     if (i32[word + EntryWord.KEY] !== length) return false;
     const at = bytePosition(entry) + metaHeaderBytes(i32[word + EntryWord.META]!);
     return equalBytes(this.arena.u8[segment]!, at, bytes, start, length);

@@ -1,15 +1,16 @@
 /**
- * The deadlines of one database: which entries have one, and which are due. Kept beside the arena,
- * not in it, since a snapshot finds deadlines in the entries; in shared memory, so that a loading
- * worker can hand it over.
+ * The deadlines of one database: which entries have one, and which are due. The index is outside of
+ * the arena, since a snapshot finds deadlines in the entries. It is in shared memory, so that a
+ * loading worker can hand it over.
  *
  *   slot       number of an entry with a deadline, 0 … count - 1, noted in the entry
  *   chunk      1024 slots: refs and deadlines side by side
- *   earliest   per chunk: no deadline in it is earlier (a removal leaves the bound as it is; looking repairs it)
+ *   earliest   per chunk: no deadline in it is earlier (a removal keeps the bound; a search
+ *              repairs it)
  *
- * Adding, moving and removing take constant time. Finding what is due reads one number per 1024
- * deadlines and then only chunks that have something due, so ten million deadlines cost ten
- * thousand comparisons, and no entry is looked at before its time.
+ * Adding, moving and removing take constant time. A search for due entries reads one number per
+ * 1024 deadlines and then only chunks with due entries. So ten million deadlines cost ten thousand
+ * comparisons, and no entry is read before its time.
  */
 import type { Arena } from '../arena/arena.ts';
 import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -59,7 +60,7 @@ export class ExpiryIndex {
   readonly #chunks: Chunk[] = [];
   #earliest = new Float64Array(16);
   #count = 0;
-  /** Chunk at which the next look for due entries begins. */
+  /** The chunk at which the next search for due entries begins. */
   #lookAt = 0;
 
   /** Changes are noted in `undo` while that is active. */
@@ -85,7 +86,7 @@ export class ExpiryIndex {
     return this.#chunks.length * CHUNK_BYTES;
   }
 
-  /** Gives the memory up. The index is empty afterwards. */
+  /** Frees the memory. The index is empty afterwards. */
   drop(): void {
     for (const { buffer } of this.#chunks) this.#arena.memory.give(MemoryKind.DEADLINES, buffer);
     this.#chunks.length = 0;
@@ -97,7 +98,7 @@ export class ExpiryIndex {
   }
 
   /**
-   * Takes an entry in and returns its slot, which the caller notes in the entry. Throws ARENA_FULL,
+   * Adds an entry and returns its slot, which the caller notes in the entry. Throws ARENA_FULL,
    * having changed nothing, when there is no memory.
    */
   add(entry: Ref, deadlineMs: number): number {
@@ -133,7 +134,7 @@ export class ExpiryIndex {
     if (deadlineMs < this.#earliest[chunk]!) this.#earliest[chunk] = deadlineMs;
   }
 
-  /** Tells that the entry in `slot` lives at another place now. */
+  /** Notes that the entry in `slot` is now at another place. */
   move(slot: number, entry: Ref): void {
     if (this.#undo.active) {
       const before = this.entryAt(slot);
@@ -142,7 +143,7 @@ export class ExpiryIndex {
     this.#chunks[slot >>> CHUNK_SHIFT]!.refs[slot & (CHUNK_SLOTS - 1)] = entry;
   }
 
-  /** Takes the entry in `slot` out; the last slot's entry moves into it and is told so. */
+  /** Removes the entry in `slot`. The last slot's entry moves into it and gets the new number. */
   remove(slot: number): void {
     if (this.#undo.active) this.#noteRemoval(slot);
     const last = --this.#count;
@@ -160,8 +161,8 @@ export class ExpiryIndex {
   }
 
   /**
-   * An entry whose deadline lies before `nowMs`, or NIL when there is none. To be called again
-   * after the entry is removed. The search goes round, so that all chunks get their turn.
+   * An entry whose deadline lies before `nowMs`, or NIL when there is none. Call it again after the
+   * entry is removed. The search goes round, so that all chunks get their turn.
    */
   due(nowMs: number): Ref {
     const chunks = this.#chunks.length;
@@ -182,8 +183,7 @@ export class ExpiryIndex {
   }
 
   /**
-   * Mean of the time left of a few hundred deadlines that lie ahead, in ms, for INFO's avg_ttl; 0
-   * without any.
+   * The mean time left of a few hundred future deadlines, in ms, for INFO's avg_ttl; 0 without any.
    */
   averageTtlMs(nowMs: number): number {
     let sum = 0;
@@ -217,7 +217,10 @@ export class ExpiryIndex {
     }
   }
 
-  /** The slot and the last one come back as they are now, and the chunk of that, should it go. */
+  /**
+   * An undo restores the slot and the last slot as they are now, and the last slot's chunk if it is
+   * dropped.
+   */
   #noteRemoval(slot: number): void {
     const last = this.#count - 1;
     const chunk = this.#chunks[last >>> CHUNK_SHIFT]!;
@@ -248,8 +251,8 @@ export class ExpiryIndex {
   }
 
   #dropEmptyChunk(slot: number): void {
-    // Within a unit a chunk may be wanted again. One empty chunk may stay anyhow, against flutter
-    // at the border.
+    // In a unit a rollback may need the chunk again. One empty chunk may always stay, so that a
+    // count near the border does not drop and make it repeatedly.
     if (this.#undo.active) return;
     if ((slot & (CHUNK_SLOTS - 1)) === 0 && this.#chunks.length > (slot >>> CHUNK_SHIFT) + 1)
       this.#arena.memory.give(MemoryKind.DEADLINES, this.#chunks.pop()!.buffer);

@@ -1,6 +1,7 @@
 /**
- * Hot path. Arithmetic on strings that are integers, in the digits of their entries: as long as
- * these are as many, nothing else changes. Deadlines stay. For the thread that owns the arena.
+ * Hot path. Arithmetic on strings that are integers, directly in the digits of their entries.
+ * Nothing else changes while the number of digits is the same. Deadlines stay. For the thread that
+ * owns the arena.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -19,15 +20,15 @@ import {
 const DIGIT_0 = 0x30;
 const DIGIT_9 = 0x39;
 const MINUS = 0x2d;
-/** Integers of so many digits are safe; of those with one more not all are. */
+/** All integers of this many digits are safe; with one digit more, not all are. */
 const DIGITS_MAX = 15;
 
 const isInteger = (meta: number): boolean =>
   metaType(meta) === ValueType.STRING && metaEncoding(meta) === Encoding.INT;
 
 /**
- * Adds to the integer in `entry` and returns the sum. NaN, and nothing is changed, when that is
- * another kind of value, or the sum no safe integer of as many digits.
+ * Adds to the integer in `entry` and returns the sum. Returns NaN and changes nothing when the
+ * value is of another kind, or when the sum is not a safe integer with the same number of digits.
  */
 export function addInPlace(arena: Arena, entry: Ref, delta: number): number {
   const segment = entry >>> SEGMENT_SHIFT;
@@ -47,9 +48,9 @@ export function addInPlace(arena: Arena, entry: Ref, delta: number): number {
 }
 
 /**
- * Adds one, without a look at most of the digits, and leaves a view of them in `into`. False, and
- * nothing is changed, when that is another kind of value, a negative one or a very great one, or
- * would have one digit more.
+ * Adds one without reading most of the digits, and leaves a view of them in `into`. Returns false
+ * and changes nothing when the value is of another kind, negative or very great, or would get one
+ * digit more.
  */
 export function incrementInPlace(arena: Arena, entry: Ref, into: BytesView): boolean {
   const segment = entry >>> SEGMENT_SHIFT;

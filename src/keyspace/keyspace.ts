@@ -1,6 +1,6 @@
 /**
- * A dataset: the numbered databases over one arena. Dropping it, for FLUSHALL or a dump that
- * replaces it, is dropping the reference; flushing one database hands its table to slices of work.
+ * A dataset: the numbered databases over one arena. FLUSHALL, or a dump that replaces it, only
+ * drops the reference. Flushing one database frees its table in slices.
  *
  * Only the thread that owns the arena uses it. A loading worker fills one and hands it over as a
  * {@link KeyspaceShare}.
@@ -29,7 +29,8 @@ export interface KeyspaceShare {
 }
 
 /**
- * What a snapshot walks: the tables of the databases that have keys, in the order of their numbers.
+ * The input of a snapshot: the tables of the databases that have keys, in the order of their
+ * numbers.
  */
 export interface DatabaseRoot {
   readonly index: number;
@@ -44,12 +45,12 @@ export interface KeyspaceImage {
 }
 
 /**
- * What a command needs beside the bytes of its request, and a margin: buckets, nodes, blocks that
- * grow by an eighth.
+ * The bytes that a command needs besides those of its request (buckets, nodes, blocks that grow by
+ * an eighth), and a margin.
  */
 const COMMAND_BYTES = 64 * KIB;
 /**
- * A longer request is guarded whether memory is tight or not: it may need more than the spare
+ * A longer request is guarded even when memory is not tight: it may need more than the spare
  * segment.
  */
 const GUARDED_REQUEST_BYTES = 1024 * KIB;
@@ -61,9 +62,9 @@ export class Keyspace implements DatabaseContext {
   readonly databases: Database[];
   readonly structures: Structures;
   readonly undo = new UndoLog();
-  /** What was left to free when the guarded unit began. */
+  /** The pending frees when the guarded unit began. */
   #pendingBefore: readonly PendingFree[] = [];
-  /** Groups of segments that were gone when views were forgotten last. */
+  /** The number of dropped groups of segments when views were last dropped. */
   #groupsGone = 0;
   readonly #releaser: Releaser;
 
@@ -88,10 +89,7 @@ export class Keyspace implements DatabaseContext {
     return new Keyspace(share.databases.length, share.hashKey, share, options);
   }
 
-  /**
-   * Gives the memory of the dataset up; nobody uses it afterwards, but for who reads an image of
-   * it.
-   */
+  /** Gives up the memory of the dataset. Afterwards only readers of an image may use it. */
   drop(): void {
     for (const database of this.databases) database.expiry.drop();
     this.arena.drop();
@@ -134,7 +132,7 @@ export class Keyspace implements DatabaseContext {
     this.arena.thaw();
   }
 
-  /** Empties one database; its memory comes back by {@link freeSome}. */
+  /** Empties one database; {@link freeSome} frees its memory. */
   flush(index: number): void {
     const database = this.databases[index]!;
     if (database.keyCount === 0) return;
@@ -142,9 +140,9 @@ export class Keyspace implements DatabaseContext {
     try {
       table = database.detach();
     } catch (error) {
-      // Clearing it would keep copies of all its pages in a unit.
+      // In a unit, clearing it would keep copies of all its pages.
       if (codeOf(error) !== ErrorCode.ARENA_FULL || this.guarded) throw error;
-      // Emptying a database needs no memory that is not to be had.
+      // Emptying a database must work without new memory.
       database.clear();
       return;
     }
@@ -160,8 +158,8 @@ export class Keyspace implements DatabaseContext {
   }
 
   /**
-   * Whether a command whose request has so many bytes, the longest argument of them `longest`,
-   * finds memory, as far as that is known before it begins. When not, it is refused. O(1), but for
+   * Whether there is memory for a command, as far as that is known before it begins; if not, it is
+   * refused. The longest argument has `longest` bytes. O(1), except for
    * arguments beyond 32 MiB.
    */
   hasRoomFor(requestBytes: number, longest: number): boolean {
@@ -169,8 +167,8 @@ export class Keyspace implements DatabaseContext {
   }
 
   /**
-   * Whether a command with a request of so many bytes is to run in a guarded unit: it might find no
-   * memory halfway.
+   * Whether a command with a request of this many bytes must run in a guarded unit, because memory
+   * may run out halfway.
    */
   mustGuard(requestBytes: number): boolean {
     return this.arena.isTight || requestBytes > GUARDED_REQUEST_BYTES;
@@ -182,11 +180,11 @@ export class Keyspace implements DatabaseContext {
 
   /**
    * Begins a guarded unit: one command, from before it looks up its first key. Until
-   * {@link commitGuarded} or {@link rollbackGuarded} all that happens to the dataset can be taken
-   * back. Units do not nest, and nothing is frozen, handed over or freed in slices within one.
-   * Memory that the unit gives back is there after the commit only. Commands that delete what their
-   * keys hold need no memory and may be guarded all the same; those that empty databases are not
-   * guarded. Costs a copy of each page that the unit writes to (arena/unit.ts).
+   * {@link commitGuarded} or {@link rollbackGuarded} all changes to the dataset can be undone.
+   * Units do not nest, and nothing is frozen, handed over or freed in slices within one. Memory
+   * that the unit frees is available only after the commit. Commands that delete the values of
+   * their keys need no memory but may be guarded; commands that empty databases are not guarded.
+   * Costs a copy of each page that the unit writes to (arena/unit.ts).
    */
   beginGuarded(): void {
     this.arena.beginUnit();
@@ -200,8 +198,8 @@ export class Keyspace implements DatabaseContext {
   }
 
   /**
-   * Makes the dataset what it was at {@link beginGuarded}. Stale afterwards: refs, entries and
-   * views of any kind, those of the databases' look-ahead included.
+   * Restores the dataset as it was at {@link beginGuarded}. Stale afterwards: refs, entries and
+   * views of any kind, including those that the databases have read ahead.
    */
   rollbackGuarded(): void {
     this.arena.rollbackUnit();
@@ -212,9 +210,9 @@ export class Keyspace implements DatabaseContext {
   }
 
   /**
-   * To be called between commands, once per turn or so: reserves memory for the commands to come
-   * and lets go of views into segments that are gone. Returns whether there were such: then others
-   * let go of theirs, too.
+   * Must be called between commands, about once per turn. Reserves memory for later commands and
+   * drops views into segments that are gone. Returns whether there were any: then other code must
+   * drop its views, too.
    */
   tidy(): boolean {
     this.arena.prepareSpare();
@@ -230,15 +228,12 @@ export class Keyspace implements DatabaseContext {
     return this.#releaser.freeing;
   }
 
-  /** Does up to `steps` buckets' worth of freeing; returns whether there is more. */
+  /** Frees up to `steps` buckets; returns whether there is more. */
   freeSome(steps: number): boolean {
     return this.#releaser.freeSome(steps);
   }
 
-  /**
-   * Gives the memory of a value back that is no string: of a small one at once, of a large one by
-   * {@link freeSome}.
-   */
+  /** Frees a value that is not a string: a small one at once, a large one by {@link freeSome}. */
   releaseObject(type: ValueType, encoding: Encoding, value: Ref): void {
     this.#releaser.release(type, encoding, value);
   }

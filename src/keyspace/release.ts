@@ -1,13 +1,12 @@
 /**
- * Gives the memory of values back: of small ones at once, of large ones in slices, so that no
- * command and no cycle of expiry stalls over a key with a million elements. Main thread, or whoever
- * owns the arena.
+ * Frees values: small ones at once, large ones in slices, so that no command and no cycle of expiry
+ * stalls over a key with a million elements. Main thread, or the thread that owns the arena.
  *
  *   release ──first slice──▶ all of it: done
  *                └─ more ──▶ pending ──freeSome, slice by slice──▶ done
  *
- * What was put aside last is freed first: freeing a flushed database puts its large values aside,
- * and there is never more than a slice's worth of them.
+ * The last value put aside is freed first: freeing a flushed database puts its large values aside,
+ * and there are never more than one slice makes.
  */
 import type { Arena } from '../arena/arena.ts';
 import type { Ref } from '../base/units.ts';
@@ -21,7 +20,7 @@ export interface SlicedFree {
   freeSome(ref: Ref, steps: number): boolean;
 }
 
-/** What finds the {@link SlicedFree} of a large value. */
+/** Finds the {@link SlicedFree} of a large value. */
 export interface SlicedFrees {
   slicedFree(type: ValueType, encoding: Encoding): SlicedFree;
 }
@@ -32,7 +31,8 @@ export interface PendingFree {
 }
 
 /**
- * Steps that the release itself does. A step is a bucket of a table or a node: some ten elements.
+ * Steps that the release itself does. A step frees a bucket of a table or a node: some ten
+ * elements.
  */
 const FIRST_SLICE_STEPS = 8;
 
@@ -51,7 +51,7 @@ export class Releaser {
     return this.#pending.length > 0;
   }
 
-  /** Gives the value of an entry that is no string back. */
+  /** Frees the value of an entry that is not a string. */
   release(type: ValueType, encoding: Encoding, value: Ref): void {
     if (encoding === Encoding.LISTPACK || encoding === Encoding.INTSET) {
       this.#arena.free(value);
@@ -61,14 +61,12 @@ export class Releaser {
     if (!how.freeSome(value, FIRST_SLICE_STEPS)) this.defer(how, value);
   }
 
-  /** Puts a structure aside that nobody reads any more. */
+  /** Puts aside a structure that is no longer in use. */
   defer(how: SlicedFree, ref: Ref): void {
     this.#pending.push({ how, ref });
   }
 
-  /**
-   * What is put aside, to be given to {@link restorePending} when a guarded unit is rolled back.
-   */
+  /** The pending frees, for {@link restorePending} when a guarded unit is rolled back. */
   copyPending(): PendingFree[] {
     return [...this.#pending];
   }
@@ -82,7 +80,7 @@ export class Releaser {
     const index = this.#pending.length - 1;
     if (index < 0) return false;
     const { how, ref } = this.#pending[index]!;
-    // Others may have been pushed behind it meanwhile.
+    // Others may have been pushed after it meanwhile.
     if (how.freeSome(ref, steps)) this.#pending.splice(index, 1);
     return this.#pending.length > 0;
   }

@@ -1,10 +1,10 @@
 /**
- * What the values of a dataset are made of: one of each structure over its arena, shared by all
- * commands. They hold cursors and no data; what those show is stale after the next call of the same
+ * The structures for the values of a dataset: one of each kind over its arena, shared by all
+ * commands. They hold cursors and no data. Cursors are stale after the next call of the same
  * structure.
  *
- * Small values (listpacks, intsets) are one object of the arena. What frees a large one,
- * {@link Structures.slicedFree} names.
+ * Small values (listpacks, intsets) are one object of the arena. {@link Structures.slicedFree}
+ * tells how to free a large one.
  */
 import type { Arena } from '../arena/arena.ts';
 import type { Ref } from '../base/units.ts';
@@ -74,14 +74,14 @@ export class Structures implements SlicedFrees {
     return new SortedSet(this.#arena, this.listpacks, this.sortedTables);
   }
 
-  /** To be called after the arena was rolled back: what was found, or reserved, may be gone. */
+  /** Must be called after a rollback of the arena: found or reserved objects may be gone. */
   rolledBack(): void {
     this.fields.rolledBack();
     this.members.rolledBack();
     this.sortedTables.rolledBack();
   }
 
-  /** Lets go of views into segments, which may be gone. */
+  /** Drops views into segments, which may be gone. */
   forgetViews(): void {
     this.listpacks.forgetViews();
     this.quicklists.forgetViews();
@@ -96,8 +96,8 @@ export class Structures implements SlicedFrees {
   }
 
   /**
-   * Bytes of a value that is no string, as allocated; of a large one estimated from `samples` of
-   * its elements.
+   * Allocated bytes of a value that is not a string; for a large one estimated from `samples`
+   * elements.
    */
   valueBytes(type: ValueType, encoding: Encoding, value: Ref, samples: number): number {
     if (type === ValueType.HASH && encoding === Encoding.HASHTABLE)

@@ -1,8 +1,8 @@
 /**
- * What a guarded unit (Keyspace.beginGuarded) needs to take back changes outside of the arena:
- * deadlines in the expiry index, tables that were exchanged. Whoever changes such a thing while the
- * log is active notes how to undo it; a rollback does so in reverse order. Outside of units nothing
- * is noted: one branch.
+ * Lets a guarded unit (Keyspace.beginGuarded) undo changes outside of the arena: deadlines in the
+ * expiry index, exchanged tables. While the log is active, code that changes these notes how to
+ * undo it; a rollback does so in reverse order. Outside of units nothing is noted, at the cost of
+ * one branch.
  */
 export type Undo = () => void;
 

@@ -1,16 +1,15 @@
 /**
  * Output buffers on their way between replies and sockets. Hot path.
  *
- * Sizes are powers of two from 16 KiB to 4 MiB, and SLACK_BYTES more, since values often have such
- * a length themselves and come with a header. A reply takes one, a socket writes it, and the
- * write's callback gives it back; the pool holds at most 64 MiB for the next taker, and lets go
- * what nobody has needed for a while. Large requests are read into such buffers, too. Larger ones
- * are made for the occasion and left to the garbage collector. One pool serves all connections of a
+ * Sizes are powers of two from 16 KiB to 4 MiB, plus SLACK_BYTES, since the length of a value is
+ * often a power of two and a header comes with it. A reply takes a buffer, a socket writes it, and
+ * the write's callback gives it back. The pool holds at most 64 MiB for reuse, and drops buffers
+ * that were not needed for a while. Large requests are read into these buffers, too. Larger buffers
+ * are made when needed and left to the garbage collector. One pool serves all connections of a
  * node. Main thread.
  *
- * What a socket is given is a view of the buffer's first bytes. To make one costs as much as a
- * short command, and replies often have the same length again and again, so each buffer keeps the
- * last one that was made of it.
+ * A socket gets a view of the buffer's first bytes. Making a view costs as much as a short command,
+ * and replies often have the same length repeatedly, so each buffer keeps its last view.
  */
 import { withView } from '../base/byte-copy.ts';
 import { poison } from '../base/lease.ts';
@@ -22,18 +21,17 @@ const SIZE_MAX = 4 * MIB;
 export const POOLED_BYTES_MIN = SIZE_MIN + SLACK_BYTES;
 export const POOLED_BYTES_MAX = SIZE_MAX + SLACK_BYTES;
 /**
- * A fresh megabyte costs as many page faults as it takes to send it: some of those that were used
- * lie ready.
+ * The page faults of a fresh megabyte cost as much as sending it, so the pool keeps some used ones.
  */
 const HELD_BYTES_MAX = 64 * MIB;
-/** So much stays also while nobody needs it. */
+/** This many bytes stay even when they are not needed. */
 const HELD_IDLE_BYTES_MAX = 2 * MIB;
 
 export interface PooledBuffer extends Buffer {
   view?: DataView;
   /** The view of its first bytes that was made last. */
   part?: PooledBuffer | undefined;
-  /** Of a part: what it is a part of. */
+  /** For a part: the whole buffer. */
   whole?: PooledBuffer | undefined;
 }
 
@@ -51,14 +49,14 @@ export class BufferPool {
   /** By size class: 16 KiB, 32 KiB, … */
   readonly #free: PooledBuffer[][] = [];
   #heldBytes = 0;
-  /** The least that lay ready since the last {@link releaseIdle}: nobody has needed it. */
+  /** The fewest free bytes since the last {@link releaseIdle}: they were not needed. */
   #idleBytes = 0;
 
   constructor() {
     for (let size = SIZE_MIN; size <= SIZE_MAX; size *= 2) this.#free.push([]);
   }
 
-  /** Bytes that lie ready. */
+  /** Free bytes in the pool. */
   get heldBytes(): number {
     return this.#heldBytes;
   }
@@ -86,7 +84,7 @@ export class BufferPool {
   }
 
   /**
-   * Lets go of as much as has lain ready since the last call, large buffers first; to be called now
+   * Drops as many bytes as were free since the last call, large buffers first. Must be called now
    * and then.
    */
   releaseIdle(): void {

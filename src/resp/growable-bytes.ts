@@ -1,6 +1,6 @@
 /**
- * Bytes that are appended to: an array, how much of it is filled, and room on demand. Stale after
- * any append: `bytes`.
+ * Bytes that grow by appending: an array, its filled length, and room on demand. Stale after any
+ * append: `bytes`.
  */
 import { KIB } from '../base/units.ts';
 
@@ -25,7 +25,7 @@ export class GrowableBytes {
     this.size += bytes.length;
   }
 
-  /** What is filled, as a view. */
+  /** The filled bytes, as a view. */
   view(): Uint8Array {
     return this.bytes.subarray(0, this.size);
   }

@@ -1,9 +1,11 @@
 /**
  * Words of an inline request, with the quoting of Redis' sdssplitargs:
  *
- *   SET key "a\x41\n"   double quotes know \n \r \t \b \a \xHH and take any other escaped byte as it is
+ *   SET key "a\x41\n"   double quotes know \n \r \t \b \a \xHH and take any other
+ *                       escaped byte as it is
  *   SET key 'it\'s'     single quotes know \' only
- *   SET a"b c" d        quotes may begin inside a word, and a closing quote ends it: a space or the end must follow
+ *   SET a"b c" d        quotes may begin inside a word, and a closing quote ends it: a space or
+ *                       the end must follow
  *
  * Configuration files use the same grammar. Main thread, not hot: people and health checks write
  * inline.
@@ -25,10 +27,9 @@ interface Words {
 
 /**
  * Adds the words of source[start, end) to `words`, and returns false when the quotes do not
- * balance. Words without a quote stay where they are. If there is one, `words.bytes` becomes an
- * array of its own that holds the line and behind it the words, at most as long again;
- * `words.start` and `words.end` are moved to the line's copy. The caller has set them to the line
- * with its line end.
+ * balance. Words without a quote stay where they are. If there is one, `words.bytes` becomes a new
+ * array that holds the line and after it the words, at most as long again; `words.start` and
+ * `words.end` are moved to the line's copy. The caller has set them to the line with its line end.
  */
 export function splitWords(words: Words, source: Uint8Array, start: number, end: number): boolean {
   words.bytes = source;

@@ -1,10 +1,10 @@
 /**
  * From socket reads to requests. Hot path.
  *
- * A chunk is parsed where it lies. Only what is left of it at the end of the turn, an incomplete
- * request or requests that a blocked client may not run yet, is copied to a buffer of the reader's
- * own. When more arrives, just so much of the new chunk is copied behind it as completes that
- * request, and then parsing goes on in the chunk:
+ * A chunk is parsed where it lies. Only the rest at the end of the turn, an incomplete request or
+ * requests that a blocked client may not run yet, is copied to the reader's own buffer. When more
+ * arrives, only the bytes that complete that request are copied after it, and then parsing goes on
+ * in the chunk:
  *
  *   own    [ consumed | tail of the last chunk | copied ]
  *                     ^request.start           ^^^^^^^^ the same bytes
@@ -16,8 +16,8 @@
  * costs time in proportion to its bytes however they are cut.
  *
  * A large argument does not come through chunks: while one is incomplete,
- * {@link RequestReader.target} is the place behind what there is of it, and whoever reads from the
- * socket reads into that. Then it is copied once, by the command that keeps it:
+ * {@link RequestReader.target} is the place after its received bytes, and the socket is read into
+ * that place. Then it is copied once, by the command that keeps it:
  *
  *   own    [ *3 $3 SET $1 k $1048576 xxxxxxxxxxx | target, to the end of the argument ]
  *                                                ^#end
@@ -30,8 +30,8 @@
  * plainly, which is nearly all of them, many at once and fast. `next` finds the others: cut ones,
  * inline ones, odd and wrong ones.
  *
- * Behaviour and error texts are those of Redis 7.0, its leniences included: the two bytes behind an
- * argument and the one behind a CR may be anything (such a request is not `canonical`), and a NUL
+ * Behaviour and error texts are those of Redis 7.0, its leniences included: the two bytes after an
+ * argument and the one after a CR may be anything (such a request is not `canonical`), and a NUL
  * hides the end of a line, which then never comes. One thing is stricter: a line is too long by its
  * length alone, not by how it was cut into reads.
  *
@@ -75,7 +75,7 @@ export function defaultLimits(): RequestLimits {
   };
 }
 
-/** What somebody who has yet to authenticate may send in one request. */
+/** The limits of one request before the client has authenticated. */
 const UNAUTHENTICATED_ARGUMENTS_MAX = 10;
 const UNAUTHENTICATED_BULK_BYTES_MAX = 16 * KIB;
 
@@ -88,7 +88,7 @@ const QUERY_BYTES_HARD_MAX = 0x7fff_ffff;
 const OWN_BYTES_MIN = KIB;
 /** An emptied own buffer beyond this is released at once, a smaller one by `releaseIdle`. */
 const OWN_BYTES_KEPT_MAX = MIB;
-/** An argument that lacks fewer bytes than this comes through the chunks of all clients. */
+/** An argument that lacks fewer bytes than this comes through the shared chunks. */
 const TARGET_BYTES_MIN = 32 * KIB;
 /** Argument arrays beyond this are released with their request. */
 const ARGUMENTS_KEPT_MAX = 1024;
@@ -131,12 +131,12 @@ const NO_BYTES = new Uint8Array(0);
 export class RequestReader {
   readonly limits: RequestLimits;
   readonly request = new Request();
-  /** Set while the client has yet to authenticate. */
+  /** Set until the client has authenticated. */
   authRequired = false;
   /** Without the leading "-ERR " and the line end; empty when the query buffer limit was passed. */
   error = '';
 
-  /** Where parsing is: the chunk, or the own buffer. */
+  /** The place of parsing: the chunk, or the own buffer. */
   #source: Uint8Array = NO_BYTES;
   #position = 0;
   #end = 0;
@@ -159,11 +159,11 @@ export class RequestReader {
   #chunkEnd = 0;
   #copied = 0;
   #failed = false;
-  /** Who borrows bytes of requests. */
+  /** The borrower of bytes of requests. */
   readonly #lease: Lease;
-  /** Where own buffers of more than a few KiB come from. */
+  /** The source of own buffers of more than a few KiB. */
   readonly #pool: BufferPool | undefined;
-  /** The system may write behind #end of the own buffer. */
+  /** The system may write after #end of the own buffer. */
   #lent = false;
 
   constructor(limits: RequestLimits, lease: Lease = noLease(), pool?: BufferPool) {
@@ -191,9 +191,7 @@ export class RequestReader {
     return this.#own.length;
   }
 
-  /**
-   * Gives the reader what was just read. The bytes must stay as they are until `keep` has returned.
-   */
+  /** Gives the reader the bytes just read. They must stay as they are until `keep` has returned. */
   push(bytes: Uint8Array, start: number, end: number): void {
     this.#lent = false;
     if (this.pendingBytes !== 0 || this.#source !== NO_BYTES) this.keep();
@@ -226,14 +224,14 @@ export class RequestReader {
     return this.#own.subarray(this.#end, end);
   }
 
-  /** Tells that so many bytes were read to the {@link target}. */
+  /** Notes that this many bytes were read to the {@link target}. */
   filled(bytes: number): void {
     assert(this.#lent, 'what is filled was asked for');
     this.#lent = false;
     this.#end += bytes;
   }
 
-  /** Lets go of everything: nothing will be asked of the reader any more. */
+  /** Drops everything: the reader is no longer used. */
   release(): void {
     this.#forget();
     this.#giveBack();
@@ -243,8 +241,8 @@ export class RequestReader {
    * Fills `requests` with those that lie next in the chunk, as many as are whole and spelled
    * plainly, and returns how many of `requests` that took: one that comes several times in a row
    * takes one, and tells how often it is repeated. No more than `requests` has are found, repeated
-   * ones included. The reader itself stays where it is: {@link take} moves it behind each of them
-   * as it is run.
+   * ones included. The reader itself stays where it is: {@link take} moves it past each of them as
+   * it is run.
    */
   lookAhead(requests: readonly Request[]): number {
     if (this.#remaining !== 0 || this.#inOwn || this.authRequired || this.#failed) return 0;
@@ -282,7 +280,7 @@ export class RequestReader {
     return taken;
   }
 
-  /** Goes behind a request that {@link lookAhead} has found; those before it were taken. */
+  /** Moves past a request that {@link lookAhead} has found; those before it must be taken. */
   take(request: Request): void {
     this.#position = request.end;
     this.#scanned = request.end;
@@ -305,7 +303,7 @@ export class RequestReader {
     return found;
   }
 
-  /** Ends the turn: copies what has not been returned, and lets go of the chunk. */
+  /** Ends the turn: copies the bytes that were not returned, and drops the chunk. */
   keep(): void {
     if (this.#failed) {
       this.#forget();
@@ -322,7 +320,7 @@ export class RequestReader {
       this.request.shrink();
   }
 
-  /** Releases an own buffer that was not used since the last call; to be called now and then. */
+  /** Releases an own buffer that was not used since the last call. Must be called now and then. */
   releaseIdle(): void {
     if (!this.#ownUsed && !this.#inOwn) this.#giveBack();
     this.#ownUsed = this.#inOwn;
@@ -403,7 +401,7 @@ export class RequestReader {
     return Parse.REQUEST;
   }
 
-  /** Where the CR of the line at #position is, once the byte behind it has arrived too. */
+  /** The position of the CR of the line at #position, once the byte after it has arrived too. */
   #line(): number {
     const limit = Math.min(this.#end, this.#position + this.limits.inlineBytesMax + 1);
     const at = this.#scan(CR, limit);
@@ -413,7 +411,7 @@ export class RequestReader {
       : LINE_INCOMPLETE;
   }
 
-  /** Moves behind the CR at `lineEnd` and whatever follows it. */
+  /** Moves past the CR at `lineEnd` and the byte after it. */
   #endLine(lineEnd: number): void {
     if (this.#source[lineEnd + 1] !== LF) this.request.canonical = false;
     this.#position = lineEnd + 2;
@@ -472,7 +470,9 @@ export class RequestReader {
     this.#inOwn = false;
   }
 
-  /** Copies what the current request is known to lack, or else a little more every time. */
+  /**
+   * Copies the bytes that the current request is known to lack, or else a little more every time.
+   */
   #copyFromChunk(): void {
     const lacking = this.#bulk === NONE ? 0 : this.#position + this.#bulk + 2 - this.#end;
     const wanted = Math.max(lacking, this.#copied, OWN_BYTES_MIN);
@@ -505,7 +505,7 @@ export class RequestReader {
   }
 
   /**
-   * Makes room for so many bytes behind #end. Moves the bytes to the front when that frees half of
+   * Makes room for this many bytes after #end. Moves the bytes to the front when that frees half of
    * the buffer.
    */
   #makeRoom(bytes: number): void {
@@ -567,7 +567,7 @@ export class RequestReader {
   }
 
   /**
-   * Has no own buffer any more. One that the system may write to is left to the garbage collector.
+   * Drops the own buffer. A buffer that the system may write to is left to the garbage collector.
    */
   #giveBack(): void {
     const own = this.#own;
@@ -594,9 +594,7 @@ export class RequestReader {
     for (let i = 0; i < request.argc; i++) request.position[i]! -= from;
   }
 
-  /**
-   * Nothing is left: lets go of chunk and source, and of an own buffer that is too large to keep.
-   */
+  /** Nothing is left: drops chunk and source, and an own buffer that is too large to keep. */
   #forget(): void {
     this.#source = NO_BYTES;
     this.request.bytes = NO_BYTES;

@@ -1,13 +1,13 @@
 /**
- * What one connection is answered in one turn. Hot path.
+ * The replies to one connection in one turn. Hot path.
  *
  * Handlers append replies in their order; the connection hands all of them to the socket at once.
- * They lie in a chain of chunks from a pool. Nearly always there is one; what grows beyond it gets
- * another, so that what is there stays where it is. A connection takes the first with the first
- * byte and hands it over with `take`: a quiet one holds none.
+ * They lie in a chain of chunks from a pool. Nearly always there is one; a longer reply gets
+ * another, so that written bytes stay in place. A connection takes the first chunk with the first
+ * byte and hands it over with `take`: a quiet connection holds none.
  *
- *   #full   [ chunk, sealed ▓▓▓▓▓▓▓ ][ chunk of one large bulk ▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓ ]       #before bytes
- *   #bytes  [ ▓▓▓▓▓▓▓▓░░░░░░░░░░░░░ ]                                                  #at bytes
+ *   #full   [ chunk, sealed ▓▓▓▓▓▓▓ ][ chunk of one large bulk ▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓ ]   #before bytes
+ *   #bytes  [ ▓▓▓▓▓▓▓▓░░░░░░░░░░░░░ ]                                              #at bytes
  *
  *   pool ──first byte──▶ reply ──take()──▶ socket.write ──callback: recycle()──▶ pool
  *
@@ -20,8 +20,8 @@
  * RESP2, a double a bulk string, and so on. Lengths come first in RESP, so an aggregate of unknown
  * length is opened with `deferArray` and told its length afterwards.
  *
- * Marks and tokens count the bytes before them, in all chunks. Stale: those behind a `truncate` or
- * a longer `setDeferred`, and all of them after `take`. Main thread.
+ * Marks and tokens count the bytes before them, in all chunks. Stale: those after a `truncate` or a
+ * longer `setDeferred`, and all of them after `take`. Main thread.
  */
 import { assert } from '../base/assert.ts';
 import { copyBytes } from '../base/byte-copy.ts';
@@ -36,7 +36,10 @@ import {
 } from './buffer-pool.ts';
 import { CR, DIGIT_0, LF, SPACE, Token } from './tokens.ts';
 
-/** What `setDeferred` makes of the elements that followed. The length of a map counts its pairs. */
+/**
+ * The aggregate that `setDeferred` makes of the elements that followed. The length of a map counts
+ * its pairs.
+ */
 export const Aggregate = { ARRAY: 0, MAP: 1, SET: 2, PUSH: 3 } as const;
 export type Aggregate = (typeof Aggregate)[keyof typeof Aggregate];
 
@@ -105,7 +108,7 @@ export class Reply {
     return bytes;
   }
 
-  /** How much of the chunk that is being filled is filled, and how large it is. */
+  /** The filled length and the size of the current chunk. */
   get lastChunkSize(): number {
     return this.#at;
   }
@@ -374,7 +377,7 @@ export class Reply {
     return this.#before + this.#at;
   }
 
-  /** Takes back all that was written since the mark. */
+  /** Removes all that was written since the mark. */
   truncate(mark: number): void {
     if (this.#cut) return;
     assert(mark >= 0 && mark <= this.size, 'a mark lies within the reply');
@@ -388,7 +391,7 @@ export class Reply {
   }
 
   /**
-   * Hands over all bytes and starts anew. The caller owns them until it gives them to
+   * Hands over all bytes and starts again. The caller owns them until it gives them to
    * {@link recycle}, which it does once the socket has written them, or never. Several chunks are
    * copied together: who sends them takes them as they are, with {@link takeChunks}.
    */
@@ -406,7 +409,7 @@ export class Reply {
   }
 
   /**
-   * As {@link take}, where they may lie for long: few bytes come in an array of their own, which is
+   * As {@link take}, for bytes that may be kept for long: few bytes come in a new array, which is
    * not recycled.
    */
   takeToKeep(): Buffer {
@@ -436,7 +439,7 @@ export class Reply {
     this.#pool.give(buffer);
   }
 
-  /** Drops what waits, as when the connection has closed. */
+  /** Drops the waiting bytes, as when the connection has closed. */
   discard(): void {
     this.#pool.give(this.#bytes);
     this.#bytes = NO_BYTES;
@@ -466,7 +469,7 @@ export class Reply {
       }
     }
     if (this.#cut) {
-      // What is written goes nowhere: over and over into the same bytes.
+      // The bytes are discarded: they are written to the same place again and again.
       this.#at = 0;
       if (bytes <= this.#bytes.length) return;
       this.#pool.give(this.#bytes);
@@ -567,7 +570,7 @@ export class Reply {
     this.#lineEnd();
   }
 
-  /** A line of MONITOR, or an error that quotes what the client sent. */
+  /** A line of MONITOR, or an error that quotes the client. */
   #longLine(token: number, text: string): void {
     this.#latin1(String.fromCharCode(token));
     for (let i = 0; i < text.length; i += PIECE_CHARS)
@@ -629,8 +632,8 @@ export class Reply {
 }
 
 /**
- * Writes a length and the line end, and returns the position behind them. Short ones come by the
- * hundred.
+ * Writes a length and the line end, and returns the position after them. Short ones are very
+ * common.
  */
 function writeLineOf(bytes: Uint8Array, at: number, length: number): number {
   let end = at;

@@ -5,7 +5,7 @@
  *            ^start            ^position[0], length[0] = 3          ^position[2]    ^end
  *
  * A {@link RequestReader} owns one and fills it again and again. Stale: everything here, from the
- * reader's following `next`, `push` or `keep` on. What must live longer is copied. Main thread.
+ * reader's following `next`, `push` or `keep` on. Copy data that must live longer. Main thread.
  */
 import { equalsIgnoreCase, latin1, parseInteger } from '../base/bytes.ts';
 
@@ -56,9 +56,7 @@ export class Request {
     this.aheadArgument = 0;
   }
 
-  /**
-   * Becomes the next one of those that repeat it. What is known of its command and its key stays.
-   */
+  /** Moves to its next repetition. The knowledge of its command and key stays. */
   moveOn(): void {
     const { position, argc } = this;
     const bytes = this.end - this.start;
@@ -90,7 +88,7 @@ export class Request {
     return latin1(this.bytes, this.position[index]!, this.length[index]!);
   }
 
-  /** The argument in an array of its own, to keep. */
+  /** The argument in a new array, to keep. */
   copy(index: number): Uint8Array {
     const position = this.position[index]!;
     // Not bytes.slice(): that of a Buffer is a view.

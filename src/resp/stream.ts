@@ -1,6 +1,6 @@
 /**
- * Commands as they go into the replication stream: canonical multibulks. Everything here counts as
- * offset, so the sizes of what a primary adds by itself are asserted.
+ * Commands as they go into the replication stream: canonical multibulks. Every byte here counts as
+ * offset, so the sizes of the commands that a primary adds are asserted.
  *
  *   PING 14    SELECT 0…9 23    MULTI 15    EXEC 14    REPLCONF GETACK * 37
  *
@@ -26,7 +26,7 @@ export function encodeCommand(into: GrowableBytes, parts: readonly (Uint8Array |
   }
 }
 
-/** One command in an array of its own. */
+/** One command in a new array. */
 export function commandBytes(parts: readonly (Uint8Array | string)[]): Uint8Array {
   const into = new GrowableBytes();
   encodeCommand(into, parts);

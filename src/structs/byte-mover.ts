@@ -1,23 +1,24 @@
 /**
  * Hot path. Moves bytes inside an arena, and into it. On shared memory V8's own `copyWithin` and
- * `set` go byte by byte unless source and target lie alike in their words. So there are four ways:
+ * `set` copy byte by byte unless source and target have the same alignment. So there are four ways:
  *
  *   a few bytes       a loop
  *   alike in words    copyWithin
  *   up to a KiB       a loop of unaligned 32-bit loads and stores
- *   more              Buffer.fill, whose memcpy does not know of sharing: three to five times as fast as the loop. It
- *                     must not overlap, so within a segment the bytes go by way of a scratch buffer
+ *   more              Buffer.fill, whose memcpy ignores sharing: three to five times as fast as the
+ *                     loop. It must not overlap, so within a segment the bytes go through a
+ *                     scratch buffer
  *
- * Positions are those in a segment. The barrier is the caller's business. For the thread that owns
- * the arena; nobody else may be writing to the bytes. bench: micro/listpack
+ * Positions are those in a segment. The caller calls the write barrier. For the thread that owns
+ * the arena; no other thread may write to the bytes. bench: micro/listpack
  */
 
 import type { Arena } from '../arena/arena.ts';
 import { copyBytes, type ViewedBytes } from '../base/byte-copy.ts';
 
-/** From here on a native call pays, where it does not go byte by byte. */
+/** From this length on a native call is faster, unless it copies byte by byte. */
 const NATIVE_BYTES = 128;
-/** From here on the two calls of a move by way of the scratch buffer pay. */
+/** From this length on the two calls of a move through the scratch buffer are faster. */
 const FILL_BYTES = 1024;
 const SCRATCH_BYTES = 65536;
 const WORD_MASK = 7;
@@ -48,9 +49,7 @@ export class ByteMover {
     else this.copyIn(this.#arena.u8[fromSegment]!, from, toSegment, to, length);
   }
 
-  /**
-   * Copies `length` bytes of any array into a segment; they do not lie where they are copied to.
-   */
+  /** Copies `length` bytes of any array into a segment; source and target must not overlap. */
   copyIn(bytes: Uint8Array, start: number, segment: number, to: number, length: number): void {
     if (length < FILL_BYTES) copyBytes(bytes, start, this.#arena.u8[segment]!, to, length);
     else this.#arena.buffers[segment]!.fill(bytes.subarray(start, start + length), to, to + length);
@@ -65,7 +64,7 @@ export class ByteMover {
       const piece = Math.min(length - done, SCRATCH_BYTES);
       const at = to > from ? length - done - piece : done;
       scratch.fill(buffer.subarray(from + at, from + at + piece), 0, piece);
-      // The value is longer than the range when the piece is short; what is too much is not copied.
+      // The value is longer than the range when the piece is short; the excess is not copied.
       buffer.fill(scratch, to + at, to + at + piece);
       done += piece;
     }

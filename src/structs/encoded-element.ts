@@ -69,8 +69,8 @@ export class EncodedElement {
   }
 
   /**
-   * Writes the entry at a position of a segment, whose bytes are `u8`. The barrier is the caller's
-   * business.
+   * Writes the entry at a position of a segment, whose bytes are `u8`. The caller calls the write
+   * barrier.
    */
   write(u8: Uint8Array, segment: number, position: number): void {
     const code = this.#code;
@@ -88,12 +88,12 @@ export class EncodedElement {
     writeBackLength(u8, position + encoded, encoded);
   }
 
-  /** Lets go of the data, if it is of a buffer that is too large to be kept alive by this. */
+  /** Drops the data, if its buffer is too large to be kept alive by this. */
   drop(): void {
     if (this.#data.length > KEPT_BYTES_MAX) this.#data = NO_BYTES;
   }
 
-  /** Lets go of the data. */
+  /** Drops the data. */
   forget(): void {
     this.#data = NO_BYTES;
   }

@@ -1,7 +1,7 @@
 /**
  * Hot path. Signed 64-bit integers as two 32-bit halves: listpacks and intsets hold them, and a
  * double is exact only up to 2^53. No bigint, since each operation on one may allocate. No state
- * but what the caller passes, any thread.
+ * except the caller's, any thread.
  */
 import { decimalLength, parseInteger, writeDecimal } from '../base/bytes.ts';
 
@@ -101,7 +101,7 @@ function digitsValue(bytes: Uint8Array, start: number, end: number): number {
 }
 
 /**
- * Writes the value in decimal at `at` and returns the position behind it: up to
+ * Writes the value in decimal at `at` and returns the position after it: up to
  * {@link INT64_TEXT_BYTES_MAX} bytes.
  */
 export function writeInt64(bytes: Uint8Array, at: number, high: number, low: number): number {

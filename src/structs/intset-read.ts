@@ -13,7 +13,7 @@ import { readU32 } from './listpack-read.ts';
 
 export const INTSET_HEADER_BYTES = 8;
 export const INTSET_COUNT_AT = 4;
-/** Position that stands for a value that is not there. */
+/** The position of an absent value. */
 export const NOT_FOUND = -1;
 
 export const intsetWidth = readU32;
@@ -32,7 +32,7 @@ export function widthFor(high: number, low: number): number {
   return low >= -32768 && low <= 32767 ? 2 : 4;
 }
 
-/** Sets `out` to the integer of an index, which is there. */
+/** Sets `out` to the integer of an existing index. */
 export function readInteger(u8: Uint8Array, base: number, index: number, out: Int64): void {
   const width = intsetWidth(u8, base);
   const at = base + INTSET_HEADER_BYTES + index * width;

@@ -2,10 +2,10 @@
  * Hot path. Intsets in the arena: small sets of integers, one object each, whose bytes are those
  * that Redis keeps and dumps; their layout is drawn in intset-read.ts.
  *
- * All integers of a set are as wide as the widest ever added needs; as in Redis a removal never
- * narrows them. Values come and go as signed halves (int64.ts). Adding and removing return the new
- * place of the set, which is the old one while the block has room, and set `changed`. Stale after a
- * change: the ref that was passed in and every index.
+ * All integers of a set have the width that the widest one ever added needs. As in Redis, a removal
+ * never narrows them. Values come and go as signed halves (int64.ts). Adding and removing return
+ * the new place of the set, which is the old one while the block has room, and set `changed`. Stale
+ * after a change: the ref that was passed in and every index.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT } from '../arena/layout.ts';
@@ -120,7 +120,7 @@ export class Intset {
     return this.changed ? this.removeRange(ref, index, 1) : ref;
   }
 
-  /** Removes `count` integers from that of `index` on, which are all there. */
+  /** Removes `count` integers from `index` on, which must all exist. */
   removeRange(ref: Ref, index: number, count: number): Ref {
     const width = this.width(ref);
     const to = this.#splice(ref, INTSET_HEADER_BYTES + index * width, count * width, 0);

@@ -1,6 +1,6 @@
 /**
  * Streams as wholes: one instance of each of their parts, copying and freeing in slices. A stream
- * is drawn in stream-entries.ts, its groups in stream-groups.ts. For the thread that owns the arena.
+ * is drawn in stream-entries.ts, its groups in stream-groups.ts. For the arena's own thread.
  */
 import type { Arena } from '../arena/arena.ts';
 import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';

@@ -3,15 +3,17 @@
  * sockets without a copy.
  *
  *   +--------+---------------+--------+--------+--------+-----+-----------+--------+
- *   | header | chunk lengths | places | area 0 | area 1 |  …  | area n-1  | spares |     one SharedArrayBuffer; n is a power of two
- *   +--------+---------------+--------+--------+--------+-----+-----------+--------+     memory that was never touched costs nothing
+ *   | header | chunk lengths | places | area 0 | area 1 |  …  | area n-1  | spares |
+ *   +--------+---------------+--------+--------+--------+-----+-----------+--------+
+ *
+ * All of it is one SharedArrayBuffer; n is a power of two. Untouched memory costs nothing.
  *
  *   word              writer    meaning
  *   0  PUBLISHED      producer  chunks filled so far, modulo 2^32
  *   1  DATA_SIGNAL    producer  steps after every change that the consumer may wait for
  *   2  ENDING         producer  0 open, 1 ended, 2 failed; nothing is published afterwards
  *   3  FAILURE        producer  the word of an error code, when failed
- *   16 RELEASED       consumer  chunks given back so far, modulo 2^32        (a cache line of its own)
+ *   16 RELEASED       consumer  chunks given back so far, modulo 2^32   (a separate cache line)
  *   17 SPACE_SIGNAL   consumer  steps after every change that the producer may wait for
  *   18 CANCELLED      consumer  1 once no more bytes are wanted
  *   32 CHUNK_BYTES    creator   fixed
@@ -20,23 +22,23 @@
  *   48 lengths        producer  bytes in each chunk, stored before PUBLISHED
  *      places         consumer  the area that each chunk lies in, stored before RELEASED
  *
- * A chunk of which a view is still in use, by a socket that does not take its bytes, would hold up
- * all behind it. So the consumer may lay the chunk's place into a spare area (detach), release it,
- * and give the old area back later as a spare (reattach).
+ * A chunk with a view that is still in use, by a socket that does not take its bytes, would block
+ * all chunks after it. So the consumer may move the chunk's place to a spare area (detach), release
+ * it, and give the old area back later as a spare (reattach).
  *
  *        RELEASED ≤ index of a chunk the consumer may read < PUBLISHED ≤ RELEASED + CHUNK_COUNT
  *
- * Waiting never misses a change: load the signal, look at the condition, then wait for the signal
- * to differ from what was loaded. The other side changes the condition first and the signal
- * afterwards, so a change between the look and the wait ends the wait at once.
+ * Waiting never misses a change: load the signal, check the condition, then wait until the signal
+ * differs from the loaded value. The other side changes the condition first and the signal
+ * afterwards, so a change between the check and the wait ends the wait at once.
  *
  * A thread that may block waits in Atomics.wait (acquire, take), the main thread in
  * Atomics.waitAsync (waitForSpace, waitForData). In Node 20 a pending waitAsync does not keep the
- * process alive, with or without a timeout, and it is woken whenever something else does. So
- * nothing hangs at exit because of a ring; and while a task fills or drains one, its pool's job
- * keeps the process.
+ * process alive, with or without a timeout, and it is woken whenever something else does. So a ring
+ * never blocks the exit. While a task fills or drains a ring, its pool's job keeps the process
+ * alive.
  *
- * A thread that died signals nothing. Who learns of it ends its own side, and that wakes its own
+ * A dead thread signals nothing. The other side must then end its own side, which wakes its own
  * waits: consumer.cancel(), producer.fail().
  */
 import { assert, debugChecks, onMainThread } from '../base/assert.ts';
@@ -82,7 +84,7 @@ export interface RingOptions {
   readonly chunkCount?: number;
   /** Areas beyond the chunks, for {@link RingConsumer.detach}. */
   readonly spareCount?: number;
-  /** What the counters start from; tests start them shortly before they wrap. */
+  /** The first value of the counters; tests start them shortly before they wrap. */
   readonly firstCount?: number;
 }
 
@@ -182,7 +184,7 @@ class RingView {
     return Buffer.from(this.memory, this.#areasStart + this.places[slot]! * this.chunkBytes, bytes);
   }
 
-  /** Steps a signal of this side, after the change that it tells of, and wakes who waits for it. */
+  /** Steps a signal of this side, after the change that it announces, and wakes its waiters. */
   protected signal(word: number): void {
     Atomics.add(this.words, word, 1);
     Atomics.notify(this.words, word);
@@ -210,7 +212,7 @@ export class RingProducer extends RingView {
 
   /**
    * A free chunk to fill, or undefined once the consumer has cancelled. Blocks until there is one.
-   * The same one until it is published.
+   * Returns the same chunk until it is published.
    */
   acquire(): Uint8Array<SharedArrayBuffer> | undefined {
     assert(!onMainThread(), 'acquire blocks: the main thread takes tryAcquire');
@@ -257,12 +259,12 @@ export class RingProducer extends RingView {
     this.signal(RingWord.DATA_SIGNAL);
   }
 
-  /** Says that all is published. A chunk that is acquired and not published is dropped. */
+  /** Ends the data. A chunk that is acquired and not published is dropped. */
   end(): void {
     this.#close(Ending.ENDED);
   }
 
-  /** Says that no more comes, and why. What is published may be read still. */
+  /** Ends the data with an error. Published chunks may still be read. */
   fail(code: ErrorCode): void {
     Atomics.store(this.words, RingWord.FAILURE, errorWordOf(code));
     this.#close(Ending.FAILED);
@@ -316,7 +318,7 @@ export class RingConsumer extends RingView {
 
   /**
    * The bytes of chunk `index`, firstIndex ≤ index < firstIndex + available. Stale once it is
-   * released: the producer fills it anew.
+   * released: the producer fills it again.
    */
   chunk(index: number): Buffer<SharedArrayBuffer> {
     assert(
@@ -328,9 +330,9 @@ export class RingConsumer extends RingView {
   }
 
   /**
-   * Lets views of the oldest chunk, which is published, outlive its release: the place goes over to
-   * a spare area. Returns the area of the views, to be given to {@link reattach} once they are not
-   * in use, or -1 when there is no spare. Release the chunk next.
+   * Lets views of the oldest chunk, which must be published, outlive its release: its place moves
+   * to a spare area. Returns the area of the views, to be given to {@link reattach} once they are
+   * not in use, or -1 when there is no spare. Release the chunk next.
    */
   detach(): number {
     assert(this.filled() > 0, 'detach: there is an oldest chunk');
@@ -348,9 +350,7 @@ export class RingConsumer extends RingView {
     this.#spares.push(area);
   }
 
-  /**
-   * Gives the oldest `count` chunks back. No view of them may be in use, not by a socket either.
-   */
+  /** Releases the oldest `count` chunks. No view of them may be in use, not even by a socket. */
   release(count: number): void {
     assert(count >= 0 && count <= this.filled(), 'release: no more than is published');
     if (count === 0) return;
@@ -376,9 +376,9 @@ export class RingConsumer extends RingView {
   }
 
   /**
-   * The oldest chunk that is not released, or undefined at the end of the data. Blocks until there
-   * is either; release it before the next. Throws the producer's operating error when it failed,
-   * behind the last chunk.
+   * The oldest chunk that is not released, or undefined at the end of the data. Blocks until then;
+   * release the chunk before the next call. Throws the producer's operating error, if it failed,
+   * after the last chunk.
    */
   take(): Buffer<SharedArrayBuffer> | undefined {
     assert(!onMainThread(), 'take blocks: the main thread takes waitForData');
@@ -394,10 +394,7 @@ export class RingConsumer extends RingView {
     return undefined;
   }
 
-  /**
-   * Says that no more bytes are wanted: ends the waits of both sides. What is published may be read
-   * still.
-   */
+  /** Stops the transfer and ends the waits of both sides. Published chunks may still be read. */
   cancel(): void {
     Atomics.store(this.words, RingWord.CANCELLED, 1);
     this.signal(RingWord.SPACE_SIGNAL);

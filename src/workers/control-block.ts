@@ -1,20 +1,23 @@
 /**
- * Control blocks: what the main thread and one running task tell each other, in 4 KiB of shared
- * memory.
+ * Control blocks: messages between the main thread and one running task, in 4 KiB of shared memory.
  *
  *   word            writer   meaning
  *   0  CANCEL       main     0, or 1 once the task should stop at the next key
- *   1  STATE        worker   see below; stored last, so what it announces is there
+ *   1  STATE        worker   see below; stored last, after the data that it announces
  *   2  ERROR        worker   0, or the word of an error code, when FAILED
  *   3  RECORD_BYTES worker   bytes of the record, when DONE or FAILED
  *   4  counters     each 64 bits wide, at an even word; see the tables of the two tasks
- *   16 RECORD       worker   the task's result, or { message } of its failure: MessagePack, to the end of the block
+ *   16 RECORD       worker   the task's result, or { message } of its failure: MessagePack, to the
+ *                            end of the block
  *
- *   WAITING ──▶ RUNNING ──▶ DONE          A cancelled task ends FAILED with the code CANCELLED. A task whose thread died
- *      └───────────┴──────▶ FAILED        leaves any state behind: its job is rejected with WORKER_DIED (pool.ts).
+ *   WAITING ──▶ RUNNING ──▶ DONE
+ *      └───────────┴──────▶ FAILED
  *
- * Counters are stored and read as one 64-bit word each, so none is ever seen half written. That
- * takes a bigint per access: count in a local and store per chunk or per thousand keys.
+ * A cancelled task ends FAILED with the code CANCELLED. A task whose thread died may leave any
+ * state: its job is rejected with WORKER_DIED (pool.ts).
+ *
+ * Each counter is stored and read as one 64-bit word, so it is never seen half written. That takes
+ * a bigint per access: count in a local and store per chunk or per thousand keys.
  */
 import { assert } from '../base/assert.ts';
 import { ErrorCode } from '../base/errors.ts';
@@ -40,7 +43,7 @@ export const LoadCounter = {
   KEYS_DONE: 6,
   /** worker: dump bytes consumed so far. */
   BYTES_DONE: 8,
-  /** worker: keys left out because they had expired. */
+  /** worker: keys skipped because they had expired. */
   KEYS_EXPIRED: 10,
 } as const;
 
@@ -55,7 +58,7 @@ const WORD_COUNT = 16;
 const WORD_BYTES = 4;
 const BLOCK_BYTES = 4096;
 const RECORD_START = WORD_COUNT * WORD_BYTES;
-/** Of a failure's message; at most three bytes each, so that it always fits. */
+/** The longest message of a failure, in chars of at most three bytes, so that it always fits. */
 const MESSAGE_CHARS_MAX = 1000;
 
 assert(
@@ -88,8 +91,8 @@ export function errorCodeOf(word: number): ErrorCode | undefined {
 }
 
 /**
- * What both tasks have in common. Made over new memory by main, and over `shared` of the task
- * description by the worker.
+ * The common part of both tasks' blocks. The main thread makes it over new memory, the worker over
+ * `shared` of the task description.
  */
 class TaskControl {
   readonly shared: SharedArrayBuffer;
@@ -145,7 +148,7 @@ class TaskControl {
     return errorCodeOf(Atomics.load(this.#words, ControlWord.ERROR));
   }
 
-  /** What the task left behind: its result when DONE, { message } when FAILED. */
+  /** The record of the task: its result when DONE, { message } when FAILED. */
   record<R extends ControlRecord>(): R {
     assert(this.state >= TaskState.DONE, 'record: the task has ended');
     const bytes = Atomics.load(this.#words, ControlWord.RECORD_BYTES);

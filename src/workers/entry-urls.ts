@@ -1,9 +1,9 @@
 /**
- * Where worker entries are.
+ * The places of worker entries.
  *
  * Node 20 does not run TypeScript and a Worker refuses it, so entries load from dist/ even when the
- * main thread runs from src/ under the test runner. Under the tests a worker therefore runs what
- * was built last: build before testing.
+ * main thread runs from src/ under the test runner. So in tests a worker runs the last build: build
+ * before testing.
  */
 import { existsSync } from 'node:fs';
 import { assert } from '../base/assert.ts';

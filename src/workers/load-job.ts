@@ -2,7 +2,8 @@
  * The main thread's side of a load: runs the task and takes over the keyspace that it filled.
  *
  *   from a file    startLoad(pool, plan, { kind: 'file', path })
- *   from a ring    startLoad(pool, plan, { kind: 'ring', totalBytes }), then feed `input` until it is not wanted
+ *   from a ring    startLoad(pool, plan, { kind: 'ring', totalBytes }), then feed `input` until
+ *                  nothing more is wanted
  *
  * The old dataset is served until the caller puts the new one in its place.
  */
@@ -61,7 +62,9 @@ export class LoadInput {
     return this.#ring.isOpen ? this.#ring.tryAcquire() : undefined;
   }
 
-  /** Hands over the first `bytes` of what {@link tryAcquire} returned in this turn. */
+  /**
+   * Hands over the first `bytes` bytes of the memory that {@link tryAcquire} returned in this turn.
+   */
   publish(bytes: number): void {
     this.#ring.publish(bytes);
   }
@@ -71,7 +74,7 @@ export class LoadInput {
     return this.#ring.waitForSpace();
   }
 
-  /** Says that all is there. */
+  /** Ends the dump. */
   end(): void {
     if (this.#ring.isOpen) this.#ring.end();
   }
@@ -118,8 +121,8 @@ export class LoadJob {
   }
 
   /**
-   * Asks the task to stop, also while it waits for bytes, for which `input` is failed. It may still
-   * finish.
+   * Asks the task to stop. Fails `input`, so that the task stops even while it waits for bytes. It
+   * may still finish.
    */
   cancel(): void {
     this.control.cancel();
@@ -133,19 +136,18 @@ export class LoadJob {
       this.#pool.saw(keyspace.arena.residentBytes + (this.#ring?.byteLength ?? 0));
       return { keyspace, result };
     } catch (error) {
-      // How much of a dataset it made, it does not tell.
+      // The task does not tell the size of its dataset.
       this.#pool.saw(this.control.bytesDone);
       throw error;
     } finally {
-      // Who waits for room in the ring of a task that ended, or died, waits no longer.
+      // Ends the waits for room in the ring of a task that ended or died.
       this.input?.fail(ErrorCode.CANCELLED);
       if (this.#ring !== undefined) this.#dropRing(this.#ring);
     }
   }
 
   /**
-   * Who feeds the ring may have a chunk of it, and calls on after the end: its memory is not used
-   * again.
+   * The feeder of the ring may hold a chunk of it and call after the end: its memory is not reused.
    */
   #dropRing(ring: SharedArrayBuffer): void {
     this.#memory.drop(MemoryKind.RING, ring, Math.min(this.control.bytesDone, ring.byteLength));

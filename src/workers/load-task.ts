@@ -3,7 +3,7 @@
  * over. load-job.ts is the main thread's side.
  *
  * Ends with CANCELLED when the control block says so, with IO when the file cannot be read, with
- * what the ring's producer failed with, and with the errors of rdb/load.ts.
+ * the error of the ring's producer, or with the errors of rdb/load.ts.
  */
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../base/errors.ts';
 import { type HashKey, Keyspace, type KeyspaceShare } from '../keyspace/keyspace.ts';
@@ -14,7 +14,7 @@ import { RingConsumer } from './byte-ring.ts';
 import { LoadControl } from './control-block.ts';
 import { asTask } from './task-outcome.ts';
 
-/** Where the dump is. `totalBytes` is -1 while nobody knows. */
+/** The place of the dump. `totalBytes` is -1 while it is unknown. */
 export type DumpPlace =
   | { readonly kind: 'file'; readonly path: string }
   | { readonly kind: 'ring'; readonly memory: SharedArrayBuffer; readonly totalBytes: number };
@@ -22,7 +22,7 @@ export type DumpPlace =
 export interface LoadTask {
   readonly from: DumpPlace;
   readonly databaseCount: number;
-  /** That of the node, which will hash keys with it. */
+  /** The hash key of the node. */
   readonly hashKey: HashKey;
   readonly options: LoadOptions;
   /** Memory of the control block. */
@@ -44,7 +44,7 @@ function load(task: LoadTask): LoadTaskResult {
     return result;
   } catch (error) {
     const code = Object.values(ErrorCode).find((known) => known === codeOf(error));
-    // Without a code it is a mistake of the program, and ends it.
+    // An error without a code is a programmer error, and ends the program.
     if (code !== undefined) control.fail(code, messageOf(error));
     throw error;
   }
@@ -78,8 +78,7 @@ function withFeed<T>(from: DumpPlace, use: (feed: ByteFeed) => T): T {
   try {
     return use(new RingFeed(ring, from.totalBytes));
   } finally {
-    // Whatever comes after the dump, or after its error, is not read: the producer need not wait
-    // for room.
+    // Bytes after the dump, or after its error, are not read: the producer need not wait for room.
     ring.cancel();
   }
 }

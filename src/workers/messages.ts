@@ -1,17 +1,17 @@
 /**
- * Small control records, packed straight into shared memory where they ride with the data; the one
- * door of msgpackr.
+ * Small control records, packed directly into shared memory next to the data; the only user of
+ * msgpackr.
  *
- * What is large or shared (segments, rings, ports) travels in a task description instead, as a
- * plain object by structured clone (pool.ts). Imported is `msgpackr/pack`, the pure entry: the
- * package's main entry loads a native file. Both ends of a record are this program in one version,
- * so records carry no version of their own. Any thread.
+ * Large or shared things (segments, rings, ports) travel in a task description instead, as a plain
+ * object by structured clone (pool.ts). This imports `msgpackr/pack`, the pure entry: the package's
+ * main entry loads a native file. Both ends of a record are this program in one version, so records
+ * carry no version of their own. Any thread.
  */
 import * as pack from 'msgpackr/pack';
 import { assert } from '../base/assert.ts';
 
 /**
- * What a record may hold: what MessagePack holds, with integers up to 2^53 and byte strings as
+ * The values of a record: those of MessagePack, with integers up to 2^53 and byte strings as
  * Uint8Array.
  */
 export type RecordValue =

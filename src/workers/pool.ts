@@ -1,16 +1,18 @@
 /**
- * Pools of worker threads, one per duty; the one door of piscina.
+ * Pools of worker threads, one per duty; the only user of piscina.
  *
- *   run(task) ──▶ piscina queue ──▶ thread 0 … thread n-1: import(entry).runTask(task) ──▶ Outcome ──▶ promise of run
- *                                     │
- *                                     └─ ends in the middle: that job is rejected with WORKER_DIED, piscina starts another thread;
- *                                        ends before it is ready: every job is rejected, and the next run() starts a new pool
+ *   run(task) ──▶ piscina queue ──▶ thread 0 … thread n-1: import(entry).runTask(task) ──▶ Outcome
+ *                                     │                              Outcome ──▶ promise of run
+ *                                     ├─ ends in the middle: that job is rejected with WORKER_DIED,
+ *                                     │  piscina starts another thread
+ *                                     └─ ends before it is ready: every job is rejected, and the
+ *                                        next run() starts a new pool
  *
  * A task is a plain object. By structured clone SharedArrayBuffers in it are shared, and
- * MessagePorts named in `transfer` move over. What comes to exist while the task runs (a new
- * segment of the arena) is posted on such a port, and the task, which never returns to its event
- * loop, fetches it with `receiveMessageOnPort`. A task is cancelled by a shared word
- * (control-block.ts): piscina's abort would kill the thread.
+ * MessagePorts named in `transfer` move over. A thing made while the task runs (a new segment of
+ * the arena) is posted on one of these ports. The task never returns to its event loop and fetches
+ * it with `receiveMessageOnPort`. A task is cancelled by a shared word (control-block.ts):
+ * piscina's abort would kill the thread.
  *
  * Threads start with the first job or with warm(), stay, and do not keep the process alive while
  * idle; a running job does. `atomics` is disabled because the other modes block an idle worker's
@@ -25,11 +27,11 @@ import { ErrorCode, messageOf, OperatingError } from '../base/errors.ts';
 import { MIB } from '../base/units.ts';
 import { COLLECT, type Outcome, resultOf } from './task-outcome.ts';
 
-/** Threads that have seen so many bytes of shared memory, which may be dead now, collect. */
+/** Threads collect after they have seen this many bytes of shared memory, which may be dead now. */
 const SEEN_BYTES_MAX = 32 * MIB;
 
 export interface PoolOptions {
-  /** What the threads do, for error messages: 'snapshot', 'load', 'compact'. */
+  /** The duty of the threads, for error messages: 'snapshot', 'load', 'compact'. */
   readonly duty: string;
   /** A JavaScript module that exports `runTask`, made by `asTask`. */
   readonly entry: URL;
@@ -37,8 +39,8 @@ export interface PoolOptions {
   /** Limits of a thread's JavaScript heap; a thread that passes them dies, the process does not. */
   readonly resourceLimits?: ResourceLimits;
   /**
-   * Hears of an uncaught exception on a thread that has no job to fail; for the log. The thread is
-   * replaced as after any other end.
+   * Called with an uncaught exception of a thread that has no job to fail; for the log. The thread
+   * is replaced as after any other end.
    */
   readonly onIdleDeath?: (reason: string) => void;
 }
@@ -54,22 +56,24 @@ export interface Pool<Task, Result> {
   /**
    * Runs `task` on a free thread, or queues it. Rejects with the operating error that the task
    * threw; with WORKER_DIED when its thread ended; with CANCELLED when the pool is closed; with
-   * AssertionFailed when the task failed in a way that it must not.
+   * AssertionFailed when the task failed in any other way.
    */
   run(task: Task, options?: RunOptions): Promise<Result>;
   /**
-   * Tells that a job that is over saw so many touched bytes of shared memory: its thread keeps them
+   * Notes that a finished job saw this many touched bytes of shared memory: its thread keeps them
    * until it collects.
    */
   saw(bytes: number): void;
   /**
-   * Lets the threads that may keep dead memory collect, after the jobs that are queued. Nobody
-   * waits for it.
+   * Lets the threads that may keep dead memory collect, after the queued jobs. Does not wait for
+   * it.
    */
   collect(): void;
   /** Starts the threads now, so that the first job need not wait for them. */
   warm(): void;
-  /** Takes no more jobs, waits for those it has, and ends the threads. Cancel long jobs first. */
+  /**
+   * Refuses new jobs, waits for the accepted ones, and ends the threads. Cancel long jobs first.
+   */
   close(): Promise<void>;
 }
 
@@ -146,8 +150,8 @@ class PiscinaPool<Task, Result> implements Pool<Task, Result> {
     try {
       outcome = await this.#threads.run(task, { transferList: [...(options.transfer ?? [])] });
     } catch (error) {
-      // A task that cannot be cloned is the caller's mistake. Anything else that is not an outcome
-      // is the end of the thread.
+      // A task that cannot be cloned is the caller's error. Any other rejection means that the
+      // thread ended.
       if (error instanceof DOMException && error.name === 'DataCloneError') throw error;
       throw new OperatingError(
         ErrorCode.WORKER_DIED,
@@ -181,7 +185,8 @@ class PiscinaPool<Task, Result> implements Pool<Task, Result> {
   }
 
   /**
-   * Rejects every job of `threads` (piscina does it in destroy) and lets the next job start anew.
+   * Rejects every job of `threads` (piscina does it in destroy) and lets the next job start new
+   * threads.
    */
   #retire(threads: Piscina<Task, Outcome<Result>>): void {
     this.#threads = undefined;

@@ -2,15 +2,15 @@
  * The main thread's side of a snapshot: freezes the dataset, runs the task, hands out the ring,
  * thaws at the end.
  *
- *   startSnapshot          freeze · ring and control block · task is queued      all in the caller's turn
+ *   startSnapshot          freeze · ring and control block · task is queued   all in one turn
  *      │
- *   the ring is read       await ring.waitForData(i) … ring.chunk(i) … ring.release(1), until ring.ended
+ *   the ring is read       await ring.waitForData(i) … ring.chunk(i) … ring.release(1), until
+ *      │                   ring.ended
  *      │                   a ring that ended says nothing about success: `finished` does
  *   `finished` settles     the image is thawed; only now may the same keyspace be frozen again
  *
- * However the job ends, waits for the ring's data end too: a job that failed without a word of its
- * own (its thread died) cancels the ring. The keyspace may be replaced by another meanwhile: the
- * job keeps the old one alive.
+ * Waits for the ring's data end in every case: a job that failed silently (its thread died) cancels
+ * the ring. Another keyspace may replace this one meanwhile: the job keeps the old one alive.
  */
 import { MessageChannel } from 'node:worker_threads';
 import { PAGE_BYTES } from '../arena/layout.ts';
@@ -38,14 +38,14 @@ export interface SnapshotPlan {
   readonly ring?: RingOptions;
   /** Owns the memory of the ring; {@link SnapshotJob.giveRing} gives it back. */
   readonly memory?: SharedMemory;
-  /** What was made for it beforehand; made now when absent. */
+  /** Its parts that were made beforehand; made now when absent. */
   readonly means?: SnapshotMeans;
 }
 
 /**
- * What a snapshot needs besides the image and its ring: its control block, the channel for shadow
- * pages. To make them takes longer than the freeze itself, so who wants that turn short makes them
- * in an earlier one.
+ * The other parts of a snapshot besides the image and its ring: its control block and the channel
+ * for shadow pages. Making them takes longer than the freeze itself, so a caller that needs a short
+ * turn makes them in an earlier one.
  */
 export class SnapshotMeans {
   readonly control = new SnapshotControl();
@@ -62,7 +62,7 @@ export class SnapshotJob {
    * WORKER_DIED, or with an AssertionFailed that the process should not survive.
    */
   readonly finished: Promise<SaveResult>;
-  /** Let go of with the end of the job, which somebody may remember for its figures. */
+  /** Dropped at the end of the job, because the job may be kept for its figures. */
   #keyspace: Keyspace | undefined;
   readonly #pool: SnapshotPool;
   readonly #memory: SharedMemory;
@@ -113,15 +113,15 @@ export class SnapshotJob {
     return this.#keyspace?.arena.shadowBytes ?? 0;
   }
 
-  /** Asks the task to stop, also while it waits for room in the ring. It may still finish. */
+  /** Asks the task to stop, even while it waits for room in the ring. It may still finish. */
   cancel(): void {
     this.control.cancel();
     this.ring.cancel();
   }
 
   /**
-   * Gives the memory of the ring back, of which `bytes` bytes of dump came. To be called once, when
-   * the job has ended and no view of a chunk is in use. Stale afterwards: `ring`.
+   * Gives back the memory of the ring, which carried `bytes` bytes of dump. Must be called once,
+   * when the job has ended and no view of a chunk is in use. Stale afterwards: `ring`.
    */
   giveRing(bytes: number): void {
     const { memory } = this.ring;

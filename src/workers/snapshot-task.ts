@@ -2,9 +2,8 @@
  * Worker entry: writes a frozen image as a dump into a byte ring. snapshot-job.ts is the main
  * thread's side.
  *
- * Shadow pages that come to exist meanwhile are announced on a port, before any mark leads to them;
- * the task never returns to its event loop and fetches the message when it meets a chunk that it
- * does not know.
+ * New shadow pages are announced on a port before any mark leads to them. The task never returns to
+ * its event loop; it fetches the message when it meets an unknown chunk.
  *
  * Ends with CANCELLED when the control block says so or the ring's consumer wants no more, with
  * COW_LIMIT when the image is lost.
@@ -58,7 +57,7 @@ function snapshot(task: SnapshotTask): SaveResult {
       ? new OperatingError(ErrorCode.COW_LIMIT, COW_LIMIT_MESSAGE)
       : error;
     const code = Object.values(ErrorCode).find((known) => known === codeOf(failure));
-    // Without a code it is a mistake of the program, and ends it.
+    // An error without a code is a programmer error, and ends the program.
     if (code !== undefined) {
       ring.fail(code);
       control.fail(code, messageOf(failure));
@@ -72,7 +71,7 @@ function snapshot(task: SnapshotTask): SaveResult {
 const COW_LIMIT_MESSAGE = 'copy-on-write memory reached snapshot-cow-max';
 
 /**
- * Who loses an image also wakes a task that waits for room in the ring, so a cancelled ring may
+ * The loss of an image also wakes a task that waits for room in the ring, so a cancelled ring may
  * mean this.
  */
 function isLost(task: SnapshotTask): boolean {

@@ -1,20 +1,22 @@
 /**
- * How a task's end crosses threads: as plain data.
+ * The end of a task, passed between threads as plain data.
  *
  * Structured clone keeps an Error's message and drops its `code`, so a worker entry wraps its work
  * in `asTask` and returns an outcome, which the pool turns back into a value or an error on the
  * main thread:
  *
- *   worker                             outcome                                   main
- *   returns r                      ->  { kind: RESULT, result: r }           ->  r
- *   throws OperatingError          ->  { kind: OPERATING, code, message }    ->  OperatingError with the same code
- *   throws anything else           ->  { kind: PROGRAMMER, message, stack }  ->  AssertionFailed: the program is wrong
- *   ends (exit, uncaught, memory)      none                                  ->  OperatingError WORKER_DIED
+ *   worker                           outcome                                 main
+ *   returns r                     -> { kind: RESULT, result: r }          -> r
+ *   throws OperatingError         -> { kind: OPERATING, code, message }   -> OperatingError,
+ *                                                                            with the same code
+ *   throws anything else          -> { kind: PROGRAMMER, message, stack } -> AssertionFailed
+ *   ends (exit, uncaught, memory)    none                                 -> OperatingError
+ *                                                                            WORKER_DIED
  *
- * {@link COLLECT} is a task of every entry: the thread runs V8's collection, so that the shared
- * memory that its last tasks saw, and that is dead, goes back to the system.
+ * {@link COLLECT} is a task of every entry: the thread runs V8's collection, so that dead shared
+ * memory of its last tasks goes back to the system.
  *
- * Apart from pool.ts, so that a worker does not load piscina to report its end.
+ * Separate from pool.ts, so that a worker does not load piscina to report its end.
  */
 import { AssertionFailed, unreachable } from '../base/assert.ts';
 import { collectAtOnce } from '../base/collection.ts';
@@ -65,7 +67,7 @@ export function asTask<Task, Result>(
   };
 }
 
-/** The result of an outcome; throws what the outcome stands for. */
+/** The result of an outcome; throws the error of a failed one. */
 export function resultOf<Result>(outcome: Outcome<Result>, duty: string): Result {
   switch (outcome.kind) {
     case OutcomeKind.RESULT:
