@@ -110,8 +110,10 @@ export class Database extends EntryWriter {
   }
 
   /**
-   * As {@link find} for a key with this hash that was read ahead under `number`, in any database at
-   * any time. The result of reading ahead is used while no entry has come, gone or moved since.
+   * As {@link find} for a key with this hash that was read ahead under `number`; maybe by another
+   * database, or longer ago than the last read ahead. Invariant: while no entry has come, gone or
+   * moved since the last read ahead, its results hold: an entry found then is in its place, no
+   * entry then is none now, and a key with the same number is the same key.
    */
   findAhead(number: number, hash: number, bytes: Uint8Array, start: number, length: number): Ref {
     const tables = this.#tables;
@@ -161,7 +163,8 @@ export class Database extends EntryWriter {
   /**
    * Reads in parallel the memory that commands on `count` keys with these hashes will read first:
    * buckets, then two cache lines of entries. Memory answers many requests in the time of one, but
-   * only when none waits for another. The keys get numbers from `first` on, which must be new.
+   * only when none waits for another. The keys get numbers from `first` on. A number is used again
+   * only after {@link forgetAhead}.
    * Returns a meaningless number, see {@link HashTable.firstOfEach}.
    */
   readAhead(hashes: Int32Array, count: number, first: number): number {
