@@ -20,7 +20,6 @@ export type Offset = number & { readonly __brand: 'offset' };
 export const NIL = 0 as Ref;
 
 export const asRef = (value: number): Ref => value as Ref;
-export const refAfter = (ref: Ref, granules: number): Ref => (ref + granules) as Ref;
 
 export const asOffset = (value: number): Offset => value as Offset;
 export const offsetAfter = (offset: Offset, bytes: number): Offset => (offset + bytes) as Offset;

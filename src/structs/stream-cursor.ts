@@ -40,11 +40,6 @@ export class StreamCursor {
     return this.#nodes.value;
   }
 
-  /** Where the node is among the nodes. */
-  get nodeCursor(): IdCursor {
-    return this.#nodes;
-  }
-
   /**
    * Goes before the first entry of the tree of nodes from `from` on, or behind the last one up to
    * `to`.

@@ -9,7 +9,7 @@
  * The halves are signed 32-bit integers; they are compared as unsigned ones. No state, any thread.
  */
 import { leadingSpaces } from '../base/bytes.ts';
-import { int64Number, writeInt64 } from './int64.ts';
+import { writeInt64 } from './int64.ts';
 
 export const ID_WORDS = 4;
 export const ID_BYTES = 16;
@@ -199,9 +199,6 @@ export class StreamId {
     return true;
   }
 }
-
-/** Milliseconds of an id as the nearest double. */
-export const idMs = (id: StreamId): number => int64Number(id.msHigh, id.msLow);
 
 // What parseUint64 found; read at once.
 let parsedHigh = 0;

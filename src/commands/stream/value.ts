@@ -2,7 +2,7 @@
  * Hot path. Streams behind keys: opening and making them, ids in arguments and replies, entries in
  * replies. Main thread.
  */
-import { equalBytes, withView } from '../../base/byte-copy.ts';
+import { withView } from '../../base/byte-copy.ts';
 import { NIL, type Ref } from '../../base/units.ts';
 import { Encoding, ValueType } from '../../keyspace/entry.ts';
 import type { Reply } from '../../resp/reply.ts';
@@ -177,14 +177,6 @@ export function isByte(context: CommandContext, index: number, byte: number): bo
 
 export const isStar = (context: CommandContext, index: number): boolean =>
   isByte(context, index, STAR);
-
-/** Whether two arguments are the same bytes. */
-export function sameArguments(context: CommandContext, a: number, b: number): boolean {
-  const { bytes, position, length } = context.request;
-  return (
-    length[a] === length[b] && equalBytes(bytes, position[a]!, bytes, position[b]!, length[a]!)
-  );
-}
 
 export function replyId(reply: Reply, id: StreamId): void {
   // Ids that follow each other mostly are of one millisecond.

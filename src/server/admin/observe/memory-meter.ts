@@ -64,6 +64,8 @@ export class MemoryMeter {
   rssBytes = 0;
   /** V8's buffers that are not shared. */
   #bufferBytes = 0;
+  /** Watched keys and subscriptions of all clients, as of the last tick. */
+  #namesBytes = 0;
   heapBytes = 0;
   /** As of the last tick. */
   readonly normal = noClients();
@@ -111,11 +113,13 @@ export class MemoryMeter {
     const { normal, replicas } = this;
     Object.assign(normal, noClients());
     Object.assign(replicas, noClients());
+    this.#namesBytes = 0;
     for (const connection of this.#server.clients.values()) {
       const sums = connection.isReplica ? replicas : normal;
       sums.queryBytes += connection.reader.ownBytes;
       sums.replyBytes += connection.pendingOutputBytes;
       sums.queuedBytes += connection.queuedBytes;
+      this.#namesBytes += connection.namesBytes;
     }
   }
 
@@ -127,8 +131,8 @@ export class MemoryMeter {
   /** V8's memory that no client is known to use: when it is large, most of it is garbage. */
   get unownedBytes(): number {
     const { clients, bufferPool } = this.#server;
-    let owned = sumOf(this.normal) + sumOf(this.replicas) + clients.size * CONNECTION_BYTES;
-    for (const { namesBytes } of clients.values()) owned += namesBytes;
+    const buffers = sumOf(this.normal) + sumOf(this.replicas);
+    const owned = buffers + this.#namesBytes + clients.size * CONNECTION_BYTES;
     return Math.max(0, this.heapBytes + this.#bufferBytes - owned - bufferPool.heldBytes);
   }
 
