@@ -76,6 +76,7 @@ export class Node implements ConnectionHost {
       leaveStream: () => {
         this.primary.fullSyncs.stop();
         this.dumps.snapshots.unpinStream();
+        this.dumps.appendOnly.streamLost();
       },
       flush: () => this.primary.turnEnded(),
       unblockAll: (error) => this.blocking.unblockAll(error),
@@ -83,6 +84,10 @@ export class Node implements ConnectionHost {
     this.primary.upstream = this.upstream;
     this.server.streamDb = () =>
       this.upstream.isReplica ? this.upstream.selectedDb : this.server.feed.selectedDb;
+    this.dumps.appendOnly.onSynced = () => {
+      this.primary.waiters.noteAck();
+      this.primary.waiters.serve();
+    };
     this.dumps.replicas = this.primary;
     this.dumps.link = this.upstream;
     this.admin = new Admin(this.server, {
@@ -110,6 +115,7 @@ export class Node implements ConnectionHost {
     this.dispatcher.onDiverged = () => {
       if (this.upstream.isReplica) this.upstream.diverged();
       else this.primary.diverged();
+      this.dumps.appendOnly.streamLost();
     };
     this.dispatcher.onBroken = (error, session, row, request) => {
       this.#brokenCall = noteBrokenCall(error, session, row, request);
@@ -150,7 +156,7 @@ export class Node implements ConnectionHost {
     this.housekeeping.start();
     this.admin.start();
     try {
-      await this.dumps.dumpLoad.atStart(values.replicaof !== null);
+      await this.dumps.loadAtStart(this.dispatcher, values.replicaof !== null);
     } catch (error) {
       // A stop during the load hides the load's error.
       if (this.#stopping) return;

@@ -35,6 +35,8 @@ export interface SaveAux {
   readonly ctime: number;
   readonly usedMemoryBytes: number;
   readonly replication: ReplicationAux | undefined;
+  /** The dump is the base of an append only file. */
+  readonly isAofBase?: boolean;
 }
 
 export interface SaveOptions {
@@ -127,7 +129,7 @@ function writeHeader(sink: DumpSink, kernels: ByteKernels, options: SaveOptions)
     field('repl-id', aux.replication.replid);
     field('repl-offset', aux.replication.offset);
   }
-  field('aof-base', 0);
+  field('aof-base', aux.isAofBase === true ? 1 : 0);
   if (dialect.version < FUNCTIONS_VERSION_MIN) return;
   for (const library of functions) {
     sink.byte(Opcode.FUNCTION2);

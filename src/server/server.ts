@@ -42,6 +42,8 @@ export const Obstacle = {
   REPLICAS_WANTED: 1 << 3,
   /** This node has a primary. */
   REPLICA: 1 << 4,
+  /** The append only file cannot be written. */
+  AOF_FAILED: 1 << 5,
 } as const;
 export type Obstacle = (typeof Obstacle)[keyof typeof Obstacle];
 
@@ -100,6 +102,11 @@ export class Server implements ServerPort {
   waits: Waits | undefined = undefined;
   /** Releases all views of the memory of the dataset; set once, too. */
   onKeyspaceReplaced: (() => void) | undefined = undefined;
+  /**
+   * Called before replies leave: what they confirm is in the append only file. Undefined without
+   * one.
+   */
+  onBeforeReplies: (() => void) | undefined = undefined;
   /** Called at each step. */
   onStage: (stage: Stage) => void = () => {};
   /** The service manager that was told of the start, as INFO spells it. */
@@ -124,6 +131,8 @@ export class Server implements ServerPort {
    * one.
    */
   streamDb: () => number = () => this.feed.selectedDb;
+  /** The stream up to here is on disk; -1 without an append only file. */
+  syncedOffset: () => number = () => -1;
   #nextClientId = 1;
   #accessMs = -1;
   #accessClock = 0;

@@ -12,7 +12,7 @@ export interface DumpRequest {
   readonly filter: number;
   readonly compress: boolean;
   readonly checksum: boolean;
-  readonly reason: 'bgsave' | 'replication' | 'debug';
+  readonly reason: 'bgsave' | 'replication' | 'aof' | 'debug';
 }
 
 /** What a dump's spool owes a reader that is behind. */

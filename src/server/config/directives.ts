@@ -368,22 +368,25 @@ const memoryAndCpu = {
 } as const;
 
 const appendOnly = {
-  appendonly: refused(yesNo('no'), ['no'], 'append only file', { denyLoading: true }),
-  appendfilename: accepted(fileName('appendfilename', 'appendonly.aof'), 'its name', IMMUTABLE),
-  appenddirname: accepted(
+  appendonly: obeyed(yesNo('no'), 'write the stream to disk', { denyLoading: true }),
+  appendfilename: obeyed(fileName('appendfilename', 'appendonly.aof'), 'its name', IMMUTABLE),
+  appenddirname: obeyed(
     fileName('appenddirname', 'appendonlydir', 'dirname'),
     'its folder',
     IMMUTABLE,
   ),
-  appendfsync: accepted(oneOf('everysec', ['everysec', 'always', 'no']), 'append only file'),
-  'no-appendfsync-on-rewrite': accepted(yesNo('no'), 'append only file'),
-  'auto-aof-rewrite-percentage': accepted(integer(100), 'append only file'),
-  'auto-aof-rewrite-min-size': accepted(memory('64mb'), 'append only file'),
-  'aof-load-truncated': accepted(yesNo('yes'), 'append only file'),
+  appendfsync: obeyed(
+    oneOf('everysec', ['everysec', 'always', 'no']),
+    'when the append only file is synced: always, everysec, no',
+  ),
+  'no-appendfsync-on-rewrite': obeyed(yesNo('no'), 'no sync while a base is written'),
+  'auto-aof-rewrite-percentage': obeyed(integer(100), 'growth that brings a rewrite'),
+  'auto-aof-rewrite-min-size': obeyed(memory('64mb'), 'the least size for that'),
+  'aof-load-truncated': obeyed(yesNo('yes'), 'start with a file whose end is lost'),
   'aof-use-rdb-preamble': accepted(yesNo('yes'), 'append only file'),
-  'aof-timestamp-enabled': accepted(yesNo('no'), 'append only file'),
+  'aof-timestamp-enabled': obeyed(yesNo('no'), 'lines with the time between commands'),
   'aof-rewrite-incremental-fsync': accepted(yesNo('yes'), 'append only file'),
-  'aof-disable-auto-gc': accepted(yesNo('no'), 'append only file'),
+  'aof-disable-auto-gc': obeyed(yesNo('no'), 'keep the files that a rewrite replaces'),
 } as const;
 
 const tls = {

@@ -386,8 +386,9 @@ export class Dispatcher {
 
   /** Decides what calls contribute to the stream now. */
   get #mode(): ReplicationMode {
-    const { feed, isReplica } = this.#server;
-    return feed.log.active && !isReplica ? this.#feedMode : noReplication;
+    const { feed, isReplica, loading } = this.#server;
+    // What an append only file brings is taken into the log as it came.
+    return feed.log.active && !isReplica && !loading ? this.#feedMode : noReplication;
   }
 
   /**

@@ -25,11 +25,11 @@ import { getHeapStatistics } from 'node:v8';
 import { assert } from '../../base/assert.ts';
 import { ErrorCode, OperatingError } from '../../base/errors.ts';
 import { ClientMode } from '../../commands/client.ts';
-import { GrowableBytes } from '../../resp/growable-bytes.ts';
 import { Parse, RequestReader } from '../../resp/parser.ts';
 import type { Reply } from '../../resp/reply.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import { Session } from '../dispatch/session.ts';
+import { UnitLog } from '../dispatch/unit-log.ts';
 import type { Server } from '../server.ts';
 
 /** No limit applies to the primary; positions in a buffer are 32-bit integers. */
@@ -39,8 +39,6 @@ const BYTES_MAX = 0x7fff_ffff;
  * commands take not quite twice as much.
  */
 const HEAP_PER_QUEUE = 3;
-/** A larger buffer of a unit is freed after the unit. */
-const UNIT_BYTES_KEPT = 1024 * 1024;
 
 /** The primary, as a client of this node. */
 export class UpstreamSession extends Session {
@@ -84,8 +82,7 @@ export class Applier {
   readonly #server: Server;
   readonly #dispatcher: Dispatcher;
   readonly #reader: RequestReader;
-  /** Bytes of the transaction that is being queued. */
-  readonly #unit = new GrowableBytes();
+  readonly #unitLog: UnitLog;
   readonly #onGetack: () => void;
   readonly #queuedBytesMax: number;
   #stopped = false;
@@ -106,6 +103,7 @@ export class Applier {
     this.#onGetack = onGetack;
     this.#server = server;
     this.#dispatcher = dispatcher;
+    this.#unitLog = new UnitLog(server.streamLog);
     this.session = session;
     session.dbIndex = Math.min(dbIndex, server.keyspace.databases.length - 1);
     const limits = {
@@ -189,27 +187,14 @@ export class Applier {
 
   /** Adds the request that has run to the log, or to the unit that is being queued. */
   #note(): void {
-    const { bytes, start, end } = this.#reader.request;
-    const { streamLog } = this.#server;
-    const unit = this.#unit;
-    if (this.session.inTransaction) {
-      if (this.session.queuedBytes > this.#queuedBytesMax) {
-        throw new OperatingError(
-          ErrorCode.CORRUPT,
-          `a transaction beyond ${Math.floor(this.#queuedBytesMax)} bytes of memory`,
-        );
-      }
-      unit.reserve(end - start);
-      unit.bytes.set(bytes.subarray(start, end), unit.size);
-      unit.size += end - start;
-      return;
+    const { session } = this;
+    if (session.inTransaction && session.queuedBytes > this.#queuedBytesMax) {
+      throw new OperatingError(
+        ErrorCode.CORRUPT,
+        `a transaction beyond ${Math.floor(this.#queuedBytesMax)} bytes of memory`,
+      );
     }
-    if (unit.size > 0) {
-      streamLog.append(unit.bytes, 0, unit.size);
-      unit.clear();
-      if (unit.bytes.length > UNIT_BYTES_KEPT) unit.bytes = new Uint8Array(0);
-    }
-    streamLog.appendDeferred(bytes, start, end);
+    this.#unitLog.note(this.#reader.request, session.inTransaction);
   }
 
   #complain(error: string): void {

@@ -252,7 +252,9 @@ export class Upstream {
     if (!this.isReplica || (nowMs - this.#secondMs < SECOND_MS && nowMs >= this.#secondMs)) return;
     this.#secondMs = nowMs;
     if (this.#holders > 0) this.link.heard(this.#nowMs());
-    this.#act(this.link.tick(this.#server.streamLog.endOffset, -1, this.#nowMs()));
+    this.#act(
+      this.link.tick(this.#server.streamLog.endOffset, this.#server.syncedOffset(), this.#nowMs()),
+    );
   }
 
   #act(actions: readonly LinkAction[]): void {
@@ -385,7 +387,9 @@ export class Upstream {
       () => this.#socket?.destroy(),
     );
     this.#applier = new Applier(server, this.#dispatcher, session, dbIndex, () => {
-      this.#act(this.link.acknowledge(server.streamLog.endOffset, -1, this.#nowMs()));
+      this.#act(
+        this.link.acknowledge(server.streamLog.endOffset, server.syncedOffset(), this.#nowMs()),
+      );
     });
     this.#reader.expectStream();
   }

@@ -65,6 +65,8 @@ export interface ConnectionServer {
   readonly streamLog: StreamLog;
   readonly bufferPool: BufferPool;
   readonly departures: Departures;
+  /** To be called before replies leave. */
+  readonly onBeforeReplies: (() => void) | undefined;
   readonly requestLimits: RequestLimits;
   readonly outputLimits: { readonly normal: OutputLimit; readonly pubsub: OutputLimit };
 }
@@ -280,7 +282,8 @@ export class Connection extends Session implements ReplyGate {
     const { size } = reply;
     if (size > 0) {
       const { writer } = this;
-      const { stats } = this.#host.server;
+      const { stats, onBeforeReplies } = this.#host.server;
+      if (onBeforeReplies !== undefined) onBeforeReplies();
       stats.netOutputBytes += size;
       stats.writesProcessed++;
       this.netOutputBytes += size;

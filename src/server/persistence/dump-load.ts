@@ -34,6 +34,13 @@ export interface LoadView {
   readonly elapsedSeconds: number;
 }
 
+/** The files of an append only file, on their way. */
+export interface ReplayProgress {
+  readonly totalBytes: number;
+  readonly doneBytes: () => number;
+  readonly cancel: () => void;
+}
+
 export interface DumpLoadParts {
   readonly pool: LoadPool;
   /** Takes over the function libraries of a dump. */
@@ -47,6 +54,7 @@ export class DumpLoad {
   readonly #server: Server;
   readonly #parts: DumpLoadParts;
   #job: LoadJob | undefined = undefined;
+  #replay: ReplayProgress | undefined = undefined;
   #startMs = 0;
   #startMonotonicMs = 0;
   #totalBytes = 0;
@@ -60,12 +68,13 @@ export class DumpLoad {
   /** The running load, or undefined. */
   get view(): LoadView | undefined {
     const job = this.#job;
-    if (job === undefined) return undefined;
+    const replay = this.#replay;
+    if (job === undefined && replay === undefined) return undefined;
     return {
       startSeconds: Math.floor(this.#startMs / MS_PER_SECOND),
-      totalBytes: this.#totalBytes,
+      totalBytes: replay?.totalBytes ?? this.#totalBytes,
       usedMemoryBytes: this.#usedMemoryBytes,
-      loadedBytes: job.control.bytesDone,
+      loadedBytes: (replay?.doneBytes() ?? 0) + (job?.control.bytesDone ?? 0),
       elapsedSeconds: (this.#server.clock.monotonicMs() - this.#startMonotonicMs) / MS_PER_SECOND,
     };
   }
@@ -117,6 +126,27 @@ export class DumpLoad {
     this.#server.dirty = 0;
   }
 
+  /**
+   * Loads the dump that an append only file begins with. Expired keys are kept: their deletion may
+   * be among the commands that follow.
+   */
+  async loadBase(path: string): Promise<Loaded> {
+    const loaded = await this.#load(path, true);
+    this.#take(loaded);
+    return loaded;
+  }
+
+  /** A load of other kind is on its way; INFO shows it. Returns what to call at its end. */
+  replays(progress: ReplayProgress): () => void {
+    const { clock } = this.#server;
+    this.#replay = progress;
+    this.#startMs = clock.nowMs();
+    this.#startMonotonicMs = clock.monotonicMs();
+    return () => {
+      this.#replay = undefined;
+    };
+  }
+
   collectWorker(): void {
     this.#parts.pool.collect();
   }
@@ -124,6 +154,7 @@ export class DumpLoad {
   /** Stops a load, which then rejects with CANCELLED. */
   async close(): Promise<void> {
     this.#job?.cancel();
+    this.#replay?.cancel();
     await this.#parts.pool.close();
   }
 

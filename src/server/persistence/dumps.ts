@@ -12,9 +12,11 @@ import { OperatingError } from '../../base/errors.ts';
 import { type CommandTable, Flag } from '../../commands/spec.ts';
 import { createLoadPool } from '../../workers/load-job.ts';
 import { createSnapshotPool } from '../../workers/snapshot-job.ts';
+import { loadAppendOnlyFile } from '../aof/aof-load.ts';
+import { AppendOnly } from '../aof/append-only.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import type { Housekeeping } from '../housekeeping.ts';
-import type { Server } from '../server.ts';
+import { Obstacle, type Server } from '../server.ts';
 import { snapshotCommands } from './commands.ts';
 import { DumpLoad } from './dump-load.ts';
 import { type InfoField, persistenceInfo } from './info.ts';
@@ -50,6 +52,7 @@ export class Dumps {
   readonly snapshots: Snapshots;
   readonly persistence: Persistence;
   readonly dumpLoad: DumpLoad;
+  readonly appendOnly: AppendOnly;
   readonly shutdown: Shutdown;
   readonly commands: CommandTable;
   replicas: ReplicaPort = NO_REPLICAS;
@@ -76,14 +79,33 @@ export class Dumps {
         this.functions = libraries;
       },
     });
+    this.appendOnly = new AppendOnly(server, {
+      persistence: this.persistence,
+      snapshots: this.snapshots,
+      exit,
+    });
+    server.syncedOffset = () => this.appendOnly.syncedOffset;
     this.shutdown = new Shutdown(server, this.persistence, {
       pauseWrites: () => this.#gate?.close(),
       resumeWrites: () => this.#gate?.open(),
       replicasInSync: () => this.replicas.replicasInSync(),
       replicaReport: () => this.replicas.replicaReport(),
+      closeAppendOnly: () => this.appendOnly.close(),
       exit,
     });
-    this.commands = snapshotCommands(server, this.persistence, this.shutdown);
+    this.commands = snapshotCommands(server, this.persistence, this.appendOnly, this.shutdown);
+  }
+
+  /** Loads what the node had when it ended: the append only file if there is one, or the dump. */
+  async loadAtStart(dispatcher: Dispatcher, isReplica: boolean): Promise<void> {
+    const { appendOnly, dumpLoad } = this;
+    const server = this.#server;
+    if (!server.config.values.appendonly) {
+      await dumpLoad.atStart(isReplica);
+      return;
+    }
+    const parts = { files: appendOnly.files, dumpLoad, dispatcher };
+    await appendOnly.openAtStart(await loadAppendOnlyFile(server, parts, isReplica));
   }
 
   /** Registers its commands and ticks. */
@@ -92,8 +114,16 @@ export class Dumps {
     const server = this.#server;
     this.#gate = new WriteGate(server, dispatcher);
     dispatcher.guards.push(
-      (_connection, _row, flags) =>
-        server.loading && (flags & Flag.LOADING) === 0 ? LOADING_ERROR : undefined,
+      (connection, _row, flags) =>
+        server.loading && (flags & Flag.LOADING) === 0 && !connection.fromPrimary
+          ? LOADING_ERROR
+          : undefined,
+      (connection, row, flags) => {
+        if (!server.hasObstacle(Obstacle.AOF_FAILED) || connection.fromPrimary) return undefined;
+        return (flags & Flag.WRITE) !== 0 || row.fullName === 'ping'
+          ? this.appendOnly.writeRefusal
+          : undefined;
+      },
       (connection, row, flags) => {
         if (persistence.lastSucceeded || connection.fromPrimary) return undefined;
         return (flags & Flag.WRITE) !== 0 || row.fullName === 'ping'
@@ -101,14 +131,26 @@ export class Dumps {
           : undefined;
       },
     );
+    server.config.onChange(['appendonly'], () => {
+      if (server.config.values.appendonly) this.appendOnly.turnOn();
+      else this.appendOnly.turnOff();
+      return null;
+    });
     housekeeping.onTick(() => {
       persistence.tick();
+      this.appendOnly.tick();
       shutdown.tick();
     });
   }
 
   info(): InfoField[] {
-    return persistenceInfo(this.#server, this.persistence, this.snapshots, this.dumpLoad);
+    return persistenceInfo(
+      this.#server,
+      this.persistence,
+      this.snapshots,
+      this.dumpLoad,
+      this.appendOnly,
+    );
   }
 
   /**

@@ -2,6 +2,7 @@
  * The fields of INFO persistence: Redis' names in Redis' order, then our own. A field without a
  * counterpart here is 0.
  */
+import type { AppendOnly } from '../aof/append-only.ts';
 import type { Server } from '../server.ts';
 import type { DumpLoad } from './dump-load.ts';
 import type { Persistence } from './persistence.ts';
@@ -16,6 +17,7 @@ export function persistenceInfo(
   persistence: Persistence,
   snapshots: Snapshots,
   dumpLoad: DumpLoad,
+  appendOnly: AppendOnly,
 ): InfoField[] {
   const current = snapshots.inProgress;
   const { saving } = persistence;
@@ -31,7 +33,7 @@ export function persistenceInfo(
     ['current_save_keys_processed', current?.keysDone ?? 0],
     ['current_save_keys_total', current?.keysTotal ?? 0],
     ['rdb_changes_since_last_save', server.dirty],
-    ['rdb_bgsave_in_progress', persistence.busy ? 1 : 0],
+    ['rdb_bgsave_in_progress', persistence.busy && !appendOnly.isRewriting ? 1 : 0],
     ['rdb_last_save_time', persistence.lastSaveSeconds],
     ['rdb_last_bgsave_status', persistence.lastSucceeded ? 'ok' : 'err'],
     ['rdb_last_bgsave_time_sec', persistence.lastDurationSeconds],
@@ -43,18 +45,10 @@ export function persistenceInfo(
     ['rdb_last_cow_size', persistence.lastCowBytes],
     ['rdb_last_load_keys_expired', dumpLoad.keysExpired],
     ['rdb_last_load_keys_loaded', dumpLoad.keysLoaded],
-    ['aof_enabled', 0],
-    ['aof_rewrite_in_progress', 0],
-    ['aof_rewrite_scheduled', 0],
-    ['aof_last_rewrite_time_sec', -1],
-    ['aof_current_rewrite_time_sec', -1],
-    ['aof_last_bgrewrite_status', 'ok'],
-    ['aof_rewrites', 0],
-    ['aof_rewrites_consecutive_failures', 0],
-    ['aof_last_write_status', 'ok'],
-    ['aof_last_cow_size', 0],
+    ...appendOnlyFields(appendOnly),
     ['module_fork_in_progress', 0],
     ['module_fork_last_cow_size', 0],
+    ...openFileFields(appendOnly),
     ...loadFields(dumpLoad),
     ['headwater_snapshots_started', snapshots.startedCount],
     [
@@ -76,6 +70,36 @@ export function persistenceInfo(
     ['headwater_spool_file_bytes', snapshots.spoolFileBytes],
     ['headwater_spool_spilled_bytes', snapshots.spilledBytes],
     ['headwater_spool_files_refused', snapshots.filesRefused],
+  ];
+}
+
+function appendOnlyFields(appendOnly: AppendOnly): InfoField[] {
+  const { journal, rewriteMs } = appendOnly;
+  return [
+    ['aof_enabled', appendOnly.isOn ? 1 : 0],
+    ['aof_rewrite_in_progress', appendOnly.isRewriting ? 1 : 0],
+    ['aof_rewrite_scheduled', appendOnly.scheduled ? 1 : 0],
+    ['aof_last_rewrite_time_sec', appendOnly.lastDurationSeconds],
+    ['aof_current_rewrite_time_sec', rewriteMs < 0 ? -1 : Math.floor(rewriteMs / MS_PER_SECOND)],
+    ['aof_last_bgrewrite_status', appendOnly.lastSucceeded ? 'ok' : 'err'],
+    ['aof_rewrites', appendOnly.rewrites],
+    ['aof_rewrites_consecutive_failures', appendOnly.failures],
+    ['aof_last_write_status', journal.isFailing ? 'err' : 'ok'],
+    ['aof_last_cow_size', appendOnly.lastCowBytes],
+  ];
+}
+
+/** Only while there is an append only file. */
+function openFileFields(appendOnly: AppendOnly): InfoField[] {
+  if (!appendOnly.isOn) return [];
+  const { journal } = appendOnly;
+  return [
+    ['aof_current_size', appendOnly.currentBytes],
+    ['aof_base_size', appendOnly.sizeAtRewrite],
+    ['aof_pending_rewrite', 0],
+    ['aof_buffer_length', journal.waitingBytes],
+    ['aof_pending_bio_fsync', journal.isSyncing ? 1 : 0],
+    ['aof_delayed_fsync', journal.delayedSyncs],
   ];
 }
 

@@ -33,6 +33,8 @@ export interface ShutdownPort {
   replicasInSync(): boolean;
   /** Lines for the log about replicas that lag, and how many are in sync. */
   replicaReport(): readonly string[];
+  /** Brings the append only file to the disk, if there is one. */
+  closeAppendOnly(): Promise<void>;
   /** Ends the process, or the program that runs the node. */
   exit(code: number): void;
 }
@@ -160,6 +162,7 @@ export class Shutdown {
     // Clients that wait for a dump may begin the next one when it fails.
     while (this.#persistence.busy) await this.#persistence.stopDumps();
     if (this.#savesAtEnd() && !(await this.#saved())) return;
+    await this.#port.closeAppendOnly();
     this.#state = 'ended';
     log.warning('Redis is now ready to exit, bye bye...');
     this.#port.exit(0);

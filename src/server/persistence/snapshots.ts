@@ -34,7 +34,7 @@ export interface SnapshotRequest {
   readonly filter: number;
   readonly compress: boolean;
   readonly checksum: boolean;
-  readonly reason: 'bgsave' | 'replication' | 'debug';
+  readonly reason: 'bgsave' | 'replication' | 'aof' | 'debug';
 }
 
 export type SnapshotState = 'running' | 'done' | 'failed';
@@ -475,6 +475,7 @@ function saveOptions(
       ctime: Math.floor(server.nowMs / MS_PER_SECOND),
       usedMemoryBytes: server.keyspace.arena.usedBytes,
       replication,
+      isAofBase: request.reason === 'aof',
     },
     functions: wantsFunctions ? (parts.functions?.() ?? []) : [],
   };

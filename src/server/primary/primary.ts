@@ -88,7 +88,7 @@ export class Primary implements PeerListener {
 
   constructor(server: Server, source: SnapshotSource) {
     this.server = server;
-    this.waiters = new Waiters(server, this.states);
+    this.waiters = new Waiters(server, this.states, () => server.syncedOffset());
     this.fanOut = new FanOut(server.streamLog, server.clock);
     this.fullSyncs = new FullSyncs(server, source, randomBytes);
     this.#log = server.log;
