@@ -15,6 +15,7 @@ import type { Request } from './resp/request.ts';
 import { Admin } from './server/admin/admin.ts';
 import { type BrokenCall, crashReport, noteBrokenCall } from './server/admin/debug/crash-report.ts';
 import { defineJobInfo } from './server/admin/info/job-sections.ts';
+import { type AofDisk, realAofDisk } from './server/aof/aof-disk.ts';
 import type { Config } from './server/config/config.ts';
 import { unixSocketPath } from './server/config/paths.ts';
 import { PRODUCT_VERSION } from './server/config/product.ts';
@@ -61,10 +62,11 @@ export class Node implements ConnectionHost {
   #stopping = false;
   #brokenCall: BrokenCall | undefined = undefined;
 
-  constructor(config: Config, log: Logger = loggerFor(config)) {
+  /** `aofDisk`: the file system of the append only file, for tests. */
+  constructor(config: Config, log: Logger = loggerFor(config), aofDisk: AofDisk = realAofDisk) {
     const clock = new SystemClock();
     this.server = new Server(config, log, clock);
-    this.dumps = new Dumps(this.server, (code) => this.#exit(code));
+    this.dumps = new Dumps(this.server, (code) => this.#exit(code), aofDisk);
     this.primary = new Primary(this.server, this.dumps.snapshots);
     this.upstream = new Upstream(this.server, {
       pool: createLoadPool(1),

@@ -47,7 +47,10 @@ export interface AofLoaded {
 /** For a file that cannot be used; the start ends. */
 class Unusable extends OperatingError {}
 
-/** Loads the append only file; undefined when there is none. Rejects when it cannot be loaded. */
+/**
+ * Loads the append only file; undefined when there is none. Rejects when it cannot be loaded. The
+ * node is loading meanwhile, which the caller tells it.
+ */
 export async function loadAppendOnlyFile(
   server: Server,
   parts: AofLoadParts,
@@ -56,7 +59,6 @@ export async function loadAppendOnlyFile(
   const { files } = parts;
   const { log, clock } = server;
   const startMs = clock.monotonicMs();
-  server.loading = true;
   server.deletesExpired = false;
   try {
     if (!(await found(files))) return undefined;
@@ -71,7 +73,6 @@ export async function loadAppendOnlyFile(
     for (const line of error.message.split('\n')) log.warning(line);
     throw new OperatingError(error.code, 'Fatal error loading the DB, check server logs. Exiting.');
   } finally {
-    server.loading = false;
     server.deletesExpired = true;
   }
 }

@@ -25,7 +25,7 @@ import { writeDump } from '../persistence/dump-file.ts';
 import type { Persistence } from '../persistence/persistence.ts';
 import type { Snapshot, Snapshots } from '../persistence/snapshots.ts';
 import { Obstacle, type Server } from '../server.ts';
-import { type AofDisk, realAofDisk } from './aof-disk.ts';
+import type { AofDisk } from './aof-disk.ts';
 import { AofFiles } from './aof-files.ts';
 import type { AofLoaded } from './aof-load.ts';
 import { Journal } from './journal.ts';
@@ -47,7 +47,7 @@ export interface AppendOnlyParts {
   readonly snapshots: Snapshots;
   /** Ends the process: the node cannot keep what it has promised. */
   readonly exit: (code: number) => void;
-  readonly disk?: AofDisk;
+  readonly disk: AofDisk;
 }
 
 export class AppendOnly {
@@ -84,7 +84,7 @@ export class AppendOnly {
     const { streamLog, history, clock, log, config } = server;
     this.#server = server;
     this.#parts = parts;
-    this.#disk = parts.disk ?? realAofDisk;
+    this.#disk = parts.disk;
     this.files = new AofFiles(() => config.values, this.#disk);
     this.journal = new Journal({
       log: streamLog,

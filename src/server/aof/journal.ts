@@ -364,6 +364,7 @@ export class Journal {
     }
     this.#syncing = undefined;
     for (const file of this.#leaving.splice(0, this.isSyncFailing ? 0 : leaving)) disk.close(file);
+    if (this.#cursor === undefined) this.#closeLeaving();
     // Offsets of another stream say nothing about this one.
     if (!this.isSyncFailing && opening === this.#openings) this.#noteSynced(offset);
     if (wasFailing !== this.isSyncFailing) onStatus();

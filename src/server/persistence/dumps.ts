@@ -12,6 +12,7 @@ import { OperatingError } from '../../base/errors.ts';
 import { type CommandTable, Flag } from '../../commands/spec.ts';
 import { createLoadPool } from '../../workers/load-job.ts';
 import { createSnapshotPool } from '../../workers/snapshot-job.ts';
+import type { AofDisk } from '../aof/aof-disk.ts';
 import { loadAppendOnlyFile } from '../aof/aof-load.ts';
 import { AppendOnly } from '../aof/append-only.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
@@ -65,7 +66,7 @@ export class Dumps {
   #gate: WriteGate | undefined = undefined;
 
   /** `exit` ends the process, or the program that runs the node. */
-  constructor(server: Server, exit: (code: number) => void) {
+  constructor(server: Server, exit: (code: number) => void, aofDisk: AofDisk) {
     this.#server = server;
     this.snapshots = new Snapshots(server, {
       pool: createSnapshotPool(1),
@@ -82,6 +83,7 @@ export class Dumps {
     this.appendOnly = new AppendOnly(server, {
       persistence: this.persistence,
       snapshots: this.snapshots,
+      disk: aofDisk,
       exit,
     });
     server.syncedOffset = () => this.appendOnly.syncedOffset;
@@ -105,7 +107,12 @@ export class Dumps {
       return;
     }
     const parts = { files: appendOnly.files, dumpLoad, dispatcher };
-    await appendOnly.openAtStart(await loadAppendOnlyFile(server, parts, isReplica));
+    server.loading = true;
+    try {
+      await appendOnly.openAtStart(await loadAppendOnlyFile(server, parts, isReplica));
+    } finally {
+      server.loading = false;
+    }
   }
 
   /** Registers its commands and ticks. */

@@ -241,7 +241,8 @@ export class Primary implements PeerListener {
 
   /** Asks all replicas for their ACK, at the end of this turn. */
   askForAcks(): void {
-    this.#getackDue = true;
+    // Without a replica it would only be bytes in the append only file.
+    if (this.peers.size > 0) this.#getackDue = true;
   }
 
   /**
