@@ -101,6 +101,7 @@ export class Node implements ConnectionHost {
       collectWorkers: () => {
         this.dumps.collectWorkers();
         this.upstream.collectWorker();
+        this.primary.compaction.collectWorker();
       },
     });
     defineJobInfo(this.admin.info, this.dumps, this.primary, this.listeners);
@@ -198,7 +199,7 @@ export class Node implements ConnectionHost {
     for (const connection of this.server.clients.values()) connection.destroy();
     this.server.departures.stop();
     this.primary.stop();
-    await Promise.all([this.upstream.close(), this.dumps.close()]);
+    await Promise.all([this.upstream.close(), this.dumps.close(), this.primary.compaction.close()]);
   }
 
   /** SIGTERM and SIGINT, for a program that runs the node as a process. */

@@ -20,15 +20,24 @@
  * Blocks are a quarter of the backlog, from 16 KiB to 1 MiB. A write to a peer ends at a block's
  * end, so small blocks cost system calls. Large blocks retain up to one block more than requested.
  *
+ * Sealed blocks may be compressed (server/primary/compaction.ts): then the block has no bytes here,
+ * and `backlogBytesMax` bounds what is *stored*. A cursor that comes to such a block waits: `next`
+ * returns 0, {@link StreamCursor.isWaiting} is true, and `onReady` is called when the block has its
+ * bytes again. It keeps them as long as a cursor stands in it.
+ *
+ *   RAW ─── packed ───▶ PACKED ─── a cursor comes, expanded ───▶ PACKED, with its bytes
+ *    └ not worth it: stays RAW      ▲                                │
+ *                                   └──── the last cursor leaves ────┘
+ *
  * Bytes from a slice stay unchanged until `advance` of that slice: the pin outlasts the write, even
- * past `closeCursor`. Main thread only; the memory is shared for the workers that will read sealed
- * blocks.
+ * past `closeCursor`. Main thread only; the memory is shared for the worker that compresses.
  */
 import { assert, debugAssert } from '../base/assert.ts';
 import { copyBytes, withView } from '../base/byte-copy.ts';
 import { Lease } from '../base/lease.ts';
 import { MemoryKind, SharedMemory } from '../base/shared-memory.ts';
 import { asOffset, KIB, MIB, type Offset, offsetAfter } from '../base/units.ts';
+import { BlockStore, type Packed } from './block-store.ts';
 
 export const BLOCK_BYTES_MIN = 16 * KIB;
 export const BLOCK_BYTES_MAX = MIB;
@@ -43,8 +52,9 @@ export function blockBytesFor(backlogBytesMax: number): number {
   return Math.max(BLOCK_BYTES_MIN, Math.min(BLOCK_BYTES_MAX, quarter));
 }
 
-class Block {
-  readonly bytes: Uint8Array<SharedArrayBuffer>;
+export class Block {
+  /** Empty while the block is only {@link packed}. */
+  bytes: Uint8Array<SharedArrayBuffer>;
   /** Offset of the first byte. */
   readonly start: Offset;
   /** Bytes written. */
@@ -56,6 +66,13 @@ class Block {
    * The log dropped this block while a write was in flight: its memory must not be used again.
    */
   detached: boolean;
+  packed: Packed | undefined = undefined;
+  /** Compressing it does not pay. */
+  isHard = false;
+  /** Somebody was asked to expand it. */
+  isWanted = false;
+  /** Cursors that wait for its bytes. */
+  waiting: StreamCursor[] = [];
 
   constructor(memory: SharedArrayBuffer, start: Offset) {
     this.bytes = withView(new Uint8Array(memory));
@@ -67,7 +84,8 @@ class Block {
   }
 }
 
-const NO_BLOCK = new Block(new SharedArrayBuffer(0), asOffset(0));
+const NO_MEMORY = new SharedArrayBuffer(0);
+const NO_BLOCK = new Block(NO_MEMORY, asOffset(0));
 
 export class StreamLog {
   /**
@@ -92,6 +110,15 @@ export class StreamLog {
   #tail: Block;
   /** Bytes of memory in retained blocks, used or not. */
   #capacityBytes: number;
+  /** Bytes that compression has spared: of packed blocks, what they were longer. */
+  #savedBytes = 0;
+  /** Bytes before this offset cannot be read any more; their blocks leave when nobody stands there. */
+  #lostBefore = 0;
+  readonly #store: BlockStore;
+  /** A block was sealed. */
+  onSealed: (() => void) | undefined = undefined;
+  /** A cursor has come to a packed block: to be answered by {@link unpacked} or {@link lost}. */
+  onWanted: ((block: Block) => void) | undefined = undefined;
   /** The pool of blocks: a fresh megabyte costs page faults, a used one nothing. */
   readonly #memory: SharedMemory;
   /**
@@ -117,6 +144,7 @@ export class StreamLog {
     this.#tail = NO_BLOCK;
     this.#capacityBytes = 0;
     this.#memory = memory;
+    this.#store = new BlockStore(memory);
     this.lease = new Lease(() => this.settle());
   }
 
@@ -142,7 +170,11 @@ export class StreamLog {
       block.detached = true;
       block.next = null;
       this.#giveBack(block);
+      if (block.packed !== undefined) this.#store.free(block.packed);
     }
+    this.#store.trim();
+    this.#savedBytes = 0;
+    this.#lostBefore = 0;
     this.#blocks = [];
     this.#headIndex = 0;
     this.#tail = NO_BLOCK;
@@ -194,17 +226,34 @@ export class StreamLog {
     return this.endOffset - this.firstOffset + 1;
   }
 
+  /** Bytes that the retained ones take: compressed blocks count as they are stored. */
+  get storedBytes(): number {
+    return this.histlen - this.#savedBytes;
+  }
+
+  /** Retained blocks that are compressed, and sealed ones that may be. */
+  get packedBlocks(): { readonly packed: number; readonly toPack: number } {
+    let packed = 0;
+    let toPack = 0;
+    for (let i = this.#headIndex; i < this.#blocks.length; i++) {
+      const block = this.#blocks[i]!;
+      if (block.packed !== undefined) packed++;
+      else if (!block.isHard && block.next !== null && block.next !== this.#tail) toPack++;
+    }
+    return { packed, toPack };
+  }
+
   /**
    * Bytes retained beyond the size of the backlog, because of cursors (and up to a block of
    * rounding).
    */
   get pinnedBytes(): number {
-    return Math.max(0, this.histlen - this.#backlogBytesMax);
+    return Math.max(0, this.storedBytes - this.#backlogBytesMax);
   }
 
   /** Memory of the retained blocks. */
   get memoryBytes(): number {
-    return this.#capacityBytes;
+    return this.#capacityBytes + this.#store.memoryBytes;
   }
 
   get blockBytes(): number {
@@ -269,9 +318,15 @@ export class StreamLog {
     while (dropped < TRIM_BLOCKS_MAX) {
       const head = this.#blocks[this.#headIndex];
       if (head === undefined || head === this.#tail || head.pins !== 0) break;
-      if (this.histlen - head.used < this.#backlogBytesMax) break;
+      const stored = head.packed?.bytes ?? head.used;
+      const isLost = head.start < this.#lostBefore;
+      if (!isLost && this.storedBytes - stored < this.#backlogBytesMax) break;
       this.firstOffset = offsetAfter(head.start, head.used);
       this.#capacityBytes -= head.bytes.length;
+      if (head.packed !== undefined) {
+        this.#savedBytes -= head.used - head.packed.bytes;
+        this.#store.free(head.packed);
+      }
       this.#blocks[this.#headIndex++] = NO_BLOCK;
       head.next = null;
       this.#giveBack(head);
@@ -290,24 +345,115 @@ export class StreamLog {
   unpin(block: Block): void {
     debugAssert(block.pins > 0, 'a pin is taken back once');
     block.pins--;
-    if (block.pins === 0 && !block.detached && block === this.#blocks[this.#headIndex]) this.trim();
+    if (block.pins > 0 || block.detached) return;
+    if (block.packed !== undefined) this.#dropBytes(block);
+    if (block === this.#blocks[this.#headIndex]) this.trim();
+  }
+
+  // For compaction.
+
+  /**
+   * The oldest sealed block that is not compressed and that no cursor stands in; undefined when
+   * there is none. The newest sealed one is left, because peers come to it. It is pinned until
+   * {@link packed}.
+   */
+  beginPack(): Block | undefined {
+    for (let i = this.#headIndex; i < this.#blocks.length; i++) {
+      const block = this.#blocks[i]!;
+      if (block.next === null || block.next === this.#tail) return undefined;
+      if (block.packed !== undefined || block.isHard || block.pins > 0) continue;
+      block.pins++;
+      return block;
+    }
+    return undefined;
+  }
+
+  /**
+   * Ends {@link beginPack}: bytes[0, length) are the compressed block. A `length` of 0 tells that
+   * compressing it does not pay, -1 that it was not tried. A block that a cursor has come to
+   * meanwhile stays as it is.
+   */
+  packed(block: Block, bytes: Uint8Array, length: number, crcLow: number, crcHigh: number): void {
+    if (length === 0) block.isHard = true;
+    if (length > 0 && block.pins === 1 && !block.detached) {
+      block.packed = this.#store.put(bytes, length, crcLow, crcHigh);
+      this.#savedBytes += block.used - length;
+    }
+    this.unpin(block);
+  }
+
+  /** Memory for the bytes of a packed block, for {@link unpacked} or {@link lost}. */
+  takeBlock(block: Block): SharedArrayBuffer {
+    return this.#memory.take(MemoryKind.LOG, block.used);
+  }
+
+  /** A packed block that was wanted has its bytes again, in `memory`. */
+  unpacked(block: Block, memory: SharedArrayBuffer): void {
+    block.isWanted = false;
+    if (block.detached || block.pins === 0) {
+      this.#memory.give(MemoryKind.LOG, memory);
+      return;
+    }
+    block.bytes = withView(new Uint8Array(memory));
+    this.#capacityBytes += memory.byteLength;
+    for (const cursor of block.waiting.splice(0)) cursor.ready(block);
+  }
+
+  /**
+   * A packed block that was wanted cannot be expanded. Those who stand in it fail, and the history
+   * begins behind it.
+   */
+  lost(block: Block, memory: SharedArrayBuffer): void {
+    block.isWanted = false;
+    this.#memory.drop(MemoryKind.LOG, memory);
+    if (block.detached) return;
+    this.#lostBefore = Math.max(this.#lostBefore, block.start + block.used);
+    for (const cursor of block.waiting.splice(0)) cursor.fail();
+    this.trim();
+  }
+
+  /** For cursors: `cursor` has come to `block`, which has no bytes. */
+  want(block: Block, cursor: StreamCursor): void {
+    block.waiting.push(cursor);
+    if (block.isWanted) return;
+    block.isWanted = true;
+    assert(this.onWanted !== undefined, 'who packs blocks expands them');
+    this.onWanted(block);
+  }
+
+  #dropBytes(block: Block): void {
+    if (block.bytes.length === 0) return;
+    this.#capacityBytes -= block.bytes.length;
+    this.#memory.give(MemoryKind.LOG, block.bytes.buffer, block.used);
+    block.bytes = NO_BLOCK.bytes;
   }
 
   /** Walks the blocks and checks the invariants of the file header. */
   validate(): void {
     let offset: number = this.firstOffset;
     let capacityBytes = 0;
+    let savedBytes = 0;
     for (let i = this.#headIndex; i < this.#blocks.length; i++) {
       const block = this.#blocks[i]!;
       assert(block.start === offset, 'blocks follow each other without a gap');
-      assert(block.used <= block.bytes.length, 'a block holds no more than its capacity');
+      const isPacked = block.packed !== undefined;
+      assert(
+        isPacked || block.used <= block.bytes.length,
+        'a block holds no more than its capacity',
+      );
+      assert(!isPacked || block.next !== null, 'the tail is never packed');
+      if (block.packed !== undefined) savedBytes += block.used - block.packed.bytes;
       assert(block.next === (this.#blocks[i + 1] ?? null), 'blocks are linked in order');
-      assert(block.next === null || block.used === block.bytes.length, 'only the tail has room');
+      assert(
+        isPacked || block.next === null || block.used === block.bytes.length,
+        'only the tail has room',
+      );
       offset += block.used;
       capacityBytes += block.bytes.length;
     }
     assert(offset + this.lease.size === this.endOffset + 1, 'the blocks end where the stream ends');
     assert(capacityBytes === this.#capacityBytes, 'the memory of the blocks is counted');
+    assert(savedBytes === this.#savedBytes, 'what compression spares is counted');
     assert(!this.active || this.#tail === this.#blocks.at(-1), 'an active log has a tail');
   }
 
@@ -328,6 +474,7 @@ export class StreamLog {
 
   /** A block with a write in flight is not used again. */
   #giveBack({ bytes, used, pins }: Block): void {
+    if (bytes.length === 0) return;
     if (pins === 0) this.#memory.give(MemoryKind.LOG, bytes.buffer, used);
     else this.#memory.drop(MemoryKind.LOG, bytes.buffer, used);
   }
@@ -341,6 +488,7 @@ export class StreamLog {
     this.#blocks.push(block);
     this.#tail = block;
     this.#capacityBytes += block.bytes.length;
+    if (old !== NO_BLOCK) this.onSealed?.();
   }
 }
 
@@ -361,6 +509,12 @@ export class StreamCursor {
   /** True from a `next` that returned bytes until `advance`. */
   inFlight: boolean;
   closed: boolean;
+  /** The next bytes are being expanded: `next` returns 0 until `onReady` is called. */
+  isWaiting = false;
+  /** The next bytes are lost: there is nothing more to be read. */
+  failed = false;
+  /** Called, in another turn, when the bytes that `next` did not have are there, or are lost. */
+  onReady: (() => void) | undefined = undefined;
   readonly #log: StreamLog;
   #block: Block;
 
@@ -389,6 +543,13 @@ export class StreamCursor {
     assert(!this.closed && !this.inFlight, 'a cursor has one slice in flight');
     this.#log.settle();
     if (this.end === this.#block.used) this.#hop();
+    if (this.#block.bytes.length === 0) {
+      if (!this.isWaiting && !this.failed) {
+        this.isWaiting = true;
+        this.#log.want(this.#block, this);
+      }
+      return 0;
+    }
     // Until now `end` was the confirmed end of the last slice; the new slice begins there.
     this.start = this.end;
     const count = Math.min(bytesMax, this.#block.used - this.start);
@@ -418,7 +579,28 @@ export class StreamCursor {
   close(): void {
     assert(!this.closed, 'a cursor closes once');
     this.closed = true;
+    if (this.isWaiting) {
+      const { waiting } = this.#block;
+      const index = waiting.indexOf(this);
+      if (index >= 0) waiting.splice(index, 1);
+    }
     if (!this.inFlight) this.#log.unpin(this.#block);
+  }
+
+  /** For the log: `block` has its bytes again. */
+  ready(block: Block): void {
+    if (this.closed) return;
+    this.bytes = block.bytes;
+    this.isWaiting = false;
+    this.onReady?.();
+  }
+
+  /** For the log: the bytes are lost. */
+  fail(): void {
+    if (this.closed) return;
+    this.isWaiting = false;
+    this.failed = true;
+    this.onReady?.();
   }
 
   /**

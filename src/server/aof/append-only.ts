@@ -95,6 +95,7 @@ export class AppendOnly {
       disk: this.#disk,
       maySync: () => !(config.values.noAppendfsyncOnRewrite && this.isRewriting),
       onStatus: () => server.setObstacle(Obstacle.AOF_FAILED, this.journal.isFailing),
+      onLost: () => this.streamLost(),
       onSynced: () => this.onSynced(),
       fatal: (line) => {
         log.warning(line);

@@ -58,6 +58,8 @@ export interface JournalParts {
   readonly maySync: () => boolean;
   /** {@link Journal.isFailing} has changed. */
   readonly onStatus: () => void;
+  /** Bytes that are in no file yet are lost. */
+  readonly onLost: () => void;
   /** `syncedOffset` has moved. */
   readonly onSynced: () => void;
   /** Under `always` a byte could not be brought to the disk: the node cannot keep its word. */
@@ -130,7 +132,13 @@ export class Journal {
     this.#file = disk.openToAppend(path);
     this.#openings++;
     this.fileBytes = fileBytes;
-    this.#cursor = log.openCursor(offsetAfter(log.endOffset, 1));
+    const cursor = log.openCursor(offsetAfter(log.endOffset, 1));
+    // While the disk failed for long, what it lacks was compressed.
+    cursor.onReady = () => {
+      if (cursor.failed) this.#parts.onLost();
+      else this.flush(true);
+    };
+    this.#cursor = cursor;
     this.writtenOffset = log.endOffset;
     this.syncedOffset = log.endOffset;
     this.#begin(select);

@@ -450,6 +450,7 @@ const own = {
     yesNo('no'),
     'answer a PSYNC that the backlog covers although the link to the primary is down',
   ),
+  'repl-backlog-compression': obeyed(yesNo('yes'), 'compress the blocks of the backlog'),
   'snapshot-spool-memory': obeyed(memory('32mb'), 'dump bytes kept in memory for replicas'),
   'snapshot-keep': obeyed(integer(5), 'seconds that a dump stays open to late replicas; 0 = off'),
   'rdb-version': obeyed(

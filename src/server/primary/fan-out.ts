@@ -11,7 +11,8 @@
  * pipeline is flushed between its events, and not checked within them.
  *
  * Peers at the same offset, nearly all of them, get the same view of the log. A peer that is far
- * behind gets only one slice per turn, so that catching up does not block the loop.
+ * behind gets only one slice per turn, so that catching up does not block the loop. One that has
+ * come to compressed history waits for a worker, and calls when it can go on.
  */
 import type { Clock } from '../../base/clock.ts';
 import { KIB, MIB } from '../../base/units.ts';
@@ -35,6 +36,8 @@ export interface StreamTarget {
   writeStream(bytesMax: number, all: boolean): number;
   readonly streamLag: number;
   readonly isWriting: boolean;
+  /** The bytes that it lacks are not there now: it calls {@link FanOut.wake} when they are. */
+  readonly isWaiting: boolean;
 }
 
 /** Makes a view of a slice for a socket to write. Peers at the same offset share it. */
@@ -96,7 +99,13 @@ export class FanOut {
     this.#targets.push(target);
     if (target.isWriting) this.#writing++;
     this.writes += target.writeStream(SLICE_BYTES_MAX, true);
-    if (target.streamLag > 0) this.#askSoon();
+    if (target.streamLag > 0 && !target.isWaiting) this.#askSoon();
+  }
+
+  /** The bytes that `target` has waited for are there. */
+  wake(target: StreamTarget): void {
+    if (!target.isWriting) this.writes += target.writeStream(SLICE_BYTES_MAX, true);
+    if (target.streamLag > 0 && !target.isWaiting) this.#askSoon();
   }
 
   remove(target: StreamTarget): void {
@@ -139,9 +148,9 @@ export class FanOut {
     const all = this.#policy.isUrgent;
     for (let i = 0; i < targets.length; i++) {
       const target = targets[i]!;
-      if (target.isWriting) continue;
+      if (target.isWriting || target.isWaiting) continue;
       writes += target.writeStream(bytesMax, all);
-      if (!target.isWriting) behind = Math.max(behind, target.streamLag);
+      if (!target.isWriting && !target.isWaiting) behind = Math.max(behind, target.streamLag);
     }
     this.#flushedOffset = this.#log.endOffset;
     this.#policy.flushed(startUs, this.#clock.micros(), writes);
@@ -163,7 +172,8 @@ export class FanOut {
     const lag = target.streamLag;
     if (lag === 0) return;
     if (this.#policy.writeAgain(lag)) this.writes += target.writeStream(SLICE_BYTES_MAX, false);
-    if (!target.isWriting && target.streamLag > 0 && this.#timer === undefined) this.#ask();
+    const goesOn = !target.isWriting && !target.isWaiting && target.streamLag > 0;
+    if (goesOn && this.#timer === undefined) this.#ask();
   }
 
   stop(): void {

@@ -52,6 +52,7 @@ export function ownReplicationFields(primary: Primary): string {
     `headwater_links_ended:${server.stats.linksEnded}\r\n` +
     `headwater_backlog_pinned_bytes:${streamLog.pinnedBytes}\r\n` +
     `headwater_backlog_memory_bytes:${streamLog.memoryBytes}\r\n` +
+    backlogFields(primary) +
     `headwater_fanout_flushes:${fanOut.flushes}\r\n` +
     `headwater_fanout_writes:${fanOut.writes}\r\n` +
     `headwater_fanout_write_us:${fanOut.writeUs.toFixed(1)}\r\n`
@@ -69,4 +70,23 @@ export function replyRole(primary: Primary, reply: Reply): void {
     reply.array(3);
     for (const word of row) reply.bulkLatin1(word);
   }
+}
+
+/** The backlog as it is stored; `histlen` of INFO replication is what it holds. */
+function backlogFields({ server, compaction }: Primary): string {
+  const { streamLog } = server;
+  const raw = streamLog.active ? streamLog.histlen : 0;
+  const stored = streamLog.active ? streamLog.storedBytes : 0;
+  const { packed, toPack } = streamLog.packedBlocks;
+  return (
+    `headwater_backlog_raw_bytes:${raw}\r\n` +
+    `headwater_backlog_stored_bytes:${stored}\r\n` +
+    `headwater_backlog_ratio:${(stored === 0 ? 1 : raw / stored).toFixed(2)}\r\n` +
+    `headwater_backlog_seconds:${compaction.historySeconds}\r\n` +
+    `headwater_backlog_packed_blocks:${packed}\r\n` +
+    `headwater_backlog_blocks_waiting:${toPack}\r\n` +
+    `headwater_backlog_packs:${compaction.packedCount}\r\n` +
+    `headwater_backlog_unpacks:${compaction.unpackedCount}\r\n` +
+    `headwater_backlog_pack_failures:${compaction.failures}\r\n`
+  );
 }

@@ -41,6 +41,7 @@ import type { Upstream } from '../link/upstream.ts';
 import type { Connection } from '../net/connection.ts';
 import { Obstacle, type Server } from '../server.ts';
 import type { SnapshotSource } from '../snapshot-source.ts';
+import { Compaction } from './compaction.ts';
 import { FanOut } from './fan-out.ts';
 import { FullSyncs, spoolsFirst } from './full-syncs.ts';
 import { LIMIT_CHECK_BYTES, pinnedLagMax, replicaOutputLimit } from './limits.ts';
@@ -61,6 +62,7 @@ export class Primary implements PeerListener {
   /** Their states. */
   readonly states = new Set<ReplicaState>();
   readonly waiters: Waiters;
+  readonly compaction: Compaction;
   /** The primary of this node; set once, when the node is wired. */
   upstream: Upstream | undefined = undefined;
   /**
@@ -88,6 +90,7 @@ export class Primary implements PeerListener {
 
   constructor(server: Server, source: SnapshotSource) {
     this.server = server;
+    this.compaction = new Compaction(server);
     this.waiters = new Waiters(server, this.states, () => server.syncedOffset());
     this.fanOut = new FanOut(server.streamLog, server.clock);
     this.fullSyncs = new FullSyncs(server, source, randomBytes);
@@ -216,6 +219,7 @@ export class Primary implements PeerListener {
   /** Called `hz` times per second. */
   tick(nowMs: number): void {
     this.server.streamLog.trim();
+    this.compaction.tick();
     this.fullSyncs.tick();
     this.#checkLimits(nowMs);
     if (nowMs - this.#secondMs < SECOND_MS && nowMs >= this.#secondMs) return;

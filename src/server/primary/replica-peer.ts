@@ -90,6 +90,11 @@ export class ReplicaPeer implements StreamTarget {
     return this.cursor === undefined ? 0 : this.cursor.lag;
   }
 
+  /** The bytes of the stream that it lacks are compressed, and a worker expands them. */
+  get isWaiting(): boolean {
+    return this.cursor?.isWaiting === true;
+  }
+
   /** An empty line came. */
   heardNewline(): void {
     this.state.heardNewline(this.#server.nowMs);
@@ -99,7 +104,7 @@ export class ReplicaPeer implements StreamTarget {
   continueFrom(replyLine: string, from: Offset): void {
     this.state.apply(PeerEvent.CONTINUE, this.#server.nowMs);
     this.#line(replyLine);
-    this.cursor = this.#log.openCursor(from);
+    this.#openCursor(from);
   }
 
   /** Begins to read the dump of `snapshot`; `mark` ends it if the framing has a mark. */
@@ -108,7 +113,7 @@ export class ReplicaPeer implements StreamTarget {
     const { nowMs } = this.#server;
     this.snapshot = snapshot;
     this.#mark = mark;
-    if (!state.rdbOnly) this.cursor = this.#log.openCursor(offsetAfter(snapshot.startOffset, 1));
+    if (!state.rdbOnly) this.#openCursor(offsetAfter(snapshot.startOffset, 1));
     const isFramedByMark = state.framing === Framing.EOF_MARK;
     const need = isFramedByMark ? ReaderNeed.OWN_PACE : ReaderNeed.WHOLE;
     this.#reader = snapshot.spool.openReader(() => this.sendDump(), need);
@@ -206,6 +211,15 @@ export class ReplicaPeer implements StreamTarget {
     this.snapshot = undefined;
     this.#reader?.close();
     if (this.#writing !== Writing.DUMP) this.#reader = undefined;
+  }
+
+  #openCursor(from: Offset): void {
+    const cursor = this.#log.openCursor(from);
+    cursor.onReady = () => {
+      if (cursor.failed) this.connection.destroy();
+      else this.#fanOut.wake(this);
+    };
+    this.cursor = cursor;
   }
 
   #line(text: string): void {

@@ -93,6 +93,7 @@ function setUp(appendfsync: 'always' | 'everysec' | 'no') {
     onStatus: () => {
       state.statuses++;
     },
+    onLost: () => {},
     onSynced: () => {
       state.synced.push(journal.syncedOffset);
     },
