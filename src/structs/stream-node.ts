@@ -2,7 +2,7 @@
  * Hot path. The nodes of a stream: listpacks with the bytes that Redis keeps and dumps.
  *
  *   master   live · deleted · field count · field … · 0
- *   entry    flags · ms · seq · value … · element count        SAME_FIELDS: fields as in the master
+ *   entry    flags · ms · seq · value … · element count   SAME_FIELDS: those of the master
  *   entry    flags · ms · seq · field count · field · value … · element count
  *
  * The tree of nodes keeps a node under an id, the master's id. `ms` and `seq` are differences from
