@@ -6,8 +6,8 @@
  *   entry    flags · ms · seq · field count · field · value … · element count
  *
  * The tree of nodes keeps a node under an id, the master's id. `ms` and `seq` are differences from
- * it. The element count is the number of the entry's elements before it. It, and the 0 of the
- * master, make it possible to read a node backwards. A deleted entry stays in the node, with a flag.
+ * it. The element count is the number of the entry's elements before it. With it, and with the 0 of
+ * the master, a node can be read backwards. A deleted entry stays in the node, with a flag.
  *
  * All positions are positions in `u8`. The bytes are trusted. Bytes of unknown origin must pass
  * stream-node-check.ts first.
