@@ -1,7 +1,7 @@
 /**
- * Command handlers without a server: a dataset, a server port that records, and a context. A
- * request given as words runs through the tables, as the dispatcher would run it, and what came of
- * it is told.
+ * Runs command handlers without a server: on a dataset, with a server port that records, and with a
+ * context. A request given as words runs through the tables, as the dispatcher would run it. The
+ * harness reports the reply and all effects.
  */
 import type { AllocatorOptions } from '../../src/arena/allocator.ts';
 import { codeOf, ErrorCode } from '../../src/base/errors.ts';

@@ -1,6 +1,6 @@
 /**
- * Damage to dumps and payloads, seeded: flipped bits, bytes of any value, cuts, lengths that lie,
- * parts doubled or swapped. With a checksum made anew, so that the checks behind it are reached.
+ * Seeded damage to dumps and payloads: flipped bits, arbitrary bytes, cuts, wrong lengths, parts
+ * doubled or swapped. The checksum is computed again, so that the checks behind it are reached.
  */
 import type { Prng } from '../../src/base/prng.ts';
 import { crc64 } from '../../src/kernels/plain-crc64.ts';

@@ -1,5 +1,6 @@
 /**
- * A TCP relay between a replica and its primary whose cable a test can cut, hold still and mend.
+ * A TCP relay between a replica and its primary. A test can cut the connection, hold it, and
+ * restore it.
  */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';

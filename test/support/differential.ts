@@ -1,10 +1,10 @@
 /**
- * Runs the same commands through a {@link CommandHarness} and a {@link RecordedRedis}, and compares
+ * Runs the same commands through a {@link CommandHarness} and a {@link RecordedRedis}. Compares
  * replies, stream, key events, counted changes and, at the end, all keys with value, encoding and
  * deadline.
  *
- * The two clocks differ: numbers that are times of this century may differ by a little. A command
- * that answers in any order (KEYS) is compared sorted.
+ * The two clocks differ, so numbers that look like times of this century may differ a little. The
+ * reply of a command without a defined order (KEYS) is sorted before it is compared.
  */
 import { expect } from 'vitest';
 import { CommandHarness, type HarnessOptions } from './command-harness.ts';

@@ -1,6 +1,6 @@
 /**
- * Whether two servers hold the same: at the same offset of the same stream, with the same DEBUG
- * DIGEST.
+ * Checks that two servers hold the same data: they have the same offset in the same stream, and the
+ * same DEBUG DIGEST.
  */
 import { expect } from 'vitest';
 import type { RespClient } from './resp-client.ts';

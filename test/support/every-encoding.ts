@@ -1,5 +1,5 @@
 /**
- * Commands that make a value of every type in every encoding that a 7.0 has, with deadlines and in
+ * Commands that make values of every type in every encoding of Redis 7.0, with deadlines and in
  * several databases.
  */
 import type { Argument } from './resp-client.ts';

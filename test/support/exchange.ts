@@ -1,6 +1,6 @@
 /**
- * The bytes of a whole conversation, where the order of replies and pushes matters:
- * {@link RespClient} sorts them.
+ * The bytes of a whole conversation, for tests in which the order of replies and push messages
+ * matters. {@link RespClient} separates them.
  */
 import { once } from 'node:events';
 import { connect } from 'node:net';

@@ -1,17 +1,17 @@
 /**
- * A replica that is only a socket: it says what a stock replica says, keeps the bytes that it gets,
- * and misbehaves on demand: stalls, stays silent, vanishes at any byte.
+ * A replica that is only a socket. It sends what a stock replica sends, keeps the received bytes,
+ * and misbehaves on demand: it stalls, stays silent, or vanishes at any byte.
  *
  *   handshake ──▶ reply ──▶ header ──▶ dump ──▶ stream
  *                   │                              ▲
  *                   ├──── +CONTINUE ───────────────┘
  *                   └──── an error ──▶ refused
  *
- *   handshake  PING, AUTH, REPLCONF …: each waits for its line
+ *   handshake  PING, AUTH, REPLCONF …: each waits for its reply line
  *   reply      the line after PSYNC; empty lines are keepalives
  *   header     `$<length>` or `$EOF:<mark>`; empty lines are keepalives
- *   dump       that many bytes, or all until the mark
- *   stream     commands; `offset` moves on with each whole one
+ *   dump       that many bytes, or all bytes until the mark
+ *   stream     commands; `offset` grows with each complete one
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';

@@ -1,7 +1,7 @@
 /**
- * Takes from a running process the right to open one more file, by lowering its limit (prlimit, of
- * util-linux). `maxclients` is fitted to the limit at the start, so that clients alone cannot fill
- * the table.
+ * Makes it impossible for a running process to open another file, by lowering its limit (prlimit,
+ * of util-linux). Clients alone cannot fill the table of descriptors, since `maxclients` is fitted
+ * to the limit at the start.
  */
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';

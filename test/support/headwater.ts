@@ -1,6 +1,6 @@
 /**
- * headwater as a child process, from bin/headwater.js and dist/. Always under `--no-addons`:
- * whatever passes here works without native code.
+ * headwater as a child process, from bin/headwater.js and dist/. It always runs with `--no-addons`,
+ * which proves that it works without native code.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * What tests of full syncs look at: how much is held for replicas, and whether all of it was given
- * back.
+ * Checks for tests of full syncs: the memory that is held for replicas, and that all of it was
+ * freed.
  */
 import { readdirSync, readlinkSync } from 'node:fs';
 import type { Node } from '../../src/node.ts';

@@ -1,10 +1,10 @@
 /**
- * Random commands over all types and options, for two servers that are compared. A step is one
- * command or a few that belong together. Some commands are spoilt on the way: a word too many or
- * too few, or one that makes no sense there.
+ * Random commands of all types and options, for two servers that are compared. A step is one
+ * command or a few that belong together. Some commands are damaged on purpose: they have a word too
+ * many or too few, or a word that makes no sense there.
  *
- * What is drawn at random (SPOP and its like) acts on a copy that is deleted at once, or is asked
- * for so many members that the reply is all of them, so that the servers stay alike.
+ * Commands that draw at random (SPOP and the like) act on a copy that is deleted at once, or ask
+ * for so many members that the reply has all of them. So both servers keep the same data.
  */
 import type { Prng } from '../../src/base/prng.ts';
 import { RandomWords } from './random-words.ts';

@@ -1,9 +1,9 @@
 /**
- * Random words for commands, out of alphabets so small that keys and members meet. Numbers have
- * their edges in them.
+ * Random words for commands. The alphabets are small, so that the same keys and members come again.
+ * Numbers include edge cases.
  *
- * No word depends on the clock: deadlines are years away or in the past, and stream ids are given,
- * so two servers that run the same commands at slightly different times come to hold the same.
+ * No word depends on the clock: deadlines are years away or in the past, and stream ids are given.
+ * So two servers that run the same commands at slightly different times hold the same data.
  */
 import type { Prng } from '../../src/base/prng.ts';
 import type { Argument } from './resp-client.ts';

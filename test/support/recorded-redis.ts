@@ -1,6 +1,6 @@
 /**
- * A real redis-server of which everything is written down: replies, what it streams to a replica,
- * its key events. With active expiry off, so that nothing happens but by commands.
+ * A real redis-server that is recorded: its replies, its stream to a replica, and its key events.
+ * Active expiry is off, so that only commands change keys.
  */
 import { FakeReplica } from './fake-replica.ts';
 import { type RealRedis, startRedis } from './real-redis.ts';

@@ -1,4 +1,4 @@
-/** An allocator's refusals, as a test wants them. */
+/** Makes an allocator refuse memory where a test wants it. */
 export class Refusals {
   /** Allocations until one is refused, which is the only one; -1: none is. */
   left = -1;

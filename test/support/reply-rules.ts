@@ -1,7 +1,8 @@
 /**
- * When the replies of two servers to the same command are the same: equal, or equal after sorting
- * where order is free, or alike where they are drawn at random, or near where they are times.
- * Everything else is a difference, except what stands in {@link KNOWN_DIFFERENCES}.
+ * The rules by which the replies of two servers to the same command are the same. They are equal;
+ * or equal after sorting where the order is free; or similar where they are drawn at random; or
+ * close where they are times. Any other difference is an error unless it is in
+ * {@link KNOWN_DIFFERENCES}.
  */
 import type { Argument } from './resp-client.ts';
 import { RespError, type RespValue } from './resp-parser.ts';

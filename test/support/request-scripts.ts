@@ -1,7 +1,7 @@
 /**
- * What random clients send: requests as words and as the bytes that they are spelled in. For tests
- * that know what each of them must do (stream-model.ts), so that there are few commands, and many
- * ways to write them down.
+ * The requests of random clients, as words and as encoded bytes. They are for tests that know the
+ * effect of each request (stream-model.ts), so there are few commands, but many ways to encode
+ * them.
  */
 import type { Prng } from '../../src/base/prng.ts';
 import { KIB } from '../../src/base/units.ts';

@@ -1,6 +1,6 @@
 /**
- * A small client for the tests: promises, pipelines, raw bytes, push messages. It hides nothing:
- * error replies are values, and a test may write half a command.
+ * A small client for the tests, with promises, pipelines, raw bytes and push messages. It hides
+ * nothing: error replies are values, and a test may write half a command.
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';

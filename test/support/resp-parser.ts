@@ -1,6 +1,6 @@
 /**
- * Reads RESP2 and RESP3 replies for the tests, from any split of bytes. It shares no code with
- * src/resp on purpose: one bug must not hide in both ends.
+ * Reads RESP2 and RESP3 replies for the tests, from bytes that are split anywhere. It shares no
+ * code with src/resp on purpose, so that one bug cannot hide in both ends.
  */
 
 /** An error reply: returned as a value, so that tests can compare it with other replies. */

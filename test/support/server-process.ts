@@ -1,9 +1,9 @@
 /**
- * A server under test as a child process: its own directory, a free port on 127.0.0.1, ready when
- * it answers PING.
+ * A tested server as a child process, with its own directory and a free port on 127.0.0.1. It is
+ * ready when it answers PING.
  *
- * Nothing outlives the test process: what a failed test left running is killed, by process id, when
- * the process exits, and its directory is removed.
+ * Nothing outlives the test process. When that exits, it kills the remaining servers by process id
+ * and removes their directories.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,14 +1,14 @@
 /**
- * What a primary streams, computed in the plainest way from the requests of its clients, in the
- * order in which they ran.
+ * A plain model of a primary's stream. It computes the stream from the requests of the clients, in
+ * the order in which they ran.
  *
  *   one write          [SELECT n] command
- *   a transaction      MULTI [SELECT n] command … EXEC     when it wrote twice or more; else as one write
+ *   a transaction      MULTI [SELECT n] command … EXEC   with two or more writes; else one write
  *   BLPOP              LPOP, behind the write that woke its client
  *   anything else      nothing: reads, errors, writes that changed nothing
  *
- * It knows the commands of {@link EFFECTS} and what they need of the dataset. Strings are latin1:
- * one char per byte.
+ * It knows the commands of {@link EFFECTS} and the parts of the dataset that they need. Strings are
+ * latin1: one char per byte.
  */
 
 /** Name and arguments. */

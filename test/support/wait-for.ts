@@ -1,6 +1,6 @@
 /**
- * Waits for conditions instead of sleeping. The limit is there to end a broken test with a
- * sentence; no test asserts how long something took.
+ * Waits for conditions instead of sleeping. The time limit only ends a broken test with a clear
+ * message. No test asserts a duration.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 
