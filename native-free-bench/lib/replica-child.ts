@@ -20,7 +20,7 @@ import { DumpCheck, SAME, StreamRecord } from './stream-record.ts';
 export interface AttachJob {
   readonly port: number;
   readonly replicas: number;
-  /** What is proved in addition to counting: nothing, the streams, or the streams and the dumps. */
+  /** The proof, in addition to counting: nothing, the streams, or the streams and the dumps. */
   readonly proves: 'nothing' | 'streams' | 'all';
   /** Changes one byte that the first replica gets, to test that the change is noticed. */
   readonly falsify: boolean;

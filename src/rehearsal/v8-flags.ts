@@ -2,13 +2,13 @@
  * The flags of V8, for the whole process and its threads. bin/headwater.js imports this file before
  * the rest of the program, since V8's heap grows while the program is loaded.
  *
- *   flag                             reason                                           bench
- *   semi-space-growth-factor         the young generation stays small                 types-memory
- *   max-inlined-bytecode-size        V8's own budget ends in the middle of a command  get-set
- *   …-size-cumulative                the same; more while the rehearsal runs          get-set, types
- *   gc-memory-reducer-start-delay-ms no full collections when a server is quiet       types-memory
- *   no-flush-bytecode                code that rests between two snapshots is kept    stall
- *   no-parallel-compaction, …        a collection waits for no other thread           memory-time
+ *   flag                              reason                                       bench
+ *   semi-space-growth-factor          the young generation stays small             types-memory
+ *   max-inlined-bytecode-size         V8's own limit is too low for one command    get-set
+ *   …-size-cumulative                 the same; more during the rehearsal          get-set, types
+ *   gc-memory-reducer-start-delay-ms  no full collections when a server is quiet   types-memory
+ *   no-flush-bytecode                 code that is idle between snapshots is kept  stall
+ *   no-parallel-compaction, …         a collection waits for no other thread       memory-time
  *
  * These are internal flags of V8, which any version of Node.js may remove. V8 reports an unknown
  * flag on standard error and ignores it. Main thread.

@@ -314,7 +314,7 @@ export class IdTree {
   }
 
   /**
-   * Lowers the ids at which the first children on the path begin to `id`, where they were greater.
+   * Sets the ids of the first children on the path to `id` where they were greater than `id`.
    */
   #lowerFirst(id: StreamId): void {
     const { nodes, places, leaf } = this.#cursor;

@@ -1,6 +1,9 @@
 /**
  * The shapes of GEOSEARCH, and the ranges of scores that cover a shape. Main thread.
  *
+ * The earth is divided into a grid of 2^step by 2^step cells (base/geohash.ts). A greater step has
+ * smaller cells. All places of a cell have scores in one range.
+ *
  *   nw  n  ne      the cell of the centre and its eight neighbours; the grid is so coarse that
  *   w   ·  e       these nine cells cover the shape
  *   sw  s  se      neighbours that lie outside the shape are left out
@@ -53,8 +56,8 @@ export function distanceWithin(shape: Shape, place: Place): number {
 }
 
 /**
- * Returns the number of steps of a grid whose cells are about as wide as `reach`, the radius of the
- * shape in meters.
+ * Returns the step of the grid whose cells are about as wide as `reach`, the radius of the shape in
+ * meters.
  */
 function stepsFor(reach: number, latitude: number): number {
   if (reach === 0) return STEP_MAX;

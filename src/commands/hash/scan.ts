@@ -17,7 +17,7 @@ import { readHash } from './value.ts';
  * number of fields. Otherwise all fields are listed and shuffled.
  */
 const DRAWN_SHARE = 3;
-/** The greatest number of fields with repetitions in one reply. */
+/** The limit of the number of fields in one reply that may repeat fields. */
 const REPEATED_COUNT_MAX = 2 ** 24;
 /**
  * With this many pairs or more the length of the reply would not fit into Redis' 64-bit integer.
@@ -112,7 +112,7 @@ function drawn(map: FieldMap, count: number, prng: Prng): Int32Array {
   return handles;
 }
 
-/** Returns `count` different random handles, or all handles. */
+/** Returns `count` different random handles, or all handles when there are no more. */
 function distinct(map: FieldMap, count: number, prng: Prng): Int32Array {
   const size = map.count();
   if (count >= size) return map.handles();

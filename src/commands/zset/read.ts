@@ -174,7 +174,7 @@ export function zrandmember(context: CommandContext): void {
   replyMember(context, set);
 }
 
-/** The greatest number of members with repetitions in one reply. */
+/** The limit of the number of members in one reply that may repeat members. */
 const REPEATED_MAX = 2 ** 31;
 /**
  * With this many pairs or more the length of the reply would not fit into Redis' 64-bit integer.
