@@ -10,7 +10,7 @@ const LONG = 'a long text that is no number and compresses well, '.repeat(8);
 const noise = (length: number): Buffer =>
   Buffer.from(range(length, (i) => (i * 7919 + (i >> 3) * 104_729) & 255));
 
-/** The configuration that these commands count on. */
+/** The configuration that these commands need. */
 export const EVERY_ENCODING_CONFIG = [
   ...['--list-max-listpack-size', '32', '--list-compress-depth', '1'],
   ...['--hash-max-listpack-entries', '64', '--zset-max-listpack-entries', '64'],

@@ -13,12 +13,12 @@ export function openDescriptors(pid: number): number[] {
     .sort((a, b) => a - b);
 }
 
-/** Leaves no room for another open file, whatever is closed meanwhile; the hard limit stays. */
+/** Makes it impossible to open a file, even after others are closed. The hard limit stays. */
 export function forbidOpening(pid: number): void {
   limit(pid, 0);
 }
 
-/** Leaves no room for another open file, until one that is open now is closed. */
+/** Makes it impossible to open a file until one that is open now is closed. */
 export function fillTable(pid: number): void {
   const open = new Set(openDescriptors(pid));
   let lowestFree = 0;
@@ -26,7 +26,7 @@ export function fillTable(pid: number): void {
   limit(pid, lowestFree);
 }
 
-/** Gives the room back. */
+/** Allows opening files again. */
 export function emptyTable(pid: number, openFiles: number): void {
   limit(pid, openFiles);
 }

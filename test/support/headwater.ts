@@ -64,7 +64,7 @@ export async function startHeadwater(options: HeadwaterOptions = {}): Promise<He
   });
 }
 
-/** Arguments of bash that run node, and what follows, with a limit of open files. */
+/** Returns arguments of bash that run node and the words behind it with a limit of open files. */
 export function limited(openFiles: number): string[] {
   return ['-c', `ulimit -n ${openFiles}; exec "$0" "$@"`, process.execPath];
 }

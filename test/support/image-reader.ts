@@ -33,7 +33,7 @@ export class ImageReader {
     return message;
   }
 
-  /** Starts a reader and resets what it counts. */
+  /** Starts a reader and resets its counts. */
   startReading(task: object): void {
     this.state.fill(0);
     this.post({ role: 'read', ...task });

@@ -68,7 +68,7 @@ export class RecordedRedis {
 
   /** The key events since the last call. */
   async takeEvents(): Promise<RecordedEvent[]> {
-    // Events stand before the answer to whatever comes after the command that caused them.
+    // The events of a command arrive before the reply to a later command.
     await this.#subscriber.call('PING');
     const taken = this.#subscriber.pushes.splice(0);
     return taken.map((push) => {

@@ -9,7 +9,7 @@ import { onTestFailed } from 'vitest';
 
 /**
  * The seed for the test that runs now. Call it inside of the test. `name` tells several seeds of
- * one test apart; `inCi` is the seed under CI=true, where one has been run at length.
+ * one test apart; `inCi` is the seed under CI=true, where a seed has been tested for long.
  */
 export function testSeed(name: string, inCi?: number): number {
   const given = process.env['HEADWATER_SEED'];

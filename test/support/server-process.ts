@@ -29,14 +29,14 @@ export interface TestServer {
   client(options?: ClientOptions): Promise<RespClient>;
   /** Waits for a line of output that contains `text` or matches, and returns it. */
   waitForLine(text: string | RegExp): Promise<string>;
-  /** Stops and continues the process without its knowledge: SIGSTOP, SIGCONT. */
+  /** Stops and continues the process by SIGSTOP and SIGCONT, which it does not notice. */
   pause(): void;
   resume(): void;
   /** SIGTERM, then waits for the exit. Its directory is removed when it was made for it. */
   stop(): Promise<void>;
   /**
    * SIGKILL, then waits for the exit. The directory is kept, so that another server may start on
-   * it; it goes at exit.
+   * it; it is removed at exit.
    */
   kill(): Promise<void>;
 }

@@ -18,8 +18,8 @@ const POLL_MS = 5;
 
 /**
  * Polls until `condition` returns something other than false, null or undefined, and returns that.
- * What it throws ends the wait. The first polls come at once, each after a turn of the event loop,
- * later ones every few milliseconds.
+ * An error that it throws ends the wait. The first polls come at once, each after a turn of the
+ * event loop, later ones every few milliseconds.
  */
 export async function waitFor<T>(
   condition: () => T | Promise<T>,
