@@ -31,8 +31,8 @@ export interface WatchedKey {
 }
 
 /**
- * States in which a client's commands do not simply run at once and get replies. They are bits of
- * {@link Client.modes}.
+ * States that change how a client's commands run, or which replies and messages it gets. They are
+ * bits of {@link Client.modes}.
  */
 export const ClientMode = {
   /** The client has yet to authenticate. */
@@ -69,7 +69,7 @@ export class Client {
   readonly watched: WatchedKey[] = [];
   /**
    * End of the stream after the client's last command, for WAIT. A command that only reads sets it,
-   * too: a client that read a value and then sends WAIT knows that replicas have the value.
+   * too: when a client has read a value, WAIT then tells it whether replicas have that value.
    */
   lastOffset = 0;
   /** The connection closes as soon as the reply is sent. */

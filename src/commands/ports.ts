@@ -110,7 +110,7 @@ export interface ServerPort extends ChangeListener {
   keyspace: Keyspace;
   /** Classes of {@link EventClass} that are switched on. */
   readonly eventClasses: number;
-  /** Wall clock in ms. It does not change within one turn. */
+  /** Wall clock in ms. It does not change within one call of a client. */
   readonly nowMs: number;
   /** The 24-bit access clock, in seconds, for entries that are read or written now. */
   readonly accessClock: number;

@@ -124,7 +124,7 @@ function run(context: CommandContext, entry: Ref, form: SearchForm, search: Sear
     else storeMatches(context, search, form, []);
     return;
   }
-  // COUNT without an order means the nearest members.
+  // COUNT without an order and without ANY means the nearest members.
   if (search.count > 0 && search.order === 0 && !search.any) search.order = 1;
   const matches = findMatches(openSet(context, entry), search);
   if (search.order !== 0) matches.sort((a, b) => (a.meters - b.meters) * search.order);

@@ -243,7 +243,8 @@ function weigh(
 
 /**
  * Returns the number that strtod would read: leading spaces are allowed, and a zero byte ends the
- * text. An empty text is 0. Returns undefined when the text is not a number.
+ * text. An empty text is 0. Returns undefined when the text is not a number, or is out of the range
+ * of normal doubles.
  */
 function scoreOf({ bytes, position, length }: BytesView): number | undefined {
   const textLength = cStringLength(bytes, position, length);
