@@ -115,8 +115,8 @@ export class StreamLog {
   /** Bytes before this offset cannot be read any more; their blocks leave when nobody stands there. */
   #lostBefore = 0;
   readonly #store: BlockStore;
-  /** A block was sealed. */
-  onSealed: (() => void) | undefined = undefined;
+  /** A block was sealed, or its last cursor has left it. */
+  onPackable: (() => void) | undefined = undefined;
   /** A cursor has come to a packed block: to be answered by {@link unpacked} or {@link lost}. */
   onWanted: ((block: Block) => void) | undefined = undefined;
   /** The pool of blocks: a fresh megabyte costs page faults, a used one nothing. */
@@ -347,6 +347,7 @@ export class StreamLog {
     block.pins--;
     if (block.pins > 0 || block.detached) return;
     if (block.packed !== undefined) this.#dropBytes(block);
+    else if (block.next !== null && !block.isHard) this.onPackable?.();
     if (block === this.#blocks[this.#headIndex]) this.trim();
   }
 
@@ -488,7 +489,7 @@ export class StreamLog {
     this.#blocks.push(block);
     this.#tail = block;
     this.#capacityBytes += block.bytes.length;
-    if (old !== NO_BLOCK) this.onSealed?.();
+    if (old !== NO_BLOCK) this.onPackable?.();
   }
 }
 
@@ -552,6 +553,8 @@ export class StreamCursor {
       }
       return 0;
     }
+    // Another cursor may have brought the bytes of a packed block back.
+    this.bytes = this.#block.bytes;
     // Until now `end` was the confirmed end of the last slice; the new slice begins there.
     this.start = this.end;
     const count = Math.min(bytesMax, this.#block.used - this.start);

@@ -48,7 +48,7 @@ export class Compaction {
   constructor(server: Server, pool: CompactPool = createCompactPool()) {
     this.#server = server;
     this.#pool = pool;
-    server.streamLog.onSealed = () => this.#soon();
+    server.streamLog.onPackable = () => this.#soon();
     server.streamLog.onWanted = (block) => this.#unpack(block);
     server.config.onChange(['repl-backlog-compression'], () => {
       this.#soon();
