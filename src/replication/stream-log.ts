@@ -238,7 +238,7 @@ export class StreamLog {
     for (let i = this.#headIndex; i < this.#blocks.length; i++) {
       const block = this.#blocks[i]!;
       if (block.packed !== undefined) packed++;
-      else if (!block.isHard && block.next !== null && block.next !== this.#tail) toPack++;
+      else if (!block.isHard && block.next !== null) toPack++;
     }
     return { packed, toPack };
   }
@@ -355,13 +355,12 @@ export class StreamLog {
 
   /**
    * The oldest sealed block that is not compressed and that no cursor stands in; undefined when
-   * there is none. The newest sealed one is left, because peers come to it. It is pinned until
-   * {@link packed}.
+   * there is none. It is pinned until {@link packed}.
    */
   beginPack(): Block | undefined {
     for (let i = this.#headIndex; i < this.#blocks.length; i++) {
       const block = this.#blocks[i]!;
-      if (block.next === null || block.next === this.#tail) return undefined;
+      if (block.next === null) return undefined;
       if (block.packed !== undefined || block.isHard || block.pins > 0) continue;
       block.pins++;
       return block;

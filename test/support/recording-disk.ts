@@ -9,7 +9,7 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { type AofDisk, realAofDisk } from '../../src/server/aof/aof-disk.ts';
+import { type AofDisk, realAofDisk } from '../../src/server/persistence/aof/aof-disk.ts';
 
 type Step =
   | { readonly kind: 'create'; readonly path: string }

@@ -4,9 +4,9 @@ import { codeOf, ErrorCode } from '../../base/errors.ts';
 import { SYNTAX_ERROR } from '../../commands/arguments.ts';
 import type { CommandContext } from '../../commands/context.ts';
 import { type CommandTable, Flag, NO_KEYS } from '../../commands/spec.ts';
-import type { AppendOnly } from '../aof/append-only.ts';
 import { answerLate, type ErrorCounter } from '../dispatch/late-answer.ts';
 import { Connection } from '../net/connection.ts';
+import type { AppendOnly } from './aof/append-only.ts';
 import { ALREADY_SAVING, type Persistence } from './persistence.ts';
 import { SHUTDOWN_FAILED, type Shutdown, type ShutdownFlags } from './shutdown.ts';
 

@@ -2,8 +2,9 @@
  * The fields of INFO persistence: Redis' names in Redis' order, then our own. A field without a
  * counterpart here is 0.
  */
-import type { AppendOnly } from '../aof/append-only.ts';
+
 import type { Server } from '../server.ts';
+import type { AppendOnly } from './aof/append-only.ts';
 import type { DumpLoad } from './dump-load.ts';
 import type { Persistence } from './persistence.ts';
 import type { Snapshots } from './snapshots.ts';

@@ -159,7 +159,6 @@ test('a bad line is fatal in the form of Redis', () => {
 });
 
 test.each([
-  ['appendonly yes', "headwater does not support this: only 'no' is accepted"],
   ['activedefrag yes', "headwater does not support this: only 'no' is accepted"],
   ['tls-port 6380', "headwater does not support this: only '0' is accepted"],
   ['tls-replication yes', "headwater does not support this: only 'no' is accepted"],

@@ -17,14 +17,14 @@
  *
  * Main thread.
  */
-import { assert } from '../../base/assert.ts';
-import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
-import { MIB } from '../../base/units.ts';
-import { selectBytes } from '../../resp/stream.ts';
-import { writeDump } from '../persistence/dump-file.ts';
-import type { Persistence } from '../persistence/persistence.ts';
-import type { Snapshot, Snapshots } from '../persistence/snapshots.ts';
-import { Obstacle, type Server } from '../server.ts';
+import { assert } from '../../../base/assert.ts';
+import { codeOf, ErrorCode, messageOf, OperatingError } from '../../../base/errors.ts';
+import { MIB } from '../../../base/units.ts';
+import { selectBytes } from '../../../resp/stream.ts';
+import { Obstacle, type Server } from '../../server.ts';
+import { writeDump } from '../dump-file.ts';
+import type { Persistence } from '../persistence.ts';
+import type { Snapshot, Snapshots } from '../snapshots.ts';
 import type { AofDisk } from './aof-disk.ts';
 import { AofFiles } from './aof-files.ts';
 import type { AofLoaded } from './aof-load.ts';
@@ -85,7 +85,10 @@ export class AppendOnly {
     this.#server = server;
     this.#parts = parts;
     this.#disk = parts.disk;
-    this.files = new AofFiles(() => config.values, this.#disk);
+    this.files = new AofFiles(() => {
+      const { dir, appenddirname, appendfilename } = config.values;
+      return { dir, appenddirname, appendfilename };
+    }, this.#disk);
     this.journal = new Journal({
       log: streamLog,
       history,

@@ -4,15 +4,15 @@
  * that does not follow from what was written in order.
  */
 import { expect, test } from 'vitest';
-import { createLogger } from '../../../src/base/log.ts';
-import { Node } from '../../../src/node.ts';
-import { loadConfig } from '../../../src/server/config/load.ts';
-import { type DiskState, RecordingDisk, restoreState } from '../../support/recording-disk.ts';
-import { RespClient } from '../../support/resp-client.ts';
-import { temporaryDirectory } from '../../support/server-process.ts';
-import { waitFor } from '../../support/wait-for.ts';
+import { createLogger } from '../../../../src/base/log.ts';
+import { Node } from '../../../../src/node.ts';
+import { loadConfig } from '../../../../src/server/config/load.ts';
+import { type DiskState, RecordingDisk, restoreState } from '../../../support/recording-disk.ts';
+import { RespClient } from '../../../support/resp-client.ts';
+import { temporaryDirectory } from '../../../support/server-process.ts';
+import { waitFor } from '../../../support/wait-for.ts';
 
-const WRITES = 12;
+const WRITES = 8;
 
 function nodeIn(directory: string, disk?: RecordingDisk): Node {
   const lines = ['port 0', 'bind 127.0.0.1', 'save ""', `dir ${directory}`, 'appendonly yes'];
@@ -54,15 +54,19 @@ test('every prefix of the steps on the files loads, with all that was promised',
   await node.start({ anyPort: true });
   const client = await RespClient.connect(node.port);
   let promised = 0;
+  let written = 0;
   for (let i = 1; i <= WRITES; i++) {
     await write(client, i);
-    disk.mark(i, promised);
+    // While a thread syncs, the write is put off and the reply is not, as in Redis.
+    if (node.dumps.appendOnly.journal.waitingBytes === 0) written = i;
+    disk.mark(written, promised);
     if (i % 4 === 0) {
       expect(await client.call('WAITAOF', '1', '0', '0')).toEqual([1, 0]);
       promised = i;
-      disk.mark(i, promised);
+      written = i;
+      disk.mark(written, promised);
     }
-    if (i === 5 || i === 10) {
+    if (i === 5) {
       const { rewrites } = node.dumps.appendOnly;
       await client.call('BGREWRITEAOF');
       await waitFor(
@@ -90,7 +94,7 @@ test('every prefix of the steps on the files loads, with all that was promised',
       tried++;
     }
   }
-  expect(tried).toBeGreaterThan(30);
+  expect(tried).toBeGreaterThan(20);
 }, 120_000);
 
 function fingerprint(state: DiskState, synced: boolean): string {

@@ -24,13 +24,13 @@
  *
  * Main thread.
  */
-import { assert } from '../../base/assert.ts';
-import type { Clock } from '../../base/clock.ts';
-import { codeOf, ErrorCode, OperatingError, systemErrorText } from '../../base/errors.ts';
-import type { Logger } from '../../base/log.ts';
-import { MIB, offsetAfter } from '../../base/units.ts';
-import type { ReplicationHistory } from '../../replication/replid.ts';
-import type { StreamCursor, StreamLog } from '../../replication/stream-log.ts';
+import { assert } from '../../../base/assert.ts';
+import type { Clock } from '../../../base/clock.ts';
+import { codeOf, ErrorCode, OperatingError, systemErrorText } from '../../../base/errors.ts';
+import type { Logger } from '../../../base/log.ts';
+import { MIB, offsetAfter } from '../../../base/units.ts';
+import type { ReplicationHistory } from '../../../replication/replid.ts';
+import type { StreamCursor, StreamLog } from '../../../replication/stream-log.ts';
 import { atLine, besideLine, endLine, timestampLine } from './annotations.ts';
 import type { AofDisk } from './aof-disk.ts';
 

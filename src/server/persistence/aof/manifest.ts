@@ -7,8 +7,8 @@
  *
  * Pure; {@link AofFiles} in aof-files.ts reads and writes it.
  */
-import { ErrorCode, OperatingError } from '../../base/errors.ts';
-import { fromBytes, quote, splitWords, toBytes } from '../config/grammar.ts';
+import { ErrorCode, OperatingError } from '../../../base/errors.ts';
+import { fromBytes, quote, splitWords, toBytes } from '../../config/grammar.ts';
 
 export interface AofFile {
   /** Its name, without a directory. */

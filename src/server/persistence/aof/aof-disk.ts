@@ -8,7 +8,7 @@
  */
 import { closeSync, fdatasync, fdatasyncSync, openSync, writeSync } from 'node:fs';
 import { mkdir, open, readFile, stat, truncate } from 'node:fs/promises';
-import { type DumpDisk, realDisk } from '../persistence/dump-file.ts';
+import { type DumpDisk, realDisk } from '../dump-file.ts';
 
 export interface AofDisk extends DumpDisk {
   /** Opens a file to append to it, and creates it if it is not there. Returns a descriptor. */

@@ -11,7 +11,7 @@
  * make that has the same directory writes commands without such a line: after `end` they are known
  * as foreign, and the offsets of the file are worth nothing from there on.
  */
-import { isReplid } from '../../replication/replid.ts';
+import { isReplid } from '../../../replication/replid.ts';
 
 const MARK = '#headwater:';
 const LINE_END = '\r\n';

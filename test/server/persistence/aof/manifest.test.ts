@@ -4,7 +4,7 @@ import {
   besideLine,
   endLine,
   parseAnnotation,
-} from '../../../src/server/aof/annotations.ts';
+} from '../../../../src/server/persistence/aof/annotations.ts';
 import {
   EMPTY_MANIFEST,
   formatManifest,
@@ -14,7 +14,7 @@ import {
   withBase,
   withIncrement,
   withoutHistory,
-} from '../../../src/server/aof/manifest.ts';
+} from '../../../../src/server/persistence/aof/manifest.ts';
 
 const base = { name: 'a.aof.1.base.rdb', seq: 1 };
 const first = { name: 'a.aof.1.incr.aof', seq: 1 };

@@ -8,7 +8,7 @@
  * Main thread; the threads of the file system do the work.
  */
 import { join } from 'node:path';
-import { codeOf, ErrorCode, OperatingError, systemErrorText } from '../../base/errors.ts';
+import { codeOf, ErrorCode, OperatingError, systemErrorText } from '../../../base/errors.ts';
 import type { AofDisk } from './aof-disk.ts';
 import {
   type AofFile,

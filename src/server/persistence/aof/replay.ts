@@ -13,16 +13,16 @@
  * Main thread.
  */
 import { open } from 'node:fs/promises';
-import { ErrorCode, OperatingError, systemErrorText } from '../../base/errors.ts';
-import { asOffset, MIB } from '../../base/units.ts';
-import { ClientMode } from '../../commands/client.ts';
-import { Parse, RequestReader } from '../../resp/parser.ts';
-import { Reply } from '../../resp/reply.ts';
-import type { Request } from '../../resp/request.ts';
-import type { Dispatcher } from '../dispatch/dispatcher.ts';
-import { Session } from '../dispatch/session.ts';
-import { UnitLog } from '../dispatch/unit-log.ts';
-import type { Server } from '../server.ts';
+import { ErrorCode, OperatingError, systemErrorText } from '../../../base/errors.ts';
+import { asOffset, MIB } from '../../../base/units.ts';
+import { ClientMode } from '../../../commands/client.ts';
+import { Parse, RequestReader } from '../../../resp/parser.ts';
+import { Reply } from '../../../resp/reply.ts';
+import type { Request } from '../../../resp/request.ts';
+import type { Dispatcher } from '../../dispatch/dispatcher.ts';
+import { Session } from '../../dispatch/session.ts';
+import { UnitLog } from '../../dispatch/unit-log.ts';
+import type { Server } from '../../server.ts';
 import { parseAnnotation } from './annotations.ts';
 
 const READ_BYTES = MIB;

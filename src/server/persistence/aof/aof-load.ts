@@ -19,11 +19,11 @@
  * Main thread.
  */
 import { open } from 'node:fs/promises';
-import { ErrorCode, OperatingError, systemErrorText } from '../../base/errors.ts';
-import { asOffset } from '../../base/units.ts';
-import type { Dispatcher } from '../dispatch/dispatcher.ts';
-import type { DumpLoad } from '../persistence/dump-load.ts';
-import type { Server } from '../server.ts';
+import { ErrorCode, OperatingError, systemErrorText } from '../../../base/errors.ts';
+import { asOffset } from '../../../base/units.ts';
+import type { Dispatcher } from '../../dispatch/dispatcher.ts';
+import type { Server } from '../../server.ts';
+import type { DumpLoad } from '../dump-load.ts';
 import type { AofFiles } from './aof-files.ts';
 import type { AofFile } from './manifest.ts';
 import { Replay, type ReplayEnd } from './replay.ts';

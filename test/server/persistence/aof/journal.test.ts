@@ -1,11 +1,11 @@
 /** The journal over a disk that is slow, full or broken. */
 import { expect, test } from 'vitest';
-import { createLogger } from '../../../src/base/log.ts';
-import { asOffset } from '../../../src/base/units.ts';
-import { ReplicationHistory } from '../../../src/replication/replid.ts';
-import { StreamLog } from '../../../src/replication/stream-log.ts';
-import { type AofDisk, realAofDisk } from '../../../src/server/aof/aof-disk.ts';
-import { Journal } from '../../../src/server/aof/journal.ts';
+import { createLogger } from '../../../../src/base/log.ts';
+import { asOffset } from '../../../../src/base/units.ts';
+import { ReplicationHistory } from '../../../../src/replication/replid.ts';
+import { StreamLog } from '../../../../src/replication/stream-log.ts';
+import { type AofDisk, realAofDisk } from '../../../../src/server/persistence/aof/aof-disk.ts';
+import { Journal } from '../../../../src/server/persistence/aof/journal.ts';
 
 const systemError = (code: string): Error => Object.assign(new Error(code), { code });
 
