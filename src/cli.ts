@@ -52,6 +52,20 @@ export async function main(argv: readonly string[], signals: Signals): Promise<v
     process.on('uncaughtException', crashed);
     process.on('unhandledRejection', crashed);
     signals.deliver = (name) => node.signal(name);
+    node.restarter = {
+      get obstacle() {
+        return host.restartObstacle;
+      },
+      leaving: () => {
+        signals.deliver = () => process.exit(0);
+      },
+      restart: (delayMs) => {
+        // Nothing may hold the node from here on: its memory is freed.
+        process.removeListener('uncaughtException', crashed);
+        process.removeListener('unhandledRejection', crashed);
+        signals.deliver = host.restart(delayMs);
+      },
+    };
     await node.start();
     if (config.values.rehearsal) rehearse(node);
   } catch (error) {

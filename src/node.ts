@@ -38,6 +38,16 @@ import { createLoadPool } from './workers/load-job.ts';
 /** The first snapshot's thread starts after this delay, so that the first clients come before. */
 const WARM_DELAY_MS = 500;
 
+/** A program that runs a node as a process, and can begin again. */
+export interface Restarter {
+  /** The reason why it cannot, or null. */
+  readonly obstacle: string | null;
+  /** The node ends now. */
+  leaving(): void;
+  /** The node has stopped. */
+  restart(delayMs: number): void;
+}
+
 export class Node implements ConnectionHost {
   readonly server: Server;
   readonly dispatcher: Dispatcher;
@@ -55,6 +65,8 @@ export class Node implements ConnectionHost {
   readonly lookAhead: LookAhead;
   /** Called when the node has stopped by itself: SHUTDOWN, or a signal. */
   onExit: (code: number) => void = () => {};
+  /** The program that can begin again, and how; a program that embeds a node cannot. */
+  restarter: Restarter | undefined = undefined;
   /** Called for each accepted socket, before it is a client. */
   onSocket: (() => void) | undefined = undefined;
   #warmTimer: NodeJS.Timeout | undefined = undefined;
@@ -91,6 +103,15 @@ export class Node implements ConnectionHost {
       unblock: (connection, error) =>
         this.blocking.unblock(connection, error) || this.primary.waiters.unblock(connection, error),
       snapshotMemory: this.dumps.snapshots,
+      restarts: {
+        obstacle: () =>
+          this.restarter === undefined
+            ? 'the node is a part of another program'
+            : this.restarter.obstacle,
+        prepare: (asker, onCancel, atEnd) =>
+          this.dumps.shutdown.beginRestart(asker, onCancel, atEnd),
+        restart: (delayMs) => void this.#restart(delayMs),
+      },
       collectWorkers: () => {
         this.dumps.collectWorkers();
         this.upstream.collectWorker();
@@ -211,6 +232,16 @@ export class Node implements ConnectionHost {
   async #exit(code: number): Promise<void> {
     if (code === 0) await this.stop();
     this.onExit(code);
+  }
+
+  async #restart(delayMs: number): Promise<void> {
+    this.restarter?.leaving();
+    // The command that asked for this ends first: it uses what the stop takes away.
+    await new Promise<void>((resolve) => {
+      setImmediate(resolve);
+    });
+    await this.stop();
+    this.restarter?.restart(delayMs);
   }
 
   run(connection: Connection, request: Request, known?: CommandRow, follows?: boolean): void {

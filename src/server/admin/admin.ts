@@ -26,6 +26,7 @@ import { Pause } from './clients/pause.ts';
 import { configCommands } from './config-command.ts';
 import { hookConfig } from './config-hooks.ts';
 import { debugCommands } from './debug/commands.ts';
+import type { RestartPort } from './debug/restart.ts';
 import { commandCommands } from './info/command-command.ts';
 import { InfoRegistry } from './info/registry.ts';
 import { defineInfo } from './info/sections.ts';
@@ -45,6 +46,7 @@ export interface AdminHost {
   readonly reload: (save: boolean) => Promise<boolean>;
   readonly unblock: (connection: Connection, error?: string) => boolean;
   readonly snapshotMemory: SnapshotMemory;
+  readonly restarts: RestartPort;
   /** Lets the worker threads release their references to shared memory. */
   readonly collectWorkers: () => void;
 }
@@ -86,6 +88,7 @@ export class Admin {
   readonly descriptors: Descriptors;
   readonly listeners: Listeners;
   readonly reload: (save: boolean) => Promise<boolean>;
+  readonly restarts: RestartPort;
   readonly unblock: (connection: Connection, error?: string) => boolean;
   readonly #collectWorkers: () => void;
   #loopUse = performance.eventLoopUtilization();
@@ -96,6 +99,7 @@ export class Admin {
     this.server = server;
     this.listeners = host.listeners;
     this.reload = host.reload;
+    this.restarts = host.restarts;
     this.unblock = host.unblock;
     this.slowLog = new SlowLog(server);
     this.latency = new LatencyMonitor(server);

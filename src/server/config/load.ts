@@ -42,7 +42,7 @@ const DEPRECATED = ['list-max-ziplist-entries', 'list-max-ziplist-value', 'lua-r
  * Variables with our prefix that are no directive, and those that Kubernetes makes for a service
  * with our name.
  */
-const OTHER_VARIABLES = /^HEADWATER_(DEBUG|SEED|REDIS_SERVER|SERVICE_.*|PORT_[0-9].*)$/;
+const OTHER_VARIABLES = /^HEADWATER_(DEBUG|PARENT|SEED|REDIS_SERVER|SERVICE_.*|PORT_[0-9].*)$/;
 
 /** Throws OperatingError CONFIG; show only its message. */
 export function loadConfig(sources: Sources): Config {

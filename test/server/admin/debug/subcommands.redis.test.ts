@@ -184,14 +184,6 @@ describe('what they do:', () => {
     );
   });
 
-  test.each(['RESTART', 'CRASH-AND-RECOVER'])('%s is refused with the reason', async (name) => {
-    expect(await own.command('DEBUG', name)).toEqual(
-      new RespError(
-        'ERR headwater cannot restart itself: Node.js cannot replace a process by a new one',
-      ),
-    );
-  });
-
   test.each(['SEGFAULT', 'ASSERT', 'PANIC'])('%s ends the process', async (name) => {
     const server = await startHeadwater({ args: ['--enable-debug-command', 'yes'] });
     const client = await server.client();
