@@ -157,14 +157,15 @@ export class Node implements ConnectionHost {
     const { values } = config;
     this.server.loading = true;
     this.admin.descriptors.fit();
-    await this.listeners.open({
+    const plan = {
       hosts: values.bind,
       port: values.port,
       backlog: values.tcpBacklog,
       unixSocket: unixSocketPath(values),
       unixPermissions: values.unixsocketperm,
       anyPort,
-    });
+    };
+    await this.listeners.open(plan, (line) => log.warning(line));
     log.notice(this.#startLine());
     for (const warning of config.warnings.splice(0)) log.warning(warning);
     this.server.onStage('loading');

@@ -105,6 +105,43 @@ test('a start that would listen nowhere is refused', () => {
   }
 });
 
+describe('bind at the start', () => {
+  test('takes names', async () => {
+    for (const bind of ['localhost', '-localhost']) {
+      const server = await startHeadwater({ args: ['--bind', bind] });
+      const client = await server.client();
+      expect(await client.call('CONFIG', 'GET', 'bind')).toEqual(['bind', bind]);
+      await client.close();
+      await server.stop();
+    }
+  });
+
+  test("that fails is told in Redis' words, also in the log file", () => {
+    for (const bind of ['a:b', '-a:b']) {
+      const dir = temporaryDirectory('bind');
+      const { status, output } = run(
+        ...['--bind', bind, '--port', '7', '--dir', dir, '--logfile', join(dir, 'log')],
+      );
+      const lines = [
+        'Warning: Could not create server TCP listening socket a:b:7: Name or service not known',
+        'Failed listening on port 7 (tcp), aborting.',
+      ];
+      expect([status, output]).toEqual([1, lines.map((line) => `# ${line}\n`).join('')]);
+      const log = readFileSync(join(dir, 'log'), 'utf8');
+      for (const line of lines) expect(log).toContain(line);
+    }
+  });
+
+  test('goes without an optional address, and says so', async () => {
+    const server = await startHeadwater({ args: ['--bind', '127.0.0.1', '-10.255.255.1'] });
+    await server.waitForLine(
+      `Warning: Could not create server TCP listening socket 10.255.255.1:${server.port}: ` +
+        'bind: Cannot assign requested address',
+    );
+    await server.stop();
+  });
+});
+
 describe('pidfile', () => {
   test('holds the process id until the end', async () => {
     const server = await startHeadwater({ args: ['--pidfile', 'run.pid'] });
