@@ -249,6 +249,10 @@ export class Node implements ConnectionHost {
     this.dispatcher.run(connection, request, known, follows);
   }
 
+  describe(connection: Connection): string {
+    return this.admin.describe(connection);
+  }
+
   turnBegan(): void {
     this.dispatcher.clock.turnBegan();
   }

@@ -58,6 +58,7 @@ const SYSTEM_WORDS: Readonly<Record<string, string>> = {
   EAFNOSUPPORT: 'Address family not supported by protocol',
   EBADF: 'Bad file descriptor',
   ECONNABORTED: 'Software caused connection abort',
+  ECONNRESET: 'Connection reset by peer',
   EDQUOT: 'Disk quota exceeded',
   EEXIST: 'File exists',
   EFBIG: 'File too large',
@@ -74,6 +75,7 @@ const SYSTEM_WORDS: Readonly<Record<string, string>> = {
   EPERM: 'Operation not permitted',
   EPIPE: 'Broken pipe',
   EROFS: 'Read-only file system',
+  ETIMEDOUT: 'Connection timed out',
 };
 
 /** The C library's words for an error of the system. Rethrows an error that has no code. */

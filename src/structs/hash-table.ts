@@ -310,6 +310,11 @@ export class HashTable {
     return reverseBits(reverseBits(cursor | ~mask) + 1);
   }
 
+  /** The entries that the buckets have room for, without further ones. */
+  slots(table: Ref): number {
+    return this.#word(table, TableWord.BUCKETS) * BUCKET_ENTRIES;
+  }
+
   /** Tells how many entries each bucket has, for DEBUG. */
   eachBucket(table: Ref, tell: (entries: number) => void): void {
     const buckets = this.#word(table, TableWord.BUCKETS);

@@ -22,6 +22,7 @@ import { handshakeCommands } from './auth/handshake.ts';
 import { Admission } from './clients/admission.ts';
 import { clientCommands } from './clients/commands.ts';
 import { Descriptors } from './clients/descriptors.ts';
+import { clientLine } from './clients/list.ts';
 import { Pause } from './clients/pause.ts';
 import { configCommands } from './config-command.ts';
 import { hookConfig } from './config-hooks.ts';
@@ -39,6 +40,7 @@ import { MemoryMeter, type SnapshotMemory } from './observe/memory-meter.ts';
 import { Monitors } from './observe/monitors.ts';
 import { Rates } from './observe/rates.ts';
 import { SlowLog, slowLogCommands } from './observe/slow-log.ts';
+import { StateLog } from './observe/state-log.ts';
 
 /** The services of the rest of the node for these commands. */
 export interface AdminHost {
@@ -83,6 +85,7 @@ export class Admin {
   readonly pause: Pause;
   readonly rates = new Rates();
   readonly memory: MemoryMeter;
+  readonly #stateLog: StateLog;
   readonly collector: MemoryCollector;
   readonly admission: Admission;
   readonly descriptors: Descriptors;
@@ -106,6 +109,7 @@ export class Admin {
     this.monitors = new Monitors(server, () => this.dispatcher);
     this.pause = new Pause(server, () => this.dispatcher);
     this.memory = new MemoryMeter(server, host.snapshotMemory);
+    this.#stateLog = new StateLog(server, this.memory);
     this.collector = new MemoryCollector(server.memory);
     this.#collectWorkers = host.collectWorkers;
     this.admission = new Admission(server);
@@ -159,6 +163,7 @@ export class Admin {
       this.#tickCollector();
       this.admission.tick();
       this.descriptors.tick();
+      this.#stateLog.tick(this.server.clock.monotonicMs());
     });
   }
 
@@ -185,6 +190,11 @@ export class Admin {
     const { utilization } = performance.eventLoopUtilization(this.#loopUse, before);
     const isQuiet = utilization < QUIET_UTILIZATION;
     this.collector.tick(this.server.clock.monotonicMs(), isQuiet, this.memory.unownedBytes);
+  }
+
+  /** The line of CLIENT LIST about a client, for the log. */
+  describe(connection: Connection): string {
+    return clientLine(connection, this.server.pubsub, this.server.nowMs, 0);
   }
 
   /** Rejects an accepted socket, or returns true. */

@@ -45,6 +45,7 @@ export class Waiters {
   /** Makes the client of `connection` wait; `timeoutMs` 0 means forever. */
   add(connection: Connection, replicas: number, timeoutMs: number, fsynced: boolean): void {
     connection.blocked = true;
+    connection.waitEnds = timeoutMs > 0;
     const timer =
       timeoutMs === 0
         ? undefined
@@ -89,6 +90,7 @@ export class Waiters {
     const waiter = this.#waiters.get(connection);
     if (waiter === undefined) return;
     clearTimeout(waiter.timer);
+    connection.waitEnds = false;
     this.#waiters.delete(connection);
   }
 }

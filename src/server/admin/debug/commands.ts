@@ -6,7 +6,6 @@
 
 import { assert } from '../../../base/assert.ts';
 import { bytesOf } from '../../../base/bytes.ts';
-import { globMatch } from '../../../base/glob.ts';
 import { NIL } from '../../../base/units.ts';
 import { replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';
@@ -104,8 +103,6 @@ const HELP = [
   '    default.',
   'SLEEP <seconds>',
   '    Stop the server for <seconds>. Decimals allowed.',
-  'STRINGMATCH-LEN <length> <pattern>',
-  '    Match a string of <length> letters a with <pattern>.',
   'STRINGMATCH-TEST',
   '    Match random strings with random patterns.',
 ];
@@ -225,17 +222,6 @@ export function debugCommands(parts: {
     reply.ok();
   }
 
-  function stringMatchLen({ request, reply }: CommandContext): void {
-    const length = request.integer(2);
-    if (!(length >= 0 && length <= server.config.values.protoMaxBulkLen)) {
-      reply.error('ERR value is out of range, must be positive');
-      return;
-    }
-    const text = Buffer.alloc(length, 'a');
-    const pattern = request.copy(3);
-    reply.integer(globMatch(pattern, 0, pattern.length, text, 0, length, false) ? 1 : 0);
-  }
-
   function packedThreshold({ request, reply }: CommandContext): void {
     const bytes = parseMemory(request.latin1(2));
     if (bytes === null || bytes > PACKED_THRESHOLD_MAX) {
@@ -347,7 +333,6 @@ export function debugCommands(parts: {
       },
     ],
     sleep: [3, 3, sleep],
-    'stringmatch-len': [4, 4, stringMatchLen],
     'stringmatch-test': [
       2,
       2,

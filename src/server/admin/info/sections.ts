@@ -105,7 +105,7 @@ function clientLines({ server }: InfoParts): string[] {
     tracking_clients: 0,
     pubsub_clients: server.pubsub.clients.size,
     watching_clients: clients.filter(({ watched }) => watched.length > 0).length,
-    clients_in_timeout_table: 0,
+    clients_in_timeout_table: clients.filter(({ waitEnds }) => waitEnds).length,
     total_watched_keys: server.watchTable.keyCount,
     total_blocking_keys: server.waits?.keyCount ?? 0,
     total_blocking_keys_on_nokey: server.waits?.keyCountOnDeletion ?? 0,

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { onPath } from '../../../../bin/find-redis.js';
 import { HEADWATER, startHeadwater } from '../../../support/headwater.ts';
+import { findRedisServer } from '../../../support/real-redis.ts';
 import { RespClient } from '../../../support/resp-client.ts';
 import { temporaryDirectory } from '../../../support/server-process.ts';
 import { waitFor } from '../../../support/wait-for.ts';
@@ -103,6 +104,18 @@ test('a start that would listen nowhere is refused', () => {
       expect.stringContaining('Configured to not listen anywhere, exiting.'),
     ]);
   }
+});
+
+test('a taken name of rename-command ends the start, as in Redis', () => {
+  const file = join(temporaryDirectory('renamed'), 'renamed.conf');
+  writeFileSync(file, '# a comment\n\nrename-command GET  "set"\n');
+  const own = spawnSync(process.execPath, [HEADWATER, file, '--port', '7'], { encoding: 'utf8' });
+  const real = spawnSync(findRedisServer(), [file, '--port', '7'], { encoding: 'utf8' });
+  expect(own.status).toBe(real.status);
+  const output = own.stdout + own.stderr;
+  const frame = (text: string): string[] => text.slice(text.indexOf('***')).split('\n').slice(1);
+  expect(frame(output)).toEqual(frame(real.stdout + real.stderr));
+  expect(output).toContain('Target command name already exists');
 });
 
 describe('bind at the start', () => {
