@@ -103,6 +103,7 @@ export class Node implements ConnectionHost {
       unblock: (connection, error) =>
         this.blocking.unblock(connection, error) || this.primary.waiters.unblock(connection, error),
       snapshotMemory: this.dumps.snapshots,
+      upstream: this.upstream,
       restarts: {
         obstacle: () =>
           this.restarter === undefined

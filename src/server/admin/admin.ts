@@ -14,6 +14,7 @@ import { pubsubCommands } from '../dispatch/pubsub-commands.ts';
 import type { Session } from '../dispatch/session.ts';
 import { transactionCommands } from '../dispatch/transaction.ts';
 import type { Housekeeping } from '../housekeeping.ts';
+import type { Upstream } from '../link/upstream.ts';
 import type { Connection } from '../net/connection.ts';
 import type { Listeners } from '../net/listeners.ts';
 import type { Server } from '../server.ts';
@@ -49,6 +50,7 @@ export interface AdminHost {
   readonly unblock: (connection: Connection, error?: string) => boolean;
   readonly snapshotMemory: SnapshotMemory;
   readonly restarts: RestartPort;
+  readonly upstream: Upstream;
   /** Lets the worker threads release their references to shared memory. */
   readonly collectWorkers: () => void;
 }
@@ -92,6 +94,7 @@ export class Admin {
   readonly listeners: Listeners;
   readonly reload: (save: boolean) => Promise<boolean>;
   readonly restarts: RestartPort;
+  readonly upstream: Upstream;
   readonly unblock: (connection: Connection, error?: string) => boolean;
   readonly #collectWorkers: () => void;
   #loopUse = performance.eventLoopUtilization();
@@ -103,6 +106,7 @@ export class Admin {
     this.listeners = host.listeners;
     this.reload = host.reload;
     this.restarts = host.restarts;
+    this.upstream = host.upstream;
     this.unblock = host.unblock;
     this.slowLog = new SlowLog(server);
     this.latency = new LatencyMonitor(server);
