@@ -42,6 +42,16 @@ import { createLoadPool } from './workers/load-job.ts';
  */
 const WARM_DELAY_MS = 500;
 
+/** A program that runs a node as a process, and can begin again. */
+export interface Restarter {
+  /** The reason why it cannot, or null. */
+  readonly obstacle: string | null;
+  /** The node ends now. */
+  leaving(): void;
+  /** The node has stopped. */
+  restart(delayMs: number): void;
+}
+
 export class Node implements ConnectionHost {
   readonly server: Server;
   readonly dispatcher: Dispatcher;
@@ -59,6 +69,8 @@ export class Node implements ConnectionHost {
   readonly lookAhead: LookAhead;
   /** Called when the node has stopped by itself: SHUTDOWN, or a signal. */
   onExit: (code: number) => void = () => {};
+  /** The program that can begin again, and how; a program that embeds a node cannot. */
+  restarter: Restarter | undefined = undefined;
   /** Called for each accepted socket, before it is a client. */
   onSocket: (() => void) | undefined = undefined;
   #warmTimer: NodeJS.Timeout | undefined = undefined;
@@ -101,6 +113,16 @@ export class Node implements ConnectionHost {
       unblock: (connection, error) =>
         this.blocking.unblock(connection, error) || this.primary.waiters.unblock(connection, error),
       snapshotMemory: this.dumps.snapshots,
+      upstream: this.upstream,
+      restarts: {
+        obstacle: () =>
+          this.restarter === undefined
+            ? 'the node is a part of another program'
+            : this.restarter.obstacle,
+        prepare: (asker, onCancel, atEnd) =>
+          this.dumps.shutdown.beginRestart(asker, onCancel, atEnd),
+        restart: (delayMs) => void this.#restart(delayMs),
+      },
       collectWorkers: () => {
         this.dumps.collectWorkers();
         this.upstream.collectWorker();
@@ -148,14 +170,15 @@ export class Node implements ConnectionHost {
     const { values } = config;
     this.server.loading = true;
     this.admin.descriptors.fit();
-    await this.listeners.open({
+    const plan = {
       hosts: values.bind,
       port: values.port,
       backlog: values.tcpBacklog,
       unixSocket: unixSocketPath(values),
       unixPermissions: values.unixsocketperm,
       anyPort,
-    });
+    };
+    await this.listeners.open(plan, (line) => log.warning(line));
     log.notice(this.#startLine());
     for (const warning of config.warnings.splice(0)) log.warning(warning);
     this.server.onStage('loading');
@@ -228,8 +251,22 @@ export class Node implements ConnectionHost {
     this.onExit(code);
   }
 
+  async #restart(delayMs: number): Promise<void> {
+    this.restarter?.leaving();
+    // The command that asked for this ends first: it uses what the stop takes away.
+    await new Promise<void>((resolve) => {
+      setImmediate(resolve);
+    });
+    await this.stop();
+    this.restarter?.restart(delayMs);
+  }
+
   run(connection: Connection, request: Request, known?: CommandRow, follows?: boolean): void {
     this.dispatcher.run(connection, request, known, follows);
+  }
+
+  describe(connection: Connection): string {
+    return this.admin.describe(connection);
   }
 
   turnBegan(): void {

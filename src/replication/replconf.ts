@@ -58,9 +58,9 @@ export function applyReplconf(
     if (peer.isReplica && !isOfStream(option)) continue;
     switch (option.toLowerCase()) {
       case 'listening-port': {
-        const port = parseInt64(value);
-        if (!(port >= 0 && port <= 65535)) return failed(ERROR_NOT_AN_INTEGER);
-        peer.listeningPort = port;
+        // Any integer, of which 32 bits are kept.
+        if (Number.isNaN(parseInt64(value))) return failed(ERROR_NOT_AN_INTEGER);
+        peer.listeningPort = Number(BigInt.asIntN(32, BigInt(value)));
         break;
       }
       case 'ip-address': {

@@ -313,6 +313,11 @@ export class HashTable {
     return reverseBits(reverseBits(cursor | ~mask) + 1);
   }
 
+  /** The entries that the buckets have room for, without further ones. */
+  slots(table: Ref): number {
+    return this.#word(table, TableWord.BUCKETS) * BUCKET_ENTRIES;
+  }
+
   /** Calls `tell` with the number of entries of each bucket, for DEBUG. */
   eachBucket(table: Ref, tell: (entries: number) => void): void {
     const buckets = this.#word(table, TableWord.BUCKETS);
@@ -565,9 +570,7 @@ export class HashTable {
     const spares = this.#spares;
     while (spares.length > 0) arena.free(asRef(spares.pop()!));
   }
-  /**
-   * Empty buckets for {@link #put} during a call of {@link #drain}. Otherwise the list is empty.
-   */
+  /** Empty buckets for {@link #put} during a call of {@link #drain}, and none otherwise. */
   readonly #spares: number[] = [];
   /**
    * Entries that {@link #drain} moves. Elements behind the count of the current call are leftovers.

@@ -43,6 +43,19 @@ describe('the handshake of', () => {
   });
 });
 
+test('a port is any integer, of which 32 bits are kept', () => {
+  for (const [text, port] of [
+    ['99999999', 99_999_999],
+    ['-1', -1],
+    ['99999999999', 1_215_752_191],
+    ['9223372036854775807', -1],
+  ] as const) {
+    const state = fresh();
+    expect(apply(state, `listening-port ${text}`)).toBe(REPLCONF_OK);
+    expect(state.listeningPort).toBe(port);
+  }
+});
+
 test('what was announced is kept', () => {
   const state = fresh();
   apply(
@@ -74,8 +87,7 @@ describe('replies', () => {
     ['set-rdb-client-id 7', '-ERR Unrecognized REPLCONF option: set-rdb-client-id\r\n'],
     ['Main-Ch-Client-Id 42', '-ERR Unrecognized REPLCONF option: Main-Ch-Client-Id\r\n'],
     ['listening-port abc', NOT_INTEGER],
-    ['listening-port -1', NOT_INTEGER],
-    ['listening-port 65536', NOT_INTEGER],
+    ['listening-port 9223372036854775808', NOT_INTEGER],
     ['rdb-only x', NOT_INTEGER],
     ['rdb-only 2', '-ERR value is out of range, value must between 0 and 1\r\n'],
     ['version 8.1', '-ERR Unrecognized version format: 8.1\r\n'],

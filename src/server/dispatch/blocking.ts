@@ -16,7 +16,8 @@
  * A unit may take long, so the clock is read for each client that is served. A key that has expired
  * meanwhile counts as none; it stays until a command uses it.
  *
- * A waiting command is counted as a call when it is answered, and not at all if its client goes.
+ * A waiting command is counted as a call when it is answered, with the time of all its calls, and not
+ * at all if its client goes.
  */
 import { performance } from 'node:perf_hooks';
 import { assert } from '../../base/assert.ts';
@@ -87,6 +88,7 @@ export class Blocking implements Waits {
     if (serving !== undefined && serving.session === call.client) {
       // It finds nothing again: it stays where it is in the queues, with its old timeout.
       serving.waiting = true;
+      serving.session.hasToWait = true;
       return;
     }
     const session = call.client;
@@ -129,6 +131,9 @@ export class Blocking implements Waits {
     this.#count(row, -1);
     session.blocked = true;
     session.waitingRequest = request;
+    session.hasToWait = true;
+    session.waitedMicros = 0;
+    session.waitEnds = block.timeoutMs > 0;
     if (block.timeoutMs > 0) this.#setTimer(waiter, block.timeoutMs);
   }
 
@@ -247,6 +252,7 @@ export class Blocking implements Waits {
     const { session } = waiter;
     this.#count(waiter.row, 1);
     this.#forget(waiter);
+    this.#dispatcher.waitEnded(session, waiter.row, waiter.request);
     answerLate(this.#server, session, (reply) => {
       if (error === undefined) waiter.block.onTimeout(reply);
       else reply.error(error);
@@ -276,6 +282,7 @@ export class Blocking implements Waits {
     clearTimeout(waiter.timer);
     this.#byClient.delete(waiter.session);
     waiter.session.waitingRequest = undefined;
+    waiter.session.waitEnds = false;
     for (const { id } of waiter.keys) {
       const queue = this.#queues.get(id);
       queue?.delete(waiter);

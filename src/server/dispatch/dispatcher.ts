@@ -59,6 +59,8 @@ const SHORT_REPLY_BYTES = 4096;
 const LONG_CALL_MICROS = 1000;
 /** With a lower SLOWLOG threshold, each call is measured alone. */
 const SHARED_SLOW_MICROS = 1000;
+/** The microseconds of a call that waits: they are known with the answer. */
+const NOT_YET = -1;
 const ARGUMENTS_SHOWN_BYTES = 128;
 /** Commands with one of these read or change what replicas have. */
 const KEYSPACE_FLAGS = Flag.WRITE | Flag.READONLY | Flag.MAY_REPLICATE;
@@ -238,10 +240,19 @@ export class Dispatcher {
   callAgain(session: Session, row: CommandRow, request: Request): void {
     this.clock.stop();
     const mark = session.callResumed();
+    session.hasToWait = false;
     this.#call(session, row, request, false, true);
     session.lastOffset = this.#server.streamLog.endOffset;
     session.callEnded(mark);
     this.clock.stop();
+  }
+
+  /** A command that has waited is answered without another call. */
+  waitEnded(session: Session, row: CommandRow, request: Request): void {
+    session.hasToWait = false;
+    this.clock.note(row, session.waitedMicros);
+    if (session.waitedMicros >= this.#slowMicros)
+      this.onSlow?.(session, row, request, session.waitedMicros);
   }
 
   /** The read event of a client is over: the next call reads the clock again. */
@@ -291,10 +302,18 @@ export class Dispatcher {
     } else {
       const startMs = clock.begin();
       this.#enter(frame, row);
-      micros = clock.end(row, startMs, again);
+      micros = clock.end(startMs);
       // The wall clock stands still in a turn: after a long call, the next one would see expired
       // keys.
       if (micros >= LONG_CALL_MICROS && frame.depth === 0) server.clock.tick();
+      if (session.hasToWait) {
+        // Nothing is counted before the answer.
+        session.waitedMicros += micros;
+        micros = NOT_YET;
+      } else {
+        if (again) micros += session.waitedMicros;
+        clock.note(row, micros);
+      }
     }
     if (!again) {
       row.calls++;

@@ -30,6 +30,12 @@ export abstract class Session extends Client {
   postponed: Request | undefined = undefined;
   /** The command that waits for a key. */
   waitingRequest: Request | undefined = undefined;
+  /** The wait for a key, or for replicas, has a timeout. */
+  waitEnds = false;
+  /** The call that runs, or ran last, has found that it must wait for a key. */
+  hasToWait = false;
+  /** Microseconds of the calls of the command that waits for a key. */
+  waitedMicros = 0;
   /** The reply of the command that runs, or of the one that waits, is not wanted. */
   isMuted = false;
   #replyMode: ReplyMode = ReplyMode.ON;

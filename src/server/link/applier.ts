@@ -21,6 +21,7 @@
  *
  * Main thread.
  */
+import type { Socket } from 'node:net';
 import { getHeapStatistics } from 'node:v8';
 import { assert } from '../../base/assert.ts';
 import { ErrorCode, OperatingError } from '../../base/errors.ts';
@@ -43,20 +44,26 @@ const HEAP_PER_QUEUE = 3;
 /** The primary, as a client of this node. */
 export class UpstreamSession extends Session {
   readonly reply: Reply;
+  readonly socket: Socket;
   readonly address: string;
-  readonly #onDestroy: () => void;
+  readonly localAddressText: string;
+  readonly connectedMs: number;
+  /** The reader of its stream, for CLIENT LIST. */
+  reader: RequestReader | undefined = undefined;
 
-  constructor(id: number, reply: Reply, address: string, onDestroy: () => void) {
+  constructor(id: number, reply: Reply, socket: Socket, nowMs: number) {
     super(id);
     this.reply = reply;
-    this.address = address;
+    this.socket = socket;
+    this.address = addressText(socket.remoteAddress, socket.remotePort);
+    this.localAddressText = addressText(socket.localAddress, socket.localPort);
+    this.connectedMs = nowMs;
     this.fromPrimary = true;
     this.setMode(ClientMode.UNAUTHENTICATED, false);
-    this.#onDestroy = onDestroy;
   }
 
   describe(): string {
-    return `id=${this.id} addr=${this.address} flags=M`;
+    return `id=${this.id} addr=${this.address} laddr=${this.localAddressText} flags=M`;
   }
 
   /** The primary gets no replies but ACKs, and the link writes those. */
@@ -71,9 +78,12 @@ export class UpstreamSession extends Session {
   endLink(): void {}
 
   destroy(): void {
-    this.#onDestroy();
+    this.socket.destroy();
   }
 }
+
+const addressText = (host = '?', port = 0): string =>
+  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 
 export class Applier {
   readonly session: UpstreamSession;
@@ -113,6 +123,7 @@ export class Applier {
       argumentsMax: BYTES_MAX,
     };
     this.#reader = new RequestReader(limits, server.streamLog.lease);
+    session.reader = this.#reader;
   }
 
   /** The database that the stream has selected at the applied offset. */

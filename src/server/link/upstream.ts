@@ -128,6 +128,17 @@ export class Upstream {
     return this.#nowMs() - this.link.lastHeardMs;
   }
 
+  /** The primary as a client of this node, from the sync on. */
+  get client(): UpstreamSession | undefined {
+    return this.#applier?.session;
+  }
+
+  /** CLIENT KILL: ends the connection to the primary, and makes another one. */
+  cut(): void {
+    this.#leaveLink();
+    this.#act(this.link.closed('', this.#nowMs()));
+  }
+
   /** The database that the stream has selected at the applied offset. */
   get selectedDb(): number {
     return this.#applier?.selectedDb ?? this.#selectedDb;
@@ -380,12 +391,10 @@ export class Upstream {
   #startApplying(dbIndex: number): void {
     const server = this.#server;
     assert(this.#dispatcher !== undefined, 'the stream is applied once the node is wired');
-    const session = new UpstreamSession(
-      server.nextClientId(),
-      new Reply(server.bufferPool),
-      `${this.host}:${this.port}`,
-      () => this.#socket?.destroy(),
-    );
+    const socket = this.#socket;
+    assert(socket !== undefined, 'a stream comes over a connection');
+    const reply = new Reply(server.bufferPool);
+    const session = new UpstreamSession(server.nextClientId(), reply, socket, server.nowMs);
     this.#applier = new Applier(server, this.#dispatcher, session, dbIndex, () => {
       this.#act(
         this.link.acknowledge(server.streamLog.endOffset, server.syncedOffset(), this.#nowMs()),

@@ -9,7 +9,7 @@
 import type { Socket } from 'node:net';
 import { debugAssert } from '../../base/assert.ts';
 import type { Clock } from '../../base/clock.ts';
-import { messageOf } from '../../base/errors.ts';
+import { codeOf, messageOf, systemErrorText } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { quoted } from '../../base/quoted.ts';
 import { KIB, MIB } from '../../base/units.ts';
@@ -60,6 +60,8 @@ export interface ConnectionServer {
   readonly nowMs: number;
   readonly log: Logger;
   readonly stats: ServerStats;
+  /** Counts an error reply outside of a command. */
+  noteError(error: string): void;
   readonly keyspace: Keyspace;
   readonly feed: Feed;
   readonly streamLog: StreamLog;
@@ -82,6 +84,8 @@ export interface ConnectionHost {
   /** The read event of a connection is over: its writes may go to the replicas. */
   turnEnded(): void;
   closed(connection: Connection): void;
+  /** A line about the connection, for the log. */
+  describe(connection: Connection): string;
 }
 
 export class Connection extends Session implements ReplyGate {
@@ -391,7 +395,10 @@ export class Connection extends Session implements ReplyGate {
 
   /** The peer will send no more, which ends a client. A socket that is leaving ends by itself. */
   peerEnded(): void {
-    if (!this.closed) this.destroy();
+    if (this.closed) return;
+    const { log } = this.#host.server;
+    if (log.isEnabled('verbose')) log.verbose(`Client closed connection ${this.describe()}`);
+    this.destroy();
   }
 
   /** From now on this is no client: it is not listed, counted or served. */
@@ -411,9 +418,14 @@ export class Connection extends Session implements ReplyGate {
       this.#inputTooLong();
       return;
     }
-    const { log } = this.#host.server;
-    log.verbose(`Protocol error (${error}) from client: ${this.describe()}`);
-    this.reply.error(`ERR ${error}`);
+    const { server } = this.#host;
+    if (server.log.isEnabled('verbose')) {
+      server.log.verbose(`Protocol error (${error}) from client: ${this.describe()}`);
+    }
+    const text = `ERR ${error}`;
+    server.noteError(text);
+    this.reply.error(text);
+    this.reply.errorsNoted = this.reply.errors;
     this.closeAfterReply = true;
   }
 
@@ -431,9 +443,10 @@ export class Connection extends Session implements ReplyGate {
   }
 
   failed(error: unknown): void {
-    this.#host.server.log.verbose(
-      `Error on client connection: ${messageOf(error)} (${this.describe()})`,
-    );
+    const isWrite = Object(error).syscall === 'write';
+    const what = isWrite ? 'Error writing to client' : 'Reading from client';
+    const reason = codeOf(error) === undefined ? messageOf(error) : systemErrorText(error);
+    this.#host.server.log.verbose(`${what}: ${reason}`);
   }
 
   override get address(): string {
@@ -453,7 +466,7 @@ export class Connection extends Session implements ReplyGate {
 
   /** A short line for the log. */
   override describe(): string {
-    return `id=${this.id} addr=${this.address} name=${this.name}`;
+    return this.#host.describe(this);
   }
 }
 

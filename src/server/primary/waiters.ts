@@ -57,6 +57,7 @@ export class Waiters {
     local: number,
   ): void {
     connection.blocked = true;
+    connection.waitEnds = timeoutMs > 0;
     const timer =
       timeoutMs === 0
         ? undefined
@@ -115,6 +116,7 @@ export class Waiters {
     const waiter = this.#waiters.get(connection);
     if (waiter === undefined) return;
     clearTimeout(waiter.timer);
+    connection.waitEnds = false;
     this.#waiters.delete(connection);
   }
 }

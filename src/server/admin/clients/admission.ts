@@ -40,7 +40,8 @@ export class Admission {
 
   /** Rejects an accepted socket, with a reason, or returns true. */
   admit(socket: Socket): boolean {
-    const { config, clients, stats } = this.#server;
+    const { config, clients, stats, log } = this.#server;
+    if (log.isEnabled('verbose')) log.verbose(acceptedLine(socket, config.values.unixsocket));
     const { maxclients, protectedMode, requirepass } = config.values;
     let refusal = '';
     if (clients.size >= maxclients) refusal = TOO_MANY;
@@ -101,6 +102,12 @@ function mayTimeOut(connection: Connection): boolean {
     !connection.blocked &&
     !connection.subscribed
   );
+}
+
+function acceptedLine({ remoteAddress, remotePort }: Socket, unixSocket: string): string {
+  return remoteAddress === undefined
+    ? `Accepted connection to ${unixSocket}`
+    : `Accepted ${remoteAddress}:${remotePort}`;
 }
 
 /** Unix sockets have no address. */
