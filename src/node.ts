@@ -228,6 +228,7 @@ export class Node implements ConnectionHost {
 
   closed(connection: Connection): void {
     this.server.clients.delete(connection.id);
+    if (this.server.clientMemory.isOn) this.server.clientMemory.note(connection);
     this.server.watchTable.unwatchAll(connection);
     this.blocking.closed(connection);
     this.admin.closed(connection);

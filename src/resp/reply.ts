@@ -439,6 +439,12 @@ export class Reply {
     this.#pool.give(buffer);
   }
 
+  /** Drops what is there and all that will be appended: the gate has refused more. */
+  cut(): void {
+    this.discard();
+    this.#cut = true;
+  }
+
   /** Drops the waiting bytes, as when the connection has closed. */
   discard(): void {
     this.#pool.give(this.#bytes);
@@ -463,10 +469,7 @@ export class Reply {
     const old = this.#bytes;
     if (!this.#cut && bytes + this.size > POOLED_BYTES_MIN) {
       // Besides the first chunk of the usual size each one is asked for.
-      if (this.gate !== undefined && !this.gate.mayGrow(this.size + bytes)) {
-        this.discard();
-        this.#cut = true;
-      }
+      if (this.gate !== undefined && !this.gate.mayGrow(this.size + bytes)) this.cut();
     }
     if (this.#cut) {
       // The bytes are discarded: they are written to the same place again and again.

@@ -20,6 +20,7 @@ import { defaultLimits, type RequestLimits } from '../resp/parser.ts';
 import type { Config } from './config/config.ts';
 import { PubSub } from './dispatch/pubsub.ts';
 import { WatchTable } from './dispatch/watch-table.ts';
+import { ClientMemory } from './net/client-memory.ts';
 import type { Connection } from './net/connection.ts';
 import { Departures } from './net/departures.ts';
 import { ServerStats } from './stats.ts';
@@ -42,6 +43,8 @@ export const Obstacle = {
   REPLICAS_WANTED: 1 << 3,
   /** This node has a primary. */
   REPLICA: 1 << 4,
+  /** Clients take `maxmemory-clients` or more. */
+  CLIENT_MEMORY: 1 << 5,
 } as const;
 export type Obstacle = (typeof Obstacle)[keyof typeof Obstacle];
 
@@ -87,6 +90,7 @@ export class Server implements ServerPort {
   readonly clients = new Map<number, Connection>();
   /** Sockets of those who were clients, and of those who were turned away. */
   readonly departures = new Departures(() => this.config.values.maxclients - this.clients.size);
+  readonly clientMemory = new ClientMemory<Connection>();
   readonly history: ReplicationHistory;
   readonly streamLog: StreamLog;
   readonly feed: Feed;

@@ -9,6 +9,8 @@ export class ServerStats implements KeyspaceStats {
   keyspaceMisses = 0;
   expiredKeys = 0;
   evictedKeys = 0;
+  /** Clients that ended because of `maxmemory-clients`. */
+  evictedClients = 0;
   connectionsReceived = 0;
   connectionsRejected = 0;
   commandsProcessed = 0;

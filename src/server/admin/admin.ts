@@ -22,6 +22,7 @@ import { handshakeCommands } from './auth/handshake.ts';
 import { Admission } from './clients/admission.ts';
 import { clientCommands } from './clients/commands.ts';
 import { Descriptors } from './clients/descriptors.ts';
+import { ClientEviction } from './clients/eviction.ts';
 import { Pause } from './clients/pause.ts';
 import { configCommands } from './config-command.ts';
 import { hookConfig } from './config-hooks.ts';
@@ -84,6 +85,7 @@ export class Admin {
   readonly collector: MemoryCollector;
   readonly admission: Admission;
   readonly descriptors: Descriptors;
+  readonly eviction: ClientEviction;
   readonly listeners: Listeners;
   readonly reload: (save: boolean) => Promise<boolean>;
   readonly unblock: (connection: Connection, error?: string) => boolean;
@@ -106,6 +108,7 @@ export class Admin {
     this.#collectWorkers = host.collectWorkers;
     this.admission = new Admission(server);
     this.descriptors = new Descriptors(server);
+    this.eviction = new ClientEviction(server);
     this.tables = [
       handshakeCommands(this),
       clientCommands(this),
@@ -147,6 +150,7 @@ export class Admin {
       }
       noteCall(this.latency, row, micros);
     };
+    dispatcher.evictClients = (session) => this.eviction.evict(session);
     hookConfig(this);
     housekeeping.onTick(() => {
       this.rates.tick(this.server.stats, this.server.clock.monotonicMs());

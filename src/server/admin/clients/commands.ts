@@ -237,7 +237,7 @@ export function clientCommands(parts: {
       context.reply.error(NAME_ERROR);
       return;
     }
-    context.client.name = name;
+    context.client.setName(name);
     context.reply.ok();
   }
 
@@ -249,8 +249,7 @@ export function clientCommands(parts: {
     } else if (!isValidName(value)) {
       reply.error(`ERR ${option} cannot contain spaces, newlines or special characters.`);
     } else {
-      if (option === 'lib-name') client.libName = value;
-      else client.libVersion = value;
+      client.setLibrary(option, value);
       reply.ok();
     }
   }
@@ -361,6 +360,7 @@ export function clientCommands(parts: {
           'Keeps the connection when memory of clients runs out.',
           onOff((connection, on) => {
             connection.noEvict = on;
+            if (server.clientMemory.isOn) server.clientMemory.note(connection);
           }),
         ),
         'NO-TOUCH': own(

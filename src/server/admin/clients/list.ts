@@ -38,9 +38,6 @@ const FLAGS: readonly (readonly [string, (connection: Connection) => boolean])[]
   ['T', (c) => c.noTouch],
 ];
 
-/** An estimate of the heap that a connection's objects take, its socket included. */
-const CLIENT_BYTES = 2048;
-
 /**
  * The line of a client. `requestBytes` are the bytes of its running command, which the reader has
  * handed over.
@@ -51,7 +48,7 @@ export function clientLine(
   nowMs: number,
   requestBytes: number,
 ): string {
-  const { reader, reply, queued, queuedBytes, namesBytes, heldBytes } = connection;
+  const { reader, reply, queued, queuedBytes, heldBytes } = connection;
   const flags = FLAGS.filter(([, holds]) => holds(connection)).map(([letter]) => letter);
   const pending = reader.pendingBytes;
   const waiting = connection.writer.waitingBytes;
@@ -80,14 +77,7 @@ export function clientLine(
     obl: reply.lastChunkSize,
     oll: connection.writer.waitingWrites + reply.fullChunks,
     omem: waiting + reply.size - reply.lastChunkSize,
-    'tot-mem':
-      CLIENT_BYTES +
-      reader.ownBytes +
-      heldBytes +
-      queuedBytes +
-      namesBytes +
-      reply.heldBytes +
-      waiting,
+    'tot-mem': connection.memoryBytes,
     events: waiting > 0 ? 'rw' : 'r',
     cmd: connection.lastCommand,
     user: 'default',
