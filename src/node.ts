@@ -81,6 +81,10 @@ export class Node implements ConnectionHost {
       unblockAll: (error) => this.blocking.unblockAll(error),
     });
     this.primary.upstream = this.upstream;
+    this.server.streamLog.onRefused = () => {
+      this.primary.dropAll('the system refuses memory for the stream');
+      this.dumps.snapshots.unpinStream();
+    };
     this.server.streamDb = () =>
       this.upstream.isReplica ? this.upstream.selectedDb : this.server.feed.selectedDb;
     this.dumps.replicas = this.primary;

@@ -83,11 +83,17 @@ export interface AllocatorShare {
   readonly used: SharedArrayBuffer;
 }
 
+/** Throws ARENA_FULL when the system refuses the memory. */
 export function newAllocatorShare(): AllocatorShare {
-  return {
-    heads: new SharedArrayBuffer(CLASS_COUNT * 4),
-    used: new SharedArrayBuffer(USED_WORDS * 8),
-  };
+  try {
+    return {
+      heads: new SharedArrayBuffer(CLASS_COUNT * 4),
+      used: new SharedArrayBuffer(USED_WORDS * 8),
+    };
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw full('the system refuses memory for an arena');
+  }
 }
 
 export interface AllocatorOptions {
@@ -631,6 +637,21 @@ export class Allocator {
     if (this.#lastLarge === group) this.#lastLarge = undefined;
     if (this.#lastPlain === group) this.#lastPlain = undefined;
     this.#onGroup(group, true);
+  }
+
+  /**
+   * Forgets all objects, for good. Returns the group of segment 0: with it and {@link share},
+   * emptied, another allocator can begin.
+   */
+  salvage(): Group {
+    const first = this.#groupOf[0];
+    assert(first !== undefined && first.count === 1, 'segment 0 stays, in a group of its own');
+    new Int32Array(first.share.meta).fill(0);
+    first.all.pageBitmap[0] = 1;
+    this.#heads.fill(0);
+    this.#used.fill(0);
+    this.#used[PAGE_USE_PEAK] = first.touchedPages * PAGE_BYTES;
+    return first;
   }
 
   /** Checks all slabs and runs against each other; for tests. Cost: all pages. */

@@ -5,6 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
+import { codeOf, ErrorCode } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { Prng } from '../base/prng.ts';
 import { SharedMemory } from '../base/shared-memory.ts';
@@ -228,9 +229,31 @@ export class Server implements ServerPort {
     this.waits?.databaseModified(dbIndex);
   }
 
-  /** Replaces the dataset by an empty one; constant time, the old arena goes as a whole. */
+  /**
+   * Replaces the dataset by an empty one; constant time, the old arena goes as a whole. Works also
+   * when the system has no memory for another arena.
+   */
   flushAll(): void {
-    this.replaceKeyspace(this.#emptyKeyspace());
+    let empty: Keyspace;
+    try {
+      empty = this.#emptyKeyspace();
+    } catch (error) {
+      if (codeOf(error) !== ErrorCode.ARENA_FULL) throw error;
+      this.#emptyInPlace();
+      return;
+    }
+    this.replaceKeyspace(empty);
+  }
+
+  /**
+   * Empties the dataset within its own memory: in constant time, or, while a snapshot reads it, by
+   * freeing its objects in slices.
+   */
+  #emptyInPlace(): void {
+    const old = this.keyspace;
+    this.databaseModified(-1);
+    if (old.arena.frozen) for (const index of old.databases.keys()) old.flush(index);
+    else this.#serve(Keyspace.inPlaceOf(old));
   }
 
   #emptyKeyspace(): Keyspace {
@@ -247,9 +270,13 @@ export class Server implements ServerPort {
   replaceKeyspace(keyspace: Keyspace): void {
     this.databaseModified(-1);
     const old = this.keyspace;
+    this.#serve(keyspace);
+    old.drop();
+  }
+
+  #serve(keyspace: Keyspace): void {
     this.keyspace = keyspace;
     keyspace.structures.quicklists.plainBytesMin = this.listPlainBytesMin;
     this.onKeyspaceReplaced?.();
-    old.drop();
   }
 }
