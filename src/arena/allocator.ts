@@ -77,6 +77,12 @@ const SEGMENT_PAGE_SHIFT = 14;
 const UNIT_MAX = 2 ** 31 - 1;
 /** With fewer free segment numbers than this, half a GiB of addresses, memory is tight. */
 const TIGHT_SEGMENTS = 8;
+/**
+ * After a refusal the system is not asked before the next {@link Allocator.prepareSpare}, and then
+ * at every second one, every fourth, up to this. V8 collects garbage twice before it takes a
+ * refusal for final: that was 190 ms for each command.
+ */
+const TICKS_TO_ASK_MAX = 32;
 
 export interface AllocatorShare {
   readonly heads: SharedArrayBuffer;
@@ -121,6 +127,11 @@ export class Allocator {
   #spare: Group | undefined;
   /** Whether the system has refused memory and has given none since. */
   #isRefused = false;
+  /** The least count of segments that it has refused; it is not asked for as many or more. */
+  #refusedCount = Number.POSITIVE_INFINITY;
+  /** Calls of {@link prepareSpare} until the system is asked again, and after the next refusal. */
+  #ticksToAsk = 0;
+  #ticksBetween = 1;
   /** The group in which the last run was found, for each kind. */
   #lastPlain: Group | undefined;
   #lastLarge: Group | undefined;
@@ -209,7 +220,8 @@ export class Allocator {
 
   /**
    * Must be called between commands. Reserves the spare again if it is gone, even when the system
-   * has refused memory lately, and gives back unused memory that {@link ensure} has reserved.
+   * has refused memory lately, though not every time, and gives back unused memory that
+   * {@link ensure} has reserved.
    */
   prepareSpare(): void {
     // From the end, because the last group takes the place of a dropped one.
@@ -217,7 +229,17 @@ export class Allocator {
       const group = this.groups[i]!;
       if (group.isLarge && group.usedPages === 0) this.#dropGroup(group);
     }
-    if (this.#spare === undefined || this.#isRefused) this.#reserveSpare();
+    if (this.#spare !== undefined && !this.#isRefused) return;
+    if (this.#isRefused && this.#ticksToAsk-- > 0) return;
+    this.#refusedCount = Number.POSITIVE_INFINITY;
+    this.#reserveSpare();
+    if (this.#isRefused) {
+      this.#ticksToAsk = this.#ticksBetween;
+      this.#ticksBetween = Math.min(this.#ticksBetween * 2, TICKS_TO_ASK_MAX);
+    } else {
+      this.#ticksToAsk = 0;
+      this.#ticksBetween = 1;
+    }
   }
 
   /** Begins a guarded unit. Units do not nest. */
@@ -518,8 +540,8 @@ export class Allocator {
     let group: Group | undefined;
     for (let count = groupSegmentsFor(pages); group === undefined && count >= shortest; count--)
       group = this.#addGroup(count, true);
-    if (group !== undefined || this.#spare === undefined) return group;
-    // The spare may hold the missing number.
+    if (group !== undefined || this.#spare === undefined || this.#isRefused) return group;
+    // The spare may hold the missing number. Its memory would not be had again at once.
     this.#dropGroup(this.#spare);
     group = this.#addGroup(shortest, true);
     if (group === undefined) this.#reserveSpare();
@@ -572,6 +594,7 @@ export class Allocator {
    * memory for it.
    */
   #addGroup(count: number, isLarge: boolean): Group | undefined {
+    if (count >= this.#refusedCount) return undefined;
     const first = this.#freeNumbersInARow(count, isLarge);
     if (first < 0) return undefined;
     let share: GroupShare;
@@ -581,9 +604,11 @@ export class Allocator {
       // V8 throws RangeError when the system refuses the memory.
       if (!(error instanceof RangeError)) throw error;
       this.#isRefused = true;
+      this.#refusedCount = Math.min(this.#refusedCount, count);
       return undefined;
     }
     this.#isRefused = false;
+    this.#refusedCount = Number.POSITIVE_INFINITY;
     const group = new Group(share);
     this.#take(group);
     return group;

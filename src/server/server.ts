@@ -24,7 +24,7 @@ import { WatchTable } from './dispatch/watch-table.ts';
 import { ClientMemory } from './net/client-memory.ts';
 import type { Connection } from './net/connection.ts';
 import { Departures } from './net/departures.ts';
-import { ServerStats } from './stats.ts';
+import { ERROR_CODES_MAX, ServerStats } from './stats.ts';
 
 const LRU_CLOCK_MASK = 0xffffff;
 const LRU_RESOLUTION_MS = 1000;
@@ -196,10 +196,14 @@ export class Server implements ServerPort {
 
   /** Counts an error reply by its first word. */
   noteError(error: string): void {
-    this.stats.errorReplies++;
-    const space = error.indexOf(' ');
-    const code = space < 0 ? error : error.slice(0, space);
-    this.stats.errorsByCode.set(code, (this.stats.errorsByCode.get(code) ?? 0) + 1);
+    const { stats } = this;
+    if (stats.noteError(error)) return;
+    this.log.warning(
+      'Errorstats stopped adding new errors because the number of errors reached the limit ' +
+        `(suggested action: reset with 'CONFIG RESETSTAT'). Limit: ${ERROR_CODES_MAX}.`,
+    );
+    this.log.warning(`Current errors code list: ${[...stats.errorsByCode.keys()].join(', ')}`);
+    stats.stopErrorCodes();
   }
 
   block(call: WaitingCall, request: BlockRequest): void {
