@@ -18,12 +18,16 @@ class Scarce extends SharedMemory {
   }
 }
 
-/** The byte of the stream at an offset. */
-const byteAt = (offset: number): number => (offset * 2654435761) >>> 24;
+/** The stream repeats after so many bytes, a prime: blocks differ. */
+const PERIOD = 65_521;
+const PATTERN = Uint8Array.from(
+  { length: PERIOD * 3 },
+  (_, i) => Math.imul(i % PERIOD, 0x9e3779b1) >>> 24,
+);
 
-function bytesFrom(offset: number, count: number): Uint8Array {
-  return Uint8Array.from({ length: count }, (_, i) => byteAt(offset + i));
-}
+/** The bytes of the stream from an offset on. */
+const bytesFrom = (offset: number, count: number): Uint8Array =>
+  PATTERN.slice(offset % PERIOD, (offset % PERIOD) + count);
 
 function started(memory: SharedMemory): StreamLog {
   const log = new StreamLog(64 * KIB, asOffset(0), memory);
@@ -119,7 +123,7 @@ describe('random refusals', () => {
     log.onRefused = () => {
       for (const { cursor } of readers) if (!cursor.closed) log.closeCursor(cursor);
     };
-    for (let step = 0; step < 4000; step++) {
+    for (let step = 0; step < 2000; step++) {
       if (step % 100 === 0) scarcity = [0, 30, 90, 100][prng.below(4)]!;
       // As in the turn of the loop behind the end of a connection.
       for (const reader of readers) {

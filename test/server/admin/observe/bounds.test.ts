@@ -1,5 +1,7 @@
 /** What is remembered of clients' requests stays small, whatever they send. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { LatencyMonitor } from '../../../../src/server/admin/observe/latency-monitor.ts';
+import type { Server } from '../../../../src/server/server.ts';
 import { type NodeInProcess, startNode } from '../../../support/node-in-process.ts';
 import type { RespClient } from '../../../support/resp-client.ts';
 import { waitFor } from '../../../support/wait-for.ts';
@@ -38,6 +40,20 @@ test('SLOWLOG keeps the first bytes of an argument, and nothing of the rest', as
   expect(set[3]).toEqual(['SET', 'k', `${'9'.repeat(128)}... (${2 * MIB - 128} more bytes)`]);
   expect((await used()) - before).toBeLessThan(30 * MIB);
   await client.call('SLOWLOG', 'RESET');
+});
+
+test('the history of an event has 160 samples at most', () => {
+  const clock = { nowMs: 0, config: { values: { latencyMonitorThreshold: 1 } } };
+  const monitor = new LatencyMonitor(clock as unknown as Server);
+  for (let second = 0; second < 1000; second++) {
+    clock.nowMs = second * 1000;
+    monitor.note('command', 5);
+    monitor.note('command', 7);
+  }
+  const { samples, maxMs } = monitor.events.get('command')!;
+  expect([samples.length, samples[0]!.second, samples.at(-1)!.second, maxMs]).toEqual([
+    160, 840, 999, 7,
+  ]);
 });
 
 test('errors are counted under 128 words at most', async () => {
