@@ -24,6 +24,7 @@
 import { assert } from '../base/assert.ts';
 import { ErrorCode, OperatingError } from '../base/errors.ts';
 import { asRef, type Ref } from '../base/units.ts';
+import { validateGroup } from './group-check.ts';
 import {
   BLOCK_GRANULES,
   BLOCK_PAGES,
@@ -78,9 +79,8 @@ const UNIT_MAX = 2 ** 31 - 1;
 /** With fewer free segment numbers than this, half a GiB of addresses, memory is tight. */
 const TIGHT_SEGMENTS = 8;
 /**
- * After a refusal the system is not asked before the next {@link Allocator.prepareSpare}, and then
- * at every second one, every fourth, up to this. V8 collects garbage twice before it takes a
- * refusal for final: that was 190 ms for each command.
+ * After a refusal {@link Allocator.prepareSpare} asks the system again at its next call, then at
+ * every second, fourth, up to this one: a refusal costs V8 two collections, 190 ms.
  */
 const TICKS_TO_ASK_MAX = 32;
 
@@ -233,13 +233,9 @@ export class Allocator {
     if (this.#isRefused && this.#ticksToAsk-- > 0) return;
     this.#refusedCount = Number.POSITIVE_INFINITY;
     this.#reserveSpare();
-    if (this.#isRefused) {
-      this.#ticksToAsk = this.#ticksBetween;
-      this.#ticksBetween = Math.min(this.#ticksBetween * 2, TICKS_TO_ASK_MAX);
-    } else {
-      this.#ticksToAsk = 0;
-      this.#ticksBetween = 1;
-    }
+    const between = this.#isRefused ? this.#ticksBetween : 0;
+    this.#ticksToAsk = between;
+    this.#ticksBetween = Math.min(Math.max(between * 2, 1), TICKS_TO_ASK_MAX);
   }
 
   /** Begins a guarded unit. Units do not nest. */
@@ -698,44 +694,6 @@ export class Allocator {
     assert(numbers + this.#freeNumbers === this.#segmentsMax, 'a number is free or in a group');
     assert(this.#spare === undefined || this.#spare.usedPages === 0, 'the spare is empty');
   }
-}
-
-/** Checks the bookkeeping of a group; returns the bytes of the pages in use. */
-function validateGroup(group: Group): number {
-  const { all, pages } = group;
-  const first = group.first === 0 ? 1 : 0;
-  const owned = new Uint8Array(pages);
-  for (let block = 0; block < group.count * SEGMENT_BLOCKS; block++) {
-    const at = block * SLAB_WORDS;
-    if (all.slabs[at + SlabWord.KIND] === 0) continue;
-    owned.fill(1, block * BLOCK_PAGES, (block + 1) * BLOCK_PAGES);
-    if (all.slabs[at + SlabWord.KIND] === SLAB_INNER) continue;
-    const index = all.slabs[at + SlabWord.KIND]! - 1;
-    let free = 0;
-    for (let i = 0; i < classCapacity[index]!; i++) {
-      const word = all.slabBitmap[block * BITMAP_WORDS_PER_BLOCK + (i >>> 5)]!;
-      if ((word & (1 << (i & 31))) !== 0) free++;
-    }
-    assert(
-      free === all.slabs[at + SlabWord.FREE],
-      'the free count of a slab is that of its bitmap',
-    );
-  }
-  for (let page = first; page < pages; page++) {
-    const run = all.runPages[page]!;
-    for (let i = 0; i < run; i++) {
-      assert(owned[page + i] === 0, 'a run overlaps nothing');
-      owned[page + i] = 1;
-    }
-  }
-  let used = first;
-  for (let page = first; page < pages; page++) {
-    const isUsed = (all.pageBitmap[page >>> 5]! & (1 << (page & 31))) !== 0;
-    assert(isUsed === (owned[page] === 1), 'a page is in use when a slab or a run has it');
-    if (isUsed) used++;
-  }
-  assert(used === group.usedPages, 'a group counts the pages in use');
-  return (used - first) * PAGE_BYTES;
 }
 
 const full = (message: string): OperatingError => new OperatingError(ErrorCode.ARENA_FULL, message);
