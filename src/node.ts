@@ -99,6 +99,11 @@ export class Node implements ConnectionHost {
       unblockAll: (error) => this.blocking.unblockAll(error),
     });
     this.primary.upstream = this.upstream;
+    this.server.streamLog.onRefused = () => {
+      this.primary.dropAll('the system refuses memory for the stream');
+      this.dumps.snapshots.unpinStream();
+      this.dumps.appendOnly.streamRefused();
+    };
     this.server.streamDb = () =>
       this.upstream.isReplica ? this.upstream.selectedDb : this.server.feed.selectedDb;
     this.dumps.appendOnly.onSynced = () => {
@@ -280,6 +285,7 @@ export class Node implements ConnectionHost {
 
   closed(connection: Connection): void {
     this.server.clients.delete(connection.id);
+    if (this.server.clientMemory.isOn) this.server.clientMemory.note(connection);
     this.server.watchTable.unwatchAll(connection);
     this.blocking.closed(connection);
     this.admin.closed(connection);

@@ -92,6 +92,11 @@ export class Request {
     return Uint8Array.prototype.slice.call(this.bytes, position, position + this.length[index]!);
   }
 
+  /** For a request that was copied to be kept: the bytes that it and its arrays take. */
+  get keptBytes(): number {
+    return this.bytes.length + this.position.byteLength + this.length.byteLength;
+  }
+
   /** Frees the arrays of an unusually long request. */
   shrink(): void {
     this.position = new Int32Array(ARGUMENTS_EXPECTED);

@@ -74,7 +74,10 @@ const network = {
     integer(1, 1, 1000),
     'TLS connections accepted per loop turn',
   ),
-  'maxmemory-clients': accepted(memoryOrPercent('0'), 'memory of all clients; 0 = unlimited'),
+  'maxmemory-clients': obeyed(
+    memoryOrPercent('0'),
+    'most bytes, or % of maxmemory, of all clients; the largest end',
+  ),
   'tracking-table-max-keys': accepted(integer(1000000, 0, LONG_MAX), 'keys of client side caching'),
 } as const;
 

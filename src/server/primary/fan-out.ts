@@ -136,6 +136,8 @@ export class FanOut {
       clearImmediate(this.#immediate);
       this.#immediate = undefined;
     }
+    // For a lack of memory this ends the links of targets.
+    this.#log.settle();
     const targets = this.#targets;
     if (targets.length === 0) return;
     const bytesMax = Math.max(

@@ -2,6 +2,7 @@
  * SLOWLOG: the calls that took longer than `slowlog-log-slower-than`, newest first, at most
  * `slowlog-max-len`.
  */
+import { latin1 } from '../../../base/bytes.ts';
 import { container, replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';
 import { type CommandTable, Flag, NO_KEYS } from '../../../commands/spec.ts';
@@ -55,7 +56,7 @@ export class SlowLog {
     const { argc } = request;
     const shown = argc > ARGUMENTS_MAX ? ARGUMENTS_MAX - 1 : argc;
     const words = Array.from({ length: shown }, (_, i) =>
-      isSecret(row, request, i) ? REDACTED : shortened(request.latin1(i)),
+      isSecret(row, request, i) ? REDACTED : shortened(request, i),
     );
     if (shown < argc) words.push(`... (${argc - shown} more arguments)`);
     this.#calls.unshift({
@@ -70,9 +71,13 @@ export class SlowLog {
   }
 }
 
-function shortened(word: string): string {
-  const more = word.length - ARGUMENT_CHARS_MAX;
-  return more <= 0 ? word : `${word.slice(0, ARGUMENT_CHARS_MAX)}... (${more} more bytes)`;
+/** An argument, cut. It is cut before it is a string: V8's slices keep the whole string alive. */
+function shortened(request: Request, index: number): string {
+  const length = request.length[index]!;
+  const more = length - ARGUMENT_CHARS_MAX;
+  const shown = Math.min(length, ARGUMENT_CHARS_MAX);
+  const word = latin1(request.bytes, request.position[index]!, shown);
+  return more <= 0 ? word : `${word}... (${more} more bytes)`;
 }
 
 const { ADMIN, LOADING, STALE } = Flag;

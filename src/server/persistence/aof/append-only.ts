@@ -203,6 +203,18 @@ export class AppendOnly {
     setImmediate(() => this.#runScheduled());
   }
 
+  /**
+   * The log drops bytes that may be in no file yet, within an append. The files so far belong
+   * together; a new base begins soon.
+   */
+  streamRefused(): void {
+    if (!this.isOn) return;
+    this.#abandon();
+    this.journal.abandon();
+    this.state = 'beginning';
+    this.scheduled = true;
+  }
+
   /** BGREWRITEAOF. Returns whether the rewrite begins now; else it is scheduled. */
   rewriteSoon(): boolean {
     assert(!this.isRewriting, 'one rewrite at a time');
