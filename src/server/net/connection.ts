@@ -2,9 +2,9 @@
  * Hot path. A connected client: its socket, its input and its replies.
  *
  * All connections share one large read buffer, so a read costs no allocation. Requests are parsed
- * where they lie; only an incomplete tail is copied. One write at the end of the loop's turn sends
- * all replies to the requests of a read event (send-queue.ts). Nothing of the shared buffer
- * outlives the event.
+ * where they lie; only an incomplete tail is copied. One write sends all replies to the requests of
+ * a read event, at the end of the loop's turn, or before it when many connections wait
+ * (send-queue.ts). Nothing of the shared buffer outlives the event.
  */
 import type { Socket } from 'node:net';
 import { debugAssert } from '../../base/assert.ts';
@@ -174,6 +174,7 @@ export class Connection extends Session implements ReplyGate {
       server.streamLog.lease.bytes !== bytes,
       'no bytes of a read are lent beyond its event',
     );
+    this.#host.sendQueue.readEnded();
   }
 
   /** Goes on after the client was blocked. */
