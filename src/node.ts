@@ -35,7 +35,7 @@ import { Primary } from './server/primary/primary.ts';
 import { Server } from './server/server.ts';
 import { createLoadPool } from './workers/load-job.ts';
 
-/** The first snapshot's thread starts after this delay, so that the first clients come before. */
+/** The freeze is rehearsed after this delay, so that the first clients come before. */
 const WARM_DELAY_MS = 500;
 
 export class Node implements ConnectionHost {

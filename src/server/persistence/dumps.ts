@@ -103,6 +103,7 @@ export class Dumps {
     );
     housekeeping.onTick(() => {
       persistence.tick();
+      this.snapshots.tick();
       shutdown.tick();
     });
   }
