@@ -88,6 +88,11 @@ export class Request {
     return latin1(this.bytes, this.position[index]!, this.length[index]!);
   }
 
+  /** The first `count` bytes of an argument, or all when it has fewer, a character per byte. */
+  latin1Start(index: number, count: number): string {
+    return latin1(this.bytes, this.position[index]!, Math.min(count, this.length[index]!));
+  }
+
   /** The argument in a new array, to keep. */
   copy(index: number): Uint8Array {
     const position = this.position[index]!;
