@@ -36,10 +36,7 @@ import { Primary } from './server/primary/primary.ts';
 import { Server } from './server/server.ts';
 import { createLoadPool } from './workers/load-job.ts';
 
-/**
- * The thread of the first snapshot starts after this delay, so that it does not slow the first
- * clients.
- */
+/** The freeze is rehearsed after this delay, so that it does not slow the first clients. */
 const WARM_DELAY_MS = 500;
 
 /** A program that runs a node as a process, and can begin again. */

@@ -85,6 +85,11 @@ export class Request {
     return latin1(this.bytes, this.position[index]!, this.length[index]!);
   }
 
+  /** Returns the first `count` bytes of an argument, or all if it has fewer: a char per byte. */
+  latin1Start(index: number, count: number): string {
+    return latin1(this.bytes, this.position[index]!, Math.min(count, this.length[index]!));
+  }
+
   /** Returns the argument in a new array. */
   copy(index: number): Uint8Array {
     const position = this.position[index]!;

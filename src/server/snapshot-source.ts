@@ -78,6 +78,8 @@ export interface DumpSnapshot {
 export interface SnapshotSource {
   /** The snapshot that is being made, or whose dump is still read. */
   readonly running: DumpSnapshot | undefined;
+  /** A snapshot comes soon: what it needs is made ready. */
+  expectSoon(): void;
   /** Freezes the dataset in this very turn. Throws an OperatingError when that is not possible. */
   start(request: DumpRequest): DumpSnapshot;
   /** Fewer dumps are being read than may be at a time. */

@@ -175,7 +175,7 @@ class RingView {
       0;
     assert(
       filled >= 0 && filled <= this.chunkCount,
-      'ring: released ≤ published ≤ released + count',
+      'ring: released <= published <= released + count',
     );
     return filled;
   }

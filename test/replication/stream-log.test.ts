@@ -1,12 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { MemoryKind, SharedMemory } from '../../src/base/shared-memory.ts';
 import { asOffset, KIB, MIB } from '../../src/base/units.ts';
-import {
-  BLOCK_BYTES_MIN,
-  blockBytesFor,
-  type StreamCursor,
-  StreamLog,
-} from '../../src/replication/stream-log.ts';
+import type { StreamCursor } from '../../src/replication/log-cursor.ts';
+import { BLOCK_BYTES_MIN, blockBytesFor, StreamLog } from '../../src/replication/stream-log.ts';
 
 const text = (value: string): Buffer => Buffer.from(value, 'latin1');
 const append = (log: StreamLog, value: string): void => log.append(text(value), 0, value.length);

@@ -146,6 +146,7 @@ export class Dumps {
     housekeeping.onTick(() => {
       persistence.tick();
       this.appendOnly.tick();
+      this.snapshots.tick();
       shutdown.tick();
     });
   }

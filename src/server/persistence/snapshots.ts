@@ -11,12 +11,12 @@
 import { PAGE_BYTES } from '../../arena/layout.ts';
 import { assert } from '../../base/assert.ts';
 import { ErrorCode, OperatingError } from '../../base/errors.ts';
-import { KIB, type Offset, offsetAfter } from '../../base/units.ts';
+import { KIB, MIB, type Offset, offsetAfter } from '../../base/units.ts';
 import { Keyspace } from '../../keyspace/keyspace.ts';
 import type { Dialect } from '../../rdb/dialect.ts';
 import type { ReplicationAux, SaveOptions } from '../../rdb/save.ts';
+import type { StreamCursor } from '../../replication/log-cursor.ts';
 import { DumpFilter } from '../../replication/replica-state.ts';
-import type { StreamCursor } from '../../replication/stream-log.ts';
 import type { RingOptions } from '../../workers/byte-ring.ts';
 import {
   type SnapshotJob,
@@ -78,6 +78,13 @@ const CHUNKS_MAX = 65536;
  * to the size of the dump.
  */
 export const DUMPS_OPEN_MAX = 4;
+/**
+ * While the dataset is larger, a thread is ready for the next snapshot. A smaller one waits for the
+ * start of a thread: an idle node does without its 16 MiB.
+ */
+const READY_BYTES = 32 * MIB;
+/** Between two attempts to start that thread. */
+const READY_RETRY_MS = 5000;
 const MS_PER_SECOND = 1000;
 const REHEARSALS = 3;
 const REHEARSAL: SnapshotRequest = {
@@ -86,6 +93,18 @@ const REHEARSAL: SnapshotRequest = {
   compress: true,
   checksum: true,
   reason: 'debug',
+};
+
+/** For a rehearsal without a thread: each job is cancelled. */
+const NO_POOL: SnapshotPool = {
+  duty: 'snapshot',
+  jobCount: 0,
+  isWarm: false,
+  run: () => Promise.reject(new OperatingError(ErrorCode.CANCELLED, 'there is no thread')),
+  saw: () => {},
+  collect: () => {},
+  warm: () => {},
+  close: () => Promise.resolve(),
 };
 
 export class Snapshot {
@@ -279,6 +298,7 @@ export class Snapshots {
   /** For the next snapshot. */
   #means: SnapshotMeans | undefined = undefined;
   #closed = false;
+  #readiedMs = Number.NEGATIVE_INFINITY;
 
   constructor(server: Server, parts: SnapshotParts) {
     this.#server = server;
@@ -335,33 +355,69 @@ export class Snapshots {
   }
 
   /**
-   * Makes a few dumps of nothing, so that the first real snapshot finds its thread started and its
-   * code compiled. Without this the first freeze takes some ten milliseconds, later ones half of
-   * one.
+   * Freezes a dataset of nothing a few times, so that the first real freeze finds its code compiled:
+   * it takes some ten milliseconds without this, and half of one with it. Starts no thread.
    */
   async warm(): Promise<void> {
-    const server = this.#server;
-    const ring = ringFor(server.config.values.snapshotSpoolMemory);
-    const keyspace = new Keyspace(1, server.hashKey);
+    await this.#rehearse(NO_POOL);
+    this.#prepare();
+  }
+
+  /**
+   * Makes a few dumps of nothing, also for the code of the thread, which starts when there is none.
+   * What fails here, the first snapshot will report.
+   */
+  async #rehearse(pool: SnapshotPool): Promise<void> {
     try {
-      for (let i = 0; i < REHEARSALS && !this.#closed; i++) {
-        const save = saveOptions(server, REHEARSAL, undefined, this.#parts);
-        const plan = { keyspace, save, cowBytesMax: PAGE_BYTES, ring, memory: server.memory };
-        const job = startSnapshot(this.#parts.pool, plan);
-        const spool = new Spool(job.ring, {
-          openSpill: spillsIn(() => server.config.values.dir, `temp-${process.pid}-0-`),
-          onFirstByteGone: () => {},
-          onIdle: () => {},
-          onReleased: () => job.giveRing(spool.producedBytes),
-        });
-        await Promise.all([job.finished, spool.pump()]);
-        spool.close();
-      }
+      const keyspace = new Keyspace(1, this.#server.hashKey);
+      for (let i = 0; i < REHEARSALS && !this.#closed; i++)
+        await this.#rehearseOnce(pool, keyspace);
     } catch (error) {
-      // The node ends, or its worker does not work, which the first snapshot will report.
+      // The system refuses memory.
       if (!(error instanceof OperatingError)) throw error;
     }
-    this.#prepare();
+  }
+
+  async #rehearseOnce(pool: SnapshotPool, keyspace: Keyspace): Promise<void> {
+    const server = this.#server;
+    const job = startSnapshot(pool, {
+      keyspace,
+      save: saveOptions(server, REHEARSAL, undefined, this.#parts),
+      cowBytesMax: PAGE_BYTES,
+      ring: ringFor(server.config.values.snapshotSpoolMemory),
+      memory: server.memory,
+    });
+    const spool = new Spool(job.ring, {
+      openSpill: spillsIn(() => server.config.values.dir, `temp-${process.pid}-0-`),
+      onFirstByteGone: () => {},
+      onIdle: () => {},
+      onReleased: () => job.giveRing(spool.producedBytes),
+    });
+    const pumped = spool.pump();
+    try {
+      await job.finished;
+    } catch (error) {
+      // There is no thread, the node ends, or its worker does not work.
+      if (!(error instanceof OperatingError)) throw error;
+    }
+    await pumped;
+    spool.close();
+  }
+
+  /** A snapshot comes soon: its thread starts now, or stays. */
+  expectSoon(): void {
+    if (!this.#closed) this.#parts.pool.warm();
+  }
+
+  /** Called some times per second: keeps a thread ready while the dataset is large. */
+  tick(): void {
+    const { keyspace, clock } = this.#server;
+    if (keyspace.arena.usedBytes < READY_BYTES) return;
+    const nowMs = clock.monotonicMs();
+    if (!this.#parts.pool.isWarm && nowMs - this.#readiedMs < READY_RETRY_MS) return;
+    this.#readiedMs = nowMs;
+    if (this.#parts.pool.isWarm) this.expectSoon();
+    else this.#rehearse(this.#parts.pool);
   }
 
   /**

@@ -16,7 +16,7 @@
  */
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
 import { MemoryKind } from '../../base/shared-memory.ts';
-import type { Block } from '../../replication/stream-log.ts';
+import type { Block } from '../../replication/log-cursor.ts';
 import { type CompactPool, createCompactPool } from '../../workers/compact-job.ts';
 import type { Server } from '../server.ts';
 

@@ -17,7 +17,8 @@
 import type { Clock } from '../../base/clock.ts';
 import { KIB, MIB } from '../../base/units.ts';
 import { FLUSH_BYTES, FlushPolicy, FlushWhen, PACKET_BYTES } from '../../replication/fan-out.ts';
-import type { StreamCursor, StreamLog } from '../../replication/stream-log.ts';
+import type { StreamCursor } from '../../replication/log-cursor.ts';
+import type { StreamLog } from '../../replication/stream-log.ts';
 
 /**
  * Bytes per peer and flush. All peers together get at most FLUSH_TOTAL_BYTES, unless the minimum

@@ -163,7 +163,11 @@ export class FullSyncs {
       }
     }
     if (this.#waiting.size === 0) return true;
-    if (this.#isBusy() || this.#isDelayed()) return false;
+    if (this.#isBusy()) return false;
+    if (this.#isDelayed()) {
+      this.#source.expectSoon();
+      return false;
+    }
     const first = [...this.#waiting].find((peer) => this.#pauseMs(peer) === 0);
     if (first === undefined) return false;
     this.#release();

@@ -21,10 +21,11 @@ import {
   payloadHeader,
   payloadTrailer,
 } from '../../replication/full-sync.ts';
+import type { StreamCursor } from '../../replication/log-cursor.ts';
 import { OutputGauge } from '../../replication/output-limit.ts';
 import { Framing, PeerEvent, Phase, ReplicaState } from '../../replication/replica-state.ts';
 import type { ReplicationHistory } from '../../replication/replid.ts';
-import type { StreamCursor, StreamLog } from '../../replication/stream-log.ts';
+import type { StreamLog } from '../../replication/stream-log.ts';
 import type { Connection } from '../net/connection.ts';
 import type { Server } from '../server.ts';
 import { type DumpReader, type DumpSnapshot, ReaderNeed } from '../snapshot-source.ts';

@@ -99,6 +99,7 @@ export class Admission {
 function mayTimeOut(connection: Connection): boolean {
   return (
     !connection.isReplica &&
+    !connection.monitor &&
     !connection.fromPrimary &&
     !connection.blocked &&
     !connection.subscribed

@@ -2,7 +2,6 @@
  * SLOWLOG: the calls that took longer than `slowlog-log-slower-than`, newest first, at most
  * `slowlog-max-len`.
  */
-import { latin1 } from '../../../base/bytes.ts';
 import { container, replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';
 import { type CommandTable, Flag, NO_KEYS } from '../../../commands/spec.ts';
@@ -71,13 +70,11 @@ export class SlowLog {
   }
 }
 
-/** An argument, cut. It is cut before it is a string: V8's slices keep the whole string alive. */
+/** No more of a large argument than is shown becomes a string. */
 function shortened(request: Request, index: number): string {
-  const length = request.length[index]!;
-  const more = length - ARGUMENT_CHARS_MAX;
-  const shown = Math.min(length, ARGUMENT_CHARS_MAX);
-  const word = latin1(request.bytes, request.position[index]!, shown);
-  return more <= 0 ? word : `${word}... (${more} more bytes)`;
+  const start = request.latin1Start(index, ARGUMENT_CHARS_MAX);
+  const more = request.length[index]! - ARGUMENT_CHARS_MAX;
+  return more <= 0 ? start : `${start}... (${more} more bytes)`;
 }
 
 const { ADMIN, LOADING, STALE } = Flag;

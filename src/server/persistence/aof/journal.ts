@@ -29,8 +29,9 @@ import type { Clock } from '../../../base/clock.ts';
 import { codeOf, ErrorCode, OperatingError, systemErrorText } from '../../../base/errors.ts';
 import type { Logger } from '../../../base/log.ts';
 import { MIB, offsetAfter } from '../../../base/units.ts';
+import type { StreamCursor } from '../../../replication/log-cursor.ts';
 import type { ReplicationHistory } from '../../../replication/replid.ts';
-import type { StreamCursor, StreamLog } from '../../../replication/stream-log.ts';
+import type { StreamLog } from '../../../replication/stream-log.ts';
 import { atLine, besideLine, endLine, timestampLine } from './annotations.ts';
 import type { AofDisk } from './aof-disk.ts';
 
