@@ -155,7 +155,12 @@ async function compile() {
 }
 
 /** What is started from one file: the program, and the entries of worker threads. */
-const PROGRAMS = ['cli.js', 'workers/snapshot-task.js', 'workers/load-task.js'];
+const PROGRAMS = [
+  'cli.js',
+  'workers/snapshot-task.js',
+  'workers/load-task.js',
+  'workers/compact-task.js',
+];
 
 /**
  * Writes bundle/: one file for each program, with all our modules that it imports. Finding and

@@ -15,7 +15,7 @@ test('an entry that was not built is an assertion', () => {
   expect(() => workerEntryUrl('no-such-task')).toThrow('dist/bundle holds no such entry');
 });
 
-test.each(['cli', 'snapshot-task', 'load-task'])(
+test.each(['cli', 'snapshot-task', 'load-task', 'compact-task'])(
   'the source of %s takes one byte per character in V8, which keeps it',
   (name) => {
     const source = readFileSync(packageUrl(`dist/bundle/${name}.js`), 'utf8');
