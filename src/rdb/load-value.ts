@@ -20,7 +20,9 @@ import { ListLoader } from './load-list.ts';
 import { SetLoader } from './load-set.ts';
 import { StreamLoader } from './load-stream.ts';
 import { SortedSetLoader } from './load-zset.ts';
-import { RdbType, rdbTypeName } from './opcodes.ts';
+import { moduleName } from './module-data.ts';
+import { RdbType, rdbTypeName, ValkeyType } from './opcodes.ts';
+import type { SkippedParts } from './skipped.ts';
 import type { DumpSource } from './source.ts';
 
 /** "-9223372036854775808" has 20 bytes; texts up to 15 bytes are within 2^53. */
@@ -51,19 +53,27 @@ export class ValueLoader {
   #type: ValueType = ValueType.STRING;
   #encoding: Encoding = Encoding.RAW;
   #value: Ref = NIL;
+  #valkey = false;
 
-  constructor(source: DumpSource, keyspace: Keyspace, limits: EncodingLimits) {
+  /** `skipped` is told of parts of values that have no counterpart here. */
+  constructor(
+    source: DumpSource,
+    keyspace: Keyspace,
+    limits: EncodingLimits,
+    skipped: SkippedParts,
+  ) {
     this.#source = source;
     this.#keyspace = keyspace;
     this.#lists = new ListLoader(source, keyspace, limits);
     this.#hashes = new HashLoader(source, keyspace, limits);
     this.#sets = new SetLoader(source, keyspace, limits);
     this.#sortedSets = new SortedSetLoader(source, keyspace, limits);
-    this.#streams = new StreamLoader(source, keyspace);
+    this.#streams = new StreamLoader(source, keyspace, skipped);
   }
 
   /** Whether the dump is Valkey's own, which gives some type bytes a meaning of its own. */
   set valkey(valkey: boolean) {
+    this.#valkey = valkey;
     this.#hashes.valkey = valkey;
   }
 
@@ -77,6 +87,7 @@ export class ValueLoader {
       this.#type = ValueType.STRING;
       return true;
     }
+    if (this.#valkey && rdbType > ValkeyType.HASH_2) throw this.#refusal(rdbType);
     switch (rdbType) {
       case RdbType.LIST:
       case RdbType.LIST_ZIPLIST:
@@ -104,6 +115,8 @@ export class ValueLoader {
       case RdbType.STREAM_LISTPACKS:
       case RdbType.STREAM_LISTPACKS_2:
       case RdbType.STREAM_LISTPACKS_3:
+      case RdbType.STREAM_LISTPACKS_4:
+      case RdbType.STREAM_LISTPACKS_5:
         return this.#readWith(this.#streams, ValueType.STREAM, rdbType);
       default:
         throw this.#refusal(rdbType);
@@ -137,11 +150,17 @@ export class ValueLoader {
   }
 
   #refusal(type: number): OperatingError {
-    const name = rdbTypeName(type);
-    if (name === undefined) return this.#source.corrupt(`Unknown RDB encoding type ${type}`);
+    const source = this.#source;
+    const name = rdbTypeName(type, this.#valkey);
+    if (name === undefined) return source.corrupt(`Unknown RDB encoding type ${type}`);
+    let module = '';
+    if (type === RdbType.MODULE_2) {
+      source.readLength();
+      module = ` of the module type '${moduleName(source.lengthHigh, source.lengthLow)}'`;
+    }
     return new OperatingError(
       ErrorCode.UNSUPPORTED,
-      `a value of type ${type} (${name}), at position ${this.#source.position}`,
+      `a value of type ${type} (${name})${module}, at position ${source.position}`,
     );
   }
 }

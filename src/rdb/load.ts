@@ -1,9 +1,11 @@
 /**
- * Loads a dump into an empty keyspace: versions 1 to 12 of Redis, 80 of Valkey. Runs on the loading
- * worker.
+ * Loads a dump into an empty keyspace: versions 1 to 15 of Redis, 80 and 81 of Valkey. Runs on the
+ * loading worker.
  *
- * Input is not trusted: it loads as a whole or ends with an error that names the position. What was
- * loaded by then is dropped with the keyspace.
+ * Input is not trusted. It loads as a whole, or it ends with an error that names the position. The
+ * caller then drops the keyspace with what was loaded so far. What cannot be held here is refused,
+ * with its version, its type and its key. What keys and values do not need is passed over, and
+ * named in the result.
  *
  *   SHORT         the dump ends inside of itself         TOO_NEW       its version is beyond what is read here
  *   CORRUPT       it contradicts the format, or itself   UNSUPPORTED   it holds what cannot be held here
@@ -21,15 +23,19 @@ import type { EncodingLimits } from '../keyspace/encoding-limits.ts';
 import { BytesView } from '../keyspace/entry.ts';
 import type { Keyspace } from '../keyspace/keyspace.ts';
 import { ValueLoader } from './load-value.ts';
+import { moduleName, skipKeyMetadata } from './module-data.ts';
 import {
   CHECKSUM_VERSION_MIN,
   MAGIC_BYTES,
+  OPCODE_MIN,
   Opcode,
   RDB_VERSION_MAX,
-  VALKEY_SLOT_IMPORT,
-  VALKEY_VERSION,
+  VALKEY_VERSION_MAX,
+  VALKEY_VERSION_MIN,
+  ValkeyOpcode,
 } from './opcodes.ts';
 import type { ReplicationAux } from './save.ts';
+import { SkippedName, type SkippedPart, SkippedParts } from './skipped.ts';
 import type { DumpSource } from './source.ts';
 
 export interface LoadOptions {
@@ -64,6 +70,8 @@ export interface LoadResult {
   readonly aux: LoadedAux;
   /** Libraries of functions, opaque. */
   readonly functions: readonly Uint8Array[];
+  /** The parts that were passed over. */
+  readonly skipped: readonly SkippedPart[];
   readonly keysLoaded: number;
   readonly keysExpired: number;
   /**
@@ -93,7 +101,6 @@ const LONG_TEXT = '(a long text)';
 const CLUSTER_SLOTS = 16384;
 const REPLID_CHARS = 40;
 const KEY_BYTES_FIRST = 4096;
-const MODULE_NAME_CHARS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
 
 /** Reads all of `source`, over `kernels`, into `keyspace`, which is empty. */
 export function loadDump(
@@ -120,13 +127,17 @@ class DumpLoader {
   readonly #functions: Uint8Array[] = [];
   #database: Database;
   #databaseIndex = 0;
+  readonly #skipped = new SkippedParts();
   #valkey = false;
+  #version = 0;
   #keysEmpty = 0;
   #reportAt = PROGRESS_BYTES;
   /** Deadline of the next key, -1 without one. */
   #deadline = -1;
   /** Seconds since the next key was used, -1 when the dump does not say. */
   #idle = -1;
+  /** Metadata of the next key that may not be left out; empty for none. */
+  #refusedMetadata = '';
   /** The key is copied: reading its value may move the window. */
   #key = new Uint8Array(KEY_BYTES_FIRST);
   #keyLength = 0;
@@ -143,7 +154,7 @@ class DumpLoader {
     this.#keyspace = keyspace;
     this.#options = options;
     this.#onProgress = onProgress;
-    this.#values = new ValueLoader(source, keyspace, options.limits);
+    this.#values = new ValueLoader(source, keyspace, options.limits, this.#skipped);
     this.#database = keyspace.databases[0]!;
     for (const database of keyspace.databases) database.accessClock = options.accessClock;
   }
@@ -154,7 +165,7 @@ class DumpLoader {
     for (;;) {
       const opcode = source.u8();
       // Types are below all opcodes, so a key costs one comparison.
-      if (opcode < VALKEY_SLOT_IMPORT) this.#readKey(opcode);
+      if (opcode < OPCODE_MIN) this.#readKey(opcode);
       else if (opcode === Opcode.EOF) break;
       else this.#readOpcode(opcode);
       if (source.position >= this.#reportAt) this.#report();
@@ -165,6 +176,7 @@ class DumpLoader {
       version,
       aux: this.#loadedAux(),
       functions: this.#functions,
+      skipped: this.#skipped.list(),
       keysLoaded: this.#progress.keysLoaded,
       keysExpired: this.#progress.keysExpired,
       keysEmpty: this.#keysEmpty,
@@ -182,10 +194,12 @@ class DumpLoader {
     this.#valkey = match[1] === undefined;
     this.#values.valkey = this.#valkey;
     const version = Number(match[1] ?? match[2]);
+    this.#version = version;
+    const versionMin = this.#valkey ? VALKEY_VERSION_MIN : 1;
+    const versionMax = this.#valkey ? VALKEY_VERSION_MAX : RDB_VERSION_MAX;
     const message = `Can't handle RDB format version ${version}`;
-    if (version < 1) throw new OperatingError(ErrorCode.CORRUPT, message);
-    if (this.#valkey ? version !== VALKEY_VERSION : version > RDB_VERSION_MAX)
-      throw new OperatingError(ErrorCode.TOO_NEW, message);
+    if (version < versionMin) throw new OperatingError(ErrorCode.CORRUPT, message);
+    if (version > versionMax) throw new OperatingError(ErrorCode.TOO_NEW, message);
     return version;
   }
 
@@ -228,6 +242,7 @@ class DumpLoader {
           throw source.corrupt('Invalid slot number');
         source.length('the count of keys of a slot');
         source.length('the count of deadlines of a slot');
+        this.#skipped.note(SkippedName.SLOT_INFO);
         return;
       case Opcode.FUNCTION_PRE_GA:
         throw new OperatingError(
@@ -235,9 +250,22 @@ class DumpLoader {
           `Pre-release function format not supported, at position ${source.position}`,
         );
       default:
-        if (!this.#valkey) throw source.corrupt(`Unknown RDB encoding type ${opcode}`);
-        this.#skipSlotImport();
+        if (this.#valkey) this.#readValkeyOpcode(opcode);
+        else this.#readNewOpcode(opcode);
     }
+  }
+
+  /** An opcode of Redis 8.6 and later that Valkey has given another meaning. */
+  #readNewOpcode(opcode: number): void {
+    if (opcode !== Opcode.KEY_META) throw this.#refusal('hash templates');
+    const refused = skipKeyMetadata(this.#source, this.#view, this.#skipped);
+    if (refused !== '') this.#refusedMetadata = refused;
+  }
+
+  #readValkeyOpcode(opcode: number): void {
+    if (opcode !== ValkeyOpcode.SLOT_IMPORT)
+      throw this.#refusal('commands between the keys (a save without a fork)');
+    this.#skipSlotImport();
   }
 
   #setDeadline(ms: number): void {
@@ -250,7 +278,8 @@ class DumpLoader {
     const source = this.#source;
     source.string(this.#view);
     this.#copyKey();
-    const holdsSomething = this.#values.read(type);
+    if (this.#refusedMetadata !== '') throw this.#keyRefusal(this.#refusedMetadata);
+    const holdsSomething = this.#readValue(type);
     const deadline = this.#deadline;
     const idle = this.#idle;
     this.#deadline = -1;
@@ -273,6 +302,16 @@ class DumpLoader {
     this.#progress.keysLoaded++;
   }
 
+  #readValue(type: number): boolean {
+    try {
+      return this.#values.read(type);
+    } catch (error) {
+      // Other errors tell the position only: their bytes may not even be of this key.
+      if (!(error instanceof OperatingError) || error.code !== ErrorCode.UNSUPPORTED) throw error;
+      throw this.#keyRefusal(error.message);
+    }
+  }
+
   #copyKey(): void {
     const { bytes, position, length } = this.#view;
     if (length > this.#key.length) this.#key = new Uint8Array(length);
@@ -281,8 +320,31 @@ class DumpLoader {
   }
 
   #duplicate(): OperatingError {
+    return this.#source.corrupt(
+      `RDB has duplicated key '${this.#keyName()}' in DB ${this.#databaseIndex}`,
+    );
+  }
+
+  /** The start of the key, in printable characters, for messages. */
+  #keyName(): string {
     const name = latin1(this.#key, 0, Math.min(this.#keyLength, AUX_BYTES_MAX));
-    return this.#source.corrupt(`RDB has duplicated key '${name}' in DB ${this.#databaseIndex}`);
+    return name.replace(/[^\x20-\x7e]/g, '?');
+  }
+
+  #keyRefusal(what: string): OperatingError {
+    return this.#refusal(`the key '${this.#keyName()}' in DB ${this.#databaseIndex}, with ${what}`);
+  }
+
+  /** The error for a part of the dump that has no counterpart here. */
+  #refusal(what: string): OperatingError {
+    const position = /, at position \d+$/.test(what)
+      ? ''
+      : `, at position ${this.#source.position}`;
+    const maker = this.#valkey ? 'Valkey ' : '';
+    return new OperatingError(
+      ErrorCode.UNSUPPORTED,
+      `${maker}RDB version ${this.#version} holds what this node cannot hold: ${what}${position}`,
+    );
   }
 
   #selectDatabase(index: number): void {
@@ -331,15 +393,15 @@ class DumpLoader {
   /** A slot that was on its way to another node of a cluster. */
   #skipSlotImport(): void {
     const source = this.#source;
-    const job = this.#shortText();
-    if (this.#others.length < OTHER_AUX_MAX)
-      this.#others.push(['slots on the move', job ?? LONG_TEXT]);
+    // The name of the job that moves them.
+    source.string(this.#view);
     const ranges = source.length('the count of slot ranges');
     for (let i = 0; i < ranges; i++) {
       const from = source.length('the first slot of a range');
       const to = source.length('the last slot of a range');
       if (from > to || to >= CLUSTER_SLOTS) throw source.corrupt('Invalid slot range');
     }
+    this.#skipped.note(SkippedName.SLOT_IMPORT);
   }
 
   #checkSum(): void {
@@ -398,18 +460,6 @@ const AUX_FIELDS: ReadonlySet<string> = new Set([
 
 /** Fields that say what is so here as well, or what nobody asks for. */
 const IDLE_AUX_FIELDS: ReadonlySet<string> = new Set(['redis-bits', 'aof-base', 'aof-preamble']);
-
-/**
- * The nine characters of a module's id, six bits each from the top; the last ten bits are a
- * version.
- */
-function moduleName(high: number, low: number): string {
-  const id = (BigInt(high) << 32n) | BigInt(low);
-  let name = '';
-  for (let shift = 58n; shift >= 10n; shift -= 6n)
-    name += MODULE_NAME_CHARS[Number((id >> shift) & 63n)];
-  return name;
-}
 
 /** As printf's "%llx". */
 function hex64(high: number, low: number): string {
