@@ -22,7 +22,7 @@ import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.
 import { asOffset, type Offset } from '../../base/units.ts';
 import { Flag } from '../../commands/spec.ts';
 import { encodingLimits } from '../../keyspace/encoding-limits.ts';
-import { LinkReader } from '../../replication/link-reader.ts';
+import { LinkReader, MARK_BYTES } from '../../replication/link-reader.ts';
 import { type LinkAction, type LinkOptions, LinkState } from '../../replication/link-state.ts';
 import { LogLevel, secondIdLine } from '../../replication/psync.ts';
 import { isReplid } from '../../replication/replid.ts';
@@ -32,6 +32,7 @@ import type { CommandRow } from '../dispatch/command-lookup.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import type { Session } from '../dispatch/session.ts';
 import type { Housekeeping } from '../housekeeping.ts';
+import { logLoaded } from '../persistence/load-log.ts';
 import { Obstacle, type Server } from '../server.ts';
 import { Applier, UpstreamSession } from './applier.ts';
 import { DumpIntake } from './dump-intake.ts';
@@ -40,8 +41,13 @@ const SECOND_MS = 1000;
 const READONLY = "READONLY You can't write against a read only replica.";
 const MASTERDOWN =
   "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
-/** Errors of a load that would occur with another dump of the same primary too. */
-const FINAL_ERRORS: ReadonlySet<ErrorCode> = new Set([ErrorCode.TOO_NEW, ErrorCode.UNSUPPORTED]);
+/** Errors of a load that would most likely occur with the next dump of the same primary too. */
+const FINAL_ERRORS: ReadonlySet<ErrorCode> = new Set([
+  ErrorCode.TOO_NEW,
+  ErrorCode.UNSUPPORTED,
+  ErrorCode.CORRUPT,
+  ErrorCode.ARENA_FULL,
+]);
 
 export interface UpstreamParts {
   readonly pool: LoadPool;
@@ -78,6 +84,8 @@ export class Upstream {
   #grant: Grant | undefined = undefined;
   #job: LoadJob | undefined = undefined;
   #intake: DumpIntake | undefined = undefined;
+  /** Bytes of a dump that was loaded before its mark has come; -1 otherwise. */
+  #loadedBytes = -1;
   /** Resolves the wait for the dump's last byte. */
   #onPayloadEnd: (() => void) | undefined = undefined;
   /** The database that the stream had selected when it was last applied. */
@@ -332,6 +340,7 @@ export class Upstream {
     server.stats.netReplInputBytes += bytes.length;
     server.stats.readsProcessed++;
     this.#read(() => this.#reader.push(bytes, 0, bytes.length));
+    if (this.#loadedBytes >= 0) this.#checkMark();
   }
 
   /** Takes the bytes that came. Bytes that no primary sends end the link. */
@@ -359,6 +368,7 @@ export class Upstream {
     this.#applier?.stop();
     this.#applier = undefined;
     this.#grant = undefined;
+    this.#loadedBytes = -1;
     this.#onPayloadEnd?.();
     this.#onPayloadEnd = undefined;
     this.#intake?.fail();
@@ -423,6 +433,7 @@ export class Upstream {
   }
 
   #payloadEnded(): void {
+    this.#loadedBytes = -1;
     this.link.payloadEnded(this.#nowMs());
     // The bytes after it wait in the kernel until the dump is loaded.
     this.#socket?.pause();
@@ -444,6 +455,10 @@ export class Upstream {
       }
       return;
     }
+    if (this.#job === job && this.#reader.heldBytes > 0) {
+      this.#loadedBytes = loaded.result.bytes;
+      this.#checkMark();
+    }
     await payloadEnded;
     while (this.#holders > 0) {
       await new Promise<void>((resolve) => {
@@ -454,6 +469,14 @@ export class Upstream {
     else loaded.keyspace.drop();
   }
 
+  /** Ends the link when a dump that was loaded is followed by anything but its mark. */
+  #checkMark(): void {
+    const { heldBytes } = this.#reader;
+    if (this.link.payloadReceived + heldBytes < this.#loadedBytes + MARK_BYTES) return;
+    const reason = 'Replication stream EOF marker is broken';
+    this.#act(this.link.loadFailed(reason, false, this.#nowMs()));
+  }
+
   /** The dump is loaded: dataset, history and log are those of the primary from this turn on. */
   #take(loaded: Loaded): void {
     const server = this.#server;
@@ -462,6 +485,7 @@ export class Upstream {
     const { aux, functions } = loaded.result;
     assert(grant !== undefined, 'a dump that was loaded was granted');
     server.clock.tick();
+    logLoaded(server.log, loaded.result, server.clock.nowMs());
     this.#job = undefined;
     this.#intake = undefined;
     this.#parts.dropReplicas('a full sync has replaced the dataset');
