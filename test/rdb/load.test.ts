@@ -16,7 +16,7 @@ import {
 } from './keyspaces.ts';
 
 const NOW_MS = 1_700_000_000_000;
-const fixture = readFileSync(new URL('../fixtures/handshake.rdb', import.meta.url));
+const fixture = readFileSync(new URL('../fixtures/replication/handshake.rdb', import.meta.url));
 
 type Part = string | number | readonly number[] | Buffer;
 

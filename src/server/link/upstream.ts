@@ -460,6 +460,8 @@ export class Upstream {
       this.#checkMark();
     }
     await payloadEnded;
+    // The mark may have come before the worker was done.
+    if (this.#job === job && this.link.payloadBytes === 0 && !this.#isWhole(loaded)) this.#broken();
     while (this.#holders > 0) {
       await new Promise<void>((resolve) => {
         this.#onReleased.push(resolve);
@@ -472,7 +474,15 @@ export class Upstream {
   /** Ends the link when a dump that was loaded is followed by anything but its mark. */
   #checkMark(): void {
     const { heldBytes } = this.#reader;
-    if (this.link.payloadReceived + heldBytes < this.#loadedBytes + MARK_BYTES) return;
+    if (this.link.payloadReceived + heldBytes >= this.#loadedBytes + MARK_BYTES) this.#broken();
+  }
+
+  /** Whether the dump that was loaded is all that came before the mark. */
+  #isWhole({ result }: Loaded): boolean {
+    return this.link.payloadReceived === result.bytes;
+  }
+
+  #broken(): void {
     const reason = 'Replication stream EOF marker is broken';
     this.#act(this.link.loadFailed(reason, false, this.#nowMs()));
   }
