@@ -151,6 +151,12 @@ export class Upstream {
     server.deletesExpired = false;
     server.setObstacle(Obstacle.REPLICA, true);
     if (!wasReplica) {
+      if (server.streamLog.active) {
+        server.log.notice(
+          'Before turning into a replica, using my own master parameters to synthesize a cached ' +
+            'master: I may be able to synchronize with the new master with just a partial transfer.',
+        );
+      }
       // A primary's own stream ends here. The node that continues it selects a database again.
       this.#selectedDb = Math.max(0, server.feed.selectedDb);
       this.#parts.unblockAll(
@@ -498,6 +504,7 @@ export class Upstream {
     logLoaded(server.log, loaded.result, server.clock.nowMs());
     this.#job = undefined;
     this.#intake = undefined;
+    if (streamLog.active) server.log.notice('Discarding previously cached master state.');
     this.#parts.dropReplicas('a full sync has replaced the dataset');
     this.#parts.leaveStream();
     server.replaceKeyspace(loaded.keyspace);
