@@ -32,7 +32,7 @@ import type { CommandRow } from '../dispatch/command-lookup.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import type { Session } from '../dispatch/session.ts';
 import type { Housekeeping } from '../housekeeping.ts';
-import { logLoaded } from '../persistence/load-log.ts';
+import { logLoaded } from '../load-log.ts';
 import { Obstacle, type Server } from '../server.ts';
 import { Applier, UpstreamSession } from './applier.ts';
 import { DumpIntake } from './dump-intake.ts';

@@ -17,8 +17,8 @@ import { encodingLimits } from '../../keyspace/encoding-limits.ts';
 import { SPECIAL_STRING, StringForm } from '../../rdb/opcodes.ts';
 import type { ReplicationAux } from '../../rdb/save.ts';
 import { type Loaded, LoadJob, type LoadPool } from '../../workers/load-job.ts';
+import { fatalLoadLine, logLoaded } from '../load-log.ts';
 import type { Server } from '../server.ts';
-import { fatalLoadLine, logLoaded } from './load-log.ts';
 
 /** The first bytes of a dump hold its fields about itself. */
 const HEAD_BYTES = 4 * KIB;

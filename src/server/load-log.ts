@@ -2,10 +2,10 @@
  * The log lines about a dump that was loaded, from a file or from a primary. The texts are those of
  * Redis, but for the parts that were passed over. Main thread.
  */
-import { ErrorCode } from '../../base/errors.ts';
-import type { Logger } from '../../base/log.ts';
-import { MIB } from '../../base/units.ts';
-import type { LoadResult } from '../../rdb/load.ts';
+import { ErrorCode } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import { MIB } from '../base/units.ts';
+import type { LoadResult } from '../rdb/load.ts';
 
 const MS_PER_SECOND = 1000;
 
