@@ -1,15 +1,17 @@
 /**
- * Streams of a dump, in the five forms that Redis has written. save-stream.ts draws the first
- * three. The others add what has no counterpart here:
+ * Reads streams of a dump in the five forms that Redis has written. save-stream.ts draws the first
+ * three. The others add parts that have no counterpart here:
  *
- *   type 27, after the consumers of a group     entries that are pending without a consumer { id }
- *   types 26 and 27, after the groups           duration · entries max · producers { id { entry's name · id } }
- *                                               names added · names met again
+ *   type 27, after the consumers of a group   pending entries without a consumer { id }
+ *   types 26 and 27, after the groups         duration · entries max
+ *                                             producers { id { name of an entry · its id } }
+ *                                             names added · names met again
  *
- * Nothing is believed: nodes are checked entry by entry, ids ascend over all of them, and what is
- * pending of consumers is what is pending of their group, each entry once. The memory of producers
- * is passed over. Entries that are pending without a consumer are refused: no command here could
- * give them to anybody. On the loading worker, and on the main thread for RESTORE.
+ * The bytes are not trusted. Nodes are checked entry by entry. Ids must ascend over all nodes. The
+ * pending entries of the consumers must be those of their group, each of them once. The memory of
+ * producers is passed over. Entries that are pending without a consumer are refused: no command
+ * here could give them to a consumer. Runs on the loading worker, and on the main thread for
+ * RESTORE.
  */
 import { bytePosition, SEGMENT_SHIFT } from '../arena/layout.ts';
 import { ErrorCode, OperatingError } from '../base/errors.ts';
@@ -26,7 +28,7 @@ import { RdbType } from './opcodes.ts';
 import { SkippedName, type SkippedParts } from './skipped.ts';
 import type { DumpSource } from './source.ts';
 
-/** More entries than that no stream holds. */
+/** A stream holds so many entries at most. */
 const LENGTH_MAX = 0x7fff_ffff;
 const HIGH_ALL_ONES = 0xffff_ffff;
 

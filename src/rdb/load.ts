@@ -7,8 +7,10 @@
  * with its version, its type and its key. What keys and values do not need is passed over, and
  * named in the result.
  *
- *   SHORT         the dump ends inside of itself         TOO_NEW       its version is beyond what is read here
- *   CORRUPT       it contradicts the format, or itself   UNSUPPORTED   it holds what cannot be held here
+ *   SHORT         the dump ends inside of itself
+ *   CORRUPT       it contradicts the format, or itself
+ *   TOO_NEW       its version is beyond the versions that are read here
+ *   UNSUPPORTED   it holds what cannot be held here
  *
  * Hot path: one record per key.
  */
@@ -42,8 +44,8 @@ export interface LoadOptions {
   /** Keys whose deadline lies before this have expired. */
   readonly nowMs: number;
   /**
-   * A replica keeps expired keys, for its primary deletes them; so does who will delete them by its
-   * own stream.
+   * Whether expired keys are kept. A replica keeps them, since its primary deletes them. So does a
+   * primary whose stream will delete them.
    */
   readonly keepExpired: boolean;
   /** `rdbchecksum` */
@@ -53,15 +55,15 @@ export interface LoadOptions {
   readonly limits: EncodingLimits;
 }
 
-/** What a dump says about itself, as far as anybody asks. */
+/** The fields of a dump about itself that have a use here. */
 export interface LoadedAux {
   readonly redisVersion: string | undefined;
   /** Unix time in seconds. */
   readonly ctime: number | undefined;
   readonly usedMemoryBytes: number | undefined;
-  /** Only when all three fields are there and valid. */
+  /** Undefined unless all three fields are there and valid. */
   readonly replication: ReplicationAux | undefined;
-  /** Fields that have no use here, for the log; the first ones. */
+  /** The first fields that have no use here, for the log. */
   readonly others: readonly (readonly [name: string, value: string])[];
 }
 
@@ -75,22 +77,22 @@ export interface LoadResult {
   readonly keysLoaded: number;
   readonly keysExpired: number;
   /**
-   * Keys left out because they hold an empty collection, which some versions of Redis wrote by
-   * mistake.
+   * Keys that were left out, because they hold an empty collection. Some versions of Redis wrote
+   * such keys by mistake.
    */
   readonly keysEmpty: number;
   readonly bytes: number;
 }
 
 export interface LoadProgress {
-  /** Keys that the dump has announced so far; a hint. */
+  /** The keys that the dump has announced so far. It is a hint. */
   keysTotal: number;
   keysLoaded: number;
   keysExpired: number;
   bytes: number;
 }
 
-/** Told of the progress every few hundred kilobytes; may throw to end the load. */
+/** Receives the progress every few hundred kilobytes. It may throw to end the load. */
 export type LoadListener = (progress: LoadProgress) => void;
 
 const PROGRESS_BYTES = 256 * 1024;
@@ -138,7 +140,7 @@ class DumpLoader {
   #idle = -1;
   /** Metadata of the next key that may not be left out; empty for none. */
   #refusedMetadata = '';
-  /** The key is copied: reading its value may move the window. */
+  /** A copy of the key, since reading its value may move the window. */
   #key = new Uint8Array(KEY_BYTES_FIRST);
   #keyLength = 0;
 
@@ -164,7 +166,7 @@ class DumpLoader {
     const version = this.#readMagic();
     for (;;) {
       const opcode = source.u8();
-      // Types are below all opcodes, so a key costs one comparison.
+      // All types are smaller than all opcodes, so a key costs one comparison.
       if (opcode < OPCODE_MIN) this.#readKey(opcode);
       else if (opcode === Opcode.EOF) break;
       else this.#readOpcode(opcode);
@@ -213,7 +215,7 @@ class DumpLoader {
         this.#setDeadline(source.i64());
         return;
       case Opcode.FREQ:
-        // How often a key is used matters to eviction, and there is none.
+        // The frequency of use matters to eviction only, and there is none.
         source.u8();
         return;
       case Opcode.IDLE:
@@ -269,7 +271,7 @@ class DumpLoader {
   }
 
   #setDeadline(ms: number): void {
-    // -1 is Redis' "none". Other times before 1970 are past like any, and kept as the earliest that
+    // -1 is Redis' "none". Another time before 1970 has passed. It becomes the earliest time that
     // an entry can hold.
     this.#deadline = ms === -1 ? -1 : Math.max(ms, 0);
   }
@@ -306,7 +308,7 @@ class DumpLoader {
     try {
       return this.#values.read(type);
     } catch (error) {
-      // Other errors tell the position only: their bytes may not even be of this key.
+      // Other errors name the position only, since the bytes may not belong to this key.
       if (!(error instanceof OperatingError) || error.code !== ErrorCode.UNSUPPORTED) throw error;
       throw this.#keyRefusal(error.message);
     }
@@ -369,7 +371,7 @@ class DumpLoader {
     }
   }
 
-  /** The next string, or undefined when it is longer than any field that is looked at. */
+  /** Returns the next string, or undefined when it is longer than any known field. */
   #shortText(): string | undefined {
     this.#source.string(this.#view);
     if (this.#view.length > AUX_BYTES_MAX) return undefined;
@@ -377,8 +379,8 @@ class DumpLoader {
   }
 
   /**
-   * The data that a module keeps beside the keys. Who goes on without it would write a dump without
-   * it.
+   * The error for data that a module keeps beside the keys. A node without the module cannot write
+   * that data again, so its own dumps would lack it.
    */
   #moduleAux(): OperatingError {
     const source = this.#source;
@@ -393,7 +395,7 @@ class DumpLoader {
   /** A slot that was on its way to another node of a cluster. */
   #skipSlotImport(): void {
     const source = this.#source;
-    // The name of the job that moves them.
+    // This is the name of the job that moves the slots.
     source.string(this.#view);
     const ranges = source.length('the count of slot ranges');
     for (let i = 0; i < ranges; i++) {
@@ -458,7 +460,7 @@ const AUX_FIELDS: ReadonlySet<string> = new Set([
   'repl-offset',
 ]);
 
-/** Fields that say what is so here as well, or what nobody asks for. */
+/** Fields that need no line in the log. */
 const IDLE_AUX_FIELDS: ReadonlySet<string> = new Set(['redis-bits', 'aof-base', 'aof-preamble']);
 
 /** As printf's "%llx". */

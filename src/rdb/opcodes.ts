@@ -1,8 +1,9 @@
 /**
- * The numbers of the dump format: what stands before a record, what kind of value follows, how
- * lengths and strings are written. They reach disk and wire, and are frozen by a golden test.
+ * The numbers of the dump format: opcodes before records, types of values, forms of lengths and
+ * strings. They reach disk and wire, so a golden test freezes them.
  *
- *   magic · AUX* · MODULE_AUX* · FUNCTION2* · per database { SELECTDB RESIZEDB record* } · EOF · CRC64
+ *   magic · AUX* · MODULE_AUX* · FUNCTION2* · databases · EOF · CRC64
+ *   database  SELECTDB RESIZEDB record*
  *   record    [EXPIRETIME_MS i64] [IDLE len | FREQ u8] [KEY_META …] type key value
  *
  *   length    00LLLLLL
@@ -94,7 +95,7 @@ export const LENGTH_14_BIT = 0x40;
 export const LENGTH_32_BIT = 0x80;
 export const LENGTH_64_BIT = 0x81;
 /**
- * The two high bits of a string that is no plain run of bytes; the low six are a
+ * The two high bits of a string that is not a plain run of bytes. The low six bits are a
  * {@link StringForm}.
  */
 export const SPECIAL_STRING = 0xc0;

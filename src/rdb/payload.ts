@@ -80,10 +80,9 @@ export class PayloadCodec {
   }
 
   /**
-   * Reads the value of a payload that {@link check} has passed. It changes no database of
-   * `keyspace`: {@link LoadedValue.add} does, or `discard` gives it up; one of both is due before
-   * the next use of the codec. Throws SHORT, CORRUPT, UNSUPPORTED or ARENA_FULL, and has left
-   * nothing behind then.
+   * Reads the value of a payload that {@link check} has accepted. No database of `keyspace` changes
+   * yet. The caller owes either {@link LoadedValue.add} or `discard` before the next use of the
+   * codec. Throws SHORT, CORRUPT, UNSUPPORTED or ARENA_FULL, and leaves nothing behind then.
    */
   load(
     bytes: Uint8Array,
@@ -115,11 +114,11 @@ export class PayloadCodec {
 export interface LoadedValue {
   /** Adds the value under a key that has just been looked for and is absent. */
   add(database: Database, key: Uint8Array, keyStart: number, keyLength: number): Ref;
-  /** Gives the memory of the value back instead. */
+  /** Frees the memory of the value instead. */
   discard(): void;
 }
 
-/** Keeps what a sink publishes. */
+/** Collects the chunks that a sink publishes. */
 class CollectingTarget implements ChunkTarget {
   readonly chunkBytes = CHUNK_BYTES;
   readonly #chunk = new Uint8Array(CHUNK_BYTES);
