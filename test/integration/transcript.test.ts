@@ -1,8 +1,7 @@
 /**
- * The recorded full sync of 2020 (test/fixtures/replication), played in both roles: the bytes of its
- * primary to a replica here, and the bytes of its replica to a primary here. A redis-server 7.0.15
- * plays the same roles beside headwater. Bytes and log lines are compared, and each difference is
- * named.
+ * The recorded full sync of 2020 (test/fixtures/replication) in both roles: the bytes of its primary
+ * go to a replica here, and the bytes of its replica go to a primary here. A redis-server 7.0.15
+ * plays the same roles beside headwater. Bytes and log lines are compared. Each difference is named.
  */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
@@ -38,7 +37,7 @@ function messagesOf(maker: Maker, server: TestServer): string[] {
   });
 }
 
-/** Log lines from the one that begins with `first` on, with what each run has for itself replaced. */
+/** Log lines from the one that begins with `first` on, with ids and addresses replaced. */
 function logFrom(
   messages: readonly string[],
   first: string,

@@ -1,7 +1,7 @@
 /**
- * Writes dumps byte by byte, as their format is documented: for versions of which no server is here,
- * and for what no server would write. It shares nothing with the code that writes dumps, so that the
- * code that reads them does not only read what this project writes.
+ * Writes dumps byte by byte, as their format is documented: for versions of which no server is
+ * here, and for parts that no server would write. It does not use src/rdb, so the readers there are
+ * tested with bytes of another origin. Checksums and listpacks come from the project.
  *
  * A part is bytes, a text in latin1, or a number, which is one byte.
  */

@@ -2,8 +2,9 @@
  * A primary that is only a socket: it says what a stock primary says, or at one stage what a script
  * says instead. It keeps what the replica has sent.
  *
- *   PING ──▶ pong    REPLCONF ──▶ ok    PSYNC ──▶ psync · header · dump · mark    first ACK ──▶ stream
- *                                       SYNC  ──▶ sync
+ *   PING ──▶ pong    REPLCONF ──▶ ok    PSYNC     ──▶ psync · header · dump · mark
+ *                                       SYNC      ──▶ sync
+ *                                       first ACK ──▶ stream
  *
  * A stage is what is sent there, in order. After `STALL` a connection says nothing any more and
  * stays; `END` closes its side of it; `RESET` breaks it.

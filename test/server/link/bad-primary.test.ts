@@ -1,7 +1,7 @@
 /**
- * A primary that misbehaves at one stage of the link, and behaves on the next connection. What was
- * served before is served whole until then, and the node follows again. One node goes through all of
- * it, so each dataset is given up for the next.
+ * A primary misbehaves at one stage of the link, and behaves on the next connection. The node serves
+ * its old dataset whole until then, and follows again. A node goes through many tests, so each
+ * dataset replaces that of the test before.
  */
 import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, test } from 'vitest';
