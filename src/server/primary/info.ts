@@ -55,7 +55,7 @@ export function ownReplicationFields(primary: Primary): string {
     `headwater_fanout_flushes:${fanOut.flushes}\r\n` +
     `headwater_fanout_writes:${fanOut.writes}\r\n` +
     `headwater_fanout_write_us:${fanOut.writeUs.toFixed(1)}\r\n` +
-    (upstream?.isReplica === true ? ownUpstreamFields(server, upstream) : '')
+    (upstream === undefined ? '' : ownUpstreamFields(server, upstream))
   );
 }
 
