@@ -134,7 +134,10 @@ export class Node implements ConnectionHost {
     defineJobInfo(this.admin.info, this.dumps, this.primary, this.listeners);
     const tables: CommandTable[] = [
       ...commandTables,
-      payloadCommands(() => dialectOf(config)),
+      payloadCommands(
+        () => dialectOf(config),
+        (text) => log.notice(text),
+      ),
       ...this.admin.tables,
       this.dumps.commands,
       replicationCommands(this.primary),

@@ -1,15 +1,15 @@
 /**
- * What a dump may contain, by who is going to read it: the version in its header, and with it the
+ * What a dump may contain depends on its reader. The version in the header says it, and with it the
  * kinds of values.
  *
  *   reader                          version   plainTypes
- *   Redis 5 and 6, KeyDB, old tools 9         either: version 9 has no listpacks, so collections are plain
+ *   Redis 5 and 6, KeyDB, old tools 9         either: without listpacks, collections are plain
  *   Redis 7.0, Valkey               10
  *   Redis 7.2, Valkey               11
  *   Redis 7.4 and later             12
  *
- * `plainTypes` writes collections element by element even where the version knows blobs; slower,
- * and read by anything.
+ * `plainTypes` writes collections element by element, even where the version knows blobs. That is
+ * slower, and any reader can read it.
  */
 import { unreachable } from '../base/assert.ts';
 import { Encoding, ValueType } from '../keyspace/entry.ts';

@@ -18,7 +18,6 @@
  *
  * `cached` is the stream that this node holds: with it, the next PSYNC asks for the bytes after it.
  * Only the module that applies the stream changes it; the link asks for it. Main thread.
- * the place that applies the stream changes it; the link asks for it. Main thread.
  */
 import { assert } from '../base/assert.ts';
 import { asOffset, type Offset } from '../base/units.ts';
@@ -132,12 +131,13 @@ export class LinkState {
   /** The incoming dump: bytes announced, 0 when there is a mark, and bytes received. */
   payloadBytes = 0;
   payloadReceived = 0;
+  /** Dumps in a row that this node cannot load, and the reason of the last one. */
+  refusedDumps = 0;
+  refusal = '';
   readonly #options: () => LinkOptions;
   readonly #cached: () => CachedStream | undefined;
   #target = '';
   #nextAttemptMs = 0;
-  /** Dumps in a row that could not be read. */
-  #refusedDumps = 0;
   #steps: Step[] = [];
   /** The primary does not know PSYNC: it gives no offsets, so this node sends no ACKs. */
   #isLegacy = false;
@@ -167,7 +167,7 @@ export class LinkState {
   follow(target: string, nowMs: number): LinkAction[] {
     if (this.phase !== LinkPhase.NONE) this.#drop(nowMs);
     this.#target = target;
-    this.#refusedDumps = 0;
+    this.#acceptDumps();
     this.currentAttempts = 0;
     this.downSinceMs = nowMs;
     this.#notice(`Connecting to MASTER ${target}`);
@@ -257,7 +257,8 @@ export class LinkState {
   /** The dump is loaded, and is this node's dataset. */
   loaded(offset: Offset, nowMs: number): LinkAction[] {
     assert(this.phase === LinkPhase.LOADING, 'a dump was loaded that is complete');
-    this.#refusedDumps = 0;
+    this.#notice('MASTER <-> REPLICA sync: Swapping active DB with loaded DB');
+    this.#notice('MASTER <-> REPLICA sync: Discarding old DB in background');
     this.#notice('MASTER <-> REPLICA sync: Finished with success');
     this.#up(nowMs);
     this.#ack(offset, -1, nowMs);
@@ -265,22 +266,41 @@ export class LinkState {
   }
 
   /**
-   * The dump cannot be loaded. `isFinal` means that another dump would fail too, for example
-   * because this node does not read its version: the pauses before the next attempts grow.
+   * The dump cannot be loaded. `isFinal` means that the next dump would most likely fail too, for
+   * example because this node does not read its version. The pauses before the next attempts grow
+   * then, and the log tells a reason once.
    */
   loadFailed(reason: string, isFinal: boolean, nowMs: number): LinkAction[] {
-    this.#warn(`Failed trying to load the MASTER synchronization DB: ${reason}`);
-    this.#refusedDumps = isFinal ? this.#refusedDumps + 1 : 0;
+    // The next dump may have the same fault at another position.
+    const cause = reason.replace(/, at position \d+$/, '');
+    if (!isFinal || cause !== this.refusal)
+      this.#warn(`Failed trying to load the MASTER synchronization DB: ${printable(reason)}`);
+    if (isFinal) {
+      if (cause !== this.refusal) {
+        this.#notice(
+          'A full sync is tried again after pauses of up to ' +
+            `${RETRY_MS_MAX / SECOND_MS} seconds, until a dump of MASTER can be loaded.`,
+        );
+      }
+      this.refusedDumps++;
+      this.refusal = cause;
+    } else {
+      this.#acceptDumps();
+    }
     this.#do({ kind: 'close' });
     this.#wait(nowMs, this.retryMs);
     return this.#take();
   }
 
-  /** The stream holds bytes that no primary sends: the held stream cannot be trusted. */
+  /**
+   * Bytes have come that no primary sends. In the stream, they tell that the held stream cannot be
+   * trusted. Before it, nothing was applied, and the held stream stays.
+   */
   streamFailed(reason: string, nowMs: number): LinkAction[] {
+    const wasApplied = this.phase === LinkPhase.CONNECTED;
     this.#warn(`Protocol error from MASTER: ${shown(reason)}`);
     this.#do({ kind: 'close' });
-    this.#do({ kind: 'forget' });
+    if (wasApplied) this.#do({ kind: 'forget' });
     this.#wait(nowMs, RETRY_MS);
     return this.#take();
   }
@@ -294,9 +314,14 @@ export class LinkState {
     return this.#take();
   }
 
-  /** Milliseconds until the attempt after a failed one. */
+  /** The pause in ms before the attempt after a dump that failed. */
   get retryMs(): number {
-    return Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** Math.min(this.#refusedDumps, 16));
+    return Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** Math.min(this.refusedDumps, 16));
+  }
+
+  /** Milliseconds until the next attempt; 0 while there is one, or none is due. */
+  retryLeftMs(nowMs: number): number {
+    return this.phase === LinkPhase.WAITING ? Math.max(0, this.#nextAttemptMs - nowMs) : 0;
   }
 
   /**
@@ -510,15 +535,24 @@ export class LinkState {
     this.phase = LinkPhase.TRANSFER;
     this.payloadBytes = bytes;
     this.payloadReceived = 0;
+    // The dump is loaded as it comes.
+    this.#notice('MASTER <-> REPLICA sync: Loading DB in memory');
     this.#do({ kind: 'payload', bytes, mark });
   }
 
   #up(nowMs: number): void {
     this.phase = LinkPhase.CONNECTED;
+    this.#acceptDumps();
     this.upSinceMs = nowMs;
     this.downSinceMs = -1;
     this.lastHeardMs = nowMs;
     this.currentAttempts = 0;
+  }
+
+  /** Forgets about dumps that were refused. */
+  #acceptDumps(): void {
+    this.refusedDumps = 0;
+    this.refusal = '';
   }
 
   #ack(applied: Offset, fsynced: number, nowMs: number): void {
@@ -619,5 +653,7 @@ function request(...words: readonly string[]): string {
 
 /** The primary's words, in a form that cannot break or flood the log. */
 function shown(text: string): string {
-  return text.slice(0, SHOWN_CHARS).replace(/[^\x20-\x7e]/g, '?');
+  return printable(text.slice(0, SHOWN_CHARS));
 }
+
+const printable = (text: string): string => text.replace(/[^\x20-\x7e]/g, '?');

@@ -124,6 +124,9 @@ describe('the handshake', () => {
       'Partial resynchronization not possible (no cached master)',
       `Full resync from master: ${NEW}:4711`,
       'MASTER <-> REPLICA sync: receiving streamed RDB from master with EOF to parser',
+      'MASTER <-> REPLICA sync: Loading DB in memory',
+      'MASTER <-> REPLICA sync: Swapping active DB with loaded DB',
+      'MASTER <-> REPLICA sync: Discarding old DB in background',
       'MASTER <-> REPLICA sync: Finished with success',
     ]);
   });
@@ -309,12 +312,10 @@ describe('a link that is lost', () => {
   });
 });
 
-test('dumps that cannot be read are asked for with growing pauses', () => {
-  const { at, link } = play();
-  let now = 0;
-  at(now, follow);
-  const pauses: number[] = [];
-  for (let i = 0; i < 8; i++) {
+describe('dumps that cannot be read', () => {
+  /** A full sync whose dump ends with `reason`; returns the pause before the next attempt. */
+  function refuse({ at, link }: Played, nowMs: number, reason: string, isFinal = true): number {
+    let now = nowMs;
     at(now, opened);
     at(now, line('+PONG'));
     at(now, line('+OK'));
@@ -322,15 +323,57 @@ test('dumps that cannot be read are asked for with growing pauses', () => {
     at(now, line(`+FULLRESYNC ${NEW} 0`));
     at(now, line('$5'));
     link.payloadEnded(now);
-    expect(at(now, (l, t) => l.loadFailed('RDB of version 99', true, t))).toEqual(['close']);
-    const failedAt = now;
+    expect(at(now, (l, t) => l.loadFailed(reason, isFinal, t))).toEqual(['close']);
     while (link.phase === 'waiting') {
+      expect(link.retryLeftMs(now)).toBe(nowMs + link.retryMs - now);
       now += 500;
       at(now, tick);
     }
-    pauses.push(now - failedAt);
+    expect(link.retryLeftMs(now)).toBe(0);
+    return now - nowMs;
   }
-  expect(pauses).toEqual([2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+
+  const complaints = (log: readonly string[]): string[] =>
+    log.filter((text) => text.startsWith('Failed trying') || text.startsWith('A full sync'));
+
+  test('are asked for with growing pauses, and the log tells why once', () => {
+    const played = play();
+    let now = 0;
+    played.at(now, follow);
+    const pauses: number[] = [];
+    for (let i = 0; i < 8; i++) {
+      pauses.push(refuse(played, now, `RDB of version 99, at position ${i}`));
+      now += pauses.at(-1)!;
+    }
+    expect(pauses).toEqual([2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+    expect(played.link).toMatchObject({ refusedDumps: 8, refusal: 'RDB of version 99' });
+    expect(complaints(played.log)).toEqual([
+      'Failed trying to load the MASTER synchronization DB: RDB of version 99, at position 0',
+      'A full sync is tried again after pauses of up to 60 seconds, until a dump of MASTER can be loaded.',
+    ]);
+    refuse(played, now, 'another\nreason');
+    expect(complaints(played.log)[2]).toMatch(/: another\?reason$/);
+  });
+
+  test.each([
+    ['a dump that fits', (p: Played, now: number) => loadOne(p, now)],
+    ['another primary', (p: Played, now: number) => p.at(now, follow)],
+    ['a dump that was cut', (p: Played, now: number) => refuse(p, now, 'short', false)],
+  ])('are forgotten after %s', (_, event) => {
+    const played = play();
+    played.at(0, follow);
+    let now = refuse(played, 0, 'RDB of version 99');
+    now += refuse(played, now, 'RDB of version 99');
+    event(played, now);
+    expect(played.link).toMatchObject({ refusedDumps: 0, refusal: '', retryMs: 1000 });
+  });
+
+  function loadOne({ at, link }: Played, now: number): void {
+    at(now, opened);
+    for (const text of ['+PONG', '+OK', '+OK', `+FULLRESYNC ${NEW} 0`, '$5']) at(now, line(text));
+    link.payloadEnded(now);
+    at(now, (l, t) => l.loaded(asOffset(0), t));
+  }
 });
 
 test('while a dump is loaded the primary hears an empty line each second', () => {

@@ -43,8 +43,8 @@ export function linkCommands(server: Server, upstream: Upstream): CommandTable {
       reply.error(`ERR ${refusal}`);
       return;
     }
-    log.notice(`REPLICAOF ${host}:${port} enabled (user request from ${asked})`);
     upstream.follow(host, port);
+    log.notice(`REPLICAOF ${host}:${port} enabled (user request from ${asked})`);
     reply.ok();
   }
 

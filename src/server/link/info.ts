@@ -47,6 +47,20 @@ export function upstreamSection(server: Server, upstream: Upstream): string {
   return fields.map(([name, value]) => `${name}:${value}\r\n`).join('');
 }
 
+/**
+ * Our lines about the link, with their ends: its phase, and what it waits for when a dump could not
+ * be loaded.
+ */
+export function ownUpstreamFields(server: Server, { link }: Upstream): string {
+  const retryMs = Math.ceil(link.retryLeftMs(server.clock.monotonicMs()));
+  return (
+    `headwater_upstream_phase:${link.phase}\r\n` +
+    `headwater_upstream_retry_ms:${retryMs}\r\n` +
+    `headwater_upstream_refused_dumps:${link.refusedDumps}\r\n` +
+    `headwater_upstream_refusal:${link.refusal}\r\n`
+  );
+}
+
 /** ROLE of a node that has a primary. */
 export function replyReplicaRole(server: Server, upstream: Upstream, reply: Reply): void {
   const { link } = upstream;

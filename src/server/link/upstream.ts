@@ -22,7 +22,7 @@ import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.
 import { asOffset, type Offset } from '../../base/units.ts';
 import { Flag } from '../../commands/spec.ts';
 import { encodingLimits } from '../../keyspace/encoding-limits.ts';
-import { LinkReader } from '../../replication/link-reader.ts';
+import { LinkReader, MARK_BYTES } from '../../replication/link-reader.ts';
 import { type LinkAction, type LinkOptions, LinkState } from '../../replication/link-state.ts';
 import { LogLevel, secondIdLine } from '../../replication/psync.ts';
 import { isReplid } from '../../replication/replid.ts';
@@ -32,6 +32,7 @@ import type { CommandRow } from '../dispatch/command-lookup.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import type { Session } from '../dispatch/session.ts';
 import type { Housekeeping } from '../housekeeping.ts';
+import { logLoaded } from '../load-log.ts';
 import { Obstacle, type Server } from '../server.ts';
 import { Applier, UpstreamSession } from './applier.ts';
 import { DumpIntake } from './dump-intake.ts';
@@ -40,8 +41,13 @@ const SECOND_MS = 1000;
 const READONLY = "READONLY You can't write against a read only replica.";
 const MASTERDOWN =
   "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
-/** Errors of a load that would occur with another dump of the same primary too. */
-const FINAL_ERRORS: ReadonlySet<ErrorCode> = new Set([ErrorCode.TOO_NEW, ErrorCode.UNSUPPORTED]);
+/** Errors of a load that would most likely occur with the next dump of the same primary too. */
+const FINAL_ERRORS: ReadonlySet<ErrorCode> = new Set([
+  ErrorCode.TOO_NEW,
+  ErrorCode.UNSUPPORTED,
+  ErrorCode.CORRUPT,
+  ErrorCode.ARENA_FULL,
+]);
 
 export interface UpstreamParts {
   readonly pool: LoadPool;
@@ -78,6 +84,8 @@ export class Upstream {
   #grant: Grant | undefined = undefined;
   #job: LoadJob | undefined = undefined;
   #intake: DumpIntake | undefined = undefined;
+  /** Bytes of a dump that was loaded before its mark has come; -1 otherwise. */
+  #loadedBytes = -1;
   /** Resolves the wait for the dump's last byte. */
   #onPayloadEnd: (() => void) | undefined = undefined;
   /** The database that the stream had selected when it was last applied. */
@@ -154,6 +162,12 @@ export class Upstream {
     server.deletesExpired = false;
     server.setObstacle(Obstacle.REPLICA, true);
     if (!wasReplica) {
+      if (server.streamLog.active) {
+        server.log.notice(
+          'Before turning into a replica, using my own master parameters to synthesize a cached ' +
+            'master: I may be able to synchronize with the new master with just a partial transfer.',
+        );
+      }
       // A primary's own stream ends here. The node that continues it selects a database again.
       this.#selectedDb = Math.max(0, server.feed.selectedDb);
       this.#parts.unblockAll(
@@ -345,6 +359,7 @@ export class Upstream {
     server.stats.netReplInputBytes += bytes.length;
     server.stats.readsProcessed++;
     this.#read(() => this.#reader.push(bytes, 0, bytes.length));
+    if (this.#loadedBytes >= 0) this.#checkMark();
   }
 
   /** Takes the bytes that came. Bytes that no primary sends end the link. */
@@ -372,6 +387,7 @@ export class Upstream {
     this.#applier?.stop();
     this.#applier = undefined;
     this.#grant = undefined;
+    this.#loadedBytes = -1;
     this.#onPayloadEnd?.();
     this.#onPayloadEnd = undefined;
     this.#intake?.fail();
@@ -436,6 +452,7 @@ export class Upstream {
   }
 
   #payloadEnded(): void {
+    this.#loadedBytes = -1;
     this.link.payloadEnded(this.#nowMs());
     // The bytes after it wait in the kernel until the dump is loaded.
     this.#socket?.pause();
@@ -457,7 +474,13 @@ export class Upstream {
       }
       return;
     }
+    if (this.#job === job && this.#reader.heldBytes > 0) {
+      this.#loadedBytes = loaded.result.bytes;
+      this.#checkMark();
+    }
     await payloadEnded;
+    // The mark may have come before the worker was done.
+    if (this.#job === job && this.link.payloadBytes === 0 && !this.#isWhole(loaded)) this.#broken();
     while (this.#holders > 0) {
       await new Promise<void>((resolve) => {
         this.#onReleased.push(resolve);
@@ -465,6 +488,22 @@ export class Upstream {
     }
     if (this.#job === job) this.#take(loaded);
     else loaded.keyspace.drop();
+  }
+
+  /** Ends the link when a dump that was loaded is followed by anything but its mark. */
+  #checkMark(): void {
+    const { heldBytes } = this.#reader;
+    if (this.link.payloadReceived + heldBytes >= this.#loadedBytes + MARK_BYTES) this.#broken();
+  }
+
+  /** Whether the dump that was loaded is all that came before the mark. */
+  #isWhole({ result }: Loaded): boolean {
+    return this.link.payloadReceived === result.bytes;
+  }
+
+  #broken(): void {
+    const reason = 'Replication stream EOF marker is broken';
+    this.#act(this.link.loadFailed(reason, false, this.#nowMs()));
   }
 
   /** The dump is loaded: dataset, history and log are those of the primary from this turn on. */
@@ -475,8 +514,10 @@ export class Upstream {
     const { aux, functions } = loaded.result;
     assert(grant !== undefined, 'a dump that was loaded was granted');
     server.clock.tick();
+    logLoaded(server.log, loaded.result, server.clock.nowMs());
     this.#job = undefined;
     this.#intake = undefined;
+    if (streamLog.active) server.log.notice('Discarding previously cached master state.');
     this.#parts.dropReplicas('a full sync has replaced the dataset');
     this.#parts.leaveStream();
     server.replaceKeyspace(loaded.keyspace);
