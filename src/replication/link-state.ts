@@ -18,7 +18,6 @@
  *
  * `cached` is the stream that this node holds: with it, the next PSYNC asks for the bytes after it.
  * Only the module that applies the stream changes it; the link asks for it. Main thread.
- * the place that applies the stream changes it; the link asks for it. Main thread.
  */
 import { assert } from '../base/assert.ts';
 import { asOffset, type Offset } from '../base/units.ts';
@@ -73,6 +72,8 @@ export interface LinkOptions {
   /** The version for `REPLCONF version`; empty for none. */
   readonly version: string;
   readonly replTimeoutMs: number;
+  /** PSYNC asks the other side to become the primary of this node: FAILOVER is in progress. */
+  readonly failover: boolean;
 }
 
 /** A stream that this node holds: its id, and the offset of the last byte that was applied. */
@@ -94,7 +95,12 @@ export type LinkAction =
   /** The held stream goes on, under `replid`, or under its old id when that is empty. */
   | { readonly kind: 'continue'; readonly replid: string }
   /** The stream that is held may not be asked for again. */
-  | { readonly kind: 'forget' };
+  | { readonly kind: 'forget' }
+  /**
+   * PSYNC with FAILOVER was answered. After a refusal the link does nothing more: the failover has
+   * failed, and this node is to be the primary again.
+   */
+  | { readonly kind: 'failover'; readonly accepted: boolean };
 
 /**
  * The pause between attempts is a second. After a dump that this node cannot read, it is longer
@@ -102,6 +108,8 @@ export type LinkAction =
  */
 const RETRY_MS = 1000;
 const RETRY_MS_MAX = 60_000;
+/** The pause during FAILOVER: writes wait for its end. */
+const FAILOVER_RETRY_MS = 100;
 const SECOND_MS = 1000;
 /** The timeout of one answer of the handshake. Redis' CONFIG_REPL_SYNCIO_TIMEOUT. */
 const ANSWER_TIMEOUT_MS = 5000;
@@ -141,6 +149,8 @@ export class LinkState {
   #steps: Step[] = [];
   /** The primary does not know PSYNC: it gives no offsets, so this node sends no ACKs. */
   #isLegacy = false;
+  /** PSYNC was written with FAILOVER. */
+  #asksFailover = false;
   #lastAckMs = 0;
   #actions: LinkAction[] = [];
 
@@ -206,6 +216,9 @@ export class LinkState {
       this.#warn(`Error condition on socket for SYNC: ${shown(reason || 'connection closed')}`);
     } else if (phase === LinkPhase.TRANSFER || phase === LinkPhase.HEADER) {
       this.#warn(`I/O error trying to sync with MASTER: ${shown(reason || 'connection lost')}`);
+    } else if (phase === LinkPhase.ASKED) {
+      this.#warn('Master did not reply to PSYNC, will try later');
+      if (this.#failoverRefused()) return this.#take();
     } else {
       this.#warn('Master did not respond to command during SYNC handshake');
     }
@@ -323,8 +336,10 @@ export class LinkState {
         }
         break;
       case LinkPhase.ASKED:
-        if (silentMs > replTimeoutMs)
-          this.#later('Master did not reply to PSYNC, will try later', nowMs);
+        if (silentMs > replTimeoutMs) {
+          this.#warn('Master did not reply to PSYNC, will try later');
+          if (!this.#failoverRefused()) this.#giveUp(nowMs);
+        }
         break;
       case LinkPhase.HEADER:
       case LinkPhase.TRANSFER:
@@ -406,33 +421,37 @@ export class LinkState {
   #ask(): void {
     const cached = this.#cached();
     this.phase = LinkPhase.ASKED;
+    this.#asksFailover = this.#options().failover;
+    const words = this.#asksFailover ? ['FAILOVER'] : [];
     if (cached === undefined) {
       this.#notice('Partial resynchronization not possible (no cached master)');
-      this.#write(request('PSYNC', '?', '-1'));
+      this.#write(request('PSYNC', '?', '-1', ...words));
       return;
     }
     const next = String(cached.offset + 1);
     this.#notice(`Trying a partial resynchronization (request ${cached.replid}:${next}).`);
-    this.#write(request('PSYNC', cached.replid, next));
+    this.#write(request('PSYNC', cached.replid, next, ...words));
   }
 
   /** The answer to PSYNC. */
   #answered(text: string, nowMs: number): void {
     if (text.startsWith('+FULLRESYNC')) {
+      this.#failoverAccepted();
       this.#fullResync(text);
     } else if (text.startsWith('+CONTINUE')) {
       this.#continue(text, nowMs);
     } else if (text.startsWith('-NOMASTERLINK') || text.startsWith('-LOADING')) {
-      this.#later(
+      this.#notice(
         `Master is currently unable to PSYNC but should be in the future: ${shown(text)}`,
-        nowMs,
       );
+      if (!this.#failoverRefused()) this.#giveUp(nowMs);
     } else {
       if (text.startsWith('-ERR')) {
         this.#notice(`Master does not support PSYNC or is in error state (reply: ${shown(text)})`);
       } else {
         this.#warn(`Unexpected reply to PSYNC from master: ${shown(text)}`);
       }
+      if (this.#failoverRefused()) return;
       this.#notice('Retrying with SYNC...');
       this.#isLegacy = true;
       this.phase = LinkPhase.HEADER;
@@ -460,9 +479,11 @@ export class LinkState {
     const cached = this.#cached();
     const [, replid = ''] = text.split(' ');
     if (cached === undefined || (replid !== '' && !isReplid(replid))) {
-      this.#refuse(`Unexpected reply to PSYNC from master: ${shown(text)}`, nowMs);
+      this.#warn(`Unexpected reply to PSYNC from master: ${shown(text)}`);
+      if (!this.#failoverRefused()) this.#giveUp(nowMs);
       return;
     }
+    this.#failoverAccepted();
     this.#notice('Successful partial resynchronization with master.');
     const isNew = replid !== '' && replid !== cached.replid;
     if (isNew) this.#warn(`Master replication ID changed to ${replid}`);
@@ -544,15 +565,27 @@ export class LinkState {
   /** Gives up an attempt, with a warning; the next one starts in a second. */
   #refuse(text: string, nowMs: number): void {
     this.#warn(text);
+    this.#giveUp(nowMs);
+  }
+
+  /** Gives up an attempt; the next one starts in a second. */
+  #giveUp(nowMs: number): void {
     this.#do({ kind: 'close' });
     this.#wait(nowMs, RETRY_MS);
   }
 
-  /** Gives up an attempt without a fault: the primary will be able to sync later. */
-  #later(text: string, nowMs: number): void {
-    this.#notice(text);
-    this.#do({ kind: 'close' });
-    this.#wait(nowMs, RETRY_MS);
+  /** The target of FAILOVER is the primary now. */
+  #failoverAccepted(): void {
+    if (this.#asksFailover) this.#do({ kind: 'failover', accepted: true });
+    this.#asksFailover = false;
+  }
+
+  /** Ends a failover whose target does not obey. Returns whether there was one. */
+  #failoverRefused(): boolean {
+    if (!this.#asksFailover) return false;
+    this.#asksFailover = false;
+    this.#do({ kind: 'failover', accepted: false });
+    return true;
   }
 
   #drop(nowMs: number): void {
@@ -564,7 +597,8 @@ export class LinkState {
     if (this.downSinceMs < 0) this.downSinceMs = nowMs;
     this.phase = LinkPhase.WAITING;
     this.#steps = [];
-    this.#nextAttemptMs = nowMs + ms;
+    const isFailingOver = this.#options().failover;
+    this.#nextAttemptMs = nowMs + (isFailingOver ? Math.min(ms, FAILOVER_RETRY_MS) : ms);
   }
 
   #write(text: string): void {

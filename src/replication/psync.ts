@@ -6,6 +6,7 @@
  *     │
  *     ├─ FAILOVER ─▶ not a replica, or another id ─▶ refuse ; our id ─▶ promote, then decide again without FAILOVER
  *     ├─ failing over, link to the primary down, replies pending, filter without EOF, bad offset ─▶ refuse
+ *     ├─ our id, an offset that we will have soon ─▶ refuse
  *     │
  *     └─ id known (replid, or replid2 up to its offset)  and  the log covers the offset ─▶ continue
  *                                                  else ─▶ full
@@ -59,6 +60,11 @@ export interface PsyncNode {
    * Answer a PSYNC that the backlog covers although the link is down (`relay-serve-stale-psync`).
    */
   readonly serveStalePsync: boolean;
+  /**
+   * This node has a primary, and its link has been up for a short time: more of the stream is on
+   * its way.
+   */
+  readonly catchingUp: boolean;
 }
 
 /** The part of the log that can be sent. A `StreamLog` is one. */
@@ -171,6 +177,12 @@ export function decidePsync(
     );
     const replyLine = client.capaPsync2 ? `+CONTINUE ${history.replid}\r\n` : '+CONTINUE\r\n';
     return { kind: 'continue', from, replyLine, log };
+  }
+
+  // A relay that has restarted is behind those below it. Redis gives them a full sync.
+  if (node.catchingUp && sameId(request.replid, history.replid) && offset > window.endOffset + 1) {
+    log.push(notice(`Replica ${client.name} is ahead of this node, which catches up: not now`));
+    return { kind: 'refuse', errorLine: ERROR_LINK_DOWN, log };
   }
 
   log.push(...obstacle);

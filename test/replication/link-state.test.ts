@@ -23,6 +23,7 @@ const OPTIONS: LinkOptions = {
   announceIp: '',
   version: '',
   replTimeoutMs: 60_000,
+  failover: false,
 };
 
 interface Played {
@@ -62,6 +63,9 @@ function play(options: Partial<LinkOptions> = {}, cached?: CachedStream): Played
             break;
           case 'continue':
             done.push(`continue ${action.replid || 'same'}`);
+            break;
+          case 'failover':
+            done.push(`failover ${action.accepted ? 'accepted' : 'refused'}`);
             break;
           default:
             done.push(action.kind);
@@ -407,4 +411,48 @@ test('the recorded full sync of a real primary', () => {
   ]);
   expect(Buffer.concat(payload).equals(dump)).toBe(true);
   expect(Buffer.concat(stream).toString()).toBe('*1\r\n$4\r\nPING\r\n');
+});
+
+describe('FAILOVER', () => {
+  const cached: CachedStream = { replid: OLD, offset: asOffset(76) };
+
+  test('asks the target to be the primary, and tries ten times a second until it is there', () => {
+    const { at } = play({ failover: true }, cached);
+    at(0, follow);
+    expect(at(1, (link, now) => link.closed('ECONNREFUSED', now))).toEqual([]);
+    expect(at(50, tick)).toEqual([]);
+    expect(at(101, tick)).toEqual(['connect']);
+    at(102, opened);
+    at(103, line('+PONG'));
+    at(104, line('+OK'));
+    expect(at(105, line('+OK'))).toEqual([request('PSYNC', OLD, '77', 'FAILOVER')]);
+    expect(at(106, line(''))).toEqual([]);
+    expect(at(107, line(`+CONTINUE ${NEW}`))).toEqual([
+      'failover accepted',
+      `continue ${NEW}`,
+      request('REPLCONF', 'ACK', '76'),
+    ]);
+  });
+
+  test('has succeeded with a full sync, too', () => {
+    const { at } = asked({ failover: true }, cached);
+    expect(at(5, line(`+FULLRESYNC ${NEW} 4`))).toEqual(['failover accepted', `full ${NEW} 4`]);
+  });
+
+  test.each([
+    '-ERR PSYNC FAILOVER replid must match my replid.',
+    "-NOMASTERLINK Can't SYNC while failing over",
+    '+CONTINUE x',
+    '+HELLO',
+  ])('has failed with %s: no SYNC, no further attempt', (text) => {
+    const { at } = asked({ failover: true }, cached);
+    expect(at(5, line(text))).toEqual(['failover refused']);
+  });
+
+  test('has failed when the target is gone or silent', () => {
+    const { at } = asked({ failover: true }, cached);
+    expect(at(5, closed)).toEqual(['failover refused']);
+    const silent = asked({ failover: true }, cached);
+    expect(silent.at(70_000, tick)).toEqual(['failover refused']);
+  });
 });

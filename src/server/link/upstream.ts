@@ -55,8 +55,10 @@ export interface UpstreamParts {
   readonly leaveStream: () => void;
   /** Something was appended to the log. */
   readonly flush: () => void;
-  /** Tells clients that wait for a key that the node's role has changed. */
+  /** Ends the waits of all clients with an error: the node's role has changed. */
   readonly unblockAll: (error: string) => void;
+  /** The target of FAILOVER has answered. */
+  readonly failoverAnswered: (accepted: boolean) => void;
 }
 
 /** A full sync that was granted. */
@@ -145,10 +147,11 @@ export class Upstream {
     if (!wasReplica) {
       // A primary's own stream ends here. The node that continues it selects a database again.
       this.#selectedDb = Math.max(0, server.feed.selectedDb);
-      this.#parts.unblockAll(
-        'UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)',
-      );
     }
+    // Also clients of a replica may wait, for example in XREAD.
+    this.#parts.unblockAll(
+      'UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)',
+    );
     this.#leaveLink();
     this.#act(this.link.follow(`${host}:${port}`, this.#nowMs()));
   }
@@ -240,6 +243,7 @@ export class Upstream {
       announceIp: values.replicaAnnounceIp,
       version: '',
       replTimeoutMs: values.replTimeout * SECOND_MS,
+      failover: this.#server.failover.isRunning,
     };
   }
 
@@ -249,7 +253,8 @@ export class Upstream {
   }
 
   #tick(nowMs: number): void {
-    if (!this.isReplica || (nowMs - this.#secondMs < SECOND_MS && nowMs >= this.#secondMs)) return;
+    const isDue = nowMs - this.#secondMs >= SECOND_MS || nowMs < this.#secondMs;
+    if (!this.isReplica || !(isDue || this.#server.failover.isRunning)) return;
     this.#secondMs = nowMs;
     if (this.#holders > 0) this.link.heard(this.#nowMs());
     this.#act(this.link.tick(this.#server.streamLog.endOffset, -1, this.#nowMs()));
@@ -289,6 +294,9 @@ export class Upstream {
         this.#startApplying(this.#selectedDb);
         break;
       }
+      case 'failover':
+        this.#parts.failoverAnswered(action.accepted);
+        break;
       default:
         this.#forget();
     }

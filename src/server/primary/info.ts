@@ -25,7 +25,7 @@ export function replicationSection(primary: Primary): string {
     if (line !== '') index++;
     text += line;
   }
-  text += `master_failover_state:no-failover\r\n`;
+  text += `master_failover_state:${server.failover.phase}\r\n`;
   text += `master_replid:${history.replid}\r\nmaster_replid2:${history.replid2}\r\n`;
   text += `master_repl_offset:${streamLog.endOffset}\r\nsecond_repl_offset:${history.secondOffset}\r\n`;
   text += `repl_backlog_active:${active ? 1 : 0}\r\nrepl_backlog_size:${config.values.replBacklogSize}\r\n`;
