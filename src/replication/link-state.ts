@@ -21,7 +21,9 @@
  */
 import { assert } from '../base/assert.ts';
 import { asOffset, type Offset } from '../base/units.ts';
+import { handshake, type LinkOptions, request, type Step } from './link-handshake.ts';
 import { MARK_BYTES } from './link-reader.ts';
+import { LinkTrouble, LinkTroubleKind } from './link-trouble.ts';
 import { LogLevel, type LogLine, parseInt64 } from './psync.ts';
 import { isReplid } from './replid.ts';
 
@@ -60,21 +62,6 @@ const ROLE_STATES: Readonly<Record<LinkPhase, string>> = {
   loading: 'sync',
   connected: 'connected',
 };
-
-/** This node's data for the handshake, and its timeouts. Read again for each attempt. */
-export interface LinkOptions {
-  readonly user: string;
-  /** `masterauth`; empty for no AUTH. */
-  readonly password: string;
-  readonly listeningPort: number;
-  /** `replica-announce-ip`; empty for none. */
-  readonly announceIp: string;
-  /** The version for `REPLCONF version`; empty for none. */
-  readonly version: string;
-  readonly replTimeoutMs: number;
-  /** PSYNC asks the other side to become the primary of this node: FAILOVER is in progress. */
-  readonly failover: boolean;
-}
 
 /** A stream that this node holds: its id, and the offset of the last byte that was applied. */
 export interface CachedStream {
@@ -118,15 +105,6 @@ const SHOWN_CHARS = 256;
 /** A larger size is invalid: no machine has this many bytes. */
 const PAYLOAD_BYTES_MAX = 2 ** 47;
 
-/** A step of the handshake that waits for its answer. */
-interface Step {
-  readonly text: string;
-  /** An error ends the attempt. */
-  readonly isFatal: boolean;
-  /** The log's text before the error. */
-  readonly complaint: string;
-}
-
 export class LinkState {
   phase: LinkPhase = LinkPhase.NONE;
   /** Sync attempts since the link was last up, and since the start; for INFO. */
@@ -140,6 +118,8 @@ export class LinkState {
   /** The incoming dump: bytes announced, 0 when there is a mark, and bytes received. */
   payloadBytes = 0;
   payloadReceived = 0;
+  /** What keeps the link from coming up for good. */
+  readonly trouble = new LinkTrouble();
   readonly #options: () => LinkOptions;
   readonly #cached: () => CachedStream | undefined;
   #target = '';
@@ -151,6 +131,10 @@ export class LinkState {
   #isLegacy = false;
   /** PSYNC was written with FAILOVER. */
   #asksFailover = false;
+  /** The steps of the next attempt are not logged: they are those of the last one. */
+  #isQuiet = false;
+  /** The last link ended by silence, and no byte of the stream has come since. */
+  #wasSilent = false;
   #lastAckMs = 0;
   #actions: LinkAction[] = [];
 
@@ -168,6 +152,15 @@ export class LinkState {
     return this.phase === LinkPhase.CONNECTED;
   }
 
+  /**
+   * The link is up, and there is a stream on it. After a silence that ended the last link, only
+   * bytes of the stream prove that: nodes in a circle continue each other's stream, and none has
+   * one.
+   */
+  get isConfirmed(): boolean {
+    return this.isUp && !this.#wasSilent;
+  }
+
   /** Whether a dump is on its way or is being loaded. */
   get isSyncing(): boolean {
     return ROLE_STATES[this.phase] === 'sync';
@@ -178,6 +171,9 @@ export class LinkState {
     if (this.phase !== LinkPhase.NONE) this.#drop(nowMs);
     this.#target = target;
     this.#refusedDumps = 0;
+    this.trouble.reset();
+    this.#isQuiet = false;
+    this.#wasSilent = false;
     this.currentAttempts = 0;
     this.downSinceMs = nowMs;
     this.#notice(`Connecting to MASTER ${target}`);
@@ -189,6 +185,7 @@ export class LinkState {
   unfollow(nowMs: number): LinkAction[] {
     if (this.phase !== LinkPhase.NONE) this.#drop(nowMs);
     this.phase = LinkPhase.NONE;
+    this.trouble.reset();
     return this.#take();
   }
 
@@ -244,7 +241,7 @@ export class LinkState {
         if (text !== '') this.#header(text, nowMs);
         break;
       default:
-        this.#refuse(`Unexpected line from MASTER: ${shown(text)}`, nowMs);
+        this.#garbled(`Unexpected line from MASTER: ${shown(text)}`, nowMs);
     }
     return this.#take();
   }
@@ -257,6 +254,7 @@ export class LinkState {
 
   /** Bytes of the stream have come. */
   heard(nowMs: number): void {
+    this.#wasSilent = false;
     this.lastHeardMs = nowMs;
   }
 
@@ -271,6 +269,7 @@ export class LinkState {
   loaded(offset: Offset, nowMs: number): LinkAction[] {
     assert(this.phase === LinkPhase.LOADING, 'a dump was loaded that is complete');
     this.#refusedDumps = 0;
+    this.#wasSilent = false;
     this.#notice('MASTER <-> REPLICA sync: Finished with success');
     this.#up(nowMs);
     this.#ack(offset, -1, nowMs);
@@ -291,10 +290,8 @@ export class LinkState {
 
   /** The stream holds bytes that no primary sends: the held stream cannot be trusted. */
   streamFailed(reason: string, nowMs: number): LinkAction[] {
-    this.#warn(`Protocol error from MASTER: ${shown(reason)}`);
-    this.#do({ kind: 'close' });
+    this.#garbled(`Protocol error from MASTER: ${shown(reason)}`, nowMs);
     this.#do({ kind: 'forget' });
-    this.#wait(nowMs, RETRY_MS);
     return this.#take();
   }
 
@@ -305,6 +302,11 @@ export class LinkState {
     this.#do({ kind: 'forget' });
     this.#wait(nowMs, RETRY_MS);
     return this.#take();
+  }
+
+  /** Milliseconds until the next attempt; 0 unless the link waits for it. */
+  attemptInMs(nowMs: number): number {
+    return this.phase === LinkPhase.WAITING ? Math.max(0, this.#nextAttemptMs - nowMs) : 0;
   }
 
   /** Milliseconds until the attempt after a failed one. */
@@ -358,6 +360,7 @@ export class LinkState {
       case LinkPhase.CONNECTED:
         if (silentMs > replTimeoutMs) {
           this.#warn('MASTER timeout: no data nor PING received...');
+          this.#wasSilent = true;
           this.#do({ kind: 'close' });
           this.#lost(nowMs);
         } else if (nowMs - this.#lastAckMs >= SECOND_MS) {
@@ -392,7 +395,10 @@ export class LinkState {
       text.startsWith('-NOPERM') ||
       text.startsWith('-ERR operation not permitted');
     if (!isAlive) {
-      this.#refuse(`Error reply to PING from master: '${shown(text)}'`, nowMs);
+      const complaint = `Error reply to PING from master: '${shown(text)}'`;
+      // An error may be one that passes, for example of a server that loads its dataset.
+      if (text.startsWith('-')) this.#refuse(complaint, nowMs);
+      else this.#garbled(complaint, nowMs);
       return;
     }
     this.#notice('Master replied to PING, replication can continue...');
@@ -412,7 +418,7 @@ export class LinkState {
       this.#notice(`(Non critical) ${step.complaint}: ${shown(text)}`);
     } else if (!text.startsWith('+')) {
       // The line does not answer REPLCONF: it is of another protocol, or another product.
-      this.#refuse(`Unexpected reply to REPLCONF from master: ${shown(text)}`, nowMs);
+      this.#garbled(`Unexpected reply to REPLCONF from master: ${shown(text)}`, nowMs);
       return;
     }
     if (this.#steps.length === 0) this.#ask();
@@ -435,16 +441,14 @@ export class LinkState {
 
   /** The answer to PSYNC. */
   #answered(text: string, nowMs: number): void {
+    if (text.startsWith('+')) this.#isQuiet = false;
     if (text.startsWith('+FULLRESYNC')) {
       this.#failoverAccepted();
       this.#fullResync(text);
     } else if (text.startsWith('+CONTINUE')) {
       this.#continue(text, nowMs);
     } else if (text.startsWith('-NOMASTERLINK') || text.startsWith('-LOADING')) {
-      this.#notice(
-        `Master is currently unable to PSYNC but should be in the future: ${shown(text)}`,
-      );
-      if (!this.#failoverRefused()) this.#giveUp(nowMs);
+      this.#later(text, nowMs);
     } else {
       if (text.startsWith('-ERR')) {
         this.#notice(`Master does not support PSYNC or is in error state (reply: ${shown(text)})`);
@@ -458,6 +462,30 @@ export class LinkState {
       this.#write('SYNC\r\n');
       this.#do({ kind: 'full', replid: NO_REPLID, offset: asOffset(-1) });
     }
+  }
+
+  /** The primary cannot sync now. */
+  #later(text: string, nowMs: number): void {
+    const { trouble } = this;
+    const wasLoop = trouble.kind === LinkTroubleKind.LOOP;
+    const isOrphaned = text.startsWith('-NOMASTERLINK');
+    const pauseMs = isOrphaned ? trouble.refused(text, this.#options().ownId) : RETRY_MS;
+    if (!isOrphaned) trouble.answered();
+    const isLoop = trouble.kind === LinkTroubleKind.LOOP;
+    if (!isLoop) {
+      this.#isQuiet = false;
+      this.#notice(
+        `Master is currently unable to PSYNC but should be in the future: ${shown(text)}`,
+      );
+    } else if (!wasLoop) {
+      this.#warn(
+        `Replication loop: following ${this.#target} leads back to this node, so there is no ` +
+          'primary. Promote one of the nodes: REPLICAOF NO ONE.',
+      );
+    }
+    if (this.#failoverRefused()) return;
+    this.#isQuiet = isLoop;
+    this.#giveUp(nowMs, pauseMs);
   }
 
   #fullResync(text: string): void {
@@ -479,8 +507,9 @@ export class LinkState {
     const cached = this.#cached();
     const [, replid = ''] = text.split(' ');
     if (cached === undefined || (replid !== '' && !isReplid(replid))) {
-      this.#warn(`Unexpected reply to PSYNC from master: ${shown(text)}`);
-      if (!this.#failoverRefused()) this.#giveUp(nowMs);
+      const complaint = `Unexpected reply to PSYNC from master: ${shown(text)}`;
+      if (this.#asksFailover) this.#warn(complaint);
+      if (!this.#failoverRefused()) this.#garbled(complaint, nowMs);
       return;
     }
     this.#failoverAccepted();
@@ -499,7 +528,7 @@ export class LinkState {
       return;
     }
     if (!text.startsWith('$')) {
-      this.#refuse(
+      this.#garbled(
         `Bad protocol from MASTER, the first byte is not '$' (we received '${shown(text)}'), ` +
           'are you sure the host and port are right?',
         nowMs,
@@ -509,7 +538,7 @@ export class LinkState {
     if (text.startsWith('$EOF:')) {
       const mark = text.slice('$EOF:'.length);
       if (mark.length !== MARK_BYTES) {
-        this.#refuse(`Bad protocol from MASTER, a mark of ${mark.length} bytes`, nowMs);
+        this.#garbled(`Bad protocol from MASTER, a mark of ${mark.length} bytes`, nowMs);
         return;
       }
       this.#notice(
@@ -520,7 +549,7 @@ export class LinkState {
     }
     const bytes = parseInt64(text.slice(1));
     if (!(bytes >= 0 && bytes <= PAYLOAD_BYTES_MAX)) {
-      this.#refuse(`Bad protocol from MASTER, a dump of '${shown(text.slice(1))}' bytes`, nowMs);
+      this.#garbled(`Bad protocol from MASTER, a dump of '${shown(text.slice(1))}' bytes`, nowMs);
       return;
     }
     this.#notice(`MASTER <-> REPLICA sync: receiving ${bytes} bytes from master to parser`);
@@ -536,6 +565,8 @@ export class LinkState {
 
   #up(nowMs: number): void {
     this.phase = LinkPhase.CONNECTED;
+    this.#isQuiet = false;
+    this.trouble.answered();
     this.upSinceMs = nowMs;
     this.downSinceMs = -1;
     this.lastHeardMs = nowMs;
@@ -552,12 +583,14 @@ export class LinkState {
 
   /**
    * A link that was up is gone. The next attempt comes at once, before the primary's backlog has
-   * moved on.
+   * moved on, unless such links end as soon as they begin.
    */
   #lost(nowMs: number): void {
     this.#notice('Connection with master lost.');
     if (this.#cached() !== undefined) this.#notice('Caching the disconnected master state.');
-    this.#wait(nowMs, 0);
+    const pauseMs = this.trouble.lost(nowMs - this.upSinceMs);
+    this.#wait(nowMs, pauseMs);
+    if (pauseMs > 0) return;
     this.#notice(`Reconnecting to MASTER ${this.#target} after failure`);
     this.#attempt(nowMs);
   }
@@ -568,10 +601,20 @@ export class LinkState {
     this.#giveUp(nowMs);
   }
 
-  /** Gives up an attempt; the next one starts in a second. */
-  #giveUp(nowMs: number): void {
+  /** Gives up an attempt because of what no primary sends; each next one starts later. */
+  #garbled(text: string, nowMs: number): void {
+    const upMs = this.phase === LinkPhase.CONNECTED ? nowMs - this.upSinceMs : 0;
+    this.#isQuiet = false;
+    this.#warn(text);
+    this.#giveUp(nowMs, this.trouble.garbled(upMs));
+    // What is the same each time is told once.
+    this.#isQuiet = true;
+  }
+
+  /** Gives up an attempt; the next one starts in `pauseMs`. */
+  #giveUp(nowMs: number, pauseMs = RETRY_MS): void {
     this.#do({ kind: 'close' });
-    this.#wait(nowMs, RETRY_MS);
+    this.#wait(nowMs, pauseMs);
   }
 
   /** The target of FAILOVER is the primary now. */
@@ -606,6 +649,7 @@ export class LinkState {
   }
 
   #notice(text: string): void {
+    if (this.#isQuiet) return;
     this.#do({ kind: 'log', line: { level: LogLevel.NOTICE, text } });
   }
 
@@ -622,33 +666,6 @@ export class LinkState {
     this.#actions = [];
     return actions;
   }
-}
-
-/** AUTH and REPLCONF, written without waiting in between. */
-function handshake({ user, password, listeningPort, announceIp, version }: LinkOptions): Step[] {
-  const steps: Step[] = [];
-  const optional = (what: string, ...words: readonly string[]): void => {
-    const complaint = `Master does not understand REPLCONF ${what}`;
-    steps.push({ text: request('REPLCONF', ...words), isFatal: false, complaint });
-  };
-  if (password !== '') {
-    const words = user === '' ? [password] : [user, password];
-    steps.push({
-      text: request('AUTH', ...words),
-      isFatal: true,
-      complaint: 'Unable to AUTH to MASTER',
-    });
-  }
-  optional('listening-port', 'listening-port', String(listeningPort));
-  if (announceIp !== '') optional('ip-address', 'ip-address', announceIp);
-  optional('capa', 'capa', 'eof', 'capa', 'psync2');
-  if (version !== '') optional('VERSION', 'version', version);
-  return steps;
-}
-
-/** A request of words in latin1. */
-function request(...words: readonly string[]): string {
-  return `*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join('')}`;
 }
 
 /** The primary's words, in a form that cannot break or flood the log. */

@@ -110,6 +110,15 @@ async function replyText(client: RespClient, ...words: (string | number)[]): Pro
   return reply instanceof RespError ? reply.message : String(reply);
 }
 
+/** Waits until the replica is in sync, and the primary knows it. */
+async function waitForOnline(primary: TestServer, replica: TestServer): Promise<void> {
+  await waitForSync(primary, replica);
+  const client = await primary.client();
+  const online = `port=${replica.port},state=online`;
+  await waitFor(async () => String(await client.call('INFO', 'replication')).includes(online));
+  await client.close();
+}
+
 async function expectRoles(primary: TestServer, replica: TestServer): Promise<void> {
   await waitFor(async () => (await stateOf(replica)) === 'no-failover', { what: 'the end' });
   await waitFor(async () => (await field(primary, 'role')) === 'master');
@@ -128,7 +137,7 @@ describe.each(pairs)('from %s to %s', (above, below) => {
     const head = await start(above);
     const nodes = [head, await start(below, head.port)];
     const third = await start('redis', head.port);
-    for (const replica of [nodes[1]!, third]) await waitForSync(head, replica);
+    for (const replica of [nodes[1]!, third]) await waitForOnline(head, replica);
     let at = 0;
     const writer = new SteadyWriter(() => nodes[at]!.port);
     for (let round = 0; round < 4; round++) {
@@ -362,7 +371,7 @@ describe.each(['redis', 'headwater'])('%s', (kind) => {
   test('hands over while clients wait: each gets its answer, as of a replica', async () => {
     const head = await start(kind);
     const target = await start(kind === 'redis' ? 'headwater' : 'redis', head.port);
-    await waitForSync(head, target);
+    await waitForOnline(head, target);
     await call(head, 'SET', 'k', '1');
     const names = ['popper', 'waiter', 'writer', 'transaction', 'reader'] as const;
     const clients: RespClient[] = [];
@@ -423,10 +432,10 @@ describe.each(['redis', 'headwater'])('%s', (kind) => {
   test('FORCE fails over to one that has less, and takes what that one has', async () => {
     const head = await start(kind);
     const target = await start(kind === 'redis' ? 'headwater' : 'redis', head.port);
-    await waitForSync(head, target);
+    await waitForOnline(head, target);
     target.pause();
     await call(head, 'SET', 'k', 'v');
-    await call(head, 'FAILOVER', ...toTarget(target), 'FORCE', 'TIMEOUT', 500);
+    expect(await call(head, 'FAILOVER', ...toTarget(target), 'FORCE', 'TIMEOUT', 500)).toBe('OK');
     const writer = await head.client();
     const write = replyText(writer, 'SET', 'k', 'w');
     await waitFor(async () => (await stateOf(head)) === 'failover-in-progress');
@@ -443,11 +452,11 @@ describe.each(['redis', 'headwater'])('%s', (kind) => {
   test('ABORT while the target is asked makes the node a primary again', async () => {
     const head = await start(kind);
     const target = await start(kind === 'redis' ? 'headwater' : 'redis', head.port);
-    await waitForSync(head, target);
+    await waitForOnline(head, target);
     const id = await field(head, 'master_replid');
     target.pause();
     await call(head, 'SET', 'k', '1');
-    await call(head, 'FAILOVER', ...toTarget(target), 'FORCE', 'TIMEOUT', 500);
+    expect(await call(head, 'FAILOVER', ...toTarget(target), 'FORCE', 'TIMEOUT', 500)).toBe('OK');
     const writer = await head.client();
     const write = replyText(writer, 'INCR', 'k');
     await waitFor(async () => (await stateOf(head)) === 'failover-in-progress');
@@ -467,10 +476,10 @@ describe.each(['redis', 'headwater'])('%s', (kind) => {
   test('tries a target that has died until ABORT', async () => {
     const head = await start(kind);
     const target = await start('redis', head.port);
-    await waitForSync(head, target);
+    await waitForOnline(head, target);
     target.pause();
     await call(head, 'SET', 'k', '1');
-    await call(head, 'FAILOVER', ...toTarget(target), 'FORCE', 'TIMEOUT', 100);
+    expect(await call(head, 'FAILOVER', ...toTarget(target), 'FORCE', 'TIMEOUT', 100)).toBe('OK');
     await waitFor(async () => (await stateOf(head)) === 'failover-in-progress');
     await target.kill();
     running.splice(running.indexOf(target), 1);

@@ -1,7 +1,7 @@
 /**
  * Roles that change under writes: each node of a group in turn is made the primary, and each node
  * of a chain in turn is shut down or killed. Full syncs are counted: nobody needs one, except where
- * the primary of all is killed and comes back with an old dump. HEADWATER_ROLE_ROUNDS sets the
+ * the primary of all is killed and comes back with an old dump. TEST_ROLE_ROUNDS sets the
  * number of promotions (10 cover each node by both ways).
  */
 import { afterEach, expect, test } from 'vitest';
@@ -12,7 +12,7 @@ import { type TestServer, temporaryDirectory } from '../support/server-process.t
 import { mixedWrites, SteadyWriter } from '../support/steady-writer.ts';
 import { waitFor } from '../support/wait-for.ts';
 
-const ROUNDS = Number(process.env.HEADWATER_ROLE_ROUNDS ?? 2);
+const ROUNDS = Number(process.env.TEST_ROLE_ROUNDS ?? 2);
 const ROUND_MS = 60_000;
 const WRITES_PER_ROUND = 30;
 

@@ -6,13 +6,9 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { asOffset } from '../../src/base/units.ts';
+import type { LinkOptions } from '../../src/replication/link-handshake.ts';
 import { LinkReader } from '../../src/replication/link-reader.ts';
-import {
-  type CachedStream,
-  type LinkAction,
-  type LinkOptions,
-  LinkState,
-} from '../../src/replication/link-state.ts';
+import { type CachedStream, type LinkAction, LinkState } from '../../src/replication/link-state.ts';
 
 const OLD = '0a'.repeat(20);
 const NEW = '0b'.repeat(20);
@@ -23,6 +19,7 @@ const OPTIONS: LinkOptions = {
   announceIp: '',
   version: '',
   replTimeoutMs: 60_000,
+  ownId: 'a'.repeat(40),
   failover: false,
 };
 

@@ -41,6 +41,7 @@ const PRIMARY: PsyncNode = {
   failingOver: false,
   serveStalePsync: false,
   catchingUp: false,
+  path: '',
 };
 const RELAY: PsyncNode = {
   isReplica: true,
@@ -48,6 +49,7 @@ const RELAY: PsyncNode = {
   failingOver: false,
   serveStalePsync: false,
   catchingUp: false,
+  path: '',
 };
 const WINDOW = { active: true, firstOffset: asOffset(501), endOffset: asOffset(1087) };
 const INACTIVE = { active: false, firstOffset: asOffset(1), endOffset: asOffset(0) };

@@ -74,7 +74,8 @@ export class SteadyWriter {
     const there = new Set((await client.call('SMEMBERS', 'steady')) as string[]);
     await client.close();
     const lost = this.#confirmedNumbers.filter((number) => !there.has(String(number)));
-    expect(lost, `confirmed writes that ${server.port} lacks`).toEqual([]);
+    const what = `${lost.length} confirmed writes that ${server.port} lacks, the first of them`;
+    expect(lost.slice(0, 5), what).toEqual([]);
     expect(this.#confirmedNumbers.length).toBeGreaterThan(0);
   }
 

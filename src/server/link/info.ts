@@ -1,4 +1,6 @@
 /** INFO and ROLE about the primary above this node. */
+import { LinkTroubleKind } from '../../replication/link-trouble.ts';
+import { type ReplicaState, shownAddress } from '../../replication/replica-state.ts';
 import type { Reply } from '../../resp/reply.ts';
 import type { Server } from '../server.ts';
 import type { Upstream } from './upstream.ts';
@@ -45,6 +47,25 @@ export function upstreamSection(server: Server, upstream: Upstream): string {
     ['replica_announced', values.replicaAnnounced ? 1 : 0],
   );
   return fields.map(([name, value]) => `${name}:${value}\r\n`).join('');
+}
+
+/** Our lines about the link in the last section of INFO. */
+export function ownLinkFields(
+  server: Server,
+  upstream: Upstream,
+  replicas: Iterable<ReplicaState>,
+): string {
+  const { trouble } = upstream.link;
+  const { host, port } = upstream;
+  // Two nodes that follow each other may keep their links up until both find them silent.
+  const isBelow = [...replicas].some(
+    (each) => each.listeningPort === port && shownAddress(each) === host,
+  );
+  return (
+    `headwater_link_trouble:${isBelow ? LinkTroubleKind.LOOP : trouble.kind}\r\n` +
+    `headwater_link_retry_in_ms:${Math.ceil(upstream.link.attemptInMs(server.clock.monotonicMs()))}\r\n` +
+    `headwater_link_path:${trouble.path.join(',')}\r\n`
+  );
 }
 
 /** ROLE of a node that has a primary. */

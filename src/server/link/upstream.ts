@@ -22,8 +22,9 @@ import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.
 import { asOffset, type Offset } from '../../base/units.ts';
 import { Flag } from '../../commands/spec.ts';
 import { encodingLimits } from '../../keyspace/encoding-limits.ts';
+import type { LinkOptions } from '../../replication/link-handshake.ts';
 import { LinkReader } from '../../replication/link-reader.ts';
-import { type LinkAction, type LinkOptions, LinkState } from '../../replication/link-state.ts';
+import { type LinkAction, LinkState } from '../../replication/link-state.ts';
 import { LogLevel, secondIdLine } from '../../replication/psync.ts';
 import { isReplid } from '../../replication/replid.ts';
 import { Reply } from '../../resp/reply.ts';
@@ -243,6 +244,7 @@ export class Upstream {
       announceIp: values.replicaAnnounceIp,
       version: '',
       replTimeoutMs: values.replTimeout * SECOND_MS,
+      ownId: this.#server.runId,
       failover: this.#server.failover.isRunning,
     };
   }

@@ -1,7 +1,7 @@
 /** Replication for INFO, ROLE and monitoring. */
 import { infoLine, roleRow } from '../../replication/replica-state.ts';
 import type { Reply } from '../../resp/reply.ts';
-import { upstreamSection } from '../link/info.ts';
+import { ownLinkFields, upstreamSection } from '../link/info.ts';
 import type { Primary } from './primary.ts';
 
 /** The lines of INFO replication with their ends, without the heading. */
@@ -39,7 +39,7 @@ export function replicationSection(primary: Primary): string {
  * search for substrings.
  */
 export function ownReplicationFields(primary: Primary): string {
-  const { fullSyncs, fanOut, server, syncTtfbMs } = primary;
+  const { fullSyncs, fanOut, server, syncTtfbMs, upstream } = primary;
   const { streamLog } = server;
   return (
     `headwater_snapshots_started:${fullSyncs.snapshotsStarted}\r\n` +
@@ -54,7 +54,8 @@ export function ownReplicationFields(primary: Primary): string {
     `headwater_backlog_memory_bytes:${streamLog.memoryBytes}\r\n` +
     `headwater_fanout_flushes:${fanOut.flushes}\r\n` +
     `headwater_fanout_writes:${fanOut.writes}\r\n` +
-    `headwater_fanout_write_us:${fanOut.writeUs.toFixed(1)}\r\n`
+    `headwater_fanout_write_us:${fanOut.writeUs.toFixed(1)}\r\n` +
+    (upstream === undefined ? '' : ownLinkFields(server, upstream, primary.states))
   );
 }
 

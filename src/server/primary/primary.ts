@@ -174,17 +174,18 @@ export class Primary implements PeerListener {
     const { server, upstream } = this;
     return {
       isReplica: server.isReplica,
-      linkUp: upstream?.isUp ?? true,
+      linkUp: upstream?.link.isConfirmed ?? true,
       failingOver: server.failover.isActive,
       serveStalePsync: server.config.values.relayServeStalePsync,
       catchingUp: this.#catchesUp(),
+      path: upstream?.link.trouble.pathBelow(server.runId) ?? '',
     };
   }
 
   /** The link to the primary came up less than `repl-timeout` ago. */
   #catchesUp(): boolean {
     const { server, upstream } = this;
-    if (upstream === undefined || !upstream.isReplica || !upstream.isUp) return false;
+    if (upstream === undefined || !upstream.isUp) return false;
     const upMs = server.clock.monotonicMs() - upstream.link.upSinceMs;
     return upMs < server.config.values.replTimeout * SECOND_MS;
   }
