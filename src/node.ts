@@ -24,6 +24,7 @@ import { Dispatcher } from './server/dispatch/dispatcher.ts';
 import { LookAhead } from './server/dispatch/look-ahead.ts';
 import { Housekeeping } from './server/housekeeping.ts';
 import { linkCommands } from './server/link/commands.ts';
+import { Failover } from './server/link/failover.ts';
 import { Upstream } from './server/link/upstream.ts';
 import { Connection, type ConnectionHost } from './server/net/connection.ts';
 import { readInPlace } from './server/net/listener.ts';
@@ -57,6 +58,7 @@ export class Node implements ConnectionHost {
   readonly dumps: Dumps;
   readonly primary: Primary;
   readonly upstream: Upstream;
+  readonly failover: Failover;
   readonly admin: Admin;
   readonly listeners = new Listeners(
     (socket) => this.accept(socket),
@@ -93,7 +95,11 @@ export class Node implements ConnectionHost {
         this.dumps.appendOnly.streamLost();
       },
       flush: () => this.primary.turnEnded(),
-      unblockAll: (error) => this.blocking.unblockAll(error),
+      unblockAll: (error) => {
+        this.blocking.unblockAll(error);
+        this.primary.waiters.unblockAll(error);
+      },
+      failoverAnswered: (accepted) => this.failover.answered(accepted),
     });
     this.primary.upstream = this.upstream;
     this.server.streamLog.onRefused = () => {
@@ -131,6 +137,11 @@ export class Node implements ConnectionHost {
         this.primary.compaction.collectWorker();
       },
     });
+    this.failover = new Failover(this.server, this.upstream, this.primary.states, {
+      begin: () => this.admin.pause.begin('failover', 'write', Number.POSITIVE_INFINITY),
+      end: () => this.admin.pause.end('failover'),
+    });
+    this.primary.onAck = () => this.failover.acked();
     defineJobInfo(this.admin.info, this.dumps, this.primary, this.listeners);
     const tables: CommandTable[] = [
       ...commandTables,
@@ -142,6 +153,7 @@ export class Node implements ConnectionHost {
       this.dumps.commands,
       replicationCommands(this.primary),
       linkCommands(this.server, this.upstream),
+      this.failover.commands,
     ];
     this.dispatcher = new Dispatcher(this.server, tables);
     this.server.onKeyspaceReplaced = () => this.dispatcher.datasetReplaced();
@@ -163,6 +175,7 @@ export class Node implements ConnectionHost {
     this.dumps.wire(this.dispatcher, this.housekeeping);
     this.primary.wire(this.dispatcher, this.housekeeping);
     this.upstream.wire(this.dispatcher, this.housekeeping);
+    this.failover.wire(this.housekeeping);
     this.admin.wire(this.dispatcher, this.housekeeping);
   }
 

@@ -21,7 +21,9 @@
  */
 import { assert } from '../base/assert.ts';
 import { asOffset, type Offset } from '../base/units.ts';
+import { handshake, type LinkOptions, request, type Step } from './link-handshake.ts';
 import { MARK_BYTES } from './link-reader.ts';
+import { LinkTrouble, LinkTroubleKind } from './link-trouble.ts';
 import { LogLevel, type LogLine, parseInt64 } from './psync.ts';
 import { isReplid } from './replid.ts';
 
@@ -61,19 +63,6 @@ const ROLE_STATES: Readonly<Record<LinkPhase, string>> = {
   connected: 'connected',
 };
 
-/** This node's data for the handshake, and its timeouts. Read again for each attempt. */
-export interface LinkOptions {
-  readonly user: string;
-  /** `masterauth`; empty for no AUTH. */
-  readonly password: string;
-  readonly listeningPort: number;
-  /** `replica-announce-ip`; empty for none. */
-  readonly announceIp: string;
-  /** The version for `REPLCONF version`; empty for none. */
-  readonly version: string;
-  readonly replTimeoutMs: number;
-}
-
 /** A stream that this node holds: its id, and the offset of the last byte that was applied. */
 export interface CachedStream {
   readonly replid: string;
@@ -93,7 +82,12 @@ export type LinkAction =
   /** The held stream goes on, under `replid`, or under its old id when that is empty. */
   | { readonly kind: 'continue'; readonly replid: string }
   /** The stream that is held may not be asked for again. */
-  | { readonly kind: 'forget' };
+  | { readonly kind: 'forget' }
+  /**
+   * PSYNC with FAILOVER was answered. After a refusal the link does nothing more: the failover has
+   * failed, and this node is to be the primary again.
+   */
+  | { readonly kind: 'failover'; readonly accepted: boolean };
 
 /**
  * The pause between attempts is a second. After a dump that this node cannot read, it is longer
@@ -101,6 +95,8 @@ export type LinkAction =
  */
 const RETRY_MS = 1000;
 const RETRY_MS_MAX = 60_000;
+/** The pause during FAILOVER: writes wait for its end. */
+const FAILOVER_RETRY_MS = 100;
 const SECOND_MS = 1000;
 /** The timeout of one answer of the handshake. Redis' CONFIG_REPL_SYNCIO_TIMEOUT. */
 const ANSWER_TIMEOUT_MS = 5000;
@@ -108,15 +104,6 @@ const NO_REPLID = '0'.repeat(40);
 const SHOWN_CHARS = 256;
 /** A larger size is invalid: no machine has this many bytes. */
 const PAYLOAD_BYTES_MAX = 2 ** 47;
-
-/** A step of the handshake that waits for its answer. */
-interface Step {
-  readonly text: string;
-  /** An error ends the attempt. */
-  readonly isFatal: boolean;
-  /** The log's text before the error. */
-  readonly complaint: string;
-}
 
 export class LinkState {
   phase: LinkPhase = LinkPhase.NONE;
@@ -134,6 +121,8 @@ export class LinkState {
   /** Dumps in a row that this node cannot load, and the reason of the last one. */
   refusedDumps = 0;
   refusal = '';
+  /** What keeps the link from coming up for good. */
+  readonly trouble = new LinkTrouble();
   readonly #options: () => LinkOptions;
   readonly #cached: () => CachedStream | undefined;
   #target = '';
@@ -141,6 +130,12 @@ export class LinkState {
   #steps: Step[] = [];
   /** The primary does not know PSYNC: it gives no offsets, so this node sends no ACKs. */
   #isLegacy = false;
+  /** PSYNC was written with FAILOVER. */
+  #asksFailover = false;
+  /** The steps of the next attempt are not logged: they are those of the last one. */
+  #isQuiet = false;
+  /** The last link ended by silence, and no byte of the stream has come since. */
+  #wasSilent = false;
   #lastAckMs = 0;
   #actions: LinkAction[] = [];
 
@@ -158,6 +153,15 @@ export class LinkState {
     return this.phase === LinkPhase.CONNECTED;
   }
 
+  /**
+   * The link is up, and there is a stream on it. After a silence that ended the last link, only
+   * bytes of the stream prove that: nodes in a circle continue each other's stream, and none has
+   * one.
+   */
+  get isConfirmed(): boolean {
+    return this.isUp && !this.#wasSilent;
+  }
+
   /** Whether a dump is on its way or is being loaded. */
   get isSyncing(): boolean {
     return ROLE_STATES[this.phase] === 'sync';
@@ -168,6 +172,9 @@ export class LinkState {
     if (this.phase !== LinkPhase.NONE) this.#drop(nowMs);
     this.#target = target;
     this.#acceptDumps();
+    this.trouble.reset();
+    this.#isQuiet = false;
+    this.#wasSilent = false;
     this.currentAttempts = 0;
     this.downSinceMs = nowMs;
     this.#notice(`Connecting to MASTER ${target}`);
@@ -179,6 +186,7 @@ export class LinkState {
   unfollow(nowMs: number): LinkAction[] {
     if (this.phase !== LinkPhase.NONE) this.#drop(nowMs);
     this.phase = LinkPhase.NONE;
+    this.trouble.reset();
     return this.#take();
   }
 
@@ -206,6 +214,9 @@ export class LinkState {
       this.#warn(`Error condition on socket for SYNC: ${shown(reason || 'connection closed')}`);
     } else if (phase === LinkPhase.TRANSFER || phase === LinkPhase.HEADER) {
       this.#warn(`I/O error trying to sync with MASTER: ${shown(reason || 'connection lost')}`);
+    } else if (phase === LinkPhase.ASKED) {
+      this.#warn('Master did not reply to PSYNC, will try later');
+      if (this.#failoverRefused()) return this.#take();
     } else {
       this.#warn('Master did not respond to command during SYNC handshake');
     }
@@ -231,7 +242,7 @@ export class LinkState {
         if (text !== '') this.#header(text, nowMs);
         break;
       default:
-        this.#refuse(`Unexpected line from MASTER: ${shown(text)}`, nowMs);
+        this.#garbled(`Unexpected line from MASTER: ${shown(text)}`, nowMs);
     }
     return this.#take();
   }
@@ -244,6 +255,7 @@ export class LinkState {
 
   /** Bytes of the stream have come. */
   heard(nowMs: number): void {
+    this.#wasSilent = false;
     this.lastHeardMs = nowMs;
   }
 
@@ -259,6 +271,7 @@ export class LinkState {
     assert(this.phase === LinkPhase.LOADING, 'a dump was loaded that is complete');
     this.#notice('MASTER <-> REPLICA sync: Swapping active DB with loaded DB');
     this.#notice('MASTER <-> REPLICA sync: Discarding old DB in background');
+    this.#wasSilent = false;
     this.#notice('MASTER <-> REPLICA sync: Finished with success');
     this.#up(nowMs);
     this.#ack(offset, -1, nowMs);
@@ -298,10 +311,8 @@ export class LinkState {
    */
   streamFailed(reason: string, nowMs: number): LinkAction[] {
     const wasApplied = this.phase === LinkPhase.CONNECTED;
-    this.#warn(`Protocol error from MASTER: ${shown(reason)}`);
-    this.#do({ kind: 'close' });
+    this.#garbled(`Protocol error from MASTER: ${shown(reason)}`, nowMs);
     if (wasApplied) this.#do({ kind: 'forget' });
-    this.#wait(nowMs, RETRY_MS);
     return this.#take();
   }
 
@@ -314,14 +325,14 @@ export class LinkState {
     return this.#take();
   }
 
+  /** Milliseconds until the next attempt; 0 unless the link waits for it. */
+  attemptInMs(nowMs: number): number {
+    return this.phase === LinkPhase.WAITING ? Math.max(0, this.#nextAttemptMs - nowMs) : 0;
+  }
+
   /** The pause in ms before the attempt after a dump that failed. */
   get retryMs(): number {
     return Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** Math.min(this.refusedDumps, 16));
-  }
-
-  /** Milliseconds until the next attempt; 0 while there is one, or none is due. */
-  retryLeftMs(nowMs: number): number {
-    return this.phase === LinkPhase.WAITING ? Math.max(0, this.#nextAttemptMs - nowMs) : 0;
   }
 
   /**
@@ -348,8 +359,10 @@ export class LinkState {
         }
         break;
       case LinkPhase.ASKED:
-        if (silentMs > replTimeoutMs)
-          this.#later('Master did not reply to PSYNC, will try later', nowMs);
+        if (silentMs > replTimeoutMs) {
+          this.#warn('Master did not reply to PSYNC, will try later');
+          if (!this.#failoverRefused()) this.#giveUp(nowMs);
+        }
         break;
       case LinkPhase.HEADER:
       case LinkPhase.TRANSFER:
@@ -368,6 +381,7 @@ export class LinkState {
       case LinkPhase.CONNECTED:
         if (silentMs > replTimeoutMs) {
           this.#warn('MASTER timeout: no data nor PING received...');
+          this.#wasSilent = true;
           this.#do({ kind: 'close' });
           this.#lost(nowMs);
         } else if (nowMs - this.#lastAckMs >= SECOND_MS) {
@@ -402,7 +416,10 @@ export class LinkState {
       text.startsWith('-NOPERM') ||
       text.startsWith('-ERR operation not permitted');
     if (!isAlive) {
-      this.#refuse(`Error reply to PING from master: '${shown(text)}'`, nowMs);
+      const complaint = `Error reply to PING from master: '${shown(text)}'`;
+      // An error may be one that passes, for example of a server that loads its dataset.
+      if (text.startsWith('-')) this.#refuse(complaint, nowMs);
+      else this.#garbled(complaint, nowMs);
       return;
     }
     this.#notice('Master replied to PING, replication can continue...');
@@ -422,7 +439,7 @@ export class LinkState {
       this.#notice(`(Non critical) ${step.complaint}: ${shown(text)}`);
     } else if (!text.startsWith('+')) {
       // The line does not answer REPLCONF: it is of another protocol, or another product.
-      this.#refuse(`Unexpected reply to REPLCONF from master: ${shown(text)}`, nowMs);
+      this.#garbled(`Unexpected reply to REPLCONF from master: ${shown(text)}`, nowMs);
       return;
     }
     if (this.#steps.length === 0) this.#ask();
@@ -431,39 +448,65 @@ export class LinkState {
   #ask(): void {
     const cached = this.#cached();
     this.phase = LinkPhase.ASKED;
+    this.#asksFailover = this.#options().failover;
+    const words = this.#asksFailover ? ['FAILOVER'] : [];
     if (cached === undefined) {
       this.#notice('Partial resynchronization not possible (no cached master)');
-      this.#write(request('PSYNC', '?', '-1'));
+      this.#write(request('PSYNC', '?', '-1', ...words));
       return;
     }
     const next = String(cached.offset + 1);
     this.#notice(`Trying a partial resynchronization (request ${cached.replid}:${next}).`);
-    this.#write(request('PSYNC', cached.replid, next));
+    this.#write(request('PSYNC', cached.replid, next, ...words));
   }
 
   /** The answer to PSYNC. */
   #answered(text: string, nowMs: number): void {
+    if (text.startsWith('+')) this.#isQuiet = false;
     if (text.startsWith('+FULLRESYNC')) {
+      this.#failoverAccepted();
       this.#fullResync(text);
     } else if (text.startsWith('+CONTINUE')) {
       this.#continue(text, nowMs);
     } else if (text.startsWith('-NOMASTERLINK') || text.startsWith('-LOADING')) {
-      this.#later(
-        `Master is currently unable to PSYNC but should be in the future: ${shown(text)}`,
-        nowMs,
-      );
+      this.#later(text, nowMs);
     } else {
       if (text.startsWith('-ERR')) {
         this.#notice(`Master does not support PSYNC or is in error state (reply: ${shown(text)})`);
       } else {
         this.#warn(`Unexpected reply to PSYNC from master: ${shown(text)}`);
       }
+      if (this.#failoverRefused()) return;
       this.#notice('Retrying with SYNC...');
       this.#isLegacy = true;
       this.phase = LinkPhase.HEADER;
       this.#write('SYNC\r\n');
       this.#do({ kind: 'full', replid: NO_REPLID, offset: asOffset(-1) });
     }
+  }
+
+  /** The primary cannot sync now. */
+  #later(text: string, nowMs: number): void {
+    const { trouble } = this;
+    const wasLoop = trouble.kind === LinkTroubleKind.LOOP;
+    const isOrphaned = text.startsWith('-NOMASTERLINK');
+    const pauseMs = isOrphaned ? trouble.refused(text, this.#options().ownId) : RETRY_MS;
+    if (!isOrphaned) trouble.answered();
+    const isLoop = trouble.kind === LinkTroubleKind.LOOP;
+    if (!isLoop) {
+      this.#isQuiet = false;
+      this.#notice(
+        `Master is currently unable to PSYNC but should be in the future: ${shown(text)}`,
+      );
+    } else if (!wasLoop) {
+      this.#warn(
+        `Replication loop: following ${this.#target} leads back to this node, so there is no ` +
+          'primary. Promote one of the nodes: REPLICAOF NO ONE.',
+      );
+    }
+    if (this.#failoverRefused()) return;
+    this.#isQuiet = isLoop;
+    this.#giveUp(nowMs, pauseMs);
   }
 
   #fullResync(text: string): void {
@@ -485,9 +528,12 @@ export class LinkState {
     const cached = this.#cached();
     const [, replid = ''] = text.split(' ');
     if (cached === undefined || (replid !== '' && !isReplid(replid))) {
-      this.#refuse(`Unexpected reply to PSYNC from master: ${shown(text)}`, nowMs);
+      const complaint = `Unexpected reply to PSYNC from master: ${shown(text)}`;
+      if (this.#asksFailover) this.#warn(complaint);
+      if (!this.#failoverRefused()) this.#garbled(complaint, nowMs);
       return;
     }
+    this.#failoverAccepted();
     this.#notice('Successful partial resynchronization with master.');
     const isNew = replid !== '' && replid !== cached.replid;
     if (isNew) this.#warn(`Master replication ID changed to ${replid}`);
@@ -503,7 +549,7 @@ export class LinkState {
       return;
     }
     if (!text.startsWith('$')) {
-      this.#refuse(
+      this.#garbled(
         `Bad protocol from MASTER, the first byte is not '$' (we received '${shown(text)}'), ` +
           'are you sure the host and port are right?',
         nowMs,
@@ -513,7 +559,7 @@ export class LinkState {
     if (text.startsWith('$EOF:')) {
       const mark = text.slice('$EOF:'.length);
       if (mark.length !== MARK_BYTES) {
-        this.#refuse(`Bad protocol from MASTER, a mark of ${mark.length} bytes`, nowMs);
+        this.#garbled(`Bad protocol from MASTER, a mark of ${mark.length} bytes`, nowMs);
         return;
       }
       this.#notice(
@@ -524,7 +570,7 @@ export class LinkState {
     }
     const bytes = parseInt64(text.slice(1));
     if (!(bytes >= 0 && bytes <= PAYLOAD_BYTES_MAX)) {
-      this.#refuse(`Bad protocol from MASTER, a dump of '${shown(text.slice(1))}' bytes`, nowMs);
+      this.#garbled(`Bad protocol from MASTER, a dump of '${shown(text.slice(1))}' bytes`, nowMs);
       return;
     }
     this.#notice(`MASTER <-> REPLICA sync: receiving ${bytes} bytes from master to parser`);
@@ -543,6 +589,8 @@ export class LinkState {
   #up(nowMs: number): void {
     this.phase = LinkPhase.CONNECTED;
     this.#acceptDumps();
+    this.#isQuiet = false;
+    this.trouble.answered();
     this.upSinceMs = nowMs;
     this.downSinceMs = -1;
     this.lastHeardMs = nowMs;
@@ -565,12 +613,14 @@ export class LinkState {
 
   /**
    * A link that was up is gone. The next attempt comes at once, before the primary's backlog has
-   * moved on.
+   * moved on, unless such links end as soon as they begin.
    */
   #lost(nowMs: number): void {
     this.#notice('Connection with master lost.');
     if (this.#cached() !== undefined) this.#notice('Caching the disconnected master state.');
-    this.#wait(nowMs, 0);
+    const pauseMs = this.trouble.lost(nowMs - this.upSinceMs);
+    this.#wait(nowMs, pauseMs);
+    if (pauseMs > 0) return;
     this.#notice(`Reconnecting to MASTER ${this.#target} after failure`);
     this.#attempt(nowMs);
   }
@@ -578,15 +628,37 @@ export class LinkState {
   /** Gives up an attempt, with a warning; the next one starts in a second. */
   #refuse(text: string, nowMs: number): void {
     this.#warn(text);
-    this.#do({ kind: 'close' });
-    this.#wait(nowMs, RETRY_MS);
+    this.#giveUp(nowMs);
   }
 
-  /** Gives up an attempt without a fault: the primary will be able to sync later. */
-  #later(text: string, nowMs: number): void {
-    this.#notice(text);
+  /** Gives up an attempt because of what no primary sends; each next one starts later. */
+  #garbled(text: string, nowMs: number): void {
+    const upMs = this.phase === LinkPhase.CONNECTED ? nowMs - this.upSinceMs : 0;
+    this.#isQuiet = false;
+    this.#warn(text);
+    this.#giveUp(nowMs, this.trouble.garbled(upMs));
+    // What is the same each time is told once.
+    this.#isQuiet = true;
+  }
+
+  /** Gives up an attempt; the next one starts in `pauseMs`. */
+  #giveUp(nowMs: number, pauseMs = RETRY_MS): void {
     this.#do({ kind: 'close' });
-    this.#wait(nowMs, RETRY_MS);
+    this.#wait(nowMs, pauseMs);
+  }
+
+  /** The target of FAILOVER is the primary now. */
+  #failoverAccepted(): void {
+    if (this.#asksFailover) this.#do({ kind: 'failover', accepted: true });
+    this.#asksFailover = false;
+  }
+
+  /** Ends a failover whose target does not obey. Returns whether there was one. */
+  #failoverRefused(): boolean {
+    if (!this.#asksFailover) return false;
+    this.#asksFailover = false;
+    this.#do({ kind: 'failover', accepted: false });
+    return true;
   }
 
   #drop(nowMs: number): void {
@@ -598,7 +670,8 @@ export class LinkState {
     if (this.downSinceMs < 0) this.downSinceMs = nowMs;
     this.phase = LinkPhase.WAITING;
     this.#steps = [];
-    this.#nextAttemptMs = nowMs + ms;
+    const isFailingOver = this.#options().failover;
+    this.#nextAttemptMs = nowMs + (isFailingOver ? Math.min(ms, FAILOVER_RETRY_MS) : ms);
   }
 
   #write(text: string): void {
@@ -606,6 +679,7 @@ export class LinkState {
   }
 
   #notice(text: string): void {
+    if (this.#isQuiet) return;
     this.#do({ kind: 'log', line: { level: LogLevel.NOTICE, text } });
   }
 
@@ -622,33 +696,6 @@ export class LinkState {
     this.#actions = [];
     return actions;
   }
-}
-
-/** AUTH and REPLCONF, written without waiting in between. */
-function handshake({ user, password, listeningPort, announceIp, version }: LinkOptions): Step[] {
-  const steps: Step[] = [];
-  const optional = (what: string, ...words: readonly string[]): void => {
-    const complaint = `Master does not understand REPLCONF ${what}`;
-    steps.push({ text: request('REPLCONF', ...words), isFatal: false, complaint });
-  };
-  if (password !== '') {
-    const words = user === '' ? [password] : [user, password];
-    steps.push({
-      text: request('AUTH', ...words),
-      isFatal: true,
-      complaint: 'Unable to AUTH to MASTER',
-    });
-  }
-  optional('listening-port', 'listening-port', String(listeningPort));
-  if (announceIp !== '') optional('ip-address', 'ip-address', announceIp);
-  optional('capa', 'capa', 'eof', 'capa', 'psync2');
-  if (version !== '') optional('VERSION', 'version', version);
-  return steps;
-}
-
-/** A request of words in latin1. */
-function request(...words: readonly string[]): string {
-  return `*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join('')}`;
 }
 
 /** The primary's words, in a form that cannot break or flood the log. */

@@ -6,6 +6,7 @@
  *     │
  *     ├─ FAILOVER ─▶ not a replica, or another id ─▶ refuse ; our id ─▶ promote, then decide again without FAILOVER
  *     ├─ failing over, link to the primary down, replies pending, filter without EOF, bad offset ─▶ refuse
+ *     ├─ our id, an offset that we will have soon ─▶ refuse
  *     │
  *     └─ id known (replid, or replid2 up to its offset)  and  the log covers the offset ─▶ continue
  *                                                  else ─▶ full
@@ -59,6 +60,13 @@ export interface PsyncNode {
    * Answer a PSYNC that the backlog covers although the link is down (`relay-serve-stale-psync`).
    */
   readonly serveStalePsync: boolean;
+  /**
+   * This node has a primary, and its link has been up for a short time: more of the stream is on
+   * its way.
+   */
+  readonly catchingUp: boolean;
+  /** The ids of this node and of those above it, for the refusal; empty while not known. */
+  readonly path: string;
 }
 
 /** The part of the log that can be sent. A `StreamLog` is one. */
@@ -98,7 +106,7 @@ export type PsyncDecision =
 const ERROR_FAILOVER_TO_PRIMARY = "-ERR PSYNC FAILOVER can't be sent to a master.\r\n";
 const ERROR_FAILOVER_REPLID = '-ERR PSYNC FAILOVER replid must match my replid.\r\n';
 const ERROR_FAILING_OVER = "-NOMASTERLINK Can't SYNC while failing over\r\n";
-const ERROR_LINK_DOWN = "-NOMASTERLINK Can't SYNC while not connected with my master\r\n";
+const ERROR_LINK_DOWN = "-NOMASTERLINK Can't SYNC while not connected with my master";
 const ERROR_PENDING_OUTPUT = '-ERR SYNC and PSYNC are invalid with pending output\r\n';
 const ERROR_FILTER_NEEDS_EOF = '-ERR Filtered replica requires EOF capability\r\n';
 const ERROR_NOT_AN_INTEGER = '-ERR value is not an integer or out of range\r\n';
@@ -136,14 +144,14 @@ export function decidePsync(
 
   const stale = node.isReplica && !node.linkUp;
   if (node.failingOver) return { kind: 'refuse', errorLine: ERROR_FAILING_OVER, log };
-  if (stale && !node.serveStalePsync) return { kind: 'refuse', errorLine: ERROR_LINK_DOWN, log };
+  if (stale && !node.serveStalePsync) return { kind: 'refuse', errorLine: linkDownLine(node), log };
   if (client.hasPendingReplies) return { kind: 'refuse', errorLine: ERROR_PENDING_OUTPUT, log };
   if (client.filtered && !client.capaEof)
     return { kind: 'refuse', errorLine: ERROR_FILTER_NEEDS_EOF, log };
 
   log.push(notice(`Replica ${client.name} asks for synchronization`));
   if (request.command === 'SYNC') {
-    if (stale) return { kind: 'refuse', errorLine: ERROR_LINK_DOWN, log };
+    if (stale) return { kind: 'refuse', errorLine: linkDownLine(node), log };
     return {
       kind: 'full',
       needsNewHistory: !window.active,
@@ -173,9 +181,15 @@ export function decidePsync(
     return { kind: 'continue', from, replyLine, log };
   }
 
+  // A relay that has restarted is behind those below it. Redis gives them a full sync.
+  if (node.catchingUp && sameId(request.replid, history.replid) && offset > window.endOffset + 1) {
+    log.push(notice(`Replica ${client.name} is ahead of this node, which catches up: not now`));
+    return { kind: 'refuse', errorLine: linkDownLine(node), log };
+  }
+
   log.push(...obstacle);
   // The stale relay can continue the stream correctly, but cannot vouch for its dataset.
-  if (stale) return { kind: 'refuse', errorLine: ERROR_LINK_DOWN, log };
+  if (stale) return { kind: 'refuse', errorLine: linkDownLine(node), log };
   return {
     kind: 'full',
     needsNewHistory: !window.active,
@@ -227,6 +241,11 @@ function obstacleToContinue(
     );
   }
   return lines;
+}
+
+/** Behind Redis' words stand the nodes that lead nowhere: see link-trouble.ts. */
+function linkDownLine({ path }: PsyncNode): string {
+  return `${ERROR_LINK_DOWN}${path === '' ? '' : `: ${path}`}\r\n`;
 }
 
 /** The log line after `needsNewHistory` was acted on. */

@@ -315,6 +315,7 @@ export function roleRow(
   return [shownAddress(peer), String(peer.listeningPort), String(peer.ackOffset)];
 }
 
-function shownAddress(peer: ReplicaState): string {
+/** The address that the replica announced, else that of its socket. */
+export function shownAddress(peer: ReplicaState): string {
   return peer.announcedAddress === '' ? peer.address : peer.announcedAddress;
 }

@@ -12,6 +12,7 @@ import { SharedMemory } from '../base/shared-memory.ts';
 import { asOffset } from '../base/units.ts';
 import type { BlockRequest, ServerPort, Settings, WaitingCall } from '../commands/ports.ts';
 import { type HashKey, Keyspace } from '../keyspace/keyspace.ts';
+import { FailoverState } from '../replication/failover-state.ts';
 import { Feed } from '../replication/feed.ts';
 import type { OutputLimit } from '../replication/output-limit.ts';
 import { ReplicationHistory, randomHex40 } from '../replication/replid.ts';
@@ -97,6 +98,8 @@ export class Server implements ServerPort {
   readonly history: ReplicationHistory;
   readonly streamLog: StreamLog;
   readonly feed: Feed;
+  /** FAILOVER: whether this node is handing its role as the primary over. */
+  readonly failover = new FailoverState();
   readonly startedMs: number;
   keyspace: Keyspace;
   eventClasses = 0;

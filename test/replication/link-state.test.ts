@@ -6,13 +6,9 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { asOffset } from '../../src/base/units.ts';
+import type { LinkOptions } from '../../src/replication/link-handshake.ts';
 import { LinkReader } from '../../src/replication/link-reader.ts';
-import {
-  type CachedStream,
-  type LinkAction,
-  type LinkOptions,
-  LinkState,
-} from '../../src/replication/link-state.ts';
+import { type CachedStream, type LinkAction, LinkState } from '../../src/replication/link-state.ts';
 
 const OLD = '0a'.repeat(20);
 const NEW = '0b'.repeat(20);
@@ -23,6 +19,8 @@ const OPTIONS: LinkOptions = {
   announceIp: '',
   version: '',
   replTimeoutMs: 60_000,
+  ownId: 'a'.repeat(40),
+  failover: false,
 };
 
 interface Played {
@@ -62,6 +60,9 @@ function play(options: Partial<LinkOptions> = {}, cached?: CachedStream): Played
             break;
           case 'continue':
             done.push(`continue ${action.replid || 'same'}`);
+            break;
+          case 'failover':
+            done.push(`failover ${action.accepted ? 'accepted' : 'refused'}`);
             break;
           default:
             done.push(action.kind);
@@ -325,11 +326,11 @@ describe('dumps that cannot be read', () => {
     link.payloadEnded(now);
     expect(at(now, (l, t) => l.loadFailed(reason, isFinal, t))).toEqual(['close']);
     while (link.phase === 'waiting') {
-      expect(link.retryLeftMs(now)).toBe(nowMs + link.retryMs - now);
+      expect(link.attemptInMs(now)).toBe(nowMs + link.retryMs - now);
       now += 500;
       at(now, tick);
     }
-    expect(link.retryLeftMs(now)).toBe(0);
+    expect(link.attemptInMs(now)).toBe(0);
     return now - nowMs;
   }
 
@@ -450,4 +451,48 @@ test('the recorded full sync of a real primary', () => {
   ]);
   expect(Buffer.concat(payload).equals(dump)).toBe(true);
   expect(Buffer.concat(stream).toString()).toBe('*1\r\n$4\r\nPING\r\n');
+});
+
+describe('FAILOVER', () => {
+  const cached: CachedStream = { replid: OLD, offset: asOffset(76) };
+
+  test('asks the target to be the primary, and tries ten times a second until it is there', () => {
+    const { at } = play({ failover: true }, cached);
+    at(0, follow);
+    expect(at(1, (link, now) => link.closed('ECONNREFUSED', now))).toEqual([]);
+    expect(at(50, tick)).toEqual([]);
+    expect(at(101, tick)).toEqual(['connect']);
+    at(102, opened);
+    at(103, line('+PONG'));
+    at(104, line('+OK'));
+    expect(at(105, line('+OK'))).toEqual([request('PSYNC', OLD, '77', 'FAILOVER')]);
+    expect(at(106, line(''))).toEqual([]);
+    expect(at(107, line(`+CONTINUE ${NEW}`))).toEqual([
+      'failover accepted',
+      `continue ${NEW}`,
+      request('REPLCONF', 'ACK', '76'),
+    ]);
+  });
+
+  test('has succeeded with a full sync, too', () => {
+    const { at } = asked({ failover: true }, cached);
+    expect(at(5, line(`+FULLRESYNC ${NEW} 4`))).toEqual(['failover accepted', `full ${NEW} 4`]);
+  });
+
+  test.each([
+    '-ERR PSYNC FAILOVER replid must match my replid.',
+    "-NOMASTERLINK Can't SYNC while failing over",
+    '+CONTINUE x',
+    '+HELLO',
+  ])('has failed with %s: no SYNC, no further attempt', (text) => {
+    const { at } = asked({ failover: true }, cached);
+    expect(at(5, line(text))).toEqual(['failover refused']);
+  });
+
+  test('has failed when the target is gone or silent', () => {
+    const { at } = asked({ failover: true }, cached);
+    expect(at(5, closed)).toEqual(['failover refused']);
+    const silent = asked({ failover: true }, cached);
+    expect(silent.at(70_000, tick)).toEqual(['failover refused']);
+  });
 });

@@ -40,12 +40,16 @@ const PRIMARY: PsyncNode = {
   linkUp: false,
   failingOver: false,
   serveStalePsync: false,
+  catchingUp: false,
+  path: '',
 };
 const RELAY: PsyncNode = {
   isReplica: true,
   linkUp: true,
   failingOver: false,
   serveStalePsync: false,
+  catchingUp: false,
+  path: '',
 };
 const WINDOW = { active: true, firstOffset: asOffset(501), endOffset: asOffset(1087) };
 const INACTIVE = { active: false, firstOffset: asOffset(1), endOffset: asOffset(0) };
@@ -253,6 +257,27 @@ describe('a relay', () => {
       decide(psync(OLD, '3')),
       decide(SYNC),
     ]).toEqual(['continue', 'refuse', 'refuse', 'refuse']);
+  });
+});
+
+describe('a relay that has just come back', () => {
+  const catching = { ...RELAY, catchingUp: true };
+  const decide = (request: PsyncRequest, place = catching): PsyncDecision =>
+    decidePsync(request, CLIENT, place, history(), WINDOW);
+
+  test('asks one that is ahead of it to come later, and does not make it start again', () => {
+    expect(decide(psync(OLD, '1089'))).toMatchObject({
+      kind: 'refuse',
+      errorLine: "-NOMASTERLINK Can't SYNC while not connected with my master\r\n",
+    });
+  });
+
+  test('continues one that is not ahead, and gives all others a full sync', () => {
+    expect(decide(psync(OLD, '1088')).kind).toBe('continue');
+    expect(decide(psync(OLD, '3')).kind).toBe('full');
+    expect(decide(psync(NEW, '1089')).kind).toBe('full');
+    expect(decide(psync('?', '-1')).kind).toBe('full');
+    expect(decide(psync(OLD, '1089'), RELAY).kind).toBe('full');
   });
 });
 

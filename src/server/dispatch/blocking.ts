@@ -187,9 +187,12 @@ export class Blocking implements Waits {
     return true;
   }
 
-  /** Ends all waits with an error: the node's role has changed. */
+  /** Ends all waits with an error, and the connections after it: the node's role has changed. */
   unblockAll(error: string): void {
-    for (const waiter of [...this.#byClient.values()]) this.#end(waiter, error);
+    for (const waiter of [...this.#byClient.values()]) {
+      waiter.session.closeAfterReply = true;
+      this.#end(waiter, error);
+    }
   }
 
   /** The session is gone. */

@@ -1,4 +1,6 @@
 /** INFO and ROLE about the primary above this node. */
+import { LinkTroubleKind } from '../../replication/link-trouble.ts';
+import { type ReplicaState, shownAddress } from '../../replication/replica-state.ts';
 import type { Reply } from '../../resp/reply.ts';
 import type { Server } from '../server.ts';
 import type { Upstream } from './upstream.ts';
@@ -47,17 +49,25 @@ export function upstreamSection(server: Server, upstream: Upstream): string {
   return fields.map(([name, value]) => `${name}:${value}\r\n`).join('');
 }
 
-/**
- * Our lines about the link, with their ends: its phase, and what it waits for when a dump could not
- * be loaded.
- */
-export function ownUpstreamFields(server: Server, { link }: Upstream): string {
-  const retryMs = Math.ceil(link.retryLeftMs(server.clock.monotonicMs()));
+/** Our lines about the link, with their ends: its phase, what it waits for, and what is wrong. */
+export function ownUpstreamFields(
+  server: Server,
+  upstream: Upstream,
+  replicas: Iterable<ReplicaState>,
+): string {
+  const { host, port, link } = upstream;
+  const { trouble } = link;
+  // Two nodes that follow each other may keep their links up until both find them silent.
+  const isBelow = [...replicas].some(
+    (each) => each.listeningPort === port && shownAddress(each) === host,
+  );
   return (
     `headwater_upstream_phase:${link.phase}\r\n` +
-    `headwater_upstream_retry_ms:${retryMs}\r\n` +
+    `headwater_upstream_retry_ms:${Math.ceil(link.attemptInMs(server.clock.monotonicMs()))}\r\n` +
     `headwater_upstream_refused_dumps:${link.refusedDumps}\r\n` +
-    `headwater_upstream_refusal:${link.refusal}\r\n`
+    `headwater_upstream_refusal:${link.refusal}\r\n` +
+    `headwater_link_trouble:${isBelow ? LinkTroubleKind.LOOP : trouble.kind}\r\n` +
+    `headwater_link_path:${trouble.path.join(',')}\r\n`
   );
 }
 

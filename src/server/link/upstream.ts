@@ -22,8 +22,9 @@ import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.
 import { asOffset, type Offset } from '../../base/units.ts';
 import { Flag } from '../../commands/spec.ts';
 import { encodingLimits } from '../../keyspace/encoding-limits.ts';
+import type { LinkOptions } from '../../replication/link-handshake.ts';
 import { LinkReader, MARK_BYTES } from '../../replication/link-reader.ts';
-import { type LinkAction, type LinkOptions, LinkState } from '../../replication/link-state.ts';
+import { type LinkAction, LinkState } from '../../replication/link-state.ts';
 import { LogLevel, secondIdLine } from '../../replication/psync.ts';
 import { isReplid } from '../../replication/replid.ts';
 import { Reply } from '../../resp/reply.ts';
@@ -61,8 +62,10 @@ export interface UpstreamParts {
   readonly leaveStream: () => void;
   /** Something was appended to the log. */
   readonly flush: () => void;
-  /** Tells clients that wait for a key that the node's role has changed. */
+  /** Ends the waits of all clients with an error: the node's role has changed. */
   readonly unblockAll: (error: string) => void;
+  /** The target of FAILOVER has answered. */
+  readonly failoverAnswered: (accepted: boolean) => void;
 }
 
 /** A full sync that was granted. */
@@ -170,10 +173,11 @@ export class Upstream {
       }
       // A primary's own stream ends here. The node that continues it selects a database again.
       this.#selectedDb = Math.max(0, server.feed.selectedDb);
-      this.#parts.unblockAll(
-        'UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)',
-      );
     }
+    // Also clients of a replica may wait, for example in XREAD.
+    this.#parts.unblockAll(
+      'UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)',
+    );
     this.#leaveLink();
     this.#act(this.link.follow(`${host}:${port}`, this.#nowMs()));
   }
@@ -265,6 +269,8 @@ export class Upstream {
       announceIp: values.replicaAnnounceIp,
       version: '',
       replTimeoutMs: values.replTimeout * SECOND_MS,
+      ownId: this.#server.runId,
+      failover: this.#server.failover.isRunning,
     };
   }
 
@@ -274,7 +280,8 @@ export class Upstream {
   }
 
   #tick(nowMs: number): void {
-    if (!this.isReplica || (nowMs - this.#secondMs < SECOND_MS && nowMs >= this.#secondMs)) return;
+    const isDue = nowMs - this.#secondMs >= SECOND_MS || nowMs < this.#secondMs;
+    if (!this.isReplica || !(isDue || this.#server.failover.isRunning)) return;
     this.#secondMs = nowMs;
     if (this.#holders > 0) this.link.heard(this.#nowMs());
     this.#act(
@@ -316,6 +323,9 @@ export class Upstream {
         this.#startApplying(this.#selectedDb);
         break;
       }
+      case 'failover':
+        this.#parts.failoverAnswered(action.accepted);
+        break;
       default:
         this.#forget();
     }

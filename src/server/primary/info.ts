@@ -25,7 +25,7 @@ export function replicationSection(primary: Primary): string {
     if (line !== '') index++;
     text += line;
   }
-  text += `master_failover_state:no-failover\r\n`;
+  text += `master_failover_state:${server.failover.phase}\r\n`;
   text += `master_replid:${history.replid}\r\nmaster_replid2:${history.replid2}\r\n`;
   text += `master_repl_offset:${streamLog.endOffset}\r\nsecond_repl_offset:${history.secondOffset}\r\n`;
   text += `repl_backlog_active:${active ? 1 : 0}\r\nrepl_backlog_size:${config.values.replBacklogSize}\r\n`;
@@ -56,7 +56,7 @@ export function ownReplicationFields(primary: Primary): string {
     `headwater_fanout_flushes:${fanOut.flushes}\r\n` +
     `headwater_fanout_writes:${fanOut.writes}\r\n` +
     `headwater_fanout_write_us:${fanOut.writeUs.toFixed(1)}\r\n` +
-    (upstream === undefined ? '' : ownUpstreamFields(server, upstream))
+    (upstream === undefined ? '' : ownUpstreamFields(server, upstream, primary.states))
   );
 }
 

@@ -13,7 +13,7 @@
  * src/replication/ makes the decisions, without sockets; this acts on them. Main thread.
  */
 import { randomBytes } from 'node:crypto';
-import { assert } from '../../base/assert.ts';
+import { assert, unreachable } from '../../base/assert.ts';
 import type { Logger } from '../../base/log.ts';
 import { ClientMode } from '../../commands/client.ts';
 import { Flag } from '../../commands/spec.ts';
@@ -37,6 +37,7 @@ import {
 } from '../../replication/replica-state.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import type { Housekeeping } from '../housekeeping.ts';
+import { becomePrimary } from '../link/roles.ts';
 import type { Upstream } from '../link/upstream.ts';
 import type { Connection } from '../net/connection.ts';
 import { Obstacle, type Server } from '../server.ts';
@@ -65,6 +66,8 @@ export class Primary implements PeerListener {
   readonly compaction: Compaction;
   /** The primary of this node; set once, when the node is wired. */
   upstream: Upstream | undefined = undefined;
+  /** Is told of each ACK; set once, too. */
+  onAck: (() => void) | undefined = undefined;
   /**
    * Milliseconds from the last full sync's request to its dump's first byte; -1 before the first.
    */
@@ -150,9 +153,23 @@ export class Primary implements PeerListener {
         this.#logLines(decision.log);
         this.#fullSync(peer, decision);
         break;
+      case 'promote':
+        this.#logLines(decision.log);
+        this.#promote(connection);
+        this.sync(connection, { ...request, failover: false });
+        break;
       default:
-        assert(decision.kind !== 'promote', 'only a replica is promoted');
+        unreachable(decision);
     }
+  }
+
+  /** The primary hands its role over to this node: it came as a replica, by `connection`. */
+  #promote(connection: Connection): void {
+    const { server, upstream } = this;
+    assert(upstream?.isReplica === true, 'a replica is promoted');
+    becomePrimary(server, upstream);
+    const asker = `'${connection.describe()}'`;
+    this.#log.notice(`MASTER MODE enabled (failover request from ${asker})`);
   }
 
   /** The state of this node on which the answer to PSYNC depends. */
@@ -160,10 +177,20 @@ export class Primary implements PeerListener {
     const { server, upstream } = this;
     return {
       isReplica: server.isReplica,
-      linkUp: upstream?.isUp ?? true,
-      failingOver: false,
+      linkUp: upstream?.link.isConfirmed ?? true,
+      failingOver: server.failover.isActive,
       serveStalePsync: server.config.values.relayServeStalePsync,
+      catchingUp: this.#catchesUp(),
+      path: upstream?.link.trouble.pathBelow(server.runId) ?? '',
     };
+  }
+
+  /** The link to the primary came up less than `repl-timeout` ago. */
+  #catchesUp(): boolean {
+    const { server, upstream } = this;
+    if (upstream === undefined || !upstream.isUp) return false;
+    const upMs = server.clock.monotonicMs() - upstream.link.upSinceMs;
+    return upMs < server.config.values.replTimeout * SECOND_MS;
   }
 
   /**
@@ -197,7 +224,10 @@ export class Primary implements PeerListener {
       this.#log.notice(`Synchronization with replica ${replicaName(peer.state)} succeeded`);
       this.#online(peer);
     }
-    if (outcome.acked) this.waiters.noteAck();
+    if (outcome.acked) {
+      this.waiters.noteAck();
+      this.onAck?.();
+    }
   }
 
   /**
@@ -205,7 +235,8 @@ export class Primary implements PeerListener {
    * here.
    */
   turnEnded(): void {
-    if (this.#getackDue && !this.server.isReplica) {
+    // GETACK would move the end of the stream, which stands still while writes are paused.
+    if (this.#getackDue && !this.server.isReplica && this.server.writePauses === 0) {
       this.#getackDue = false;
       this.server.feed.getack();
       this.fanOut.flushUrgently();
@@ -410,6 +441,7 @@ export class Primary implements PeerListener {
       // A relay passes on its primary's stream and adds nothing.
       const pinged =
         !this.server.isReplica &&
+        !this.server.failover.silencesPing &&
         this.server.feed.pingWhenQuiet(nowMs, values.replPingReplicaPeriod * SECOND_MS);
       if (pinged) this.fanOut.turnEnded();
       this.#countGood();
