@@ -81,8 +81,6 @@ export class Node implements ConnectionHost {
       unblockAll: (error) => this.blocking.unblockAll(error),
     });
     this.primary.upstream = this.upstream;
-    this.server.streamDb = () =>
-      this.upstream.isReplica ? this.upstream.selectedDb : this.server.feed.selectedDb;
     this.dumps.replicas = this.primary;
     this.dumps.link = this.upstream;
     this.admin = new Admin(this.server, {

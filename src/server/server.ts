@@ -15,6 +15,7 @@ import { Feed } from '../replication/feed.ts';
 import type { OutputLimit } from '../replication/output-limit.ts';
 import { ReplicationHistory, randomHex40 } from '../replication/replid.ts';
 import { StreamLog } from '../replication/stream-log.ts';
+import { StreamPosition } from '../replication/stream-position.ts';
 import { BufferPool } from '../resp/buffer-pool.ts';
 import { defaultLimits, type RequestLimits } from '../resp/parser.ts';
 import type { Config } from './config/config.ts';
@@ -90,6 +91,8 @@ export class Server implements ServerPort {
   readonly history: ReplicationHistory;
   readonly streamLog: StreamLog;
   readonly feed: Feed;
+  /** The end of the stream, whoever makes it. */
+  readonly position: StreamPosition;
   readonly startedMs: number;
   keyspace: Keyspace;
   eventClasses = 0;
@@ -119,11 +122,6 @@ export class Server implements ServerPort {
    * then either, since the stream must stand still.
    */
   writePauses = 0;
-  /**
-   * The database that the stream has selected at its end, or NO_DB; the upstream's while there is
-   * one.
-   */
-  streamDb: () => number = () => this.feed.selectedDb;
   #nextClientId = 1;
   #accessMs = -1;
   #accessClock = 0;
@@ -140,6 +138,7 @@ export class Server implements ServerPort {
     this.history = new ReplicationHistory(randomBytes);
     this.streamLog = new StreamLog(config.values.replBacklogSize, asOffset(0), this.memory);
     this.feed = new Feed(this.streamLog);
+    this.position = new StreamPosition(this.streamLog, this.history, this.feed);
     this.outputLimits = { normal: NO_LIMIT, pubsub: NO_LIMIT };
     this.startedMs = clock.nowMs();
     this.keyspace = this.#emptyKeyspace();

@@ -140,6 +140,7 @@ export class Upstream {
     this.host = host;
     this.port = port;
     server.isReplica = true;
+    server.position.madeBy(this);
     server.deletesExpired = false;
     server.setObstacle(Obstacle.REPLICA, true);
     if (!wasReplica) {
@@ -166,6 +167,7 @@ export class Upstream {
     this.host = '';
     this.port = 0;
     server.isReplica = false;
+    server.position.madeBy(feed);
     server.deletesExpired = true;
     server.setObstacle(Obstacle.REPLICA, false);
     if (streamLog.active) {

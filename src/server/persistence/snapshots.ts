@@ -121,14 +121,14 @@ export class Snapshot {
     means: SnapshotMeans,
     listener: SnapshotListener,
   ) {
-    const { streamLog, feed, history, clock } = server;
+    const { streamLog, feed, position, clock } = server;
     assert(feed.queuedCommands === 0, 'a snapshot starts between two units of the stream');
     const startMicros = clock.micros();
     const aux = replicationAux(server);
     this.id = id;
     this.request = request;
-    this.startOffset = streamLog.endOffset;
-    this.replid = history.replid;
+    this.startOffset = position.offset;
+    this.replid = position.replid;
     this.startedMs = clock.nowMs();
     this.startDirty = server.dirty;
     this.#server = server;
@@ -450,14 +450,9 @@ export class Snapshots {
 }
 
 /** The replication fields in a dump of `server`; undefined while there is no stream. */
-function replicationAux(server: Server): ReplicationAux | undefined {
-  const { streamLog, history } = server;
-  if (!streamLog.active) return undefined;
-  return {
-    streamDb: Math.max(0, server.streamDb()),
-    replid: history.replid,
-    offset: streamLog.endOffset,
-  };
+function replicationAux({ position }: Server): ReplicationAux | undefined {
+  const { active, database, replid, offset } = position;
+  return active ? { streamDb: database, replid, offset } : undefined;
 }
 
 function saveOptions(
