@@ -74,9 +74,18 @@ export class Node implements ConnectionHost {
       },
       dropReplicas: (reason) => this.primary.dropAll(reason),
       leaveStream: () => {
-        this.primary.fullSyncs.stop();
+        this.primary.fullSyncs.leaveStream();
         this.dumps.snapshots.unpinStream();
       },
+      passOn: (replid, offset, bytes) =>
+        this.dumps.snapshots.passOn(replid, offset, bytes, (dump) =>
+          this.primary.fullSyncs.arrives(dump),
+        ),
+      dumpLoaded: (passed) => {
+        passed?.loaded();
+        this.primary.dumpLoaded(passed);
+      },
+      linkFailed: () => this.primary.fullSyncs.linkFailed(),
       flush: () => this.primary.turnEnded(),
       unblockAll: (error) => this.blocking.unblockAll(error),
     });

@@ -18,7 +18,6 @@
  *
  * `cached` is the stream that this node holds: with it, the next PSYNC asks for the bytes after it.
  * Only the module that applies the stream changes it; the link asks for it. Main thread.
- * the place that applies the stream changes it; the link asks for it. Main thread.
  */
 import { assert } from '../base/assert.ts';
 import { asOffset, type Offset } from '../base/units.ts';
@@ -72,6 +71,8 @@ export interface LinkOptions {
   readonly announceIp: string;
   /** The version for `REPLCONF version`; empty for none. */
   readonly version: string;
+  /** A further capability; empty for none. */
+  readonly capability: string;
   readonly replTimeoutMs: number;
 }
 
@@ -156,6 +157,12 @@ export class LinkState {
 
   get isUp(): boolean {
     return this.phase === LinkPhase.CONNECTED;
+  }
+
+  /** The link is not up, and an attempt to bring it up is under way. */
+  get isRising(): boolean {
+    const { phase } = this;
+    return phase !== LinkPhase.NONE && phase !== LinkPhase.WAITING && phase !== LinkPhase.CONNECTED;
   }
 
   /** Whether a dump is on its way or is being loaded. */
@@ -591,7 +598,8 @@ export class LinkState {
 }
 
 /** AUTH and REPLCONF, written without waiting in between. */
-function handshake({ user, password, listeningPort, announceIp, version }: LinkOptions): Step[] {
+function handshake(options: LinkOptions): Step[] {
+  const { user, password, listeningPort, announceIp, version, capability } = options;
   const steps: Step[] = [];
   const optional = (what: string, ...words: readonly string[]): void => {
     const complaint = `Master does not understand REPLCONF ${what}`;
@@ -607,7 +615,8 @@ function handshake({ user, password, listeningPort, announceIp, version }: LinkO
   }
   optional('listening-port', 'listening-port', String(listeningPort));
   if (announceIp !== '') optional('ip-address', 'ip-address', announceIp);
-  optional('capa', 'capa', 'eof', 'capa', 'psync2');
+  const further = capability === '' ? [] : ['capa', capability];
+  optional('capa', 'capa', 'eof', 'capa', 'psync2', ...further);
   if (version !== '') optional('VERSION', 'version', version);
   return steps;
 }

@@ -3,13 +3,15 @@
  * here.
  *
  *   socket ─▶ LinkReader ─┬─ lines ──▶ LinkState ──▶ actions, done here
- *                         ├─ dump ───▶ ring ──▶ load worker ──▶ a new dataset, which takes the place of the old one
+ *                         ├─ dump ─┬─▶ ring ──▶ load worker ──▶ a new dataset, which takes the place of the old one
+ *                         │        └─▶ passed on to the replicas below that need one, as it comes
  *                         └─ stream ─▶ Applier ──▶ dataset, and the log for those below
  *
  * replication/link-state.ts makes the decisions. The old dataset is served until a whole new one is
  * there, also when the sync fails. The swap takes one turn: the dataset, the id and offset of its
- * stream, and the log that begins after it. Replicas below keep their link until that turn. Then
- * they reconnect and learn of the new stream.
+ * stream, and the log that begins after it. Replicas below that follow the old stream keep their
+ * link until that turn. Then they reconnect and learn of the new stream. Replicas that get the dump
+ * go on by the log that begins in that turn. If the link or the load fails, they are cut off.
  *
  *   history.replid + log's end     the stream that this node holds, also when it was a primary
  *                                  itself; this node asks for the bytes after it
@@ -22,9 +24,11 @@ import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.
 import { asOffset, type Offset } from '../../base/units.ts';
 import { Flag } from '../../commands/spec.ts';
 import { encodingLimits } from '../../keyspace/encoding-limits.ts';
+import { RDB_VERSION_MAX, VALKEY_VERSION } from '../../rdb/opcodes.ts';
 import { LinkReader } from '../../replication/link-reader.ts';
 import { type LinkAction, type LinkOptions, LinkState } from '../../replication/link-state.ts';
 import { LogLevel, secondIdLine } from '../../replication/psync.ts';
+import { readsCapability } from '../../replication/replconf.ts';
 import { isReplid } from '../../replication/replid.ts';
 import { Reply } from '../../resp/reply.ts';
 import { type Loaded, LoadJob, type LoadPool } from '../../workers/load-job.ts';
@@ -33,8 +37,10 @@ import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import type { Session } from '../dispatch/session.ts';
 import type { Housekeeping } from '../housekeeping.ts';
 import { Obstacle, type Server } from '../server.ts';
+import type { PassedDump } from '../snapshot-source.ts';
 import { Applier, UpstreamSession } from './applier.ts';
 import { DumpIntake } from './dump-intake.ts';
+import { LoadTaker } from './load-taker.ts';
 
 const SECOND_MS = 1000;
 const READONLY = "READONLY You can't write against a read only replica.";
@@ -53,6 +59,15 @@ export interface UpstreamParts {
   readonly dropReplicas: (reason: string) => void;
   /** Ends the readers of the log or dataset that is about to go, for example snapshots. */
   readonly leaveStream: () => void;
+  /**
+   * A full sync arrives, and is passed on to those below: the stream `replid` up to `offset`, in
+   * `bytes` bytes, -1 when unknown. Undefined when it cannot be passed on.
+   */
+  readonly passOn: (replid: string, offset: Offset, bytes: number) => PassedDump | undefined;
+  /** The dump is loaded and the log begins after it; `passed` is the same dump for those below. */
+  readonly dumpLoaded: (passed: PassedDump | undefined) => void;
+  /** No attempt to reach the primary is under way. */
+  readonly linkFailed: () => void;
   /** Something was appended to the log. */
   readonly flush: () => void;
   /** Tells clients that wait for a key that the node's role has changed. */
@@ -64,6 +79,9 @@ interface Grant {
   readonly replid: string;
   readonly offset: Offset;
 }
+
+/** Whether the primary has told the id and the offset of its stream: one without PSYNC does not. */
+const isKnown = ({ replid, offset }: Grant): boolean => isReplid(replid) && offset >= 0;
 
 export class Upstream {
   readonly link: LinkState;
@@ -78,6 +96,8 @@ export class Upstream {
   #grant: Grant | undefined = undefined;
   #job: LoadJob | undefined = undefined;
   #intake: DumpIntake | undefined = undefined;
+  /** The dump that arrives, for those below. */
+  #passed: PassedDump | undefined = undefined;
   /** Resolves the wait for the dump's last byte. */
   #onPayloadEnd: (() => void) | undefined = undefined;
   /** The database that the stream had selected when it was last applied. */
@@ -241,6 +261,7 @@ export class Upstream {
       listeningPort: values.replicaAnnouncePort || this.#parts.port(),
       announceIp: values.replicaAnnounceIp,
       version: '',
+      capability: readsCapability(RDB_VERSION_MAX, VALKEY_VERSION),
       replTimeoutMs: values.replTimeout * SECOND_MS,
     };
   }
@@ -253,12 +274,14 @@ export class Upstream {
   #tick(nowMs: number): void {
     if (!this.isReplica || (nowMs - this.#secondMs < SECOND_MS && nowMs >= this.#secondMs)) return;
     this.#secondMs = nowMs;
-    if (this.#holders > 0) this.link.heard(this.#nowMs());
+    // What is not read here says nothing about the primary.
+    if (this.#holders > 0 || this.#intake?.isFull === true) this.link.heard(this.#nowMs());
     this.#act(this.link.tick(this.#server.streamLog.endOffset, -1, this.#nowMs()));
   }
 
   #act(actions: readonly LinkAction[]): void {
     for (const action of actions) this.#do(action);
+    if (!this.link.isRising && !this.link.isUp) this.#parts.linkFailed();
   }
 
   #do(action: LinkAction): void {
@@ -365,6 +388,7 @@ export class Upstream {
     this.#onPayloadEnd = undefined;
     this.#intake?.fail();
     this.#intake = undefined;
+    this.#passed = undefined;
     this.#job?.cancel();
     this.#job = undefined;
   }
@@ -412,7 +436,16 @@ export class Upstream {
     this.#job = job;
     assert(job.input !== undefined, 'a load from a ring has an input');
     const socket = this.#socket;
-    this.#intake = new DumpIntake(job.input, {
+    const grant = this.#grant;
+    const canPass = grant !== undefined && isKnown(grant);
+    this.#passed = canPass
+      ? this.#parts.passOn(grant.replid, grant.offset, mark === '' ? bytes : -1)
+      : undefined;
+    const takers = [
+      new LoadTaker(job.input),
+      ...(this.#passed === undefined ? [] : [this.#passed]),
+    ];
+    this.#intake = new DumpIntake(takers, {
       pause: () => socket?.pause(),
       resume: () => this.#resume(socket),
     });
@@ -466,16 +499,18 @@ export class Upstream {
     server.clock.tick();
     this.#job = undefined;
     this.#intake = undefined;
+    const passed = this.#passed;
+    this.#passed = undefined;
     this.#parts.dropReplicas('a full sync has replaced the dataset');
     this.#parts.leaveStream();
     server.replaceKeyspace(loaded.keyspace);
     this.#parts.takeFunctions(functions);
     server.dirty = 0;
     if (streamLog.active) streamLog.drop();
-    const isKnown = isReplid(grant.replid) && grant.offset >= 0;
-    if (isKnown) history.adopt(grant.replid);
+    if (isKnown(grant)) history.adopt(grant.replid);
     else history.renew();
-    streamLog.start(isKnown ? grant.offset : asOffset(0));
+    streamLog.start(isKnown(grant) ? grant.offset : asOffset(0));
+    this.#parts.dumpLoaded(passed);
     this.#selectedDb = aux.replication?.streamDb ?? 0;
     const socket = this.#socket;
     this.#act(this.link.loaded(streamLog.endOffset, this.#nowMs()));

@@ -70,6 +70,7 @@ export function persistenceInfo(
     ['headwater_last_snapshot_keys', snapshots.lastFigures?.keys ?? 0],
     ['headwater_snapshots_open', snapshots.openCount],
     ['headwater_snapshot_pins_dropped', snapshots.pinsDropped],
+    ['headwater_cut_through_bytes', snapshots.passedBytes],
     ['headwater_spool_readers', snapshots.readerCount],
     ['headwater_spool_bytes', snapshots.spoolMemoryBytes + snapshots.spoolFileBytes],
     ['headwater_spool_memory_bytes', snapshots.spoolMemoryBytes],

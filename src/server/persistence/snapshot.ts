@@ -12,9 +12,9 @@ import { assert } from '../../base/assert.ts';
 import { ErrorCode, OperatingError } from '../../base/errors.ts';
 import { KIB, type Offset, offsetAfter } from '../../base/units.ts';
 import { Keyspace } from '../../keyspace/keyspace.ts';
-import type { Dialect } from '../../rdb/dialect.ts';
+import { type Dialect, isSameDialect } from '../../rdb/dialect.ts';
 import type { ReplicationAux, SaveOptions } from '../../rdb/save.ts';
-import { DumpFilter } from '../../replication/replica-state.ts';
+import { DumpFilter, type ReplicaState } from '../../replication/replica-state.ts';
 import type { StreamCursor } from '../../replication/stream-log.ts';
 import type { RingOptions } from '../../workers/byte-ring.ts';
 import {
@@ -85,6 +85,8 @@ export class Snapshot {
   readonly startDirty: number;
   readonly spool: Spool;
   readonly freezeMicros: number;
+  readonly isAhead = false;
+  readonly announcedBytes = -1;
   state: SnapshotState = 'running';
   /** The snapshot was cancelled. */
   cancelled = false;
@@ -145,6 +147,14 @@ export class Snapshot {
       onReleased: () => this.#job.giveRing(this.spool.producedBytes),
     });
     this.#follow();
+  }
+
+  get filter(): number {
+    return this.request.filter;
+  }
+
+  isReadable(_peer: ReplicaState, own: Dialect): boolean {
+    return isSameDialect(own, this.request.dialect);
   }
 
   /** Keys written so far. */
@@ -275,9 +285,12 @@ export function saveOptions(
  * A ring whose chunks take `memoryBytes`, with the same amount of untouched memory again for chunks
  * that sockets hold.
  */
-export function ringFor(memoryBytes: number): RingOptions {
+export function ringFor(
+  memoryBytes: number,
+  chunkBytesMax: number = CHUNK_BYTES_MAX,
+): Required<Omit<RingOptions, 'firstCount'>> {
   const wanted = Math.floor(memoryBytes / CHUNKS_MIN / CHUNK_BYTES_MIN) * CHUNK_BYTES_MIN;
-  const chunkBytes = Math.max(CHUNK_BYTES_MIN, Math.min(CHUNK_BYTES_MAX, wanted));
+  const chunkBytes = Math.max(CHUNK_BYTES_MIN, Math.min(chunkBytesMax, wanted));
   let chunkCount = CHUNKS_MIN;
   while (chunkCount * 2 * chunkBytes <= memoryBytes && chunkCount < CHUNKS_MAX) chunkCount *= 2;
   return { chunkBytes, chunkCount, spareCount: chunkCount };

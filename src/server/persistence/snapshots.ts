@@ -1,15 +1,18 @@
 /**
  * Snapshots of the dataset: one image at a time. Saves and full syncs read its dump from a spool.
- * snapshot.ts is the life of one.
+ * snapshot.ts is the life of one. The dump that arrives from the primary of this node is another
+ * one of the dumps that replicas read: arriving-dump.ts.
  *
  * A finished snapshot that still has readers does not block the next one. Main thread.
  */
 import { PAGE_BYTES } from '../../arena/layout.ts';
 import { ErrorCode, OperatingError } from '../../base/errors.ts';
+import type { Offset } from '../../base/units.ts';
 import { Keyspace } from '../../keyspace/keyspace.ts';
 import { DumpFilter } from '../../replication/replica-state.ts';
 import { SnapshotMeans, startSnapshot } from '../../workers/snapshot-job.ts';
 import type { Server } from '../server.ts';
+import { ArrivingDump } from './arriving-dump.ts';
 import {
   ringFor,
   Snapshot,
@@ -39,8 +42,8 @@ const REHEARSAL: SnapshotRequest = {
 export class Snapshots {
   /** The snapshot started last, while it is made or its spool has a reader. */
   #latest: Snapshot | undefined = undefined;
-  /** The snapshots whose dump is being made or read: at most one is being made. */
-  readonly #open = new Set<Snapshot>();
+  /** The dumps that are being made, passed on, or read: at most one is being made. */
+  readonly #open = new Set<Snapshot | ArrivingDump>();
   /** Figures of the snapshot that ended last. */
   lastFigures: SnapshotFigures | undefined = undefined;
   /** Snapshots started, as `total_forks`. */
@@ -48,6 +51,9 @@ export class Snapshots {
   /** Total of bytes written to files of spools, and how many of those files were refused. */
   spilledBytes = 0;
   filesRefused = 0;
+  /** Bytes that replicas have read of dumps that were passed on, except those still open. */
+  #passedBytes = 0;
+  #passedCount = 0;
   /** Snapshots that became too old to be joined, see {@link limitPins}. */
   pinsDropped = 0;
   readonly #server: Server;
@@ -74,7 +80,7 @@ export class Snapshots {
     return this.#latest?.state === 'running' ? this.#latest : undefined;
   }
 
-  /** Dumps that are being made or read. */
+  /** Dumps that are being made, passed on, or read. */
   get openCount(): number {
     return this.#open.size;
   }
@@ -167,18 +173,64 @@ export class Snapshots {
         spilled: (bytes) => {
           this.spilledBytes += bytes;
         },
-        fileRefused: (reason) => {
-          this.filesRefused++;
-          this.#server.log.warning(
-            `The dump cannot be spooled to disk (${reason}): its slowest reader sets the pace from now on`,
-          );
-        },
+        fileRefused: (reason) => this.#fileRefused(reason),
       },
     );
     this.#latest = snapshot;
     this.#open.add(snapshot);
     setImmediate(() => this.#prepare());
     return snapshot;
+  }
+
+  /**
+   * Opens the dump of a full sync that arrives at this node, to be passed on: the stream `replid` up
+   * to `startOffset`. Undefined when too many dumps are open. `onAnnounced` is called once peers may
+   * join it.
+   */
+  passOn(
+    replid: string,
+    startOffset: Offset,
+    announcedBytes: number,
+    onAnnounced: (dump: ArrivingDump) => void,
+  ): ArrivingDump | undefined {
+    if (!this.hasRoom) return undefined;
+    const { config } = this.#server;
+    this.#passedCount++;
+    const dump = new ArrivingDump(this.#server, {
+      replid,
+      startOffset,
+      announcedBytes,
+      spill: {
+        openSpill:
+          this.#parts.openSpill ??
+          spillsIn(() => config.values.dir, `temp-${process.pid}-passed-${this.#passedCount}-`),
+        onSpilled: (bytes) => {
+          this.spilledBytes += bytes;
+        },
+        onFileRefused: (reason) => this.#fileRefused(reason),
+      },
+      onAnnounced,
+      onClosed: (closed) => {
+        this.#open.delete(closed);
+        this.#passedBytes += closed.spool.readBytes;
+      },
+    });
+    this.#open.add(dump);
+    return dump;
+  }
+
+  /** Bytes that replicas have ever read of dumps that were passed on. */
+  get passedBytes(): number {
+    let bytes = this.#passedBytes;
+    for (const dump of this.#open) if (dump instanceof ArrivingDump) bytes += dump.spool.readBytes;
+    return bytes;
+  }
+
+  #fileRefused(reason: string): void {
+    this.filesRefused++;
+    this.#server.log.warning(
+      `The dump cannot be spooled to disk (${reason}): its slowest reader sets the pace from now on`,
+    );
   }
 
   /** Prepares the worker and the ring of the next snapshot, in a separate turn. */

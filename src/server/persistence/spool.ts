@@ -153,6 +153,7 @@ export class Spool {
     const source = this.#source;
     for (;;) {
       await source.waitForData(this.#nextIndex, this.#chunks.at(-1)?.bytes.length ?? 0);
+      if (this.#closed) return;
       // Check for the end before the chunks: a chunk that comes in between is seen next time.
       const hasEnded = source.ended;
       this.#takeChunks();

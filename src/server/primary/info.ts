@@ -44,6 +44,8 @@ export function ownReplicationFields(primary: Primary): string {
   return (
     `headwater_snapshots_started:${fullSyncs.snapshotsStarted}\r\n` +
     `headwater_late_joins:${fullSyncs.lateJoins}\r\n` +
+    `headwater_cut_through_peers:${fullSyncs.aheadCount}\r\n` +
+    `headwater_cut_through_joins:${fullSyncs.passedOn}\r\n` +
     `headwater_syncs_waiting:${fullSyncs.waitingCount}\r\n` +
     `headwater_syncs_reading:${fullSyncs.readingCount}\r\n` +
     `headwater_sync_failures:${fullSyncs.failures}\r\n` +

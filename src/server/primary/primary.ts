@@ -30,6 +30,7 @@ import {
 import { applyReplconf } from '../../replication/replconf.ts';
 import {
   countGood,
+  Framing,
   PeerEvent,
   Phase,
   type ReplicaState,
@@ -40,7 +41,7 @@ import type { Housekeeping } from '../housekeeping.ts';
 import type { Upstream } from '../link/upstream.ts';
 import type { Connection } from '../net/connection.ts';
 import { Obstacle, type Server } from '../server.ts';
-import type { SnapshotSource } from '../snapshot-source.ts';
+import type { DumpSnapshot, SnapshotSource } from '../snapshot-source.ts';
 import { FanOut } from './fan-out.ts';
 import { FullSyncs, spoolsFirst } from './full-syncs.ts';
 import { LIMIT_CHECK_BYTES, pinnedLagMax, replicaOutputLimit } from './limits.ts';
@@ -90,7 +91,10 @@ export class Primary implements PeerListener {
     this.server = server;
     this.waiters = new Waiters(server, this.states);
     this.fanOut = new FanOut(server.streamLog, server.clock);
-    this.fullSyncs = new FullSyncs(server, source, randomBytes);
+    this.fullSyncs = new FullSyncs(server, source, randomBytes, () => {
+      const { upstream } = this;
+      return upstream?.isReplica === true && !upstream.isUp;
+    });
     this.#log = server.log;
     this.#source = source;
     this.#lonelySinceMs = server.nowMs;
@@ -158,6 +162,8 @@ export class Primary implements PeerListener {
     return {
       isReplica: server.isReplica,
       linkUp: upstream?.isUp ?? true,
+      linkRising: upstream?.link.isRising ?? false,
+      resyncs: upstream?.link.isSyncing ?? false,
       failingOver: false,
       serveStalePsync: server.config.values.relayServeStalePsync,
     };
@@ -176,9 +182,13 @@ export class Primary implements PeerListener {
     feed.invalidateSelect();
   }
 
-  /** Ends the links of all replicas, so that they ask again. */
+  /**
+   * Ends the links of all replicas, so that they ask again. Those that wait for a full sync, or get
+   * one that is ahead of this node's stream, are no part of that stream and stay.
+   */
   dropAll(reason: string): void {
     for (const peer of [...this.peers]) {
+      if (peer.state.phase === Phase.WAIT_START || peer.snapshot?.isAhead === true) continue;
       this.#log.notice(`Closing the link of replica ${replicaName(peer.state)}: ${reason}`);
       peer.connection.destroy();
     }
@@ -290,6 +300,19 @@ export class Primary implements PeerListener {
     return lines;
   }
 
+  /** The dump that was passed on while it arrived is this node's dataset now. */
+  dumpLoaded(dump: DumpSnapshot | undefined): void {
+    for (const peer of this.fullSyncs.loaded(dump)) {
+      this.fullSyncs.remove(peer);
+      if (!peer.state.takesStream) continue;
+      // The log has told of the others when their dump was sent.
+      if (peer.state.framing === Framing.EOF_MARK)
+        this.#log.notice(`Synchronization with replica ${replicaName(peer.state)} succeeded`);
+      this.#online(peer);
+    }
+    this.#countGood();
+  }
+
   stop(): void {
     this.fanOut.stop();
     this.fullSyncs.stop();
@@ -303,6 +326,8 @@ export class Primary implements PeerListener {
 
   dumpSent(peer: ReplicaPeer): void {
     this.#log.notice(peer.state.dumpSentText());
+    // Its stream is not there yet.
+    if (peer.state.phase === Phase.WAIT_STREAM) return;
     this.fullSyncs.remove(peer);
     if (peer.state.phase === Phase.CLOSED) peer.closeGracefully();
     else if (peer.state.takesStream) this.#online(peer);
@@ -396,6 +421,7 @@ export class Primary implements PeerListener {
     const { values } = this.server.config;
     for (const peer of this.peers) {
       if (peer.state.needsKeepalive) peer.sendKeepalive();
+      if (peer.waitsForDump) peer.state.wrote(nowMs);
       const text = peer.state.timedOut(nowMs, values.replTimeout * SECOND_MS);
       if (text === '') continue;
       this.#log.warning(text);
