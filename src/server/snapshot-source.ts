@@ -121,3 +121,13 @@ export interface SnapshotSource {
   /** Keeps no more of the stream for those who may join a dump than `lagMax` bytes behind it. */
   limitPins(lagMax: number): void;
 }
+
+/** A running load, for INFO. */
+export interface LoadView {
+  readonly startSeconds: number;
+  readonly totalBytes: number;
+  /** The size of the dataset where the dump was made; 0 when the dump does not say. */
+  readonly usedMemoryBytes: number;
+  readonly loadedBytes: number;
+  readonly elapsedSeconds: number;
+}

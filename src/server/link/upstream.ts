@@ -8,7 +8,7 @@
  *                         └─ stream ─▶ Applier ──▶ dataset, and the log for those below
  *
  * replication/link-state.ts makes the decisions. The old dataset is served until a whole new one is
- * there, also when the sync fails. The swap takes one turn: the dataset, the id and offset of its
+ * there, also when the sync fails, unless `repl-diskless-load` says otherwise (dump-loading.ts). The swap takes one turn: the dataset, the id and offset of its
  * stream, and the log that begins after it. Replicas below that follow the old stream keep their
  * link until that turn. Then they reconnect and learn of the new stream. Replicas that get the dump
  * go on by the log that begins in that turn. If the link or the load fails, they are cut off.
@@ -23,7 +23,6 @@ import { assert } from '../../base/assert.ts';
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
 import { asOffset, type Offset } from '../../base/units.ts';
 import { Flag } from '../../commands/spec.ts';
-import { encodingLimits } from '../../keyspace/encoding-limits.ts';
 import { RDB_VERSION_MAX, VALKEY_VERSION } from '../../rdb/opcodes.ts';
 import { LinkReader } from '../../replication/link-reader.ts';
 import { type LinkAction, type LinkOptions, LinkState } from '../../replication/link-state.ts';
@@ -31,16 +30,16 @@ import { LogLevel, secondIdLine } from '../../replication/psync.ts';
 import { readsCapability } from '../../replication/replconf.ts';
 import { isReplid } from '../../replication/replid.ts';
 import { Reply } from '../../resp/reply.ts';
-import { type Loaded, LoadJob, type LoadPool } from '../../workers/load-job.ts';
+import type { Loaded, LoadPool } from '../../workers/load-job.ts';
 import type { CommandRow } from '../dispatch/command-lookup.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import type { Session } from '../dispatch/session.ts';
 import type { Housekeeping } from '../housekeeping.ts';
 import { Obstacle, type Server } from '../server.ts';
-import type { PassedDump } from '../snapshot-source.ts';
+import type { LoadView, PassedDump } from '../snapshot-source.ts';
 import { Applier, UpstreamSession } from './applier.ts';
 import { DumpIntake } from './dump-intake.ts';
-import { LoadTaker } from './load-taker.ts';
+import { DumpLoading, LoadWay, loadWay } from './dump-loading.ts';
 
 const SECOND_MS = 1000;
 const READONLY = "READONLY You can't write against a read only replica.";
@@ -94,7 +93,9 @@ export class Upstream {
   #applier: Applier | undefined = undefined;
   #socket: Socket | undefined = undefined;
   #grant: Grant | undefined = undefined;
-  #job: LoadJob | undefined = undefined;
+  #loading: DumpLoading | undefined = undefined;
+  /** The old dataset is gone, and the new one is not there yet. */
+  #isFlushed = false;
   #intake: DumpIntake | undefined = undefined;
   /** The dump that arrives, for those below. */
   #passed: PassedDump | undefined = undefined;
@@ -146,6 +147,16 @@ export class Upstream {
   /** Milliseconds since the primary last sent something. */
   get silentMs(): number {
     return this.#nowMs() - this.link.lastHeardMs;
+  }
+
+  /** The running load of a dump, for INFO. */
+  get loadView(): LoadView | undefined {
+    return this.#loading?.view;
+  }
+
+  /** The old dataset is gone and the dump of the primary is being loaded. */
+  get loadsAlone(): boolean {
+    return this.#isFlushed;
   }
 
   /** The database that the stream has selected at the applied offset. */
@@ -389,8 +400,9 @@ export class Upstream {
     this.#intake?.fail();
     this.#intake = undefined;
     this.#passed = undefined;
-    this.#job?.cancel();
-    this.#job = undefined;
+    this.#loading?.cancel();
+    this.#loading = undefined;
+    this.#loadEnded(false);
   }
 
   #apply(bytes: Uint8Array, start: number, end: number): void {
@@ -416,35 +428,21 @@ export class Upstream {
     this.#reader.expectStream();
   }
 
-  /** The dump begins: a worker reads it as it comes. */
+  /** The dump begins. */
   #load(bytes: number, mark: string): void {
-    const { config, clock, hashKey, accessClock } = this.#server;
-    const plan = {
-      databaseCount: config.values.databases,
-      hashKey,
-      options: {
-        nowMs: clock.nowMs(),
-        // Only the primary decides which keys expire.
-        keepExpired: true,
-        verifyChecksum: config.values.rdbchecksum,
-        accessClock,
-        limits: encodingLimits(config.values),
-      },
-    };
-    const from = { kind: 'ring', totalBytes: mark === '' ? bytes : -1 } as const;
-    const job = new LoadJob(this.#parts.pool, plan, from, this.#server.memory);
-    this.#job = job;
-    assert(job.input !== undefined, 'a load from a ring has an input');
+    const server = this.#server;
+    const way = loadWay(server.config.values.replDisklessLoad, server.keyspace.keyCount === 0);
+    const totalBytes = mark === '' ? bytes : -1;
+    if (way === LoadWay.FLUSH_FIRST) this.#flushOld();
+    const loading = new DumpLoading(server, this.#parts.pool, way, totalBytes, () =>
+      this.#flushOld(),
+    );
+    this.#loading = loading;
     const socket = this.#socket;
     const grant = this.#grant;
     const canPass = grant !== undefined && isKnown(grant);
-    this.#passed = canPass
-      ? this.#parts.passOn(grant.replid, grant.offset, mark === '' ? bytes : -1)
-      : undefined;
-    const takers = [
-      new LoadTaker(job.input),
-      ...(this.#passed === undefined ? [] : [this.#passed]),
-    ];
+    this.#passed = canPass ? this.#parts.passOn(grant.replid, grant.offset, totalBytes) : undefined;
+    const takers = [loading.taker, ...(this.#passed === undefined ? [] : [this.#passed])];
     this.#intake = new DumpIntake(takers, {
       pause: () => socket?.pause(),
       resume: () => this.#resume(socket),
@@ -454,7 +452,7 @@ export class Upstream {
     });
     if (mark === '') this.#reader.expectPayload(bytes);
     else this.#reader.expectPayloadUntil(mark);
-    this.#followLoad(job, ended);
+    this.#followLoad(loading, ended);
   }
 
   #payloadEnded(): void {
@@ -465,15 +463,15 @@ export class Upstream {
     this.#onPayloadEnd?.();
   }
 
-  async #followLoad(job: LoadJob, payloadEnded: Promise<void>): Promise<void> {
+  async #followLoad(loading: DumpLoading, payloadEnded: Promise<void>): Promise<void> {
     let loaded: Loaded;
     try {
-      loaded = await job.finished;
+      loaded = await loading.finished;
     } catch (error) {
       // An error without a code is a fault of the program, which ends it.
       const code = codeOf(error);
       if (!(error instanceof OperatingError)) throw error;
-      if (this.#job === job) {
+      if (this.#loading === loading) {
         const isFinal = FINAL_ERRORS.has(code as ErrorCode);
         this.#act(this.link.loadFailed(error.message, isFinal, this.#nowMs()));
       }
@@ -485,7 +483,7 @@ export class Upstream {
         this.#onReleased.push(resolve);
       });
     }
-    if (this.#job === job) this.#take(loaded);
+    if (this.#loading === loading) this.#take(loaded);
     else loaded.keyspace.drop();
   }
 
@@ -497,13 +495,14 @@ export class Upstream {
     const { aux, functions } = loaded.result;
     assert(grant !== undefined, 'a dump that was loaded was granted');
     server.clock.tick();
-    this.#job = undefined;
+    this.#loading = undefined;
     this.#intake = undefined;
     const passed = this.#passed;
     this.#passed = undefined;
     this.#parts.dropReplicas('a full sync has replaced the dataset');
     this.#parts.leaveStream();
     server.replaceKeyspace(loaded.keyspace);
+    this.#loadEnded(true);
     this.#parts.takeFunctions(functions);
     server.dirty = 0;
     if (streamLog.active) streamLog.drop();
@@ -517,6 +516,32 @@ export class Upstream {
     // Bytes after the dump may have come with it.
     this.#read(() => this.#startApplying(this.#selectedDb));
     this.#resume(socket);
+  }
+
+  /** The old dataset and its stream go, to make room for the dump. Clients get -LOADING. */
+  #flushOld(): void {
+    const server = this.#server;
+    const { streamLog } = server;
+    server.log.notice('MASTER <-> REPLICA sync: Flushing old data');
+    this.#parts.dropReplicas('a full sync replaces the dataset');
+    this.#parts.leaveStream();
+    if (streamLog.active) streamLog.drop();
+    server.flushAll();
+    server.dirty = 0;
+    server.loading = true;
+    this.#isFlushed = true;
+    server.log.notice('MASTER <-> REPLICA sync: Loading DB in memory');
+  }
+
+  /** A load for which the old dataset was flushed is over. */
+  #loadEnded(isLoaded: boolean): void {
+    if (!this.#isFlushed) return;
+    this.#isFlushed = false;
+    this.#server.loading = false;
+    if (!isLoaded)
+      this.#server.log.warning(
+        'The full sync has failed after the old data was flushed: no data is held',
+      );
   }
 
   #resume(socket: Socket | undefined): void {

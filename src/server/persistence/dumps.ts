@@ -15,6 +15,7 @@ import { createSnapshotPool } from '../../workers/snapshot-job.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import type { Housekeeping } from '../housekeeping.ts';
 import type { Server } from '../server.ts';
+import type { LoadView } from '../snapshot-source.ts';
 import { snapshotCommands } from './commands.ts';
 import { DumpLoad } from './dump-load.ts';
 import { type InfoField, persistenceInfo } from './info.ts';
@@ -36,10 +37,19 @@ export interface LinkPort {
   /** The link does not change the dataset until `release`. */
   hold(): void;
   release(): void;
+  /** The running load of its dump. */
+  readonly loadView: LoadView | undefined;
+  /** The old dataset is gone meanwhile. */
+  readonly loadsAlone: boolean;
 }
 
 /** A node without a primary. */
-const NO_LINK: LinkPort = { hold: () => {}, release: () => {} };
+const NO_LINK: LinkPort = {
+  hold: () => {},
+  release: () => {},
+  loadView: undefined,
+  loadsAlone: false,
+};
 
 /** A node without replication. */
 const NO_REPLICAS: ReplicaPort = { replicasInSync: () => true, replicaReport: () => [] };
@@ -92,8 +102,11 @@ export class Dumps {
     const server = this.#server;
     this.#gate = new WriteGate(server, dispatcher);
     dispatcher.guards.push(
-      (_connection, _row, flags) =>
-        server.loading && (flags & Flag.LOADING) === 0 ? LOADING_ERROR : undefined,
+      (_connection, _row, flags) => {
+        if (!server.loading || (flags & Flag.LOADING) !== 0) return undefined;
+        // Replicas below may have the dump that is being loaded.
+        return this.link.loadsAlone && (flags & Flag.ON_LINK) !== 0 ? undefined : LOADING_ERROR;
+      },
       (connection, row, flags) => {
         if (persistence.lastSucceeded || connection.fromPrimary) return undefined;
         return (flags & Flag.WRITE) !== 0 || row.fullName === 'ping'
@@ -108,7 +121,13 @@ export class Dumps {
   }
 
   info(): InfoField[] {
-    return persistenceInfo(this.#server, this.persistence, this.snapshots, this.dumpLoad);
+    return persistenceInfo(
+      this.#server,
+      this.persistence,
+      this.snapshots,
+      this.dumpLoad,
+      this.link.loadView,
+    );
   }
 
   /**

@@ -3,6 +3,7 @@
  * counterpart here is 0.
  */
 import type { Server } from '../server.ts';
+import type { LoadView } from '../snapshot-source.ts';
 import type { DumpLoad } from './dump-load.ts';
 import type { Persistence } from './persistence.ts';
 import type { Snapshots } from './snapshots.ts';
@@ -16,6 +17,7 @@ export function persistenceInfo(
   persistence: Persistence,
   snapshots: Snapshots,
   dumpLoad: DumpLoad,
+  linkLoad: LoadView | undefined,
 ): InfoField[] {
   const current = snapshots.inProgress;
   const { saving } = persistence;
@@ -23,7 +25,7 @@ export function persistenceInfo(
     current === undefined || current.keysTotal === 0 ? 0 : current.keysDone / current.keysTotal;
   return [
     ['loading', server.loading ? 1 : 0],
-    ['async_loading', 0],
+    ['async_loading', linkLoad !== undefined && !server.loading ? 1 : 0],
     ['current_cow_peak', current?.touchedBytes ?? 0],
     ['current_cow_size', current?.touchedBytes ?? 0],
     ['current_cow_size_age', 0],
@@ -55,7 +57,7 @@ export function persistenceInfo(
     ['aof_last_cow_size', 0],
     ['module_fork_in_progress', 0],
     ['module_fork_last_cow_size', 0],
-    ...loadFields(dumpLoad),
+    ...loadFields(dumpLoad.view ?? linkLoad),
     ['headwater_snapshots_started', snapshots.startedCount],
     [
       'headwater_last_freeze_usec',
@@ -80,13 +82,14 @@ export function persistenceInfo(
   ];
 }
 
-function loadFields(dumpLoad: DumpLoad): InfoField[] {
-  const { view } = dumpLoad;
+function loadFields(view: LoadView | undefined): InfoField[] {
   if (view === undefined) return [];
   const { startSeconds, totalBytes, usedMemoryBytes, loadedBytes, elapsedSeconds } = view;
   const share = totalBytes === 0 ? 0 : loadedBytes / totalBytes;
   const eta =
-    loadedBytes === 0 ? 1 : Math.round((elapsedSeconds * (totalBytes - loadedBytes)) / loadedBytes);
+    loadedBytes === 0
+      ? 1
+      : Math.max(0, Math.round((elapsedSeconds * (totalBytes - loadedBytes)) / loadedBytes));
   return [
     ['loading_start_time', startSeconds],
     ['loading_total_bytes', totalBytes],
