@@ -1,11 +1,11 @@
 // @ts-check
 /**
  * `npm run bench [-- arguments]`: installs and builds when needed, compiles native-free-bench/ into
- * dist-bench/, finds a real redis-server, and runs the bench. Its arguments are told by `npm run
- * bench -- --help`.
+ * dist-bench/, finds a real redis-server, and runs the bench. `npm run bench -- --help` lists the
+ * arguments.
  *
- * The bench measures what there is: without a redis-server only headwater, without a built
- * headwater only redis-server.
+ * The bench measures the servers that it finds: without a redis-server only headwater, without a
+ * built headwater only redis-server.
  */
 import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -20,7 +20,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const args = process.argv.slice(2);
 
 ensureInstalled();
-// The smoke run is part of the tests, which have built dist/ already and may be looking at it.
+// The smoke run is part of the tests. They have built dist/ already, and may be reading it now.
 if (!args.includes('--smoke') && !(await build())) {
   console.error('bench: dist/ has the type errors above; measuring it all the same.');
 }
@@ -35,7 +35,10 @@ if (!hasHeadwater) console.error('bench: headwater is not built; measuring redis
 const env = { HEADWATER_REDIS_SERVER: redis ?? '', HEADWATER_BENCH_SELF: hasHeadwater ? '1' : '' };
 runCompiled('run', env, pinning());
 
-/** With --pin the bench and its helpers stay off core 0, which run.ts gives to the server. */
+/**
+ * Returns the words before the command. With --pin the bench and its helpers do not use core 0,
+ * which run.ts gives to the server.
+ */
 function pinning() {
   if (!args.includes('--pin')) return [];
   const cores = cpus().length;

@@ -1,6 +1,6 @@
 /**
- * Compiles the byte kernels, src/kernels/assembly, to dist/kernels/kernels.wasm. A step of
- * bin/build.js, and of its own: `node bin/build-kernels.js`.
+ * Compiles the byte kernels, src/kernels/assembly, to dist/kernels/kernels.wasm. It is a step of
+ * bin/build.js, and can be run alone: `node bin/build-kernels.js`.
  */
 import { mkdirSync, renameSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -9,8 +9,8 @@ import { main } from 'assemblyscript/asc';
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 /**
- * Rejects with the compiler's messages when the sources do not compile. Readers never see half a
- * file.
+ * Compiles the kernels. Rejects with the compiler's messages when the sources do not compile. The
+ * file is renamed into place, so readers never see half of it.
  */
 export async function buildKernels() {
   const outFile = 'dist/kernels/kernels.wasm';

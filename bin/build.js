@@ -1,14 +1,15 @@
 // @ts-check
 /**
- * `npm run build [-- --force]`: compiles src/ into dist/, makes dist/bundle/cli.js of it, and
- * returns at once when dist/ is current.
+ * `npm run build [-- --force]`: compiles src/ into dist/ and bundles it into dist/bundle/cli.js.
+ * Returns at once when dist/ is current.
  *
- * dist/.build-stamp names the sources that dist/ was made from: `<hash>`, or `<hash> with type
- * errors`. Worker threads load from dist/, so the tests compare that hash before they start.
+ * dist/.build-stamp has the hash of the sources from which dist/ was made: `<hash>`, or `<hash>
+ * with type errors`. Worker threads load from dist/, so the tests compare that hash before they
+ * start.
  *
- * Several processes may build at the same time, and others may run from dist/ meanwhile. So builds
- * take turns at a lock file, the compiler writes into a directory of its own, and each file that
- * differs is renamed into place: nobody ever sees half a file or half a dist/.
+ * Several processes may build at the same time, while others run from dist/. So builds take a lock
+ * file one after another, the compiler writes into its own directory, and each changed file is
+ * renamed into place. No process ever sees half a file or half a dist/.
  *
  * Uses built-in modules only, since it may run before anything is installed.
  */
@@ -36,12 +37,13 @@ const kernelStampFile = join(dist, '.kernels-stamp');
 const lockFile = join(root, '.build-lock');
 const stagingPrefix = '.build-staging-';
 const TYPE_ERRORS = ' with type errors';
-/** What the compiler writes. Anything else in dist/ (kernels) is not ours to remove. */
+/** The files that the compiler writes. A build never removes other files in dist/ (kernels). */
 const COMPILED = /\.(?:js|js\.map|d\.ts)$/;
 
 /**
- * All files below `directory`, sorted, as absolute paths. @param {string} directory @returns
- * {string[]}
+ * Returns all files below `directory`, sorted, as absolute paths.
+ * @param {string} directory
+ * @returns {string[]}
  */
 function filesBelow(directory) {
   if (!existsSync(directory)) return [];
@@ -51,7 +53,7 @@ function filesBelow(directory) {
     .sort();
 }
 
-/** Hash over everything that decides what dist/ contains. */
+/** Returns the hash of everything that determines the content of dist/. */
 export function sourceStamp() {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   const steps = ['tsconfig.json', 'bin/build.js', 'bin/build-kernels.js'].map((file) =>
@@ -71,15 +73,15 @@ function hashOf(files, salt = '') {
   return hash.digest('hex');
 }
 
-/** The hash that dist/ was built from, or '' when it was never built. */
+/** Returns the hash from which dist/ was built, or '' when it was never built. */
 export function builtStamp() {
   const bytes = readIfThere(stampFile);
   return bytes === null ? '' : (bytes.toString('latin1').split(' ')[0] ?? '').trim();
 }
 
 /**
- * Brings dist/ up to date and returns whether it is free of type errors. With type errors dist/ is
- * still written, since every other module is fine; it is reported each time.
+ * Brings dist/ up to date. Returns whether the sources are free of type errors. With type errors
+ * dist/ is still written, since all other modules are correct, and each build reports the errors.
  * @param {{ force?: boolean }} [options]
  */
 export async function build({ force = false } = {}) {
@@ -90,8 +92,8 @@ export async function build({ force = false } = {}) {
     if (force) rmSync(kernelStampFile, { force: true });
     removeAbandonedStaging();
     await buildKernels();
-    // Before the compiler reads: a source that changes meanwhile makes the stamp stale, and never
-    // wrongly current.
+    // The stamp is computed before the compiler reads. A source that changes during the build then
+    // makes the stamp stale, and not wrongly current.
     const stamp = sourceStamp();
     const clean = await compile();
     writeAtomically(stampFile, Buffer.from(clean ? stamp : stamp + TYPE_ERRORS));
@@ -106,10 +108,7 @@ function isClean(stamp) {
   return readIfThere(stampFile)?.toString('latin1') === stamp;
 }
 
-/**
- * Kernels have a build step of their own, which takes seconds: it is repeated only when their
- * sources change.
- */
+/** Builds the kernels if their sources changed. This takes seconds. */
 async function buildKernels() {
   const script = join(root, 'bin', 'build-kernels.js');
   if (!existsSync(script)) return;
@@ -125,7 +124,8 @@ async function buildKernels() {
 }
 
 /**
- * Compiles beside dist/ (at the same depth, so that source maps hold) and moves in what differs.
+ * Compiles into a directory beside dist/, at the same depth, so that source maps stay right. Then
+ * moves the changed files to dist/.
  */
 async function compile() {
   const staging = join(root, stagingPrefix + process.pid);
@@ -155,9 +155,9 @@ async function compile() {
 }
 
 /**
- * Writes bundle/cli.js: cli.js and all that it imports of ours, in one file. The program starts
- * from it, since to find and read 140 modules takes as long as all the rest of the start. bench:
- * start
+ * Writes bundle/cli.js: cli.js and all our modules that it imports, in one file. The program starts
+ * from this file, since finding and reading 140 modules takes as long as the rest of the start.
+ * bench: start
  * @param {string} directory
  */
 async function bundle(directory) {
@@ -174,7 +174,10 @@ async function bundle(directory) {
   await build.close();
 }
 
-/** The bundler; null on a machine that it has no executable for, where the start is slower. */
+/**
+ * Returns the bundler, or null when it has no executable for this machine. The start is slower
+ * then.
+ */
 async function findRolldown() {
   try {
     return (await import('rolldown')).rolldown;
@@ -203,7 +206,8 @@ function writeAtomically(file, bytes) {
 }
 
 /**
- * Waits for its turn. A lock whose process is gone, or that never got a process id, is taken over.
+ * Waits until no other process builds. A lock is taken over when its process does not exist, or
+ * when it never got a process id.
  */
 async function takeLock() {
   for (;;) {
@@ -245,7 +249,9 @@ function ageMs(file) {
 }
 
 /**
- * Null when the file does not exist: sources come and go while others work. @param {string} file
+ * Returns the text of a file, or null when it does not exist. Other processes may add and remove
+ * sources.
+ * @param {string} file
  */
 function readIfThere(file) {
   try {

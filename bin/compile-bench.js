@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Compiles native-free-bench/ into dist-bench/, and runs what it became. For bin/bench.js and
+ * Compiles native-free-bench/ into dist-bench/ and runs the result. For bin/bench.js and
  * bin/floods.js.
  */
 import { spawn, spawnSync } from 'node:child_process';
@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** Returns whether it is free of type errors. */
+/** Compiles the bench. Returns whether it is free of type errors. */
 export function compileBench() {
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   const run = spawnSync(process.execPath, [tsc, '-p', join(root, 'native-free-bench')], {
@@ -19,7 +19,7 @@ export function compileBench() {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   if (run.error) console.error(`bench: the compiler did not start: ${run.error.message}`);
-  // Sources find the kernels' file where they find it from dist/ and src/.
+  // Sources find the kernels' file by the same relative path as in dist/ and src/.
   const kernels = join(root, 'dist', 'kernels', 'kernels.wasm');
   if (existsSync(kernels)) {
     mkdirSync(join(root, 'dist-bench', 'dist', 'kernels'), { recursive: true });
@@ -29,10 +29,10 @@ export function compileBench() {
 }
 
 /**
- * Runs a compiled script of the bench with the arguments of this process; its exit code becomes
- * that of this process.
+ * Runs a compiled script of the bench with the arguments of this process. The exit code of the
+ * script becomes that of this process.
  * @param {string} script its name in native-free-bench/, without the extension
- * @param {NodeJS.ProcessEnv} env what it finds in its environment besides that of this process
+ * @param {NodeJS.ProcessEnv} env environment variables to add to those of this process
  * @param {string[]} [before] words before the command: taskset and its arguments
  */
 export function runCompiled(script, env, before = []) {
@@ -42,8 +42,8 @@ export function runCompiled(script, env, before = []) {
     stdio: 'inherit',
     env: { ...process.env, ...env },
   });
-  // The terminal sends ^C to the whole group; the script stops its servers, and this process waits
-  // for it.
+  // The terminal sends ^C to the whole process group. The script stops its servers, and this
+  // process waits for the script.
   process.on('SIGINT', () => {});
   child.on('error', (error) => {
     console.error(`${script}: ${error.message}`);

@@ -1,8 +1,9 @@
 // @ts-check
 /**
- * Finds a real redis-server for the tests and the benchmarks: HEADWATER_REDIS_SERVER, redis-server
- * or valkey-server on PATH, or redis-check-rdb under another name: they are one executable, which
- * decides by the name it is called with, and some distributions pack only the tools.
+ * Finds a real redis-server for the tests and the benchmarks. It tries HEADWATER_REDIS_SERVER, then
+ * redis-server or valkey-server on PATH, then redis-check-rdb under the name of a server. These
+ * tools are one executable, which acts by the name of the call, and some distributions have only
+ * the tools.
  *
  * Uses built-in modules only, since it may run before anything is installed.
  */
@@ -22,7 +23,8 @@ import { fileURLToPath } from 'node:url';
 const cache = fileURLToPath(new URL('../node_modules/.cache/headwater', import.meta.url));
 
 /**
- * Path of a server that starts, or null. When HEADWATER_REDIS_SERVER is set, only that is tried.
+ * Returns the path of a server that starts, or null. When HEADWATER_REDIS_SERVER is set, no other
+ * path is tried.
  * @returns {string | null}
  */
 export function findRedis() {
@@ -61,15 +63,17 @@ export function onPath(name) {
       accessSync(path, constants.X_OK);
       return path;
     } catch {
-      // Not here, or not executable: the next directory of PATH may have it.
+      // It is not here, or not executable. The next directory of PATH may have it.
     }
   }
   return null;
 }
 
 /**
- * A link of that name, put in place by a rename since several test processes may do this at once.
- * @param {string} target @param {string} name
+ * Makes a link with this name. It is renamed into place, since several test processes may do this
+ * at the same time.
+ * @param {string} target
+ * @param {string} name
  */
 function linkAs(target, name) {
   mkdirSync(cache, { recursive: true });

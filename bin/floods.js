@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * `npm run floods [-- arguments]`: hundreds of thousands of requests at once, and whether a stock
- * replica holds the same as its primary afterwards. Installs and builds when needed;
- * native-free-bench/floods.ts tells the arguments.
+ * `npm run floods [-- arguments]`: sends hundreds of thousands of requests at once, and checks that
+ * a stock replica then holds the same as its primary. Installs and builds when needed.
+ * native-free-bench/floods.ts lists the arguments.
  */
 import { build } from './build.js';
 import { compileBench, runCompiled } from './compile-bench.js';

@@ -1,17 +1,17 @@
 #!/usr/bin/env node
-// Hears signals from its first line on, checks the Node.js version, and hands both to
-// dist/bundle/cli.js.
+// Catches signals from its first line on, checks the Node.js version, and starts
+// dist/bundle/cli.js, which takes over the signals.
 const signals = {
-  /** Until there is a node, nothing is there to be saved. @param {string} name */
+  /** Without a node there is nothing to save. @param {string} name */
   deliver: (name) => {
     console.error(`# Received ${name} before the start, exiting now.`);
     process.exit(0);
   },
 };
-// A listener also makes the kernel deliver these to process 1.
+// With a listener the kernel delivers these signals to process 1, too.
 for (const name of ['SIGTERM', 'SIGINT']) process.on(name, () => signals.deliver(name));
-// SIGHUP would end the process, as a terminal's end sends it. SIGUSR1 would open a debugger's port.
-// Node.js ignores SIGPIPE by itself.
+// SIGHUP comes when a terminal closes and would end the process. SIGUSR1 would open a debugger's
+// port. Node.js ignores SIGPIPE by itself.
 for (const name of ['SIGHUP', 'SIGUSR1']) process.on(name, () => {});
 
 if (Number(process.versions.node.split('.')[0]) < 20) {
@@ -25,12 +25,12 @@ if (!existsSync(cli)) {
   process.exit(1);
 }
 try {
-  // Before V8's heap grows with the program itself.
+  // V8's heap grows while the program is loaded, so its flags come first.
   await import('../dist/rehearsal/v8-flags.js');
   const { main } = await import(cli.href);
   await main(process.argv.slice(2), signals);
 } catch (error) {
-  // With so few that the program cannot be read, it cannot say so itself.
+  // With so few descriptors the program cannot be loaded, so it cannot report this itself.
   if (Object(error).code !== 'EMFILE') throw error;
   console.error("# Your current 'ulimit -n' is not enough for the server to start. Exiting.");
   process.exit(1);

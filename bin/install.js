@@ -1,10 +1,12 @@
 // @ts-check
 /**
- * Brings node_modules/ to what package-lock.json says, on a machine that has only Node.js and npm.
+ * Installs the packages of package-lock.json into node_modules/, on a machine that has only Node.js
+ * and npm.
  *
- * Versions are compared, not file times: a checkout changes the times and nothing else, and `npm
- * ci` begins by removing what other processes may be running from. Install scripts stay off: no
- * package needs one, since nothing native is built.
+ * It compares versions instead of file times, because a checkout changes the times of unchanged
+ * files. It runs `npm ci` only when needed, because that begins by removing files that other
+ * processes may be using. Install scripts stay off: no package needs one, since nothing native is
+ * built.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -13,7 +15,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** Installs when needed; ends the process with npm's code when that fails. */
+/** Installs when needed. When that fails, ends the process with npm's exit code. */
 export function ensureInstalled() {
   if (isInstalled()) return;
   console.log('installing the packages of package-lock.json …');
@@ -32,8 +34,8 @@ export function ensureInstalled() {
 }
 
 /**
- * Whether every package of the lock file is there in its version. Optional ones may be for other
- * platforms.
+ * Returns whether every package of the lock file is installed in its version. Optional packages may
+ * be missing, since they may be for other platforms.
  */
 function isInstalled() {
   const wanted = readPackages(join(root, 'package-lock.json'));

@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * `node bin/make-command-docs.js`: writes src/commands/docs/<group>.ts from what a real
- * redis-server answers to COMMAND DOCS, for the commands that headwater has. The files are checked
- * in; summaries are headwater's own and stand in the command tables, and what 7.2 added is in
+ * `node bin/make-command-docs.js`: writes src/commands/docs/<group>.ts from the replies of a real
+ * redis-server to COMMAND DOCS, for the commands that headwater has. The files are checked in. The
+ * summaries are headwater's own and are in the command tables. New parts of 7.2 are in
  * since-7-2.ts.
  */
 import { spawn } from 'node:child_process';
@@ -17,7 +17,7 @@ import { findRedis } from './find-redis.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const folder = join(root, 'src', 'commands', 'docs');
-/** Files of the folder that are written by hand. */
+/** Files in the folder that are written by hand. */
 const OWN_FILES = ['read.ts', 'reply-docs.ts', 'since-7-2.ts'];
 const LINE_MAX = 98;
 
@@ -48,7 +48,8 @@ try {
 }
 
 /**
- * Names of headwater's commands, `container|name` for subcommands. @returns {Promise<Set<string>>}
+ * Returns the names of headwater's commands, with `container|name` for subcommands.
+ * @returns {Promise<Set<string>>}
  */
 async function ownNames() {
   const { Node } = await import('../dist/node.js');
@@ -126,7 +127,11 @@ ${text}
 `;
 }
 
-/** The reply in RESP3, maps as objects. @param {string[]} words @returns {Promise<Doc>} */
+/**
+ * Returns the reply in RESP3, with maps as objects.
+ * @param {string[]} words
+ * @returns {Promise<Doc>}
+ */
 async function ask(words) {
   for (;;) {
     try {

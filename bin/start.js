@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * `npm start -- --port 7000`: installs and builds when needed, starts a primary in this process (so
- * signals and the exit code are its own) and says how to attach a replica. Takes the arguments of
- * bin/headwater.js.
+ * `npm start -- --port 7000`: installs and builds when needed, starts a primary, and prints how to
+ * attach a replica. The primary runs in this process, so it gets the signals and sets the exit
+ * code. Takes the arguments of bin/headwater.js.
  */
 import { ensureInstalled } from './install.js';
 
@@ -20,7 +20,8 @@ if (!(await build())) {
 const args = process.argv.slice(2);
 await import('./headwater.js');
 
-// main() has returned, so it listens: or it has set an exit code, or only printed its version.
+// main() has returned, so the server listens, or it has set an exit code, or it only printed its
+// version.
 const onlyPrints = args.some((arg) => ['--help', '-h', '--version', '-v'].includes(arg));
 if (process.exitCode === undefined && !onlyPrints) {
   const option = args.lastIndexOf('--port');

@@ -1,13 +1,13 @@
 // @ts-check
 /**
  * `npm test [-- vitest arguments]`: installs and builds when needed, finds a real redis-server (or
- * installs one when that is allowed), checks types, format and lint, and runs the tests.
+ * installs one where that is allowed), checks types, format and lint, and runs the tests.
  *
- * The last line of the output is `N passed, N failed, N skipped`. A step other than the tests that
- * fails counts as one failure. The exit code is 0 only when nothing failed.
+ * The last line of the output is `N passed, N failed, N skipped`. A failed step other than the
+ * tests counts as one failure. The exit code is 0 only when nothing failed.
  *
- * Without a real server nothing can be compared: under CI=true that is a failure of the run,
- * elsewhere too, since every suite of replication needs it; the message says what to install.
+ * A real server is required, since every suite of replication compares with it. Without one the run
+ * fails, and the message tells which package to install.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
@@ -45,16 +45,17 @@ async function builds() {
     const { build } = await import('./build.js');
     return await build();
   } catch (error) {
-    // The kernels do not compile, or the compiler does not start; the other steps still tell
-    // something.
+    // The kernels do not compile, or the compiler does not start. The other steps run all the same.
     console.error(error);
     return false;
   }
 }
 
 /**
- * Runs a script of an installed package and returns whether it ended well. @param {string} script
- * @param {string[]} args @param {NodeJS.ProcessEnv} [env]
+ * Runs a script of an installed package. Returns whether its exit code was 0.
+ * @param {string} script
+ * @param {string[]} args
+ * @param {NodeJS.ProcessEnv} [env]
  */
 function run(script, args, env = {}) {
   const { status, signal, error } = spawnSync(
@@ -85,13 +86,14 @@ function runTests(redis) {
     console.error('vitest wrote no results');
   }
   rmSync(resultsFile, { force: true });
-  // A file that cannot be imported, an unhandled rejection: failures that are no test.
+  // Failures outside of tests: a file that cannot be imported, or an unhandled rejection.
   if (!isFine && count.failed === failedBefore) step('vitest', false);
   if (count.passed === 0) step('no test passed', false);
 }
 
 /**
- * redis-tools holds the server's executable under another name. Null when it cannot be had.
+ * Installs redis-tools, which has the server's executable under another name. Returns its path, or
+ * null when it cannot be installed.
  * @returns {string | null}
  */
 function installRedis() {

@@ -1,15 +1,15 @@
 /**
- * Floods a server from one client and compares its dataset with that of a stock replica after each.
- * Started by bin/floods.js, which compiles it.
+ * Floods a server from one client, and after each flood compares its dataset with that of a stock
+ * replica. bin/floods.js compiles and starts it.
  *
  *   npm run floods                          20 rounds of each kind, 400,000 requests in each
  *   npm run floods -- incr blpop            some kinds
  *   npm run floods -- --rounds 3 --requests 100000 --seed 7
- *   npm run floods -- --primary redis       the same between two stock servers: shows what the floods themselves do
+ *   npm run floods -- --primary redis       the same between two stock servers, for comparison
  *
- * A round is a fault when the digests differ, when the replica had to sync again, or when the
- * stream brought it a command that is an error. The exit code is 0 when no round was one, 1 when
- * some were, 2 for wrong arguments.
+ * A round has a fault when the digests differ, when the replica had to sync again, or when a
+ * command in the stream was an error on the replica. The exit code is 0 without faults, 1 with
+ * faults, and 2 for wrong arguments.
  */
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -74,7 +74,7 @@ function optionsOf(argv: readonly string[]): Options | null {
 interface Tally {
   readonly kind: FloodKind;
   readonly seconds: number[];
-  /** What was wrong, with the rounds in which it was. */
+  /** The faults, each with its round. */
   readonly faults: string[];
 }
 
@@ -123,7 +123,7 @@ async function main(argv: readonly string[], root: string): Promise<number> {
       tally.seconds.push(seconds);
       if (fault === '') continue;
       tally.faults.push(`round ${round}: ${fault}`);
-      // The next round must not meet what this one has left behind.
+      // The next round must not begin with the state after the fault.
       await pair.stop();
       pair = await FloodPair.start(target, redis);
     }
@@ -142,7 +142,7 @@ async function main(argv: readonly string[], root: string): Promise<number> {
   return faults.length === 0 ? 0 : 1;
 }
 
-// Ends through `exit`, where the servers are killed.
+// The handlers of `exit` kill the servers.
 process.on('SIGINT', () => process.exit(130));
 process.on('SIGTERM', () => process.exit(143));
 

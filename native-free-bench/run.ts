@@ -1,6 +1,6 @@
 /**
- * The bench: measures headwater and redis-server in turns, and reports medians and ratios. Started
- * by bin/bench.js, which compiles it; README.md tells how to use it and how to read it.
+ * The bench: measures headwater and redis-server in turn, and reports medians and ratios.
+ * bin/bench.js compiles and starts it. README.md tells how to use it and how to read the report.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -69,7 +69,7 @@ interface Options {
 }
 
 class UsageError extends Error {}
-/** The streams that a server was measured with were wrong. */
+/** The streams of a measured server were wrong. */
 class ProofError extends Error {}
 
 function optionsOf(argv: readonly string[], root: string): Options | null {
@@ -116,7 +116,7 @@ function optionsOf(argv: readonly string[], root: string): Options | null {
   };
 }
 
-/** The servers to measure. bin/bench.js says which there are. */
+/** Returns the servers to measure. bin/bench.js tells which ones exist. */
 function targetsOf(options: Options, root: string): Target[] {
   const pin: string[] = options.pin ? ['taskset', '-c', SERVER_CORES] : [];
   const command = (...words: string[]): [string, ...string[]] =>
@@ -136,7 +136,7 @@ function targetsOf(options: Options, root: string): Target[] {
 }
 
 /**
- * Measures `scenario`: each run has every target once, and the order turns around from run to run.
+ * Measures `scenario`. Each run measures every target once. The order is reversed from run to run.
  */
 async function runScenario(
   scenario: Scenario,
@@ -173,11 +173,11 @@ async function runScenario(
           if (value !== null) values[target.kind].push(value);
         }
       } catch (error) {
-        // Whatever went wrong with this server: it is reported, and the other server and scenarios
-        // still count.
+        // Any failure of this server is reported. The other server and the other scenarios still
+        // count.
         errors.push(`${target.kind}: ${error instanceof Error ? error.message : String(error)}`);
         broken.add(target.kind);
-        // What a server did that streams something wrong has no speed, in earlier runs either.
+        // A server with a wrong stream has no valid speed, not even in earlier runs.
         if (error instanceof ProofError)
           for (const values of samples.values()) values[target.kind] = [];
       } finally {
@@ -222,7 +222,7 @@ function machineLine(): Machine {
 }
 
 /**
- * The commit that is measured, marked when the tree differs from it; 'unknown' outside of a
+ * Returns the measured commit, marked when the tree differs from it, or 'unknown' outside a
  * repository.
  */
 function gitSha(root: string): string {
@@ -236,7 +236,7 @@ function gitSha(root: string): string {
     const isChanged = git('status', '--porcelain', '--untracked-files=no') !== '';
     return git('rev-parse', '--short=12', 'HEAD') + (isChanged ? ' with changes' : '');
   } catch {
-    // No git, or no repository: a package from a registry.
+    // There is no git, or no repository, as in a package from a registry.
     return 'unknown';
   }
 }
@@ -281,7 +281,7 @@ async function main(argv: readonly string[], root: string): Promise<number> {
   return scenarios.some((scenario) => scenario.errors.length > 0) ? 1 : 0;
 }
 
-// Ends through `exit`, where the servers are killed.
+// The handlers of `exit` kill the servers.
 process.on('SIGINT', () => process.exit(130));
 process.on('SIGTERM', () => process.exit(143));
 

@@ -1,9 +1,9 @@
 /**
- * The command line, read exactly as redis-server 7.0 reads its own:
+ * Reads the command line exactly as redis-server 7.0 does:
  *
  *   headwater [file.conf] [--name value ...] ... [-]
  *
- * Options become lines of a configuration, which is parsed after the file, the environment and
+ * Options become lines of a configuration. They are parsed after the file, the environment and
  * standard input.
  */
 import { quote, splitWords, toBytes } from './server/config/grammar.ts';
@@ -28,7 +28,7 @@ const FIRST_WORDS: ReadonlyMap<string, 'version' | 'help' | 'help-all'> = new Ma
   ['--help-all', 'help-all'],
 ] as const);
 
-/** `argv` without the interpreter and the program. */
+/** Parses `argv`, which is without the interpreter and the program. */
 export function parseArguments(argv: readonly string[]): CliArguments {
   const mode = FIRST_WORDS.get(argv[0] ?? '');
   if (mode !== undefined) return { mode };
@@ -36,8 +36,7 @@ export function parseArguments(argv: readonly string[]): CliArguments {
   const rest = argv.slice(hasFile ? 1 : 0);
   let stdin = false;
   let options = '';
-  // A value may look like an option: what follows a bare `--name` is its value, whatever it begins
-  // with.
+  // The word behind a bare `--name` is its value, even if it begins with `--`.
   let afterValue = true;
   for (let i = 0; i < rest.length; i++) {
     const arg = rest[i]!;
@@ -46,7 +45,7 @@ export function parseArguments(argv: readonly string[]): CliArguments {
       stdin = true;
     } else if (afterValue && arg.startsWith('--')) {
       options += `${options === '' ? '' : '\n'}${toBytes(arg.slice(2))} `;
-      // `--port` is a name that wants its value; `--port 6380` in one word has it.
+      // `--port` is a name without its value. `--port 6380` in one word has its value.
       afterValue = splitWords(toBytes(arg))?.length !== 1;
       if (arg.toLowerCase() === '--save' && (next === undefined || next.startsWith('--'))) {
         options += '""';

@@ -1,6 +1,6 @@
 /**
- * The command line: argv, environment and configuration file to a running node. See
- * cli-arguments.ts for the grammar.
+ * The command line: starts a node from argv, the environment and the configuration file.
+ * cli-arguments.ts has the grammar.
  */
 import { readFileSync } from 'node:fs';
 import { codeOf, ErrorCode, messageOf } from './base/errors.ts';
@@ -14,14 +14,17 @@ import { versionLine } from './server/config/product.ts';
 
 const STDIN = 0;
 
-/** Signals of the process, which is heard since its first line; what they do is for who knows. */
+/**
+ * The signals of the process. bin/headwater.js catches them from its first line on; `main` sets
+ * what they do.
+ */
 export interface Signals {
   deliver: (name: 'SIGTERM' | 'SIGINT') => void;
 }
 
 /**
- * Runs the program; `argv` is without the interpreter and the script. Sets the exit code and ends
- * the process on errors.
+ * Runs the program. `argv` is without the interpreter and the script. After an error sets the exit
+ * code and ends the process.
  */
 export async function main(argv: readonly string[], signals: Signals): Promise<void> {
   const parsed = parseArguments(argv);
@@ -61,11 +64,14 @@ export async function main(argv: readonly string[], signals: Signals): Promise<v
   }
 }
 
-/** What ends the process after a fault of the program: other threads read the same memory. */
+/**
+ * Returns the handler of faults of the program. It ends the process, since other threads read the
+ * same memory.
+ */
 function crashOf(node: Node): (error: unknown) => void {
   let isSecond = false;
   return (error) => {
-    // A fault while the first one is told must not hide it.
+    // A second fault, while the first one is reported, must not hide the first.
     if (isSecond) process.exit(1);
     isSecond = true;
     node.crashed(error);

@@ -1,5 +1,5 @@
 /**
- * A node: the parts wired together, and the order in which they start and stop.
+ * A node: wires the parts together, and starts and stops them in order.
  *
  *   start   listen → housekeeping → load the dump → "Ready to accept connections"
  *   stop    stop listening → (save) → close clients → stop workers
@@ -35,7 +35,10 @@ import { Primary } from './server/primary/primary.ts';
 import { Server } from './server/server.ts';
 import { createLoadPool } from './workers/load-job.ts';
 
-/** The first snapshot's thread starts after this delay, so that the first clients come before. */
+/**
+ * The thread of the first snapshot starts after this delay, so that it does not slow the first
+ * clients.
+ */
 const WARM_DELAY_MS = 500;
 
 export class Node implements ConnectionHost {
@@ -135,7 +138,7 @@ export class Node implements ConnectionHost {
   }
 
   /**
-   * Loads the dataset and opens the sockets. Rejects with an OperatingError when it cannot. With
+   * Opens the sockets and loads the dataset. Rejects with an OperatingError when it cannot. With
    * `anyPort`, port 0 means any free port.
    */
   async start({ anyPort = false } = {}): Promise<void> {
@@ -159,7 +162,7 @@ export class Node implements ConnectionHost {
     try {
       await this.dumps.dumpLoad.atStart(values.replicaof !== null);
     } catch (error) {
-      // A stop during the load hides the load's error.
+      // When the node is stopped during the load, the load's error is not reported.
       if (this.#stopping) return;
       await this.stop();
       throw error;
@@ -171,7 +174,10 @@ export class Node implements ConnectionHost {
     this.server.onStage('ready');
   }
 
-  /** The log line about the program, its place, and its configuration. */
+  /**
+   * Returns the log line with the program's version, process id, port, directory and configuration
+   * file.
+   */
   #startLine(): string {
     const { config } = this.server;
     const { dir } = config.values;
@@ -182,12 +188,12 @@ export class Node implements ConnectionHost {
     );
   }
 
-  /** The TCP port on which the node listens; 0 when there is none. */
+  /** The TCP port on which the node listens, or 0 when it does not. */
   get port(): number {
     return this.listeners.port;
   }
 
-  /** Ends the node at once, without a save; the caller saves before. */
+  /** Stops the node without a save. A caller that wants one saves before. */
   async stop(): Promise<void> {
     this.#stopping = true;
     clearTimeout(this.#warmTimer);
@@ -200,7 +206,7 @@ export class Node implements ConnectionHost {
     await Promise.all([this.upstream.close(), this.dumps.close()]);
   }
 
-  /** SIGTERM and SIGINT, for a program that runs the node as a process. */
+  /** Handles SIGTERM and SIGINT, for a program that runs the node as a process. */
   signal(name: 'SIGTERM' | 'SIGINT'): void {
     this.dumps.shutdown.signal(name);
   }
@@ -242,7 +248,7 @@ export class Node implements ConnectionHost {
     this.primary.closed(connection);
   }
 
-  /** Takes a connection, paused and unread, as a client; undefined when it is turned away. */
+  /** Accepts a connection, paused and unread, as a client. Returns undefined when it is refused. */
   accept(accepted: Socket): Connection | undefined {
     const { server } = this;
     this.onSocket?.();
@@ -264,7 +270,7 @@ export class Node implements ConnectionHost {
   }
 }
 
-/** The format of DUMP payloads: that of dumps. */
+/** Returns the format of DUMP payloads, which is that of dumps. */
 function dialectOf(config: Config): Dialect {
   const { rdbVersion, rdbPlainTypes } = config.values;
   return { version: rdbVersion as RdbVersion, plainTypes: rdbPlainTypes };

@@ -1,9 +1,9 @@
 /**
- * Helper processes of a measurement (load generator, fake replicas, prober): each has a processor
- * of its own where there is one, and none disturbs the timers of another. Both ends of the calls to
- * them are here.
+ * Helper processes of a measurement: load generator, fake replicas, prober. Each has its own
+ * processor, if there are enough, and none disturbs the timers of another. This file has both ends
+ * of the calls between them.
  *
- * An API is an interface of asynchronous methods with at most one argument; arguments and results
+ * An API is an interface of asynchronous methods with at most one argument. Arguments and results
  * are plain data.
  */
 import { type ChildProcess, fork } from 'node:child_process';
@@ -81,7 +81,7 @@ export class Child<Api extends object> {
   }
 }
 
-/** The child's end: answers calls with `api` until the parent goes away. */
+/** The child's end: answers calls with `api` until the parent exits. */
 export function serve<Api extends object>(api: Api): void {
   const methods = api as Record<string, Method>;
   process.on('message', async (message) => {

@@ -1,6 +1,6 @@
 /**
  * A client for the few commands around a measurement (INFO, CONFIG, BGSAVE …): one connection,
- * replies in order, whole values. Nothing that is measured goes through it.
+ * replies in order, whole values. No measured command goes through it.
  */
 import net from 'node:net';
 
@@ -32,7 +32,7 @@ export class ControlClient {
     socket.on('close', () => this.#fail(new Error('the server closed the connection')));
   }
 
-  /** Resolves when connected, rejects when the port refuses. */
+  /** Connects. Rejects when the port refuses the connection. */
   static connect(port: number): Promise<ControlClient> {
     return new Promise((resolve, reject) => {
       const socket = net.connect({ port, host: '127.0.0.1' });
@@ -44,7 +44,7 @@ export class ControlClient {
     });
   }
 
-  /** Sends one command and resolves to its reply; an error reply is a value, not a rejection. */
+  /** Sends one command and resolves to its reply. An error reply is a value, not a rejection. */
   call(...words: string[]): Promise<Reply> {
     let request = `*${words.length}\r\n`;
     for (const word of words) request += `$${Buffer.byteLength(word)}\r\n${word}\r\n`;
@@ -61,7 +61,7 @@ export class ControlClient {
     return reply;
   }
 
-  /** The fields of `INFO <section>` by name. */
+  /** Returns the fields of `INFO <section>` by name. */
   async info(section: string): Promise<Map<string, string>> {
     const fields = new Map<string, string>();
     for (const line of String(await this.must('INFO', section)).split('\r\n')) {
@@ -91,7 +91,7 @@ export class ControlClient {
     }
   }
 
-  /** The value at `#position`, or undefined while it is incomplete. */
+  /** Returns the value at `#position`, or undefined while it is incomplete. */
   #parse(): Reply | undefined {
     const end = this.#unparsed.indexOf('\r\n', this.#position);
     if (end < 0) return undefined;

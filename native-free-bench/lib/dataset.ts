@@ -1,12 +1,14 @@
-/** Filling a server with a dataset: one connection, deep pipeline, replies skimmed for errors. */
+/**
+ * Fills a server with a dataset: one connection, a deep pipeline, replies checked for errors only.
+ */
 import net from 'node:net';
 import { MIB } from '../../src/base/units.ts';
 import { ReplySkimmer, RequestWriter } from './resp.ts';
 import { Checksum, keyOf, ValuePool } from './workload.ts';
 
 /**
- * A seeded sequence of commands, consumed once: `write` is called with 0, 1, 2 … and appends one
- * command each.
+ * A seeded sequence of commands, consumed once. `write` is called with 0, 1, 2 … and appends one
+ * command per call.
  */
 export interface Dataset {
   readonly commands: number;
@@ -24,7 +26,7 @@ export class LoadRefused extends Error {}
 const BATCH_BYTES = 64 * 1024;
 const BATCHES_IN_FLIGHT = 4;
 
-/** SETs of `keys` keys of 16 bytes with random values of `valueBytes`. */
+/** Returns SETs of `keys` keys of 16 bytes with random values of `valueBytes` bytes. */
 export function stringKeys(keys: number, valueBytes: number, seed: number): Dataset {
   const pool = new ValuePool(seed);
   return {
@@ -38,7 +40,7 @@ export function stringKeys(keys: number, valueBytes: number, seed: number): Data
   };
 }
 
-/** The checksum of `dataset`, which is used up, without a server. */
+/** Returns the checksum of `dataset`, without a server. The dataset is consumed. */
 export function checksumOf(dataset: Dataset): string {
   const checksum = new Checksum();
   const out = new RequestWriter(2 * BATCH_BYTES);
@@ -52,8 +54,8 @@ export function checksumOf(dataset: Dataset): string {
 }
 
 /**
- * Sends all of `dataset` and resolves when the last reply is in; rejects with {@link LoadRefused}
- * on an error reply.
+ * Sends all of `dataset` and resolves after the last reply. Rejects with {@link LoadRefused} after
+ * an error reply.
  */
 export function load(port: number, dataset: Dataset): Promise<LoadResult> {
   return new Promise((resolve, reject) => {
@@ -65,9 +67,7 @@ export function load(port: number, dataset: Dataset): Promise<LoadResult> {
       { length: BATCHES_IN_FLIGHT },
       () => new RequestWriter(2 * BATCH_BYTES),
     );
-    /**
-     * Batches that are out, oldest first; `end` counts the commands up to and including the batch.
-     */
+    /** Unanswered batches, oldest first. `end` counts the commands up to the end of the batch. */
     const inFlight: { end: number; writer: RequestWriter }[] = [];
     let next = 0;
 

@@ -1,11 +1,11 @@
 /**
- * Floods: one client sends hundreds of thousands of requests at once, and a stock replica must hold
- * the same as its primary afterwards. Shared by the script (../floods.ts) and the tests
- * (test/integration/floods.test.ts).
+ * Floods: one client sends hundreds of thousands of requests at once, and then a stock replica must
+ * hold the same as its primary. The script (../floods.ts) and the tests
+ * (test/integration/floods.test.ts) share this.
  *
- * Such a client fills reads with more requests than one event may run, so that most of them wait in
- * buffers; so does a client that is blocked with requests behind it. What was run of them must be
- * what is streamed.
+ * Such a client fills reads with more requests than may run in one event, so most of them wait in
+ * buffers. A client that is blocked with requests behind it does the same. The stream must carry
+ * exactly the requests that ran.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -23,16 +23,16 @@ const COUNTERS = 5000;
 const COLLECTIONS = 50;
 const KEYS_PER_MSET = 100;
 const TIMEOUT_MS = 120_000;
-/** At most so many bytes wait behind a BLPOP: less than a read, a few reads, very many. */
+/** At most this many bytes wait behind a BLPOP: less than a read, a few reads, or many reads. */
 const BEHIND_BYTES = [20_000, 50_000, 110_000, 1_000_000];
 
-/** How the requests reach the server. */
+/** The way in which the requests reach the server. */
 export const Way = {
   /** All in one write. */
   ONE_WRITE: 0,
   /** In writes of odd sizes. */
   CUT: 1,
-  /** Some thousand behind a BLPOP; the others while those run. */
+  /** Some thousand requests behind a BLPOP. The others arrive while those run. */
   BEHIND_BLPOP: 2,
   /** Through `redis-cli --pipe`. */
   PIPE: 3,
@@ -44,12 +44,12 @@ export interface FloodKind {
   readonly way: Way;
   /** Appends request `index`. */
   write(out: RequestWriter, index: number): void;
-  /** What is there before. */
+  /** Writes the initial data. Returns the number of its requests. */
   readonly before?: (out: RequestWriter, requests: number) => number;
 }
 
 export interface FloodResult {
-  /** Nothing when the replica holds the same as its primary. */
+  /** Empty when the replica holds the same as its primary. */
   readonly fault: string;
   /** From the first byte of the flood to the last reply. */
   readonly seconds: number;
@@ -100,7 +100,7 @@ function mixed(out: RequestWriter, index: number): void {
   }
 }
 
-/** The keys that the DELs take away, and some that must stay. */
+/** Writes the keys that the DELs remove, and some that must stay. */
 function keysToDelete(out: RequestWriter, requests: number): number {
   const commands = Math.ceil((requests * 1.1) / KEYS_PER_MSET);
   for (let at = 0; at < commands; at++) {
@@ -146,8 +146,8 @@ export const FLOODS: readonly FloodKind[] = [
 ];
 
 /**
- * Floods a server with INCRs in one write, whoever is attached to it; resolves when all are
- * answered.
+ * Floods a server with INCRs in one write and resolves when all are answered. Any replicas may be
+ * attached.
  */
 export async function floodOf(port: number, requests: number): Promise<void> {
   const out = new RequestWriter(requests * 32);
@@ -157,7 +157,7 @@ export async function floodOf(port: number, requests: number): Promise<void> {
   client.close();
 }
 
-/** redis-cli beside `redis` or on PATH, or null. */
+/** Returns the path of redis-cli, beside `redis` or on PATH, or null. */
 export function findRedisCli(redis: string): string | null {
   const name = basename(redis).includes('valkey') ? 'valkey-cli' : 'redis-cli';
   const directories = [dirname(redis), ...(process.env['PATH'] ?? '').split(':')];
@@ -166,7 +166,7 @@ export function findRedisCli(redis: string): string | null {
   );
 }
 
-/** A primary and a stock replica that is attached to it. */
+/** A primary and an attached stock replica. */
 export class FloodPair {
   readonly primary: Server;
   readonly replica: StockReplica;
@@ -179,7 +179,7 @@ export class FloodPair {
   }
 
   static async start(target: Target, redis: string): Promise<FloodPair> {
-    // Nothing is measured, so nothing is compiled before the start.
+    // Nothing is measured here, so no code needs to be compiled in advance.
     const ownOptions = target.kind === 'headwater' ? ['--rehearsal', 'no'] : [];
     const primary = await Server.start(
       target,
@@ -199,13 +199,13 @@ export class FloodPair {
     await this.primary.stop();
   }
 
-  /** Whether this machine can do it. */
+  /** Returns whether this machine can run this kind. */
   can(kind: FloodKind): boolean {
     return kind.way !== Way.PIPE || this.#redisCli !== null;
   }
 
   /**
-   * One flood of `requests` on an empty dataset. Rejects when a request is answered with an error.
+   * Sends one flood of `requests` requests to an empty dataset. Rejects when a reply is an error.
    */
   async flood(kind: FloodKind, requests: number, prng: Prng): Promise<FloodResult> {
     const { primary, replica } = this;
@@ -214,7 +214,7 @@ export class FloodPair {
       const before = new RequestWriter(MIB);
       const count = kind.before(before, requests);
       const client = await FloodClient.connect(primary.port);
-      // One at a time would take long; these few are far from a flood.
+      // Single requests would take long. These few at once are far from a flood.
       await client.send(before.written, count);
       client.close();
     }
@@ -241,8 +241,8 @@ export class FloodPair {
   }
 
   /**
-   * The client waits with some hundred to some ten thousand requests behind it; the others are on
-   * their way, or follow when it is woken.
+   * Blocks the client with some hundred to some ten thousand requests behind it, and then wakes it.
+   * The other requests are already on their way, or follow when it is woken.
    */
   async #behindBlpop(
     client: FloodClient,
@@ -276,7 +276,7 @@ export class FloodPair {
   }
 }
 
-/** A client that counts the replies to what it has sent. */
+/** A client that counts the replies to its requests. */
 class FloodClient {
   readonly #socket: net.Socket;
   readonly #skimmer = new ReplySkimmer();
@@ -309,7 +309,7 @@ class FloodClient {
     return client;
   }
 
-  /** Sends in one write; resolves when the last of `replies` is in. */
+  /** Sends in one write and resolves after the last of `replies` replies. */
   send(bytes: Buffer, replies: number): Promise<void> {
     const answered = this.#expect(replies);
     this.#socket.write(bytes);
@@ -320,7 +320,7 @@ class FloodClient {
     this.#socket.write(bytes);
   }
 
-  /** Sends in pieces of 1 byte to 200 KiB, each a write by itself. */
+  /** Sends in pieces of 1 byte to 200 KiB. Each piece is a separate write. */
   async sendCut(bytes: Buffer, replies: number, prng: Prng): Promise<void> {
     const answered = this.#expect(replies);
     for (let at = 0; at < bytes.length; ) {
@@ -359,7 +359,7 @@ class FloodClient {
   }
 }
 
-/** Sends through `redis-cli --pipe`, which says how many replies and errors it got. */
+/** Sends through `redis-cli --pipe`, which reports its numbers of replies and errors. */
 async function pipe(
   redisCli: string,
   port: number,

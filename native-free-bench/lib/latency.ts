@@ -1,12 +1,12 @@
 /**
- * Latencies of a load generator, counted in buckets 1 % wide. Cheaper than the histogram of
- * Node.js, which is a call into native code for each: a generator records half a million of them
- * per second.
- *
- * Hot path.
+ * Hot path. Latencies of a load generator, counted in buckets of 1 % width. It is cheaper than the
+ * histogram of Node.js, which makes a native call for each latency. A generator records half a
+ * million of them per second.
  */
 
-/** Buckets per doubling, and doublings from 100 ns on: up to half an hour. */
+/**
+ * Buckets per doubling, and the number of doublings from 100 ns on. They reach up to half an hour.
+ */
 const PER_DOUBLING = 70;
 const DOUBLINGS = 34;
 const FIRST_MS = 1e-4;
@@ -23,8 +23,8 @@ export class Latencies {
   }
 
   /**
-   * Milliseconds that the share `q` (0 … 1) of the latencies did not exceed, to within 1 %; 0 when
-   * there are none.
+   * Returns the latency in ms that the share `q` (0 … 1) of all did not exceed, to within 1 %.
+   * Returns 0 when there are none.
    */
   quantileMs(q: number): number {
     const wanted = Math.max(1, Math.ceil(q * this.#count));

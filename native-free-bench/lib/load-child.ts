@@ -1,11 +1,10 @@
 /**
- * Load generator, a process of its own. All requests are encoded before the clock starts; then each
- * connection sends a batch, waits for the replies of the whole batch and sends the next (as
- * redis-benchmark does), or, paced, a stream of writes goes out at a fixed rate whether replies
- * come or not.
+ * Hot path. The load generator, a separate process. All requests are encoded before the clock
+ * starts. Then each connection sends a batch, waits for the replies of the whole batch and sends
+ * the next, as redis-benchmark does. A paced job instead sends writes at a fixed rate, without
+ * waiting for replies.
  *
- * Hot path: replies are read into one buffer shared by all connections and counted, not parsed,
- * where their size is known.
+ * All connections share one read buffer. Replies of known size are counted and not parsed.
  */
 import net from 'node:net';
 import { MIB } from '../../src/base/units.ts';
@@ -19,22 +18,28 @@ export interface ClosedJob {
   readonly clients: number;
   /** Requests per batch. */
   readonly depth: number;
-  /** The job ends after this time, or once `replies` are in if that is not 0. */
+  /** The job ends after this time, or after this many replies if `replies` is not 0. */
   readonly durationMs: number;
   readonly replies: number;
   readonly template: Template;
-  /** Different requests that are cycled through; raised to a whole number of batches. */
+  /**
+   * The number of different requests, which are sent again and again. It is rounded up to whole
+   * batches.
+   */
   readonly requests: number;
-  /** Bytes of every reply when all are of one size, else 0. */
+  /** Bytes of every reply when all have one size, otherwise 0. */
   readonly replyBytes: number;
 }
 
 export interface ClosedResult {
   readonly replies: number;
   readonly seconds: number;
-  /** Processor time of this process: close to `seconds`, the generator is what was measured. */
+  /**
+   * Processor time of this process. When it is close to `seconds`, the generator was the
+   * bottleneck.
+   */
   readonly cpuSeconds: number;
-  /** Latency of a batch, from its write to the last of its replies. */
+  /** Latency of a batch, from its write to its last reply. */
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly errors: number;
@@ -58,19 +63,19 @@ export interface PacedResult {
 
 export interface LoadApi {
   closed(job: ClosedJob): Promise<ClosedResult>;
-  /** The checksum that `closed` would report, without a server. */
+  /** Returns the checksum that `closed` would report, without a server. */
   checksum(job: Pick<ClosedJob, 'template' | 'requests' | 'depth'>): Promise<string>;
   pacedStart(job: PacedJob): Promise<null>;
   pacedStop(argument: null): Promise<PacedResult>;
 }
 
-/** How long after its end a job waits for the replies of its last batches. */
+/** After its end a job waits this long for the replies of its last batches. */
 const MISSING_REPLIES_MS = 10_000;
 
 const MINUS = 45;
 const readBuffer = Buffer.allocUnsafe(MIB);
 
-/** The last workload that was encoded: a warm-up and its measurement share one. */
+/** The last encoded workload. A warm-up and its measurement share one. */
 let encoded: { readonly key: string; readonly requests: EncodedRequests } | null = null;
 
 function requestsOf(template: Template, atLeast: number, depth: number): EncodedRequests {
@@ -80,7 +85,7 @@ function requestsOf(template: Template, atLeast: number, depth: number): Encoded
   return encoded.requests;
 }
 
-/** Everything that the connections of a job share. */
+/** The shared state of the connections of a job. */
 class ClosedRun {
   readonly job: ClosedJob;
   readonly batches: Buffer[] = [];
@@ -154,7 +159,7 @@ class ClosedConnection {
     this.#socket.destroy();
   }
 
-  /** Sends the next batch, or closes when there is to be none. */
+  /** Sends the next batch, or closes the connection when there is none. */
   send(): void {
     const run = this.#run;
     if (run.stopping || run.batchesLeft === 0) {
@@ -244,8 +249,8 @@ async function closed(job: ClosedJob): Promise<ClosedResult> {
 const TICK_MS = 1;
 
 /**
- * Writes at a rate. More than a second's worth of unanswered requests is never out: a dead server
- * is not flooded.
+ * Writes at a fixed rate. It stops while more than a second's worth of requests is unanswered, so
+ * that a dead server is not flooded.
  */
 class PacedWriter {
   readonly #job: PacedJob;

@@ -1,14 +1,14 @@
 /**
- * A primary that is only a record: it gives whoever asks for a sync the dump and the stream that a
- * fake replica has got. So a stock replica tells what was measured: it must come to hold what the
- * primary holds.
+ * A primary that plays back a recording: it answers a sync with the dump and the stream that a fake
+ * replica received. A stock replica that syncs with it must get the dataset of the real primary.
+ * This proves the measured bytes.
  */
 import { once } from 'node:events';
 import net from 'node:net';
 
 export interface Recording {
   readonly replid: string;
-  /** Offset of the dump: the stream goes on with the byte behind it. */
+  /** Offset of the dump. The stream begins with the byte behind it. */
   readonly offset: number;
   readonly dump: readonly Buffer[];
   readonly stream: Iterable<Buffer>;
@@ -16,7 +16,7 @@ export interface Recording {
 
 export class Playback {
   readonly port: number;
-  /** How often it was asked for a sync: more than once, and a replica has broken off. */
+  /** Number of requests for a sync. With more than one, a replica has dropped its link. */
   syncs = 0;
   readonly #recording: Recording;
   readonly #server: net.Server;
@@ -48,7 +48,7 @@ export class Playback {
     socket.on('error', () => socket.destroy());
     socket.on('close', () => this.#sockets.delete(socket));
     socket.on('data', (chunk: Buffer) => {
-      // What comes behind the sync are acknowledgements.
+      // After the sync only acknowledgements arrive.
       if (isPlaying) return;
       text += chunk.toString('latin1');
       for (let bytes = requestBytes(text); bytes > 0; bytes = requestBytes(text)) {
@@ -74,11 +74,12 @@ export class Playback {
   }
 }
 
-/** A handshake's requests have few words. */
+/** The requests of a handshake have few words. */
 const LINES_MAX = 100;
 
 /**
- * The bytes of the first request in `text`, 0 when it is not whole. Its words have no line ends.
+ * Returns the bytes of the first request in `text`, or 0 when it is incomplete. Its words have no
+ * line ends.
  */
 function requestBytes(text: string): number {
   const lines = text.split('\r\n', LINES_MAX);

@@ -1,14 +1,13 @@
 /**
- * Latency prober, a process of its own: one connection sends PING, waits for the reply, and sends
- * the next a millisecond later. Latencies go into an HDR histogram.
+ * The latency prober, a separate process. One connection sends PING, waits for the reply, and sends
+ * the next PING a millisecond later. The latencies go into an HDR histogram.
  *
- * A closed loop that is held up for 100 ms takes one sample where a hundred clients would have
- * waited. So a latency above the interval also records the waits that the missing probes would have
- * seen (latency minus one interval, minus two …), as HDR histograms do to undo this coordinated
- * omission.
+ * A stall of 100 ms delays only one probe, but would have delayed a hundred clients. So a latency
+ * above the interval also records the waits of the missing probes (latency minus one interval,
+ * minus two …). HDR histograms correct this coordinated omission in the same way.
  *
- * What holds this process up itself would count as the server's. So V8 does not look for memory to
- * give back here, which takes it up to 6 ms some ten seconds after the start.
+ * A pause of this process would be counted as the server's. So V8 is told not to look for memory to
+ * free here, which it does some ten seconds after the start for up to 6 ms.
  */
 import net from 'node:net';
 import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
@@ -26,8 +25,8 @@ export interface ProbeResult {
 export interface ProbeApi {
   start(port: number): Promise<null>;
   /**
-   * The latencies since `start` or the last `take`. A probe that is on its way counts once it is
-   * answered.
+   * Returns the latencies since `start` or the last `take`. A probe that is on its way counts once
+   * it is answered.
    */
   take(argument: null): Promise<ProbeResult>;
   stop(argument: null): Promise<null>;
@@ -67,8 +66,8 @@ class Prober {
   }
 
   /**
-   * Waits for the probe on its way first, so that a stall that is going on belongs to the window it
-   * began in.
+   * Waits for the probe that is on its way, so that a current stall counts for the window in which
+   * it began.
    */
   async take(): Promise<ProbeResult> {
     if (this.#left > 0 && this.#failure === null) {

@@ -1,6 +1,6 @@
 /**
- * What Linux tells about a server process: processor time, resident memory. A server is a process
- * and the children that it forked (redis-server's snapshot), so both are looked at.
+ * Processor time and resident memory of a server, from Linux' /proc. A server is a process and the
+ * children that it forked (redis-server's snapshot), so both are counted.
  */
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -9,10 +9,12 @@ import { KIB } from '../../src/base/units.ts';
 
 const TICKS_PER_SECOND = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
 
-/** Fields of /proc/<pid>/stat, counted from the one behind the command's closing parenthesis. */
+/**
+ * Fields of /proc/<pid>/stat, counted from the one behind the closing parenthesis of the command.
+ */
 const StatField = { PPID: 1, UTIME: 11, STIME: 12, CUTIME: 13, CSTIME: 14 } as const;
 
-/** The text of a file in /proc, or null when the process is gone. */
+/** Returns the text of a file in /proc, or null when the process has ended. */
 function readProc(path: string): string | null {
   try {
     return readFileSync(path, 'utf8');
@@ -32,7 +34,7 @@ function statFields(pid: number | string): number[] | null {
     .map(Number);
 }
 
-/** Processes that `pid` forked and that still run. */
+/** Returns the running processes that `pid` forked. */
 export function childrenOf(pid: number): number[] {
   const listed = readProc(`/proc/${pid}/task/${pid}/children`);
   if (listed !== null) return listed.split(' ').filter(Boolean).map(Number);
@@ -42,8 +44,8 @@ export function childrenOf(pid: number): number[] {
 }
 
 /**
- * Seconds of processor time so far, user and system, of `pid`, of its children that ended and of
- * those that run.
+ * Returns the seconds of processor time so far, user and system, of `pid` and of its ended and
+ * running children.
  */
 export function cpuSeconds(pid: number): number {
   const own = statFields(pid);
@@ -66,7 +68,7 @@ function kibField(text: string, name: string): number {
   return match === null ? 0 : Number(match[1]) * KIB;
 }
 
-/** Resident bytes of `pid` alone, in which pages shared with a forked child count in full. */
+/** Returns the resident bytes of `pid` alone. Pages shared with a forked child count in full. */
 function residentBytes(pid: number): number {
   const text = readProc(`/proc/${pid}/status`);
   if (text === null) throw new Error(`process ${pid} is gone`);
@@ -74,22 +76,22 @@ function residentBytes(pid: number): number {
 }
 
 /**
- * Threads and allocators of a server that has just started, or has just been filled, come to rest
- * in this time.
+ * Time after which threads and allocators of a server are quiet, after its start or after it was
+ * filled.
  */
 const SETTLE_MS = { full: 500, smoke: 10 };
 
-/** As {@link residentBytes}, once the process has come to rest. */
+/** As {@link residentBytes}, but waits until the process is quiet. */
 export async function settledResidentBytes(pid: number, smoke: boolean): Promise<number> {
   await delay(SETTLE_MS[smoke ? 'smoke' : 'full']);
   return residentBytes(pid);
 }
 
 /**
- * Resident bytes of `pid` and of its forked children together, where a page that they share counts
- * once: the sum of their proportional set sizes. Without children it is the resident size. Walks
- * the page tables of all (milliseconds per GB), so it is sampled a few times per second and not
- * more.
+ * Returns the resident bytes of `pid` and of its forked children together. A shared page counts
+ * once: this is the sum of their proportional set sizes. Without children it is the resident size.
+ * The kernel walks all page tables for it (milliseconds per GB), so do not sample it more than a
+ * few times per second.
  */
 export function familyResidentBytes(pid: number): number {
   const children = childrenOf(pid);

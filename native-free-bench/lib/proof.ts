@@ -1,14 +1,14 @@
 /**
- * Whether what was measured was right. A server could look fast by streaming something else than it
- * ran, or less.
+ * Proves that a measured server streamed the right bytes. A server could look fast by streaming
+ * something other than it ran, or less.
  *
- *   measured streams    each byte that a fake replica got is compared with what the others got, and their end with
- *                       the server's log; then dump and stream of the first are played to a stock replica, which must
- *                       hold what the primary holds
- *   end of a scenario   some fake replicas and a stock one are attached, more is written, a flood of requests among
- *                       it, and all must be equal
+ *   measured streams    each byte that a fake replica got is compared with the bytes of the others,
+ *                       and the end with the server's log; then dump and stream of the first are
+ *                       played to a stock replica, which must hold what the primary holds
+ *   end of a scenario   some fake replicas and a stock one are attached, more is written, including
+ *                       a flood of requests, and all must be equal
  *
- * A fault makes the figures of that server worthless: the report has none of them then, and is an
+ * A fault makes the figures of that server invalid. The report then shows none of them, and is an
  * error.
  */
 import type { Child } from './child.ts';
@@ -23,7 +23,7 @@ const SYNC_TIMEOUT_MS = 300_000;
 const BROKEN_OFF = 'a stock replica broke off what was played to it';
 const FLOOD_REQUESTS = { full: 400_000, smoke: 100_000 };
 
-/** Resolves once every fake replica stands at the primary's offset. */
+/** Resolves once every fake replica is at the primary's offset. */
 export async function allCaughtUp(server: Server, replicas: Child<ReplicaApi>): Promise<void> {
   await until(
     'replicas at the offset of the primary',
@@ -31,7 +31,8 @@ export async function allCaughtUp(server: Server, replicas: Child<ReplicaApi>): 
       const { offsets } = await replicas.call('state', null);
       if (offsets.length === 0) return true;
       const wanted = Number((await server.control.info('replication')).get('master_repl_offset'));
-      // The offsets were read first, so one beyond the primary's would be an error of counting.
+      // The offsets were read first, so an offset beyond the primary's would be an error of
+      // counting.
       if (offsets.some((offset) => offset > wanted))
         throw new Error('a replica is ahead of its primary');
       return offsets.every((offset) => offset === wanted);
@@ -42,8 +43,7 @@ export async function allCaughtUp(server: Server, replicas: Child<ReplicaApi>): 
 }
 
 /**
- * Judges the streams of all replicas that are attached, which stay attached. Nobody may write
- * meanwhile.
+ * Checks the streams of all attached replicas, which stay attached. Nobody may write during this.
  */
 export async function proveStreams(
   context: Context,
@@ -65,8 +65,8 @@ export async function proveStreams(
 }
 
 /**
- * As {@link proveStreams}, and plays dump and stream to a stock replica. The replicas were attached
- * to prove all.
+ * As {@link proveStreams}, and plays dump and stream to a stock replica. The replicas must have
+ * been attached with `proves: 'all'`.
  */
 export async function proveMeasured(
   context: Context,
@@ -105,8 +105,8 @@ async function differenceOf(server: Server, stock: Server): Promise<string> {
 }
 
 /**
- * Attaches `fakes` fake replicas and a stock one; once all are in sync, `write` writes, a client
- * sends more at once than any of the clients that are measured, and all must be equal.
+ * Attaches `fakes` fake replicas and a stock one. When all are in sync, `write` writes, a client
+ * sends more requests at once than any measured client, and then all must be equal.
  */
 export async function proveAttached(
   context: Context,
@@ -128,7 +128,7 @@ export async function proveAttached(
       if (context.falsify === 'dataset') await falsifyDataset(stock);
       context.proof.noteStock(await stock.fault());
     }
-    // The log is read by a partial sync, which the stock replica's judgement must not count.
+    // The log is read by a partial sync, which must not count as an incident of the stock replica.
     await proveStreams(context, server, replicas);
     await replicas.call('detach', null);
   } finally {

@@ -1,15 +1,14 @@
 /**
- * Fake replicas, a process of its own: they speak a replica's handshake, read the full sync, count
- * the stream and acknowledge once per second.
+ * Hot path. Fake replicas, in a separate process. They perform a replica's handshake, read the full
+ * sync, count the stream and acknowledge once per second. All connections share one read buffer.
  *
- * When they are to prove what they got, the stream is recorded once and compared for each other
- * (stream-record.ts) and with the server's log, each dump's checksum is looked at, and the dump of
- * the first is kept, so that dump and stream can be played to a stock replica (playback.ts).
+ * When they are to prove their bytes, the stream is recorded once, and the streams of the other
+ * replicas and the server's log are compared with it (stream-record.ts). The checksum of each dump
+ * is checked. The dump of the first replica is kept, so that dump and stream can be played to a
+ * stock replica (playback.ts).
  *
  *   connect → HANDSHAKE ──go──▶ HEADER ──"$<len>"──▶ COUNTED ──┐
  *                                  └────"$EOF:…"───▶ MARKED ───┴──▶ STREAM
- *
- * Hot path: one read buffer for all connections.
  */
 import net from 'node:net';
 import { MIB } from '../../src/base/units.ts';
@@ -21,13 +20,13 @@ import { DumpCheck, SAME, StreamRecord } from './stream-record.ts';
 export interface AttachJob {
   readonly port: number;
   readonly replicas: number;
-  /** What is looked at besides counts: nothing, streams, or streams and dumps. */
+  /** The proof, in addition to counting: nothing, the streams, or the streams and the dumps. */
   readonly proves: 'nothing' | 'streams' | 'all';
-  /** One byte of what the first replica gets is made another: to see that it is noticed. */
+  /** Changes one byte that the first replica gets, to test that the change is noticed. */
   readonly falsify: boolean;
 }
 
-/** Times of a full sync, in milliseconds from the PSYNC that went out to all. */
+/** Times of a full sync, in milliseconds from the PSYNC that was sent by all. */
 export interface SyncResult {
   /** One value per replica. */
   readonly firstByteMs: readonly number[];
@@ -42,33 +41,39 @@ export interface StreamState {
 
 export interface ProofJob {
   readonly port: number;
-  /** Offset of the first byte that the server has in its log. */
+  /** Offset of the first byte in the server's log. */
   readonly logFrom: number;
 }
 
-/** What all replicas that are attached got. */
+/** The proof of all attached replicas. */
 export interface ReplicaProof {
   readonly replicas: number;
-  /** Replicas without a fault. */
+  /** Number of replicas without a fault. */
   readonly equal: number;
-  /** What was wrong, one line for each replica with a fault. */
+  /** The faults, one line for each replica that has one. */
   readonly faults: readonly string[];
-  /** What was recorded. */
+  /** The recorded range. */
   readonly range: StreamRange;
 }
 
 export interface ReplicaApi {
-  /** Connects, shakes hands, full sync of all at once. The replicas stay attached. */
+  /**
+   * Connects, performs the handshake, and runs the full sync of all replicas at once. They stay
+   * attached.
+   */
   attach(job: AttachJob): Promise<SyncResult>;
   state(argument: null): Promise<StreamState>;
-  /** Those attached must have been told to prove something, and stand at the end of the stream. */
+  /**
+   * Requires that the attached replicas were told to prove something, and that they are at the end
+   * of the stream.
+   */
   proof(job: ProofJob): Promise<ReplicaProof>;
   /**
-   * Plays what the first replica got to whoever asks for a sync; returns the port. Ends with
-   * `detach`.
+   * Plays the bytes of the first replica to any replica that requests a sync. Returns the port.
+   * Ends with `detach`.
    */
   play(argument: null): Promise<number>;
-  /** How many have asked for it. */
+  /** Returns the number of syncs that were requested from it. */
   plays(argument: null): Promise<number>;
   detach(argument: null): Promise<null>;
 }
@@ -106,7 +111,7 @@ class FakeReplica {
   #dumpCheck: DumpCheck | null = null;
   #falsifies: boolean;
   #lastWanted = Number.POSITIVE_INFINITY;
-  /** The dump, if it is kept, with what came behind it in the same reads. */
+  /** The dump, if it is kept, including stream bytes that came in the same reads. */
   readonly dump: Buffer[] = [];
   replid = '';
   /** Offset of the dump. */
@@ -117,7 +122,7 @@ class FakeReplica {
   offset = 0;
   streamBytes = 0;
   failure: Error | null = null;
-  /** What was wrong with the bytes that came. Later bytes are not looked at then. */
+  /** The first fault in the received bytes. Later bytes are not checked. */
   fault = '';
 
   constructor(job: AttachJob, index: number, record: StreamRecord) {
@@ -138,7 +143,7 @@ class FakeReplica {
         failReady(error);
       };
     });
-    // Whoever awaits `ready` first sees the failure there; the other promise must not count as
+    // The caller that awaits `ready` sees the failure first. The other promise must not count as
     // unhandled.
     this.synced.catch(() => {});
     this.#socket = net.connect({
@@ -164,8 +169,8 @@ class FakeReplica {
   }
 
   /**
-   * Asks for the stream from `offset` on, out of the log; `synced` is resolved once it has come up
-   * to `last`.
+   * Requests the stream from `offset` on, out of the log. `synced` resolves once it has reached
+   * `last`.
    */
   requestLog(replid: string, offset: number, last: number): void {
     this.#phase = Phase.HEADER;
@@ -231,7 +236,7 @@ class FakeReplica {
     if (different !== SAME) this.fault = `another byte at offset ${different}`;
   }
 
-  /** Takes one line, or as much of it as there is. */
+  /** Reads one line, or the part of it that has arrived. */
   #lines(start: number, end: number): number {
     let newline = start;
     while (newline < end && readBuffer[newline] !== LF) newline++;
@@ -239,7 +244,7 @@ class FakeReplica {
     if (newline === end) return end;
     const line = this.#line.trimEnd();
     this.#line = '';
-    // Empty lines are the primary's keepalive before the payload.
+    // Empty lines are the primary's keepalives before the payload.
     if (line !== '') this.#takeLine(line);
     return newline + 1;
   }
@@ -278,8 +283,8 @@ class FakeReplica {
   }
 
   /**
-   * The primary sends nothing behind the mark before the first ACK, so the mark ends a read or is
-   * not there.
+   * The primary sends nothing behind the mark before the first ACK. So the mark is at the end of a
+   * read.
    */
   #marked(start: number, end: number): number {
     if (this.payloadBytes === 0) this.firstByteMs = performance.now();
@@ -294,7 +299,7 @@ class FakeReplica {
     return end;
   }
 
-  /** Takes bytes of the dump when it is to be proved. */
+  /** Checks bytes of the dump, if it is to be proved. */
   #look(start: number, end: number): void {
     if (this.#dumpCheck === null) return;
     this.#dumpCheck.take(readBuffer, start, end);
@@ -312,7 +317,7 @@ class FakeReplica {
   }
 }
 
-/** Compares the server's own log with what was recorded, as far as it goes back. */
+/** Compares the server's own log with the record, as far as the log goes back. */
 async function faultOfLog({ port, logFrom }: ProofJob): Promise<string> {
   const [replica] = replicas;
   const from = Math.max(logFrom, record.first);
@@ -345,7 +350,7 @@ function detachAll(): void {
   playback = null;
 }
 
-/** The dump of a replica without the mark behind it. */
+/** Returns the dump of a replica without the mark behind it. */
 function dumpOf(replica: FakeReplica): Buffer[] {
   let left = replica.payloadBytes;
   return replica.dump.map((part) => {

@@ -1,6 +1,6 @@
 /**
- * From samples to a report: medians, ratios, verdicts; as a table on the terminal, as Markdown, as
- * JSON.
+ * Turns samples into a report: medians, ratios and verdicts, as a table for the terminal, as
+ * Markdown and as JSON.
  */
 import type { Figure, Must, Unit } from './scenario.ts';
 import type { Series } from './series.ts';
@@ -19,7 +19,7 @@ export interface Machine {
 }
 
 export interface Summary {
-  /** One value per run, in the order of the runs; empty for n/a. */
+  /** One value per run, in the order of the runs. Empty for n/a. */
   readonly samples: readonly number[];
   readonly median: number | null;
   readonly quartiles: readonly [number, number] | null;
@@ -31,7 +31,7 @@ export interface Row {
   readonly unit: Unit;
   readonly headwater: Summary;
   readonly redis: Summary;
-  /** headwater's median over redis-server's. */
+  /** headwater's median divided by redis-server's. */
   readonly ratio: number | null;
   readonly must: string | null;
   readonly verdict: 'pass' | 'miss' | null;
@@ -43,15 +43,15 @@ export interface ScenarioReport {
   readonly runs: number;
   readonly checksum: string;
   /**
-   * What was proved of the streams to replicas, one line for each server; none in a scenario
-   * without replicas.
+   * The proof of the streams to replicas, one line for each server. Empty in a scenario without
+   * replicas.
    */
   readonly streams: readonly string[];
-  /** The stretches of the stream that were compared. */
+  /** The ranges of the stream that were compared. */
   readonly ranges: Readonly<Partial<Record<TargetKind, readonly StreamRange[]>>>;
   readonly notes: readonly string[];
   readonly errors: readonly string[];
-  /** Samples over time of the last run of each server. */
+  /** Samples over time from the last run of each server. */
   readonly series?: Readonly<Partial<Record<TargetKind, Series>>>;
   readonly rows: readonly Row[];
 }
@@ -143,7 +143,7 @@ function rangeText(summary: Summary): string {
   return `(${numberText(summary.quartiles[0])} - ${numberText(summary.quartiles[1])})`;
 }
 
-/** Three significant digits, without an exponent. */
+/** Returns three significant digits, without an exponent. */
 export function numberText(value: number | null): string {
   if (value === null) return 'n/a';
   const size = Math.abs(value);
@@ -151,7 +151,7 @@ export function numberText(value: number | null): string {
   return value.toFixed(size >= 10 ? 1 : size >= 1 ? 2 : 3);
 }
 
-/** The table of a scenario for a terminal: columns aligned by spaces. */
+/** Returns the table of a scenario for a terminal, with aligned columns. */
 export function terminalTable(scenario: ScenarioReport): string {
   const lines = [HEADINGS, ...scenario.rows.map(cellsOf)];
   const widths = HEADINGS.map((_, column) =>
@@ -182,7 +182,7 @@ function remarksOf(scenario: ScenarioReport): string[] {
   ];
 }
 
-/** One line each about the machine, the versions, and how this was run. */
+/** Returns lines about the machine, the versions, and the options of this run. */
 export function headerLines(report: Omit<Report, 'scenarios'>): string[] {
   const { machine } = report;
   const smoke = 'SMOKE RUN: sizes are a small share of those named, and the figures mean nothing.';

@@ -1,8 +1,6 @@
 /**
- * The wire as a load generator needs it: requests are encoded into one growing buffer, replies are
- * skimmed, that is counted and looked through for errors without making a value of any of them.
- *
- * Hot path.
+ * Hot path. RESP for a load generator. Requests are encoded into one growing buffer. Replies are
+ * skimmed: they are counted and checked for errors, and no values are made of them.
  */
 
 const CR = 13;
@@ -14,10 +12,10 @@ const DOLLAR = 36;
 const STAR = 42;
 const ZERO = 48;
 
-/** Characters of an error reply that are kept. */
+/** This many characters of an error reply are kept. */
 const ERROR_LENGTH_MAX = 60;
 
-/** Encodes commands one behind the other. `buffer` is replaced when it has to grow. */
+/** Encodes commands one after another. `buffer` is replaced when it has to grow. */
 export class RequestWriter {
   buffer: Buffer;
   length = 0;
@@ -26,7 +24,9 @@ export class RequestWriter {
     this.buffer = Buffer.allocUnsafe(bytes);
   }
 
-  /** Opens a command of `count` arguments; exactly as many calls of `text` or `bytes` follow. */
+  /**
+   * Opens a command of `count` arguments. Exactly `count` calls of `text` or `bytes` must follow.
+   */
   command(count: number): void {
     this.#reserve(16);
     this.#header(STAR, count);
@@ -50,7 +50,7 @@ export class RequestWriter {
     this.#lineEnd();
   }
 
-  /** Appends a request of words in ASCII, as people type it. */
+  /** Appends an inline request: words in ASCII. */
   line(words: string): void {
     this.#reserve(words.length + 2);
     this.length += this.buffer.write(words, this.length, 'latin1');
@@ -61,7 +61,7 @@ export class RequestWriter {
     this.length = 0;
   }
 
-  /** What was appended; a view. */
+  /** Returns a view of the appended bytes. */
   get written(): Buffer {
     return this.buffer.subarray(0, this.length);
   }
@@ -93,15 +93,15 @@ export class RequestWriter {
   }
 }
 
-/** What the next byte belongs to. */
+/** The meaning of the next byte. */
 const State = { TYPE: 0, LINE: 1, NUMBER: 2, BULK: 3, ERROR: 4 } as const;
 type State = (typeof State)[keyof typeof State];
 
 /**
  * Counts RESP2 replies that arrive in pieces.
  *
- * `expected` is the number of values still to come. An array of n values takes one away and adds n,
- * so nesting needs no stack: `*2 :1 *1 :2` runs 1 → 2 → 1 → 1 → 0.
+ * `expected` is the number of values still to come. An array of n values subtracts one and adds n,
+ * so nesting needs no stack: `*2 :1 *1 :2` gives 1 → 2 → 1 → 1 → 0.
  */
 export class ReplySkimmer {
   expected = 0;
@@ -114,8 +114,8 @@ export class ReplySkimmer {
   #bulkLeft = 0;
 
   /**
-   * Takes `buffer[0 … end)`. Bytes behind the last expected value are a fault of the server, and
-   * are thrown at.
+   * Reads `buffer[0 … end)`. Throws when there are bytes behind the last expected value, since this
+   * is a fault of the server.
    */
   push(buffer: Uint8Array, end: number): void {
     let position = 0;
@@ -169,8 +169,8 @@ export class ReplySkimmer {
   }
 
   /**
-   * Errors quote arguments, which are long and random here: the beginning tells enough, and is fit
-   * for a terminal.
+   * Errors quote arguments, which are long and random here. The beginning is enough, and it can be
+   * shown on a terminal.
    */
   #keepError(buffer: Uint8Array, start: number, end: number): void {
     for (let at = start; at < end && this.firstError.length < ERROR_LENGTH_MAX; at++) {
@@ -211,7 +211,7 @@ export class ReplySkimmer {
   }
 }
 
-/** The text of the error reply that `buffer[0 … end)` begins with. */
+/** Returns the text of the error reply at the start of `buffer[0 … end)`. */
 export function errorText(buffer: Uint8Array, end: number): string {
   const skimmer = new ReplySkimmer();
   skimmer.expected = Number.POSITIVE_INFINITY;

@@ -1,9 +1,9 @@
-/** Repetition of a task that knows its own duration, by tinybench. */
+/** Repeats a task that reports its own duration, with tinybench. */
 import { Bench } from 'tinybench';
 
 /**
- * Runs `once` `count` times, one after the other and without warm-up, and returns the milliseconds
- * that it reported, smallest first. A rejection ends the series.
+ * Runs `once` `count` times, one after another and without warm-up. Returns the reported
+ * milliseconds, smallest first. A rejection ends the series.
  */
 export async function timeSeries(
   name: string,

@@ -1,4 +1,4 @@
-/** What a scenario is: figures it promises, and a measurement of one server that yields them. */
+/** A scenario: the figures that it promises, and a measurement of one server that yields them. */
 import { Child } from './child.ts';
 import type { LoadApi } from './load-child.ts';
 import type { ProbeApi } from './probe-child.ts';
@@ -7,7 +7,7 @@ import type { Series } from './series.ts';
 import { Launched, Server, type Target } from './server.ts';
 import { StreamProof } from './stream-proof.ts';
 
-/** What is made wrong on purpose, to see that it is noticed. */
+/** Errors that are made on purpose, to test that they are noticed. */
 export const FALSIFICATIONS = ['stream', 'dataset'] as const;
 export type Falsification = (typeof FALSIFICATIONS)[number];
 
@@ -23,7 +23,7 @@ export type Unit =
   | 'us/op';
 
 /**
- * What headwater must reach: a ratio to redis-server's median in the same run, or, `below`, an
+ * The goal of headwater: a ratio to redis-server's median in the same run, or, as `below`, an
  * absolute value in the figure's unit.
  */
 export type Must =
@@ -40,12 +40,12 @@ export interface Figure {
 }
 
 /**
- * `values` has a number for each figure id; a figure that is missing or null is reported as n/a.
+ * `values` has a number for each figure id. A figure that is missing or null is reported as n/a.
  */
 export interface Measurement {
   readonly checksum: string;
   readonly values: Readonly<Record<string, number | null>>;
-  /** What a reader must know about this measurement, for instance why a figure is n/a. */
+  /** Remarks about this measurement for the reader, for example the reason for an n/a. */
   readonly notes: readonly string[];
   /** Samples over time, for a plot. */
   readonly series?: Series;
@@ -54,7 +54,7 @@ export interface Measurement {
 export interface Scenario {
   readonly name: string;
   readonly title: string;
-  /** Measurements of each server unless the command line says otherwise. */
+  /** Measurements of each server, unless the command line gives another number. */
   readonly runs: number;
   figures(smoke: boolean): readonly Figure[];
   measure(context: Context): Promise<Measurement>;
@@ -62,11 +62,14 @@ export interface Scenario {
 
 const DEBUG_OPTIONS = ['--enable-debug-command', 'yes'];
 
-/** One measurement of one server: what it starts is stopped when it ends, however it ends. */
+/**
+ * One measurement of one server. Everything that it starts is stopped when it ends, also after a
+ * failure.
+ */
 export class Context {
   readonly target: Target;
   readonly smoke: boolean;
-  /** Path of a redis-server that serves as a stock replica; empty when there is none. */
+  /** Path of a redis-server that serves as a stock replica. Empty when there is none. */
   readonly redis: string;
   readonly falsify: Falsification | null;
   readonly proof = new StreamProof();
@@ -82,8 +85,8 @@ export class Context {
   }
 
   /**
-   * The server under measurement, which answers DEBUG DIGEST. A smoke run does not wait for
-   * compiled code.
+   * Starts the measured server, with DEBUG DIGEST enabled. A smoke run does not wait for compiled
+   * code.
    */
   async start(...options: string[]): Promise<Server> {
     const isOurs = this.target.kind === 'headwater';
@@ -93,13 +96,13 @@ export class Context {
     );
   }
 
-  /** A stock server beside it. */
+  /** Starts a stock server beside the measured one. */
   async startStock(...options: string[]): Promise<Server> {
     const target: Target = { kind: 'redis', command: [this.redis], version: '' };
     return this.#started(await Server.start(target, [...DEBUG_OPTIONS, ...options], true));
   }
 
-  /** What an attach is told when replicas are to prove something. */
+  /** Returns the part of an attach job that makes replicas prove something. */
   proving(what: AttachJob['proves']): Pick<AttachJob, 'proves' | 'falsify'> {
     return { proves: what, falsify: this.falsify === 'stream' };
   }
@@ -109,7 +112,7 @@ export class Context {
     return server;
   }
 
-  /** Begins a start that the scenario itself follows. */
+  /** Starts a server process without waiting for it. The scenario itself watches the start. */
   async launch(...options: string[]): Promise<Launched> {
     const launched = await Launched.start(this.target, options);
     this.#launched.push(launched);
@@ -146,7 +149,8 @@ export class Context {
 }
 
 /**
- * Resolves once `condition` holds; rejects with `what` after `timeoutMs`. Asks every `periodMs`.
+ * Resolves once `condition` holds. Checks it every `periodMs`. After `timeoutMs` rejects with
+ * `what`.
  */
 export async function until(
   what: string,

@@ -19,7 +19,7 @@ const NAMES: Readonly<Record<TargetKind, string>> = {
   redis: 'redis-server',
 };
 
-/** One row per server, under each other, on the same axes. */
+/** Returns a plot with one row per server, one below another, on the same axes. */
 export function plotOf(title: string, all: Readonly<Partial<Record<TargetKind, Series>>>): string {
   const rows = Object.entries(all) as [TargetKind, Series][];
   const points = rows.flatMap(([, { points: some }]) => some);
@@ -64,7 +64,7 @@ export function plotOf(title: string, all: Readonly<Partial<Record<TargetKind, S
   return `${[...parts, '</svg>'].join('\n')}\n`;
 }
 
-/** A step of 1, 2 or 5 times a power of ten, of which five or so fit. */
+/** Returns a step of 1, 2 or 5 times a power of ten, so that about five steps fit into `range`. */
 function stepOf(range: number): number {
   const power = 10 ** Math.floor(Math.log10(range / 4));
   return [1, 2, 5, 10].map((factor) => factor * power).find((step) => range / step <= 8)!;

@@ -1,7 +1,7 @@
 /**
- * Servers under measurement. Both kinds take redis-server's command line, so both get the same one:
- * loopback only, a free port, an empty directory, no save points, diskless full sync that starts at
- * once.
+ * The measured servers. Both kinds accept redis-server's command line, so both get the same one:
+ * loopback only, a free port, an empty directory, no save points, and a diskless full sync that
+ * starts at once.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
@@ -33,12 +33,14 @@ const COMMON_OPTIONS = [
 const START_ATTEMPTS = 3;
 const START_TIMEOUT_MS = 15_000;
 const STOP_TIMEOUT_MS = 10_000;
-/** A server is quiet when it has taken less processor time than this in each of so many periods. */
+/**
+ * A server is quiet when it took less than this processor time in each of QUIET_PERIODS periods.
+ */
 const QUIET_PERIOD_MS = 100;
 const QUIET_PERIODS = 4;
 const QUIET_SECONDS = 0.02;
 
-/** Servers that run and their directories, so that neither outlives the bench. */
+/** Running servers and their directories. Both are removed when the bench ends. */
 const running = new Set<ChildProcess>();
 const directories = new Set<string>();
 process.on('exit', () => {
@@ -81,8 +83,8 @@ export class Server {
   }
 
   /**
-   * Starts `target` and resolves once it has come to rest, unless in a `hurry`, and answers PING.
-   * Another process may take the free port first: it tries again.
+   * Starts `target` and resolves once it answers PING, and, unless in a `hurry`, has become quiet.
+   * Tries again when another process takes the free port first.
    */
   static async start(target: Target, options: readonly string[], hurry: boolean): Promise<Server> {
     for (let attempt = 1; ; attempt++) {
@@ -102,7 +104,7 @@ export class Server {
     const launched = await Launched.start(target, options);
     const { process: server, port, directory } = launched;
     try {
-      // A client that comes ends what a server does behind its start.
+      // A connecting client would end the work that a server does after its start.
       await launched.listening();
       if (!hurry) await quiet(launched.pid);
       const control = await answering(server, port);
@@ -122,12 +124,12 @@ export class Server {
   }
 }
 
-/** A process that has just begun; nobody has connected to it. */
+/** A process that has just started. Nobody has connected to it. */
 export class Launched {
   readonly port: number;
   readonly process: ChildProcess;
   readonly directory: string;
-  /** `performance.now()` when it was made. */
+  /** `performance.now()` when the process was started. */
   readonly startedMs: number;
   readonly #logFile: string;
 
@@ -167,12 +169,12 @@ export class Launched {
     return this.process.pid as number;
   }
 
-  /** What it has written so far. */
+  /** The log so far. */
   get log(): string {
     return readFileSync(this.#logFile, 'utf8').trim();
   }
 
-  /** Resolves once its port is bound, which the kernel's table tells without a connection. */
+  /** Resolves once its port is bound. The kernel's table tells this without a connection. */
   async listening(): Promise<void> {
     const address = `0100007F:${this.port.toString(16).toUpperCase().padStart(4, '0')} 00000000:0000 0A`;
     const deadlineMs = performance.now() + START_TIMEOUT_MS;
@@ -190,7 +192,7 @@ export class Launched {
   }
 }
 
-/** Resolves once a process has nothing to do, or after a while. */
+/** Resolves once a process is idle, or after a time limit. */
 async function quiet(pid: number): Promise<void> {
   const deadlineMs = performance.now() + START_TIMEOUT_MS;
   let before = -1;
@@ -202,7 +204,7 @@ async function quiet(pid: number): Promise<void> {
   }
 }
 
-/** A client that is connected and has been answered, as soon as there is one. */
+/** Resolves to a connected client as soon as the server has answered it. */
 export async function answering(server: ChildProcess, port: number): Promise<ControlClient> {
   let failure: Error | null = null;
   server.on('error', (error) => {
@@ -217,7 +219,7 @@ export async function answering(server: ChildProcess, port: number): Promise<Con
       if ((await control.call('PING')) === 'PONG') return control;
       control.close();
     } catch {
-      // Not listening yet.
+      // The server does not listen yet.
     }
     await delay(1);
   }
@@ -244,7 +246,10 @@ function freePort(): Promise<number> {
   });
 }
 
-/** The version that a redis-server or valkey-server binary tells, or null when it is none. */
+/**
+ * Returns the version that a redis-server or valkey-server binary prints, or null for another
+ * program.
+ */
 export function redisVersion(path: string): string | null {
   const { status, stdout } = spawnSync(path, ['--version'], { encoding: 'utf8' });
   const match = /^(Redis|Valkey) server v=(\S+)/.exec(stdout ?? '');

@@ -1,13 +1,13 @@
 /**
- * Measuring again while the host is slow.
+ * Repeats a measurement while the host is slow.
  *
- * A virtual machine's host slows its cores down at times, by a fifth and for seconds. The generator
- * does the same for each server, so its processor time per request tells: a measurement in which
- * that is far above the least so far is made again, for either server.
+ * The host of a virtual machine sometimes slows its cores by a fifth, for seconds. The generator
+ * does the same work for each server, so its processor time per request shows this. When it is far
+ * above the smallest value so far, the measurement is repeated, for either server.
  */
 import { pause } from './scenario.ts';
 
-/** The host is slow when the generator takes more than so many times the least. */
+/** The host is slow when the generator takes more than this many times the smallest time. */
 const SLOW = 1.06;
 const MEASUREMENTS_MAX = 6;
 const AGAIN_AFTER_MS = 1000;
@@ -15,13 +15,13 @@ const AGAIN_AFTER_MS = 1000;
 export interface Sample {
   /** Processor time of the generator per request, in us. */
   readonly generatorMicros: number;
-  /** Replies that were errors: such a measurement is not made again. */
+  /** The number of error replies. A measurement with errors is not repeated. */
   readonly errors: number;
 }
 
 /**
- * The least of `generatorMicros` by what was measured: of all measurements of this run of the
- * bench, of both servers.
+ * The smallest `generatorMicros` for each kind of measurement, over all measurements of this run of
+ * the bench and over both servers.
  */
 const least = new Map<string, number>();
 
@@ -38,8 +38,8 @@ export class SlowHost {
   }
 
   /**
-   * Calls `once` until the host is not slow, at most six times, and returns the sample with the
-   * fastest generator. `before` makes ready for another time. A smoke run measures once.
+   * Calls `once` until the host is not slow, at most six times. Returns the sample with the fastest
+   * generator. `before` prepares a repetition. A smoke run measures once.
    */
   async best<S extends Sample>(
     id: string,
@@ -65,7 +65,7 @@ export class SlowHost {
     return best;
   }
 
-  /** What a reader must know of it. */
+  /** Remarks for the report. */
   get notes(): string[] {
     if (this.#slow === 0) return [];
     return [`the host stayed slow at ${this.#slow} of ${this.#measured} measurements of a run`];

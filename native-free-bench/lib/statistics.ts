@@ -1,7 +1,8 @@
-/** Order statistics of a handful of samples. */
+/** Order statistics of a few samples. */
 
 /**
- * The value below which the share `q` (0 … 1) of `samples` lies, interpolated; NaN for no samples.
+ * Returns the value below which the share `q` (0 … 1) of `samples` lies, interpolated. NaN for no
+ * samples.
  */
 export function quantile(samples: readonly number[], q: number): number {
   if (samples.length === 0) return Number.NaN;

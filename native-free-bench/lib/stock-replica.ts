@@ -1,6 +1,6 @@
 /**
- * A stock replica: a real redis-server that is attached to a server to tell whether both hold the
- * same.
+ * A stock replica: a real redis-server that is attached to a server, to check that both hold the
+ * same data.
  */
 import { until } from './scenario.ts';
 import { Server } from './server.ts';
@@ -8,11 +8,13 @@ import { Server } from './server.ts';
 const SYNC_TIMEOUT_MS = 120_000;
 const POLL_MS = 5;
 
-/** What makes an equal digest worthless, or a stream suspicious: each must stay as it was. */
+/**
+ * Counters of events that make an equal digest worthless or a stream suspicious. None may change.
+ */
 interface Incidents {
-  /** Times that replicas synced with the primary, fully or partially. */
+  /** The number of syncs of replicas with the primary, full or partial. */
   readonly syncs: number;
-  /** Commands of the stream that the replica answered with an error. */
+  /** Commands in the stream that were an error on the replica. */
   readonly refused: number;
 }
 
@@ -27,7 +29,7 @@ export class StockReplica {
   }
 
   /**
-   * Starts `redis`, the path of a redis-server, as a replica of `primary`; resolves once it is in
+   * Starts `redis`, the path of a redis-server, as a replica of `primary`. Resolves once it is in
    * sync.
    */
   static async attach(primary: Server, redis: string): Promise<StockReplica> {
@@ -48,12 +50,15 @@ export class StockReplica {
     return replica;
   }
 
-  /** Notes where a stretch begins that {@link fault} judges. */
+  /** Begins the period that {@link fault} judges. */
   async begin(): Promise<void> {
     this.#before = await this.#incidents();
   }
 
-  /** Waits until it has applied all that the primary has written. Nobody may write meanwhile. */
+  /**
+   * Waits until the replica has applied everything that the primary wrote. Nobody may write during
+   * this.
+   */
   async inSync(): Promise<void> {
     const above = this.#primary.control;
     const below = this.server.control;
@@ -74,8 +79,9 @@ export class StockReplica {
   }
 
   /**
-   * Waits for the sync, and tells what is wrong since {@link begin}; nothing when all is well. A
-   * replica that had to sync again may hold the same and has not got there by the stream.
+   * Waits for the sync and returns the fault since {@link begin}, or an empty text. A replica that
+   * had to sync again is a fault even if it holds the same data, since the stream alone did not get
+   * it there.
    */
   async fault(): Promise<string> {
     await this.inSync();

@@ -1,7 +1,7 @@
-/** What is known of the streams that servers were measured with. */
+/** The proofs of the streams of measured servers. */
 
 /**
- * A stretch of the replication stream: the offsets of its first byte and of that behind its last,
+ * A range of the replication stream: the offset of its first byte, the offset behind its last byte,
  * and its CRC-64.
  */
 export interface StreamRange {
@@ -10,27 +10,27 @@ export interface StreamRange {
   readonly crc64: string;
 }
 
-/** What measurements of one server have proved of the streams to its replicas. */
+/** The proofs for the replicas of one server, from its measurements. */
 export class StreamProof {
-  /** Fake replicas that were looked at, and those without a fault. */
+  /** The number of checked fake replicas, and of those without a fault. */
   replicas = 0;
   equal = 0;
   /**
-   * Stock replicas whose digest was compared, and those that came to the primary's by the stream
-   * alone.
+   * The number of stock replicas whose digest was compared, and of those that reached the primary's
+   * digest by the stream alone.
    */
   digests = 0;
   digestsEqual = 0;
-  /** What all of them got, one for each attachment. */
+  /** The range that all of them got, one for each attachment. */
   readonly ranges: StreamRange[] = [];
   readonly faults: string[] = [];
 
-  /** Whether anything was looked at. */
+  /** Whether anything was checked. */
   get isThere(): boolean {
     return this.replicas > 0 || this.digests > 0 || this.faults.length > 0;
   }
 
-  /** Adds what another measurement has proved. */
+  /** Adds the proof of another measurement. */
   add(other: StreamProof): void {
     this.replicas += other.replicas;
     this.equal += other.equal;
@@ -40,7 +40,7 @@ export class StreamProof {
     this.faults.push(...other.faults);
   }
 
-  /** Notes what was wrong with a stock replica; nothing when all was well. */
+  /** Notes the fault of a stock replica. An empty text means no fault. */
   noteStock(fault: string): void {
     this.digests++;
     if (fault === '') this.digestsEqual++;

@@ -1,6 +1,6 @@
 /**
- * The replication stream as fake replicas got it: the one that is ahead is recorded, and each other
- * is compared with that, byte for byte, as its bytes arrive.
+ * The replication stream that fake replicas received. The bytes of the replica that is ahead are
+ * recorded. The bytes of each other replica are compared with the record as they arrive.
  *
  *   first                                             end
  *   │ recorded once                                    │
@@ -8,29 +8,29 @@
  *                    compared ─▶ ▲ a replica that is behind
  *                                     appended ─▶      ▲ the replica that is ahead
  *
- * So N replicas cost one copy and N - 1 comparisons; a checksum of each would take some twenty
+ * So N replicas cost one copy and N - 1 comparisons. A checksum for each would take about twenty
  * times as long as a comparison. bench: micro/stream-record
  *
- * Offsets are those of the replication stream. Nothing is forgotten: what was measured is played to
- * a stock replica.
+ * Offsets are those of the replication stream. The whole stream is kept, since it is played to a
+ * stock replica later.
  */
 import { MIB } from '../../src/base/units.ts';
 import { ByteKernels, KERNELS_FREE_START } from '../../src/kernels/kernels.ts';
 
 const BLOCK_BYTES = MIB;
 
-/** What {@link StreamRecord.take} returns when all is as it should be. */
+/** The result of {@link StreamRecord.take} when nothing differs. */
 export const SAME = -1;
 
 export class StreamRecord {
   /** Offset of the first byte, once there is one. */
   first = 0;
-  /** One behind the last. */
+  /** Offset behind the last byte. */
   end = 0;
   readonly #blocks: Buffer[] = [];
   /**
-   * Bytes from outside, of a replica that has synced later or earlier than the one recorded:
-   * compared at the end.
+   * Bytes outside the record, from a replica that synced earlier or later than the recorded one.
+   * They are compared at the end.
    */
   #early: { readonly offset: number; readonly bytes: Buffer }[] = [];
 
@@ -40,7 +40,7 @@ export class StreamRecord {
 
   /**
    * Takes bytes[start … end), which a replica has received at `offset`. Returns {@link SAME}, or
-   * the offset of the first byte that differs from what another has got.
+   * the offset of the first byte that differs from the record.
    */
   take(offset: number, bytes: Buffer, start: number, end: number): number {
     if (this.#blocks.length === 0) this.first = this.end = offset;
@@ -56,8 +56,8 @@ export class StreamRecord {
   }
 
   /**
-   * Compares what lay outside. Returns {@link SAME}, or an offset at which something differs or was
-   * got by one only.
+   * Compares the bytes that were outside the record. Returns {@link SAME}, or an offset where
+   * something differs or where only one replica has bytes.
    */
   settle(): number {
     for (const { offset, bytes } of this.#early) {
@@ -70,14 +70,14 @@ export class StreamRecord {
     return SAME;
   }
 
-  /** CRC-64 of all of it, as dumps have it, in 16 digits. */
+  /** Returns the CRC-64 of the record in the variant of dumps, as 16 digits. */
   crc64(): string {
     const kernels = new ByteKernels(KERNELS_FREE_START);
     for (const part of this.parts()) kernels.crcUpdateFrom(part, 0, part.length);
     return hexOf(kernels);
   }
 
-  /** Views of all of it from `offset` on, in order. */
+  /** Yields views of the record from `offset` on, in order. */
   *parts(offset = this.first): Generator<Buffer> {
     let skipped = offset - this.first;
     let left = this.bytes;
@@ -125,15 +125,16 @@ export class StreamRecord {
 const TRAILER_BYTES = 8;
 
 /**
- * Whether a dump ends with its own checksum. Bytes come in pieces; which of the last are the mark
- * behind a dump is known at the end only, so that the last bytes so far wait.
+ * Checks that a dump ends with its own checksum. The bytes come in pieces, and a mark follows the
+ * dump. The length of the dump is known only at the end, so the last bytes are held back until
+ * then.
  */
 export class DumpCheck {
   readonly #kernels = new ByteKernels(KERNELS_FREE_START);
   readonly #behindBytes: number;
   #waiting: Buffer = Buffer.alloc(0);
 
-  /** `behindBytes` follow the dump. */
+  /** `behindBytes` bytes follow the dump. */
   constructor(behindBytes: number) {
     this.#behindBytes = behindBytes + TRAILER_BYTES;
   }
@@ -152,7 +153,7 @@ export class DumpCheck {
     this.#waiting = Buffer.concat([waiting.subarray(ofWaiting), bytes.subarray(from, end)]);
   }
 
-  /** To be asked once all has come. */
+  /** Whether the checksum is right. Ask it after the last byte. */
   get isRight(): boolean {
     const trailer = this.#waiting;
     return (

@@ -1,8 +1,8 @@
 /**
- * Full syncs to fake replicas, timed, one after the other: shared by the scenarios that measure
- * them. Then there is one more, without a clock, in which every dump must have the checksum that it
- * ends with, what is written behind it must be the same for all, and dump and stream of one
- * replica, played to a stock replica, must make the primary's dataset.
+ * Timed full syncs to fake replicas, one after another. The scenarios that measure full syncs share
+ * this. One more sync follows without a clock. There every dump must have the checksum that it ends
+ * with, the stream must be the same for all replicas, and dump and stream of one replica, played to
+ * a stock replica, must give the primary's dataset.
  */
 import type { Child } from './child.ts';
 import { load, stringKeys } from './dataset.ts';
@@ -17,23 +17,20 @@ import { median } from './statistics.ts';
 export interface SyncRounds {
   /** From PSYNC to the last byte at the last replica. */
   readonly lastByteMs: number;
-  /** From PSYNC to the first byte of the payload at the replica in the middle. */
+  /** From PSYNC to the first byte of the payload at the median replica. */
   readonly firstByteMs: number;
-  /** Payload bytes to all replicas over that time. */
+  /** Payload bytes to all replicas, divided by that time. */
   readonly megabytesPerSecond: number;
   /** Processor time of the server per round. */
   readonly cpuSeconds: number;
 }
 
-/**
- * Incompressible writes that leave the default backlog of 1 MB behind, also where it is kept
- * compressed.
- */
+/** Incompressible writes that exceed the default backlog of 1 MB, even if it is kept compressed. */
 const REWRITTEN = { keys: 20_000, valueBytes: 200, seed: 0xbac };
 
 /**
- * Has `replicas` replicas sync `rounds` times and returns medians. Before each round so much is
- * written that no snapshot of an earlier round can serve: each measures a snapshot of its own.
+ * Lets `replicas` replicas sync `rounds` times and returns the medians. Before each round enough is
+ * written that no earlier snapshot can serve it, so each round measures a new snapshot.
  */
 export async function syncRounds(
   context: Context,
@@ -70,12 +67,12 @@ export async function syncRounds(
   };
 }
 
-/** The rewriting of {@link REWRITTEN}, which goes to replicas that are attached, too. */
+/** Writes {@link REWRITTEN}, which also goes to attached replicas. */
 export async function rewrite(server: Server): Promise<void> {
   await load(server.port, stringKeys(REWRITTEN.keys, REWRITTEN.valueBytes, REWRITTEN.seed));
 }
 
-/** No replica is attached and no snapshot runs. */
+/** Resolves once no replica is attached and no snapshot runs. */
 async function idle(server: Server): Promise<void> {
   await until('no replica, no snapshot', async () => {
     const attached = (await server.control.info('replication')).get('connected_slaves');

@@ -1,17 +1,17 @@
-/**
- * Seeded workloads: the same bytes go to every server, and a checksum of them is printed.
- */
+/** Seeded workloads. Every server gets the same bytes, and a checksum of them is printed. */
 import { createHash } from 'node:crypto';
 import { Prng } from '../../src/base/prng.ts';
 import { MIB } from '../../src/base/units.ts';
 import { RequestWriter } from './resp.ts';
 
-/** Where redis-benchmark's command lines have a random number of twelve digits. */
+/**
+ * The placeholder that redis-benchmark's command lines use for a random number of twelve digits.
+ */
 export const RANDOM_PLACE = '__rand_int__';
 
 /**
- * Random bytes, out of which values are cut at random places: as good as incompressible, and cheap
- * to make.
+ * Random bytes, from which values are cut at random places. They are almost incompressible and
+ * cheap to make.
  */
 export class ValuePool {
   readonly bytes: Buffer;
@@ -34,17 +34,17 @@ export function twelveDigits(value: number): string {
   return String(value).padStart(12, '0');
 }
 
-/** The key of 16 bytes with number `value`. */
+/** Returns the key of 16 bytes with number `value`. */
 export function keyOf(value: number): string {
   return `key:${twelveDigits(value)}`;
 }
 
-/** What a load generator sends, over and over. */
+/** The requests that a load generator sends again and again. */
 export interface Template {
   readonly words: readonly string[];
   /**
-   * Numbers below this replace each {@link RANDOM_PLACE}; 0 leaves it as it stands, as
-   * redis-benchmark does.
+   * A random number below this replaces each {@link RANDOM_PLACE}. With 0 the placeholder is sent
+   * unchanged, as redis-benchmark does.
    */
   readonly randomBelow: number;
   /** Random bytes per command behind the words, 0 for none. */
@@ -52,7 +52,7 @@ export interface Template {
   readonly seed: number;
 }
 
-/** Commands one behind the other, and where each ends. */
+/** Encoded commands, one after another, and the end position of each. */
 export interface EncodedRequests {
   readonly bytes: Buffer;
   readonly ends: Uint32Array;
@@ -77,7 +77,7 @@ export function encodeRequests(template: Template, count: number): EncodedReques
   return { bytes, ends, checksum: new Checksum().add(bytes).text() };
 }
 
-/** A short digest of a workload, for people to compare. */
+/** A short digest of a workload, which people can compare. */
 export class Checksum {
   readonly #hash = createHash('sha256');
 

@@ -1,7 +1,7 @@
 /**
- * Copying runs of bytes as a SET does, from a read buffer to shared memory, and as a GET does, back
- * to a reply: byte by byte, natively, and by words through DataViews. Every copy goes to another
- * place at another alignment.
+ * Copies runs of bytes as a SET does, from a read buffer to shared memory, and as a GET does, back
+ * to a reply. Compares copying byte by byte, natively, and by words through DataViews. Each copy
+ * has another place with another alignment.
  *
  *   npx tsc -p native-free-bench && node dist-bench/native-free-bench/micro/byte-copy.js
  */

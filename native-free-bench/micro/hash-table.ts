@@ -1,7 +1,7 @@
 /**
- * Looking up in a hash table of a million entries: twelve tags byte by byte, or four at once as
- * `HashTable.first` does. Hits and misses in random order; entries are numbers, so that only the
- * table itself is measured.
+ * Looks up entries in a hash table of a million entries. Compares the twelve tags byte by byte, or
+ * four at once as `HashTable.first` does. Hits and misses come in random order. Entries are
+ * numbers, so that only the table itself is measured.
  *
  *   npx tsc -p native-free-bench && node dist-bench/native-free-bench/micro/hash-table.js [entries]
  */
@@ -35,7 +35,7 @@ for (let entry = 1; entry <= count; entry++) tables.insert(table, hashOf(entry),
 const word = (ref: number, index: number): number =>
   arena.i32[ref >>> SEGMENT_SHIFT]![wordPosition(ref) + index]!;
 
-/** The first entry with the tag of `hash`, by a comparison for each tag. */
+/** Returns the first entry with the tag of `hash`, with a comparison for each tag. */
 function firstByBytes(hash: number): Ref {
   const index = bucketIndex(hash, word(table, TableWord.BUCKETS));
   const directory = word(table, TableWord.DIRECTORY);

@@ -1,7 +1,7 @@
 /**
- * Moving bytes of shared memory by a few places, as an insertion does: `copyWithin`, or the loop of
- * 32-bit words of `ByteMover`. Then what listpacks make of it: filling one of 8 KiB from either
- * end, a queue, finding a field.
+ * Moves bytes of shared memory by a few places, as an insertion does, with `copyWithin` or with the
+ * loop of 32-bit words of `ByteMover`. Then measures operations on listpacks: filling one of 8 KiB
+ * from either end, a queue, and finding a field.
  *
  *   npx tsc -p native-free-bench && node dist-bench/native-free-bench/micro/listpack.js [elements]
  */
@@ -14,7 +14,7 @@ import { ByteMover } from '../../src/structs/byte-mover.ts';
 import { Listpack } from '../../src/structs/listpack.ts';
 import { ElementView, END } from '../../src/structs/listpack-read.ts';
 
-/** Elements of 5 bytes: 1600 fill the node of a list. */
+/** An element has 5 bytes. 1600 of them fill the node of a list. */
 const count = Number(process.argv[2] ?? 1600);
 const SHIFT_BYTES = 5;
 

@@ -1,7 +1,7 @@
 /**
- * What fake replicas do with a stream that they are to prove: the first of them records it, each
- * other compares. Beside it what a checksum of every replica's bytes would take, and what the
- * kernel takes to hand bytes over at all is told by the bench itself (processor time per GB sent).
+ * The cost of proving a stream in fake replicas: the first replica records it, and each other one
+ * compares. For comparison, the cost of a checksum over the bytes of every replica. The bench
+ * itself reports the kernel's cost of passing bytes (processor time per GB sent).
  *
  *   npm run bench -- --smoke fan-out && node dist-bench/native-free-bench/micro/stream-record.js
  */
@@ -11,7 +11,10 @@ import { ByteKernels, KERNELS_FREE_START } from '../../src/kernels/kernels.ts';
 import { SAME, StreamRecord } from '../lib/stream-record.ts';
 
 const STREAM_BYTES = 16 * MIB;
-/** Bytes per read: a flush for few commands, and as much as a loopback packet and a read bring. */
+/**
+ * Bytes per read: a flush after few commands, and the amount that a loopback packet and a read
+ * bring.
+ */
 const READS = [4 * KIB, 64 * KIB];
 
 const readBuffer = Buffer.allocUnsafe(4 * MIB);
@@ -19,8 +22,8 @@ for (let i = 0; i < readBuffer.length; i++) readBuffer[i] = Math.imul(i, 2654435
 const kernels = new ByteKernels(KERNELS_FREE_START);
 
 /**
- * All of the stream, in reads of `bytes`, which lie at the beginning of the read buffer as those of
- * a socket do.
+ * Takes the whole stream in reads of `bytes` bytes. Each read is at the beginning of the read
+ * buffer, like that of a socket.
  */
 function take(record: StreamRecord, bytes: number): number {
   let different = 0;

@@ -1,10 +1,10 @@
 /**
- * SET of 100 bytes at depth 16 while N replicas are attached: what feeding them costs.
+ * SET of 100 bytes at depth 16 while N replicas are attached: the cost of feeding them.
  *
- * The clock of the throughput stops when the clients stop; a server could look fast by falling
- * behind. So the time until the last replica has everything is a figure too, the processor time
- * runs until then, and every replica must have got the same bytes: those of one of them, played to
- * a stock replica, must make the primary's dataset.
+ * The clock of the throughput stops when the clients stop, so a server could look fast by falling
+ * behind. Therefore the time until the last replica has everything is also a figure, and the
+ * processor time is counted until then. Every replica must get the same bytes. The bytes of one
+ * replica, played to a stock replica, must give the primary's dataset.
  */
 import { cpuSeconds } from '../lib/process-stats.ts';
 import { allCaughtUp, proveAttached, proveMeasured } from '../lib/proof.ts';
@@ -16,15 +16,15 @@ const CLIENTS = 50;
 const DEPTH = 16;
 const SEED = 0xfa0;
 const GB = 1e9;
-/** Fake replicas beside the stock one that has the last word. */
+/** Fake replicas that are attached beside the stock one for the proof at the end. */
 const FAKES_AT_THE_END = 4;
 
 const FULL = { replicas: [0, 1, 16, 64, 128], keys: 100_000, warmUpMs: 500, durationMs: 3000 };
 const SMOKE = { replicas: [0, 1, 4], keys: 2_000, warmUpMs: 10, durationMs: 60 };
 
 /**
- * At least this many times redis-server's throughput, at most that share of its processor time per
- * byte sent.
+ * Goals: at least this many times redis-server's throughput, and at most this share of its
+ * processor time per byte sent.
  */
 const MUST: Readonly<Record<number, { ops: Must; cpu: Must }>> = {
   64: { ops: { ratioAtLeast: 2.0 }, cpu: { ratioAtMost: 0.45 } },
@@ -56,8 +56,8 @@ function figures(smoke: boolean): Figure[] {
 
 async function measure(context: Context): Promise<Measurement> {
   const sizes = context.smoke ? SMOKE : FULL;
-  // Without a limit: a replica that is cut off for its backlog would make the figures of both
-  // servers meaningless.
+  // There is no limit here. A replica that is cut off for its backlog would make the figures of
+  // both servers meaningless.
   const server = await context.start('--client-output-buffer-limit', 'replica', '0', '0', '0');
   const generator = context.loadGenerator();
   const replicas = context.replicas();

@@ -2,10 +2,10 @@
  * Full sync of 1M keys of 16 bytes with random values of 100 bytes, from PSYNC to the last byte of
  * the payload, to one replica and to eight at once.
  *
- * With `repl-diskless-sync-delay 0` redis-server starts for the first of eight and serves the
- * others by a second snapshot. It does better when told how many will come
- * (`repl-diskless-sync-max-replicas 8`), then waiting up to a second for its cron: that is measured
- * too, as "eight, awaited".
+ * With `repl-diskless-sync-delay 0` redis-server starts a snapshot for the first of eight replicas,
+ * and a second one for the others. It is faster when it knows the number of replicas
+ * (`repl-diskless-sync-max-replicas 8`), and then waits up to a second for its cron. This is
+ * measured, too, as "eight, awaited".
  */
 import { load, stringKeys } from '../lib/dataset.ts';
 import { proveAttached } from '../lib/proof.ts';
@@ -16,7 +16,7 @@ const KEYS = { full: 1_000_000, smoke: 5_000 };
 const ROUNDS = { full: 3, smoke: 1 };
 const VALUE_BYTES = 100;
 const SEED = 0xf55;
-/** Fake replicas beside the stock one that has the last word. */
+/** Fake replicas that are attached beside the stock one for the proof at the end. */
 const FAKES_AT_THE_END = 2;
 
 const CASES = [

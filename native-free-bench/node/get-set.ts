@@ -2,10 +2,10 @@
  * SET and GET of values of four sizes by 50 clients, at several pipeline depths, and by 1,000
  * clients.
  *
- * Keys are drawn from a full keyspace, so every GET finds its value and every reply has one size.
- * Each client sends a batch of `depth`, waits for its replies, and sends the next. All clients
- * together keep the server busy, so the latency of a batch is mostly the time that it waits for the
- * others'. While the host is slow a measurement is made again (slow-host.ts).
+ * The keys come from a full keyspace, so every GET finds its value and all replies have one size.
+ * Each client sends a batch of `depth` requests, waits for the replies, and sends the next batch.
+ * All clients together keep the server busy, so the latency of a batch is mostly the time of the
+ * other clients' batches. While the host is slow a measurement is repeated (slow-host.ts).
  */
 import { KIB, MIB } from '../../src/base/units.ts';
 import { load, stringKeys } from '../lib/dataset.ts';
@@ -19,7 +19,7 @@ const CLIENTS = 50;
 const MANY_CLIENTS = { full: 1000, smoke: 40 };
 const SEED = 0x5e7;
 
-/** What headwater must reach at a depth, with values of 100 bytes and 50 clients. */
+/** The goals of headwater at each depth, with values of 100 bytes and 50 clients. */
 const MUST: Readonly<Record<number, Must>> = {
   1: { ratioAtLeast: 0.9 },
   16: { ratioAtLeast: 1.3 },
@@ -27,7 +27,7 @@ const MUST: Readonly<Record<number, Must>> = {
 };
 
 interface Shape {
-  /** Part of the figures' ids. */
+  /** A part of the figures' ids. */
   readonly id: string;
   readonly label: string;
   readonly valueBytes: number;
@@ -39,7 +39,7 @@ interface Shape {
 
 const SMALL_KEYS = { full: 100_000, smoke: 2_000 };
 
-/** Neighbours with values of one size share a dataset. */
+/** Consecutive shapes with values of one size share a dataset. */
 const SHAPES: readonly Shape[] = [
   {
     id: '.16B',
@@ -91,7 +91,7 @@ const SHAPES: readonly Shape[] = [
 const COMMANDS = ['SET', 'GET'] as const;
 type Command = (typeof COMMANDS)[number];
 
-/** A run ends after a time, or once so many batches are answered if that is not 0. */
+/** A run ends after a time, or after this number of batches if it is not 0. */
 const LIMITS = {
   full: { warmUp: { durationMs: 1000, batches: 0 }, run: { durationMs: 3000, batches: 0 } },
   smoke: { warmUp: { durationMs: 10_000, batches: 50 }, run: { durationMs: 10_000, batches: 100 } },

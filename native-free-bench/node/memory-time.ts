@@ -1,11 +1,11 @@
 /**
- * Resident memory over time: 1 GB of strings and FLUSHALL, then half as much and 20 BGSAVEs, one
- * behind the other, under 5,000 SETs per second. The samples go into the report, and a plot of them
- * beside it.
+ * Resident memory over time: 1 GB of strings and FLUSHALL, then half as many and 20 BGSAVEs, one
+ * after another, under 5,000 SETs per second. The samples go into the report, and their plot is
+ * written beside it.
  *
- * Memory is the proportional set size of the server and its children, as for `stall`.
- * redis-server's copies are its child's, and go with it; so they show as peaks here, as headwater's
- * do.
+ * Memory is the proportional set size of the server and its children, as in `stall`. redis-server's
+ * page copies belong to its child and are freed when that ends, so they show as peaks here, like
+ * headwater's.
  */
 import { MIB } from '../../src/base/units.ts';
 import { load, stringKeys } from '../lib/dataset.ts';
@@ -33,7 +33,7 @@ const FULL = {
 };
 const SMOKE = { keys: 5_000, saves: 2, writesPerSecond: 1_000, requests: 1_000, restMs: 100 };
 const SAMPLE_MS = 100;
-/** How near to the size before memory must come again. */
+/** After the test memory must come this near to the size before. */
 const NEAR_BYTES = 96 * MIB;
 
 const FIGURES: readonly Figure[] = [
@@ -61,7 +61,7 @@ const FIGURES: readonly Figure[] = [
   { id: 'pause', label: 'longest pause by a collection', unit: 'ms', must: { below: 10 } },
 ];
 
-/** Samples until it is stopped. */
+/** Samples memory until it is stopped. */
 class Sampler {
   readonly series: Series = { points: [], marks: [] };
   readonly #pid: number;
@@ -73,7 +73,7 @@ class Sampler {
     this.#timer = setInterval(() => this.take(), SAMPLE_MS);
   }
 
-  /** The size now; it is a point of the series. */
+  /** Returns the current size and adds it to the series. */
   take(): number {
     const bytes = familyResidentBytes(this.#pid);
     this.series.points.push([
@@ -120,7 +120,8 @@ async function measure(context: Context): Promise<Measurement> {
       replyBytes: '+OK\r\n'.length,
     });
     await pause(sizes.restMs / 5);
-    // The keys of the writer are there now or soon: those that come are no growth by a save.
+    // The writer's keys exist now or will soon. Waiting for them keeps their growth out of the
+    // saves' figures.
     const before = sampler.take();
     const after: number[] = [];
     sampler.mark('BGSAVE');
@@ -152,7 +153,7 @@ async function measure(context: Context): Promise<Measurement> {
   }
 }
 
-/** Milliseconds from FLUSHALL until memory is near what it was. */
+/** Returns the milliseconds from FLUSHALL until memory is near the size before. */
 async function flushAll(server: Server, sampler: Sampler, emptyBytes: number): Promise<number> {
   sampler.mark('FLUSHALL');
   const startMs = performance.now();
@@ -169,7 +170,7 @@ async function bgsave(server: Server): Promise<void> {
   );
 }
 
-/** A number of INFO, or null when the server does not have it. */
+/** Returns a number of INFO, or null when the server does not have it. */
 async function infoNumber(server: Server, name: string): Promise<number | null> {
   const match = new RegExp(`^${name}:(\\d+)`, 'm').exec(
     String(await server.control.must('INFO', 'everything')),

@@ -1,6 +1,6 @@
 /**
- * Resident memory per key: 1M keys of 16 bytes with values of 100 bytes, over the process before
- * the first key.
+ * Resident memory per key: 1M keys of 16 bytes with values of 100 bytes. The memory of the process
+ * before the first key is subtracted.
  */
 
 import { MIB } from '../../src/base/units.ts';

@@ -1,15 +1,15 @@
 /**
- * What clients feel of a snapshot: PING latency while BGSAVE writes 1 GB under 20,000 SETs per
- * second, of a million keys of 1,000 bytes and of four million of 256, and what the snapshot costs
- * in memory.
+ * The effect of a snapshot on clients: PING latency while BGSAVE writes 1 GB under 20,000 SETs per
+ * second, with a million keys of 1,000 bytes and with four million of 256 bytes; and the memory
+ * that the snapshot takes.
  *
- * The first snapshot after a start stands by itself: a thread starts and compiles its code then, or
- * a first fork finds a page table that it never copied. The figures without that word are those of
- * the second.
+ * The first snapshot after a start has its own figures: then a thread starts and compiles its code,
+ * or the first fork copies a page table for the first time. The other figures are those of the
+ * second snapshot.
  *
- * Writer and prober are processes of their own. Memory is the proportional set size of the server
- * and its children (redis-server forks), sampled while the snapshot runs, over the last sample
- * before it.
+ * Writer and prober are separate processes. Memory is the proportional set size of the server and
+ * its children (redis-server forks). It is sampled while the snapshot runs, and the last sample
+ * before it is subtracted.
  */
 import { MIB } from '../../src/base/units.ts';
 import { load, stringKeys } from '../lib/dataset.ts';
@@ -52,7 +52,7 @@ const SHAPES: readonly Shape[] = [
 const SEED = 0x57a;
 const FULL = { writesPerSecond: 20_000, requests: 100_000, beforeMs: 2000, proofMs: 1000 };
 const SMOKE = { writesPerSecond: 2_000, requests: 1_000, beforeMs: 100, proofMs: 100 };
-/** Fake replicas beside the stock one that has the last word. */
+/** Fake replicas that are attached beside the stock one for the proof at the end. */
 const FAKES_AT_THE_END = 2;
 
 const POLL_MS = 20;
@@ -136,7 +136,7 @@ async function measureShape(
   await writer.call('pacedStart', job);
   await prober.call('start', server.port);
   await pause(sizes.beforeMs / 2);
-  // The first half warmed up the writes' path.
+  // The first half was a warm-up of the writes.
   await prober.call('take', null);
   await pause(sizes.beforeMs / 2);
   const before = await prober.call('take', null);
@@ -180,7 +180,7 @@ function latencies(prefix: string, probe: ProbeResult): Record<string, number> {
 }
 
 /**
- * Runs BGSAVE to its end. Progress is polled; memory is sampled less often, since that walks page
+ * Runs BGSAVE to its end. Progress is polled. Memory is sampled less often, since that walks page
  * tables.
  */
 async function bgsave(server: Server): Promise<SaveResult> {
@@ -211,9 +211,9 @@ async function bgsave(server: Server): Promise<SaveResult> {
 }
 
 /**
- * headwater tells in INFO how long the freeze took and how many bytes of pages were copied for the
- * snapshot; redis-server tells the duration of fork() and, from the child, the bytes of pages that
- * were copied.
+ * headwater reports in INFO the duration of the freeze and the bytes of pages that were copied for
+ * the snapshot. redis-server reports the duration of fork() and, from the child, the bytes of
+ * copied pages.
  */
 async function memoryFigures(
   server: Server,

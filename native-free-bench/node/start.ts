@@ -1,13 +1,13 @@
 /**
- * Time from the start of the process to its first answer, and to the answer for a first client that
- * comes while headwater rehearses. Empty directory, warm file cache.
+ * Time from the start of the process to its first reply, and to the reply for a first client that
+ * connects during headwater's rehearsal. Empty directory, warm file cache.
  */
 import type { Context, Measurement, Scenario } from '../lib/scenario.ts';
 import { pause } from '../lib/scenario.ts';
 import { answering } from '../lib/server.ts';
 import { Checksum } from '../lib/workload.ts';
 
-/** So long after the port is bound the late client comes: the rehearsal is in its middle then. */
+/** The late client connects this long after the port is bound, in the middle of the rehearsal. */
 const LATE_MS = { full: 1000, smoke: 50 };
 
 async function measure(context: Context): Promise<Measurement> {

@@ -1,10 +1,10 @@
 /**
- * Collections: what they weigh, how long a full sync of all of them takes, and what clients feel
+ * Collections: their memory, the time of a full sync of all of them, and the latency of clients
  * when a collection of a million elements is deleted, expires or is replaced.
  *
- * Each dataset is weighed in a process of its own, over that process before the first key. Then one
- * server is filled with all of them, synced, and loses its big keys while PING is timed from
- * another process.
+ * The memory of each dataset is measured in a process of its own, and the memory before the first
+ * key is subtracted. Then one server is filled with all of them and synced. Its big keys are
+ * removed while another process measures PING.
  */
 
 import { Prng } from '../../src/base/prng.ts';
@@ -29,13 +29,13 @@ import { Checksum, twelveDigits, ValuePool } from '../lib/workload.ts';
 const SEED = 0x73e;
 const VALUE_BYTES = 16;
 const ELEMENTS_PER_COMMAND = 100;
-/** Smoke sizes are this many times smaller. */
+/** Smoke sizes are smaller by this factor. */
 const SMOKE_SHARE = 1000;
 const SYNC_ROUNDS = 3;
-/** How long latency is watched after a key went: incremental freeing works then. */
+/** Latency is measured this long after a key was removed, since incremental freeing works then. */
 const AFTERMATH_MS = { full: 1000, smoke: 60 };
 
-/** `size` is the count of elements, or of keys where there are many. */
+/** `size` is the number of elements, or of keys where there are many. */
 type Maker = (size: number, key: string) => Dataset;
 
 interface Kind {
@@ -54,7 +54,7 @@ const KINDS: readonly Kind[] = [
   { id: 'stream', label: 'one stream of 1 M entries', size: 1_000_000, make: bigStream },
 ];
 
-/** How a key of a million elements goes, and the command that does it. */
+/** The ways in which a key of a million elements is removed, and the command for each. */
 const LOSSES = [
   { id: 'delete', label: 'DEL', words: (key: string) => ['DEL', key] },
   { id: 'expire', label: 'expiry', words: (key: string) => ['PEXPIRE', key, '50'] },
@@ -99,8 +99,8 @@ function smallSortedSets(keys: number, key: string): Dataset {
 }
 
 /**
- * A collection that is filled by commands of many elements; `element` writes `words` arguments for
- * each.
+ * Returns a collection that is filled by commands of many elements. `element` writes `words`
+ * arguments for each element.
  */
 function inBatches(
   command: string,
@@ -239,7 +239,7 @@ async function syncFigures(context: Context, server: Server): Promise<Record<str
   };
 }
 
-/** PING latency around the loss of one big key after the other. */
+/** Measures PING latency around the removal of one big key after another. */
 async function lossFigures(
   context: Context,
   server: Server,

@@ -1,16 +1,16 @@
 /**
- * The commands of redis-benchmark's default list at depth 16, in its order and with its arguments,
- * on one server from the first to the last.
+ * The commands of redis-benchmark's default list at depth 16, in its order and with its arguments.
+ * One server runs them all.
  *
- * Without -r redis-benchmark sends its random places as they are written, so that SADD adds one
- * member for ever and SPOP pops nothing. The commands where that matters are measured a second time
- * as with `-r 1000000`.
+ * Without -r redis-benchmark sends its random placeholders unchanged, so SADD adds the same member
+ * again and again, and SPOP pops nothing. The commands for which this matters are measured a second
+ * time as with `-r 1000000`.
  *
- * Each command is sent a number of times, not for a time: the pops then take out as many elements
- * as the pushes put in, however fast the server is.
+ * Each command is sent a fixed number of times, not for a fixed time. So the pops remove as many
+ * elements as the pushes add, however fast the server is.
  *
- * While the host is slow a measurement is made again (slow-host.ts), with what a pop takes put in
- * again before.
+ * While the host is slow a measurement is repeated (slow-host.ts). The elements that a pop removed
+ * are added again before.
  */
 import { ReplyError } from '../lib/control-client.ts';
 import type { ClosedJob, ClosedResult } from '../lib/load-child.ts';
@@ -29,14 +29,14 @@ const MUST: Must = { ratioAtLeast: 1 };
 const FULL = { warmUp: 300_000, count: 1_000_000, different: 400_000 };
 const SMOKE = { warmUp: 800, count: 2_000, different: 1_000 };
 
-/** Ranges carry hundreds of elements each, so fewer of them do. */
+/** The reply to a range has hundreds of elements, so fewer ranges are sent. */
 const RANGES_SHARE = 0.1;
-/** A server that is slower than this allows is measured over this time instead. */
+/** The limit of a measurement in ms, for a slow server. */
 const LIMIT_MS = 20_000;
-/** How many copies of a command without random places go round. */
+/** The number of copies of a command without random numbers. */
 const SAME_REQUESTS = 1_600;
 
-/** What fills a collection again that a command empties. */
+/** For each command that empties a collection, the command that fills it again. */
 const REFILLS: Readonly<Record<string, string>> = {
   LPOP: 'LPUSH',
   RPOP: 'RPUSH',
@@ -48,7 +48,7 @@ interface Test {
   readonly name: string;
   readonly words: readonly string[];
   readonly hasRandom: boolean;
-  /** Bytes of each reply when all are alike, else 0. */
+  /** Bytes of each reply when all have one size, otherwise 0. */
   readonly reply: number;
 }
 
@@ -84,7 +84,7 @@ const TESTS: readonly Test[] = [
   { name: 'XADD', words: ['XADD', 'mystream', '*', 'myfield', DATA], hasRandom: false, reply: 0 },
 ];
 
-/** With random scores too, as redis-benchmark has them under -r. */
+/** ZADD with random scores, as redis-benchmark sends it with -r. */
 const RANDOM_ZADD = ['ZADD', 'myzset', RANDOM_PLACE, ELEMENT];
 
 interface Variant {
@@ -104,7 +104,9 @@ const VARIANTS: readonly Variant[] = [
   })),
 ];
 
-/** The command with number 0 in its random places, to ask once whether the server knows it. */
+/**
+ * Replaces the random placeholders by 0. Used once, to ask whether the server knows the command.
+ */
 function withZero(word: string): string {
   return word.replaceAll(RANDOM_PLACE, twelveDigits(0));
 }

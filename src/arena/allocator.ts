@@ -91,7 +91,7 @@ export function newAllocatorShare(): AllocatorShare {
 }
 
 export interface AllocatorOptions {
-  /** The count of segment numbers; fewer than SEGMENTS_MAX in tests. */
+  /** The number of segment numbers. Tests use fewer than SEGMENTS_MAX. */
   readonly segmentsMax?: number;
   /** For tests: called with the bytes of each allocation; tells whether to refuse it. */
   readonly refuses?: (bytes: number) => boolean;
@@ -99,7 +99,7 @@ export interface AllocatorOptions {
 
 export class Allocator {
   readonly share: AllocatorShare;
-  /** All groups, in no order. */
+  /** All groups, in any order. */
   readonly groups: Group[] = [];
   readonly #pages: Pages;
   readonly #segments: Segment[];
@@ -113,14 +113,14 @@ export class Allocator {
   #freeNumbers: number;
   /** An empty plain group. */
   #spare: Group | undefined;
-  /** Whether the system has refused memory and has given none since. */
+  /** Whether the system has refused memory and has not given any since then. */
   #isRefused = false;
   /** The group in which the last run was found, for each kind. */
   #lastPlain: Group | undefined;
   #lastLarge: Group | undefined;
   /** The page in its group of the run that {@link #search} has found. */
   #foundPage = 0;
-  /** Whether allocations are more than that: of a unit, or refused in a test. */
+  /** Whether each allocation needs an additional step: a unit notes it, or a test may refuse it. */
   #isWatched: boolean;
   #inUnit = false;
   /** Objects that the unit has allocated, and older ones that it has freed. */
@@ -151,7 +151,7 @@ export class Allocator {
     for (const group of groups) this.#take(new Group(group));
     for (const group of this.groups)
       if (!group.isLarge && group.usedPages === 0) this.#spare = group;
-    // Granule 0 of segment 0 is NIL: its page is never handed out.
+    // Granule 0 of segment 0 is NIL, so its page is never allocated.
     if (this.groups.length === 0) {
       const first = this.#addGroup(1, false);
       if (first === undefined) throw full('the system refuses memory for the first segment');
@@ -168,7 +168,7 @@ export class Allocator {
     return this.#used[PAGE_USE_BYTES]!;
   }
 
-  /** The most that {@link pageUseBytes} has been: about the memory that is resident. */
+  /** The greatest {@link pageUseBytes} so far, which is about the resident memory. */
   get pageUsePeakBytes(): number {
     return Math.max(this.#used[PAGE_USE_PEAK]!, this.pageUseBytes);
   }
@@ -186,9 +186,9 @@ export class Allocator {
   }
 
   /**
-   * Whether `bytes` more bytes are available, as far as that is known beforehand; `longest` of them
-   * in one object. For a long object the memory is reserved, untouched, until it is allocated or
-   * {@link prepareSpare} gives it back.
+   * Returns whether `bytes` more bytes are available, as far as this can be known in advance.
+   * `longest` is the length of the longest object among them. For a long object this reserves the
+   * memory, untouched, until the object is allocated or {@link prepareSpare} gives the memory back.
    */
   ensure(bytes: number, longest: number): boolean {
     if (longest <= LARGE_BYTES_MAX && bytes <= LARGE_BYTES_MAX && this.#spare !== undefined)
@@ -219,7 +219,7 @@ export class Allocator {
     assert(!this.#inUnit, 'units do not nest');
     let unit = this.#used[UNIT]! + 1;
     if (unit > UNIT_MAX) {
-      // The marks of the units before mean nothing any more.
+      // The marks of earlier units have no meaning any more.
       for (const group of this.groups) group.all.unitMarks.fill(0);
       unit = 1;
     }
@@ -371,8 +371,8 @@ export class Allocator {
   }
 
   /**
-   * Whether no other slab of its class has a free object. That slab is kept when it becomes empty,
-   * so that it is not freed and made again repeatedly.
+   * Returns whether no other slab of its class has a free object. Such a slab is kept when it
+   * becomes empty, so that it is not freed and made again repeatedly.
    */
   #isOnly(segment: Segment, slab: number): boolean {
     const at = (slab & (SEGMENT_BLOCKS - 1)) * SLAB_WORDS;
@@ -476,8 +476,8 @@ export class Allocator {
   }
 
   /**
-   * A group with `pages` free pages in a row, which begin at {@link #foundPage}; undefined when
-   * there is no memory.
+   * Returns a group with `pages` adjacent free pages, which begin at {@link #foundPage}, or
+   * undefined when there is no memory.
    */
   #findGroup(pages: number, align: number): Group | undefined {
     const isLarge = pages > LARGE_PAGES_MAX;
@@ -487,7 +487,7 @@ export class Allocator {
     return this.#findGroup(pages, align);
   }
 
-  /** Frees the empty slabs that were kept; returns whether there were any. */
+  /** Frees the empty slabs that were kept. Returns whether there were any. */
   #dropEmptySlabs(): boolean {
     let dropped = false;
     for (let index = 0; index < CLASS_COUNT; index++) {
@@ -555,7 +555,7 @@ export class Allocator {
   #reserveSpare(): void {
     if (this.#spare === undefined) this.#spare = this.#addGroup(1, false);
     else {
-      // One more segment, dropped at once, tells whether the system still refuses memory.
+      // One more segment, dropped at once, shows whether the system still refuses memory.
       const group = this.#addGroup(1, false);
       if (group !== undefined) this.#dropGroup(group);
     }
@@ -584,8 +584,8 @@ export class Allocator {
   }
 
   /**
-   * The first of `count` free numbers in a row, searched from the lowest or the highest; -1 when
-   * there are none.
+   * Returns the first of `count` adjacent free numbers, searched from the lowest or from the
+   * highest one, or -1 when there are none.
    */
   #freeNumbersInARow(count: number, fromTop: boolean): number {
     if (count > this.#freeNumbers) return -1;

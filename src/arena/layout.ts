@@ -67,10 +67,10 @@ const SHARED_GROUP_SEGMENTS_MAX = 8;
 const GROUP_WASTE_MAX = 1 / 16;
 
 /**
- * Segments of a new group for an object of `pages` pages and others of that size: the shortest
- * group of which they leave next to nothing unused, or else the one of which they leave least.
- * Example: for 33 MiB 6 segments, with 11 objects. Beyond half a GiB the group is fitted to one
- * object.
+ * Returns the number of segments of a new group for an object of `pages` pages and for others of
+ * that size. It is the shortest group that such objects fill almost completely, or else the group
+ * with the smallest unused part. Example: for 33 MiB 6 segments, with 11 objects. Beyond half a GiB
+ * the group is fitted to one object.
  */
 export function groupSegmentsFor(pages: number): number {
   const shortest = Math.ceil(pages / SEGMENT_PAGES);

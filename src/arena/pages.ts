@@ -136,7 +136,7 @@ export class Pages {
     if (this.frozenEpoch !== 0) this.#capture(ref, 0, bytes);
   }
 
-  /** Begins a unit of this number; from now on pages are kept. */
+  /** Begins the unit with this number. From now on the first write to a page copies it. */
   beginUnit(unit: number): void {
     this.unit = unit;
     this.watched = true;

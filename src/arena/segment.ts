@@ -57,7 +57,7 @@ export const SLAB_WORDS = 5;
 export const SLAB_INNER = -1;
 
 const PAGE_BITMAP_WORDS = SEGMENT_PAGES / 32;
-/** Of one segment. */
+/** Words of the meta buffer for one segment. */
 const META_WORDS =
   PAGE_BITMAP_WORDS +
   SEGMENT_PAGES * 3 +
@@ -69,7 +69,7 @@ export interface GroupShare {
   readonly first: number;
   /** The number of its segments; 0 where there is none. */
   readonly count: number;
-  /** Whether it was made for objects beyond LARGE_BYTES_MAX. */
+  /** Whether the group was made for objects beyond LARGE_BYTES_MAX. */
   readonly isLarge: boolean;
   readonly data: SharedArrayBuffer;
   readonly marks: SharedArrayBuffer;
@@ -99,7 +99,7 @@ export class Segment {
   readonly runPages: Int32Array;
   /** By page: the epoch during which the page was freed, else 0. */
   readonly freedEpoch: Int32Array;
-  /** By page: the unit (unit.ts) that has copied the page or handed it out. */
+  /** By page: the unit (unit.ts) that has copied or allocated the page. */
   readonly unitMarks: Int32Array;
   /** SLAB_WORDS words per block, see {@link SlabWord}. */
   readonly slabs: Int32Array;

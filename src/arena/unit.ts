@@ -1,20 +1,19 @@
 /**
- * The journal of one guarded unit. It restores the arena as it was before a command that fails
- * halfway. The owner of the arena begins a unit while memory is tight; without one nothing here
- * runs.
+ * The journal of a guarded unit. It restores the arena when a command fails halfway. The owner of
+ * the arena begins a unit while memory is tight; at other times this file does nothing.
  *
- *   during the unit                          commit                rollback
- *   ---------------------------------------  --------------------  -------------------------------
- *   an allocation is noted                   forgotten             the object is freed
- *   a free of an older object is put off     the object is freed   forgotten
- *   a free of one of the unit is done        -                     -
- *   the first write to a page keeps a copy   forgotten             the copy goes back in its place
+ *   during the unit                           commit                rollback
+ *   ----------------------------------------  --------------------  ----------------------------
+ *   an allocation is noted                    forgotten             the object is freed
+ *   a free of an older object is put off      the object is freed   forgotten
+ *   a free of an object of the unit is done   -                     -
+ *   the first write to a page copies it       forgotten             the copy is written back
  *
- * A page that is handed out during the unit had no content, so it is not copied. `unitMarks[page]`
- * says that a page has been copied or handed out: it holds the number of the unit.
+ * A page that is allocated during the unit had no content, so it is not copied. `unitMarks[page]`
+ * holds the number of the unit that copied or allocated the page.
  *
- * Memory: 4 KiB per page that the unit writes to, on the heap. When the system refuses it, the
- * write throws ARENA_FULL, like an allocation, and the unit is rolled back.
+ * Memory: 4 KiB on the heap for each page that the unit writes to. When the system refuses this
+ * memory, the write throws ARENA_FULL, like an allocation, and the unit is rolled back.
  */
 import { ErrorCode, OperatingError } from '../base/errors.ts';
 import { PAGE_WORDS } from './layout.ts';
@@ -25,10 +24,10 @@ const CHUNK_PAGES = 16;
 export class UnitPages {
   readonly #segments: Segment[] = [];
   readonly #pages: number[] = [];
-  /** Copies, CHUNK_PAGES in each; the first one is kept from unit to unit. */
+  /** Chunks with copies of CHUNK_PAGES pages each. The first chunk is kept for the next unit. */
   readonly #chunks: Int32Array[] = [];
 
-  /** Copies a page. Throws ARENA_FULL when there is no memory for that. */
+  /** Copies a page. Throws ARENA_FULL when there is no memory for the copy. */
   keep(segment: Segment, page: number): void {
     const slot = this.#pages.length;
     const chunk = this.#chunks[Math.trunc(slot / CHUNK_PAGES)] ?? this.#addChunk();
@@ -38,7 +37,7 @@ export class UnitPages {
     this.#pages.push(page);
   }
 
-  /** Puts all copies back in their places. */
+  /** Writes all copies back to their pages. */
   restore(): void {
     for (let slot = 0; slot < this.#pages.length; slot++) {
       const chunk = this.#chunks[Math.trunc(slot / CHUNK_PAGES)]!;

@@ -12,12 +12,12 @@
  * that ignores sharing, in 75 us. bench: micro/byte-copy
  */
 
-/** Bytes that may carry a view of exactly themselves. */
+/** Bytes that may carry a DataView of the same memory. */
 export interface ViewedBytes extends Uint8Array {
   view?: DataView;
 }
 
-/** Copying by words pays between these two lengths. */
+/** Copying by words is faster between these two lengths. */
 const WORDS_BYTES_MIN = 8;
 const WORDS_BYTES_MAX = 256;
 /** The greatest length for a loop over bytes. */
@@ -27,13 +27,13 @@ const FILL_BYTES_MIN = 320;
 
 const { fill } = Buffer.prototype;
 
-/** Gives an array that lives long its view. */
+/** Attaches a DataView to an array that lives long. Returns the array. */
 export function withView<T extends Uint8Array>(bytes: T): T {
   (bytes as ViewedBytes).view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   return bytes;
 }
 
-/** Copies `length` bytes. The runs do not overlap when both arrays are the same. */
+/** Copies `length` bytes. When both arrays are the same, the two ranges must not overlap. */
 export function copyBytes(
   from: ViewedBytes,
   start: number,
@@ -60,7 +60,9 @@ export function copyBytes(
   }
 }
 
-/** Copies sixteen bytes a round, in less than half of the time of a loop over single words. */
+/**
+ * Copies sixteen bytes per round. This takes less than half the time of a loop over single words.
+ */
 function copyWords(from: DataView, start: number, to: DataView, at: number, length: number): void {
   let i = 0;
   for (; i + 16 <= length; i += 16) {
@@ -77,7 +79,7 @@ function copyWords(from: DataView, start: number, to: DataView, at: number, leng
   for (; i < length; i++) to.setUint8(at + i, from.getUint8(start + i));
 }
 
-/** Whether two runs of `length` bytes are the same. */
+/** Returns whether two runs of `length` bytes are equal. */
 export function equalBytes(
   a: ViewedBytes,
   aStart: number,

@@ -38,7 +38,7 @@ export function parseInteger(bytes: Uint8Array, start: number, length: number): 
   for (at++; at < end; at++) {
     const digit = bytes[at]! - ZERO;
     if (digit < 0 || digit > 9) return Number.NaN;
-    // Sums up to 2^53 - 1 are exact, and rounding never brings a greater one back below it.
+    // Sums up to 2^53 - 1 are exact. A greater sum is never rounded to a value below that.
     value = value * 10 + digit;
   }
   if (value > Number.MAX_SAFE_INTEGER) return Number.NaN;
@@ -95,7 +95,7 @@ export function parseFloat64(bytes: Uint8Array, start: number, length: number): 
   return binaryFloat64(latin1(bytes, start, length));
 }
 
-/** How many bytes a C library reads as text: those before the first zero byte. */
+/** Returns the number of bytes that a C library reads as text: those before the first zero byte. */
 export function cStringLength(bytes: Uint8Array, start: number, length: number): number {
   for (let at = start; at < start + length; at++) if (bytes[at] === 0) return at - start;
   return length;
@@ -116,8 +116,8 @@ const DECIMAL = 1;
 const DECIMAL_ZERO = 2;
 
 /**
- * Whether [at, end) is an unsigned decimal fraction, and whether all its digits are zeros. Linear,
- * without a regular expression: that runs out of stack on a hostile argument of many megabytes.
+ * Tells whether [at, end) is an unsigned decimal fraction, and whether all its digits are zeros.
+ * Takes linear time. A regular expression would run out of stack on an argument of many megabytes.
  */
 function decimalForm(bytes: Uint8Array, at: number, end: number): number {
   let digits = 0;
@@ -142,7 +142,7 @@ function decimalForm(bytes: Uint8Array, at: number, end: number): number {
   return form;
 }
 
-/** How many bytes {@link writeDecimal} writes for this safe integer. */
+/** Returns the number of bytes that {@link writeDecimal} writes for this safe integer. */
 export function decimalLength(value: number): number {
   let length = 1;
   if (value < 0) {

@@ -24,7 +24,7 @@ export interface Clock {
   turnMs(): number;
 }
 
-/** How often the clocks are compared: a step of the system's clock is seen no later. */
+/** The two clocks are compared this often, so a step of the system's clock is noticed in time. */
 const COMPARED_EACH_MS = 50;
 /** Date.now() drops up to a millisecond. The two clocks may differ by this much more. */
 const DRIFT_MAX_MS = 0.5;

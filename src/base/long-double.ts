@@ -19,7 +19,7 @@ export interface LongDouble {
 interface Format {
   readonly mantissaBits: number;
   readonly exponentMin: number;
-  /** Values are below 2^this. */
+  /** Values are below 2^magnitudeBits. */
   readonly magnitudeBits: number;
 }
 
@@ -28,10 +28,7 @@ const DOUBLE: Format = { mantissaBits: 53, exponentMin: -1074, magnitudeBits: 10
 
 /** Redis copies the text to a buffer of this size, with a terminator, before it parses. */
 const TEXT_BYTES_MAX = 5 * 1024 - 1;
-/**
- * Decimal exponents beyond these overflow or vanish in every format here, and are not worth
- * computing.
- */
+/** Decimal exponents beyond these overflow, or round to zero, in every format here. */
 const DECIMAL_EXPONENT_MAX = 5000;
 const DECIMAL_EXPONENT_MIN = -5050;
 /**

@@ -24,7 +24,7 @@ import { MIB } from './units.ts';
 export const DEAD_BYTES_MAX = 32 * MIB;
 /** Memory of V8 without an owner that is worth a collection. */
 export const UNOWNED_BYTES_MAX = 32 * MIB;
-/** How long a collection waits for a loop that has nothing else to do. */
+/** A collection waits at most this long for a loop that has nothing else to do. */
 const PATIENCE_MS = 1000;
 /**
  * V8 should have ended its steps by then. It does not begin them during a collection of its own.
@@ -78,7 +78,7 @@ export class MemoryCollector {
   });
   #running: Running | undefined = undefined;
   #dueSinceMs = -1;
-  /** Dead bytes that the last collection left behind, and when it ended. */
+  /** Dead bytes that the last collection did not collect, and the time when it ended. */
   #leftBytes = 0;
   #endedMs = 0;
   #unownedBytes = 0;

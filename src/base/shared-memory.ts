@@ -49,7 +49,7 @@ const RULES: readonly KindRule[] = [
 const POOLED_MS_MAX = 2000;
 /** Up to this many pooled bytes stay, for the log, whose blocks come and go all the time. */
 export const POOLED_BYTES_KEPT = 4 * MIB;
-/** The debug mode overwrites no more of a buffer than this: tests drop thousands. */
+/** The debug mode overwrites at most this many bytes of a buffer: tests drop thousands of them. */
 const POISONED_BYTES_MAX = MIB;
 
 interface Pooled {

@@ -1,10 +1,9 @@
 /**
- * What arguments say: integers in Redis' words of refusal, database numbers, deadlines. Main
- * thread.
+ * Reads arguments: integers, database numbers, deadlines. Main thread.
  *
- * Everything here answers the error itself and then returns NaN. Beyond 2^53 numbers are rounded to
- * doubles: positions and counts of that size only have to be recognized as too big, and a deadline
- * there lies in the year 287396.
+ * After bad input these functions answer Redis' error and return NaN. Numbers beyond 2^53 are
+ * rounded to doubles. This is exact enough: a position or count of that size is only compared with
+ * a limit, and such a deadline lies in the year 287396.
  */
 import { parseInt64 } from '../base/bytes.ts';
 import type { CommandContext } from './context.ts';
@@ -17,10 +16,10 @@ const INT_MIN = -2147483648;
 const INT_MAX = 2147483647;
 const INT64_MAX = 0x7fff_ffff_ffff_ffffn;
 const INT64_MIN = -0x8000_0000_0000_0000n;
-/** The last double that is a signed 64-bit integer. */
+/** The greatest double that is a signed 64-bit integer. */
 export const INT64_DOUBLE_MAX = 2 ** 63 - 1024;
 
-/** Argument `index` as an integer of 64 bits, or NaN after the error has been answered. */
+/** Returns argument `index` as a 64-bit integer, or NaN after an error reply. */
 export function integerArgument(
   context: CommandContext,
   index: number,
@@ -36,13 +35,13 @@ export function integerArgument(
 }
 
 /**
- * Argument `index` as an integer of 64 bits of which the negative is one too, or NaN after the
- * error has been answered.
+ * Returns argument `index` as a 64-bit integer whose negative is a 64-bit integer, too, or NaN
+ * after an error reply.
  */
 export function negatableArgument(context: CommandContext, index: number): number {
   const { request, reply } = context;
   const value = integerArgument(context, index);
-  // The doubles of many integers are -2^63, of which one only is refused.
+  // Many integers round to the double -2^63. Only -2^63 itself is refused.
   if (value !== Number(INT64_MIN)) return value;
   if (parseInt64(request.bytes, request.position[index]!, request.length[index]!) !== INT64_MIN)
     return value;
@@ -51,14 +50,14 @@ export function negatableArgument(context: CommandContext, index: number): numbe
 }
 
 /**
- * Argument `index` as a number that is kept, or NaN after the error has been answered: never so
- * great that the double is no integer of 64 bits, which a replica or a dump could not take.
+ * Returns argument `index` as a number that will be stored, or NaN after an error reply. It is
+ * limited to {@link INT64_DOUBLE_MAX}, since replicas and dumps take only 64-bit integers.
  */
 export function keptArgument(context: CommandContext, index: number, error?: string): number {
   return Math.min(integerArgument(context, index, error), INT64_DOUBLE_MAX);
 }
 
-/** Argument `index` as an integer of 32 bits, or NaN after the error has been answered. */
+/** Returns argument `index` as a 32-bit integer, or NaN after an error reply. */
 export function intArgument(context: CommandContext, index: number, error?: string): number {
   const value = integerArgument(context, index, error);
   if (Number.isNaN(value) || (value >= INT_MIN && value <= INT_MAX)) return value;
@@ -68,10 +67,7 @@ export function intArgument(context: CommandContext, index: number, error?: stri
   return Number.NaN;
 }
 
-/**
- * Argument `index` as the number of a database that exists, or NaN after the error has been
- * answered.
- */
+/** Returns argument `index` as the number of an existing database, or NaN after an error reply. */
 export function databaseArgument(context: CommandContext, index: number, error?: string): number {
   const dbIndex = intArgument(context, index, error);
   if (Number.isNaN(dbIndex) || databaseExists(context, dbIndex)) return dbIndex;
@@ -83,7 +79,7 @@ export function databaseExists(context: CommandContext, dbIndex: number): boolea
   return dbIndex >= 0 && dbIndex < context.server.keyspace.databases.length;
 }
 
-/** How an argument tells a time: in seconds or ms, from now or since 1970. */
+/** The unit of a time argument: seconds or ms, from now or since 1970. */
 export interface TimeUnit {
   readonly seconds: boolean;
   readonly relative: boolean;
@@ -95,9 +91,9 @@ export const SECONDS_SINCE_1970: TimeUnit = { seconds: true, relative: false };
 export const MS_SINCE_1970: TimeUnit = { seconds: false, relative: false };
 
 /**
- * Argument `index` as a deadline in ms since 1970, or NaN after the error has been answered.
- * `mayPass` lets numbers below one through, as EXPIRE does: such a deadline has passed. `command`
- * is the name in the error.
+ * Returns argument `index` as a deadline in ms since 1970, or NaN after an error reply. With
+ * `mayPass`, numbers below one are accepted, as in EXPIRE: such a deadline has already passed.
+ * `command` is the name in the error.
  */
 export function deadlineArgument(
   context: CommandContext,
@@ -127,12 +123,12 @@ export function deadlineArgument(
   return Number.NaN;
 }
 
-/** The decimal digits of an integer that may be a double beyond 2^53, for the stream. */
+/** Returns the decimal digits of an integer, which may be a double beyond 2^53. For the stream. */
 export function integerText(value: number): string {
   return Number.isSafeInteger(value) ? String(value) : BigInt(value).toString();
 }
 
-/** Answers an integer that may be a double beyond 2^53. */
+/** Answers an integer, which may be a double beyond 2^53. */
 export function replyInteger(context: CommandContext, value: number): void {
   if (Number.isSafeInteger(value)) context.reply.integer(value);
   else context.reply.integer64(BigInt(value));

@@ -1,13 +1,13 @@
-/** How long a command that waits may wait. Main thread. */
+/** The timeout argument of blocking commands. Main thread. */
 import { parseFloat64 } from '../base/bytes.ts';
 import type { CommandContext } from './context.ts';
 
-/** The greatest 64-bit integer, as the nearest double. */
+/** The greatest 64-bit integer, rounded to a double. */
 const TIMEOUT_MS_MAX = 2 ** 63;
 
 /**
- * Argument `index`, seconds with a fraction, in whole ms; 0 is forever. NaN after the error has
- * been answered.
+ * Returns argument `index`, seconds with a fraction, in whole ms; 0 means forever. Returns NaN
+ * after an error reply.
  */
 export function timeoutArgument(context: CommandContext, index: number): number {
   const { request, reply, server } = context;

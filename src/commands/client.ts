@@ -1,13 +1,16 @@
 /**
- * What commands know of the client that they serve. Pure state on the heap; the socket is the
- * connection's (server/net/connection.ts), which extends this.
+ * The state of a client as commands see it, on the heap. It has no socket: the connection
+ * (server/net/connection.ts) extends it with one.
  */
 
-/** About what a queued command takes on the heap beside its bytes: an object and three arrays. */
+/**
+ * An estimate of the heap bytes of a queued command in addition to its arguments: an object and
+ * three arrays.
+ */
 const QUEUED_COMMAND_BYTES = 400;
 const QUEUED_ARGUMENT_BYTES = 8;
 
-/** A command of a transaction, kept in the form in which it was received. */
+/** A queued command of a transaction, in the form in which it was received. */
 export interface QueuedCommand {
   readonly bytes: Uint8Array;
   /** Positions and lengths of the arguments in `bytes`. */
@@ -21,63 +24,63 @@ export interface WatchedKey {
   readonly dbIndex: number;
   readonly key: Uint8Array;
   /**
-   * The key was there and expired already when it was watched; then its lazy deletion, to come, is
-   * no change.
+   * The key had expired already when the client began to watch it. Then its lazy deletion does not
+   * count as a change.
    */
   expired: boolean;
 }
 
 /**
- * What sets a client apart from one whose commands run at once, whatever they are, as bits of
- * {@link Client.modes}.
+ * States that change how a client's commands run, or which replies and messages it gets. They are
+ * bits of {@link Client.modes}.
  */
 export const ClientMode = {
-  /** Has yet to authenticate. */
+  /** The client has yet to authenticate. */
   UNAUTHENTICATED: 1 << 0,
-  /** Has subscriptions: in RESP2 such a client may send few commands. */
+  /** The client has subscriptions. In RESP2 it may send only a few commands. */
   SUBSCRIBED: 1 << 1,
-  /** Sees the commands of all clients. */
+  /** The client gets the commands of all clients. */
   MONITOR: 1 << 2,
-  /** Commands are queued since MULTI. */
+  /** MULTI was sent: commands are queued. */
   QUEUING: 1 << 3,
-  /** Is a replica: it gets the stream, and its commands have no replies. */
+  /** The client is a replica: it gets the stream, and its commands get no replies. */
   REPLICA: 1 << 4,
-  /** Does not want the replies of all commands. */
+  /** The client does not want all replies (CLIENT REPLY). */
   MUTED: 1 << 5,
 } as const;
 export type ClientMode = (typeof ClientMode)[keyof typeof ClientMode];
 
 export class Client {
   readonly id: number;
-  /** Bits of {@link ClientMode}; 0 of most clients. Asked at each command. */
+  /** Bits of {@link ClientMode}, 0 for most clients. Each command checks them. */
   modes: number = ClientMode.UNAUTHENTICATED;
   dbIndex = 0;
-  /** 2 or 3. */
+  /** The RESP version. */
   protocol: 2 | 3 = 2;
   name = '';
   libName = '';
   libVersion = '';
-  /** Flags of all of them together. */
+  /** The flags of all queued commands, combined with "or". */
   queuedFlags = 0;
-  /** A command was refused while queueing: EXEC will abort. */
+  /** A command was refused while queueing, so EXEC will abort. */
   transactionBroken = false;
-  /** A watched key changed: EXEC will answer nil. */
+  /** A watched key changed, so EXEC will answer nil. */
   watchBroken = false;
   readonly watched: WatchedKey[] = [];
   /**
-   * Where the stream ended behind the client's last command, for WAIT. Of any command: who has read
-   * a value and then waits knows that replicas have it.
+   * End of the stream after the client's last command, for WAIT. A command that only reads sets it,
+   * too: when a client has read a value, WAIT then tells it whether replicas have that value.
    */
   lastOffset = 0;
-  /** The connection closes once what is in the reply has been sent. */
+  /** The connection closes as soon as the reply is sent. */
   closeAfterReply = false;
-  /** Carries the stream of a primary: nothing expires by itself for it, and limits do not hold. */
+  /** The client carries the stream of a primary. Its commands expire no keys and obey no limits. */
   fromPrimary = false;
   noTouch = false;
   noEvict = false;
-  /** Bytes of memory that the queued commands take. */
+  /** Bytes of memory for the queued commands. */
   queuedBytes = 0;
-  /** Bytes of memory that the keys that it watches and its subscriptions take. */
+  /** Bytes of memory for the watched keys and for the subscriptions. */
   namesBytes = 0;
   #queued: QueuedCommand[] | undefined = undefined;
 
@@ -106,7 +109,7 @@ export class Client {
     else this.modes &= ~mode;
   }
 
-  /** Commands since MULTI, or undefined outside of a transaction. */
+  /** Commands since MULTI, or undefined outside a transaction. */
   get queued(): readonly QueuedCommand[] | undefined {
     return this.#queued;
   }
@@ -120,7 +123,7 @@ export class Client {
     this.setMode(ClientMode.QUEUING, true);
   }
 
-  /** Keeps a command for EXEC; `flags` are its row's. */
+  /** Queues a command for EXEC. `flags` are those of the command's row. */
   queue(command: QueuedCommand, flags: number): void {
     this.#queued!.push(command);
     this.queuedFlags |= flags;
@@ -128,7 +131,7 @@ export class Client {
       command.bytes.length + QUEUED_COMMAND_BYTES + command.position.length * QUEUED_ARGUMENT_BYTES;
   }
 
-  /** Leaves the transaction. What was watched is the watch table's to forget. */
+  /** Leaves the transaction. The caller makes the watch table forget the watched keys. */
   endTransaction(): void {
     this.#queued = undefined;
     this.setMode(ClientMode.QUEUING, false);

@@ -1,11 +1,11 @@
 /**
- * A row of a command table in the form of COMMAND INFO: what clients and proxies route by. The
- * order of flags and categories is that of Redis. Main thread.
+ * The row of a command table in the form of COMMAND INFO. Clients and proxies route by it. Flags
+ * and categories have the order of Redis. Main thread.
  */
 import type { Reply } from '../resp/reply.ts';
 import { type CommandSpec, Flag, flagNames, type KeySpec } from './spec.ts';
 
-/** All ACL categories, in the order in which they are listed. */
+/** All ACL categories, in the order of ACL CAT. */
 export const CATEGORIES = [
   'keyspace',
   'read',
@@ -30,7 +30,7 @@ export const CATEGORIES = [
   'scripting',
 ] as const;
 
-/** Categories that follow from a flag. */
+/** Categories that a flag implies. */
 const IMPLIED: readonly (readonly [number, readonly string[]])[] = [
   [Flag.WRITE, ['write']],
   [Flag.READONLY, ['read']],
@@ -40,11 +40,11 @@ const IMPLIED: readonly (readonly [number, readonly string[]])[] = [
   [Flag.BLOCKING, ['blocking']],
 ];
 
-/** The ACL categories of a command, those that follow from its flags included. */
+/** Returns the ACL categories of a command, including those that its flags imply. */
 export function aclCategories(spec: CommandSpec): string[] {
   const all = new Set<string>(spec.categories);
   for (const [flag, implied] of IMPLIED) {
-    // Reading a key is not what scripts are there for, though their flags say so.
+    // Scripting commands have the flag READONLY, but Redis does not give them the category `read`.
     if ((spec.flags & flag) === 0 || (flag === Flag.READONLY && all.has('scripting'))) continue;
     for (const category of implied) all.add(category);
   }
@@ -53,8 +53,8 @@ export function aclCategories(spec: CommandSpec): string[] {
 }
 
 /**
- * Where the keys of a command stand, in the older form: first and last argument, and the step
- * between keys.
+ * The place of a command's keys in the older form: first and last argument, and the step between
+ * keys.
  */
 export interface KeyRange {
   readonly first: number;
@@ -65,8 +65,8 @@ export interface KeyRange {
 const NO_RANGE: KeyRange = { first: 0, last: 0, step: 0 };
 
 /**
- * The range that covers the key specifications as far as one can: a lone range as it is, or
- * consecutive ranges of step 1 joined; others are left out, and the command has movable keys.
+ * Returns the range for the key specifications. A single range is returned unchanged. Consecutive
+ * ranges of step 1 are joined. Others are left out; then the command has movable keys.
  */
 export function keyRange(keys: readonly KeySpec[]): KeyRange {
   const ranges = keys.flatMap((key) =>
@@ -92,7 +92,7 @@ function absoluteLast(first: number, last: number): number {
   return last < 0 ? last : first + last;
 }
 
-/** Answers the ten elements of COMMAND INFO for one command; subcommands follow in it. */
+/** Answers the ten elements of COMMAND INFO for one command. The last one lists its subcommands. */
 export function replyCommandInfo(reply: Reply, fullName: string, spec: CommandSpec): void {
   const range = keyRange(spec.keys);
   const flags = flagNames.filter(([flag]) => (spec.flags & flag) !== 0);

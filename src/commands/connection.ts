@@ -1,4 +1,4 @@
-/** Commands about the connection itself that need nothing of the server around it. */
+/** Commands about the connection itself. They need no other part of the server. */
 import { databaseArgument } from './arguments.ts';
 import type { CommandContext } from './context.ts';
 import type { CommandTable } from './spec.ts';

@@ -1,13 +1,13 @@
-/** What containers of subcommands share: CLIENT, CONFIG, DEBUG and their like. */
+/** Common code of containers of subcommands, such as CLIENT, CONFIG and DEBUG. */
 import { assert } from '../base/assert.ts';
 import type { CommandContext } from './context.ts';
 
-/** The handler of a container's row: its subcommands are called, never the container. */
+/** The handler of a container's row. It is never called, since the dispatcher calls subcommands. */
 export function container(): void {
   assert(false, 'a container of subcommands is not called itself');
 }
 
-/** Answers HELP of a container: its lines between the usual first and last ones. */
+/** Answers HELP of a container: `lines` between the common first and last lines. */
 export function replyHelp(context: CommandContext, name: string, lines: readonly string[]): void {
   const { reply } = context;
   reply.array(lines.length + 3);

@@ -1,17 +1,17 @@
 /**
- * Hot path. A call frame: what a handler works with. It holds the request, the client and its
- * reply, the database, the account of what the call changed, and how deep the call lies in others.
+ * Hot path. A call frame is the context that a handler works with. It holds the request, the client
+ * and its reply, the database, the changes that the call made, and the depth of the call.
  *
  *   frame 0   a command of a client: EXEC
- *   frame 1   what runs inside of it: SET, INCR, …
+ *   frame 1   a command inside it: SET, INCR, …
  *
- * The dispatcher keeps one frame per depth and fills it for each call; nothing of a call lives
- * outside of its frame, so what runs inside of a command cannot spoil that. All operations of the
- * frames above 0 are one unit of the stream.
+ * The dispatcher keeps one frame per depth and fills it for each call. The state of a call is only
+ * in its frame, so a command inside another one cannot spoil the state of that. All operations of
+ * the frames above 0 are one unit of the stream.
  *
- * What the stream carries (replication/feed.ts draws the rules): a handler that changed something
- * says so with {@link CommandContext.changed}; then the request itself goes to the stream, byte for
- * byte, unless the handler gave another form with {@link CommandContext.replicateAs} or none with
+ * The stream (replication/feed.ts draws the rules): a handler that changed something calls
+ * {@link CommandContext.changed}. Then the request itself goes to the stream, byte for byte, unless
+ * the handler gave another form with {@link CommandContext.replicateAs} or none with
  * {@link CommandContext.replicateNothing}. Deletions of expired keys that a lookup causes go before
  * it.
  */
@@ -27,12 +27,12 @@ import { ElementView } from '../structs/listpack-read.ts';
 import { Client } from './client.ts';
 import { type BlockRequest, EventClass, type ServerPort } from './ports.ts';
 
-/** What a typed lookup returns after it has answered WRONGTYPE. */
+/** The result of a typed lookup that has answered WRONGTYPE. */
 export const WRONG = -1 as Ref;
 
 export const WRONGTYPE = 'WRONGTYPE Operation against a key holding the wrong kind of value';
 
-/** An operation for the stream: words of a command, and the database that it is for. */
+/** An operation for the stream: the words of a command, and the database of the command. */
 export interface StreamOp {
   readonly dbIndex: number;
   readonly words: readonly (Uint8Array | string)[];
@@ -45,27 +45,27 @@ export type Replicate = (typeof Replicate)[keyof typeof Replicate];
 
 export class CommandContext {
   readonly server: ServerPort;
-  /** 0 of a client's own command; above that the call runs inside of another one. */
+  /** 0 for a client's own command, above 0 for a command inside another one. */
   readonly depth: number;
   request: Request = new Request();
-  /** Room for a request that is filled from what was kept of it. */
+  /** A request that is filled from a kept copy, for example a queued command. */
   readonly keptRequest = new Request();
   reply: Reply = new Reply(new BufferPool());
   client: Client = new Client(0);
   db: Database;
-  /** Changes of the present command, as Redis counts `dirty`. */
+  /** Changes that the current command made, counted as Redis counts `dirty`. */
   changes = 0;
-  /** How the present command goes to the stream when it changed something. */
+  /** The form in which the current command goes to the stream if it changed something. */
   replicate: Replicate = Replicate.REQUEST;
-  /** Forms that replace the request, in order. */
+  /** The operations that replace the request, in order. */
   readonly ops: StreamOp[] = [];
-  /** Operations that go before the command: deletions of keys that lookups found expired. */
+  /** Operations that go before the command: deletions of expired keys that lookups found. */
   readonly opsBefore: StreamOp[] = [];
-  /** A view for the handler's own use; stale after any write. */
+  /** A view for the handler's own use. Stale after any write. */
   readonly view = new BytesView();
-  /** As {@link view}, of an element of a collection. */
+  /** As {@link view}, but of an element of a collection. */
   readonly element = new ElementView();
-  /** Bytes for the handler's own use: room for a printed number. */
+  /** Room for a printed number, for the handler's own use. */
   readonly scratch = new Uint8Array(32);
   readonly #keyView = new BytesView();
 
@@ -76,21 +76,23 @@ export class CommandContext {
   }
 
   /**
-   * The call is a part of a transaction: it may not wait, and its operations are a part of the unit
-   * of that.
+   * Whether the call is part of a transaction. Then it may not block, and its operations belong to
+   * the unit of the transaction.
    */
   get inUnit(): boolean {
     return this.depth > 0;
   }
 
-  /** Forgets what the call said of changes and of the stream: it failed and has changed nothing. */
+  /**
+   * Forgets the changes and the operations of the call. For a call that failed and changed nothing.
+   */
   forgetChanges(): void {
     this.changes = 0;
     this.replicate = Replicate.NOTHING;
     this.ops.length = 0;
   }
 
-  /** Lets go of views into segments that may be gone; see Keyspace.tidy. */
+  /** Drops views into segments that may be gone. See Keyspace.tidy. */
   forgetViews(): void {
     this.view.forget();
     this.element.forget();
@@ -98,38 +100,35 @@ export class CommandContext {
   }
 
   /**
-   * The entry of the key in argument `index` for a command that reads; NIL when there is none or it
-   * has expired.
+   * Returns the entry of the key in argument `index` for a command that reads. Returns NIL when the
+   * key is absent or has expired.
    */
   lookupRead(index: number): Ref {
     return this.#toRead(this.#findArgument(index), index);
   }
 
   /**
-   * As {@link lookupRead} for commands that look at a key without using it, and so leave the access
-   * clock alone.
+   * As {@link lookupRead}, but leaves the access clock alone. For commands that look at a key
+   * without using it.
    */
   lookupUntouched(index: number): Ref {
     return this.#noteFound(this.lookupQuiet(index), index);
   }
 
   /**
-   * The entry of the key in argument `index` for a command that writes; NIL when there is none or
-   * it has expired.
+   * Returns the entry of the key in argument `index` for a command that writes. Returns NIL when
+   * the key is absent or has expired.
    */
   lookupWrite(index: number): Ref {
     return this.#toWrite(this.#findArgument(index));
   }
 
-  /**
-   * As {@link lookupRead} or {@link lookupWrite}, without a trace: neither statistics nor the
-   * access clock.
-   */
+  /** As {@link lookupRead} or {@link lookupWrite}, but without statistics and access clock. */
   lookupQuiet(index: number): Ref {
     return this.#live(this.db, this.#findArgument(index), false);
   }
 
-  /** lookupRead for one type: NIL, the entry, or WRONG after the error has been answered. */
+  /** As {@link lookupRead} for one type: returns NIL, the entry, or WRONG after an error reply. */
   readTyped(index: number, type: ValueType): Ref {
     const entry = this.#findArgument(index);
     if (!this.#isReady(entry, type)) return this.#checkType(this.#toRead(entry, index), type);
@@ -137,7 +136,7 @@ export class CommandContext {
     return entry;
   }
 
-  /** lookupWrite for one type: NIL, the entry, or WRONG after the error has been answered. */
+  /** As {@link lookupWrite} for one type: returns NIL, the entry, or WRONG after an error reply. */
   writeTyped(index: number, type: ValueType): Ref {
     const entry = this.#findArgument(index);
     if (this.#isReady(entry, type)) return entry;
@@ -145,17 +144,18 @@ export class CommandContext {
   }
 
   /**
-   * The entry of a key in any database, unless its deadline has passed: then it is deleted, and the
-   * deletion goes to the stream. A replica only hides it, and so does a primary while writes are
-   * paused, but for a command that writes: that must find the place free.
+   * Returns the entry of a key in any database. An entry whose deadline has passed is deleted, the
+   * deletion goes to the stream, and the result is NIL. On a replica, and on a primary while writes
+   * are paused, such an entry is only hidden. A command that writes (`forWrite`) deletes it
+   * everywhere, since it may add the key.
    */
   findLive(db: Database, bytes: Uint8Array, start: number, length: number, forWrite: boolean): Ref {
     return this.#live(db, db.find(bytes, start, length), forWrite);
   }
 
   /**
-   * As {@link findLive}, but an entry whose deadline has passed stays where it is: nobody uses the
-   * key.
+   * As {@link findLive}, but only hides an entry whose deadline has passed. For keys that the
+   * command does not use.
    */
   findHidden(db: Database, bytes: Uint8Array, start: number, length: number): Ref {
     const entry = db.find(bytes, start, length);
@@ -163,15 +163,18 @@ export class CommandContext {
   }
 
   /**
-   * Whether the deadline of an entry has passed. Never for a primary's commands: it alone decides
-   * what expires.
+   * Returns whether the deadline of an entry has passed. Always false for commands of a primary,
+   * which decides alone about expiry.
    */
   isExpired(db: Database, entry: Ref): boolean {
     const deadline = db.deadline(entry);
     return deadline >= 0 && deadline < this.server.nowMs && !this.client.fromPrimary;
   }
 
-  /** Deletes an entry whose deadline has passed, with all that follows from it. */
+  /**
+   * Deletes an entry whose deadline has passed, with its event, its operation in the stream and its
+   * statistics.
+   */
   deleteExpired(db: Database, entry: Ref): void {
     const { server } = this;
     const key = this.copyKey(db, entry);
@@ -186,27 +189,24 @@ export class CommandContext {
       server.keyEvent(EventClass.EXPIRED, 'expired', dbIndex, key, 0, key.length);
     }
     server.keyModified(dbIndex, key, 0, key.length);
-    // The remembered hash must be that of the key again, for a handler that adds it now.
+    // The handler may add the key next, so the database must remember the hash of this key again.
     db.find(key, 0, key.length);
   }
 
-  /** The bytes of an entry's key, to keep. */
+  /** Returns a copy of an entry's key. */
   copyKey(db: Database, entry: Ref): Uint8Array {
     const view = this.#keyView;
     db.keyInto(entry, view);
     return Uint8Array.from(view.bytes.subarray(view.position, view.position + view.length));
   }
 
-  /** Tells that the key in argument `index` changed: counts one change and tells the watchers. */
+  /** Reports a change of the key in argument `index`: counts one change and tells the watchers. */
   changed(index: number): void {
     this.changes++;
     this.modified(index);
   }
 
-  /**
-   * Tells the watchers that the key in argument `index` changed, where that is not a change of its
-   * own.
-   */
+  /** Tells the watchers that the key in argument `index` changed. Does not count a change. */
   modified(index: number): void {
     const request = this.request;
     this.server.keyModified(
@@ -217,13 +217,13 @@ export class CommandContext {
     );
   }
 
-  /** As {@link changed} for a key that is no argument, or of another database. */
+  /** As {@link changed}, for a key that is not an argument, or is in another database. */
   changedKey(dbIndex: number, bytes: Uint8Array, start: number, length: number): void {
     this.changes++;
     this.server.keyModified(dbIndex, bytes, start, length);
   }
 
-  /** A key event about argument `index` for those who subscribed to such. */
+  /** Sends a key event about argument `index` to the subscribers of such events. */
   notify(eventClass: number, event: string, index: number): void {
     if ((this.server.eventClasses & eventClass) === 0) return;
     const request = this.request;
@@ -237,7 +237,7 @@ export class CommandContext {
     );
   }
 
-  /** As {@link notify} for a key that is no argument. */
+  /** As {@link notify}, for a key that is not an argument. */
   notifyKey(
     eventClass: number,
     event: string,
@@ -250,7 +250,10 @@ export class CommandContext {
     this.server.keyEvent(eventClass, event, dbIndex, bytes, start, length);
   }
 
-  /** Lets the stream carry this command, and not the request; called again, both in their order. */
+  /**
+   * Sends this command to the stream in place of the request. Further calls add further commands,
+   * in order.
+   */
   replicateAs(...words: (Uint8Array | string)[]): void {
     this.replicateIn(this.client.dbIndex, words);
   }
@@ -260,7 +263,7 @@ export class CommandContext {
     this.ops.push({ dbIndex, words });
   }
 
-  /** Lets the stream carry the request even if it changed nothing. */
+  /** Sends the request to the stream even if it changed nothing. */
   replicateAlways(): void {
     const { request } = this;
     this.replicateIn(
@@ -269,25 +272,25 @@ export class CommandContext {
     );
   }
 
-  /** Keeps the present command out of the stream, whatever it changed. */
+  /** Keeps the current command out of the stream, even if it changed something. */
   replicateNothing(): void {
     this.replicate = Replicate.NOTHING;
   }
 
   /**
-   * Lets the present command wait until a key of it changes; the handler returns at once and
+   * Blocks the current command until one of its keys changes. The handler must then return at once,
    * without a reply.
    */
   block(request: BlockRequest): void {
     this.server.block(this, request);
   }
 
-  /** Removes the entry of the key in argument `index` without counting or telling. */
+  /** Removes the entry of the key in argument `index`. Counts no change and tells nobody. */
   removeEntry(entry: Ref): void {
     this.db.remove(entry);
   }
 
-  /** Lets go of the dataset that was there before: views of its memory would keep that alive. */
+  /** Drops all views of the previous dataset, which would keep its memory alive. */
   datasetReplaced(): void {
     this.db = this.server.keyspace.databases[this.client.dbIndex]!;
     for (const view of [this.view, this.#keyView, this.element]) view.bytes = NO_BYTES;
@@ -300,23 +303,23 @@ export class CommandContext {
   }
 
   /**
-   * Sets the access clock of an entry that was read or written, unless an image is being read: a
-   * look at a key must
-   * not cost a page. */
+   * Sets the access clock of an entry that was read or written. Does nothing while an image is
+   * read, since a read of a key must not cost the copy of a page.
+   */
   noteAccess(entry: Ref): void {
     const { db } = this;
     if (db.access(entry) === db.accessClock || this.client.noTouch || db.arena.frozen) return;
     db.setAccess(entry, db.accessClock);
   }
 
-  /** The entry of the key in argument `index`, expired or not, or NIL. */
+  /** Returns the entry of the key in argument `index`, expired or not, or NIL. */
   #findArgument(index: number): Ref {
     const { request, db } = this;
     const { bytes } = request;
     const start = request.position[index]!;
     const length = request.length[index]!;
     const { aheadArgument } = request;
-    // Some commands name one key twice: a list that is rotated, for one.
+    // Some commands name one key twice, for example LMOVE within one list.
     const isAhead =
       index === aheadArgument ||
       (aheadArgument !== 0 &&
@@ -328,8 +331,9 @@ export class CommandContext {
   }
 
   /**
-   * Whether an entry is there, of this type, has no place for a deadline and was used within this
-   * tick of the access clock: one look at it tells, and nothing is to be done for it then.
+   * Returns whether an entry exists, has this type, has no place for a deadline, and was used
+   * within this tick of the access clock. One read of its meta word tells this, and then the lookup
+   * is done.
    */
   #isReady(entry: Ref, type: ValueType): boolean {
     if (entry === NIL) return false;

@@ -1,6 +1,6 @@
 /**
- * Commands on whole databases. FLUSHALL drops the arena, FLUSHDB puts a table aside that is freed
- * slice by slice: both take constant time, with SYNC and with ASYNC. Main thread.
+ * Commands on whole databases. FLUSHALL drops the arena; FLUSHDB detaches a table, which is freed
+ * in slices later. Both take constant time, with SYNC and with ASYNC. Main thread.
  */
 import { databaseExists, intArgument, SYNTAX_ERROR } from './arguments.ts';
 import type { CommandContext } from './context.ts';
@@ -96,7 +96,10 @@ function flushAll(context: CommandContext): void {
   context.reply.ok();
 }
 
-/** SYNC and ASYNC make no difference; other words are refused. */
+/**
+ * Returns whether the flush mode is valid. SYNC and ASYNC are, and make no difference. Any other
+ * word gets an error reply.
+ */
 function flushModeValid(context: CommandContext): boolean {
   const { request } = context;
   const valid =

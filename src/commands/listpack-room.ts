@@ -1,25 +1,26 @@
 /**
- * Hot path. How long a listpack of given texts will be: what is made of many arguments at once gets
- * a block of that length at first, and need not grow from one to the next.
+ * Hot path. The length of a listpack with given texts. A listpack that is made of many arguments
+ * gets a block of this length at first, so that it does not grow with each of them.
  */
 import type { CommandContext } from './context.ts';
 
 /**
- * What a listpack has beside its elements, and at most an element beside its bytes when it is
- * short, or long.
+ * The bytes of a listpack without its elements, and the greatest overhead of a short and of a long
+ * element.
  */
 const LISTPACK_BYTES_BESIDE = 7;
 const SHORT_BYTES_MAX = 63;
 const SHORT_BYTES_BESIDE = 2;
 const LONG_BYTES_BESIDE = 10;
 
-/** Bytes of a listpack of two elements of these lengths. */
+/** Returns the bytes of a listpack of two elements of these lengths. */
 export function roomForPair(first: number, second: number): number {
   return LISTPACK_BYTES_BESIDE + roomForElement(first) + roomForElement(second);
 }
 
 /**
- * Bytes of a listpack of the arguments from `from` on; it needs less when integers are among them.
+ * Returns the bytes of a listpack of the arguments from `from` on. It needs less if some are
+ * integers.
  */
 export function roomForArguments(context: CommandContext, from: number): number {
   const { argc, length } = context.request;

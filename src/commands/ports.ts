@@ -1,6 +1,6 @@
 /**
- * What command handlers need of the server around them, as interfaces: the server layer provides
- * them, tests may too.
+ * The interfaces of the server that command handlers use. The server layer implements them; tests
+ * may do so, too.
  */
 import type { Prng } from '../base/prng.ts';
 import type { EncodingLimits } from '../keyspace/encoding-limits.ts';
@@ -11,8 +11,8 @@ import type { Request } from '../resp/request.ts';
 import type { Client } from './client.ts';
 
 /**
- * Configuration that handlers of data commands look at; read anew by each command. Names as in
- * redis.conf.
+ * Configuration that handlers of data commands use. Every command reads it again. The names are
+ * those of redis.conf.
  */
 export interface Settings extends EncodingLimits {
   readonly protoMaxBulkLen: number;
@@ -21,14 +21,14 @@ export interface Settings extends EncodingLimits {
   readonly hllSparseMaxBytes: number;
 }
 
-/** Counters that INFO stats shows; written by the dispatcher and by lookups. */
+/** Counters of INFO stats. The dispatcher and the lookups write them. */
 export interface KeyspaceStats {
   keyspaceHits: number;
   keyspaceMisses: number;
   expiredKeys: number;
 }
 
-/** Classes of keyspace events, with the letters of notify-keyspace-events. */
+/** Classes of key events, with the letters of notify-keyspace-events. */
 export const EventClass = {
   KEYSPACE: 1 << 0, // K
   KEYEVENT: 1 << 1, // E
@@ -46,14 +46,14 @@ export const EventClass = {
   NEW: 1 << 14, // n
 } as const;
 
-/** What happens to the rest of the server when a command changes keys. */
+/** Calls to the rest of the server when a command changes keys. */
 export interface ChangeListener {
   /**
-   * A key changed: watchers are to know. Called for every change; must be cheap when nobody
+   * A key changed: tell its watchers. Called for every change, so it must be cheap when nobody
    * watches.
    */
   keyModified(dbIndex: number, bytes: Uint8Array, start: number, length: number): void;
-  /** A key event for subscribers; called only for classes that are switched on. */
+  /** Sends a key event to subscribers. Called only for classes that are switched on. */
   keyEvent(
     eventClass: number,
     event: string,
@@ -63,73 +63,74 @@ export interface ChangeListener {
     length: number,
   ): void;
   /**
-   * All keys of a database, or of all databases (-1), are about to go, or to be swapped with those
-   * of `other`. Called before it happens, so that watched keys can still be found.
+   * All keys of a database, or of all databases (-1), are about to be removed, or to be swapped
+   * with those of `other`. Called before that, so that watched keys can still be found.
    */
   databaseModified(dbIndex: number, other?: number): void;
 }
 
 /**
- * A command that found nothing and waits. When one of its keys changes and then holds a value of
- * `type`, the whole command runs again, in the order in which clients came; it may well wait on.
+ * A command that found nothing and blocks. When one of its keys changes and then holds a value of
+ * `type`, the whole command runs again. It may block again. Clients are served in the order in
+ * which they blocked.
  */
 export interface BlockRequest {
   readonly type: ValueType;
   /** Argument indexes of the keys. */
   readonly keys: readonly number[];
-  /** 0 is forever. */
+  /** 0 means forever. */
   readonly timeoutMs: number;
-  /** Answers when time is up, and at once where nobody may wait: in a transaction. */
+  /**
+   * Answers when the timeout is over, or at once where blocking is not allowed, as in a
+   * transaction.
+   */
   readonly onTimeout: (reply: Reply) => void;
-  /** Answers where nobody may wait, when that is something else. */
+  /** Answers where blocking is not allowed, if that reply differs. */
   readonly onRefused?: (reply: Reply) => void;
-  /** Run again also when a key is gone or has another type now (XREADGROUP). */
+  /** Also runs the command again when a key is deleted or gets another type (XREADGROUP). */
   readonly whenDeleted?: boolean;
 }
 
-/** What is to be known of a call that is to wait. */
+/** The parts of a call that blocking needs. */
 export interface WaitingCall {
   readonly client: Client;
   readonly request: Request;
   readonly reply: Reply;
-  /** The call is a part of a transaction: it may not wait. */
+  /** Whether the call is part of a transaction. Then it may not block. */
   readonly inUnit: boolean;
 }
 
 export interface ServerPort extends ChangeListener {
-  /** Makes the present command wait; see {@link BlockRequest}. */
+  /** Blocks the current command. See {@link BlockRequest}. */
   block(call: WaitingCall, request: BlockRequest): void;
   readonly settings: Settings;
   readonly stats: KeyspaceStats;
   readonly prng: Prng;
-  /** The live dataset; another object after FLUSHALL or a load. */
+  /** The live dataset. FLUSHALL and a load replace this object. */
   keyspace: Keyspace;
   /** Classes of {@link EventClass} that are switched on. */
   readonly eventClasses: number;
-  /** Wall clock in ms, the same within one turn. */
+  /** Wall clock in ms. It does not change within one call of a client. */
   readonly nowMs: number;
-  /** The 24-bit access clock for entries that are read or written now. */
+  /** The 24-bit access clock, in seconds, for entries that are read or written now. */
   readonly accessClock: number;
   /**
-   * False under DEBUG SET-ACTIVE-EXPIRE-like modes and on replicas: keys past their deadline are
-   * hidden and not deleted.
+   * False on a replica: a key whose deadline has passed is hidden but not deleted, since the
+   * primary decides.
    */
   readonly deletesExpired: boolean;
-  /**
-   * As {@link deletesExpired}, and false while writes are paused: what is found expired is only
-   * hidden then.
-   */
+  /** As {@link deletesExpired}, but also false while writes are paused. */
   readonly expiresKeys: boolean;
   /**
-   * Whether anything goes to a stream: not before the first replica came. Rewriting a command may
-   * be dear.
+   * Whether there is a stream. It begins when the first replica comes. Without one, a handler need
+   * not spend time on the stream's form of its command.
    */
   readonly streaming: boolean;
   /** Replaces the dataset by an empty one, in constant time, and tells the watchers. */
   flushAll(): void;
   /**
-   * Lets the dataset, which FLUSHALL has just emptied, be saved when there are save points. Returns
-   * whether there are: then nothing counts as changed since the last save.
+   * Saves the dataset, which FLUSHALL has just emptied, if there are save points. Returns whether
+   * there are. Then no change counts as unsaved.
    */
   saveEmptied(): boolean;
 }

@@ -1,13 +1,14 @@
-/** What SCAN, HSCAN, SSCAN and ZSCAN have in common: cursor and options. Main thread. */
+/** The cursor and the options of SCAN, HSCAN, SSCAN and ZSCAN. Main thread. */
 import { globMatch } from '../base/glob.ts';
 import { integerArgument, SYNTAX_ERROR } from './arguments.ts';
 import type { CommandContext } from './context.ts';
 
 const COUNT_DEFAULT = 10;
-/** A higher COUNT is taken for this: what one call does must not hold up all others. */
+/** A higher COUNT is reduced to this, so that one call does not hold up other clients. */
 const COUNT_MAX = 65_536;
 /**
- * Positions of a table that a call looks at, per element asked for, before it answers with less.
+ * A call looks at up to this many positions of a table per requested element. Then it answers, even
+ * with fewer elements.
  */
 export const SCAN_STEPS_PER_ELEMENT = 10;
 const STAR = 0x2a;
@@ -15,15 +16,15 @@ const UINT64_MAX = 0xffff_ffff_ffff_ffffn;
 
 export interface ScanOptions {
   count: number;
-  /** Arguments of the pattern and the type; 0 for none. */
+  /** Indexes of the arguments with the pattern and the type, 0 for none. */
   matchAt: number;
   typeAt: number;
 }
 
 /**
- * The cursor in argument `index`, or -1 after the error has been answered. Redis reads it by
- * strtoul: nothing is 0, and with a minus it counts down from 2^64. Only its low 32 bits can be
- * ours.
+ * Returns the cursor in argument `index`, or -1 after an error reply. Redis parses it with strtoul:
+ * an empty text is 0, and a negative number counts from 2^64 down. Only the low 32 bits can be a
+ * cursor of ours.
  */
 export function cursorArgument(context: CommandContext, index: number): number {
   const text = context.request.latin1(index);
@@ -36,8 +37,8 @@ export function cursorArgument(context: CommandContext, index: number): number {
 }
 
 /**
- * The options from argument `from` on; TYPE where `ofKeys`. Undefined after the error has been
- * answered.
+ * Reads the options from argument `from` on, including TYPE if `ofKeys`. Returns undefined after an
+ * error reply.
  */
 export function scanOptions(
   context: CommandContext,
@@ -68,7 +69,10 @@ export function scanOptions(
   return options;
 }
 
-/** Whether the bytes match the pattern in argument `patternAt`; all do when that is 0. */
+/**
+ * Returns whether the bytes match the pattern in argument `patternAt`. Everything matches when that
+ * is 0.
+ */
 export function matchesPattern(
   context: CommandContext,
   patternAt: number,

@@ -1,14 +1,14 @@
 /**
- * What a command is: one row of a command table. The tables read like the manual, the dispatcher
- * works from them, and COMMAND answers from them.
+ * A row of a command table. The tables read like the manual; the dispatcher works from them, and
+ * COMMAND answers from them.
  */
 import type { CommandContext } from './context.ts';
 
-/** Flags as COMMAND INFO names them; the bits are our own. */
+/** Flags as COMMAND INFO names them. The bits are our own. */
 export const Flag = {
   WRITE: 1 << 0,
   READONLY: 1 << 1,
-  /** Refused when memory passed maxmemory. */
+  /** Refused while the used memory is above maxmemory. */
   DENYOOM: 1 << 2,
   ADMIN: 1 << 3,
   PUBSUB: 1 << 4,
@@ -22,31 +22,34 @@ export const Flag = {
   SKIP_SLOWLOG: 1 << 10,
   FAST: 1 << 11,
   NO_AUTH: 1 << 12,
-  /** Changes nothing that is replicated, and yet needs a good primary: PUBLISH and its like. */
+  /**
+   * Changes no replicated data, and yet needs a primary that accepts writes: PUBLISH and the like.
+   */
   MAY_REPLICATE: 1 << 13,
   NO_ASYNC_LOADING: 1 << 14,
   NO_MULTI: 1 << 15,
   MOVABLEKEYS: 1 << 16,
   ALLOW_BUSY: 1 << 17,
   NO_MANDATORY_KEYS: 1 << 18,
-  /** Touches keys that it does not name; deletions that it causes are not wrapped in MULTI. */
+  /**
+   * Touches keys that are not among its arguments. Deletions that it causes are not wrapped in
+   * MULTI.
+   */
   TOUCHES_ARBITRARY_KEYS: 1 << 19,
   /**
    * Inside MULTI the command runs at once and is not queued: EXEC, DISCARD, WATCH, MULTI, QUIT,
    * RESET.
    */
   NOT_QUEUED: 1 << 20,
-  /** Runs the commands of a transaction: what is refused to one of them is refused to it. */
+  /** Runs the commands of a transaction. It is refused when one of them would be. */
   RUNS_QUEUE: 1 << 21,
-  /** Takes no more time than its request has bytes, though Redis does not call it fast. */
+  /** Takes time in proportion to the bytes of its request, though Redis does not call it fast. */
   BRIEF: 1 << 22,
   /** A replica may send it on its link. Any other command ends the link and has no effect. */
   ON_LINK: 1 << 23,
 } as const;
 
-/**
- * Spelling and order in which COMMAND INFO lists the flags; bits that are not here are ours alone.
- */
+/** Flags in the spelling and order of COMMAND INFO. Bits that are missing here are not shown. */
 export const flagNames: readonly (readonly [number, string])[] = [
   [Flag.WRITE, 'write'],
   [Flag.READONLY, 'readonly'],
@@ -68,18 +71,18 @@ export const flagNames: readonly (readonly [number, string])[] = [
 ];
 
 /**
- * What a command does to the keys of one key specification, as COMMAND INFO spells it; `not_key` is
- * a shard channel, which is routed as a key and is none.
+ * The access of a command to the keys of one key specification, spelled as in COMMAND INFO.
+ * `not_key` is a shard channel, which is routed like a key.
  */
 export type KeyAccess = 'RO' | 'RW' | 'OW' | 'RM' | 'not_key';
 
 /**
- * One key specification. `begin` is an argument index (negative: from the end) or a keyword after
- * which keys begin; `last` is relative to the first key, negative: from the end; `count` instead
- * names where the number of keys stands.
+ * One key specification. `begin` is an argument index (negative: from the end) or a keyword before
+ * the first key. `last` is relative to the first key (negative: from the end). `count` instead
+ * gives the argument with the number of keys.
  */
 export interface KeySpec {
-  /** Remarks, word for word as COMMAND INFO gives them. */
+  /** Remarks, with the text of COMMAND INFO. */
   readonly notes?: string;
   readonly access: KeyAccess;
   /**
@@ -110,25 +113,25 @@ export interface KeySpec {
 export type Handler = (context: CommandContext) => void;
 
 export interface CommandSpec {
-  /** Number of words, the name included; negative: at least so many. */
+  /** Number of words, including the name. A negative number is a minimum. */
   readonly arity: number;
   readonly flags: number;
   readonly keys: readonly KeySpec[];
   readonly since: string;
   readonly group: string;
-  /** ACL categories beyond those that follow from flags, e.g. 'string', 'keyspace', 'dangerous'. */
+  /** ACL categories that flags do not imply, e.g. 'string', 'keyspace', 'dangerous'. */
   readonly categories: readonly string[];
-  /** COMMAND INFO's tips. */
+  /** The tips of COMMAND INFO. */
   readonly tips?: readonly string[];
   readonly summary: string;
   readonly handler: Handler;
   readonly subcommands?: Readonly<Record<string, CommandSpec>>;
   /**
-   * For movable keys: the argument indexes of the keys of the request in the context, or undefined
-   * when it is malformed.
+   * For movable keys: returns the argument indexes of the keys of the context's request, or
+   * undefined when the request is malformed.
    */
   readonly findKeys?: (context: CommandContext) => number[] | undefined;
-  /** For a key with `variable_flags`: what the request in the context does with it. */
+  /** For a key with `variable_flags`: returns the key specification for the context's request. */
   readonly keyOf?: (context: CommandContext) => KeySpec;
 }
 
@@ -146,19 +149,19 @@ function range(
 }
 
 export const NO_KEYS: readonly KeySpec[] = [];
-/** The first argument, read. */
+/** The first argument is a key and is read. */
 export const READ_KEY: readonly KeySpec[] = [range('RO', ['access'], 1, 0, 1)];
-/** The first argument, whose metadata alone is read. */
+/** The first argument is a key. Only its metadata is read. */
 export const LOOK_AT_KEY: readonly KeySpec[] = [range('RO', [], 1, 0, 1)];
-/** All arguments, read. */
+/** All arguments are keys and are read. */
 export const READ_KEYS: readonly KeySpec[] = [range('RO', ['access'], 1, -1, 1)];
 
-/** One key at `index` with the access and flags that COMMAND INFO tells. */
+/** One key at `index`, with the access and flags of COMMAND INFO. */
 export const keyAt = (index: number, access: KeyAccess, ...flags: string[]): KeySpec =>
   range(access, flags, index, 0, 1);
 /**
- * Keys from `index` to `last` (relative to the first; negative: from the end), every `step`th
- * argument.
+ * Keys from `index` to `last` (relative to the first; negative: from the end). Every `step`th
+ * argument is a key.
  */
 export const keysFrom = (
   index: number,
@@ -167,7 +170,7 @@ export const keysFrom = (
   access: KeyAccess,
   ...flags: string[]
 ): KeySpec => range(access, flags, index, last, step);
-/** A count at argument `index`, and after it as many keys. */
+/** The argument at `index` is the number of keys, which follow it. */
 export const countedKeys = (index: number, access: KeyAccess, ...flags: string[]): KeySpec => ({
   access,
   flags,

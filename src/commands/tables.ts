@@ -1,4 +1,4 @@
-/** All command tables that need nothing of the server around them; server/ adds its own. */
+/** All command tables that need no other part of the server. server/ adds its own tables. */
 import { connectionCommands } from './connection.ts';
 import { databaseCommands } from './databases.ts';
 import { geoCommands } from './geo/commands.ts';

@@ -1,13 +1,13 @@
 /**
- * The door to the byte kernels: checksum, LZF and the dump's string form, in WebAssembly (sources
- * in `assembly/`).
+ * Hot path. The door to the byte kernels, which run in WebAssembly: checksum, LZF and the string
+ * form of dumps. Their sources are in `assembly/`.
  *
  *   memory   0            FREE_START                                memory.length
  *            │ the kernels' tables │ the caller's staging areas …         │
  *
  * An instance belongs to the thread that made it and holds one running checksum. Its memory never
- * grows, so `memory` and positions in it never go stale. Moving bytes between shared memory and
- * here is the caller's business. Hot path.
+ * grows, so `memory` and positions in it never go stale. The caller moves bytes between shared
+ * memory and this memory.
  */
 
 import { readFileSync } from 'node:fs';
@@ -18,14 +18,14 @@ import { packageUrl } from '../base/package-root.ts';
 
 export { type Crc64, crc64, crc64Combine } from './plain-crc64.ts';
 
-/** The part of the global that is used here; the types of Node 20 leave it out. */
+/** The used part of the global. The types of Node 20 leave it out. */
 declare const WebAssembly: {
   readonly Module: new (bytes: Uint8Array) => WasmModule;
   readonly Instance: new (module: WasmModule) => { readonly exports: KernelExports };
 };
 type WasmModule = { readonly __brand: 'wasm module' };
 
-/** What `assembly/index.ts` exports. Unsigned results arrive as signed numbers. */
+/** The exports of `assembly/index.ts`. Unsigned results arrive as signed numbers. */
 interface KernelExports {
   readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): number };
   readonly SCRATCH: { readonly value: number };
@@ -50,14 +50,13 @@ interface KernelExports {
  */
 export const RDB_STRING_ROOM_BYTES = 16;
 
-/** Where the caller's part of the memory begins. */
+/** First position of the caller's part of the memory. */
 export const KERNELS_FREE_START = 0x20000;
 
 const SCRATCH = 0x10000;
 const SCRATCH_BYTES = KERNELS_FREE_START - SCRATCH;
 const PAGE_BYTES = 65536;
 const PAGES_MAX = 65536;
-/** Below this many bytes a loop copies faster than `subarray` and `set`. */
 
 let compiled: WasmModule | undefined;
 
@@ -80,17 +79,21 @@ function instantiate(): KernelExports {
   }
 }
 
-/** The byte kernels with a memory of their own. Each thread that needs one makes one. */
+/** The byte kernels with their own memory. Each thread that needs them makes an instance. */
 export class ByteKernels {
-  /** The whole memory, the kernels' own tables included. */
+  /** The whole memory, including the kernels' own tables. */
   readonly memory: Uint8Array;
   /**
-   * First position behind the kernels' own tables: callers lay out their staging areas from here.
+   * First position behind the kernels' own tables. Callers lay out their staging areas from here
+   * on.
    */
   readonly freeStart: number;
   readonly #wasm: KernelExports;
 
-  /** `memoryBytes` counts from position 0, is rounded up to 64 KiB, and goes up to 4 GiB. */
+  /**
+   * Makes an instance. `memoryBytes` counts from position 0, is rounded up to 64 KiB, and is at
+   * most 4 GiB. Throws ARENA_FULL when the system refuses the memory.
+   */
   constructor(memoryBytes: number) {
     const pages = Math.ceil(memoryBytes / PAGE_BYTES);
     assert(
@@ -122,8 +125,8 @@ export class ByteKernels {
   }
 
   /**
-   * Adds `start` … `end` of foreign memory to the checksum; they pass through a scratch area of 64
-   * KiB.
+   * Adds `start` … `end` of other memory to the checksum. The bytes are copied through a scratch
+   * area of 64 KiB.
    */
   crcUpdateFrom(bytes: Uint8Array, start: number, end: number): void {
     assert(0 <= start && start <= end && end <= bytes.length, 'checksum of bytes inside the array');
@@ -137,22 +140,22 @@ export class ByteKernels {
   }
 
   /**
-   * The low half of the checksum, unsigned: the first four bytes of a dump's trailer,
+   * Returns the low half of the checksum, unsigned. It is the first four bytes of a dump's trailer,
    * little-endian.
    */
   crcLow(): number {
     return this.#wasm.crcLow() >>> 0;
   }
 
-  /** The high half of the checksum, unsigned. */
+  /** Returns the high half of the checksum, unsigned. */
   crcHigh(): number {
     return this.#wasm.crcHigh() >>> 0;
   }
 
   /**
-   * Compresses and returns the bytes written, or 0 when they would be more than `outBytesMax` (the
-   * output area may have been written to then) or the input is empty. The same input gives the same
-   * output. The areas are apart.
+   * Compresses and returns the number of bytes written. Returns 0 when the input is empty or the
+   * result would be longer than `outBytesMax`; then the output area may have been written to. The
+   * same input always gives the same output. The areas must not overlap.
    */
   lzfCompress(
     inPosition: number,
@@ -168,9 +171,9 @@ export class ByteKernels {
   }
 
   /**
-   * Decompresses and returns `outBytes`, or -1 when the input is corrupt, that is also when it does
-   * not give exactly `outBytes`. The input is not trusted: nothing outside the two areas is read or
-   * written. `outBytes` below 2^31.
+   * Decompresses and returns `outBytes`, or -1 when the input is corrupt or does not give exactly
+   * `outBytes`. The input is not trusted: nothing outside the two areas is read or written.
+   * `outBytes` must be below 2^31.
    */
   lzfDecompress(
     inPosition: number,
@@ -187,10 +190,10 @@ export class ByteKernels {
   }
 
   /**
-   * Writes the dump's form of the string at `inPosition` and returns the bytes written: an integer
-   * where the text is one, LZF where `compress` and it saves at least 4 bytes, else the text behind
-   * its length. The output area needs `inBytes` + {@link RDB_STRING_ROOM_BYTES} bytes and lies
-   * apart from the string.
+   * Writes the dump's form of the string at `inPosition` and returns the number of bytes written.
+   * An integer text becomes an integer. With `compress`, LZF is used if it saves at least 4 bytes.
+   * Otherwise the text follows its length. The output area needs `inBytes` +
+   * {@link RDB_STRING_ROOM_BYTES} bytes and must not overlap the string.
    */
   rdbString(inPosition: number, inBytes: number, outPosition: number, compress: boolean): number {
     debugAssert(this.#holds(inPosition, inBytes), 'a string inside the memory');
@@ -202,8 +205,8 @@ export class ByteKernels {
   }
 
   /**
-   * Whether the area is the caller's: the kernels' tables are none, and the LZF search may look 16
-   * KiB back.
+   * Returns whether the area is in the caller's part of the memory. It must be behind the kernels'
+   * tables, also because the LZF search may read 16 KiB before it.
    */
   #holds(position: number, bytes: number): boolean {
     return position >= KERNELS_FREE_START && bytes >= 0 && position + bytes <= this.memory.length;

@@ -1,10 +1,10 @@
 /**
- * CRC64 "Jones" in plain TypeScript: the oracle of the kernel, fit for short inputs as well, and
- * the arithmetic that joins checksums of parts. Any thread.
+ * CRC64 "Jones" in plain TypeScript. It is the reference for tests of the kernel, serves short
+ * inputs, and combines checksums of parts. Any thread.
  *
- * A checksum is a polynomial over GF(2) of degree below 64. Reflected: bit 63 is the coefficient of
- * x^0. With initial value 0 and no final xor it is linear, so that crc(AB) = crc(A) · x^(8 · bytes
- * of B) + crc(B).
+ * A checksum is a polynomial over GF(2) of degree below 64. It is reflected: bit 63 is the
+ * coefficient of x^0. With initial value 0 and no final xor it is linear, so crc(AB) = crc(A) ·
+ * x^(8 · bytes of B) + crc(B).
  */
 
 /** The two halves of a 64-bit checksum, each an unsigned 32-bit number. */
@@ -34,7 +34,7 @@ for (let byte = 0; byte < 256; byte++) {
   TABLE_HIGH[byte] = high;
 }
 
-/** The checksum of `bytes`. About 0.15 GB/s; {@link ByteKernels} is for whole dumps. */
+/** Returns the checksum of `bytes`. About 0.15 GB/s; use {@link ByteKernels} for whole dumps. */
 export function crc64(bytes: Uint8Array): Crc64 {
   let low = 0;
   let high = 0;
@@ -47,8 +47,9 @@ export function crc64(bytes: Uint8Array): Crc64 {
 }
 
 /**
- * The checksum of A followed by B, from the checksum of each and the bytes of B, 0 … 2^53 - 1. Once
- * per part of a dump: some ten microseconds, in bigint for clarity.
+ * Returns the checksum of A followed by B, from the checksum of each and the number of bytes of B,
+ * 0 … 2^53 - 1. Called once per part of a dump. Takes some ten microseconds, with bigints for
+ * clarity.
  */
 export function crc64Combine(
   aLow: number,
@@ -58,7 +59,7 @@ export function crc64Combine(
   bBytes: number,
 ): Crc64 {
   let shifted = join(aLow, aHigh);
-  // x^(8 · bBytes) as the product of the squarings of x^8 that the bits of bBytes name.
+  // x^(8 · bBytes) is a product of repeated squares of x^8, one for each set bit of bBytes.
   let power = 1n << 55n;
   for (let rest = bBytes; rest > 0; rest = Math.floor(rest / 2)) {
     if (rest % 2 === 1) shifted = multiply(shifted, power);
@@ -74,7 +75,7 @@ function join(low: number, high: number): bigint {
   return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
 }
 
-/** The product of two reflected polynomials, modulo the checksum's polynomial. */
+/** Returns the product of two reflected polynomials, modulo the checksum's polynomial. */
 function multiply(a: bigint, b: bigint): bigint {
   let product = 0n;
   let term = b;

@@ -1,13 +1,16 @@
 /**
- * LZF in plain TypeScript: the oracle of the kernel, written for clarity and after the format
- * alone. The format is drawn in `assembly/lzf.ts`. Only tests use it.
+ * LZF in plain TypeScript, the reference for tests of the kernel. It is written for clarity, from
+ * the format alone, which `assembly/lzf.ts` draws. Only tests use it.
  */
 
 const OFFSET_MAX = 8192;
 const MATCH_MAX = 264;
 const LITERALS_MAX = 32;
 
-/** Compresses greedily, with the latest place of each three bytes as the only candidate. */
+/**
+ * Compresses greedily. The only candidate for a match is the latest place with the same three
+ * bytes.
+ */
 export function plainLzfCompress(input: Uint8Array): Uint8Array {
   const output: number[] = [];
   const latest = new Map<number, number>();

@@ -80,7 +80,7 @@ export class Releaser {
     const index = this.#pending.length - 1;
     if (index < 0) return false;
     const { how, ref } = this.#pending[index]!;
-    // Others may have been pushed after it meanwhile.
+    // Others may have been pushed after it in the meantime.
     if (how.freeSome(ref, steps)) this.#pending.splice(index, 1);
     return this.#pending.length > 0;
   }

@@ -7,7 +7,7 @@
 export type Undo = () => void;
 
 export class UndoLog {
-  /** Whether changes are to be noted. */
+  /** Whether changes must be noted. */
   active = false;
   readonly #undos: Undo[] = [];
 

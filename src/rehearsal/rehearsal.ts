@@ -1,19 +1,19 @@
 /**
- * The commands that most clients send, run some thousand times behind the start, until a client
- * comes.
+ * Runs the most common commands some thousand times after the start, until the first client
+ * connects.
  *
- * V8 compiles a function for what it has seen. A server that has only seen PING is compiled for
- * PING, and its first INCR throws that code away, and so on with each new command; until it is done
- * a command takes several times its time. Here all of them come by turns, so that the first client
- * meets code that is compiled already.
+ * V8 compiles a function for the kinds of values that it has met. A server that has run only PING
+ * has code for PING. Its first INCR makes V8 discard that code, and so does each further new
+ * command. Until V8 has compiled the code again, a command takes several times its usual time. The
+ * rehearsal runs all these commands in turn, so that the first client meets compiled code.
  *
  *   node     listens, and is not touched
- *   stage    a node of its own, without a listener, with the same configuration; gone afterwards
- *   clients ──▶ a port that nobody else knows ──▶ stage           over sockets, then in place
+ *   stage    a second node without a listener, with the same configuration; stopped afterwards
+ *   clients ──▶ a private port ──▶ stage           over sockets, then in place
  *
- * It goes on in slices of a few milliseconds, takes two to three seconds of a core, and the
- * directive `rehearsal` spares it. v8-flags.ts tells what V8 is told meanwhile. Main thread. bench:
- * types, start
+ * It runs in slices of a few milliseconds and takes two to three seconds of one core. The directive
+ * `rehearsal` turns it off. v8-flags.ts sets V8's flags for this time. Main thread. bench: types,
+ * start
  */
 import { EventEmitter, once } from 'node:events';
 import {
@@ -36,13 +36,16 @@ import { deliveryTo } from '../server/net/listener.ts';
 import { collectGarbage, inlineAsLater, inlineAsRehearsed } from './v8-flags.ts';
 
 /**
- * Each command comes so often alone and so often in a pipeline: until V8 has compiled what they run
- * through.
+ * Each command is run this often alone and this often in a pipeline. After so many rounds V8 has
+ * compiled the code of the commands.
  */
 const ROUNDS = 300;
-/** Who is slower than this goes without the rest. */
+/** On a slow machine the rehearsal ends after this time, even if rounds are left. */
 const TIME_MS_MAX = 3000;
-/** So long a client may have to wait that comes in the middle, besides V8's own pauses. */
+/**
+ * A client that connects during the rehearsal waits at most this long, in addition to V8's own
+ * pauses.
+ */
 const SLICE_MS = 4;
 const DEPTH = 16;
 const DEPTH_OF_LONG = 3;
@@ -51,25 +54,25 @@ const FIRST_SOCKET_ROUNDS = 2;
 const SOCKET_ROUNDS = 6;
 const NEW_BUFFERS_EACH = 7;
 /**
- * Each so many rounds all that is sent comes in two parts, as what is longer than the read buffer
- * does; where it is cut.
+ * In every CUT_EACH-th round each chunk comes in two parts, like a chunk that is longer than the
+ * read buffer. CUT_AT is the place of the cut, as a share of the chunk.
  */
 const CUT_EACH = 8;
 const CUT_AT = 0.55;
 const DIGITS = 12;
-/** Between the numbers of neighbours. */
+/** Difference between consecutive numbers. */
 const STEP = 7;
 const VALUE = 'v'.repeat(32);
 
-/** Words of all kinds, as who fills a collection sends them. */
+/** Words of all kinds, as in a command that fills a collection. */
 const MANY = ['word', '#', VALUE, '17', '-1000x', 'other#', `${VALUE}${VALUE}${VALUE}`, '70000'];
-/** As a loader sends them. */
+/** As many words as a loader sends in one command. */
 const VERY_MANY = Array.from({ length: 120 }, (_, i) => `${MANY[i % MANY.length]}${i >> 3}`);
 const SCORED = MANY.flatMap((word, i) => [i % 3 === 0 ? `${i}.5` : '#', word]);
 
 const INLINE = 'PING\r\n';
 
-/** Commands on members and fields, whether they are in a listpack or a table. */
+/** Commands on members and fields. They run twice: on listpacks and on tables. */
 const MEMBERS = [
   ['SADD', 'set', 'element:#'],
   ['HSET', 'hash', 'field:#', VALUE],
@@ -79,7 +82,7 @@ const MEMBERS = [
   ['ZPOPMIN', 'zset'],
 ];
 
-/** Words of requests; each `#` becomes a number. */
+/** The words of requests. Each `#` is replaced by a number. */
 const COMMANDS: readonly (readonly string[])[] = [
   ['PING'],
   ['SET', 'key:#', VALUE],
@@ -106,7 +109,7 @@ const COMMANDS: readonly (readonly string[])[] = [
   ['RPUSH', 'queue', ...MANY],
   ['RPUSH', 'long', ...VERY_MANY],
   ['DEL', 'long'],
-  // From here on these are tables: one of the words is too long for a listpack.
+  // From here on these collections are tables, because one of the words is too long for a listpack.
   ['SADD', 'set', ...MANY],
   ['HSET', 'hash', ...VERY_MANY],
   ['ZADD', 'zset', ...SCORED],
@@ -133,8 +136,8 @@ const COMMANDS: readonly (readonly string[])[] = [
 ];
 
 /**
- * Begins to rehearse for `node`, which listens. Ends by itself, or for good with the first client
- * of `node`; does nothing when one has come already.
+ * Begins a rehearsal for `node`, which must be listening. It ends by itself, or when the first
+ * client of `node` connects. Does nothing when a client has already connected.
  */
 export function rehearse(node: Node): Rehearsal {
   const rehearsal = new Rehearsal(node.server.config);
@@ -148,11 +151,11 @@ export function rehearse(node: Node): Rehearsal {
 }
 
 export class Rehearsal {
-  /** The node that rehearses; undefined before and afterwards. */
+  /** The node that runs the commands; undefined before and after the rehearsal. */
   stage: Node | undefined = undefined;
-  /** Resolves when nothing is left of it. */
+  /** Resolves when the rehearsal has ended and its node is stopped. */
   over: Promise<void> = Promise.resolve();
-  /** All rounds have come to their end. */
+  /** Whether all rounds were run. */
   complete = false;
   readonly #config: Config;
   #ended = false;
@@ -165,7 +168,7 @@ export class Rehearsal {
     this.over = this.#run();
   }
 
-  /** Ends it within a slice. What V8 has compiled stays. */
+  /** Ends the rehearsal within a slice. Compiled code stays. */
   end(): void {
     this.#ended = true;
   }
@@ -173,26 +176,27 @@ export class Rehearsal {
   async #run(): Promise<void> {
     await nextTurn();
     if (this.#ended) return;
-    // The same values, so that V8 knows their shape later; the hooks of the real node are not
-    // called.
+    // The values are those of the real node, so that V8 meets objects of the same shape. The hooks
+    // of the real node are not called.
     const config = new Config(this.#config.values.dir, this.#config);
     const log = createLogger({ level: 'warning', format: 'json', sink: () => {} });
     let stage: Node;
     try {
       stage = new Node(config, log);
     } catch (error) {
-      // The system refuses the memory of a second dataset: the node does without a rehearsal.
+      // The system refuses the memory of a second dataset, so there is no rehearsal.
       if (codeOf(error) === undefined) throw error;
       return;
     }
     this.stage = stage;
-    // What is slow now is V8's work.
+    // Slow commands are not logged here: their time is V8's work.
     stage.dispatcher.onSlow = undefined;
     inlineAsRehearsed();
     try {
       await this.#rehearse(stage);
     } catch (error) {
-      // The system refuses a socket, and will tell the node so. Without a code it is a fault.
+      // The system refuses a socket. The node will meet and report the same error. An error without
+      // a code is a fault of the program.
       if (codeOf(error) === undefined) throw error;
     } finally {
       inlineAsLater();
@@ -203,22 +207,23 @@ export class Rehearsal {
 
   async #rehearse(stage: Node): Promise<void> {
     stage.housekeeping.tick();
-    // The first clients have gone before code is compiled for the others: that clients go is news.
+    // The first clients disconnect before code is compiled for the others, so that V8 has already
+    // met the end of a connection.
     await this.#withClients(stage, (pairs) => this.#overSockets(pairs, FIRST_SOCKET_ROUNDS));
     await this.#withClients(stage, async (pairs) => {
       await this.#overSockets(pairs, SOCKET_ROUNDS);
       await this.#inPlace(pairs);
       if (this.#ended) return;
       stage.server.flushAll();
-      // The dataset of the rehearsal goes now, and not when clients wait. While there are clients:
-      // V8 throws the code away that was compiled for objects of a shape of which there is none any
-      // more.
+      // The garbage of the rehearsal is collected now, before clients wait for it. It is done while
+      // the rehearsal's clients still exist: when the last object of a shape dies, V8 discards the
+      // code that was compiled for this shape.
       collectGarbage();
       this.complete = true;
     });
   }
 
-  /** Gives `use` clients of the stage. They connect to a port that nobody else knows. */
+  /** Calls `use` with clients of the stage. They connect through a private port. */
   async #withClients(stage: Node, use: (pairs: readonly Pair[]) => Promise<void>): Promise<void> {
     if (this.#ended) return;
     const listener = createServer({ pauseOnConnect: true, noDelay: true });
@@ -239,7 +244,7 @@ export class Rehearsal {
     }
   }
 
-  /** Sends all chunks by all clients, so that nothing on the way from and to a socket is news. */
+  /** Sends all chunks from all clients, so that V8 meets the whole way from socket to socket. */
   async #overSockets(pairs: readonly Pair[], rounds: number): Promise<void> {
     const all = chunks();
     for (let round = 0; round < rounds; round++) {
@@ -251,9 +256,9 @@ export class Rehearsal {
   }
 
   /**
-   * Calls what a handle calls when it has read, with what the commands themselves need. It is
-   * called by an emitter, and so from code that V8 does not compile together with it: there is none
-   * in a node that runs. In slices, between which the loop turns and a client may come.
+   * Calls the function that a socket's handle calls after a read, with the bytes of the commands.
+   * An emitter calls it, so that V8 does not inline it into this loop: a running node has no such
+   * caller. Runs in slices. Between two slices the event loop turns, and a client may connect.
    */
   async #inPlace(pairs: readonly Pair[]): Promise<void> {
     const whole = chunks();
@@ -273,7 +278,7 @@ export class Rehearsal {
       for (const { connection, reads } of readers) {
         for (const bytes of all) {
           reads.emit('read', bytes);
-          // Nobody reads the replies. Now and then new buffers are made for them, as for many
+          // Nobody reads the replies. In some rounds new buffers are made for them, as for many
           // clients.
           if (round % NEW_BUFFERS_EACH === 0) connection.reply.take();
           else connection.reply.discard();
@@ -289,30 +294,33 @@ export class Rehearsal {
   }
 }
 
-/** Lets the loop see to sockets and timers. */
+/** Lets the event loop handle sockets and timers. */
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** A client of the stage, and the stage's side of it. */
+/** A client of the stage, and its connection in the stage. */
 interface Pair {
   readonly client: Socket;
   readonly connection: Connection;
 }
 
-/** Undefined when the stage turns it away. Rejects with an error of the system. */
+/**
+ * Connects a client. Returns undefined when the stage refuses it. Rejects with an error of the
+ * system.
+ */
 async function pairOf(stage: Node, listener: NetServer, port: number): Promise<Pair | undefined> {
   const client = connect(port, '127.0.0.1');
   const accepted = new Promise<Socket | undefined>((resolve) => {
     listener.once('connection', resolve);
-    // Without room for another open file it is cut off before anybody hears of it.
+    // When there is no descriptor for another socket, the client is closed and never accepted.
     client.once('close', () => resolve(undefined));
   });
   await once(client, 'connect');
-  // Who is cut off has no more to say here; ask() sees the end.
+  // The error needs no report: ask() notices that the client is closed.
   client.on('error', () => client.destroy());
   const socket = await accepted;
-  // Somebody who has found the port is no client of this, nor is who is turned away.
+  // Another process that found the port is not our client. A client may also have been refused.
   const isOurs = socket !== undefined && socket.remotePort === client.localPort;
   const connection = isOurs ? stage.accept(socket) : undefined;
   if (connection === undefined) {
@@ -329,7 +337,7 @@ async function closePair({ client, connection }: Pair): Promise<void> {
   if (!connection.closed) await once(connection.socket, 'close');
 }
 
-/** Sends a chunk and waits for an answer, or for the end of a client that is cut off. */
+/** Sends a chunk and waits for a reply, or for the close of the client. */
 function ask(client: Socket, bytes: Uint8Array): Promise<void> {
   if (client.destroyed) return Promise.resolve();
   return new Promise((resolve) => {
@@ -344,7 +352,7 @@ function ask(client: Socket, bytes: Uint8Array): Promise<void> {
   });
 }
 
-/** What clients send at once. */
+/** The chunks of bytes that clients send at once. */
 function chunks(): Buffer[] {
   return [
     ...COMMANDS.flatMap((words) => [
@@ -355,7 +363,7 @@ function chunks(): Buffer[] {
   ];
 }
 
-/** `depth` requests of these words, with numbers from `seed` on. */
+/** Returns `depth` requests with these words, with numbers from `seed` on. */
 function requests(words: readonly string[], depth: number, seed: number): Buffer {
   const bytes = new GrowableBytes();
   let number = seed;

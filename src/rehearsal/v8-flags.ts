@@ -1,59 +1,61 @@
 /**
- * What V8 is told, for the whole process and its threads. bin/headwater.js imports it before the
- * rest of the program: V8's heap grows while it reads that.
+ * The flags of V8, for the whole process and its threads. bin/headwater.js imports this file before
+ * the rest of the program, since V8's heap grows while the program is loaded.
  *
- *   flag                              reason                                                  bench
- *   semi-space-growth-factor          a young generation that stays small                     types-memory
- *   max-inlined-bytecode-size         V8's own budget ends in the middle of a command         get-set
- *   …-size-cumulative                 the same; more while the rehearsal runs                 get-set, types
- *   gc-memory-reducer-start-delay-ms  no full collections because a server is quiet           types-memory
- *   no-flush-bytecode                 code that rests between two snapshots stays             stall
- *   no-parallel-compaction, …         a collection that waits for no other thread             memory-time
+ *   flag                              reason                                       bench
+ *   semi-space-growth-factor          the young generation stays small             types-memory
+ *   max-inlined-bytecode-size         V8's own limit is too low for one command    get-set
+ *   …-size-cumulative                 the same; more during the rehearsal          get-set, types
+ *   gc-memory-reducer-start-delay-ms  no full collections when a server is quiet   types-memory
+ *   no-flush-bytecode                 code that is idle between snapshots is kept  stall
+ *   no-parallel-compaction, …         a collection waits for no other thread       memory-time
  *
- * All are V8's own and may go with any version of Node.js: one that V8 does not know is told on
- * standard error and changes nothing. Main thread.
+ * These are internal flags of V8, which any version of Node.js may remove. V8 reports an unknown
+ * flag on standard error and ignores it. Main thread.
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /**
- * How much V8 compiles into one function, in bytes of bytecode. More makes better code and takes
- * longer to compile, which a worker's first snapshot waits for: so it is less behind the rehearsal.
+ * The amount of code that V8 inlines into one function, in bytes of bytecode. More makes better
+ * code, but takes longer to compile, and a worker's first snapshot waits for this. So it is reduced
+ * after the rehearsal.
  */
 const INLINED_IN_REHEARSAL = 4000;
 const INLINED_LATER = 2000;
 
-// What a command leaves for the garbage collector is little and dies at once. A young generation
-// that stays small is swept in a fraction of a millisecond, and costs 5 to 12 MiB less.
+// The garbage of a command is small and dies at once. A small young generation is collected in a
+// fraction of a millisecond, and saves 5 to 12 MiB.
 setFlagsFromString('--semi-space-growth-factor=1');
-// A command runs through a dozen small functions; V8's own budget for inlining ends among them.
+// A command runs through a dozen small functions. V8's own budget for inlining ends among them.
 setFlagsFromString('--max-inlined-bytecode-size=600');
 inlineAsLater();
-// When a program has become quiet, V8 looks for memory to give back. It does so by up to three full
-// collections that hold the loop for 2 to 10 ms each. They are put off for weeks.
+// When a program becomes quiet, V8 tries to free memory. For this it runs up to three full
+// collections, each of which holds the event loop for 2 to 10 ms. This flag delays them for weeks.
 setFlagsFromString('--gc-memory-reducer-start-delay-ms=2000000000');
-// V8 shares parts of a collection out among threads and waits for each of them. With 20 MiB of heap
+// V8 divides parts of a collection among threads and waits for each of them. With a heap of 20 MiB
 // the waiting costs more than the work: on two busy cores the longest of 25 collections held the
-// loop for 18 to 64 ms, and without these for 9. Parallel marking can be turned off on the command
-// line of node only.
+// event loop for 18 to 64 ms, and with these flags for 9 ms. Parallel marking can only be turned
+// off on the command line of node.
 for (const name of ['compaction', 'pointer-update']) {
   setFlagsFromString(`--no-parallel-${name}`);
 }
-// V8 forgets the compiled code of functions that rest for a while. The code of a freeze rests
-// between two snapshots, and to compile it again would hold the loop for milliseconds.
+// V8 discards the compiled code of functions that are not called for a while. The code of a freeze
+// is not called between two snapshots, and compiling it again would hold the event loop for
+// milliseconds.
 setFlagsFromString('--no-flush-bytecode');
 
-/** The budget for inlining while the rehearsal runs. */
+/** Sets the budget for inlining during the rehearsal. */
 export function inlineAsRehearsed(): void {
   setFlagsFromString(`--max-inlined-bytecode-size-cumulative=${INLINED_IN_REHEARSAL}`);
 }
 
-/** The budget for inlining before and behind it. */
+/** Sets the budget for inlining before and after the rehearsal. */
 export function inlineAsLater(): void {
   setFlagsFromString(`--max-inlined-bytecode-size-cumulative=${INLINED_LATER}`);
 }
 
-/** Collects all garbage now; holds the loop for about ten milliseconds. */
+/** Collects all garbage now. Holds the event loop for about ten milliseconds. */
 export function collectGarbage(): void {
   setFlagsFromString('--expose-gc');
   (runInNewContext('gc') as () => void)();

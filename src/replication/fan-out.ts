@@ -3,7 +3,7 @@
  * command costs as much as two hundred. The more peers there are, the more commands should share a
  * flush. Hot path.
  *
- *   idle, few peers     append ─▶ end of this turn                              latency: the rest of the turn
+ *   idle, few peers     append ─▶ end of this turn
  *   loaded, many peers  append ─▶ … ─▶ when the pause since the last flush is over
  *                       pause = 4 x (measured microseconds per write x ready peers), at most 2 ms
  *   long batch          each 128 KiB, midway
@@ -19,9 +19,11 @@
  * sockets:
  *
  *   between two commands of a batch   if (policy.midBatch(bytes)) flush
- *   at the end of a read event        policy.decide(…): NOW, TURN_END (setImmediate), LATER (timer of delayUs), NONE
+ *   at the end of a read event        policy.decide(…): NOW, TURN_END (setImmediate),
+ *                                     LATER (timer of delayUs), NONE
  *   after each flush                  policy.flushed(…)
- *   when a peer's write completes     policy.writeAgain(lag): its next slice now, or with the next flush
+ *   when a peer's write completes     policy.writeAgain(lag): its next slice now, or with the next
+ *                                     flush
  */
 
 export const FlushWhen = {

@@ -3,9 +3,12 @@
  * and EXEC that they need, and PING and GETACK. A relay does not use the feed: it appends the bytes
  * that it applied. Hot path.
  *
- *   one command       [SELECT n] command                      SELECT only when the database differs from the last one
+ *   one command       [SELECT n] command
  *   several commands  MULTI [SELECT n] command … [SELECT m] command … EXEC
- *   unwrapped unit    [SELECT n] command … command            for commands that touch arbitrary keys, and expiry cycles
+ *   unwrapped unit    [SELECT n] command … command
+ *
+ * SELECT is written only when the database differs from the last one. Units of commands that touch
+ * arbitrary keys, and of expiry cycles, are not wrapped.
  *
  * One client command (or EXEC, or script) causes one execution unit. The commands of a unit are
  * queued here in encoded form and flushed together when the unit ends, within the same turn. While

@@ -2,11 +2,11 @@
  * `client-output-buffer-limit` disconnects a client that does not read. The same rule applies to a
  * replica's lag behind the log and to the replies that wait for a normal or a pub/sub client.
  *
- *   hard   at or above it: now                       soft   at or above it without a break for longer than softMs
- *   0 in either place: that limit is off
+ *   hard   ends a client that is at or above it
+ *   soft   ends a client that is at or above it for longer than softMs without a break
  *
- * Pure but for one number of state. Ask when bytes were added, and on a clock, since a soft breach
- * must end an idle client as well.
+ * A limit of 0 is off. The only state is the start of a soft breach. Ask when bytes were added, and
+ * on a clock, since a soft breach must end an idle client as well.
  */
 
 export interface OutputLimit {

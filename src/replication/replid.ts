@@ -57,8 +57,8 @@ export class ReplicationHistory {
   }
 
   /**
-   * Promotion at `endOffset`: the old id stays good for what was written under it, new writes get a
-   * new id.
+   * Promotion at `endOffset`: the old id stays valid for the bytes that were written under it, and
+   * new writes get a new id.
    */
   shift(endOffset: Offset): void {
     this.replid2 = this.replid;

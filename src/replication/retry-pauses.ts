@@ -2,11 +2,12 @@
  * The pause of full syncs after a failure: a second, then twice as long each time, up to a minute.
  * Each cause has its own pause, since a success for one cause says nothing about another.
  *
- *   failed ──▶ 1 s ──failed──▶ 2 s ──failed──▶ … 60 s        a success of that cause's kind ──▶ no pause
+ *   failed ──▶ 1 s ──failed──▶ 2 s ──failed──▶ … 60 s
  *
- * A replica that asks meanwhile waits, and empty lines keep it from giving up. Without the pause, a
- * dataset with faster writes than `snapshot-cow-max` allows would be frozen again and again for
- * nothing. Pure; causes are error codes, so there are few of them.
+ * A success of that cause's kind ends the pause. A replica that asks during the pause waits, and
+ * empty lines keep it from giving up. Without the pause, a dataset with faster writes than
+ * `snapshot-cow-max` allows would be frozen again and again for nothing. Pure; causes are error
+ * codes, so there are few of them.
  */
 export const RETRY_PAUSE_MIN_MS = 1000;
 export const RETRY_PAUSE_MAX_MS = 60_000;

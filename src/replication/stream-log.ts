@@ -6,13 +6,13 @@
  *   firstOffset                                                      endOffset (master_repl_offset)
  *   │                                                                        │
  *   ├── head ──────┬──────────────┬──────────────┬────────────── tail ───────┤
- *   │ block pins=1 │ block pins=0 │ block pins=2 │ block pins=9 ███████████░░░░░░░  ░ not yet written
+ *   │ block pins=1 │ block pins=0 │ block pins=2 │ block pins=9 ███████████░░░░░░░  ░ unwritten
  *   └──────────────┴──────────────┴──────────────┴──────────────────────────────
  *     ▲ slow peer                   ▲▲              ▲ peers near the end
  *                  ├──────── at least backlogBytesMax retained ──────────────┤
  *
- * Block `b` holds offsets b.start … b.start + b.used - 1. A cursor pins the one block it stands in.
- * Blocks leave only at the head, and only when the head has no pin and the rest still covers
+ * Block `b` holds offsets b.start … b.start + b.used - 1. A cursor pins the one block that it is
+ * in. Blocks leave only at the head, and only when the head has no pin and the rest still covers
  * `backlogBytesMax`. A slow peer keeps all blocks after its own, so it (and any PSYNC) can go on.
  * `pinnedBytes` counts these blocks once. Trimming looks at the head's pin count and never at the
  * cursors: append costs the same with one cursor and with a thousand.
@@ -345,10 +345,12 @@ export class StreamLog {
 }
 
 /**
- * A reader's place in the log. `next` describes a slice in the fields, `advance` confirms what was
- * written of it:
+ * A reader's place in the log. `next` describes a slice in the fields. `advance` confirms the bytes
+ * of it that were written:
  *
- *   if (cursor.next(256 * KIB) > 0) write(cursor.bytes, cursor.start, cursor.end, () => cursor.advance(written));
+ *   if (cursor.next(256 * KIB) > 0) {
+ *     write(cursor.bytes, cursor.start, cursor.end, () => cursor.advance(written));
+ *   }
  */
 export class StreamCursor {
   /** The block of the current slice, over a SharedArrayBuffer. */

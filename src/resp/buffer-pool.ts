@@ -1,15 +1,15 @@
 /**
- * Output buffers on their way between replies and sockets. Hot path.
+ * Hot path. A pool of output buffers, which replies fill and sockets write.
  *
- * Sizes are powers of two from 16 KiB to 4 MiB, plus SLACK_BYTES, since the length of a value is
- * often a power of two and a header comes with it. A reply takes a buffer, a socket writes it, and
- * the write's callback gives it back. The pool holds at most 64 MiB for reuse, and drops buffers
- * that were not needed for a while. Large requests are read into these buffers, too. Larger buffers
- * are made when needed and left to the garbage collector. One pool serves all connections of a
- * node. Main thread.
+ * The sizes are powers of two from 16 KiB to 4 MiB, plus SLACK_BYTES: the length of a value is
+ * often a power of two, and its header needs room, too. A reply takes a buffer, a socket writes it,
+ * and the write's callback gives it back. Large requests are read into these buffers, too. The pool
+ * holds at most 64 MiB for reuse, and drops buffers that were not needed for a while. Larger
+ * buffers are made when needed and left to the garbage collector. All connections of a node share
+ * one pool. Main thread.
  *
  * A socket gets a view of the buffer's first bytes. Making a view costs as much as a short command,
- * and replies often have the same length repeatedly, so each buffer keeps its last view.
+ * and consecutive replies often have the same length, so each buffer keeps its last view.
  */
 import { withView } from '../base/byte-copy.ts';
 import { poison } from '../base/lease.ts';
@@ -21,7 +21,7 @@ const SIZE_MAX = 4 * MIB;
 export const POOLED_BYTES_MIN = SIZE_MIN + SLACK_BYTES;
 export const POOLED_BYTES_MAX = SIZE_MAX + SLACK_BYTES;
 /**
- * The page faults of a fresh megabyte cost as much as sending it, so the pool keeps some used ones.
+ * The page faults of a fresh megabyte cost as much as sending it, so the pool keeps used buffers.
  */
 const HELD_BYTES_MAX = 64 * MIB;
 /** This many bytes stay even when they are not needed. */
@@ -29,13 +29,13 @@ const HELD_IDLE_BYTES_MAX = 2 * MIB;
 
 export interface PooledBuffer extends Buffer {
   view?: DataView;
-  /** The view of its first bytes that was made last. */
+  /** The last view of the buffer's first bytes. */
   part?: PooledBuffer | undefined;
   /** For a part: the whole buffer. */
   whole?: PooledBuffer | undefined;
 }
 
-/** The first `bytes` bytes of a buffer of the pool. */
+/** Returns a view of the first `bytes` bytes of a buffer of the pool. */
 export function partOf(buffer: PooledBuffer, bytes: number): PooledBuffer {
   const { part } = buffer;
   if (part !== undefined && part.length === bytes) return part;
@@ -46,10 +46,13 @@ export function partOf(buffer: PooledBuffer, bytes: number): PooledBuffer {
 }
 
 export class BufferPool {
-  /** By size class: 16 KiB, 32 KiB, … */
+  /** Free buffers by size class: 16 KiB, 32 KiB, … */
   readonly #free: PooledBuffer[][] = [];
   #heldBytes = 0;
-  /** The fewest free bytes since the last {@link releaseIdle}: they were not needed. */
+  /**
+   * The smallest number of free bytes since the last {@link releaseIdle}. This many were not
+   * needed.
+   */
   #idleBytes = 0;
 
   constructor() {
@@ -61,7 +64,7 @@ export class BufferPool {
     return this.#heldBytes;
   }
 
-  /** A buffer of at least so many bytes with arbitrary content. */
+  /** Returns a buffer of at least `bytes` bytes, with arbitrary content. */
   take(bytes: number): PooledBuffer {
     if (bytes > POOLED_BYTES_MAX) return made(bytes);
     const sizeClass = classOf(bytes);
@@ -72,7 +75,7 @@ export class BufferPool {
     return buffer;
   }
 
-  /** Takes back a buffer that `take` has given out, or a part of one. Stale: every view of it. */
+  /** Takes back a buffer that `take` returned, or a part of one. Stale: every view of it. */
   give(buffer: PooledBuffer): void {
     const whole = buffer.whole ?? buffer;
     const bytes = whole.length;
@@ -84,8 +87,8 @@ export class BufferPool {
   }
 
   /**
-   * Drops as many bytes as were free since the last call, large buffers first. Must be called now
-   * and then.
+   * Drops as many bytes as were free all the time since the last call, large buffers first. Call it
+   * regularly.
    */
   releaseIdle(): void {
     let left = this.#idleBytes - HELD_IDLE_BYTES_MAX;

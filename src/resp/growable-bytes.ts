@@ -1,6 +1,6 @@
 /**
- * Bytes that grow by appending: an array, its filled length, and room on demand. Stale after any
- * append: `bytes`.
+ * An array of bytes that grows by appending, and its filled length. Stale after any append:
+ * `bytes`.
  */
 import { KIB } from '../base/units.ts';
 
@@ -10,7 +10,7 @@ export class GrowableBytes {
   bytes: Uint8Array = new Uint8Array(0);
   size = 0;
 
-  /** Makes room for so many more bytes. Doubles, so appending is linear. */
+  /** Makes room for `bytes` more bytes. The array doubles, so appending takes linear time. */
   reserve(bytes: number): void {
     const needed = this.size + bytes;
     if (needed <= this.bytes.length) return;
@@ -25,7 +25,7 @@ export class GrowableBytes {
     this.size += bytes.length;
   }
 
-  /** The filled bytes, as a view. */
+  /** Returns a view of the filled bytes. */
   view(): Uint8Array {
     return this.bytes.subarray(0, this.size);
   }

@@ -1,5 +1,5 @@
 /**
- * Words of an inline request, with the quoting of Redis' sdssplitargs:
+ * Splits an inline request into words, with the quoting of Redis' sdssplitargs:
  *
  *   SET key "a\x41\n"   double quotes know \n \r \t \b \a \xHH and take any other
  *                       escaped byte as it is
@@ -7,8 +7,8 @@
  *   SET a"b c" d        quotes may begin inside a word, and a closing quote ends it: a space or
  *                       the end must follow
  *
- * Configuration files use the same grammar. Main thread, not hot: people and health checks write
- * inline.
+ * Configuration files use the same grammar. Main thread. Not hot: only people and health checks
+ * send inline requests.
  */
 import { CR, LF, SPACE } from './tokens.ts';
 
@@ -26,10 +26,11 @@ interface Words {
 }
 
 /**
- * Adds the words of source[start, end) to `words`, and returns false when the quotes do not
- * balance. Words without a quote stay where they are. If there is one, `words.bytes` becomes a new
- * array that holds the line and after it the words, at most as long again; `words.start` and
- * `words.end` are moved to the line's copy. The caller has set them to the line with its line end.
+ * Adds the words of source[start, end) to `words`. Returns false when the quotes do not balance.
+ * Words without a quote stay in place. If there is a quote, `words.bytes` becomes a new array with
+ * the line and, behind it, the words, which need at most as many bytes again. `words.start` and
+ * `words.end` are then moved to the copy of the line. The caller has set them to the line with its
+ * line end.
  */
 export function splitWords(words: Words, source: Uint8Array, start: number, end: number): boolean {
   words.bytes = source;
@@ -94,7 +95,10 @@ function splitQuoted(words: Words, source: Uint8Array, start: number, end: numbe
   }
 }
 
-/** C's isspace: vertical tab and form feed are skipped between words, yet do not end one. */
+/**
+ * Returns whether C's isspace accepts the byte. Vertical tab and form feed are skipped between
+ * words, but do not end a word.
+ */
 function isSpace(byte: number): boolean {
   return byte === SPACE || (byte >= TAB && byte <= CR);
 }

@@ -1,42 +1,41 @@
 /**
- * From socket reads to requests. Hot path.
+ * Hot path. Turns socket reads into requests.
  *
- * A chunk is parsed where it lies. Only the rest at the end of the turn, an incomplete request or
- * requests that a blocked client may not run yet, is copied to the reader's own buffer. When more
- * arrives, only the bytes that complete that request are copied after it, and then parsing goes on
- * in the chunk:
+ * A chunk is parsed in place. At the end of the turn its rest is copied to the reader's own buffer:
+ * an incomplete request, or requests that a blocked client may not run yet. When more bytes arrive,
+ * only those that complete that request are copied behind it. Then parsing continues in the chunk:
  *
  *   own    [ consumed | tail of the last chunk | copied ]
  *                     ^request.start           ^^^^^^^^ the same bytes
- *   chunk                                     [ ^^^^^^^^ | not looked at yet … ]
+ *   chunk                                     [ ^^^^^^^^ | not parsed yet … ]
  *                                                        ^#chunkPosition
  *
- * The own buffer grows with the bytes that have arrived; by what a client announces it grows to a
- * buffer of the pool at most. Where parsing stopped inside a request is remembered, so a request
- * costs time in proportion to its bytes however they are cut.
+ * The own buffer grows with the bytes that have arrived. A length that the client only announces
+ * makes it grow to the size of a pool's buffer at most. The reader remembers where it stopped
+ * inside a request, so parsing takes linear time however a request is cut.
  *
- * A large argument does not come through chunks: while one is incomplete,
- * {@link RequestReader.target} is the place after its received bytes, and the socket is read into
- * that place. Then it is copied once, by the command that keeps it:
+ * A large argument does not come through chunks. While it is incomplete,
+ * {@link RequestReader.target} is the place behind its received bytes, and the socket is read into
+ * that place. So it is copied only once, by the command that keeps it:
  *
  *   own    [ *3 $3 SET $1 k $1048576 xxxxxxxxxxx | target, to the end of the argument ]
  *                                                ^#end
  *
  * Invariant: from `target` to the following `filled` or `push` the target belongs to the system,
- * which may write to it at any time. The own buffer is not moved then, and it does not go back to
- * the pool.
+ * which may write to it at any time. During this time the own buffer is not moved and not given
+ * back to the pool.
  *
- * There are two ways in. `lookAhead` finds the requests that lie in the chunk whole and spelled
- * plainly, which is nearly all of them, many at once and fast. `next` finds the others: cut ones,
- * inline ones, odd and wrong ones.
+ * There are two ways to parse. `lookAhead` finds many requests of the chunk at once and fast, if
+ * they are complete and spelled plainly, as nearly all are. `next` finds the others: cut ones,
+ * inline ones, unusual and wrong ones.
  *
- * Behaviour and error texts are those of Redis 7.0, its leniences included: the two bytes after an
- * argument and the one after a CR may be anything (such a request is not `canonical`), and a NUL
- * hides the end of a line, which then never comes. One thing is stricter: a line is too long by its
- * length alone, not by how it was cut into reads.
+ * Behaviour and error texts are those of Redis 7.0, which tolerates some errors: the two bytes
+ * after an argument and the one after a CR may be anything (such a request is not `canonical`), and
+ * a NUL hides the end of a line, which is then never found. One rule is stricter: a line is too
+ * long by its length alone, however it was cut into reads.
  *
- * Bytes of a returned request may be lent (base/lease.ts): before the own buffer is moved or
- * overwritten they are reclaimed. The chunk is its owner's to reclaim.
+ * Bytes of a returned request may be lent (base/lease.ts). The reader reclaims them before it moves
+ * or overwrites its own buffer. The owner of the chunk reclaims those of the chunk.
  *
  * Stale: a returned request, once `next`, `push` or `keep` is called again. Main thread.
  */
@@ -56,16 +55,19 @@ import { Request } from './request.ts';
 import { CR, DIGIT_0, DIGIT_9, LF, Token } from './tokens.ts';
 
 export interface RequestLimits {
-  /** `proto-max-bulk-len`; an argument may have as many bytes. */
+  /** `proto-max-bulk-len`: the limit of one argument, in bytes. */
   bulkBytesMax: number;
-  /** `client-query-buffer-limit`: of one incomplete request with all its arguments. */
+  /**
+   * `client-query-buffer-limit`: the limit of one incomplete request with all its arguments, in
+   * bytes.
+   */
   queryBytesMax: number;
-  /** An inline request, and a line that announces a count or a length, without its line end. */
+  /** The limit of an inline request, and of a line with a number, without its line end. */
   inlineBytesMax: number;
   argumentsMax: number;
 }
 
-/** A new object for every caller: limits may be changed while readers use them. */
+/** Returns a new object for every caller, because limits may change while readers use them. */
 export function defaultLimits(): RequestLimits {
   return {
     bulkBytesMax: 512 * MIB,
@@ -79,50 +81,41 @@ export function defaultLimits(): RequestLimits {
 const UNAUTHENTICATED_ARGUMENTS_MAX = 10;
 const UNAUTHENTICATED_BULK_BYTES_MAX = 16 * KIB;
 
-/** Positions are 32-bit integers, so no limit may be above. */
+/** Positions are 32-bit integers, so no limit may be greater. */
 const QUERY_BYTES_HARD_MAX = 0x7fff_ffff;
 
-/**
- * The least that the own buffer has, and that is copied to it from a following chunk in one step.
- */
+/** Minimum size of the own buffer, and the minimum that is copied to it in one step. */
 const OWN_BYTES_MIN = KIB;
-/** An emptied own buffer beyond this is released at once, a smaller one by `releaseIdle`. */
+/** A larger own buffer is released as soon as it is empty, a smaller one by `releaseIdle`. */
 const OWN_BYTES_KEPT_MAX = MIB;
-/** An argument that lacks fewer bytes than this comes through the shared chunks. */
+/** An argument that lacks fewer bytes comes through the shared chunks. */
 const TARGET_BYTES_MIN = 32 * KIB;
-/** Argument arrays beyond this are released with their request. */
+/** Longer argument arrays are released together with their request. */
 const ARGUMENTS_KEPT_MAX = 1024;
 
-/** "*1", "$0" and three line ends. */
+/** The shortest request: "*1", "$0" and three line ends. */
 const REQUEST_BYTES_MIN = 10;
-/**
- * CR LF, "*" with one digit and them, "$" with one digit and them, as words of little-endian bytes
- * without the digit.
- */
+/** Little-endian words: CR LF; "*" or "$" with a digit, which is left out, and CR LF. */
 const LINE_END = 0x0a0d;
 const SHORT_LINE_MASK = 0xffff_00ff | 0;
 const SHORT_ARRAY = (LINE_END << 16) | Token.ARRAY;
 const SHORT_BULK = (LINE_END << 16) | Token.BULK;
 
-/** What {@link RequestReader.next} found. */
+/** The result of {@link RequestReader.next}. */
 export const Parse = {
-  /** `request` holds one. */
+  /** `request` holds a request. */
   REQUEST: 0,
-  /** Nothing complete is left. */
+  /** There is no complete request. */
   MORE: 1,
-  /**
-   * The client breaks the protocol: reply `error`, or nothing if that is empty, and close. Final.
-   */
+  /** The client broke the protocol. Reply `error`, or nothing if it is empty, and close. Final. */
   ERROR: 2,
-  /**
-   * An empty line or an array without elements: nothing to run and no reply, but a sign of life.
-   */
+  /** An empty line, or an array without elements. It has no reply, but counts as activity. */
   EMPTY: 3,
 } as const;
 export type Parse = (typeof Parse)[keyof typeof Parse];
 
 const NONE = -1;
-/** Results of #line besides a position. */
+/** Results of #line that are not positions. */
 const LINE_INCOMPLETE = -1;
 const LINE_TOO_LONG = -2;
 
@@ -131,39 +124,36 @@ const NO_BYTES = new Uint8Array(0);
 export class RequestReader {
   readonly limits: RequestLimits;
   readonly request = new Request();
-  /** Set until the client has authenticated. */
+  /** True until the client has authenticated. */
   authRequired = false;
-  /** Without the leading "-ERR " and the line end; empty when the query buffer limit was passed. */
+  /** Without "-ERR " and the line end. Empty when the query buffer limit was passed. */
   error = '';
 
-  /** The place of parsing: the chunk, or the own buffer. */
+  /** The bytes that are parsed now: the chunk, or the own buffer. */
   #source: Uint8Array = NO_BYTES;
   #position = 0;
   #end = 0;
-  /** Arguments of the current request that are still to come; 0 between requests. */
+  /** Arguments of the current request that are not parsed yet; 0 between requests. */
   #remaining = 0;
   /** Announced length of the argument at #position, or NONE. */
   #bulk = NONE;
-  /** The current line is known to have no end before this position. */
+  /** The current line has no end before this position. */
   #scanned = 0;
 
   #own: Uint8Array = NO_BYTES;
   #inOwn = false;
   #ownUsed = false;
-  /**
-   * While parsing is in the own buffer: the part of the chunk that was not copied, and how much
-   * was.
-   */
+  /** While the own buffer is parsed: the uncopied part of the chunk, and the copied bytes. */
   #chunk: Uint8Array = NO_BYTES;
   #chunkPosition = 0;
   #chunkEnd = 0;
   #copied = 0;
   #failed = false;
-  /** The borrower of bytes of requests. */
+  /** The lease of the bytes of requests. */
   readonly #lease: Lease;
-  /** The source of own buffers of more than a few KiB. */
+  /** The pool of own buffers, if they have more than a few KiB. */
   readonly #pool: BufferPool | undefined;
-  /** The system may write after #end of the own buffer. */
+  /** Whether the system may write behind #end of the own buffer. */
   #lent = false;
 
   constructor(limits: RequestLimits, lease: Lease = noLease(), pool?: BufferPool) {
@@ -172,26 +162,23 @@ export class RequestReader {
     this.#pool = pool;
   }
 
-  /**
-   * Bytes received and not yet returned as a request; those of an incomplete request count as a
-   * whole.
-   */
+  /** Received bytes that were not yet returned. An incomplete request counts as a whole. */
   get pendingBytes(): number {
     return this.#end - this.#unreturned() + this.#chunkEnd - this.#chunkPosition;
   }
 
-  /** The first of the bytes that are pending, a char each. */
+  /** Returns the first pending bytes, at most `bytesMax`, as a string with a char per byte. */
   firstBytes(bytesMax: number): string {
     const start = this.#unreturned();
     return latin1(this.#source, start, Math.min(bytesMax, this.#end - start));
   }
 
-  /** Bytes of memory that the reader holds, for the client's own accounting. */
+  /** Bytes of memory that the reader holds, for the client's memory statistics. */
   get ownBytes(): number {
     return this.#own.length;
   }
 
-  /** Gives the reader the bytes just read. They must stay as they are until `keep` has returned. */
+  /** Passes the bytes that were just read. They must not change until `keep` has returned. */
   push(bytes: Uint8Array, start: number, end: number): void {
     this.#lent = false;
     if (this.pendingBytes !== 0 || this.#source !== NO_BYTES) this.keep();
@@ -209,9 +196,9 @@ export class RequestReader {
   }
 
   /**
-   * Where the next bytes of the socket are to be read to, when that is not a chunk: what an
-   * argument lacks, or a part of it. To be asked after {@link keep}. The bytes come with
-   * {@link filled}, or others with `push` after all.
+   * Returns the place for the next bytes of the socket: room for the missing bytes of a large
+   * argument, or for a part of them. Returns undefined when they shall come as a chunk. Call it
+   * after {@link keep}. Then call {@link filled}, or `push` with a chunk after all.
    */
   target(): Uint8Array | undefined {
     if (!this.#inOwn || this.#remaining === 0 || this.#bulk === NONE) return undefined;
@@ -224,25 +211,25 @@ export class RequestReader {
     return this.#own.subarray(this.#end, end);
   }
 
-  /** Notes that this many bytes were read to the {@link target}. */
+  /** Notes that `bytes` bytes were read into the {@link target}. */
   filled(bytes: number): void {
     assert(this.#lent, 'what is filled was asked for');
     this.#lent = false;
     this.#end += bytes;
   }
 
-  /** Drops everything: the reader is no longer used. */
+  /** Drops everything. The reader is not used any more. */
   release(): void {
     this.#forget();
     this.#giveBack();
   }
 
   /**
-   * Fills `requests` with those that lie next in the chunk, as many as are whole and spelled
-   * plainly, and returns how many of `requests` that took: one that comes several times in a row
-   * takes one, and tells how often it is repeated. No more than `requests` has are found, repeated
-   * ones included. The reader itself stays where it is: {@link take} moves it past each of them as
-   * it is run.
+   * Fills `requests` with the next requests of the chunk that are complete and spelled plainly.
+   * Returns how many elements of `requests` it used. A request that comes several times in a row
+   * uses one element and has the number of its repetitions. Together with repetitions there are at
+   * most as many requests as `requests` has elements. The reader does not move: call {@link take}
+   * for each request when it runs.
    */
   lookAhead(requests: readonly Request[]): number {
     if (this.#remaining !== 0 || this.#inOwn || this.authRequired || this.#failed) return 0;
@@ -254,8 +241,7 @@ export class RequestReader {
     let position = this.#position;
     let taken = 0;
     let left = requests.length;
-    // Pipelines of one request are common: a queue that is emptied, a counter. Others cost one
-    // comparison.
+    // Pipelines of one repeated request are common, such as pops. Others cost one comparison.
     let mayRepeat = true;
     while (left > 0) {
       const request = requests[taken]!;
@@ -280,13 +266,16 @@ export class RequestReader {
     return taken;
   }
 
-  /** Moves past a request that {@link lookAhead} has found; those before it must be taken. */
+  /**
+   * Moves past a request that {@link lookAhead} found. The requests before it must be taken
+   * already.
+   */
   take(request: Request): void {
     this.#position = request.end;
     this.#scanned = request.end;
   }
 
-  /** Looks for the following request and leaves it in `request`. */
+  /** Parses the next request into `request`. */
   next(): Parse {
     if (this.#failed) return Parse.ERROR;
     let found = this.#parse();
@@ -303,7 +292,7 @@ export class RequestReader {
     return found;
   }
 
-  /** Ends the turn: copies the bytes that were not returned, and drops the chunk. */
+  /** Ends the turn: copies the bytes of requests that were not returned, and drops the chunk. */
   keep(): void {
     if (this.#failed) {
       this.#forget();
@@ -320,7 +309,7 @@ export class RequestReader {
       this.request.shrink();
   }
 
-  /** Releases an own buffer that was not used since the last call. Must be called now and then. */
+  /** Releases an own buffer that was not used since the last call. Call it regularly. */
   releaseIdle(): void {
     if (!this.#ownUsed && !this.#inOwn) this.#giveBack();
     this.#ownUsed = this.#inOwn;
@@ -357,7 +346,7 @@ export class RequestReader {
     return Parse.REQUEST;
   }
 
-  /** Reads "*<count>" at #position. REQUEST means that #remaining arguments follow. */
+  /** Reads "*<count>" at #position. The result REQUEST means that #remaining arguments follow. */
   #count(): Parse {
     const lineEnd = this.#line();
     if (lineEnd === LINE_INCOMPLETE) return Parse.MORE;
@@ -379,7 +368,7 @@ export class RequestReader {
     return Parse.EMPTY;
   }
 
-  /** Reads "$<length>" at #position. REQUEST means that #bulk bytes follow. */
+  /** Reads "$<length>" at #position. The result REQUEST means that #bulk bytes follow. */
   #bulkLength(): Parse {
     const lineEnd = this.#line();
     if (lineEnd === LINE_INCOMPLETE) return Parse.MORE;
@@ -401,7 +390,7 @@ export class RequestReader {
     return Parse.REQUEST;
   }
 
-  /** The position of the CR of the line at #position, once the byte after it has arrived too. */
+  /** Returns the position of the CR of the line at #position, once the next byte has arrived. */
   #line(): number {
     const limit = Math.min(this.#end, this.#position + this.limits.inlineBytesMax + 1);
     const at = this.#scan(CR, limit);
@@ -418,7 +407,7 @@ export class RequestReader {
     this.#scanned = this.#position;
   }
 
-  /** The first position from #scanned on that holds `byte` or NUL, or `limit`; remembers it. */
+  /** Returns the first position from #scanned on with `byte` or NUL, or `limit`. Remembers it. */
   #scan(byte: number, limit: number): number {
     const source = this.#source;
     let at = this.#scanned;
@@ -454,12 +443,12 @@ export class RequestReader {
     return Parse.ERROR;
   }
 
-  /** The first position that no returned request covers. */
+  /** Returns the first position behind the returned requests. */
   #unreturned(): number {
     return this.#remaining === 0 ? this.#position : this.request.start;
   }
 
-  /** Goes on in the chunk, whose copied bytes cover all that is left in the own buffer. */
+  /** Continues in the chunk. Its copied bytes include all bytes that are left in the own buffer. */
   #returnToChunk(): void {
     const left = this.#end - this.#position;
     this.#source = this.#chunk;
@@ -471,7 +460,8 @@ export class RequestReader {
   }
 
   /**
-   * Copies the bytes that the current request is known to lack, or else a little more every time.
+   * Copies the missing bytes of the current request. Copies more each time if their number is
+   * unknown.
    */
   #copyFromChunk(): void {
     const lacking = this.#bulk === NONE ? 0 : this.#position + this.#bulk + 2 - this.#end;
@@ -504,10 +494,7 @@ export class RequestReader {
     this.#chunkEnd = 0;
   }
 
-  /**
-   * Makes room for this many bytes after #end. Moves the bytes to the front when that frees half of
-   * the buffer.
-   */
+  /** Makes room behind #end. Moves the bytes to the front when that frees half of the buffer. */
   #makeRoom(bytes: number): void {
     const own = this.#own;
     if (own.length - this.#end >= bytes) return;
@@ -549,8 +536,9 @@ export class RequestReader {
   }
 
   /**
-   * Twice what has arrived, or what the current request is known to need when that is less or the
-   * pool has it.
+   * Returns the new size of the own buffer: twice the bytes that have arrived. It is the known
+   * length of the current request instead, when that is less or when the pool has a buffer of that
+   * size.
    */
   #roomFor(used: number): number {
     const needed = this.#bulk === NONE ? 0 : this.#position - this.#unreturned() + this.#bulk + 2;
@@ -567,7 +555,8 @@ export class RequestReader {
   }
 
   /**
-   * Drops the own buffer. A buffer that the system may write to is left to the garbage collector.
+   * Drops the own buffer. A buffer that the system may still write to is left to the garbage
+   * collector.
    */
   #giveBack(): void {
     const own = this.#own;
@@ -580,8 +569,8 @@ export class RequestReader {
   }
 
   /**
-   * Adjusts all positions after the bytes at `from` have moved to 0; a request is moved only once
-   * while it grows.
+   * Adjusts all positions after the bytes at `from` have moved to 0. This happens only once while a
+   * request grows.
    */
   #rebase(from: number): void {
     if (from === 0) return;
@@ -594,7 +583,7 @@ export class RequestReader {
     for (let i = 0; i < request.argc; i++) request.position[i]! -= from;
   }
 
-  /** Nothing is left: drops chunk and source, and an own buffer that is too large to keep. */
+  /** No bytes are left: drops the chunk, and an own buffer that is too large to keep. */
   #forget(): void {
     this.#source = NO_BYTES;
     this.request.bytes = NO_BYTES;
@@ -613,9 +602,10 @@ export class RequestReader {
 }
 
 /**
- * Reads the request at `position` into `request` when all of it lies before `end`, has neither odd
- * nor wrong spellings, and not too many arguments; returns where it ends, or NONE. `request` is
- * spoiled then. `view` is that of `source`: "*3" or "$7" with its line end is one word.
+ * Reads the request at `position` into `request` and returns its end. Returns NONE, and leaves
+ * `request` in an undefined state, unless all of the request is before `end`, is spelled plainly
+ * and correctly, and has not too many arguments. `view` is the view of `source`: it reads "*3" or
+ * "$7" with its line end as one word.
  */
 function parseWhole(
   request: Request,
@@ -631,7 +621,7 @@ function parseWhole(
   if ((head & 0xff) !== Token.ARRAY || count < 1 || count > 9) return NONE;
   let at = position + 4;
   if ((head & SHORT_LINE_MASK) !== SHORT_ARRAY) {
-    // The count ends before the least that a request has.
+    // The loop ends after at most five digits, so it stays within REQUEST_BYTES_MIN bytes.
     at = position + 2;
     for (let byte = source[at]!; byte !== CR; byte = source[++at]!) {
       if (byte < DIGIT_0 || byte > DIGIT_9) return NONE;
@@ -652,7 +642,7 @@ function parseWhole(
     if ((word & SHORT_LINE_MASK) === SHORT_BULK) {
       at += 4;
     } else {
-      // "$100": no zero before others.
+      // A length must not have a leading zero, as in "$007".
       if (length === 0) return NONE;
       at += 2;
       for (let byte = source[at]!; byte !== CR; byte = source[at]!) {
@@ -674,19 +664,15 @@ function parseWhole(
   return at;
 }
 
-/**
- * The integer that a line announces, which may be a double beyond all limits; NaN when it is none
- * in canonical form.
- */
+/** Returns the canonical integer in a line, possibly beyond all limits, or NaN. */
 function announced(source: Uint8Array, start: number, length: number): number {
   const value = parseInteger(source, start, length);
   return Number.isNaN(value) ? Number(parseInt64(source, start, length)) : value;
 }
 
 /**
- * Bytes that are not zeroed, since all of them are written before they are read. A Buffer as what
- * sockets are read into: code that V8 has compiled for the one is not thrown away when it meets the
- * other.
+ * Makes an array that is not zeroed, since all its bytes are written before they are read. It is a
+ * Buffer, as the buffers of sockets are. V8 would discard compiled code if it met both kinds.
  */
 function newBytes(length: number): Uint8Array {
   return withView(Buffer.allocUnsafeSlow(length));

@@ -1,27 +1,27 @@
 /**
- * The replies to one connection in one turn. Hot path.
+ * Hot path. The replies to one connection in one turn.
  *
- * Handlers append replies in their order; the connection hands all of them to the socket at once.
- * They lie in a chain of chunks from a pool. Nearly always there is one; a longer reply gets
- * another, so that written bytes stay in place. A connection takes the first chunk with the first
- * byte and hands it over with `take`: a quiet connection holds none.
+ * Handlers append replies in order, and the connection hands all of them to the socket at once.
+ * They are in a chain of chunks from a pool. Nearly always there is one chunk. A longer reply gets
+ * another one, so that written bytes stay in place. The first byte takes the first chunk, and
+ * `take` hands it over, so an idle connection holds none.
  *
  *   #full   [ chunk, sealed ▓▓▓▓▓▓▓ ][ chunk of one large bulk ▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓ ]   #before bytes
  *   #bytes  [ ▓▓▓▓▓▓▓▓░░░░░░░░░░░░░ ]                                              #at bytes
  *
  *   pool ──first byte──▶ reply ──take()──▶ socket.write ──callback: recycle()──▶ pool
  *
- * A bulk does not cross from chunk to chunk until it is larger than CHUNK_BYTES_MAX, which no chunk
- * passes: it is copied once, to where it is sent from. Before a chunk is taken besides the first,
- * the {@link ReplyGate} is asked. When it refuses, the reply is cut: what is there is dropped, and
- * so is all that is appended from then on.
+ * A bulk is in one chunk unless it is longer than CHUNK_BYTES_MAX, the limit of a chunk. So it is
+ * copied once, to the place from which it is sent. The {@link ReplyGate} is asked before each chunk
+ * except the first. When it refuses, the reply is cut: its bytes are dropped, and everything that
+ * is appended later is dropped, too.
  *
- * Methods write what the connection's `protocol` asks for: a map is an array of twice the length in
- * RESP2, a double a bulk string, and so on. Lengths come first in RESP, so an aggregate of unknown
- * length is opened with `deferArray` and told its length afterwards.
+ * Methods write the form of the connection's `protocol`: in RESP2 a map is an array of twice the
+ * length, a double is a bulk string, and so on. In RESP a length precedes its elements, so an
+ * aggregate of unknown length is opened with `deferArray` and gets its length later.
  *
- * Marks and tokens count the bytes before them, in all chunks. Stale: those after a `truncate` or a
- * longer `setDeferred`, and all of them after `take`. Main thread.
+ * Marks and tokens count the bytes before them, in all chunks. Stale: those behind the place of a
+ * `truncate` or of a longer `setDeferred`, and all of them after `take`. Main thread.
  */
 import { assert } from '../base/assert.ts';
 import { copyBytes } from '../base/byte-copy.ts';
@@ -36,36 +36,33 @@ import {
 } from './buffer-pool.ts';
 import { CR, DIGIT_0, LF, SPACE, Token } from './tokens.ts';
 
-/**
- * The aggregate that `setDeferred` makes of the elements that followed. The length of a map counts
- * its pairs.
- */
+/** The kind of aggregate that `setDeferred` makes. The length of a map counts its pairs. */
 export const Aggregate = { ARRAY: 0, MAP: 1, SET: 2, PUSH: 3 } as const;
 export type Aggregate = (typeof Aggregate)[keyof typeof Aggregate];
 
-/** Token, sign, 16 digits, CR LF. */
+/** The longest header: token, sign, 16 digits, CR LF. */
 const HEADER_BYTES_MAX = 20;
-/** Texts below this are written by a loop: a native call costs 60 to 130 ns. */
+/** Shorter texts are written by a loop, since a native call costs 60 to 130 ns. */
 const LOOP_CHARS = 24;
 /**
- * "*0" with its line end: what a deferred length occupies until it is known. Longer ones move the
- * elements.
+ * "*0" with its line end: the place of a deferred length until it is known. A longer length moves
+ * the elements.
  */
 const DEFERRED_BYTES = 4;
-/** Less than this may leave in a small copy, so that the large buffer is free at once. */
+/** Fewer bytes are handed over as a small copy, so that the large buffer is free at once. */
 const SMALL_BYTES = 2048;
-/** No chunk is larger; a bulk that is lies in several. */
+/** The limit of a chunk. A longer bulk is split over several chunks. */
 export const CHUNK_BYTES_MAX = POOLED_BYTES_MAX;
-/** Of chunks that gather small replies the next one is twice as large, up to this. */
+/** When small replies fill a chunk, the next chunk is twice as large, up to this. */
 const GATHERED_BYTES_MAX = 256 * KIB;
-/** Longer texts and bulks are laid from chunk to chunk. */
+/** Longer texts and bulks are split over chunks. */
 const WHOLE_BYTES_MAX = CHUNK_BYTES_MAX - 64;
-/** Strings of more chars are converted in pieces. */
+/** Longer strings are converted in pieces, in chars. */
 const PIECE_CHARS = 64 * KIB;
 
-/** Asked for each chunk that a reply takes besides its first. */
+/** Asked before a reply takes another chunk than its first. */
 export interface ReplyGate {
-  /** Whether the reply may have `bytes` bytes; false cuts it for good. */
+  /** Returns whether the reply may grow to `bytes` bytes. False cuts it for good. */
   mayGrow(bytes: number): boolean;
 }
 
@@ -73,35 +70,35 @@ const NO_BYTES: PooledBuffer = Buffer.alloc(0);
 
 export class Reply {
   protocol: 2 | 3 = 2;
-  /** Error replies ever written; the dispatcher compares before and after a command. */
+  /** Number of error replies so far. The dispatcher compares it before and after a command. */
   errors = 0;
-  /** How many of them have been counted, and the text of the last one; for whoever counts. */
+  /**
+   * The number of errors that have been counted, and the text of the last one. For the counting
+   * code.
+   */
   errorsNoted = 0;
   lastError = '';
   gate: ReplyGate | undefined = undefined;
   readonly #pool: BufferPool;
-  /** The chunk that is being filled, and up to where. */
+  /** The chunk that is being filled, and the end of its filled part. */
   #bytes: PooledBuffer = NO_BYTES;
   #at = 0;
-  /**
-   * Chunks before it, in order, each as the part that is filled; and how many bytes they are
-   * together.
-   */
+  /** The full chunks, in order. Each is the filled part of a buffer. Then their bytes together. */
   readonly #full: PooledBuffer[] = [];
   #before = 0;
   #cut = false;
 
-  /** Connections of one node share a pool; a reply without one has its own. */
+  /** Connections of one node share a pool. Without `pool` the reply has its own. */
   constructor(pool: BufferPool = new BufferPool()) {
     this.#pool = pool;
   }
 
-  /** Bytes that wait to be taken. */
+  /** Bytes that are ready to be taken. */
   get size(): number {
     return this.#before + this.#at;
   }
 
-  /** Bytes of memory that the chunks have. */
+  /** Bytes of memory of the chunks. */
   get heldBytes(): number {
     let bytes = this.#bytes.length;
     for (const part of this.#full) bytes += (part.whole ?? part).length;
@@ -117,12 +114,12 @@ export class Reply {
     return this.#bytes.length;
   }
 
-  /** Chunks before the one that is being filled. */
+  /** Number of full chunks. */
   get fullChunks(): number {
     return this.#full.length;
   }
 
-  /** The gate has refused: nothing of it may be sent. */
+  /** Whether the gate has refused. Then nothing of the reply may be sent. */
   get isCut(): boolean {
     return this.#cut;
   }
@@ -155,14 +152,14 @@ export class Reply {
     this.simple('QUEUED');
   }
 
-  /** A status. `text` has a char per byte; line ends in it become spaces. */
+  /** Appends a status. `text` has a char per byte. Line ends in it become spaces. */
   simple(text: string): void {
     this.#line(Token.SIMPLE, text);
   }
 
   /**
-   * An error: the whole text, code word first, without the dash. A char per byte; line ends become
-   * spaces.
+   * Appends an error. `text` is the whole text from the code word on, without the dash, with a char
+   * per byte. Line ends in it become spaces.
    */
   error(text: string): void {
     this.errors++;
@@ -170,12 +167,12 @@ export class Reply {
     this.#line(Token.ERROR, text);
   }
 
-  /** A safe integer. */
+  /** Appends a safe integer. */
   integer(value: number): void {
     this.#header(Token.INTEGER, value);
   }
 
-  /** An integer that is printed already, as bytes[position, position + length). */
+  /** Appends an integer whose digits are bytes[position, position + length). */
   integerDigits(bytes: Uint8Array, position: number, length: number): void {
     const at = this.#room(length + 3);
     const to = this.#bytes;
@@ -191,7 +188,7 @@ export class Reply {
     this.#line(Token.INTEGER, value.toString());
   }
 
-  /** A bulk string of bytes[position, position + length), which may lie in shared memory. */
+  /** Appends the bulk string bytes[position, position + length), which may be in shared memory. */
   bulk(bytes: Uint8Array, position: number, length: number): void {
     if (length > WHOLE_BYTES_MAX) {
       this.#header(Token.BULK, length);
@@ -210,7 +207,7 @@ export class Reply {
     this.#at = end + 2;
   }
 
-  /** A bulk string in UTF-8. */
+  /** Appends a bulk string in UTF-8. */
   bulkString(text: string): void {
     if (isShortAscii(text)) {
       this.bulkLatin1(text);
@@ -222,14 +219,14 @@ export class Reply {
     this.#lineEndWithRoom();
   }
 
-  /** A bulk string of a char per byte. */
+  /** Appends a bulk string with a byte per char. */
   bulkLatin1(text: string): void {
     this.#header(Token.BULK, text.length);
     this.#latin1(text);
     this.#lineEndWithRoom();
   }
 
-  /** A bulk string of a safe integer's digits. */
+  /** Appends the digits of a safe integer as a bulk string. */
   bulkInteger(value: number): void {
     const length = decimalLength(value);
     this.#header(Token.BULK, length);
@@ -238,13 +235,13 @@ export class Reply {
     this.#lineEnd();
   }
 
-  /** No value where a value could be. */
+  /** Appends the nil for a missing value. */
   nil(): void {
     if (this.protocol === 3) this.#line(Token.NULL, '');
     else this.#header(Token.BULK, -1);
   }
 
-  /** No value where an array could be. */
+  /** Appends the nil for a missing array. */
   nilArray(): void {
     if (this.protocol === 3) this.#line(Token.NULL, '');
     else this.#header(Token.ARRAY, -1);
@@ -258,7 +255,7 @@ export class Reply {
     this.#header(Token.ARRAY, 0);
   }
 
-  /** Pairs follow, key before value. */
+  /** Opens a map. The pairs follow, key before value. */
   map(pairs: number): void {
     this.aggregate(Aggregate.MAP, pairs);
   }
@@ -267,7 +264,7 @@ export class Reply {
     this.aggregate(Aggregate.SET, count);
   }
 
-  /** An out-of-band message; in RESP2 an array. */
+  /** Opens an out-of-band message, which is an array in RESP2. */
   push(count: number): void {
     this.aggregate(Aggregate.PUSH, count);
   }
@@ -277,13 +274,13 @@ export class Reply {
   }
 
   double(value: number): void {
-    // Most scores are integers; their digits need no string.
+    // Most scores are integers. Their digits need no string.
     if (this.protocol === 2 && Number.isSafeInteger(value) && !Object.is(value, -0))
       this.bulkInteger(value);
     else this.doubleText(formatDouble(value));
   }
 
-  /** A double that is printed already. */
+  /** Appends a double that is already printed. */
   doubleText(text: string): void {
     if (this.protocol === 3) this.#line(Token.DOUBLE, text);
     else this.bulkLatin1(text);
@@ -294,15 +291,15 @@ export class Reply {
     else this.integer(value ? 1 : 0);
   }
 
-  /** Decimal digits of any length; a bulk string in RESP2. */
+  /** Appends decimal digits of any length. A bulk string in RESP2. */
   bigNumber(digits: string): void {
     if (this.protocol === 3) this.#line(Token.BIG_NUMBER, digits);
     else this.bulkLatin1(digits);
   }
 
   /**
-   * Text for people, in UTF-8, with a format of three letters such as "txt"; a bulk string in
-   * RESP2.
+   * Appends text for people, in UTF-8, with a format of three letters such as "txt". A bulk string
+   * in RESP2.
    */
   verbatim(format: string, text: string): void {
     if (this.protocol === 2) {
@@ -317,7 +314,7 @@ export class Reply {
     this.#lineEndWithRoom();
   }
 
-  /** Bytes that are a reply, or a part of one, already. */
+  /** Appends bytes that already are a reply or a part of one. */
   raw(bytes: Uint8Array, start: number, end: number): void {
     const length = end - start;
     if (length > WHOLE_BYTES_MAX) {
@@ -329,9 +326,7 @@ export class Reply {
     this.#at = at + length;
   }
 
-  /**
-   * Opens an aggregate whose length is told later, to {@link setDeferred} with the token returned.
-   */
+  /** Opens an aggregate of unknown length. Returns the token for {@link setDeferred}. */
   deferArray(): number {
     const at = this.#room(DEFERRED_BYTES);
     this.#at = at + DEFERRED_BYTES;
@@ -339,8 +334,8 @@ export class Reply {
   }
 
   /**
-   * Tells the length and kind of a deferred aggregate. Inner ones come before outer ones: a length
-   * of more than one digit moves the bytes behind it in its chunk.
+   * Sets the length and kind of a deferred aggregate. Inner ones must come before outer ones,
+   * because a length of more than one digit moves the bytes behind it in its chunk.
    */
   setDeferred(token: number, count: number, kind: Aggregate): void {
     if (this.#cut) return;
@@ -360,7 +355,8 @@ export class Reply {
       target = this.#pool.take(used - at + longer);
       to = 0;
     }
-    // Behind the header first: where chunk and target are one, it moves away from under the header.
+    // The bytes behind the header move first, so that the header does not overwrite them when
+    // source and target are one chunk.
     const rest = used - at - DEFERRED_BYTES;
     const restAt = to + DEFERRED_BYTES + longer;
     if (target !== chunk) copyBytes(chunk, at + DEFERRED_BYTES, target, restAt, rest);
@@ -372,12 +368,12 @@ export class Reply {
     this.#relink(index, chunk, at, target, restAt + rest);
   }
 
-  /** Where the next reply will begin, for {@link truncate}. */
+  /** Returns the place of the next reply, for {@link truncate}. */
   mark(): number {
     return this.#before + this.#at;
   }
 
-  /** Removes all that was written since the mark. */
+  /** Removes everything that was written since the mark. */
   truncate(mark: number): void {
     if (this.#cut) return;
     assert(mark >= 0 && mark <= this.size, 'a mark lies within the reply');
@@ -391,9 +387,9 @@ export class Reply {
   }
 
   /**
-   * Hands over all bytes and starts again. The caller owns them until it gives them to
-   * {@link recycle}, which it does once the socket has written them, or never. Several chunks are
-   * copied together: who sends them takes them as they are, with {@link takeChunks}.
+   * Hands over all bytes and starts again. The caller owns them. It may give them to
+   * {@link recycle} once the socket has written them. Several chunks are copied together;
+   * {@link takeChunks} avoids this copy.
    */
   take(): Buffer {
     if (this.#full.length > 0) {
@@ -409,7 +405,7 @@ export class Reply {
   }
 
   /**
-   * As {@link take}, for bytes that may be kept for long: few bytes come in a new array, which is
+   * As {@link take}, for bytes that may be kept for long. A few bytes come in a new array, which is
    * not recycled.
    */
   takeToKeep(): Buffer {
@@ -420,7 +416,7 @@ export class Reply {
     return kept;
   }
 
-  /** As {@link take}, chunk by chunk. */
+  /** As {@link take}, but returns the chunks. */
   takeChunks(): PooledBuffer[] {
     const chunks = this.#full.splice(0);
     if (this.#at > 0) chunks.push(partOf(this.#bytes, this.#at));
@@ -432,14 +428,14 @@ export class Reply {
   }
 
   /**
-   * Takes back a buffer that {@link take} has returned, from this or another reply of the same
+   * Takes back a buffer that {@link take} returned, from this reply or another one of the same
    * pool.
    */
   recycle(buffer: Buffer): void {
     this.#pool.give(buffer);
   }
 
-  /** Drops the waiting bytes, as when the connection has closed. */
+  /** Drops the appended bytes, for example when the connection has closed. */
   discard(): void {
     this.#pool.give(this.#bytes);
     this.#bytes = NO_BYTES;
@@ -451,8 +447,8 @@ export class Reply {
   }
 
   /**
-   * Makes room for so many bytes in one chunk, at most CHUNK_BYTES_MAX, and returns where they
-   * begin in it.
+   * Makes room for `bytes` bytes in one chunk, at most CHUNK_BYTES_MAX, and returns their position
+   * in it.
    */
   #room(bytes: number): number {
     if (this.#at + bytes > this.#bytes.length) this.#grow(bytes);
@@ -462,14 +458,14 @@ export class Reply {
   #grow(bytes: number): void {
     const old = this.#bytes;
     if (!this.#cut && bytes + this.size > POOLED_BYTES_MIN) {
-      // Besides the first chunk of the usual size each one is asked for.
+      // The gate is asked for each chunk except a first one of the usual size.
       if (this.gate !== undefined && !this.gate.mayGrow(this.size + bytes)) {
         this.discard();
         this.#cut = true;
       }
     }
     if (this.#cut) {
-      // The bytes are discarded: they are written to the same place again and again.
+      // The bytes are discarded, so they are always written to the same place.
       this.#at = 0;
       if (bytes <= this.#bytes.length) return;
       this.#pool.give(this.#bytes);
@@ -481,7 +477,7 @@ export class Reply {
     this.#bytes = this.#pool.take(Math.max(bytes, gathered, POOLED_BYTES_MIN));
   }
 
-  /** The chunk that is being filled joins those that are full, unless it is empty. */
+  /** Adds the chunk that is being filled to the full ones, unless it is empty. */
   #seal(): void {
     if (this.#at > 0) {
       this.#full.push(partOf(this.#bytes, this.#at));
@@ -494,8 +490,8 @@ export class Reply {
   }
 
   /**
-   * Puts a chunk that has changed back into its place `index`: `chunk` has `at` bytes, if it is not
-   * `target` itself, and behind them come `bytes` bytes of `target`.
+   * Puts a changed chunk back at `index`. `chunk` has `at` bytes, unless it is `target` itself.
+   * Behind them come `bytes` bytes of `target`.
    */
   #relink(
     index: number,
@@ -523,7 +519,7 @@ export class Reply {
     this.#before += (isSplit ? at : 0) + bytes - oldBytes;
   }
 
-  /** Appends bytes that are too many for one chunk. */
+  /** Appends bytes that are too long for one chunk. */
   #spread(bytes: Uint8Array, position: number, length: number): void {
     let from = position;
     const end = position + length;
@@ -570,7 +566,7 @@ export class Reply {
     this.#lineEnd();
   }
 
-  /** A line of MONITOR, or an error that quotes the client. */
+  /** Appends a long line: one of MONITOR, or an error that quotes the client. */
   #longLine(token: number, text: string): void {
     this.#latin1(String.fromCharCode(token));
     for (let i = 0; i < text.length; i += PIECE_CHARS)
@@ -578,7 +574,7 @@ export class Reply {
     this.#lineEndWithRoom();
   }
 
-  /** The room is there. */
+  /** Appends a line end. There must be room. */
   #lineEnd(): void {
     const at = this.#at;
     this.#bytes[at] = CR;
@@ -591,7 +587,7 @@ export class Reply {
     this.#lineEnd();
   }
 
-  /** A char per byte. */
+  /** Appends a text with a byte per char. */
   #latin1(text: string): void {
     const length = text.length;
     if (length > PIECE_CHARS) {
@@ -608,7 +604,7 @@ export class Reply {
     this.#at = at + length;
   }
 
-  /** `length` is that of the text in UTF-8. */
+  /** Appends a text in UTF-8. `length` is its length in bytes. */
   #utf8(text: string, length: number): void {
     if (length > PIECE_CHARS) {
       this.#spread(Buffer.from(text, 'utf8'), 0, length);
@@ -632,7 +628,7 @@ export class Reply {
 }
 
 /**
- * Writes a length and the line end, and returns the position after them. Short ones are very
+ * Writes a length and the line end, and returns the position behind them. Short lengths are very
  * common.
  */
 function writeLineOf(bytes: Uint8Array, at: number, length: number): number {
@@ -655,7 +651,7 @@ function writeLineOf(bytes: Uint8Array, at: number, length: number): number {
   return end + 2;
 }
 
-/** Field names and the like, which need no encoder. */
+/** Returns whether a text is short ASCII, such as a field name. It needs no encoder. */
 function isShortAscii(text: string): boolean {
   if (text.length >= LOOP_CHARS) return false;
   for (let i = 0; i < text.length; i++) {

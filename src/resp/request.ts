@@ -1,52 +1,49 @@
 /**
- * One request, as a cursor over bytes that belong to someone else. Hot path.
+ * Hot path. One request, as a cursor over bytes that have another owner.
  *
  *   bytes  … * 3 CR LF $ 3 CR LF S E T CR LF $ 1 CR LF k CR LF $ 2 CR LF v v CR LF …
  *            ^start            ^position[0], length[0] = 3          ^position[2]    ^end
  *
- * A {@link RequestReader} owns one and fills it again and again. Stale: everything here, from the
- * reader's following `next`, `push` or `keep` on. Copy data that must live longer. Main thread.
+ * A {@link RequestReader} owns a request and fills it again and again. Stale: everything here, from
+ * the reader's next `next`, `push` or `keep` on. Copy data that must live longer. Main thread.
  */
 import { equalsIgnoreCase, latin1, parseInteger } from '../base/bytes.ts';
 
-/** Commands with more arguments than this grow the two arrays. */
+/** A command with more arguments makes the two arrays grow. */
 const ARGUMENTS_EXPECTED = 8;
 
 export class Request {
   bytes: Uint8Array = new Uint8Array(0);
   argc = 0;
-  /**
-   * Where each argument begins in `bytes`, and how long it is; entries from `argc` on mean nothing.
-   */
+  /** Position in `bytes` and length of each argument. Elements from `argc` on are leftovers. */
   position: Int32Array = new Int32Array(ARGUMENTS_EXPECTED);
   length: Int32Array = new Int32Array(ARGUMENTS_EXPECTED);
-  /** The request as it was received is bytes[start, end), the terminating line end included. */
+  /** The received request is bytes[start, end), including its last line end. */
   start = 0;
   end = 0;
   /**
-   * True when bytes[start, end) is a multibulk with every CR LF in place, fit for the replication
-   * stream as it is.
+   * Whether bytes[start, end) is a multibulk with every CR LF in place. Then it can go to the
+   * replication stream unchanged.
    */
   canonical = false;
-  /** True when it was a line of words. A primary never sends one, except an empty one. */
+  /** Whether the request was an inline request. A primary never sends one, except an empty one. */
   inline = false;
   /**
-   * How many requests of the very same bytes follow directly; {@link moveOn} goes to the next of
-   * them.
+   * The number of identical requests that directly follow. {@link moveOn} goes to the next of them.
    */
   repeats = 0;
   /**
-   * The argument that was looked at as a key before the request runs, its hash, and the number that
-   * it was given then, which neighbours with the same key share; argument 0 is none.
+   * The key argument that was looked up before the request runs, or 0 for none. Then its hash, and
+   * the number of that look-up. Neighbouring requests with the same key have the same number.
    */
   aheadArgument = 0;
   aheadHash = 0;
   aheadNumber = 0;
 
-  /** Starts anew with a request at `start` of no arguments yet; makes room for `count`. */
+  /** Begins a request at `start`, so far without arguments. Makes room for `count` arguments. */
   begin(bytes: Uint8Array, start: number, count: number): void {
     if (count > this.position.length) this.#grow(count);
-    // A reference costs more to store than to compare, and mostly it is the read buffer again.
+    // A store of a reference costs more than a comparison, and mostly it is the same read buffer.
     if (this.bytes !== bytes) this.bytes = bytes;
     this.start = start;
     this.argc = 0;
@@ -56,7 +53,7 @@ export class Request {
     this.aheadArgument = 0;
   }
 
-  /** Moves to its next repetition. The knowledge of its command and key stays. */
+  /** Moves to the next repetition. The results for its command and key stay valid. */
   moveOn(): void {
     const { position, argc } = this;
     const bytes = this.end - this.start;
@@ -73,29 +70,29 @@ export class Request {
     this.argc++;
   }
 
-  /** Whether the argument spells `keyword`, given in upper case, in any case. */
+  /** Returns whether the argument is `keyword`, in any case. `keyword` is in upper case. */
   equalsIgnoreCase(index: number, keyword: string): boolean {
     return equalsIgnoreCase(this.bytes, this.position[index]!, this.length[index]!, keyword);
   }
 
-  /** The argument as a canonical integer within ±(2^53 - 1), or NaN. */
+  /** Returns the argument as a canonical integer within ±(2^53 - 1), or NaN. */
   integer(index: number): number {
     return parseInteger(this.bytes, this.position[index]!, this.length[index]!);
   }
 
-  /** The argument as a string with a char per byte. */
+  /** Returns the argument as a string with a char per byte. */
   latin1(index: number): string {
     return latin1(this.bytes, this.position[index]!, this.length[index]!);
   }
 
-  /** The argument in a new array, to keep. */
+  /** Returns the argument in a new array. */
   copy(index: number): Uint8Array {
     const position = this.position[index]!;
-    // Not bytes.slice(): that of a Buffer is a view.
+    // bytes.slice() cannot be used: for a Buffer it returns a view.
     return Uint8Array.prototype.slice.call(this.bytes, position, position + this.length[index]!);
   }
 
-  /** Gives back the room that an unusually long request took. */
+  /** Frees the arrays of an unusually long request. */
   shrink(): void {
     this.position = new Int32Array(ARGUMENTS_EXPECTED);
     this.length = new Int32Array(ARGUMENTS_EXPECTED);

@@ -1,10 +1,10 @@
 /**
- * Commands as they go into the replication stream: canonical multibulks. Every byte here counts as
- * offset, so the sizes of the commands that a primary adds are asserted.
+ * Encodes commands for the replication stream, as canonical multibulks. Every byte counts in the
+ * replication offset, so the sizes of the commands that a primary adds are asserted here.
  *
  *   PING 14    SELECT 0…9 23    MULTI 15    EXEC 14    REPLCONF GETACK * 37
  *
- * The arrays are shared and never written to. Any thread.
+ * The arrays are shared and must not be written to. Any thread.
  */
 import { assert } from '../base/assert.ts';
 import { bytesOf, decimalLength, writeDecimal } from '../base/bytes.ts';
@@ -26,7 +26,7 @@ export function encodeCommand(into: GrowableBytes, parts: readonly (Uint8Array |
   }
 }
 
-/** One command in a new array. */
+/** Returns one command in a new array. */
 export function commandBytes(parts: readonly (Uint8Array | string)[]): Uint8Array {
   const into = new GrowableBytes();
   encodeCommand(into, parts);
@@ -45,7 +45,7 @@ const selects: readonly Uint8Array[] = Array.from({ length: SELECTS_SHARED }, (_
   makeSelect(db),
 );
 
-/** SELECT of a database, shared for the usual numbers. */
+/** Returns SELECT of a database. For the usual numbers the array is shared. */
 export function selectBytes(db: number): Uint8Array {
   return selects[db] ?? makeSelect(db);
 }
@@ -61,7 +61,7 @@ function header(into: GrowableBytes, token: number, count: number): void {
   lineEnd(into);
 }
 
-/** The room is there. */
+/** Appends a line end. There must be room. */
 function lineEnd(into: GrowableBytes): void {
   into.bytes[into.size++] = CR;
   into.bytes[into.size++] = LF;

@@ -1,4 +1,4 @@
-/** The bytes that RESP gives a meaning to. */
+/** The bytes that have a meaning in RESP. */
 
 export const CR = 0x0d;
 export const LF = 0x0a;

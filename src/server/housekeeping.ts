@@ -4,7 +4,8 @@
  * much more than two milliseconds.
  *
  *   tick        `hz` times per second
- *   slice       as long as `active-expire-effort` says; while there is more, the next one comes after PAUSE_MS
+ *   slice       as long as `active-expire-effort` says; while work is left, the next slice comes
+ *               after PAUSE_MS
  *
  *   effort      1      4      7      10
  *   share       25 %   31 %   37 %   43 %     of the time, as in Redis
@@ -73,7 +74,7 @@ export class Housekeeping {
     if (this.#sliceTimer === undefined) this.#sliceTimer = setTimeout(() => this.#slice(), 0);
   }
 
-  /** What is due `hz` times per second. */
+  /** Runs `hz` times per second. */
   tick(): void {
     const server = this.#server;
     server.clock.tick();

@@ -56,7 +56,8 @@ export class ByteMover {
   }
 
   /**
-   * Moves by way of the scratch buffer, in pieces that do not overwrite what is still to be moved.
+   * Moves the bytes through the scratch buffer. The order of the pieces makes sure that no piece
+   * overwrites bytes that are still to be moved.
    */
   #bounce(segment: number, from: number, to: number, length: number): void {
     const buffer = this.#arena.buffers[segment]!;
@@ -64,17 +65,18 @@ export class ByteMover {
       const piece = Math.min(length - done, SCRATCH_BYTES);
       const at = to > from ? length - done - piece : done;
       scratch.fill(buffer.subarray(from + at, from + at + piece), 0, piece);
-      // The value is longer than the range when the piece is short; the excess is not copied.
+      // The value is longer than the range when the piece is short. `fill` does not copy the
+      // excess.
       buffer.fill(scratch, to + at, to + at + piece);
       done += piece;
     }
   }
 }
 
-/** Holds nothing between two calls. */
+/** One buffer for the thread. It holds nothing between two calls. */
 const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
 
-/** To a lower position: from the first byte to the last. */
+/** Moves to a lower position, from the first byte to the last. */
 function moveDown(
   view: DataView,
   bytes: Uint8Array,
@@ -83,8 +85,8 @@ function moveDown(
   length: number,
 ): void {
   let i = 0;
-  // All four are loaded before the first is stored, so that ranges may overlap by less than 16
-  // bytes.
+  // All four words are loaded before the first is stored, so that the ranges may overlap even when
+  // they lie less than 16 bytes apart.
   for (const whole = length & ~15; i < whole; i += 16) {
     const a = view.getInt32(from + i, true);
     const b = view.getInt32(from + i + 4, true);
@@ -98,7 +100,7 @@ function moveDown(
   for (; i < length; i++) bytes[to + i] = bytes[from + i]!;
 }
 
-/** To a higher position: from the last byte to the first. */
+/** Moves to a higher position, from the last byte to the first. */
 function moveUp(view: DataView, bytes: Uint8Array, from: number, to: number, length: number): void {
   let i = length;
   for (; i >= 16; i -= 16) {

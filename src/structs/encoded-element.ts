@@ -1,6 +1,7 @@
 /**
- * Hot path. An element on its way into a listpack: its encoding up to the data, and the data, which
- * stays where it came from until {@link EncodedElement.write}. For the thread that owns the arena.
+ * Hot path. An element that is about to be written into a listpack. It holds the encoding that
+ * precedes the data, and refers to the data in the source array until {@link EncodedElement.write}.
+ * For the thread that owns the arena.
  */
 import { copyBytes } from '../base/byte-copy.ts';
 import { KIB } from '../base/units.ts';
@@ -15,11 +16,11 @@ import {
 import { backLengthBytes, ElementCode, SHORT_LENGTH_MASK } from './listpack-read.ts';
 
 const NO_BYTES = new Uint8Array(0);
-/** As long as the buffer that all sockets are read into. */
+/** Longer arrays are not kept. This is the length of the buffer that all sockets are read into. */
 const KEPT_BYTES_MAX = 128 * KIB;
 
 export class EncodedElement {
-  /** Bytes of the whole entry. */
+  /** Bytes of the whole entry, its back length included. */
   entryBytes = 0;
   readonly #mover: ByteMover;
   readonly #code = new Uint8Array(ELEMENT_CODE_BYTES_MAX);
@@ -33,15 +34,16 @@ export class EncodedElement {
     this.#mover = mover;
   }
 
-  /** Takes these bytes; canonical integers as such. */
+  /** Takes these bytes. A canonical integer is encoded as an integer. */
   take(bytes: Uint8Array, start: number, length: number): void {
     const first = length > 0 ? bytes[start]! : 0;
-    // Only a digit or a minus begins an integer.
+    // An integer begins with a digit or a minus. The range also has `.` and `/`, which do not
+    // parse.
     if (first <= 0x39 && first >= 0x2d && parseInt64Halves(bytes, start, length, this.#integer)) {
       this.takeInteger(this.#integer.high, this.#integer.low);
       return;
     }
-    // A reference costs more to store than to compare, and mostly it is the read buffer again.
+    // A store of a reference costs more than a comparison, and mostly it is the same read buffer.
     if (this.#data !== bytes) this.#data = bytes;
     this.#dataStart = start;
     this.#dataBytes = length;
@@ -55,14 +57,14 @@ export class EncodedElement {
     this.#measure();
   }
 
-  /** Takes an integer, in its signed halves. */
+  /** Takes an integer, given as signed halves. */
   takeInteger(high: number, low: number): void {
     this.#codeBytes = encodeInteger(this.#code, high, low);
     this.#dataBytes = 0;
     this.#measure();
   }
 
-  /** Whether the data lies in bytes [from, from + length) of `bytes`. */
+  /** Returns whether the data lies in bytes [from, from + length) of `bytes`. */
   liesIn(bytes: Uint8Array, from: number, length: number): boolean {
     const at = this.#dataStart - from;
     return this.#data === bytes && at >= 0 && at < length;
@@ -70,7 +72,7 @@ export class EncodedElement {
 
   /**
    * Writes the entry at a position of a segment, whose bytes are `u8`. The caller calls the write
-   * barrier.
+   * barrier first.
    */
   write(u8: Uint8Array, segment: number, position: number): void {
     const code = this.#code;
@@ -88,7 +90,7 @@ export class EncodedElement {
     writeBackLength(u8, position + encoded, encoded);
   }
 
-  /** Drops the data, if its buffer is too large to be kept alive by this. */
+  /** Drops the data if its array is too large to be kept alive by this object. */
   drop(): void {
     if (this.#data.length > KEPT_BYTES_MAX) this.#data = NO_BYTES;
   }

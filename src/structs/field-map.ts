@@ -1,15 +1,15 @@
 /**
- * Hot path. A hash in whichever form it has: a small one in a listpack of field, value, field,
- * value …, a large one in a table of fields (field-table.ts). One object serves hash after hash:
- * `open` or `create` says which.
+ * Hot path. A hash in either of its forms. A small hash is a listpack of field, value, field, value
+ * …; a large hash is a table of fields (field-table.ts). One object serves many hashes, one after
+ * another: `open` or `create` selects the hash.
  *
  *   open(ref, large) ─▶ find ─▶ readFound · setFound · removeFound · add, when it was not found
  *                   └─▶ first, next · forEach · handles ─▶ readField · readValue
  *
- * A handle is where a pair is: a position in the listpack, or the ref of a field. `ref` and `large`
- * are where the hash is after each change: who owns it notes them. Stale after a change: handles,
- * and what was found. Stale after the next find or read: `field` and `value`. What is stored must
- * not lie in the hash itself.
+ * A handle is the place of a pair: a position in the listpack, or the ref of a field. After each
+ * change `ref` and `large` tell where the hash is and which form it has, and the owner of the hash
+ * must note them. Stale after a change: handles, and the result of `find`. Stale after the next
+ * find or read: `field` and `value`. Bytes to be stored must not lie in the hash itself.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT } from '../arena/layout.ts';
@@ -27,7 +27,7 @@ import {
   readElement,
 } from './listpack-read.ts';
 
-/** More than two elements need in a listpack beside their bytes. */
+/** An upper bound for the bytes that two elements need in a listpack in addition to their data. */
 const PAIR_BYTES_BESIDE = 32;
 
 export type HandleVisitor = (handle: number) => void;
@@ -41,7 +41,7 @@ export class FieldMap {
   readonly #arena: Arena;
   readonly #listpacks: Listpack;
   readonly #tables: FieldTable;
-  /** Handle of the pair found last, END when there is none. */
+  /** Handle of the pair that was found last, or END when there was none. */
   #found = END;
   readonly #fieldText = new Uint8Array(ELEMENT_TEXT_BYTES_MAX);
   readonly #valueText = new Uint8Array(ELEMENT_TEXT_BYTES_MAX);
@@ -57,18 +57,18 @@ export class FieldMap {
     this.large = large;
   }
 
-  /** Begins an empty hash; a small one with room for so many bytes of listpack. */
+  /** Begins an empty hash. A small one gets room for a listpack of `roomBytes` bytes. */
   create(large: boolean, roomBytes: number): void {
     this.ref = large ? this.#tables.create() : this.#listpacks.create(roomBytes);
     this.large = large;
   }
 
-  /** The count of fields. */
+  /** Returns the number of fields. */
   count(): number {
     return this.large ? this.#tables.count(this.ref) : this.#listpacks.count(this.ref) >>> 1;
   }
 
-  /** Whether a field of this name is there. */
+  /** Looks up a field by its name. Returns whether it is there. */
   find(name: Uint8Array, start: number, length: number): boolean {
     const { ref } = this;
     if (this.large) {
@@ -81,12 +81,12 @@ export class FieldMap {
     return this.#found !== END;
   }
 
-  /** Makes `value` the value that was found. */
+  /** Sets `value` to the value of the pair that was found. */
   readFound(): void {
     this.readValue(this.#found);
   }
 
-  /** Gives what was found another value. */
+  /** Replaces the value of the pair that was found. */
   setFound(value: Uint8Array, start: number, length: number): void {
     const found = this.#found;
     if (this.large) {
@@ -99,7 +99,7 @@ export class FieldMap {
     this.ref = to;
   }
 
-  /** Adds a field that was looked for last and not found. */
+  /** Adds a field that was looked up last and is absent. */
   add(
     name: Uint8Array,
     nameStart: number,
@@ -126,8 +126,8 @@ export class FieldMap {
   }
 
   /**
-   * Sets a field, and returns whether it is new. A listpack that would grow beyond all bounds
-   * becomes a table. Throws ARENA_FULL, having changed nothing, when there is no memory.
+   * Sets a field. Returns whether it is new. A listpack that would pass its limit of 1 GiB becomes
+   * a table. Throws ARENA_FULL when there is no memory; then nothing has changed.
    */
   set(
     name: Uint8Array,
@@ -150,7 +150,7 @@ export class FieldMap {
     return true;
   }
 
-  /** Takes out what was found. */
+  /** Removes the pair that was found. */
   removeFound(): void {
     if (this.large) this.#tables.removeFound(this.ref, asRef(this.#found));
     else this.ref = this.#listpacks.deleteEntries(this.ref, this.#found, 2);
@@ -158,8 +158,8 @@ export class FieldMap {
   }
 
   /**
-   * Makes a small hash a large one. Throws ARENA_FULL, having changed nothing, when there is no
-   * memory.
+   * Makes a small hash a large one. Throws ARENA_FULL when there is no memory; then nothing has
+   * changed.
    */
   convert(): void {
     const small = this.ref;
@@ -189,7 +189,7 @@ export class FieldMap {
     return created;
   }
 
-  /** Opens a table of the same fields; the listpack stays as it is. */
+  /** Makes a table with the same fields and opens it. The listpack stays as it is. */
   #toTable(): void {
     const table = this.#tables.create();
     try {
@@ -216,24 +216,24 @@ export class FieldMap {
     this.large = true;
   }
 
-  /** Moves a small hash that has more room than it needs to a shorter block. */
+  /** Moves a small hash to a shorter block if its block is longer than needed. */
   shrinkToFit(): void {
     if (!this.large) this.ref = this.#listpacks.shrinkToFit(this.ref);
   }
 
-  /** Gives back the memory of a hash that nobody knows, or that is empty. */
+  /** Frees the memory of a hash that has no other owner, or that is empty. */
   free(): void {
     if (this.large) this.#tables.freeSome(this.ref, Number.POSITIVE_INFINITY);
     else this.#listpacks.free(this.ref);
     this.ref = NIL;
   }
 
-  /** A hash of its own with the same fields, of the same form. */
+  /** Copies the hash, in the same form, and returns the ref of the copy. */
   copy(): Ref {
     return this.large ? this.#tables.copy(this.ref) : this.#listpacks.copy(this.ref);
   }
 
-  /** Visits all pairs. The visitor changes nothing. */
+  /** Visits all pairs. The visitor must not change the hash. */
   forEach(visit: HandleVisitor): void {
     if (this.large) this.#tables.forEach(this.ref, visit);
     else
@@ -241,8 +241,8 @@ export class FieldMap {
   }
 
   /**
-   * Visits the pairs of one position and returns the next cursor, 0 at the end; all pairs of a
-   * small hash at once. See HashTable.scan.
+   * Visits the pairs at one position of the iteration and returns the next cursor, 0 at the end. A
+   * small hash is visited in one call. See HashTable.scan.
    */
   scan(cursor: number, visit: HandleVisitor): number {
     if (this.large) return this.#tables.scan(this.ref, cursor, visit);
@@ -250,7 +250,7 @@ export class FieldMap {
     return 0;
   }
 
-  /** The handles of all pairs. */
+  /** Returns the handles of all pairs. */
   handles(): Int32Array {
     const handles = new Int32Array(this.count());
     let count = 0;
@@ -260,13 +260,13 @@ export class FieldMap {
     return handles;
   }
 
-  /** The handle of a pair at random; there is one. */
+  /** Returns the handle of a random pair. The hash must not be empty. */
   random(prng: Prng): number {
     if (this.large) return this.#tables.random(this.ref, prng);
     return this.#listpacks.seek(this.ref, prng.below(this.count()) * 2);
   }
 
-  /** Makes `field` the name at `handle`. */
+  /** Sets `field` to the name at `handle`. */
   readField(handle: number): void {
     const view = this.field;
     if (this.large) {
@@ -281,7 +281,7 @@ export class FieldMap {
     }
   }
 
-  /** Makes `value` the value at `handle`. */
+  /** Sets `value` to the value at `handle`. */
   readValue(handle: number): void {
     const view = this.value;
     if (this.large) {
@@ -297,13 +297,13 @@ export class FieldMap {
     }
   }
 
-  /** Lets go of views into segments, which may be gone. */
+  /** Drops views into segments, which may be gone. */
   forgetViews(): void {
     this.field.forget();
     this.value.forget();
   }
 
-  /** Checks the structure, and that each field is there once; for tests. */
+  /** Checks the structure, and that no field is there twice. For tests. */
   validate(): void {
     if (this.large) {
       this.#tables.validate(this.ref);
@@ -326,7 +326,7 @@ export class FieldMap {
     return behindEntry(this.#arena.u8[this.ref >>> SEGMENT_SHIFT]!, base + handle) - base;
   }
 
-  /** Handle of the next pair of a small hash, or END. */
+  /** Returns the handle of the next pair of a small hash, or END. */
   #nextPair(handle: number): number {
     return this.#listpacks.next(this.ref, this.#valueAt(handle));
   }

@@ -1,17 +1,18 @@
 /**
- * Hot path. Large hashes: a hash table (hash-table.ts) of fields, each one object with its value.
+ * Hot path. Large hashes: a hash table (hash-table.ts) of fields. Each field is one object, which
+ * also holds the value.
  *
  *   word 0   FIELD    bytes of the field
  *   word 1   VALUE    bytes of the value
  *   bytes    field, then value
  *
- * A value is replaced in its place while it fits and does not leave most of the block empty; else
+ * A new value is written in place if it fits and does not leave most of the block empty. Otherwise
  * the field moves to another block.
  *
- * `find` remembers the hash of the field, with which one that is absent is added, and its place in
- * the table: `add`, `setValue` and `removeFound` follow it at once. Stale after a change of a
- * table: refs of fields that moved or went, and all views into them. What is stored must not lie in
- * the field that it replaces.
+ * `find` remembers the hash of the name, which `add` needs, and the place in the table, which
+ * `setValue` and `removeFound` need. So these must follow `find` at once. Stale after a change of a
+ * table: refs of fields that were moved or removed, and all views into them. Bytes to be stored
+ * must not lie in the field that they replace.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -26,7 +27,7 @@ import { type EntryHasher, type EntryVisitor, HashTable } from './hash-table.ts'
 export const FieldWord = { FIELD: 0, VALUE: 1 } as const;
 export const FIELD_HEADER_BYTES = 8;
 
-/** A field would move to a smaller block when its value shrinks below this part of the old one. */
+/** A field moves to a smaller block when it needs no more than 1 / SHRINK_FACTOR of its block. */
 const SHRINK_FACTOR = 2;
 const SMALL_BLOCK_BYTES = 64;
 
@@ -36,7 +37,7 @@ export class FieldTable implements EntryHasher {
   readonly #hashKey1: number;
   readonly #tables: HashTable;
   readonly #mover: ByteMover;
-  /** Hash of the field that was looked for last. */
+  /** Hash of the field that was looked up last. */
   #hash = 0;
   readonly #freeField: EntryVisitor = (field) => this.#arena.free(field);
 
@@ -56,12 +57,12 @@ export class FieldTable implements EntryHasher {
     return this.#tables.count(table);
   }
 
-  /** Hash of a field's name; for the table. */
+  /** Returns the hash of a field's name. The table calls it. */
   hashOf(field: Ref): number {
     return this.#hashOfName(this.#u8(field), this.fieldPosition(field), this.fieldLength(field));
   }
 
-  /** The field of a name, or NIL. */
+  /** Returns the field with this name, or NIL. */
   find(table: Ref, name: Uint8Array, start: number, length: number): Ref {
     const hash = this.#hashOfName(name, start, length);
     this.#hash = hash;
@@ -74,7 +75,7 @@ export class FieldTable implements EntryHasher {
     return NIL;
   }
 
-  /** Adds a field whose name has just been looked for and is not there. */
+  /** Adds a field whose name was just looked up and is absent. */
   add(
     table: Ref,
     name: Uint8Array,
@@ -101,7 +102,7 @@ export class FieldTable implements EntryHasher {
     try {
       this.#tables.insert(table, this.#hash, field);
     } catch (error) {
-      // No memory for a bucket: the hash is as it was.
+      // There is no memory for a bucket. The hash is as it was.
       arena.free(field);
       throw error;
     }
@@ -132,7 +133,7 @@ export class FieldTable implements EntryHasher {
     arena.free(field);
   }
 
-  /** Takes out `field`, which {@link find} returned last, and frees it. */
+  /** Removes `field`, which {@link find} returned last, and frees it. */
   removeFound(table: Ref, field: Ref): void {
     debugAssert(this.hashOf(field) === this.#hash, 'the field taken out was found last');
     this.#tables.removeFound(table, this.#hash);
@@ -147,7 +148,7 @@ export class FieldTable implements EntryHasher {
     return this.#arena.i32[field >>> SEGMENT_SHIFT]![wordPosition(field) + FieldWord.VALUE]!;
   }
 
-  /** Where the bytes of a field are in {@link bytesOf}. */
+  /** Returns the position of a field's name in {@link bytesOf}. */
   fieldPosition(field: Ref): number {
     return bytePosition(field) + FIELD_HEADER_BYTES;
   }
@@ -156,7 +157,7 @@ export class FieldTable implements EntryHasher {
     return bytePosition(field) + FIELD_HEADER_BYTES + this.fieldLength(field);
   }
 
-  /** The bytes that positions of this field are in. */
+  /** Returns the bytes of the segment that a field is in. */
   bytesOf(field: Ref): Uint8Array {
     return this.#u8(field);
   }
@@ -166,18 +167,18 @@ export class FieldTable implements EntryHasher {
     return this.#tables.scan(table, cursor, visit);
   }
 
-  /** Visits all fields. The visitor does not change the table. */
+  /** Visits all fields. The visitor must not change the table. */
   forEach(table: Ref, visit: EntryVisitor): void {
     const buckets = this.#tables.buckets(table);
     for (let index = 0; index < buckets; index++) this.#tables.visitBucket(table, index, visit);
   }
 
-  /** A field at random, NIL when there is none. */
+  /** Returns a random field, or NIL when the table is empty. */
   random(table: Ref, prng: Prng): Ref {
     return this.#tables.random(table, prng);
   }
 
-  /** A table of its own with the same fields. */
+  /** Copies a table with its fields and returns the ref of the copy. */
   copy(table: Ref): Ref {
     const arena = this.#arena;
     const to = this.create();
@@ -201,7 +202,7 @@ export class FieldTable implements EntryHasher {
         }
       });
     } catch (error) {
-      // No memory for the whole of it.
+      // There is no memory for the whole copy.
       this.freeSome(to, Number.POSITIVE_INFINITY);
       throw error;
     }
@@ -209,14 +210,17 @@ export class FieldTable implements EntryHasher {
   }
 
   /**
-   * Frees up to `buckets` buckets of a table that nobody reads any more; returns whether that was
-   * all of it.
+   * Frees up to `buckets` buckets of a table that nobody reads any more. Returns true once all of
+   * it is freed.
    */
   freeSome(table: Ref, buckets: number): boolean {
     return this.#tables.freeSome(table, buckets, this.#freeField);
   }
 
-  /** Bytes of the table and its fields, estimated from the first `samples` of them. */
+  /**
+   * Returns the bytes of the table and its fields. The size of a field is the mean of the first
+   * `samples` fields.
+   */
   bytes(table: Ref, samples: number): number {
     let seen = 0;
     let bytes = 0;
@@ -239,7 +243,7 @@ export class FieldTable implements EntryHasher {
     this.#tables.eachBucket(table, tell);
   }
 
-  /** Checks places and lengths of all fields, and that no two have one name; for tests. */
+  /** Checks the places and lengths of all fields, and that no name is there twice. For tests. */
   validate(table: Ref): void {
     this.#tables.validate(table);
     this.forEach(table, (field) => {

@@ -1,5 +1,5 @@
 /**
- * Hot path. A hash table of refs in the arena, grown and shrunk one bucket at a time (linear
+ * Hot path. A hash table of refs in the arena. It grows and shrinks one bucket at a time (linear
  * hashing).
  *
  *   header   word 0 COUNT        entries
@@ -7,7 +7,7 @@
  *            word 2 DIRECTORY    ref of an array of chunk refs
  *            word 3 OVERFLOW     overflow buckets in use
  *
- *   chunk    64 buckets, 4 KiB; the first and only chunk of a small table is 1, 2, 4 … 32 buckets long
+ *   chunk    64 buckets, 4 KiB; a small table has one chunk of 1, 2, 4 … 32 buckets
  *
  *   bucket   64 bytes, one cache line
  *            word 0      ref of the overflow bucket, or NIL
@@ -15,20 +15,21 @@
  *            word 4-15   twelve refs
  *
  * With B buckets and 2^L <= B < 2^(L+1), the bucket of a hash is its low L+1 bits, or its low L
- * bits where that bucket does not exist yet. Growing by one splits bucket B - 2^L; shrinking by one
- * merges the last bucket back. So there is never a second table, no pause, and growth costs each
- * insertion a constant share.
+ * bits where that bucket does not exist yet. To grow by one, the table splits bucket B - 2^L. To
+ * shrink by one, it merges the last bucket back into the bucket that it was split from. So there is
+ * never a second table and never a long pause, and each insertion pays a constant share of the
+ * cost.
  *
- * What an entry is, the table does not know: it holds refs, and is given hashes.
- * {@link EntryHasher} tells the hash of an entry when its bucket is split. Finding is a loop of the
- * caller's, who compares keys:
+ * The table does not know the content of an entry. It holds refs, and its callers pass hashes.
+ * {@link EntryHasher} returns the hash of an entry when its bucket is split. The caller compares
+ * the keys in a loop:
  *
  *   for (let e = table.first(ref, hash); e !== NIL; e = table.next()) if (isMine(e)) return e;
  *
  * Stale after any insertion or removal: the place that `first` and `next` remember.
  *
- * Entries fill the places of a bucket's chain in order, without a gap. Growing and shrinking are
- * put off while the arena has no memory for them; a removal never fails.
+ * Entries fill the places of a bucket's chain in order, without a gap. When there is no memory to
+ * grow or to shrink, the table does so later. A removal never fails.
  */
 import type { Arena } from '../arena/arena.ts';
 import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -51,44 +52,41 @@ export const CHUNK_SHIFT = 6;
 /** Entries per bucket above which one bucket is split, and below which one is merged. */
 const GROW_ENTRIES = 8;
 const SHRINK_ENTRIES = 3;
-/**
- * Few buckets have more entries: those that a growing table has not yet split have sixteen at most,
- * on average.
- */
+/** Most buckets have fewer entries: an unsplit one has sixteen at most, on average. */
 const FAIR_PLACES = 32;
 
 export interface EntryHasher {
   hashOf(entry: Ref): number;
 }
 
-/** The tag of a hash: its high 8 bits, never 0. The low bits choose the bucket. */
+/** Returns the tag of a hash: its high 8 bits, never 0. The low bits select the bucket. */
 export const tagOf = (hash: number): number => hash >>> 24 || 1;
 
-/** The first place that `matches`, high bits of equal bytes among the tags of `part`, tells. */
+/**
+ * Returns the first place that matches. `matches` has the high bit of each byte of the tag word
+ * `part` that is equal to the tag.
+ */
 const placeOf = (part: number, matches: number): number =>
   (part << 2) + ((31 - Math.clz32(matches & -matches)) >>> 3);
 
-/** Index of a hash's bucket in a table of `buckets` buckets. */
+/** Returns the index of a hash's bucket in a table of `buckets` buckets. */
 export function bucketIndex(hash: number, buckets: number): number {
   const level = 31 - Math.clz32(buckets);
   const index = hash & ((2 << level) - 1);
   return index < buckets ? index : index & ((1 << level) - 1);
 }
 
-/** Told of every entry of a bucket by {@link HashTable.scan}. */
+/** Called with every entry of a bucket, by {@link HashTable.scan}. */
 export type EntryVisitor = (entry: Ref) => void;
 
 export class HashTable {
   readonly #arena: Arena;
   readonly #hasher: EntryHasher;
-  /**
-   * Counts the changes to where entries are and what they are, in all tables that were changed by
-   * this object.
-   */
+  /** Counts the changes of entries and of their places, in all tables of this object. */
   version = 0;
-  /** What loads came to that are made for their own sake: written so that they are made. */
+  /** Stored so that the compiler keeps loads that only bring memory into the cache. */
   used = 0;
-  /** Where `first` and `next` stopped: bucket, or NIL once that is stale, place in it, tag. */
+  /** The place where `first` and `next` stopped: bucket (NIL when stale), place in it, tag. */
   #bucket: Ref = NIL;
   #place = 0;
   /** The first bucket of the chain that {@link random} drew from. */
@@ -129,7 +127,7 @@ export class HashTable {
     return this.#word(table, TableWord.BUCKETS);
   }
 
-  /** The first entry whose tag is that of `hash`, or NIL. */
+  /** Returns the first entry whose tag is that of `hash`, or NIL. */
   first(table: Ref, hash: number): Ref {
     const arena = this.#arena;
     const tag = tagOf(hash);
@@ -139,7 +137,7 @@ export class HashTable {
     do {
       const i32 = arena.i32[bucket >>> SEGMENT_SHIFT]!;
       const word = wordPosition(bucket);
-      // Four tags at once; twelve loads of a byte cost more. bench: micro/hash-table
+      // Compares four tags at once. Twelve loads of a byte cost more. bench: micro/hash-table
       for (let part = 0; part < TAG_WORDS; part++) {
         const matches = zeroBytes(i32[word + TAG_WORD + part]! ^ pattern);
         if (matches !== 0) {
@@ -156,12 +154,13 @@ export class HashTable {
   }
 
   /**
-   * Puts into `refs` what {@link first} would return for each of `count` hashes, or NIL if that is
-   * in an overflow bucket, and returns a number that means nothing. First all buckets are read and
-   * then all are looked at, so that the processor waits for their memory once, and not once for
-   * each. The loop that reads does nothing else: what is under way side by side is what fits into
-   * the processor's window. Its loads must have a use, or the compiler leaves them out: that is the
-   * number.
+   * Sets `refs` to the result of {@link first} for each of `count` hashes; NIL also when the entry
+   * is in an overflow bucket. Returns a meaningless number.
+   *
+   * All buckets are read before any of them is searched. So the processor waits for memory once,
+   * and not once for each bucket. The loop that reads does nothing else, because the processor's
+   * window limits how many loads can run at the same time. The loads must have a use, or the
+   * compiler removes them. The returned number is this use.
    */
   firstOfEach(table: Ref, hashes: Int32Array, count: number, refs: Int32Array): number {
     const { i32 } = this.#arena;
@@ -187,7 +186,7 @@ export class HashTable {
     return used;
   }
 
-  /** The entry after the one that {@link first} or this returned, or NIL. */
+  /** Returns the entry after the one that {@link first} or this method returned, or NIL. */
   next(): Ref {
     let bucket = this.#bucket;
     let place = this.#place + 1;
@@ -210,12 +209,14 @@ export class HashTable {
     return NIL;
   }
 
-  /** Forgets where `first` and `next` stopped: an entry was found in another way. */
+  /** Forgets the place of `first` and `next`, because the caller found an entry in another way. */
   forgetPlace(): void {
     this.#bucket = NIL;
   }
 
-  /** To be called after the arena was rolled back: what was read of any table may be gone. */
+  /**
+   * Call this after the arena was rolled back: results that were read from any table may be gone.
+   */
   rolledBack(): void {
     this.version++;
     this.#bucket = NIL;
@@ -223,8 +224,8 @@ export class HashTable {
   }
 
   /**
-   * Puts `to`, of the same hash, in the place of `from`, which {@link first} or {@link next}
-   * returned last. Returns false, and changes nothing, when that place is forgotten or another's.
+   * Replaces `from`, which {@link first} or {@link next} returned last, by `to`, which has the same
+   * hash. Returns false and changes nothing when that place is forgotten or holds another entry.
    */
   replaceFound(from: Ref, to: Ref): boolean {
     const bucket = this.#bucket;
@@ -235,8 +236,8 @@ export class HashTable {
   }
 
   /**
-   * Adds an entry that is not there yet. Throws ARENA_FULL, having changed nothing, when there is
-   * no memory.
+   * Adds an entry that is not there yet. Throws ARENA_FULL when there is no memory; then nothing
+   * has changed.
    */
   insert(table: Ref, hash: number, entry: Ref): void {
     this.version++;
@@ -250,18 +251,20 @@ export class HashTable {
     if (count > buckets * GROW_ENTRIES) this.#split(table);
   }
 
-  /** Takes out the entry that {@link first} or {@link next} returned last, whose hash is `hash`. */
+  /** Removes the entry, with this hash, that {@link first} or {@link next} returned last. */
   removeFound(table: Ref, hash: number): void {
     const buckets = this.#word(table, TableWord.BUCKETS);
     this.#removeAt(table, this.#bucketAt(table, bucketIndex(hash, buckets)));
   }
 
-  /** Takes out the entry that {@link random} returned last. Nothing was called in between. */
+  /** Removes the entry that {@link random} returned last. No other call may come in between. */
   removeDrawn(table: Ref): void {
     this.#removeAt(table, this.#drawnFrom);
   }
 
-  /** Takes out the entry at the place where the search stopped, in the chain of `first`. */
+  /**
+   * Removes the entry at the place where the search stopped, in the chain that begins at `first`.
+   */
   #removeAt(table: Ref, first: Ref): void {
     this.version++;
     const arena = this.#arena;
@@ -274,7 +277,7 @@ export class HashTable {
     if (buckets > 1 && count < buckets * SHRINK_ENTRIES) this.#merge(table);
   }
 
-  /** Takes out `entry`, which is in the table and has `hash`. */
+  /** Removes `entry`, which is in the table and has `hash`. */
   remove(table: Ref, hash: number, entry: Ref): void {
     let found = this.first(table, hash);
     while (found !== entry) {
@@ -284,7 +287,7 @@ export class HashTable {
     this.removeFound(table, hash);
   }
 
-  /** Puts `to` where `from`, of the same hash, was. */
+  /** Replaces `from` by `to`, which has the same hash. */
   replace(table: Ref, hash: number, from: Ref, to: Ref): void {
     let found = this.first(table, hash);
     while (found !== from) {
@@ -295,10 +298,10 @@ export class HashTable {
   }
 
   /**
-   * Visits all entries of one position of the iteration and returns the next cursor, 0 at the end.
-   * An entry that is in the table from the first call to the last is visited at least once, however
-   * the table grows and shrinks meanwhile: cursors count with reversed bits, so that what was
-   * visited at one size stays visited at any other.
+   * Visits all entries at one position of the iteration and returns the next cursor, 0 at the end.
+   * An entry that is in the table from the first call to the last is visited at least once, even
+   * when the table grows or shrinks in between. For this the cursor counts with reversed bits:
+   * buckets visited at one size of the table count as visited at any other size.
    */
   scan(table: Ref, cursor: number, visit: EntryVisitor): number {
     const buckets = this.#word(table, TableWord.BUCKETS);
@@ -310,7 +313,7 @@ export class HashTable {
     return reverseBits(reverseBits(cursor | ~mask) + 1);
   }
 
-  /** Tells how many entries each bucket has, for DEBUG. */
+  /** Calls `tell` with the number of entries of each bucket, for DEBUG. */
   eachBucket(table: Ref, tell: (entries: number) => void): void {
     const buckets = this.#word(table, TableWord.BUCKETS);
     let entries = 0;
@@ -324,7 +327,7 @@ export class HashTable {
     }
   }
 
-  /** Visits all entries of bucket `index`. The visitor does not change the table. */
+  /** Visits all entries of bucket `index`. The visitor must not change the table. */
   visitBucket(table: Ref, index: number, visit: EntryVisitor): void {
     let bucket = this.#bucketAt(table, index);
     while (bucket !== NIL) {
@@ -339,8 +342,8 @@ export class HashTable {
   }
 
   /**
-   * An entry at random, NIL when there is none. All are equally likely, as long as no bucket has
-   * more entries than FAIR_PLACES. Takes about four tries.
+   * Returns a random entry, or NIL when the table is empty. All entries are equally likely as long
+   * as no bucket has more than FAIR_PLACES. Takes about four tries.
    */
   random(table: Ref, prng: Prng): Ref {
     if (this.#word(table, TableWord.COUNT) === 0) return NIL;
@@ -349,8 +352,8 @@ export class HashTable {
       const start = this.#bucketAt(table, prng.below(buckets));
       let entries = 0;
       for (let b = start; b !== NIL; b = asRef(this.#word(b, 0))) entries += this.#entriesIn(b);
-      // A place is drawn whether it is taken or not: entries of a bucket not yet split would come
-      // up half as often.
+      // A place is drawn even if it is empty. Otherwise an entry of a bucket that is not yet split
+      // would be drawn half as often.
       let skip = prng.below(Math.max(FAIR_PLACES, entries));
       if (skip >= entries) continue;
       let bucket = start;
@@ -362,7 +365,7 @@ export class HashTable {
     }
   }
 
-  /** Bytes of the table without its entries. */
+  /** Returns the bytes of the table without its entries. */
   bytes(table: Ref): number {
     const buckets = this.#word(table, TableWord.BUCKETS) + this.#word(table, TableWord.OVERFLOW);
     const directory = asRef(this.#word(table, TableWord.DIRECTORY));
@@ -372,8 +375,9 @@ export class HashTable {
   }
 
   /**
-   * Frees up to `budget` buckets from the end of a table that nobody reads any more, calling
-   * `freeEntry` for each of their entries; returns whether all is freed, the table included.
+   * Frees up to `budget` buckets from the end of a table that nobody reads any more, and calls
+   * `freeEntry` for each of their entries. Returns true once all of it is freed, the header
+   * included.
    */
   freeSome(table: Ref, budget: number, freeEntry: EntryVisitor): boolean {
     const arena = this.#arena;
@@ -399,7 +403,7 @@ export class HashTable {
     return true;
   }
 
-  /** Checks counts, places and tags of all entries; for tests. */
+  /** Checks the counts, places and tags of all entries. For tests. */
   validate(table: Ref): void {
     const buckets = this.#word(table, TableWord.BUCKETS);
     let count = 0;
@@ -468,8 +472,8 @@ export class HashTable {
   }
 
   /**
-   * Empties a place by moving the last entry of the bucket's chain into it, and frees an overflow
-   * bucket left empty.
+   * Empties a place by moving the last entry of the bucket's chain into it. Frees an overflow
+   * bucket that is empty afterwards.
    */
   #takeOut(table: Ref, first: Ref, bucket: Ref, place: number): void {
     let beforeLast: Ref = NIL;
@@ -495,21 +499,20 @@ export class HashTable {
     arena.free(last);
   }
 
-  /** Adds a bucket at the end and moves to it what belongs there. */
+  /** Adds a bucket at the end and moves the entries that belong into it. */
   #split(table: Ref): void {
     const index = this.#word(table, TableWord.BUCKETS);
     if (!this.#addBucket(table, index)) return;
     this.#spares.length = 0;
     this.#setWord(table, TableWord.BUCKETS, index + 1);
     const from = index & ((1 << (31 - Math.clz32(index))) - 1);
-    // Two chains need no more overflow buckets than the one that they come from gives back: this
-    // cannot fail.
+    // This cannot fail: the two new chains need no more overflow buckets than the old chain frees.
     this.#drain(table, this.#bucketAt(table, from));
   }
 
-  /** Takes the last bucket away after moving its entries to the bucket that it was split from. */
+  /** Removes the last bucket after moving its entries to the bucket that it was split from. */
   #merge(table: Ref): void {
-    // The two chains may need one overflow bucket more than is given back: see that there is one.
+    // The merged chain may need one overflow bucket more than the old chains free.
     const spare = this.#tryNewBuckets(1);
     if (spare === NIL) return;
     this.#spares.length = 0;
@@ -522,8 +525,8 @@ export class HashTable {
   }
 
   /**
-   * Puts the entries of a bucket's chain anew. Takes overflow buckets from the chain itself, and
-   * from the spares.
+   * Moves the entries of a bucket's chain to the buckets where they belong now. Takes overflow
+   * buckets from the spare ones and from the chain itself.
    */
   #drain(table: Ref, bucket: Ref): void {
     const arena = this.#arena;
@@ -547,7 +550,7 @@ export class HashTable {
       b = next;
     }
     const buckets = this.#word(table, TableWord.BUCKETS);
-    // All of them are read first, side by side: each is somewhere else in memory.
+    // Reads all entries first, in parallel, since each of them is somewhere else in memory.
     let used = 0;
     for (let i = 0; i < count; i++) {
       const entry = moved[i]!;
@@ -562,15 +565,16 @@ export class HashTable {
     const spares = this.#spares;
     while (spares.length > 0) arena.free(asRef(spares.pop()!));
   }
-  /** Empty buckets for {@link #put}, within a call of {@link #drain}; none otherwise. */
+  /**
+   * Empty buckets for {@link #put} during a call of {@link #drain}. Otherwise the list is empty.
+   */
   readonly #spares: number[] = [];
   /**
-   * Entries on their way from one bucket to another; what lies behind those of the present call
-   * means nothing.
+   * Entries that {@link #drain} moves. Elements behind the count of the current call are leftovers.
    */
   readonly #moved: number[] = [];
 
-  /** Makes room for bucket `index`, the next one; returns false when there is no memory for it. */
+  /** Makes room for bucket `index`, the next one. Returns false when there is no memory for it. */
   #addBucket(table: Ref, index: number): boolean {
     const arena = this.#arena;
     let directory = asRef(this.#word(table, TableWord.DIRECTORY));
@@ -601,7 +605,7 @@ export class HashTable {
   }
 
   /**
-   * Gives back what bucket `index`, the last one, needed; the first chunk stays, it is halved as it
+   * Frees the memory of bucket `index`, the last one. The first chunk stays and is halved as it
    * empties.
    */
   #dropBucket(table: Ref, index: number): void {
@@ -627,7 +631,7 @@ export class HashTable {
     return chunk;
   }
 
-  /** As {@link #newBuckets}; NIL when there is no memory. */
+  /** As {@link #newBuckets}, but returns NIL when there is no memory. */
   #tryNewBuckets(count: number): Ref {
     const chunk = this.#arena.tryAlloc(count * BUCKET_BYTES);
     if (chunk !== NIL) this.#clearBuckets(chunk, count);
@@ -647,7 +651,7 @@ export class HashTable {
     );
   }
 
-  /** How many entries a bucket has: its first places are taken. */
+  /** Returns the number of entries in a bucket. They fill its first places. */
   #entriesIn(bucket: Ref): number {
     const words = this.#arena.i32[bucket >>> SEGMENT_SHIFT]!;
     const first = wordPosition(bucket) + ENTRY_WORD;
@@ -678,7 +682,7 @@ export class HashTable {
   }
 }
 
-/** Bit 7 of each byte of `word` that is 0, exactly: no carry goes from one byte to the next. */
+/** Returns bit 7 of each byte of `word` that is 0. This is exact: no carry crosses a byte. */
 function zeroBytes(word: number): number {
   return ~(((word & 0x7f7f7f7f) + 0x7f7f7f7f) | word | 0x7f7f7f7f);
 }

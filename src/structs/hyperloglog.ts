@@ -1,7 +1,7 @@
 /**
- * HyperLogLogs: 16384 registers that tell about how many different elements were added, as strings
- * whose bytes are those of Redis. No state but in {@link HyperLogLog}. For the thread that owns the
- * dataset.
+ * HyperLogLogs: strings of 16384 registers, which estimate the number of different elements that
+ * were added. The bytes are those of Redis. The only state is in {@link HyperLogLog} and in the
+ * results `choice` and `registerPatch`. For the thread that owns the dataset.
  *
  *   byte 0    "HYLL"
  *   byte 4    ENCODING   0 dense, 1 sparse
@@ -14,10 +14,10 @@
  *                        01xxxxxx xxxxxxxx   XZERO   x + 1 registers are 0
  *                        1vvvvvxx            VAL     x + 1 registers are v + 1
  *
- * An element chooses a register by 14 bits of its hash, and sets it to at least one more than how
- * many zeros the other bits begin with. Estimates are by Ertl, https://arxiv.org/abs/1702.01284.
- * All of it is as in hyperloglog.c, also which runs are merged and when a sparse one becomes dense:
- * replicas must come to the same bytes.
+ * The low 14 bits of an element's hash select a register. The element raises it to at least the
+ * number of zeros at the low end of the other bits, plus one. Estimates use Ertl's formula,
+ * https://arxiv.org/abs/1702.01284. All of it follows hyperloglog.c, including the rules for
+ * merging runs and for changing from sparse to dense, since replicas must compute the same bytes.
  */
 import { Hash64, murmurHash64 } from '../base/murmur.ts';
 
@@ -29,10 +29,10 @@ export type HllEncoding = (typeof HllEncoding)[keyof typeof HllEncoding];
 export const HLL_ENCODING_AT = 4;
 export const HLL_CARD_AT = 8;
 export const HLL_CARD_BYTES = 8;
-/** The byte whose highest bit says that CARD is stale. */
+/** The highest bit of this byte tells that CARD is stale. */
 export const HLL_STALE_AT = 15;
 export const HLL_STALE = 0x80;
-/** A valid sparse one is not longer: every run has at least one register. */
+/** No valid sparse HyperLogLog is longer, since every run has at least one register. */
 export const HLL_SPARSE_BYTES_MAX = HLL_HEADER_BYTES + 2 * REGISTERS;
 
 const MAGIC = [0x48, 0x59, 0x4c, 0x4c] as const;
@@ -47,18 +47,18 @@ const VAL = 0x80;
 const ZERO_LENGTH_MAX = 64;
 const VALUE_MAX = 32;
 const VALUE_LENGTH_MAX = 4;
-/** Runs that are looked at for a merge after a change, from the one before it on. */
+/**
+ * The number of runs that are checked for a merge after a change, beginning with the run before it.
+ */
 const MERGED_RUNS = 5;
-/** What one run becomes at most: XZERO VAL XZERO. */
+/** A split makes at most these bytes of one run: XZERO VAL XZERO. */
 const SPLIT_BYTES_MAX = 5;
 
-/** What {@link HyperLogLog.raise} did. */
+/** The result of {@link HyperLogLog.raise}. */
 export const Raised = { NO: 0, YES: 1, CORRUPT: -1 } as const;
 export type Raised = (typeof Raised)[keyof typeof Raised];
 
-/**
- * Whether the bytes are a HyperLogLog at first sight; the runs of a sparse one are not looked at.
- */
+/** Returns whether the bytes look like a HyperLogLog. Does not check the runs of a sparse one. */
 export function looksLikeHll(u8: Uint8Array, at: number, length: number): boolean {
   if (length < HLL_HEADER_BYTES) return false;
   for (let i = 0; i < MAGIC.length; i++) if (u8[at + i] !== MAGIC[i]) return false;
@@ -71,14 +71,14 @@ export function looksLikeHll(u8: Uint8Array, at: number, length: number): boolea
 const hash = new Hash64();
 
 /**
- * The register that an element chooses, and the least that it sets it to. Overwritten by the next
- * {@link choose}.
+ * The register that an element selects, and the value that it must have at least. The next call of
+ * {@link choose} overwrites it.
  */
 export const choice = { register: 0, value: 0 };
 
 /**
- * A register of a dense one that is to be written: bytes [at, at + count) become those of `bytes`.
- * See {@link patch}.
+ * A change of one register of a dense HyperLogLog: `bytes` is to be written to bytes [at, at +
+ * count). See {@link patch}.
  */
 export const registerPatch = { at: 0, count: 0, bytes: new Uint8Array(2) };
 
@@ -86,26 +86,26 @@ export function choose(bytes: Uint8Array, start: number, length: number): void {
   murmurHash64(bytes, start, length, HASH_SEED, hash);
   choice.register = hash.low & (REGISTERS - 1);
   const low = (hash.low >>> REGISTER_BITS) | (hash.high << (32 - REGISTER_BITS));
-  // One bit behind the last ends the count.
+  // One bit is set behind the last bit, so that the count of zeros ends there.
   const high = (hash.high >>> REGISTER_BITS) | (1 << (HASH_BITS - 32));
   choice.value = low !== 0 ? trailingZeros(low) + 1 : trailingZeros(high) + 33;
 }
 
 const trailingZeros = (word: number): number => 31 - Math.clz32(word & -word);
 
-/** A register of the dense HyperLogLog at `at`. */
+/** Returns a register of the dense HyperLogLog at `at`. */
 export function denseRegister(u8: Uint8Array, at: number, register: number): number {
   const bit = register * 6;
   const byte = at + HLL_HEADER_BYTES + (bit >>> 3);
   const shift = bit & 7;
-  // What lies behind the last register is shifted out.
+  // Bits behind the last register are shifted out.
   const next = shift > 2 ? u8[byte + 1]! : 0;
   return ((u8[byte]! | (next << 8)) >>> shift) & REGISTER_MAX;
 }
 
 /**
- * Sets {@link registerPatch} to what sets a register of the dense HyperLogLog at `at`, but writes
- * nothing.
+ * Sets {@link registerPatch} to the change that gives a register of the dense HyperLogLog at `at`
+ * this value. Writes nothing.
  */
 export function patch(u8: Uint8Array, at: number, register: number, value: number): void {
   const bit = register * 6;
@@ -131,7 +131,8 @@ const runValue = (run: number): number => ((run >>> 2) & 31) + 1;
 const valOf = (value: number, length: number): number => VAL | ((value - 1) << 2) | (length - 1);
 
 /**
- * Registers of the run at `at`. The second byte of an XZERO that ends beyond the value counts as 0.
+ * Returns the number of registers of the run at `at`. The second byte of an XZERO counts as 0 when
+ * it lies beyond the end of the string.
  */
 function runLength(u8: Uint8Array, at: number, end: number): number {
   const run = u8[at]!;
@@ -143,12 +144,14 @@ function runLength(u8: Uint8Array, at: number, end: number): number {
 const runBytes = (run: number): number => (isXzero(run) ? 2 : 1);
 
 /**
- * Told of the runs of a sparse HyperLogLog by {@link eachRun}; zeros have the value 0. `wide` is an
- * XZERO.
+ * Called with the runs of a sparse HyperLogLog by {@link eachRun}. A run of zeros has the value 0.
+ * `wide` tells that it is an XZERO.
  */
 export type RunVisitor = (value: number, from: number, length: number, wide: boolean) => void;
 
-/** Visits all runs; returns whether they are valid: they have as many registers as there are. */
+/**
+ * Visits all runs. Returns whether they are valid, that is, have exactly 16384 registers together.
+ */
 export function eachRun(u8: Uint8Array, at: number, length: number, visit: RunVisitor): boolean {
   if (length > HLL_SPARSE_BYTES_MAX) return false;
   const end = at + length;
@@ -165,7 +168,10 @@ export function eachRun(u8: Uint8Array, at: number, length: number, visit: RunVi
   return register === REGISTERS;
 }
 
-/** Raises each of `registers` to that of the HyperLogLog at `at`; returns whether that is valid. */
+/**
+ * Raises each of `registers` to the value in the HyperLogLog at `at`. Returns whether that is
+ * valid.
+ */
 export function mergeRegisters(
   u8: Uint8Array,
   at: number,
@@ -184,7 +190,7 @@ export function mergeRegisters(
   });
 }
 
-/** The estimate for the HyperLogLog at `at`; NaN when it is not valid. */
+/** Returns the estimate for the HyperLogLog at `at`, or NaN when it is not valid. */
 export function estimate(u8: Uint8Array, at: number, length: number): number {
   const counts = new Int32Array(REGISTER_MAX + 1);
   if (u8[at + HLL_ENCODING_AT] === HllEncoding.DENSE) {
@@ -198,14 +204,14 @@ export function estimate(u8: Uint8Array, at: number, length: number): number {
   return estimateOf(counts);
 }
 
-/** The estimate for plain registers. */
+/** Returns the estimate for registers of one byte each. */
 export function estimateRegisters(registers: Uint8Array): number {
   const counts = new Int32Array(REGISTER_MAX + 1);
   for (let i = 0; i < REGISTERS; i++) counts[registers[i]! & REGISTER_MAX]!++;
   return estimateOf(counts);
 }
 
-/** The estimate when so many registers have each value. */
+/** Returns the estimate. `counts` has the number of registers with each value. */
 function estimateOf(counts: Int32Array): number {
   const m = REGISTERS;
   let z = m * tau((m - counts[HASH_BITS + 1]!) / m);
@@ -245,16 +251,16 @@ function tau(share: number): number {
   return z / 3;
 }
 
-/** A HyperLogLog that is worked on, in memory of its own. */
+/** A copy of a HyperLogLog that is being changed, in its own memory. */
 export class HyperLogLog {
-  /** It is bytes[0, length). */
+  /** The HyperLogLog is bytes[0, length). */
   readonly bytes = new Uint8Array(HLL_SPARSE_BYTES_MAX + SPLIT_BYTES_MAX);
   length = 0;
   readonly #dense = new Uint8Array(HLL_DENSE_BYTES);
   readonly #split = new Uint8Array(SPLIT_BYTES_MAX);
   #splitBytes = 0;
 
-  /** Begins an empty one, which is sparse. */
+  /** Begins an empty HyperLogLog, which is sparse. */
   create(): void {
     const { bytes } = this;
     bytes.fill(0, 0, HLL_HEADER_BYTES);
@@ -265,7 +271,10 @@ export class HyperLogLog {
     this.length = HLL_HEADER_BYTES + 2;
   }
 
-  /** Takes a copy of what {@link looksLikeHll}; false when it is longer than a valid one. */
+  /**
+   * Copies bytes that {@link looksLikeHll} accepted. Returns false when they are longer than any
+   * valid HyperLogLog.
+   */
   load(u8: Uint8Array, at: number, length: number): boolean {
     if (length > HLL_SPARSE_BYTES_MAX) return false;
     this.bytes.set(u8.subarray(at, at + length));
@@ -282,7 +291,7 @@ export class HyperLogLog {
     this.bytes[HLL_STALE_AT]! |= HLL_STALE;
   }
 
-  /** Makes it dense; false, and nothing has changed, when it is not valid. */
+  /** Makes it dense. Returns false and changes nothing when it is not valid. */
   toDense(): boolean {
     if (this.dense) return true;
     const { bytes } = this;
@@ -301,8 +310,8 @@ export class HyperLogLog {
   }
 
   /**
-   * Raises a register to at least `value`. A sparse one that would pass `sparseBytesMax` becomes
-   * dense.
+   * Raises a register to at least `value`. A sparse HyperLogLog that would become longer than
+   * `sparseBytesMax` becomes dense.
    */
   raise(register: number, value: number, sparseBytesMax: number): Raised {
     if (!this.dense) return this.#raiseSparse(register, value, sparseBytesMax);
@@ -353,8 +362,8 @@ export class HyperLogLog {
   }
 
   /**
-   * What becomes of `run` when the register with `left` others before it and `right` behind it gets
-   * `value`.
+   * Builds the runs that replace `run` when one of its registers gets `value`. `left` registers of
+   * the run are before that register and `right` are behind it.
    */
   #splitRun(run: number, left: number, right: number, value: number): void {
     this.#splitBytes = 0;
@@ -363,7 +372,7 @@ export class HyperLogLog {
     this.#appendRun(run, right);
   }
 
-  /** Appends a run like `run` of another length, or none. */
+  /** Appends a run of the same kind as `run` with another length. Appends nothing for length 0. */
   #appendRun(run: number, length: number): void {
     const split = this.#split;
     if (length === 0) return;
@@ -377,7 +386,7 @@ export class HyperLogLog {
     }
   }
 
-  /** Merges neighbours of one value among the first runs from `at` on. */
+  /** Merges neighbouring runs of equal value among the first runs from `at` on. */
   #mergeRuns(at: number): void {
     const { bytes } = this;
     for (let left = MERGED_RUNS; left > 0 && at < this.length; left--) {
@@ -386,7 +395,7 @@ export class HyperLogLog {
       if (isVal(run) && isVal(next) && runValue(run) === runValue(next)) {
         const length = (run & 3) + (next & 3) + 2;
         if (length <= VALUE_LENGTH_MAX) {
-          // The merged run is looked at once more, with what follows it.
+          // The merged run is checked once more, together with the run that follows it.
           bytes[at + 1] = valOf(runValue(run), length);
           bytes.copyWithin(at, at + 1, this.length);
           this.length--;

@@ -1,16 +1,18 @@
 /**
  * Hot path. Ordered maps of stream ids (stream-id.ts) to refs in the arena: the nodes of a stream
- * by their first id, what is pending of a group and of a consumer. B+trees whose nodes, inner ones
- * and leaves, look alike:
+ * by their first id, and the pending entries of a group or of a consumer. They are B+trees whose
+ * inner nodes and leaves have the same layout:
  *
  *   tree     word 0 ROOT    NIL while it is empty     word 1 COUNT   entries
  *
  *   node     word 0 COUNT   word 1 LEVEL, 0 in a leaf
- *            then per entry: 4 words of id, 1 word of ref: the value, or the child that begins with the id
+ *            then per entry: 4 words of id, 1 word of ref
+ *            the ref is the value, or the child that begins with the id
  *
- * An id stands in the last child that begins at or before it, or in the first one. Ids mostly come
- * in order, so a full last leaf is not halved: it stays full, and another begins. The first leaf
- * grows with its entries. A leaf that has become sparse is joined with the next one where they fit.
+ * An id belongs to the last child that begins at or before it, or to the first child. Ids mostly
+ * come in ascending order, so a full last leaf is not split in halves: it stays full, and a new
+ * leaf begins behind it. The block of the first leaf grows with its entries. A leaf with few
+ * entries is joined with the next leaf if both together fill at most half a node.
  *
  * An insertion that finds no memory changes nothing; a removal never fails. Stale after a change:
  * cursors.
@@ -25,29 +27,29 @@ export const IdTreeWord = { ROOT: 0, COUNT: 1 } as const;
 export const ID_TREE_BYTES = 16;
 export const IdNodeWord = { COUNT: 0, LEVEL: 1, ENTRIES: 2 } as const;
 export const ID_ENTRY_WORDS = ID_WORDS + 1;
-/** So many fill the block of 1280 bytes. */
+/** This many entries fill a block of 1280 bytes. */
 export const ID_NODE_ENTRIES_MAX = 63;
 export const ID_NODE_WORDS_MAX = IdNodeWord.ENTRIES + ID_NODE_ENTRIES_MAX * ID_ENTRY_WORDS;
-/** More levels than 2^31 ids need, were all nodes sparse. */
+/** 2^31 ids need fewer levels, even if all nodes are sparse. */
 export const ID_TREE_LEVELS_MAX = 12;
 
 const HEADER_BYTES = IdNodeWord.ENTRIES * 4;
 const ENTRY_BYTES = ID_ENTRY_WORDS * 4;
 const FIRST_ENTRIES = 2;
-/** A leaf of fewer entries is joined with the next one. */
+/** A leaf with fewer entries is joined with the next one. */
 const SPARSE_ENTRIES = 16;
 
 export type ValueVisitor = (value: Ref) => void;
 
 const nodeBytes = (entries: number): number => HEADER_BYTES + entries * ENTRY_BYTES;
 
-/** A place in a tree, and the way to it. */
+/** A place in a tree, and the path to it. */
 export class IdCursor {
-  /** The value at the place; NIL when there is none. */
+  /** The value at the place, or NIL when there is none. */
   value: Ref = NIL;
   /** The id at the place. */
   readonly id = new StreamId();
-  /** By depth from the root: nodes, and places in them. */
+  /** The nodes on the path and the places in them, by depth from the root. */
   readonly nodes = new Int32Array(ID_TREE_LEVELS_MAX);
   readonly places = new Int32Array(ID_TREE_LEVELS_MAX);
   /** Depth of the leaf. */
@@ -58,7 +60,7 @@ export class IdCursor {
     this.#arena = arena;
   }
 
-  /** Goes to where `id` is or belongs; returns whether it is there. */
+  /** Goes to the place of `id`, or to the place where it belongs. Returns whether it is there. */
   descend(tree: Ref, id: StreamId): boolean {
     this.value = NIL;
     this.leaf = -1;
@@ -77,7 +79,7 @@ export class IdCursor {
           place < i32[word]! && compareAt(i32, entryWord(word, place), id) === 0 && this.#read()
         );
       }
-      // The child that begins at or before the id.
+      // Selects the child that begins at or before the id.
       const exact = place < i32[word]! && compareAt(i32, entryWord(word, place), id) === 0;
       const child = exact || place === 0 ? place : place - 1;
       this.places[depth] = child;
@@ -85,13 +87,13 @@ export class IdCursor {
     }
   }
 
-  /** Goes to the first entry at or behind `id`; returns whether there is one. */
+  /** Goes to the first entry at or behind `id`. Returns whether there is one. */
   seekCeiling(tree: Ref, id: StreamId): boolean {
     if (this.descend(tree, id)) return true;
     return this.leaf >= 0 && this.#settle();
   }
 
-  /** Goes to the last entry at or before `id`; returns whether there is one. */
+  /** Goes to the last entry at or before `id`. Returns whether there is one. */
   seekFloor(tree: Ref, id: StreamId): boolean {
     if (this.descend(tree, id)) return true;
     return this.leaf >= 0 && this.previous();
@@ -131,7 +133,7 @@ export class IdCursor {
     return this.#follow(0, last);
   }
 
-  /** Goes on to the next leaf when the place is behind the last entry of its leaf. */
+  /** Goes to the next leaf when the place is behind the last entry of its leaf. */
   #settle(): boolean {
     let depth = this.leaf;
     if (this.places[depth]! < this.#countOf(this.nodes[depth]!)) return this.#read();
@@ -145,7 +147,7 @@ export class IdCursor {
     return this.#follow(depth, false);
   }
 
-  /** Goes from the place at `depth` down to the first or last entry below it. */
+  /** Goes down from the place at `depth` to the first or last entry below it. */
   #follow(depth: number, last: boolean): boolean {
     const i32s = this.#arena.i32;
     let node = this.nodes[depth]!;
@@ -178,7 +180,7 @@ export class IdCursor {
 
 export class IdTree {
   readonly #arena: Arena;
-  /** Where the last descent ended. */
+  /** The place where the last descent ended. */
   readonly #cursor: IdCursor;
 
   constructor(arena: Arena) {
@@ -197,20 +199,20 @@ export class IdTree {
     return this.#word(tree, IdTreeWord.COUNT);
   }
 
-  /** The value of an id, or NIL. */
+  /** Returns the value of an id, or NIL. */
   find(tree: Ref, id: StreamId): Ref {
     this.#cursor.descend(tree, id);
     return this.#cursor.value;
   }
 
-  /** Gives the id where `cursor` stands another value. */
+  /** Replaces the value at the place of `cursor`. */
   setAt(cursor: IdCursor, value: Ref): void {
     const { nodes, places, leaf } = cursor;
     this.#setWord(nodes[leaf]!, entryWord(0, places[leaf]!) + ID_WORDS, value);
     cursor.value = value;
   }
 
-  /** Adds an id with its value; false, and nothing is changed, when it is there. */
+  /** Adds an id with its value. Returns false and changes nothing when the id is there already. */
   insert(tree: Ref, id: StreamId, value: Ref): boolean {
     const cursor = this.#cursor;
     if (cursor.descend(tree, id)) return false;
@@ -226,7 +228,7 @@ export class IdTree {
     return true;
   }
 
-  /** Takes an id out; returns its value, or NIL when it is not there. */
+  /** Removes an id. Returns its value, or NIL when it is not there. */
   remove(tree: Ref, id: StreamId): Ref {
     const cursor = this.#cursor;
     if (!cursor.descend(tree, id)) return NIL;
@@ -238,8 +240,8 @@ export class IdTree {
   }
 
   /**
-   * Frees up to `leaves` leaves and tells of their values; at last the tree itself. Returns whether
-   * that was all.
+   * Frees up to `leaves` leaves and calls `visit` with their values; frees the tree itself at the
+   * end. Returns true once all of it is freed.
    */
   freeSome(tree: Ref, leaves: number, visit: ValueVisitor): boolean {
     const cursor = this.#cursor;
@@ -270,7 +272,7 @@ export class IdTree {
     return true;
   }
 
-  /** Checks order, counts and levels; for tests. */
+  /** Checks order, counts and levels. For tests. */
   validate(tree: Ref): void {
     const root = this.#word(tree, IdTreeWord.ROOT);
     const count = root === NIL ? 0 : this.#validateNode(root, undefined, undefined);
@@ -311,7 +313,9 @@ export class IdTree {
     return id;
   }
 
-  /** Notes on the way to a place that first children begin at `id`, where they began behind it. */
+  /**
+   * Sets the ids of the first children on the path to `id` where they were greater than `id`.
+   */
   #lowerFirst(id: StreamId): void {
     const { nodes, places, leaf } = this.#cursor;
     for (let depth = 0; depth < leaf; depth++) {
@@ -325,8 +329,8 @@ export class IdTree {
   }
 
   /**
-   * Inserts an entry at a place of the cursor's node at `depth`. Takes all memory before it changes
-   * anything.
+   * Inserts an entry at a place of the cursor's node at `depth`. Allocates all memory before it
+   * changes anything.
    */
   #insertAt(tree: Ref, depth: number, place: number, id: StreamId, value: number): void {
     const { nodes, places } = this.#cursor;
@@ -354,7 +358,7 @@ export class IdTree {
       if (depth > 0) this.#insertAt(tree, depth - 1, places[depth - 1]! + 1, separator, right);
       else this.#newRoot(tree, node, right, separator, level + 1);
     } catch (error) {
-      // No memory further up, where nothing is changed either.
+      // There is no memory for a node further up. Nothing has changed there.
       this.#arena.free(right);
       throw error;
     }
@@ -386,8 +390,8 @@ export class IdTree {
   }
 
   /**
-   * Joins the node at `depth` with the one behind it, if that has the same parent and there is
-   * room.
+   * Joins the node at `depth` with the next one, if both have the same parent, together fill at
+   * most half a node, and fit into the block of the first.
    */
   #joinNext(tree: Ref, depth: number): void {
     const { nodes, places } = this.#cursor;
@@ -402,8 +406,8 @@ export class IdTree {
     if (count + moved > ID_NODE_ENTRIES_MAX / 2 || bytes > this.#arena.blockBytes(asRef(node)))
       return;
     this.#move(right, 0, node, moved);
-    // Its first child may hold ids from before the place where it is said to begin; now that must
-    // be true.
+    // The first child of `right` may hold ids before the id in its entry. It is not a first child
+    // any more, so its entry must be a lower bound: it takes the id of `right`.
     if (this.#word(node, IdNodeWord.LEVEL) > 0) {
       const i32 = this.#arena.i32[node >>> SEGMENT_SHIFT]!;
       this.#idAt(parent, place).toWords(i32, wordPosition(node) + entryWord(0, count));
@@ -441,7 +445,7 @@ export class IdTree {
     return node;
   }
 
-  /** Copies `count` entries of `from`, from a place on, behind those of `to`. */
+  /** Copies the `count` entries of `from` that begin at `place` behind the entries of `to`. */
   #move(from: number, place: number, to: number, count: number): void {
     const arena = this.#arena;
     const source = arena.i32[from >>> SEGMENT_SHIFT]!;
@@ -478,12 +482,15 @@ export class IdTree {
   }
 }
 
-/** Word of the entry at a place of the node that begins at `word`. */
+/** Returns the word of the entry at a place of the node that begins at `word`. */
 function entryWord(word: number, place: number): number {
   return word + IdNodeWord.ENTRIES + place * ID_ENTRY_WORDS;
 }
 
-/** The place of the first entry at or behind `id`: the count of entries when there is none. */
+/**
+ * Returns the place of the first entry at or behind `id`, or the number of entries when there is
+ * none.
+ */
 function placeOf(i32: Int32Array, word: number, id: StreamId): number {
   let low = 0;
   let high = i32[word + IdNodeWord.COUNT]!;

@@ -11,8 +11,8 @@ const TWO_32 = 2 ** 32;
 const BILLION = 1e9;
 const BILLION_DIGITS = 9;
 /**
- * The smallest integer with more than 15 digits has 16; up to there {@link parseInteger} has
- * answered.
+ * The smallest integer with more than 15 digits has 16. {@link parseInteger} has handled the
+ * shorter ones.
  */
 const WIDE_DIGITS_MIN = 16;
 const WIDE_DIGITS_MAX = 19;
@@ -20,33 +20,35 @@ const WIDE_DIGITS_MAX = 19;
 /** "-9223372036854775808" */
 export const INT64_TEXT_BYTES_MAX = 20;
 
-/** A value in two halves, both as signed 32-bit integers; `low` holds the low bits. */
+/** A value in two halves, both signed 32-bit integers. `low` holds the low bits. */
 export class Int64 {
   high = 0;
   low = 0;
 
-  /** Takes the value of a safe integer. */
+  /** Sets the value to a safe integer. */
   setNumber(value: number): void {
     this.high = highHalf(value);
     this.low = value | 0;
   }
 }
 
-/** The high half of a safe integer; the low one is `value | 0`. */
+/** Returns the high half of a safe integer. The low half is `value | 0`. */
 export const highHalf = (value: number): number => Math.floor(value / TWO_32) | 0;
 
-/** The value as a double: exact when it is a safe integer, else rounded to one that is none. */
+/**
+ * Returns the value as a double. It is exact if it is a safe integer; otherwise it is rounded to a
+ * double that is not a safe integer.
+ */
 export const int64Number = (high: number, low: number): number => high * TWO_32 + (low >>> 0);
 
-/** Negative, 0 or positive as a < b, a = b, a > b. */
+/** Returns a negative number, 0 or a positive number for a < b, a = b, a > b. */
 export function compareInt64(aHigh: number, aLow: number, bHigh: number, bLow: number): number {
   return aHigh !== bHigh ? aHigh - bHigh : (aLow >>> 0) - (bLow >>> 0);
 }
 
 /**
- * Sets `out` to the integer that the bytes spell in canonical form (as `string2ll` in Redis) and
- * returns true; returns false, and leaves `out` as it is, when they spell none or one beyond 64
- * bits.
+ * Parses an integer in canonical form, as `string2ll` in Redis does, and sets `out`. Returns false,
+ * and leaves `out` unchanged, when the bytes are not such an integer or it needs more than 64 bits.
  */
 export function parseInt64Halves(
   bytes: Uint8Array,
@@ -71,9 +73,12 @@ export function parseInt64Halves(
   return joinWide(negative, head, tail, out);
 }
 
-/** `out` becomes ±(head · 10^9 + tail), head below 10^10. False when that is beyond 64 bits. */
+/**
+ * Sets `out` to ±(head · 10^9 + tail), for head below 10^10. Returns false when that needs more
+ * than 64 bits.
+ */
 function joinWide(negative: boolean, head: number, tail: number, out: Int64): boolean {
-  // In 16-bit steps, so that each product stays below 2^53.
+  // The product is computed in 16-bit steps, so that each step stays below 2^53.
   const upper = Math.floor(head / 65536) * BILLION;
   const lower = (upper % 65536) * 65536 + (head % 65536) * BILLION + tail;
   const high = Math.floor(upper / 65536) + Math.floor(lower / TWO_32);
@@ -89,7 +94,7 @@ function joinWide(negative: boolean, head: number, tail: number, out: Int64): bo
   return true;
 }
 
-/** The number that up to ten digits spell, or -1 when one of the bytes is no digit. */
+/** Returns the number that up to ten digits spell, or -1 when one of the bytes is not a digit. */
 function digitsValue(bytes: Uint8Array, start: number, end: number): number {
   let value = 0;
   for (let at = start; at < end; at++) {

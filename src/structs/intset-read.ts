@@ -1,19 +1,20 @@
 /**
- * Hot path. Reading an intset wherever its bytes are, and whether bytes of unknown origin are one.
+ * Hot path. Reads an intset from any byte array, and checks whether bytes of unknown origin are
+ * one.
  *
  *   byte 0   WIDTH   u32 LE: bytes per integer, 2, 4 or 8
  *   byte 4   COUNT   u32 LE
  *   byte 8   signed integers, LE, strictly ascending
  *
- * All functions take positions in `u8` and, but for the check, trust the bytes. No state, any
- * thread.
+ * All functions take positions in `u8`. Only {@link validateIntset} checks the bytes; the others
+ * trust them. No state, any thread.
  */
 import { compareInt64, Int64 } from './int64.ts';
 import { readU32 } from './listpack-read.ts';
 
 export const INTSET_HEADER_BYTES = 8;
 export const INTSET_COUNT_AT = 4;
-/** The position of an absent value. */
+/** The index of an absent value. */
 export const NOT_FOUND = -1;
 
 export const intsetWidth = readU32;
@@ -26,13 +27,13 @@ export function intsetBytes(u8: Uint8Array, base: number): number {
   return INTSET_HEADER_BYTES + intsetWidth(u8, base) * intsetCount(u8, base);
 }
 
-/** The narrowest width that holds the value. */
+/** Returns the smallest width, in bytes, that holds the value. */
 export function widthFor(high: number, low: number): number {
   if (low >> 31 !== high) return 8;
   return low >= -32768 && low <= 32767 ? 2 : 4;
 }
 
-/** Sets `out` to the integer of an existing index. */
+/** Sets `out` to the integer at an existing index. */
 export function readInteger(u8: Uint8Array, base: number, index: number, out: Int64): void {
   const width = intsetWidth(u8, base);
   const at = base + INTSET_HEADER_BYTES + index * width;
@@ -41,7 +42,10 @@ export function readInteger(u8: Uint8Array, base: number, index: number, out: In
   out.high = width === 8 ? readU32(u8, at + 4) | 0 : out.low >> 31;
 }
 
-/** The index of the first integer that is not below the value: its own, or where it belongs. */
+/**
+ * Returns the index of the first integer that is not below the value. This is the value's own
+ * index, or the index where it belongs.
+ */
 export function lowerBound(u8: Uint8Array, base: number, high: number, low: number): number {
   const width = intsetWidth(u8, base);
   const start = base + INTSET_HEADER_BYTES;
@@ -61,7 +65,7 @@ export function lowerBound(u8: Uint8Array, base: number, high: number, low: numb
   return from;
 }
 
-/** The index of the value, or {@link NOT_FOUND}. */
+/** Returns the index of the value, or {@link NOT_FOUND}. */
 export function indexOfInteger(u8: Uint8Array, base: number, high: number, low: number): number {
   const index = lowerBound(u8, base, high, low);
   if (index === intsetCount(u8, base)) return NOT_FOUND;
@@ -77,7 +81,7 @@ function read16(u8: Uint8Array, at: number): number {
   return ((u8[at]! << 16) | (u8[at + 1]! << 24)) >> 16;
 }
 
-/** Whether [start, start + length) of `bytes` is an intset that is not empty. */
+/** Returns whether [start, start + length) of `bytes` is an intset with at least one integer. */
 export function validateIntset(bytes: Uint8Array, start: number, length: number): boolean {
   if (length < INTSET_HEADER_BYTES) return false;
   const width = intsetWidth(bytes, start);

@@ -1,11 +1,11 @@
 /**
- * Hot path. Intsets in the arena: small sets of integers, one object each, whose bytes are those
- * that Redis keeps and dumps; their layout is drawn in intset-read.ts.
+ * Hot path. Intsets in the arena: small sets of integers. Each set is one object, with the bytes
+ * that Redis keeps and dumps. intset-read.ts draws the layout.
  *
- * All integers of a set have the width that the widest one ever added needs. As in Redis, a removal
- * never narrows them. Values come and go as signed halves (int64.ts). Adding and removing return
- * the new place of the set, which is the old one while the block has room, and set `changed`. Stale
- * after a change: the ref that was passed in and every index.
+ * The integers of a set have the width of the widest integer that was ever added. As in Redis, a
+ * removal never narrows them. Values are passed as signed halves (int64.ts). Adding and removing
+ * return the new place of the set and set `changed`. The place stays the same while the block has
+ * room. Stale after a change: the ref that was passed in and every index.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT } from '../arena/layout.ts';
@@ -30,7 +30,7 @@ import {
 import { writeU32 } from './listpack-encode.ts';
 
 const WIDTH_MIN = 2;
-/** A block up to this size is kept, however empty. */
+/** A block up to this size is kept, even if most of it is unused. */
 const KEPT_BLOCK_BYTES = 64;
 const GROWTH_SHIFT = 3;
 
@@ -52,7 +52,7 @@ export class Intset {
     return ref;
   }
 
-  /** A copy of the intset at `start`, which is known to be valid, in a block just long enough. */
+  /** Copies the intset at `start`, which must be valid, into a new block without spare room. */
   fromBytes(bytes: Uint8Array, start: number, length: number): Ref {
     debugAssert(validateIntset(bytes, start, length), 'an intset is made from a valid one');
     const ref = this.#arena.alloc(length);
@@ -79,22 +79,22 @@ export class Intset {
     return intsetCount(this.#arena.u8[ref >>> SEGMENT_SHIFT]!, bytePosition(ref));
   }
 
-  /** Bytes per integer. */
+  /** Returns the bytes per integer. */
   width(ref: Ref): number {
     return intsetWidth(this.#arena.u8[ref >>> SEGMENT_SHIFT]!, bytePosition(ref));
   }
 
-  /** Sets `out` to the integer of an index from 0 to count - 1; they ascend. */
+  /** Sets `out` to the integer at an index from 0 to count - 1. They ascend. */
   get(ref: Ref, index: number, out: Int64): void {
     readInteger(this.#arena.u8[ref >>> SEGMENT_SHIFT]!, bytePosition(ref), index, out);
   }
 
-  /** The index of the value, or NOT_FOUND. */
+  /** Returns the index of the value, or NOT_FOUND. */
   find(ref: Ref, high: number, low: number): number {
     return indexOfInteger(this.#arena.u8[ref >>> SEGMENT_SHIFT]!, bytePosition(ref), high, low);
   }
 
-  /** An index at random; the set is not empty. */
+  /** Returns a random index. The set must not be empty. */
   random(ref: Ref, prng: Prng): number {
     return prng.below(this.count(ref));
   }
@@ -120,7 +120,7 @@ export class Intset {
     return this.changed ? this.removeRange(ref, index, 1) : ref;
   }
 
-  /** Removes `count` integers from `index` on, which must all exist. */
+  /** Removes `count` integers from `index` on, all of which must exist. */
   removeRange(ref: Ref, index: number, count: number): Ref {
     const width = this.width(ref);
     const to = this.#splice(ref, INTSET_HEADER_BYTES + index * width, count * width, 0);
@@ -129,7 +129,7 @@ export class Intset {
     return to;
   }
 
-  /** Checks every byte; for tests. */
+  /** Checks every byte. For tests. */
   validate(ref: Ref): void {
     const bytes = this.byteLength(ref);
     assert(bytes <= this.#arena.blockBytes(ref), 'an intset lies within its block');
@@ -139,7 +139,7 @@ export class Intset {
   }
 
   /**
-   * Copies the set to one whose integers hold the value, which is below all others or above them.
+   * Copies the set into wider integers and adds the value, which is below all others or above them.
    */
   #widenAndAdd(ref: Ref, high: number, low: number): Ref {
     const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
@@ -163,7 +163,8 @@ export class Intset {
 
   /**
    * Makes the `oldBytes` bytes at `at` into `newBytes` bytes, in the same block or in another. The
-   * caller may write them and the header without a barrier. Throws ARENA_FULL as Listpack's does.
+   * caller may write them and the header without a barrier. Throws ARENA_FULL in the same cases as
+   * the method of Listpack.
    */
   #splice(ref: Ref, at: number, oldBytes: number, newBytes: number): Ref {
     const arena = this.#arena;

@@ -1,6 +1,6 @@
 /**
- * Hot path. A place in a list, whether that is one listpack or a chain of nodes, for reading from
- * there in both directions. Stale after a change of the list.
+ * Hot path. A place in a list, for reading from there in both directions. The list is one listpack
+ * or a chain of nodes. Stale after a change of the list.
  *
  *   for (let more = cursor.openQuicklist(list, 0); more; more = cursor.next()) cursor.read(view);
  */
@@ -24,31 +24,32 @@ import { ListWord, NodeWord, PACKED } from './quicklist-nodes.ts';
 const NO_BYTES = new Uint8Array(0);
 
 export class ListCursor {
-  /** The node of the element; NIL in a list that is one listpack. */
+  /** The node of the element. NIL when the list is one listpack. */
   node: Ref = NIL;
   /**
-   * Bytes of the arena, and where in them the element's entry, or the element of a plain node,
-   * begins.
+   * The bytes of the segment, and the position where the element's entry begins. In a plain node it
+   * is the position of the element itself.
    */
   u8: Uint8Array = NO_BYTES;
   at = 0;
-  /** Bytes of the element of a plain node, else PACKED. */
+  /** Length of the element in bytes in a plain node, otherwise PACKED. */
   plainBytes = PACKED;
   readonly #arena: Arena;
-  /** Where the listpack begins. */
+  /** Position of the listpack. */
   #base = 0;
 
   constructor(arena: Arena) {
     this.#arena = arena;
   }
 
-  /** Lets go of the bytes, so that their segment can go. */
+  /** Drops the reference to the bytes, so that their segment can be freed. */
   forget(): void {
     this.u8 = NO_BYTES;
   }
 
   /**
-   * Goes to the element of an index, counted from the end when negative; false when there is none.
+   * Goes to the element at an index; a negative index counts from the end. Returns false when there
+   * is none.
    */
   openListpack(listpack: Ref, index: number): boolean {
     this.node = NIL;
@@ -91,7 +92,7 @@ export class ListCursor {
     return true;
   }
 
-  /** Goes to the element at one end of a quicklist that is not empty. */
+  /** Goes to the first or last element of a quicklist, which must not be empty. */
   openEnd(list: Ref, head: boolean): void {
     this.#enter(asRef(this.#word(list, head ? ListWord.HEAD : ListWord.TAIL)));
     if (!head && this.plainBytes === PACKED) this.#toLast();
@@ -109,7 +110,9 @@ export class ListCursor {
     return this.nextNode();
   }
 
-  /** Goes to the first element of the next node of a quicklist; false when there is none. */
+  /**
+   * Goes to the first element of the next node of a quicklist. Returns false when there is none.
+   */
   nextNode(): boolean {
     const next = asRef(this.#word(this.node, NodeWord.NEXT));
     if (next === NIL) return false;
@@ -132,7 +135,7 @@ export class ListCursor {
     return true;
   }
 
-  /** Bytes from the start of the listpack to the entry. */
+  /** Returns the position of the entry, in bytes from the start of the listpack. */
   get inListpack(): number {
     return this.at - this.#base;
   }

@@ -1,10 +1,10 @@
 /**
- * Hot path. The list that a command works on, whether it is one listpack or a quicklist. It changes
- * from one to the other as Redis 7.2 does: to a quicklist before a listpack would pass the limit of
- * a node, and back when one node of half that length is left.
+ * Hot path. The list that a command works on. It is one listpack or a quicklist, and changes from
+ * one to the other as in Redis 7.2: to a quicklist before a listpack would pass the limit of a
+ * node, and back when a single node is left that is at most half as long as the limit.
  *
  * After a change the owner of the list notes `ref` and `large`, if {@link List.hasMoved}. Stale
- * after it: the cursor and all views of elements.
+ * after a change: the cursor and all views of elements.
  */
 
 import type { Arena } from '../arena/arena.ts';
@@ -20,13 +20,13 @@ const TAKEN_KEPT_BYTES = 65536;
 
 export class List {
   ref: Ref = NIL;
-  /** Whether it is a quicklist. */
+  /** Whether the list is a quicklist. */
   large = false;
-  /** What its owner holds. */
+  /** The ref and form that the list's owner holds. */
   #notedRef: Ref = NIL;
   #notedLarge = false;
   readonly cursor: ListCursor;
-  /** What {@link take} has copied. */
+  /** The element that {@link take} copied. */
   taken = new Uint8Array(TAKEN_FIRST_BYTES);
   takenLength = 0;
   readonly #listpacks: Listpack;
@@ -47,8 +47,8 @@ export class List {
   }
 
   /**
-   * Whether a change has moved the list, or made it of the other kind, since its owner noted where
-   * it is.
+   * Returns whether a change has moved the list, or changed its form, since its owner noted the
+   * place.
    */
   get hasMoved(): boolean {
     return this.ref !== this.#notedRef || this.large !== this.#notedLarge;
@@ -59,7 +59,7 @@ export class List {
     this.#notedLarge = this.large;
   }
 
-  /** Takes list-max-listpack-size, for whatever changes a list. */
+  /** Takes list-max-listpack-size, for everything that changes a list. */
   configure(nodeSize: number): void {
     this.#quicklists.configure(nodeSize);
   }
@@ -74,8 +74,8 @@ export class List {
   }
 
   /**
-   * To be called before so many elements, of so many bytes together, are pushed, inserted or put in
-   * place of others.
+   * Call this before pushing, inserting or replacing. `count` elements with `bytes` bytes together
+   * are about to come.
    */
   prepareFor(count: number, bytes: number): void {
     if (this.large) return;
@@ -89,7 +89,7 @@ export class List {
     this.large = true;
   }
 
-  /** To be called after elements went: makes one listpack of a list that has become short. */
+  /** Call this after removing elements. Makes a quicklist that has become short a listpack. */
   shrink(): void {
     if (!this.large) return;
     const listpack = this.#quicklists.toListpack(this.ref, true);
@@ -98,7 +98,7 @@ export class List {
     this.large = false;
   }
 
-  /** Returns how many elements there are then. */
+  /** Pushes an element and returns the new number of elements. */
   push(atHead: boolean, bytes: Uint8Array, start: number, length: number): number {
     if (this.large) {
       return atHead
@@ -112,7 +112,8 @@ export class List {
   }
 
   /**
-   * Goes to the element of an index, counted from the end when negative; false when there is none.
+   * Goes to the element at an index; a negative index counts from the end. Returns false when there
+   * is none.
    */
   seek(index: number): boolean {
     return this.large
@@ -120,13 +121,13 @@ export class List {
       : this.cursor.openListpack(this.ref, index);
   }
 
-  /** Goes to the element at one end of a list that is not empty. */
+  /** Goes to the first or last element of a list, which must not be empty. */
   seekEnd(head: boolean): void {
     if (this.large) this.cursor.openEnd(this.ref, head);
     else this.cursor.openListpack(this.ref, head ? 0 : -1);
   }
 
-  /** Drops the element at one end of a list that is not empty. */
+  /** Removes the first or last element of a list, which must not be empty. */
   dropEnd(head: boolean): void {
     if (!this.large) {
       const listpacks = this.#listpacks;
@@ -138,7 +139,9 @@ export class List {
     else this.#quicklists.dropTail(this.ref);
   }
 
-  /** Copies the element at one end of a list that is not empty to {@link taken}, and drops it. */
+  /**
+   * Copies the first or last element to {@link taken} and removes it. The list must not be empty.
+   */
   take(head: boolean): void {
     this.seekEnd(head);
     const view = this.#view;
@@ -154,7 +157,7 @@ export class List {
     this.dropEnd(head);
   }
 
-  /** Inserts an element before or behind that at the cursor. */
+  /** Inserts an element before or behind the one at the cursor. */
   insert(behind: boolean, bytes: Uint8Array, start: number, length: number): void {
     const { cursor } = this;
     if (this.large) {
@@ -172,15 +175,15 @@ export class List {
     );
   }
 
-  /** Puts another element in the place of that at the cursor. */
+  /** Replaces the element at the cursor. */
   replace(bytes: Uint8Array, start: number, length: number): void {
     if (this.large) this.#quicklists.replace(this.ref, this.cursor, bytes, start, length);
     else this.ref = this.#listpacks.replace(this.ref, this.cursor.inListpack, bytes, start, length);
   }
 
   /**
-   * Removes up to `max` elements equal to the bytes, the first or the last ones; returns how many
-   * there were.
+   * Removes up to `max` elements that are equal to the bytes, from the head or from the tail.
+   * Returns the number removed.
    */
   removeEqual(
     bytes: Uint8Array,
@@ -196,8 +199,8 @@ export class List {
   }
 
   /**
-   * Takes out `count` elements from `index` on; all of them exist. Returns NIL, or a quicklist of
-   * what is to be freed in slices.
+   * Removes `count` elements from `index` on, all of which must exist. Returns NIL, or a quicklist
+   * of removed nodes that the caller frees in slices.
    */
   removeRange(index: number, count: number): Ref {
     if (count === 0) return NIL;
@@ -206,13 +209,13 @@ export class List {
     return NIL;
   }
 
-  /** Lets go of views into segments, which may be gone. */
+  /** Drops views into segments, which may be gone. */
   forgetViews(): void {
     this.cursor.forget();
     this.#view.forget();
   }
 
-  /** Gives back the memory of a list that is short, or empty. */
+  /** Frees the memory of a list that is short or empty. */
   free(): void {
     if (this.large) this.#quicklists.freeSome(this.ref, Number.POSITIVE_INFINITY);
     else this.#listpacks.free(this.ref);

@@ -1,7 +1,7 @@
 /**
- * Makes a listpack in memory of its own, element after element: for loaders, that know its length
- * only at the end and put it into the arena as a whole. The memory is used again; that of an
- * unusually long listpack is given up. Hot path.
+ * Hot path. Builds a listpack in its own memory, element by element. Loaders use it, because they
+ * know the length only at the end, and then copy the listpack into the arena as a whole. The memory
+ * is used again for the next listpack, unless it has grown unusually long.
  */
 import { copyBytes, type ViewedBytes, withView } from '../base/byte-copy.ts';
 import { Int64, parseInt64Halves } from './int64.ts';
@@ -41,7 +41,7 @@ export class ListpackBuilder {
   }
 
   /**
-   * Begins entries without a listpack around them, in bytes[0, length), for
+   * Begins entries without a listpack around them. They are in bytes[0, length), for
    * {@link Listpack.insertEntries}.
    */
   beginEntries(): void {
@@ -49,14 +49,14 @@ export class ListpackBuilder {
     this.length = 0;
   }
 
-  /** Whether an element of `bytes` bytes fits below the limit of a listpack. */
+  /** Returns whether an element of `bytes` bytes fits within the limit of a listpack. */
   hasRoomFor(bytes: number): boolean {
     return (
       this.length + bytes + ELEMENT_CODE_BYTES_MAX + BACK_LENGTH_BYTES_MAX + 1 <= LISTPACK_BYTES_MAX
     );
   }
 
-  /** Adds an element, for which there is room; a canonical integer as such. */
+  /** Adds an element. There must be room. A canonical integer is stored as an integer. */
   append(bytes: Uint8Array, start: number, length: number): void {
     const first = length > 0 ? bytes[start]! : 0;
     if (first <= NOT_AN_INTEGER_FROM && first >= MINUS) {
@@ -72,9 +72,9 @@ export class ListpackBuilder {
     writeBackLength(to, at + length, header + length);
   }
 
-  /** Adds an integer, given in signed halves, for which there is room. */
+  /** Adds an integer, given as signed halves. There must be room. */
   appendInt64(high: number, low: number): void {
-    // Most are small: one byte, and its back length of one.
+    // Most integers are small: one byte, followed by its back length of 1.
     if (
       high === 0 &&
       low >= 0 &&
@@ -92,7 +92,7 @@ export class ListpackBuilder {
     writeBackLength(this.bytes, at + encoded, encoded);
   }
 
-  /** Closes the listpack. */
+  /** Ends the listpack with its terminator and header. */
   finish(): void {
     const { bytes, count } = this;
     bytes[this.length++] = TERMINATOR;
@@ -100,14 +100,14 @@ export class ListpackBuilder {
   }
 
   /**
-   * Writes the code of the next element, whose data has `dataBytes` bytes, and returns where.
-   * Counts it.
+   * Writes the code of the next element, whose data has `dataBytes` bytes, and counts the element.
+   * Returns the position of the code.
    */
   #writeCode(codeBytes: number, dataBytes: number): number {
     const at = this.length;
     const encoded = codeBytes + dataBytes;
     const end = at + encoded + backLengthBytes(encoded);
-    // One more for the terminator.
+    // The additional byte is for the terminator.
     if (end + 1 > this.bytes.length) this.#grow(end + 1);
     for (let i = 0; i < codeBytes; i++) this.bytes[at + i] = this.#code[i]!;
     this.length = end;

@@ -1,10 +1,9 @@
 /**
- * Whether bytes of unknown origin are a listpack. After `validateListpack` with `deep` says yes,
- * everything in listpack-read.ts stays inside of the bytes and comes to an end, in both directions.
- * No state, any thread.
+ * Checks whether bytes of unknown origin are a listpack. After `validateListpack` with `deep` has
+ * returned true, all functions of listpack-read.ts stay inside the bytes and terminate, in both
+ * directions. No state, any thread.
  *
- * Memory: none but what {@link hasDuplicates} needs, at most 16 bytes per entry that differs from
- * those before it.
+ * Memory: only {@link hasDuplicates} needs some, at most 16 bytes per distinct entry.
  */
 import { parseFloat64 } from '../base/bytes.ts';
 import { hashBytes } from '../base/hash.ts';
@@ -28,15 +27,15 @@ import {
 } from './listpack-read.ts';
 
 /**
- * Told of each entry that is well formed; false refuses the listpack. `at` is a position in
- * `bytes`.
+ * Called with each well-formed entry. `at` is a position in `bytes`. A result of false refuses the
+ * listpack.
  */
 export type EntryCheck = (bytes: Uint8Array, at: number, index: number) => boolean;
 
 /**
- * Whether [start, start + length) of `bytes` is a listpack. Without `deep` only the header's total
- * and the terminator are looked at; with it every entry, its back length and the count, and `check`
- * is asked about each entry.
+ * Returns whether [start, start + length) of `bytes` is a listpack. Without `deep`, checks only the
+ * total in the header and the terminator. With `deep`, checks every entry, its back length and the
+ * count, and calls `check` for each entry.
  */
 export function validateListpack(
   bytes: Uint8Array,
@@ -60,11 +59,11 @@ export function validateListpack(
 }
 
 /**
- * Position behind the entry at `at`, or -1 when it is malformed or reaches beyond `end`, that of
- * the terminator.
+ * Returns the position behind the entry at `at`, or -1 when the entry is malformed or reaches
+ * beyond `end`, the position of the terminator.
  */
 function behindChecked(bytes: Uint8Array, at: number, end: number): number {
-  // What tells the length of a string must itself lie inside.
+  // The bytes that hold the length of a string must be inside, too.
   const header = bytes[at] === ElementCode.STRING_32 ? 5 : 2;
   if (bytes[at]! >= ElementCode.STRING_12 && at + header > end) return -1;
   const encoded = encodedBytes(bytes, at);
@@ -75,9 +74,9 @@ function behindChecked(bytes: Uint8Array, at: number, end: number): number {
 }
 
 /**
- * Whether two of the elements 0, `stride`, 2 · `stride` … of the valid listpack at `base` are the
- * same bytes: of the fields of a hash with stride 2, the members of a set with stride 1. `k0` and
- * `k1` key the hash, so that nobody can choose elements that collide.
+ * Returns whether two of the elements 0, `stride`, 2 · `stride` … of the valid listpack at `base`
+ * have the same bytes. Stride 2 checks the fields of a hash, stride 1 the members of a set. `k0`
+ * and `k1` are the keys of the hash function, so that nobody can choose elements that collide.
  */
 export function hasDuplicates(
   bytes: Uint8Array,
@@ -97,8 +96,8 @@ export function hasDuplicates(
 const SEEN_PLACES_MIN = 16;
 
 /**
- * A set of elements of one listpack. It grows with what is in it, not with what the listpack's
- * header promises.
+ * A set of elements of one listpack. It grows with the elements that are in it, and does not trust
+ * the count in the listpack's header.
  */
 class SeenElements {
   readonly #bytes: Uint8Array;
@@ -106,8 +105,8 @@ class SeenElements {
   readonly #k0: number;
   readonly #k1: number;
   /**
-   * Positions from `#base`, 0 where the place is empty; a power of two of them, at most half of
-   * them taken.
+   * Positions relative to `#base`; 0 is an empty place. The length is a power of two, and at most
+   * half of the places are taken.
    */
   #places = new Uint32Array(SEEN_PLACES_MIN);
   #count = 0;
@@ -121,7 +120,7 @@ class SeenElements {
     this.#k1 = k1;
   }
 
-  /** Adds the element at `at`; false when an equal one is there. */
+  /** Adds the element at `at`. Returns false when an equal one is there already. */
   add(at: number): boolean {
     const place = this.#placeOf(at);
     if (this.#places[place] !== 0) return false;
@@ -131,7 +130,9 @@ class SeenElements {
     return true;
   }
 
-  /** The place of the element equal to the one at `at`, or the empty one where it belongs. */
+  /**
+   * Returns the place of the element equal to the one at `at`, or the empty place where it belongs.
+   */
   #placeOf(at: number): number {
     const view = this.#view;
     const places = this.#places;
@@ -155,7 +156,7 @@ class SeenElements {
   }
 }
 
-/** Whether the element at `at` is a number that a sorted set may have as a score. */
+/** Returns whether the element at `at` is a number that a sorted set may have as a score. */
 export function isScore(bytes: Uint8Array, at: number): boolean {
   const view = new ElementView();
   readElement(bytes, at, view);

@@ -1,15 +1,15 @@
 /**
- * Hot path. What precedes and what follows the data of a listpack entry; its forms are drawn in
- * listpack-read.ts.
+ * Hot path. Writes the bytes before and behind the data of a listpack entry. listpack-read.ts draws
+ * the forms.
  */
 import { backLengthBytes, COUNT_AT, COUNT_UNKNOWN, ElementCode } from './listpack-read.ts';
 
-/** The longest encoding of an integer, and more than that of a string's length. */
+/** The longest encoding of an integer, in bytes. The length header of a string is shorter. */
 export const ELEMENT_CODE_BYTES_MAX = 9;
 
 /**
- * Writes the shortest encoding of an integer, given in signed halves, to the start of `code`;
- * returns its bytes.
+ * Writes the shortest encoding of an integer, given as signed halves, to the start of `code`.
+ * Returns its length in bytes.
  */
 export function encodeInteger(code: Uint8Array, high: number, low: number): number {
   if (low >> 31 !== high) {
@@ -27,7 +27,7 @@ export function encodeInteger(code: Uint8Array, high: number, low: number): numb
     code[1] = low;
     return 2;
   }
-  // The bytes behind those that count are written for nothing.
+  // The write may fill more bytes than the encoding has. The returned length leaves them out.
   writeU32(code, 1, low);
   if (low >= -32768 && low <= 32767) {
     code[0] = ElementCode.INT_16;
@@ -42,8 +42,8 @@ export function encodeInteger(code: Uint8Array, high: number, low: number): numb
 }
 
 /**
- * Writes what stands before the data of a string of `length` bytes to the start of `code`; returns
- * its bytes.
+ * Writes the header of a string of `length` bytes to the start of `code`. Returns the header's
+ * length in bytes.
  */
 export function encodeStringHeader(code: Uint8Array, length: number): number {
   if (length < 64) {
@@ -60,7 +60,7 @@ export function encodeStringHeader(code: Uint8Array, length: number): number {
   return 5;
 }
 
-/** Writes the back length of an entry of `encoded` bytes at `at`. */
+/** Writes at `at` the back length of an entry whose encoding and data have `encoded` bytes. */
 export function writeBackLength(u8: Uint8Array, at: number, encoded: number): void {
   let rest = encoded;
   for (let back = at + backLengthBytes(encoded) - 1; back > at; back--) {
@@ -77,7 +77,7 @@ export function writeU32(u8: Uint8Array, at: number, value: number): void {
   u8[at + 3] = value >>> 24;
 }
 
-/** Writes a listpack's header: all its bytes, and its entries. */
+/** Writes a listpack's header: its length in bytes and its number of entries. */
 export function writeHeader(u8: Uint8Array, base: number, total: number, count: number): void {
   writeU32(u8, base, total);
   const noted = Math.min(count, COUNT_UNKNOWN);

@@ -1,6 +1,6 @@
 /**
- * Removes the elements of a listpack that are equal to some bytes, in one pass: what stays moves
- * down run by run, so a node from which every second element goes is not moved two hundred times.
+ * Removes all elements of a listpack that are equal to some bytes, in one pass. The remaining
+ * elements move down run by run, so each byte moves at most once, however many elements go.
  *
  *   before   [ a │ x │ b c │ x │ d ]
  *   after    [ a │ b c │ d ]
@@ -26,7 +26,7 @@ import {
 const NONE = -1;
 
 export class ListpackFilter {
-  /** Elements that the last call of {@link remove} has removed. */
+  /** The number of elements that the last call of {@link remove} removed. */
   removed = 0;
   readonly #mover: ByteMover;
   readonly #arena: Arena;
@@ -37,8 +37,8 @@ export class ListpackFilter {
   }
 
   /**
-   * Removes up to `max` elements, the first or the last ones, of the listpack at byte `from` of a
-   * block.
+   * Removes up to `max` equal elements, the first or the last ones, of the listpack at byte `from`
+   * of a block.
    */
   remove(
     block: Ref,
@@ -57,7 +57,9 @@ export class ListpackFilter {
     let skip = 0;
     if (last) skip = Math.max(0, countEqual(u8, base, bytes, start, length) - max);
     let removed = 0;
-    /** Where the next run goes, and where it begins. */
+    /**
+     * `to` is the position where the next run goes, and `run` the position where that run begins.
+     */
     let to = NONE;
     let run = 0;
     let at = findElement(u8, base + LISTPACK_HEADER_BYTES, bytes, start, length, 0);

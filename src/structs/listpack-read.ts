@@ -1,6 +1,6 @@
 /**
- * Hot path. Reading a listpack wherever its bytes are: in the arena, in a worker's scratch memory,
- * in a dump.
+ * Hot path. Reads a listpack from any byte array: in the arena, in a worker's scratch memory, or in
+ * a dump.
  *
  *   byte 0   TOTAL   u32 LE: all bytes, header and terminator included
  *   byte 4   COUNT   u16 LE: entries, or 65535 when there are that many or more
@@ -8,14 +8,17 @@
  *   last     0xff
  *
  *   entry    encoding and data                      back length
- *            0xxxxxxx            0 … 127            bytes of encoding and data, in groups of 7 bits, the last
- *            10xxxxxx            string, 6 bits     of which comes first when read backwards: all but the one
- *            110xxxxx x          integer, 13 bits   at the lowest position have bit 7 set
+ *            0xxxxxxx            0 … 127
+ *            10xxxxxx            string, 6 bits
+ *            110xxxxx x          integer, 13 bits
  *            1110xxxx x          string, 12 bits
  *            f0 xxxx             string, 32 bits
  *            f1 f2 f3 f4         integers of 16, 24, 32, 64 bits, LE
  *
- * All functions take positions in `u8` and trust the bytes: what comes from elsewhere passes
+ * The back length is the number of bytes of encoding and data, in 1 to 5 groups of 7 bits. It is
+ * read backwards: the last byte has the low group, and all bytes but the first have bit 7 set.
+ *
+ * All functions take positions in `u8` and trust the bytes. Bytes of unknown origin must pass
  * listpack-check.ts first. No state, any thread. Specified in https://github.com/antirez/listpack.
  */
 import { equalBytes } from '../base/byte-copy.ts';
@@ -26,11 +29,11 @@ export const LISTPACK_HEADER_BYTES = 6;
 export const LISTPACK_EMPTY_BYTES = 7;
 export const LISTPACK_BYTES_MAX = GIB;
 export const COUNT_AT = 4;
-/** In the header: so many entries or more. */
+/** This count in the header stands for 65535 entries or more. */
 export const COUNT_UNKNOWN = 65535;
 export const TERMINATOR = 0xff;
 
-/** What stands for a position where there is no entry. */
+/** The position that stands for "no entry". */
 export const END = -1;
 
 export const ElementCode = {
@@ -44,35 +47,37 @@ export const ElementCode = {
   INT_64: 0xf4,
 } as const;
 
-/** The length in the first byte of a STRING_6. */
+/** Mask of the length in the first byte of a STRING_6. */
 export const SHORT_LENGTH_MASK = 0x3f;
 
-/** Room for the text of an integer element. */
+/** Room for the text of an integer element, in bytes. */
 export const ELEMENT_TEXT_BYTES_MAX = INT64_TEXT_BYTES_MAX;
 
-/** An element. Filled in by {@link readElement}; stale after the next write to the listpack. */
+/** An element that {@link readElement} has read. Stale after the next write to the listpack. */
 export class ElementView {
-  /** Where a string's bytes are. */
+  /** The place of a string's bytes. */
   bytes: Uint8Array = NO_BYTES;
   position = 0;
   length = 0;
   isInteger = false;
-  /** The value of an integer; rounded when `isWide`. */
+  /** The value of an integer. It is rounded when `isWide`. */
   int = 0;
-  /** Whether an integer lies beyond ±(2^53 - 1). */
+  /** Whether an integer is beyond ±(2^53 - 1). */
   isWide = false;
   /** The halves of an integer, both signed. */
   high = 0;
   low = 0;
 
-  /** Lets go of the bytes, so that their segment can go. */
+  /** Drops the reference to the bytes, so that their segment can be freed. */
   forget(): void {
     this.bytes = NO_BYTES;
   }
 }
 const NO_BYTES = new Uint8Array(0);
 
-/** Bytes of a whole entry by its first byte, where that alone tells them; else 0. */
+/**
+ * Bytes of a whole entry, by its first byte. 0 where the first byte alone does not determine them.
+ */
 const ENTRY_BYTES = new Uint8Array(256);
 for (let byte = 0; byte < ElementCode.STRING_12; byte++) {
   if (byte < ElementCode.STRING_6) ENTRY_BYTES[byte] = 2;
@@ -87,15 +92,15 @@ export function readU32(u8: Uint8Array, at: number): number {
   return (u8[at]! | (u8[at + 1]! << 8) | (u8[at + 2]! << 16) | (u8[at + 3]! << 24)) >>> 0;
 }
 
-/** Bytes of the listpack at `base`. */
+/** Returns the bytes of the listpack at `base`. */
 export const listpackBytes = readU32;
 
-/** What the header says: the count of entries, or {@link COUNT_UNKNOWN}. */
+/** Returns the count of entries in the header, which may be {@link COUNT_UNKNOWN}. */
 export function headerCount(u8: Uint8Array, base: number): number {
   return u8[base + COUNT_AT]! | (u8[base + COUNT_AT + 1]! << 8);
 }
 
-/** The count of entries; walks over them when the header does not know. */
+/** Returns the number of entries. Walks over them when the header does not have it. */
 export function countEntries(u8: Uint8Array, base: number): number {
   const count = headerCount(u8, base);
   return count === COUNT_UNKNOWN
@@ -104,7 +109,8 @@ export function countEntries(u8: Uint8Array, base: number): number {
 }
 
 /**
- * The count of entries from the one at `from` up to `until`, which is an entry or the terminator.
+ * Returns the number of entries from the one at `from` up to `until`, the position of an entry or
+ * of the terminator.
  */
 export function countBetween(u8: Uint8Array, from: number, until: number): number {
   let count = 0;
@@ -113,8 +119,8 @@ export function countBetween(u8: Uint8Array, from: number, until: number): numbe
 }
 
 /**
- * Bytes that the back length of an entry needs. The bounds are one below what fits, as Redis has
- * them.
+ * Returns the bytes of an entry's back length. As in Redis, each bound is one below the largest
+ * value that would fit.
  */
 export function backLengthBytes(encoded: number): number {
   if (encoded <= 127) return 1;
@@ -123,7 +129,10 @@ export function backLengthBytes(encoded: number): number {
   return encoded < 268435455 ? 4 : 5;
 }
 
-/** Bytes of the encoding and data of the entry at `at`, 0 when its first byte begins none. */
+/**
+ * Returns the bytes of the encoding and data of the entry at `at`, or 0 when its first byte is not
+ * valid.
+ */
 export function encodedBytes(u8: Uint8Array, at: number): number {
   const byte = u8[at]!;
   const bytes = ENTRY_BYTES[byte]!;
@@ -132,7 +141,7 @@ export function encodedBytes(u8: Uint8Array, at: number): number {
   return byte === ElementCode.STRING_32 ? 5 + readU32(u8, at + 1) : 0;
 }
 
-/** Position behind the entry at `at`: of the next entry or of the terminator. */
+/** Returns the position behind the entry at `at`: that of the next entry or of the terminator. */
 export function behindEntry(u8: Uint8Array, at: number): number {
   const bytes = ENTRY_BYTES[u8[at]!]!;
   if (bytes !== 0) return at + bytes;
@@ -140,12 +149,12 @@ export function behindEntry(u8: Uint8Array, at: number): number {
   return at + encoded + backLengthBytes(encoded);
 }
 
-/** The back length that ends before `at`, or -1 when it has more than five bytes. */
+/** Returns the back length that ends before `at`, or -1 when it has more than five bytes. */
 export function backLengthBefore(u8: Uint8Array, at: number): number {
   let byte = u8[--at]!;
   if (byte < 128) return byte;
   let value = byte & 127;
-  // By multiplication: five groups have 35 bits.
+  // Multiplies instead of shifting, since five groups have 35 bits.
   for (let unit = 128; unit <= 2 ** 28; unit *= 128) {
     byte = u8[--at]!;
     value += (byte & 127) * unit;
@@ -154,13 +163,16 @@ export function backLengthBefore(u8: Uint8Array, at: number): number {
   return -1;
 }
 
-/** Position of the entry before the one, or the terminator, at `at`, which is not the first. */
+/**
+ * Returns the position of the entry before `at`, which is the position of an entry other than the
+ * first, or of the terminator.
+ */
 export function beforeEntry(u8: Uint8Array, at: number): number {
   const encoded = backLengthBefore(u8, at);
   return at - encoded - backLengthBytes(encoded);
 }
 
-/** The value of an integer entry of up to 32 bits whose first byte is `byte`. */
+/** Returns the value of an integer entry of up to 32 bits whose first byte is `byte`. */
 function narrowInteger(u8: Uint8Array, at: number, byte: number): number {
   if (byte < ElementCode.STRING_6) return byte;
   switch (byte) {
@@ -175,12 +187,12 @@ function narrowInteger(u8: Uint8Array, at: number, byte: number): number {
   }
 }
 
-/** Whether the first byte of an entry is that of a string. */
+/** Returns whether this first byte of an entry begins a string. */
 const isString = (byte: number): boolean =>
   (byte >= ElementCode.STRING_6 && byte < ElementCode.INT_13) ||
   (byte >= ElementCode.STRING_12 && byte <= ElementCode.STRING_32);
 
-/** Bytes before the data of a string entry whose first byte is `byte`. */
+/** Returns the bytes before the data of a string entry whose first byte is `byte`. */
 const stringHeaderBytes = (byte: number): number => {
   if (byte < ElementCode.INT_13) return 1;
   return byte === ElementCode.STRING_32 ? 5 : 2;
@@ -213,9 +225,9 @@ export function readElement(u8: Uint8Array, at: number, view: ElementView): void
 }
 
 /**
- * Makes `bytes`, `position` and `length` of a view the element's text: of an integer in decimal,
- * written to the start of `scratch`, which has {@link ELEMENT_TEXT_BYTES_MAX} bytes; of a string as
- * they are.
+ * Sets `bytes`, `position` and `length` of a view to the element's text. An integer is written in
+ * decimal to the start of `scratch`, which needs {@link ELEMENT_TEXT_BYTES_MAX} bytes. A string
+ * stays where it is.
  */
 export function elementToBytes(view: ElementView, scratch: Uint8Array): void {
   if (!view.isInteger) return;
@@ -224,10 +236,13 @@ export function elementToBytes(view: ElementView, scratch: Uint8Array): void {
   view.length = writeInt64(scratch, 0, view.high, view.low);
 }
 
-/** Of the bytes that are looked for; never outlives a call. */
+/** The integer form of the bytes to find. It is not used beyond one call. */
 const wanted = new Int64();
 
-/** Whether the element at `at` is these bytes; an integer is what spells it in canonical form. */
+/**
+ * Returns whether the element at `at` is equal to the bytes. An integer is equal to its canonical
+ * decimal form.
+ */
 export function elementEquals(
   u8: Uint8Array,
   at: number,
@@ -252,9 +267,9 @@ function integerEquals(u8: Uint8Array, at: number, byte: number, value: Int64): 
 }
 
 /**
- * Position of the first element equal to the bytes, or {@link END}. Looks at the entry at `from`
- * and then, having passed over `skip` entries, at the next, and so on: with skip 1 at the fields of
- * a hash only.
+ * Returns the position of the first element that is equal to the bytes, or {@link END}. Compares
+ * the entry at `from`, passes over `skip` entries, compares the next one, and so on. Skip 1
+ * compares only the fields of a hash.
  */
 export function findElement(
   u8: Uint8Array,
@@ -264,12 +279,12 @@ export function findElement(
   length: number,
   skip: number,
 ): number {
-  // Only a digit or a minus begins an integer; most fields are words.
+  // An integer begins with a digit or a minus. Most fields are words.
   const first = length > 0 ? bytes[start]! : 0;
   const mayBeInteger =
     first <= 0x39 && first >= 0x2d && parseInt64Halves(bytes, start, length, wanted);
-  // The last byte first: names of fields often begin alike. Of an empty string it is the encoding's
-  // byte.
+  // Compares the last byte first, since names of fields often begin alike. For an empty string this
+  // is the byte of the encoding.
   const last = length > 0 ? bytes[start + length - 1]! : ElementCode.STRING_6;
   for (let at = from; ; ) {
     const byte = u8[at]!;

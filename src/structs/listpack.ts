@@ -1,15 +1,17 @@
 /**
  * Hot path. Listpacks in the arena: small hashes, sets, sorted sets and lists, the nodes of
- * quicklists, the blocks of streams. One object each, whose bytes are those that Redis keeps and
- * dumps; their layout is drawn in listpack-read.ts. Saving one is copying it.
+ * quicklists and of streams. Each listpack is one object, with the bytes that Redis keeps and
+ * dumps, so a snapshot copies them. listpack-read.ts draws the layout.
  *
- * Positions are bytes from the start of the listpack, {@link END} where there is no entry. A change
- * returns the new place of the listpack, which is the old one while the block has room: blocks are
- * chosen an eighth longer than needed when they grow, and given up when less than half of them is
- * used and there is memory for a shorter one. Stale after a change: the ref that was passed in,
- * every position, every view of an element. What is inserted must not lie in the listpack itself.
+ * Positions are bytes from the start of the listpack; {@link END} stands for "no entry". A change
+ * returns the new place of the listpack, which is the old one while the block has room. A listpack
+ * that outgrows its block gets one that is an eighth longer than needed. When less than half of a
+ * block is used, the listpack moves to a shorter block if there is memory for one. Stale after a
+ * change: the ref that was passed in, every position, every view of an element. Bytes to be
+ * inserted must not lie in the listpack itself.
  *
- * A listpack never passes 1 GiB: changes that would make it do so return NIL and change nothing.
+ * A listpack never passes 1 GiB. A change that would make it longer returns NIL and changes
+ * nothing.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT } from '../arena/layout.ts';
@@ -44,20 +46,20 @@ import {
   TERMINATOR,
 } from './listpack-read.ts';
 
-/** A block up to this size is kept, however empty. */
+/** A block up to this size is kept, even if most of it is unused. */
 const KEPT_BLOCK_BYTES = 64;
 const GROWTH_SHIFT = 3;
 
 export class Listpack {
   /**
-   * Position that the last change leaves: of the element inserted, or of what follows what was
-   * deleted, or END.
+   * The position that the last change set: of the inserted element, or of the element behind the
+   * deleted ones, or END.
    */
   at = END;
   readonly #arena: Arena;
   readonly #mover: ByteMover;
   readonly #element: EncodedElement;
-  /** Of a pair. */
+  /** The second element of a pair. */
   readonly #second: EncodedElement;
 
   constructor(arena: Arena) {
@@ -67,7 +69,7 @@ export class Listpack {
     this.#second = new EncodedElement(this.#mover);
   }
 
-  /** An empty listpack in a block of at least `roomBytes`. */
+  /** Makes an empty listpack in a block of at least `roomBytes`. */
   create(roomBytes = 0): Ref {
     const ref = this.#arena.alloc(Math.max(roomBytes, LISTPACK_EMPTY_BYTES));
     const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
@@ -78,7 +80,7 @@ export class Listpack {
     return ref;
   }
 
-  /** A copy of the listpack at `start`, which is known to be valid, in a block just long enough. */
+  /** Copies the listpack at `start`, which must be valid, into a new block without spare room. */
   fromBytes(bytes: Uint8Array, start: number, length: number): Ref {
     debugAssert(
       validateListpack(bytes, start, length, true),
@@ -105,8 +107,8 @@ export class Listpack {
   }
 
   /**
-   * The count of entries. Where the header has lost it, walks, and notes it there once it fits
-   * again.
+   * Returns the number of entries. When the header does not have it, walks over the entries, and
+   * writes the count to the header if it fits again.
    */
   count(ref: Ref): number {
     const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
@@ -121,12 +123,12 @@ export class Listpack {
     return count;
   }
 
-  /** Whether an element of `bytes` bytes may be added without passing the limit. */
+  /** Returns whether an element of `bytes` bytes can be added within the limit. */
   safeToAdd(ref: Ref, bytes: number): boolean {
     return this.byteLength(ref) + bytes <= LISTPACK_BYTES_MAX;
   }
 
-  /** Position of the first entry, or END. */
+  /** Returns the position of the first entry, or END. */
   first(ref: Ref): number {
     const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
     return u8[bytePosition(ref) + LISTPACK_HEADER_BYTES] === TERMINATOR
@@ -146,8 +148,8 @@ export class Listpack {
   }
 
   /**
-   * Position of the entry before the one at `at`, END when that is the first; of the last entry
-   * when `at` is END.
+   * Returns the position of the entry before the one at `at`, or END when that is the first. For
+   * `at` END returns the position of the last entry.
    */
   previous(ref: Ref, at: number): number {
     const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
@@ -157,8 +159,8 @@ export class Listpack {
   }
 
   /**
-   * Position of the entry of an index, from 0 up or, counted from the end, from -1 down; END when
-   * there is none.
+   * Returns the position of the entry at an index, or END when there is none. The index counts from
+   * 0 up, or from -1 down to count from the end.
    */
   seek(ref: Ref, index: number): number {
     const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
@@ -168,7 +170,7 @@ export class Listpack {
     if (count !== COUNT_UNKNOWN) {
       if (index < 0) index += count;
       if (index < 0 || index >= count) return END;
-      // Walks over the smaller half.
+      // Walks over the shorter part.
       backwards = index > count >>> 1;
       if (backwards) index -= count;
     }
@@ -183,15 +185,18 @@ export class Listpack {
     readElement(this.#arena.u8[ref >>> SEGMENT_SHIFT]!, bytePosition(ref) + at, view);
   }
 
-  /** Whether the element at `at` is these bytes; an integer is what spells it in canonical form. */
+  /**
+   * Returns whether the element at `at` is equal to the bytes. An integer is equal to its canonical
+   * decimal form.
+   */
   equals(ref: Ref, at: number, bytes: Uint8Array, start: number, length: number): boolean {
     const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
     return elementEquals(u8, bytePosition(ref) + at, bytes, start, length);
   }
 
   /**
-   * Position of the first element equal to the bytes, looking at the entry at `from` and every
-   * `skip` + 1 further.
+   * Returns the position of the first element that is equal to the bytes. Compares the entry at
+   * `from` and every entry `skip` + 1 further.
    */
   find(
     ref: Ref,
@@ -209,8 +214,8 @@ export class Listpack {
   }
 
   /**
-   * Inserts before the entry at `at`; at the end when that is END. Canonical integers are stored as
-   * such.
+   * Inserts an element before the entry at `at`, or at the end for END. A canonical integer is
+   * stored as an integer.
    */
   insert(ref: Ref, at: number, bytes: Uint8Array, start: number, length: number): Ref {
     this.#element.take(bytes, start, length);
@@ -221,7 +226,7 @@ export class Listpack {
     return this.insert(ref, END, bytes, start, length);
   }
 
-  /** Appends two elements in one move: either both are there afterwards or none. */
+  /** Appends two elements in one move. Afterwards either both are there or none. */
   appendPair(
     ref: Ref,
     first: Uint8Array,
@@ -254,8 +259,8 @@ export class Listpack {
   }
 
   /**
-   * Inserts `length` bytes that are `entries` whole entries already, before the entry at `at` or,
-   * with END, at the end.
+   * Inserts `length` bytes that are `entries` complete entries, before the entry at `at`, or at the
+   * end for END.
    */
   insertEntries(ref: Ref, at: number, bytes: Uint8Array, length: number, entries: number): Ref {
     const position = at === END ? this.byteLength(ref) - 1 : at;
@@ -266,11 +271,12 @@ export class Listpack {
     return to;
   }
 
-  /** Puts an element in the place of the one at `at`. */
+  /** Replaces the element at `at`. */
   replace(ref: Ref, at: number, bytes: Uint8Array, start: number, length: number): Ref {
     const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
     const position = bytePosition(ref) + at;
-    // A short string by another as long: nothing moves. What begins like a number may become one.
+    // A short string is replaced by one of the same length, so nothing moves. Bytes that may be an
+    // integer go the long way.
     if (length > 0 && bytes[start]! > 0x39 && u8[position] === (ElementCode.STRING_6 | length)) {
       if (length <= SHORT_LENGTH_MASK) {
         this.#arena.touch(ref, at + 1, length);
@@ -296,7 +302,7 @@ export class Listpack {
     return this.replaceInt64(ref, at, highHalf(value), value | 0);
   }
 
-  /** As {@link insert}, with an integer in its signed halves. */
+  /** As {@link insert}, with an integer given as signed halves. */
   insertInt64(ref: Ref, at: number, high: number, low: number): Ref {
     this.#element.takeInteger(high, low);
     return this.#write(ref, at === END ? this.byteLength(ref) - 1 : at, 0, 1);
@@ -315,9 +321,7 @@ export class Listpack {
     return this.deleteEntries(ref, at, 1);
   }
 
-  /**
-   * Deletes the entry at `at` and those that follow it, `count` in all, or as many as there are.
-   */
+  /** Deletes `count` entries from the one at `at` on, or as many as there are. */
   deleteEntries(ref: Ref, at: number, count: number): Ref {
     if (at === END) return ref;
     const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
@@ -332,19 +336,21 @@ export class Listpack {
   }
 
   /**
-   * Deletes `count` entries from that of an index (see {@link seek}) on, or as many as there are.
+   * Deletes `count` entries from the one at an index on (see {@link seek}), or as many as there
+   * are.
    */
   deleteRange(ref: Ref, index: number, count: number): Ref {
     return this.deleteEntries(ref, this.seek(ref, index), count);
   }
 
-  /** Deletes the entry at `at` and all behind it. */
+  /** Deletes the entry at `at` and all entries behind it. */
   truncate(ref: Ref, at: number): Ref {
     return this.deleteEntries(ref, at, Number.POSITIVE_INFINITY);
   }
 
   /**
-   * A new listpack of the entries from `at` on. With {@link truncate} it splits a listpack in two.
+   * Copies the entries from `at` on to a new listpack. With {@link truncate} this splits a listpack
+   * in two.
    */
   copyFrom(ref: Ref, at: number): Ref {
     if (at === END) return this.create();
@@ -365,8 +371,8 @@ export class Listpack {
   }
 
   /**
-   * Moves the entries of `other` behind those of `ref` and frees `other`; NIL, and nothing is
-   * changed, past 1 GiB or when there is no memory.
+   * Moves the entries of `other` behind those of `ref` and frees `other`. Returns NIL and changes
+   * nothing when the result would pass 1 GiB or there is no memory.
    */
   concat(ref: Ref, other: Ref): Ref {
     const at = this.byteLength(ref) - 1;
@@ -386,13 +392,13 @@ export class Listpack {
   }
 
   /**
-   * Moves the listpack to a block just long enough, if that is a shorter one and there is memory
-   * for it: for what will not grow any more.
+   * Moves the listpack to a block without spare room, if that is shorter and there is memory for
+   * it. Useful for a listpack that will not grow any more.
    */
   shrinkToFit(ref: Ref): Ref {
     const bytes = this.byteLength(ref);
     const block = this.#arena.blockBytes(ref);
-    // Blocks come in steps of at most an eighth and of at least 8 bytes.
+    // Sizes of blocks differ by at most an eighth and by at least 8 bytes.
     if (block - bytes <= Math.max(8, bytes >>> 3)) return ref;
     const to = this.#arena.tryAlloc(bytes);
     if (to === NIL) return ref;
@@ -401,13 +407,13 @@ export class Listpack {
     return to;
   }
 
-  /** Lets go of views into segments, which may be gone. */
+  /** Drops views into segments, which may be gone. */
   forgetViews(): void {
     this.#element.forget();
     this.#second.forget();
   }
 
-  /** Checks every byte; for tests. */
+  /** Checks every byte. For tests. */
   validate(ref: Ref): void {
     const bytes = this.byteLength(ref);
     assert(bytes <= this.#arena.blockBytes(ref), 'a listpack lies within its block');
@@ -430,7 +436,7 @@ export class Listpack {
     return behindEntry(this.#arena.u8[ref >>> SEGMENT_SHIFT]!, position) - position;
   }
 
-  /** Writes the element that was taken in the place of `oldBytes` bytes at `at`. */
+  /** Writes the taken element in place of the `oldBytes` bytes at `at`. */
   #write(ref: Ref, at: number, oldBytes: number, countChange: number): Ref {
     const element = this.#element;
     if (debugChecks) {
@@ -451,10 +457,10 @@ export class Listpack {
   }
 
   /**
-   * Makes the `oldBytes` bytes at `at` into `newBytes` bytes, which the caller then writes without
-   * a barrier, and changes the header; in the same block or in another. Returns NIL past the limit.
-   * Throws ARENA_FULL, having changed nothing, when the listpack must grow and there is no memory;
-   * one that shrinks stays in its block then.
+   * Makes the `oldBytes` bytes at `at` into `newBytes` bytes and changes the header, in the same
+   * block or in another. The caller then writes the new bytes without a barrier. Returns NIL past
+   * the limit. When there is no memory, a listpack that must grow throws ARENA_FULL and has not
+   * changed; one that shrinks stays in its block.
    */
   #splice(ref: Ref, at: number, oldBytes: number, newBytes: number, countChange: number): Ref {
     const arena = this.#arena;
@@ -499,7 +505,10 @@ export class Listpack {
   }
 }
 
-/** Sets the total, and changes the count unless it is lost already or is lost now. */
+/**
+ * Sets the total, and changes the count. A count that is unknown stays so; one that passes the
+ * limit becomes unknown.
+ */
 function writeHeader(u8: Uint8Array, base: number, total: number, countChange: number): void {
   writeU32(u8, base, total);
   const count = headerCount(u8, base);

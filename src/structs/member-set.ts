@@ -1,6 +1,6 @@
 /**
- * Hot path. A set in whichever form it has. One object serves set after set: `open` or `create`
- * says which.
+ * Hot path. A set in any of its forms. One object serves many sets, one after another: `open` or
+ * `create` selects the set.
  *
  *   INTSET     all members are integers, and few             intset.ts
  *   LISTPACK   few and short                                 listpack.ts
@@ -9,10 +9,10 @@
  *   open(ref, form) ─▶ has · add · remove
  *                  └─▶ first ─▶ next │ random ─▶ member · removeCurrent
  *
- * A set changes its form by the rules of Redis 7.2, only from the first line of the table
- * downwards, but for `reduceToIntset`. `ref` and `form` are where it is after each change: who owns
- * it notes them. Stale after a change: where first, next or random stand. Stale after the next of
- * these: the view of the member.
+ * A set changes its form by the rules of Redis 7.2. It changes only downwards in this table, except
+ * in `reduceToIntset`. After each change `ref` and `form` tell where the set is, and the owner of
+ * the set must note them. Stale after a change: the place of first, next or random. Stale after the
+ * next call of one of these: the view of the member.
  */
 import type { Arena } from '../arena/arena.ts';
 import type { Prng } from '../base/prng.ts';
@@ -27,16 +27,18 @@ import type { MemberTable } from './member-table.ts';
 export const SetForm = { INTSET: 0, LISTPACK: 1, TABLE: 2 } as const;
 export type SetForm = (typeof SetForm)[keyof typeof SetForm];
 
-/** Up to where a set stays in its form; names as in redis.conf. */
+/** The limits of each form. The names are as in redis.conf. */
 export interface SetLimits {
   readonly setMaxIntsetEntries: number;
   readonly setMaxListpackEntries: number;
   readonly setMaxListpackValue: number;
 }
 
-/** Whatever the limit says, an intset has no more integers than this. */
+/**
+ * An intset never has more integers than this, even if the limit in the configuration is greater.
+ */
 const INTSET_ENTRIES_MAX = 2 ** 30;
-/** More than an element needs in a listpack beside its bytes. */
+/** An upper bound for the bytes that an element needs in a listpack in addition to its data. */
 const ELEMENT_BYTES_BESIDE = 16;
 
 export class MemberSet {
@@ -49,12 +51,12 @@ export class MemberSet {
   readonly #integer = new Int64();
   readonly #view = new ElementView();
   readonly #text = new Uint8Array(ELEMENT_TEXT_BYTES_MAX);
-  // Where first, next and random stand: index of an integer or of a bucket, position in a listpack,
-  // member of a table.
+  // The place of first, next and random: the index of an integer or of a bucket, the position in a
+  // listpack, the member of a table.
   #index = 0;
   #at = END;
   #member: Ref = NIL;
-  /** Members of the bucket, from last to first, that `next` has yet to go to. */
+  /** Members of the current bucket that `next` has yet to visit, in reverse order. */
   readonly #bucket: number[] = [];
   readonly #collect = (member: Ref): void => {
     this.#bucket.push(member);
@@ -79,7 +81,10 @@ export class MemberSet {
     this.form = form;
   }
 
-  /** Begins an empty set for about `count` members, the first of which is these bytes. */
+  /**
+   * Begins an empty set for about `count` members. The first of them, given here to select the
+   * form, is not added.
+   */
   createFor(
     bytes: Uint8Array,
     start: number,
@@ -108,14 +113,17 @@ export class MemberSet {
     return this.#intsets.find(this.ref, integer.high, integer.low) !== NOT_FOUND;
   }
 
-  /** Adds a member; returns false when it is there. The bytes must not lie in the set itself. */
+  /**
+   * Adds a member. Returns false when it is there already. The bytes must not lie in the set
+   * itself.
+   */
   add(bytes: Uint8Array, start: number, length: number, limits: SetLimits): boolean {
     if (this.form === SetForm.TABLE) return this.#addToTable(bytes, start, length);
     if (this.form === SetForm.LISTPACK) return this.#addToListpack(bytes, start, length, limits);
     return this.#addToIntset(bytes, start, length, limits);
   }
 
-  /** Takes a member out; returns false when it is not there. */
+  /** Removes a member. Returns false when it is not there. */
   remove(bytes: Uint8Array, start: number, length: number): boolean {
     if (this.form === SetForm.TABLE) {
       const member = this.#tables.find(this.ref, bytes, start, length);
@@ -134,7 +142,7 @@ export class MemberSet {
     return this.#intsets.changed;
   }
 
-  /** Goes to the first member; returns false when there is none. */
+  /** Goes to the first member. Returns false when there is none. */
   first(): boolean {
     if (this.form === SetForm.LISTPACK) {
       this.#at = this.#listpacks.first(this.ref);
@@ -145,7 +153,7 @@ export class MemberSet {
     return this.next();
   }
 
-  /** Goes on to the next member; returns false behind the last. */
+  /** Goes to the next member. Returns false behind the last one. */
   next(): boolean {
     if (this.form === SetForm.LISTPACK) {
       this.#at = this.#listpacks.next(this.ref, this.#at);
@@ -161,7 +169,7 @@ export class MemberSet {
     return true;
   }
 
-  /** Goes to a member at random; the set is not empty. `next` does not follow it. */
+  /** Goes to a random member. The set must not be empty. `next` cannot continue from here. */
   random(prng: Prng): void {
     if (this.form === SetForm.TABLE) this.#member = this.#tables.random(this.ref, prng);
     else if (this.form === SetForm.INTSET) this.#index = this.#intsets.random(this.ref, prng);
@@ -169,8 +177,8 @@ export class MemberSet {
   }
 
   /**
-   * Of the member where {@link random} or next stands: a number that no other member of the
-   * unchanged set has.
+   * Returns a number for the current member of {@link random} or next. No other member of the
+   * unchanged set has the same number.
    */
   place(): number {
     if (this.form === SetForm.TABLE) return this.#member;
@@ -178,8 +186,8 @@ export class MemberSet {
   }
 
   /**
-   * The text of the member where first, next, random or scan stands, in a view that the next call
-   * changes.
+   * Returns the text of the current member of first, next, random or scan, in a view that the next
+   * call changes.
    */
   member(): ElementView {
     const view = this.#view;
@@ -201,13 +209,13 @@ export class MemberSet {
     return view;
   }
 
-  /** The text of that member in an array of its own. */
+  /** Returns the text of that member in a new array. */
   copyMember(): Uint8Array {
     const { bytes, position, length } = this.member();
     return Uint8Array.prototype.slice.call(bytes, position, position + length);
   }
 
-  /** Takes out the member where {@link random} stands, which was called last. */
+  /** Removes the current member of {@link random}, which must be the last call. */
   removeCurrent(): void {
     if (this.form === SetForm.TABLE) this.#tables.removeDrawn(this.ref, this.#member);
     else if (this.form === SetForm.LISTPACK) this.ref = this.#listpacks.delete(this.ref, this.#at);
@@ -215,8 +223,8 @@ export class MemberSet {
   }
 
   /**
-   * Visits the members of one position of an iteration (see hash-table.ts), all of them when the
-   * set is no table. Before each call of `visit` the set stands at the member.
+   * Visits the members at one position of the iteration (see hash-table.ts). A set that is not a
+   * table is visited in one call. Before each call of `visit` the set stands at the member.
    */
   scan(cursor: number, visit: () => void): number {
     if (this.form === SetForm.TABLE) {
@@ -229,7 +237,7 @@ export class MemberSet {
     return 0;
   }
 
-  /** Makes the set a table if it is to get about `count` members more than its form holds. */
+  /** Makes the set a table if about `count` more members would exceed the limit of its form. */
   makeRoom(count: number, limits: SetLimits): void {
     if (this.form === SetForm.TABLE) return;
     const { setMaxIntsetEntries, setMaxListpackEntries } = limits;
@@ -238,8 +246,8 @@ export class MemberSet {
   }
 
   /**
-   * Makes a set of another form a table. Throws ARENA_FULL, having changed nothing, when there is
-   * no memory.
+   * Makes a set of another form a table. Throws ARENA_FULL when there is no memory; then nothing
+   * has changed.
    */
   enlarge(): void {
     const before = this.ref;
@@ -247,7 +255,7 @@ export class MemberSet {
     this.#arena.free(before);
   }
 
-  /** As {@link enlarge}, with one member more that is not there. */
+  /** As {@link enlarge}, and adds one absent member. */
   #enlargeWith(bytes: Uint8Array, start: number, length: number): true {
     const { ref, form } = this;
     this.#toTable();
@@ -262,7 +270,7 @@ export class MemberSet {
     return true;
   }
 
-  /** Opens a table of the same members; the set stays as it is. */
+  /** Makes a table with the same members and opens it. The old set stays as it is. */
   #toTable(): void {
     const tables = this.#tables;
     const table = tables.create();
@@ -279,7 +287,7 @@ export class MemberSet {
     this.open(table, SetForm.TABLE);
   }
 
-  /** Makes the set an intset if all its members are integers and not too many. */
+  /** Makes the set an intset if all its members are integers and there are not too many. */
   reduceToIntset(limits: SetLimits): void {
     if (this.form === SetForm.INTSET || this.count() > intsetEntriesMax(limits)) return;
     let intset = this.#intsets.create();
@@ -301,7 +309,7 @@ export class MemberSet {
     this.open(intset, SetForm.INTSET);
   }
 
-  /** A set of its own with the same members; returns its ref, of the same form. */
+  /** Copies the set, in the same form, and returns the ref of the copy. */
   copy(): Ref {
     if (this.form === SetForm.INTSET) return this.#intsets.copy(this.ref);
     return this.form === SetForm.LISTPACK
@@ -309,19 +317,19 @@ export class MemberSet {
       : this.#tables.copy(this.ref);
   }
 
-  /** Gives all memory back at once; for sets that are known to be short. */
+  /** Frees all memory at once. Only for sets that are known to be short. */
   free(): void {
     if (this.form === SetForm.TABLE) this.#tables.freeSome(this.ref, Number.POSITIVE_INFINITY);
     else this.#arena.free(this.ref);
     this.open(NIL, SetForm.INTSET);
   }
 
-  /** Lets go of views into segments, which may be gone. */
+  /** Drops views into segments, which may be gone. */
   forgetViews(): void {
     this.#view.forget();
   }
 
-  /** Checks everything; for tests. */
+  /** Checks everything. For tests. */
   validate(): void {
     if (this.form === SetForm.INTSET) this.#intsets.validate(this.ref);
     else if (this.form === SetForm.LISTPACK) this.#listpacks.validate(this.ref);
@@ -375,7 +383,10 @@ export class MemberSet {
     return this.#enlargeWith(bytes, start, length);
   }
 
-  /** Digits of the smallest or the greatest integer of `count`, whichever has more. */
+  /**
+   * Returns the number of digits of the longest of `count` integers, which is the smallest or the
+   * greatest one.
+   */
   #longestText(count: number): number {
     return count === 0 ? 0 : Math.max(this.#textLength(0), this.#textLength(count - 1));
   }
@@ -385,7 +396,7 @@ export class MemberSet {
     return this.member().length;
   }
 
-  /** Makes an intset a listpack with one member more, which is no integer. */
+  /** Makes an intset a listpack with one more member, which is not an integer. */
   #intsetToListpack(bytes: Uint8Array, start: number, length: number): void {
     const count = this.#intsets.count(this.ref);
     let listpack = this.#listpacks.create();

@@ -1,12 +1,12 @@
 /**
- * Hot path. Large sets: a hash table (hash-table.ts) of members, each one object.
+ * Hot path. Large sets: a hash table (hash-table.ts) of members. Each member is one object.
  *
  *   word 0   LENGTH   bytes of the member
  *   bytes    the member
  *
- * `find` remembers the hash of the member, with which one that is absent is added, and its place in
- * the table: `add` and `removeFound` follow it at once. Stale after a change of a table: refs of
- * members that went, and all views into them.
+ * `find` remembers the hash of the member, which `add` needs, and the place in the table, which
+ * `removeFound` needs. So these must follow `find` at once. Stale after a change of a table: refs
+ * of removed members, and all views into them.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -27,7 +27,7 @@ export class MemberTable implements EntryHasher {
   readonly #hashKey1: number;
   readonly #tables: HashTable;
   readonly #mover: ByteMover;
-  /** Hash of the member that was looked for last. */
+  /** Hash of the member that was looked up last. */
   #hash = 0;
   readonly #freeMember: EntryVisitor = (member) => this.#arena.free(member);
 
@@ -47,7 +47,7 @@ export class MemberTable implements EntryHasher {
     return this.#tables.count(table);
   }
 
-  /** Hash of a member; for the table. */
+  /** Returns the hash of a member. The table calls it. */
   hashOf(member: Ref): number {
     return this.#hashOfBytes(
       this.bytesOf(member),
@@ -56,7 +56,7 @@ export class MemberTable implements EntryHasher {
     );
   }
 
-  /** The member of these bytes, or NIL. */
+  /** Returns the member with these bytes, or NIL. */
   find(table: Ref, bytes: Uint8Array, start: number, length: number): Ref {
     const hash = this.#hashOfBytes(bytes, start, length);
     this.#hash = hash;
@@ -70,7 +70,7 @@ export class MemberTable implements EntryHasher {
     return NIL;
   }
 
-  /** Adds a member that has just been looked for and is not there. */
+  /** Adds a member that was just looked up and is absent. */
   add(table: Ref, bytes: Uint8Array, start: number, length: number): void {
     if (debugChecks) {
       const hash = this.#hashOfBytes(bytes, start, length);
@@ -90,14 +90,14 @@ export class MemberTable implements EntryHasher {
     this.#insert(table, this.#hash, member);
   }
 
-  /** Takes out `member`, which {@link find} returned last, and frees it. */
+  /** Removes `member`, which {@link find} returned last, and frees it. */
   removeFound(table: Ref, member: Ref): void {
     debugAssert(this.hashOf(member) === this.#hash, 'the member taken out was found last');
     this.#tables.removeFound(table, this.#hash);
     this.#arena.free(member);
   }
 
-  /** Takes out `member`, which {@link random} returned last, and frees it. */
+  /** Removes `member`, which {@link random} returned last, and frees it. */
   removeDrawn(table: Ref, member: Ref): void {
     this.#tables.removeDrawn(table);
     this.#arena.free(member);
@@ -107,7 +107,7 @@ export class MemberTable implements EntryHasher {
     return this.#arena.i32[member >>> SEGMENT_SHIFT]![wordPosition(member) + MemberWord.LENGTH]!;
   }
 
-  /** Where the bytes of a member are in {@link bytesOf}. */
+  /** Returns the position of a member's bytes in {@link bytesOf}. */
   memberPosition(member: Ref): number {
     return bytePosition(member) + SET_MEMBER_HEADER_BYTES;
   }
@@ -130,12 +130,12 @@ export class MemberTable implements EntryHasher {
     return this.#tables.scan(table, cursor, visit);
   }
 
-  /** A member at random, NIL when there is none. */
+  /** Returns a random member, or NIL when the table is empty. */
   random(table: Ref, prng: Prng): Ref {
     return this.#tables.random(table, prng);
   }
 
-  /** A table of its own with the same members. */
+  /** Copies a table with its members and returns the ref of the copy. */
   copy(table: Ref): Ref {
     const arena = this.#arena;
     const to = this.create();
@@ -149,7 +149,7 @@ export class MemberTable implements EntryHasher {
         this.#insert(to, this.hashOf(member), copied);
       });
     } catch (error) {
-      // No memory for the whole of it.
+      // There is no memory for the whole copy.
       this.freeSome(to, Number.POSITIVE_INFINITY);
       throw error;
     }
@@ -157,14 +157,17 @@ export class MemberTable implements EntryHasher {
   }
 
   /**
-   * Frees up to `buckets` buckets of a table that nobody reads any more; returns whether that was
-   * all of it.
+   * Frees up to `buckets` buckets of a table that nobody reads any more. Returns true once all of
+   * it is freed.
    */
   freeSome(table: Ref, buckets: number): boolean {
     return this.#tables.freeSome(table, buckets, this.#freeMember);
   }
 
-  /** Bytes of the table and its members, estimated from the first `samples` of them. */
+  /**
+   * Returns the bytes of the table and its members. The size of a member is the mean of the first
+   * `samples` members.
+   */
   bytes(table: Ref, samples: number): number {
     let seen = 0;
     let bytes = 0;
@@ -187,7 +190,7 @@ export class MemberTable implements EntryHasher {
     this.#tables.eachBucket(table, tell);
   }
 
-  /** Checks places and lengths of all members, and that no two are the same; for tests. */
+  /** Checks the places and lengths of all members, and that no member is there twice. For tests. */
   validate(table: Ref): void {
     this.#tables.validate(table);
     this.#forEach(table, (member) => {
@@ -207,8 +210,8 @@ export class MemberTable implements EntryHasher {
   }
 
   /**
-   * Puts a new member in the table. When there is no memory for that, frees it, and the set is as
-   * it was.
+   * Puts a new member into the table. When there is no memory for that, frees the member and leaves
+   * the set as it was.
    */
   #insert(table: Ref, hash: number, member: Ref): void {
     try {

@@ -1,12 +1,12 @@
 /**
- * Lists of objects of the arena by name, in the order of the names: the groups of a stream, the
+ * Lists of objects in the arena, in the order of the objects' names: the groups of a stream, or the
  * consumers of a group.
  *
  *   list     word 0 COUNT     word 2… refs of the objects
  *   object   word 0 NAME      bytes of its name, which begins behind a header of `headerBytes`
  *
- * An empty list is NIL. A change returns the list's new place; stale afterwards are the old one and
- * what `find` found.
+ * An empty list is NIL. A change returns the list's new place. Stale after a change: the old place
+ * and the result of `find`.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -21,7 +21,7 @@ const listBytes = (count: number): number => (NAME_LIST_FIRST_WORD + count) * 4;
 export class NameList {
   readonly #arena: Arena;
   readonly #headerBytes: number;
-  /** Where the name that was looked for last stands, or belongs. */
+  /** The place of the name that was looked up last, or the place where it belongs. */
   #place = 0;
 
   constructor(arena: Arena, headerBytes: number) {
@@ -37,7 +37,7 @@ export class NameList {
     return asRef(this.#word(list, NAME_LIST_FIRST_WORD + index));
   }
 
-  /** The object of a name, or NIL. */
+  /** Returns the object with this name, or NIL. */
   find(list: Ref, name: Uint8Array, start: number, length: number): Ref {
     let low = 0;
     let high = this.count(list);
@@ -58,7 +58,7 @@ export class NameList {
     return NIL;
   }
 
-  /** Adds an object whose name has just been looked for and is not there. */
+  /** Adds an object whose name was just looked up and is absent. */
   insert(list: Ref, object: Ref): Ref {
     const arena = this.#arena;
     const count = this.count(list);
@@ -76,7 +76,7 @@ export class NameList {
     return to;
   }
 
-  /** Takes out the object that was found last. */
+  /** Removes the object that was found last. */
   removeFound(list: Ref): Ref {
     const count = this.count(list) - 1;
     if (count === 0) {
@@ -89,7 +89,7 @@ export class NameList {
     return list;
   }
 
-  /** Takes out the last object. */
+  /** Removes the last object. */
   removeLast(list: Ref): Ref {
     this.#place = this.count(list) - 1;
     return this.removeFound(list);

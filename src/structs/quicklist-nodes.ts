@@ -1,5 +1,5 @@
 /**
- * Hot path. The nodes of long lists, and the chain that they make.
+ * Hot path. The nodes of long lists, and the chain of nodes.
  *
  *   list     word 0 HEAD       word 1 TAIL      nodes; NIL while the list is empty
  *            word 2 COUNT      elements
@@ -9,19 +9,19 @@
  *            word 2 BLOCK      where its bytes are
  *            word 3 START      packed: position of the listpack in the block
  *            word 4 COUNT      elements, at least 1
- *            word 5 PLAIN      bytes of the one element of a plain node, which begin at 0; -1: packed
+ *            word 5 PLAIN      bytes of the one element of a plain node, from 0 on; -1: packed
  *            word 6 ROOM       bytes of the block, so that pushing need not ask the allocator
  *
  *   block    ░░░░░░░░░[ header │ entry │ entry │ … │ terminator ]░░░░░░░░
  *                     START          there is room on both sides
  *
- * The listpack moves within its block: pushing at the head writes the entry where the header was
- * and the header before it, popping there moves the header up. So all four ends of pushing and
- * popping cost the same, whatever the length of the node. The bytes are those of any listpack, and
- * dumps carry them as they are.
+ * The listpack moves within its block. A push at the head writes the entry over the old header, and
+ * a new header before it. A pop at the head moves the header up. So pushing and popping cost the
+ * same at both ends, whatever the length of the node. The bytes are an ordinary listpack, and dumps
+ * contain them unchanged.
  *
- * What changes a listpack in its middle wants it at the start of its block:
- * {@link QuicklistNodes.settle}.
+ * A change in the middle of a listpack needs it at the start of its block.
+ * {@link QuicklistNodes.settle} moves it there.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -52,20 +52,23 @@ export const NodeWord = {
 export const NODE_BYTES = 28;
 export const PACKED = -1;
 
-/** A node's first block; doubled when it is full. */
+/** Bytes of a node's first block. A full block is replaced by one of twice the size. */
 const FIRST_BLOCK_BYTES = 512;
 /**
- * A listpack moves in its block to make room while at least 1/8 of the block is free: so a byte
- * moves 8 others.
+ * A listpack moves in its block to make room while at least 1/8 of the block is free. So each
+ * pushed byte moves at most about 8 other bytes.
  */
 const SLACK_SHIFT = 3;
-/** What a block may be longer than its listpack, once nothing is pushed to that any more. */
+/**
+ * When nothing will be pushed to a node any more, its block may have this much unused room, in
+ * bytes.
+ */
 const KEPT_SLACK_BYTES = 64;
 
 export class QuicklistNodes {
   readonly arena: Arena;
   readonly mover: ByteMover;
-  /** The element that {@link push} pushes. */
+  /** The element to push. The caller sets it before {@link push}. */
   readonly element: EncodedElement;
 
   constructor(arena: Arena) {
@@ -92,23 +95,23 @@ export class QuicklistNodes {
     return this.word(node, NodeWord.PLAIN) === PACKED;
   }
 
-  /** The bytes of the segment where those of a node are. */
+  /** Returns the bytes of the segment that holds a node's block. */
   u8(node: Ref): Uint8Array {
     return this.arena.u8[this.word(node, NodeWord.BLOCK) >>> SEGMENT_SHIFT]!;
   }
 
-  /** Position in {@link u8} of a node's listpack or plain element. */
+  /** Returns the position in {@link u8} of a node's listpack or plain element. */
   base(node: Ref): number {
     return bytePosition(this.word(node, NodeWord.BLOCK)) + this.word(node, NodeWord.START);
   }
 
-  /** Bytes of a node's listpack, or of its plain element. */
+  /** Returns the bytes of a node's listpack, or of its plain element. */
   bytes(node: Ref): number {
     const plain = this.word(node, NodeWord.PLAIN);
     return plain === PACKED ? listpackBytes(this.u8(node), this.base(node)) : plain;
   }
 
-  /** As {@link make} for a new block, which is freed when there is no memory for the node. */
+  /** As {@link make} for a new block. Frees the block when there is no memory for the node. */
   makeOfNew(block: Ref, start: number, count: number, plain: number): Ref {
     try {
       return this.make(block, start, count, plain);
@@ -119,8 +122,8 @@ export class QuicklistNodes {
   }
 
   /**
-   * A node, not in any list yet, of a block. When there is no memory for the node, the block stays
-   * the caller's.
+   * Makes a node for a block. The node is not yet in any list. When there is no memory for the
+   * node, the caller still owns the block.
    */
   make(block: Ref, start: number, count: number, plain: number): Ref {
     const node = this.arena.alloc(NODE_BYTES);
@@ -140,7 +143,9 @@ export class QuicklistNodes {
     return this.makeOfNew(block, 0, 1, length);
   }
 
-  /** A node of {@link element} alone, with room for more on the side where it is pushed. */
+  /**
+   * Makes a node with {@link element} alone, and with room for more on the side where it is pushed.
+   */
   makePacked(atHead: boolean, bytesMax: number): Ref {
     const total = LISTPACK_EMPTY_BYTES + this.element.entryBytes;
     const block = this.arena.alloc(Math.max(total, Math.min(FIRST_BLOCK_BYTES, bytesMax)));
@@ -154,7 +159,7 @@ export class QuicklistNodes {
     return this.makeOfNew(block, start, 1, PACKED);
   }
 
-  /** Puts a node behind `after`, or at the head when that is NIL. */
+  /** Links a node behind `after`, or at the head when that is NIL. */
   link(list: Ref, node: Ref, after: Ref): void {
     const next = after === NIL ? this.ref(list, ListWord.HEAD) : this.ref(after, NodeWord.NEXT);
     this.arena.touch(node, 0, 8);
@@ -166,13 +171,16 @@ export class QuicklistNodes {
     this.#count(list, this.word(node, NodeWord.COUNT), 1);
   }
 
-  /** Takes the chain of nodes from `first` to `last`, with `elements` elements, out of a list. */
+  /**
+   * Unlinks the nodes from `first` to `last` from a list. They are `nodes` nodes with `elements`
+   * elements.
+   */
   unlink(list: Ref, first: Ref, last: Ref, elements: number, nodes: number): void {
     this.#join(list, this.ref(first, NodeWord.PREVIOUS), this.ref(last, NodeWord.NEXT));
     this.#count(list, -elements, -nodes);
   }
 
-  /** Takes a node out and frees it. */
+  /** Unlinks a node and frees it. */
   remove(list: Ref, node: Ref): void {
     this.unlink(list, node, node, this.word(node, NodeWord.COUNT), 1);
     this.free(node);
@@ -184,8 +192,8 @@ export class QuicklistNodes {
   }
 
   /**
-   * Pushes {@link element} into a node and returns how many elements the list has then; 0 when the
-   * node is a plain one or has no room, and none can be made cheaply.
+   * Pushes {@link element} into a node and returns the new number of elements in the list. Returns
+   * 0 when the node is plain, or has no room and none can be made at low cost.
    */
   push(list: Ref, node: Ref, atHead: boolean, bytesMax: number, countMax: number): number {
     const { arena, element } = this;
@@ -227,7 +235,7 @@ export class QuicklistNodes {
     return this.#addTo(list, 1);
   }
 
-  /** Takes the first `count` elements of a packed node that has more. */
+  /** Removes the first `count` elements of a packed node that has more. */
   dropFirst(list: Ref, node: Ref, count: number): void {
     const { arena } = this;
     const words = arena.i32[node >>> SEGMENT_SHIFT]!;
@@ -249,7 +257,7 @@ export class QuicklistNodes {
     this.#addTo(list, -count);
   }
 
-  /** Takes the last `count` elements of a packed node that has more. */
+  /** Removes the last `count` elements of a packed node that has more. */
   dropLast(list: Ref, node: Ref, count: number): void {
     const { arena } = this;
     const words = arena.i32[node >>> SEGMENT_SHIFT]!;
@@ -270,22 +278,24 @@ export class QuicklistNodes {
     this.#addTo(list, -count);
   }
 
-  /** Moves a packed node's listpack to the start of its block and returns that. */
+  /** Moves a packed node's listpack to the start of its block and returns the block. */
   settle(node: Ref): Ref {
     const block = this.ref(node, NodeWord.BLOCK);
     if (this.word(node, NodeWord.START) !== 0) this.#moveTo(node, 0, this.bytes(node));
     return block;
   }
 
-  /** Notes that the settled listpack of a node is at `block` now and has so many elements more. */
+  /**
+   * Notes that the settled listpack of a node is now at `block`, with `countChange` more elements.
+   */
   changed(list: Ref, node: Ref, block: Ref, countChange: number): void {
     this.#setBlock(node, block);
     this.#countIn(list, node, countChange);
   }
 
   /**
-   * Gives up what a block is longer than needed, if there is memory for a shorter one: nothing is
-   * pushed to this node any more.
+   * Moves the bytes of a node to a block without spare room, if there is memory for it. Call it
+   * when nothing will be pushed to this node any more.
    */
   trim(node: Ref): void {
     if (!this.isPacked(node)) return;
@@ -296,15 +306,15 @@ export class QuicklistNodes {
   }
 
   /**
-   * Moves the listpack so that there are `bytes` bytes of room beside it; false when that is not
-   * worth it.
+   * Moves the listpack so that there are `bytes` bytes of room beside it. Returns false when that
+   * is not worth the cost.
    */
   #makeRoom(node: Ref, atHead: boolean, total: number, bytes: number, bytesMax: number): boolean {
     const block = this.word(node, NodeWord.ROOM);
     const slack = block - total;
     const half = slack >>> 1;
     if (bytes <= half && slack >= block >>> SLACK_SHIFT) {
-      // To the middle: the other side may be next.
+      // Moves to the middle, since the next push may be on the other side.
       this.#moveTo(node, half, total);
       return true;
     }
@@ -331,7 +341,7 @@ export class QuicklistNodes {
     this.set(node, NodeWord.START, start);
   }
 
-  /** Moves the listpack to a new block, to its end or its start; not to NIL. */
+  /** Moves the listpack to the end or to the start of block `to`. Does nothing when that is NIL. */
   #moveToBlock(node: Ref, to: Ref, toEnd: boolean, total: number): void {
     if (to === NIL) return;
     const { arena } = this;
@@ -354,7 +364,7 @@ export class QuicklistNodes {
     this.set(node, NodeWord.ROOM, this.arena.blockBytes(block));
   }
 
-  /** Makes `next` follow `node` in a list; NIL stands for the list itself. */
+  /** Makes `next` follow `node` in a list. NIL stands for the list itself. */
   #join(list: Ref, node: Ref, next: Ref): void {
     if (node === NIL) this.set(list, ListWord.HEAD, next);
     else this.set(node, NodeWord.NEXT, next);
@@ -362,7 +372,7 @@ export class QuicklistNodes {
     else this.set(next, NodeWord.PREVIOUS, node);
   }
 
-  /** Counts elements of a list, and returns how many there are now. */
+  /** Adds to the count of a list's elements, and returns the new count. */
   #addTo(list: Ref, elements: number): number {
     this.arena.touch(list, ListWord.COUNT << 2, 4);
     const i32 = this.arena.i32[list >>> SEGMENT_SHIFT]!;

@@ -1,13 +1,14 @@
 /**
- * Hot path. Long lists: a chain of listpacks of some kilobytes each, with elements too long for
- * that in plain nodes between them. quicklist-nodes.ts draws list and nodes, list-cursor.ts reads.
+ * Hot path. Long lists: a chain of listpacks of some kilobytes each. Elements that are too long for
+ * a listpack have plain nodes between them. quicklist-nodes.ts draws the list and its nodes;
+ * list-cursor.ts reads them.
  *
- * How long a node may be, list-max-listpack-size tells ({@link Quicklist.configure}): -1 … -5 are
- * 4, 8, 16, 32, 64 KiB, a positive number is a count of elements, within 8 KiB. Nodes that were
- * loaded may be longer; nothing is pushed to them. Nodes are never compressed in memory.
+ * list-max-listpack-size limits the length of a node ({@link Quicklist.configure}): -1 … -5 are 4,
+ * 8, 16, 32, 64 KiB; a positive number is a count of elements, within 8 KiB. Loaded nodes may be
+ * longer; nothing is pushed to those. Nodes are never compressed in memory.
  *
- * Places are {@link ListCursor}s. Stale after a change: all of them, and views of elements. What is
- * inserted must not lie in the list itself.
+ * {@link ListCursor}s are places. Stale after a change: all cursors, and views of elements. Bytes
+ * to be inserted must not lie in the list itself.
  */
 import type { Arena } from '../arena/arena.ts';
 import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -30,15 +31,15 @@ import {
 } from './listpack-read.ts';
 import { LIST_BYTES, ListWord, NodeWord, PACKED, QuicklistNodes } from './quicklist-nodes.ts';
 
-/** Bytes of a node by -1 - list-max-listpack-size. */
+/** Bytes of a node, by -1 - list-max-listpack-size. */
 const NODE_BYTES_MAX = [4096, 8192, 16384, 32768, 65536] as const;
-/** Of nodes that are limited by a count. */
+/** Limit in bytes of nodes that are limited by a count. */
 const COUNTED_NODE_BYTES_MAX = 8192;
 const NODE_COUNT_MAX = 32767;
 const NO_COUNT_LIMIT = 0x7fffffff;
-/** The value of list-max-listpack-size before it is told. */
+/** The default of list-max-listpack-size. */
 const SIZE_DEFAULT = -2;
-/** Up to so many nodes are freed at once when a range is taken out. */
+/** When a range is removed, up to this many nodes are freed at once. */
 const NODES_FREED_AT_ONCE = 8;
 
 export class Quicklist {
@@ -49,7 +50,7 @@ export class Quicklist {
   #size = SIZE_DEFAULT;
   #bytesMax: number = COUNTED_NODE_BYTES_MAX;
   #countMax = NO_COUNT_LIMIT;
-  /** Elements of so many bytes or more get nodes of their own: DEBUG QUICKLIST-PACKED-THRESHOLD. */
+  /** Elements of this length in bytes or more get plain nodes: DEBUG QUICKLIST-PACKED-THRESHOLD. */
   plainBytesMin: number = Number.POSITIVE_INFINITY;
 
   constructor(arena: Arena, listpacks: Listpack) {
@@ -72,7 +73,10 @@ export class Quicklist {
     }
   }
 
-  /** Whether one listpack of so many bytes and elements would be too long. */
+  /**
+   * Returns whether one listpack of `bytes` bytes and `count` elements would be too long for a
+   * node.
+   */
   exceedsNode(bytes: number, count: number): boolean {
     return bytes > this.#bytesMax || count > this.#countMax;
   }
@@ -85,8 +89,8 @@ export class Quicklist {
   }
 
   /**
-   * A list of the elements of a listpack, which becomes a node of it. Throws ARENA_FULL, having
-   * changed nothing.
+   * Makes a list whose only node is `listpack`. Throws ARENA_FULL when there is no memory; then
+   * nothing has changed.
    */
   fromListpack(listpack: Ref): Ref {
     const list = this.create();
@@ -102,16 +106,16 @@ export class Quicklist {
   }
 
   /**
-   * The only node of a list as a listpack, which replaces the list; NIL, and nothing is changed,
-   * unless there is one node within the limits: of half the length when the list has shrunk, so
-   * that it does not change to and fro.
+   * Makes a list that has one node a listpack, which replaces the list. Returns NIL and changes
+   * nothing unless there is one node within the limits. After a removal (`shrunk`) the limits are
+   * halved, so that a list does not change its form back and forth.
    */
   toListpack(list: Ref, shrunk: boolean): Ref {
     const nodes = this.#nodes;
     if (nodes.word(list, ListWord.NODES) !== 1) return NIL;
     const node = nodes.ref(list, ListWord.HEAD);
     if (!nodes.isPacked(node)) return NIL;
-    // A count alone limits nodes that have such a limit.
+    // When a count limits the nodes, only the count is checked.
     const bytesMax = this.#size < 0 ? this.#bytesMax : Number.POSITIVE_INFINITY;
     const part = shrunk ? 2 : 1;
     if (nodes.bytes(node) > Math.floor(bytesMax / part)) return NIL;
@@ -130,7 +134,10 @@ export class Quicklist {
     return this.#nodes.word(list, ListWord.NODES);
   }
 
-  /** Returns how many elements there are then; so does {@link pushTail}. */
+  /**
+   * Pushes an element and returns the new number of elements. {@link pushTail} does the same at the
+   * other end.
+   */
   pushHead(list: Ref, bytes: Uint8Array, start: number, length: number): number {
     return this.#push(list, true, bytes, start, length);
   }
@@ -139,7 +146,7 @@ export class Quicklist {
     return this.#push(list, false, bytes, start, length);
   }
 
-  /** Takes the first element of a list that is not empty. */
+  /** Removes the first element of a list, which must not be empty. */
   dropHead(list: Ref): void {
     const nodes = this.#nodes;
     const node = nodes.ref(list, ListWord.HEAD);
@@ -162,7 +169,7 @@ export class Quicklist {
     this.#append(list, this.#nodes.makeOfNew(listpack, 0, count, PACKED));
   }
 
-  /** Adds an element as the last node, whatever its length. */
+  /** Adds an element of any length as a plain node at the end. */
   appendPlain(list: Ref, bytes: Uint8Array, start: number, length: number): void {
     this.#append(list, this.#nodes.makePlain(bytes, start, length));
   }
@@ -180,7 +187,7 @@ export class Quicklist {
     const { node } = cursor;
     nodes.element.take(bytes, start, length);
     const packed = nodes.isPacked(node);
-    // Position in the listpack; END behind its last entry.
+    // The position in the listpack, or END behind its last entry.
     let at = packed ? cursor.inListpack : END;
     if (packed && behind) {
       const next = behindEntry(cursor.u8, cursor.at);
@@ -199,7 +206,7 @@ export class Quicklist {
     this.#merge(list, nodes.ref(node, NodeWord.PREVIOUS), node);
   }
 
-  /** Puts another element in the place of the one at `cursor`. */
+  /** Replaces the element at `cursor`. */
   replace(list: Ref, cursor: ListCursor, bytes: Uint8Array, start: number, length: number): void {
     const nodes = this.#nodes;
     const { node } = cursor;
@@ -227,14 +234,15 @@ export class Quicklist {
       length,
     );
     nodes.element.drop();
-    // The old one is where it was in its node: what stood behind it may have gone to another.
+    // The old element is still in its place in its node. Only elements behind it may have moved to
+    // another node.
     if (nodes.word(node, NodeWord.COUNT) === 1) nodes.remove(list, node);
     else nodes.changed(list, node, this.#listpacks.delete(nodes.settle(node), at), -1);
   }
 
   /**
-   * Removes up to `max` elements equal to the bytes, the first or the last ones; returns how many
-   * there were.
+   * Removes up to `max` elements that are equal to the bytes, from the head or from the tail.
+   * Returns the number removed.
    */
   removeEqual(
     list: Ref,
@@ -255,7 +263,7 @@ export class Quicklist {
     return removed;
   }
 
-  /** As {@link removeEqual} in a list that is one listpack. Returns its new place. */
+  /** As {@link removeEqual}, for a list that is one listpack. Returns its new place. */
   removeEqualInListpack(
     listpack: Ref,
     bytes: Uint8Array,
@@ -268,20 +276,20 @@ export class Quicklist {
     return this.#filter.removed === 0 ? listpack : this.#listpacks.shrinkToFit(listpack);
   }
 
-  /** What {@link removeEqualInListpack} has removed. */
+  /** Returns the number of elements that {@link removeEqualInListpack} removed. */
   get removedInListpack(): number {
     return this.#filter.removed;
   }
 
   /**
-   * Takes out `count` elements from `index` on; all of them exist. Where many nodes go, returns a
-   * list of these, which the caller frees in slices, else NIL.
+   * Removes `count` elements from `index` on, all of which must exist. When many nodes are removed,
+   * returns a list of them that the caller frees in slices, otherwise NIL.
    */
   removeRange(list: Ref, index: number, count: number): Ref {
     const nodes = this.#nodes;
     let node = nodes.ref(list, ListWord.HEAD);
     let skip = index;
-    // From the nearer end.
+    // Walks from the nearer end.
     if (index + count === this.count(list) && index > count) {
       node = nodes.ref(list, ListWord.TAIL);
       skip = index - this.count(list) + nodes.word(node, NodeWord.COUNT);
@@ -303,7 +311,7 @@ export class Quicklist {
     return left > 0 ? this.#takeNodes(list, node, left) : NIL;
   }
 
-  /** A list of its own with the same elements. */
+  /** Copies a list and returns the ref of the copy. */
   copy(list: Ref): Ref {
     const nodes = this.#nodes;
     const to = this.create();
@@ -324,7 +332,7 @@ export class Quicklist {
         }
       }
     } catch (error) {
-      // No memory for the whole of it.
+      // There is no memory for the whole copy.
       this.freeSome(to, Number.POSITIVE_INFINITY);
       throw error;
     }
@@ -332,8 +340,8 @@ export class Quicklist {
   }
 
   /**
-   * Frees up to `steps` nodes of a list that nobody reads any more; returns whether that was all of
-   * it.
+   * Frees up to `steps` nodes of a list that nobody reads any more. Returns true once all of it is
+   * freed.
    */
   freeSome(list: Ref, steps: number): boolean {
     const nodes = this.#nodes;
@@ -352,7 +360,8 @@ export class Quicklist {
   }
 
   /**
-   * Bytes of a list, as allocated; what its nodes take is the mean of the first `samples` of them.
+   * Returns the allocated bytes of a list. The size of a node is the mean of the first `samples`
+   * nodes.
    */
   bytes(list: Ref, samples: number): number {
     const nodes = this.#nodes;
@@ -368,14 +377,14 @@ export class Quicklist {
     return arena.blockBytes(list) + Math.round(mean * this.nodeCount(list));
   }
 
-  /** Lets go of views into segments, which may be gone. */
+  /** Drops views into segments, which may be gone. */
   forgetViews(): void {
     this.#nodes.element.forget();
   }
 
   /**
-   * Tells of each node where its bytes are, how many these are, and of how many elements; for
-   * DEBUG.
+   * Calls `tell` for each node with the place of its bytes, their length, and the number of
+   * elements. For DEBUG.
    */
   eachNode(
     list: Ref,
@@ -392,7 +401,7 @@ export class Quicklist {
     }
   }
 
-  /** Checks chain, counts and every listpack; for tests. */
+  /** Checks the chain, the counts and every listpack. For tests. */
   validate(list: Ref): void {
     const nodes = this.#nodes;
     let count = 0;
@@ -452,10 +461,7 @@ export class Quicklist {
     return count;
   }
 
-  /**
-   * Pushes the element that was taken into a node if it may have one more; see
-   * {@link QuicklistNodes.push}.
-   */
+  /** Pushes the taken element into a node if it has room. See {@link QuicklistNodes.push}. */
   #pushTo(list: Ref, node: Ref, atHead: boolean): number {
     return this.#nodes.push(list, node, atHead, this.#bytesMax, this.#countMax);
   }
@@ -465,7 +471,10 @@ export class Quicklist {
     return !this.exceedsNode(nodes.bytes(node) + entryBytes, nodes.word(node, NodeWord.COUNT) + 1);
   }
 
-  /** A node of the element that was taken: a plain one when it is too long for a listpack. */
+  /**
+   * Makes a node with the taken element. The node is plain when the element is too long for a
+   * listpack.
+   */
   #newNode(atHead: boolean, bytes: Uint8Array, start: number, length: number): Ref {
     const nodes = this.#nodes;
     const tooLong =
@@ -481,8 +490,8 @@ export class Quicklist {
   }
 
   /**
-   * Adds the element that was taken between two nodes, of which one may be NIL: to one of them if
-   * it has room.
+   * Adds the taken element between two nodes, one of which may be NIL. It goes into one of them if
+   * that has room, otherwise into a new node.
    */
   #pushBetween(
     list: Ref,
@@ -499,9 +508,9 @@ export class Quicklist {
   }
 
   /**
-   * Adds the element that was taken before the entry at `at` of a node that has no room, or behind
-   * its last one or before the first. Returns the node of what was behind it, when that had to be
-   * split off.
+   * Adds the taken element before the entry at `at` of a node that has no room. For END it goes
+   * behind the node, or before it when `behind` is false. When the place is in the middle, splits
+   * the node and returns the new node with the entries behind the element; otherwise returns NIL.
    */
   #insertBeside(
     list: Ref,
@@ -526,7 +535,7 @@ export class Quicklist {
     return second;
   }
 
-  /** Moves the entries from `at` on to a node of their own, behind `node`, and returns that. */
+  /** Moves the entries from `at` on to a new node behind `node`, and returns the new node. */
   #split(list: Ref, node: Ref, at: number): Ref {
     const nodes = this.#nodes;
     const listpacks = this.#listpacks;
@@ -540,8 +549,8 @@ export class Quicklist {
   }
 
   /**
-   * Joins two neighbours if both are listpacks, one node may hold what is in them, and there is
-   * memory for that.
+   * Joins two neighbours if both are listpacks, their elements fit into one node, and there is
+   * memory.
    */
   #merge(list: Ref, node: Ref, next: Ref): void {
     const nodes = this.#nodes;
@@ -584,8 +593,8 @@ export class Quicklist {
   }
 
   /**
-   * Takes up to `count` elements out of a node from that of index `skip`, which is not the first;
-   * returns how many.
+   * Removes up to `count` elements from the one at index `skip` of a node, which is not the first.
+   * Returns the number removed.
    */
   #removeWithin(list: Ref, node: Ref, skip: number, count: number): number {
     const nodes = this.#nodes;
@@ -598,7 +607,9 @@ export class Quicklist {
     return count;
   }
 
-  /** Takes `count` elements out from the first of `first` on; see {@link removeRange}. */
+  /**
+   * Removes `count` elements, beginning with the first of node `first`. See {@link removeRange}.
+   */
   #takeNodes(list: Ref, first: Ref, count: number): Ref {
     const nodes = this.#nodes;
     let left = count;
@@ -619,7 +630,7 @@ export class Quicklist {
     nodes.unlink(list, first, last, count - left, whole);
     nodes.set(last, NodeWord.NEXT, NIL);
     let gone: Ref = NIL;
-    // Removing needs no memory: without any for the list, all nodes are freed at once.
+    // A removal must not fail. When there is no memory for the list, all nodes are freed at once.
     if (whole > NODES_FREED_AT_ONCE) gone = this.#arena.tryAlloc(LIST_BYTES);
     let next = first;
     for (let freed = 0; next !== NIL && (gone === NIL || freed < NODES_FREED_AT_ONCE); freed++) {

@@ -1,4 +1,4 @@
-/** Whether a sorted index is as sorted-index.ts draws it; for tests. */
+/** Checks whether a sorted index has the structure that sorted-index.ts draws. For tests. */
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
 import { assert } from '../base/assert.ts';
 import { compareBytes } from '../base/bytes.ts';
@@ -8,8 +8,7 @@ import { COUNTS_WORD, IndexWord, NodeWord, placesAt } from './sorted-index-nodes
 import { MEMBER_HEADER_BYTES, MEMBER_LENGTH_WORD } from './sorted-set-member.ts';
 
 /**
- * Checks order, counts, links and separators of all nodes; for tests. Returns how many nodes there
- * are.
+ * Checks order, counts, links and separators of all nodes. Returns the number of nodes. For tests.
  */
 export function validateIndex(tree: SortedIndex, index: Ref): number {
   const height = tree.word(index, IndexWord.HEIGHT);
@@ -60,7 +59,7 @@ function validateChildren(tree: SortedIndex, node: Ref, level: number): void {
   }
 }
 
-/** Whether entry `i` of node `a` lies before entry `j` of node `b`. */
+/** Returns whether entry `i` of node `a` is before entry `j` of node `b`. */
 function ordered(tree: SortedIndex, a: Ref, i: number, b: Ref, j: number, level: number): boolean {
   const first = tree.scoreAt(a, i);
   const second = tree.scoreAt(b, j);

@@ -1,16 +1,17 @@
 /**
- * Hot path. The nodes of a sorted index, one by one: what they hold, and moves of it. The tree is
- * sorted-index.ts.
+ * Hot path. The nodes of a sorted index: their contents, and moves of these. sorted-index.ts has
+ * the tree.
  *
  *   node     1 KiB, within one page
  *            word 0 COUNT    entries of a leaf, children of an inner node
  *            word 1 PREVIOUS and word 2 NEXT node of the same level, NIL at the ends
  *   leaf     f64 2-85        scores            words 172-255   members
- *   inner    f64 2-51        scores            words 104-153   members: of the first entry below each child
+ *   inner    f64 2-51        scores            words 104-153   members
  *            words 154-203   children          words 204-253   entries below each child
+ *            score and member are those of the first entry below each child
  *
- * Places of a node are filled in order, without a gap. Methods that say so leave the barrier to
- * their caller.
+ * The places of a node are filled in order, without a gap. Where a method says that the caller has
+ * touched a node, the caller has called the write barrier.
  */
 import type { Arena } from '../arena/arena.ts';
 import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -24,7 +25,7 @@ export const NODE_BYTES = 1024;
 export const NodeWord = { COUNT: 0, PREVIOUS: 1, NEXT: 2 } as const;
 export const LEAF_ENTRIES = 84;
 export const INNER_CHILDREN = 50;
-/** Word of the first score, of a node of either kind; two words each. */
+/** Word of the first score in a node of either kind. Each score has two words. */
 export const SCORES_WORD = 4;
 export const LEAF_MEMBERS_WORD = SCORES_WORD + 2 * LEAF_ENTRIES;
 export const INNER_MEMBERS_WORD = SCORES_WORD + 2 * INNER_CHILDREN;
@@ -35,7 +36,7 @@ assert(LEAF_MEMBERS_WORD + LEAF_ENTRIES === NODE_BYTES / 4, 'a leaf fills its no
 assert(COUNTS_WORD + INNER_CHILDREN <= NODE_BYTES / 4, 'an inner node fits its node');
 assert(SCORES_WORD % 2 === 0, 'scores are aligned');
 
-/** How many places the nodes of a level have; leaves are level 0. */
+/** Returns the number of places in a node of a level. Leaves have level 0. */
 export const placesAt = (level: number): number => (level === 0 ? LEAF_ENTRIES : INNER_CHILDREN);
 
 export class IndexNodes {
@@ -96,8 +97,8 @@ export class IndexNodes {
   }
 
   /**
-   * Moves `moved` places from `from` of one node to `at` of another, whose places there are free,
-   * and corrects both counts. What was behind them in the first node is not moved.
+   * Moves `moved` places from `from` of one node to `at` of another, whose places there must be
+   * free. Corrects both counts. Places behind them in the first node stay where they are.
    */
   transfer(source: Ref, from: number, target: Ref, at: number, moved: number, level: number): void {
     this.moveScores(source, from, target, at, moved);
@@ -112,13 +113,14 @@ export class IndexNodes {
     this.store(target, NodeWord.COUNT, this.word(target, NodeWord.COUNT) + moved);
   }
 
-  /** Frees the first `room` places of a node; its count stays. */
+  /** Frees the first `room` places of a node by moving the others up. Does not change the count. */
   shiftUp(node: Ref, room: number, level: number): void {
     this.shift(node, 0, room, this.word(node, NodeWord.COUNT), level);
   }
 
   /**
-   * Closes the gap of the first `gap` of `count` places; the count in the node is right already.
+   * Closes a gap of `gap` places at the start of a node by moving the others down. `count` is the
+   * number before. The count in the node must be right already.
    */
   shiftDown(node: Ref, gap: number, count: number, level: number): void {
     this.shift(node, gap, 0, count - gap, level);
@@ -135,7 +137,7 @@ export class IndexNodes {
     }
   }
 
-  /** Takes a node out of the links of its level and frees it. */
+  /** Unlinks a node from its level and frees it. */
   unlink(node: Ref): void {
     const previous = asRef(this.word(node, NodeWord.PREVIOUS));
     const next = asRef(this.word(node, NodeWord.NEXT));
@@ -162,14 +164,15 @@ export class IndexNodes {
     ]!;
   }
 
-  /** The caller has touched the node. */
+  /** Sets a score. The caller has touched the node. */
   setScore(node: Ref, place: number, score: number): void {
     this.arena.f64[node >>> SEGMENT_SHIFT]![((wordPosition(node) + SCORES_WORD) >>> 1) + place] =
       score;
   }
 
   /**
-   * Moves scores within a node or to another, which the caller has touched; the ranges may overlap.
+   * Moves scores within a node or to another. The ranges may overlap. The caller has touched the
+   * target.
    */
   moveScores(source: Ref, from: number, target: Ref, at: number, count: number): void {
     const f64 = this.arena.f64[source >>> SEGMENT_SHIFT]!;
@@ -200,7 +203,7 @@ export class IndexNodes {
     this.store(ref, word, value);
   }
 
-  /** The caller has touched the object, or allocated it in this turn. */
+  /** Writes a word. The caller has touched the object, or has allocated it in this turn. */
   store(ref: Ref, word: number, value: number): void {
     this.arena.i32[ref >>> SEGMENT_SHIFT]![wordPosition(ref) + word] = value;
   }

@@ -1,28 +1,29 @@
 /**
- * Hot path. The members of a large sorted set in their order, with ranks: a B+tree in the arena
- * whose nodes count what is below them.
+ * Hot path. The members of a large sorted set in their order, with ranks. It is a B+tree in the
+ * arena, whose nodes count the entries below them.
  *
- *   header   word 0 ROOT     the top node; while the tree is being freed, the node that is next
- *            word 1 COUNT    entries; while the tree is being freed, the first node of the level below
- *            word 2 HEIGHT   levels above the leaves; while the tree is being freed, -1 - the level of that node
- *            word 3 TABLE    the owner's: sorted-set.ts keeps its hash table here
+ *   header                   in use                       while the tree is being freed
+ *            word 0 ROOT     the top node                 the node to free next
+ *            word 1 COUNT    entries                      the first node of the level below
+ *            word 2 HEIGHT   levels above the leaves      -1 - the level of that node
+ *            word 3 TABLE    belongs to the owner: sorted-table.ts keeps its hash table here
  *
- * Its nodes are drawn in sorted-index-nodes.ts.
+ * sorted-index-nodes.ts draws the nodes.
  *
- * Entries are ordered by score and then by member, as memcmp has it. A member is the ref of an
- * object that sorted-set-member.ts draws; it is looked at only where scores are equal.
+ * Entries are ordered by score and then by member, as memcmp orders bytes. A member is the ref of
+ * an object that sorted-set-member.ts draws. The object is read only where scores are equal.
  *
- * Every range, be it of scores, of members or of ranks, is one of ranks: `countBefore…` tell how
- * many entries lie before a bound, `seekRank` puts a cursor there, `removeSome` takes entries from
- * there.
+ * A range of scores or of members is converted to a range of ranks: `countBefore…` returns the
+ * number of entries before a bound, `seekRank` puts a cursor there, `removeSome` removes entries
+ * from there.
  *
- * A full node is split in the middle, except at the ends of the tree: there the new node begins
- * with one entry, so that ascending or descending insertions fill all nodes. A node that falls
- * below a quarter is merged with a neighbour, or shares with it. Insertion allocates all nodes that
- * it needs before it changes anything; removal never fails.
+ * A full node is split in the middle. At the ends of the tree the new node begins with one entry
+ * instead, so that ascending or descending insertions fill all nodes. A node less than a quarter
+ * full is merged with a neighbour, or takes entries from it. An insertion allocates all nodes that
+ * it needs before it changes anything; a removal never fails.
  *
- * Stale after an insertion or removal: all cursors. Main thread, or the thread that fills the
- * arena.
+ * Stale after an insertion or removal: all cursors. For the main thread, or the thread that fills
+ * the arena.
  */
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
 import { assert } from '../base/assert.ts';
@@ -44,12 +45,15 @@ import {
 } from './sorted-index-nodes.ts';
 import { MEMBER_HEADER_BYTES, MEMBER_LENGTH_WORD } from './sorted-set-member.ts';
 
-/** A node of n places with fewer than n / SPARSE_PART entries looks for company. */
+/**
+ * A node of n places with fewer than n / SPARSE_PART entries is merged with a neighbour, or takes
+ * entries from it.
+ */
 const SPARSE_PART = 4;
-/** More levels than 2^31 entries can need. */
+/** 2^31 entries need fewer levels. */
 const LEVELS_MAX = 16;
 
-/** What entries are compared with: score and member, the score alone, the member alone. */
+/** The parts that are compared: score and member, the score alone, or the member alone. */
 const Order = { BOTH: 0, SCORE: 1, MEMBER: 2 } as const;
 type Order = (typeof Order)[keyof typeof Order];
 
@@ -64,15 +68,15 @@ export class IndexCursor {
 const NO_BYTES = new Uint8Array(0);
 
 export class SortedIndex extends IndexNodes {
-  /** The bound that a search looks for. */
+  /** The bound of the current search. */
   #score = 0;
   #bytes: Uint8Array = NO_BYTES;
   #start = 0;
   #length = 0;
-  /** The way that the last descent took, by level: nodes, and the place in each. */
+  /** The path of the last descent, by level: the nodes and the place in each. */
   readonly #nodes = new Int32Array(LEVELS_MAX);
   readonly #places = new Int32Array(LEVELS_MAX);
-  /** Nodes allocated ahead of an insertion. */
+  /** Nodes that were allocated ahead of an insertion. */
   readonly #spare = new Int32Array(LEVELS_MAX);
   #spares = 0;
 
@@ -98,7 +102,7 @@ export class SortedIndex extends IndexNodes {
     return this.word(index, IndexWord.COUNT);
   }
 
-  /** Bytes of the index without its members. Looks at the inner nodes. */
+  /** Returns the bytes of the index without its members. Walks over the inner nodes. */
   bytes(index: Ref): number {
     let nodes = 1;
     let first = asRef(this.word(index, IndexWord.ROOT));
@@ -110,7 +114,7 @@ export class SortedIndex extends IndexNodes {
     return INDEX_BYTES + nodes * NODE_BYTES;
   }
 
-  /** The word that belongs to the owner of the index. */
+  /** Returns the word that belongs to the owner of the index. */
   table(index: Ref): Ref {
     return asRef(this.word(index, IndexWord.TABLE));
   }
@@ -119,10 +123,7 @@ export class SortedIndex extends IndexNodes {
     this.setWord(index, IndexWord.TABLE, table);
   }
 
-  /**
-   * Adds an entry that is not there. Throws ARENA_FULL, having changed nothing, when there is no
-   * memory.
-   */
+  /** Adds an absent entry. Throws ARENA_FULL when there is no memory; then nothing has changed. */
   insert(index: Ref, score: number, member: Ref): void {
     const height = this.#descendTo(index, score, member);
     this.#reserveNodes(height);
@@ -135,7 +136,7 @@ export class SortedIndex extends IndexNodes {
     else this.#splitLeaf(index, leaf, place, score, member);
   }
 
-  /** Takes out an entry that is there. */
+  /** Removes an entry, which must be there. */
   remove(index: Ref, score: number, member: Ref): void {
     this.#descendTo(index, score, member);
     const leaf = asRef(this.#nodes[0]!);
@@ -146,13 +147,13 @@ export class SortedIndex extends IndexNodes {
     this.#removeRun(index, 1);
   }
 
-  /** Gives an entry that is there another score. Throws as {@link insert}. */
+  /** Gives an entry, which must be there, another score. Throws as {@link insert}. */
   move(index: Ref, score: number, member: Ref, newScore: number): void {
     const height = this.#descendTo(index, score, member);
     const leaf = asRef(this.#nodes[0]!);
     const place = this.#places[0]!;
-    // Where it stays between its neighbours in the leaf, only the score is written. Zeros differ in
-    // their sign alone.
+    // When the entry keeps its place between its neighbours in the leaf, only the score is written.
+    // This includes 0 and -0, which are equal.
     if (newScore === score || this.#fitsBetween(leaf, place, newScore)) {
       assert(this.memberAt(leaf, place, 0) === member, 'an entry that moves is in its index');
       this.arena.touch(leaf, 0, NODE_BYTES);
@@ -173,7 +174,7 @@ export class SortedIndex extends IndexNodes {
     );
   }
 
-  /** How many entries lie before this score and member. */
+  /** Returns the number of entries before this score and member. */
   countBeforeEntry(
     index: Ref,
     score: number,
@@ -187,15 +188,18 @@ export class SortedIndex extends IndexNodes {
     return count;
   }
 
-  /** How many entries have a score below `score`, or up to it with `orEqual`. */
+  /**
+   * Returns the number of entries with a score below `score`; with `orEqual`, also those equal to
+   * it.
+   */
   countBeforeScore(index: Ref, score: number, orEqual: boolean): number {
     this.#score = score;
     return this.#countBefore(index, Order.SCORE, orEqual);
   }
 
   /**
-   * How many members lie before these bytes, or are these with `orEqual`; all scores are supposed
-   * to be equal.
+   * Returns the number of members before these bytes; with `orEqual`, also a member equal to them.
+   * All scores in the set must be equal.
    */
   countBeforeMember(
     index: Ref,
@@ -211,8 +215,8 @@ export class SortedIndex extends IndexNodes {
   }
 
   /**
-   * Puts the cursor at the entry of a rank, from 0; returns false, and leaves the cursor, when
-   * there is none.
+   * Puts the cursor at the entry of a rank, counted from 0. Returns false and leaves the cursor
+   * when there is none.
    */
   seekRank(index: Ref, rank: number, cursor: IndexCursor): boolean {
     if (rank < 0 || rank >= this.word(index, IndexWord.COUNT)) return false;
@@ -221,7 +225,7 @@ export class SortedIndex extends IndexNodes {
     return true;
   }
 
-  /** Moves the cursor to the next entry; returns false, and leaves it, at the end. */
+  /** Moves the cursor to the next entry. At the end returns false and leaves the cursor. */
   next(cursor: IndexCursor): boolean {
     let leaf = cursor.leaf;
     let place = cursor.place + 1;
@@ -234,7 +238,7 @@ export class SortedIndex extends IndexNodes {
     return true;
   }
 
-  /** Moves the cursor to the entry before; returns false, and leaves it, at the start. */
+  /** Moves the cursor to the previous entry. At the start returns false and leaves the cursor. */
   previous(cursor: IndexCursor): boolean {
     let leaf = cursor.leaf;
     let place = cursor.place - 1;
@@ -248,9 +252,8 @@ export class SortedIndex extends IndexNodes {
   }
 
   /**
-   * Takes out up to `count` entries from a rank on, as many as their leaf holds, and puts their
-   * members into `removed`, which has LEAF_ENTRIES places. Returns how many they were, at least
-   * one.
+   * Removes up to `count` entries from a rank on, but only those in the same leaf. Writes their
+   * members to `removed`, which has LEAF_ENTRIES places. Returns the number removed, at least one.
    */
   removeSome(index: Ref, rank: number, count: number, removed: Int32Array): number {
     assert(count > 0 && rank >= 0 && rank < this.count(index), 'what is removed is there');
@@ -264,8 +267,8 @@ export class SortedIndex extends IndexNodes {
   }
 
   /**
-   * Frees up to `budget` nodes of an index that nobody reads any more; returns whether all is
-   * freed, the header too. The members are the owner's to free.
+   * Frees up to `budget` nodes of an index that nobody reads any more. Returns true once all of it
+   * is freed, the header included. The owner frees the members.
    */
   freeSome(index: Ref, budget: number): boolean {
     const arena = this.arena;
@@ -274,7 +277,7 @@ export class SortedIndex extends IndexNodes {
     let below = asRef(this.word(index, IndexWord.COUNT));
     if (level >= 0) below = level > 0 ? this.child(node, 0) : NIL;
     else level = -1 - level;
-    // Level by level, along the links between the nodes of each.
+    // Frees level by level, along the links between the nodes of each level.
     for (let done = 0; done < budget && node !== NIL; done++) {
       const next = asRef(this.word(node, NodeWord.NEXT));
       arena.free(node);
@@ -294,14 +297,13 @@ export class SortedIndex extends IndexNodes {
     return false;
   }
 
-  /** Lets go of views into segments, which may be gone. */
+  /** Drops views into segments, which may be gone. */
   forgetViews(): void {
     this.#bytes = NO_BYTES;
   }
 
   /**
-   * To be called after the arena was rolled back: an insertion that failed may have left nodes
-   * behind.
+   * Call this after a rollback of the arena. Drops the nodes that a failed insertion may have left.
    */
   rolledBack(): void {
     this.#spares = 0;
@@ -336,7 +338,7 @@ export class SortedIndex extends IndexNodes {
     );
   }
 
-  /** Goes down to the place of this entry, be it there or not, and returns the height. */
+  /** Goes down to the place of this entry, or to the place where it belongs. Returns the height. */
   #descendTo(index: Ref, score: number, member: Ref): number {
     this.#aimAt(score, member);
     const height = this.word(index, IndexWord.HEIGHT);
@@ -381,7 +383,10 @@ export class SortedIndex extends IndexNodes {
     return before + this.#search(node, 0, order, orEqual);
   }
 
-  /** How many entries or separators of a node lie before the bound, or at it with `orEqual`. */
+  /**
+   * Returns the number of entries or separators of a node before the bound; with `orEqual`, also
+   * those equal to it.
+   */
   #search(node: Ref, level: number, order: Order, orEqual: boolean): number {
     const segment = node >>> SEGMENT_SHIFT;
     const f64 = this.arena.f64[segment]!;
@@ -407,18 +412,18 @@ export class SortedIndex extends IndexNodes {
   }
 
   /**
-   * Allocates the nodes that an insertion along the present way needs; nothing is changed before.
+   * Allocates the nodes that an insertion along the current path needs, before anything changes.
    */
   #reserveNodes(height: number): void {
     let needed = 0;
     while (needed <= height && this.word(asRef(this.#nodes[needed]!), 0) === placesAt(needed))
       needed++;
-    // The root is split, and a new one put over its halves.
+    // The root is split, too, and its halves get a new root.
     if (needed > height) needed++;
     try {
       while (this.#spares < needed) this.#spare[this.#spares++] = this.arena.alloc(NODE_BYTES);
     } catch (error) {
-      // The place that alloc failed to fill was counted already.
+      // The failed allocation was counted already.
       this.#spares--;
       while (this.#spares > 0) this.arena.free(asRef(this.#spare[--this.#spares]!));
       throw error;
@@ -440,7 +445,7 @@ export class SortedIndex extends IndexNodes {
     }
   }
 
-  /** Notes in the nodes above that the node of `level` begins with this entry now. */
+  /** Notes in the nodes above that the node of `level` now begins with this entry. */
   #renewFirst(level: number, height: number, score: number, member: Ref): void {
     for (let above = level + 1; above <= height; above++) {
       const node = asRef(this.#nodes[above]!);
@@ -463,8 +468,8 @@ export class SortedIndex extends IndexNodes {
   }
 
   /**
-   * Moves what is behind the first `kept` places of a node into a new one beside it, which is
-   * returned.
+   * Moves the places behind the first `kept` ones of a node to a new node beside it. Returns the
+   * new node.
    */
   #splitNode(node: Ref, level: number, kept: number): Ref {
     const right = this.#takeSpare();
@@ -479,8 +484,8 @@ export class SortedIndex extends IndexNodes {
   }
 
   /**
-   * Hangs `right`, split off from `left` at `level`, into the node above, or puts a new root over
-   * both.
+   * Adds `right`, which was split off from `left` at `level`, to the node above. When there is
+   * none, puts a new root over both.
    */
   #addAbove(index: Ref, level: number, left: Ref, right: Ref): void {
     const height = this.word(index, IndexWord.HEIGHT);
@@ -515,7 +520,7 @@ export class SortedIndex extends IndexNodes {
     this.#addAbove(index, level + 1, parent, beside);
   }
 
-  /** Takes `run` entries out of the leaf at the end of the present way. */
+  /** Removes `run` entries from the leaf at the end of the current path. */
   #removeRun(index: Ref, run: number): void {
     const height = this.word(index, IndexWord.HEIGHT);
     const leaf = asRef(this.#nodes[0]!);
@@ -537,7 +542,7 @@ export class SortedIndex extends IndexNodes {
     this.#lowerRoot(index);
   }
 
-  /** Makes the node of `level` on the present way fit again after something was taken out of it. */
+  /** Repairs the nodes from `level` of the current path upwards, after a removal from that node. */
   #repair(index: Ref, level: number, height: number, firstGone: boolean): void {
     if (level === height) return;
     const node = asRef(this.#nodes[level]!);
@@ -559,8 +564,8 @@ export class SortedIndex extends IndexNodes {
   }
 
   /**
-   * Joins the children `at` and `at` + 1 and returns true, or lets them share when they are too
-   * many for one.
+   * Joins the children `at` and `at` + 1 and returns true. When they have too many entries for one
+   * node, divides the entries between them and returns false.
    */
   #merge(parent: Ref, at: number, level: number): boolean {
     const left = this.child(parent, at);

@@ -1,15 +1,15 @@
 /**
- * Hot path. Small sorted sets: listpacks of pairs, a member and its score, ordered by score and
- * then by member.
+ * Hot path. Small sorted sets: listpacks of pairs. A pair is a member and its score. The pairs are
+ * ordered by score and then by member.
  *
  *   member, score, member, score, …
  *
- * A score is an integer element where it is one, else its text in 17 significant digits; so Redis
- * keeps and dumps it. A position is that of a member, {@link END} where there is none; ranks count
- * pairs from 0.
+ * A whole number is kept as an integer element, any other score as text with up to 17 significant
+ * digits, as Redis keeps and dumps it. A position is that of a member, or {@link END} when there is
+ * none. Ranks count pairs from 0.
  *
- * Changes return the new place of the listpack. Stale after them: the ref passed in, every position
- * and view.
+ * Changes return the new place of the listpack. Stale after a change: the ref that was passed in,
+ * every position and every view.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT } from '../arena/layout.ts';
@@ -37,8 +37,9 @@ import {
   TERMINATOR,
 } from './listpack-read.ts';
 
-/** "-1.2345678901234567e-308" and what stands around it. */
+/** A whole number beyond ± this is kept as text. */
 const INTEGER_SCORE_MAX = 2 ** 62;
+/** Room for the longest entry of a score: "-1.2345678901234567e-308" with code and back length. */
 const SCORE_ENTRY_BYTES_MAX = 32;
 const ENTRY_OVERHEAD_BYTES = 2 * ELEMENT_CODE_BYTES_MAX;
 const PAIR_BYTES_MIN = 256;
@@ -51,7 +52,7 @@ export class SortedListpack {
   readonly #text = new Uint8Array(ELEMENT_TEXT_BYTES_MAX);
   readonly #compared = new ElementView();
   readonly #comparedText = new Uint8Array(ELEMENT_TEXT_BYTES_MAX);
-  /** A pair, encoded, and what encodes it. */
+  /** A pair, encoded, and the scratch for one encoding. */
   #pair = new Uint8Array(PAIR_BYTES_MIN);
   readonly #code = new Uint8Array(ELEMENT_CODE_BYTES_MAX);
   readonly #digits = new Uint8Array(SCORE_ENTRY_BYTES_MAX);
@@ -66,7 +67,7 @@ export class SortedListpack {
     return this.#listpacks.count(ref) >>> 1;
   }
 
-  /** Whether a member of `bytes` bytes can be added before the listpack reaches its limit. */
+  /** Returns whether a member of `bytes` bytes can be added within the limit of a listpack. */
   hasRoom(ref: Ref, bytes: number): boolean {
     return this.#listpacks.safeToAdd(ref, bytes + ENTRY_OVERHEAD_BYTES + SCORE_ENTRY_BYTES_MAX);
   }
@@ -75,19 +76,21 @@ export class SortedListpack {
     return this.#listpacks.find(ref, this.#listpacks.first(ref), bytes, start, length, 1);
   }
 
-  /** The score of the member at `at`. */
+  /** Returns the score of the member at `at`. */
   score(ref: Ref, at: number): number {
     const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
     return readScore(u8, behindEntry(u8, bytePosition(ref) + at), this.#view);
   }
 
-  /** Fills `view` with the bytes of the member at `at`; an integer's go to `scratch`. */
+  /**
+   * Fills `view` with the bytes of the member at `at`. An integer is written to `scratch` as text.
+   */
   memberInto(ref: Ref, at: number, view: ElementView, scratch: Uint8Array): void {
     this.#listpacks.read(ref, at, view);
     elementToBytes(view, scratch);
   }
 
-  /** The rank of the member at `at`. */
+  /** Returns the rank of the member at `at`. */
   rank(ref: Ref, at: number): number {
     const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
     const base = bytePosition(ref);
@@ -107,7 +110,7 @@ export class SortedListpack {
     return score === END ? END : this.#listpacks.previous(ref, score);
   }
 
-  /** Adds a member that is not there. It does not lie in the listpack. */
+  /** Adds an absent member. Its bytes must not lie in the listpack. */
   insert(ref: Ref, score: number, bytes: Uint8Array, start: number, length: number): Ref {
     const pairBytes = this.#encode(score, bytes, start, length);
     const at = this.#placeFor(ref, score, bytes, start, length);
@@ -121,7 +124,8 @@ export class SortedListpack {
     const { bytes, position, length } = view;
     const pairBytes = this.#encode(score, bytes, position, length);
     const place = this.#placeFor(ref, score, bytes, position, length);
-    // First in with the new pair: when there is no memory for it, nothing is changed.
+    // The new pair is inserted before the old one is removed. So nothing has changed when there is
+    // no memory.
     const to = this.#listpacks.insertEntries(ref, place, this.#pair, pairBytes, 2);
     return this.remove(to, place === END || place > at ? at : at + pairBytes);
   }
@@ -134,7 +138,10 @@ export class SortedListpack {
     return this.#listpacks.deleteRange(ref, rank * 2, count * 2);
   }
 
-  /** How many members have a score below `score`, or up to it with `orEqual`. */
+  /**
+   * Returns the number of members with a score below `score`; with `orEqual`, also those equal to
+   * it.
+   */
   countBeforeScore(ref: Ref, score: number, orEqual: boolean): number {
     const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
     let at = bytePosition(ref) + LISTPACK_HEADER_BYTES;
@@ -149,8 +156,8 @@ export class SortedListpack {
   }
 
   /**
-   * How many members lie before these bytes, or are these with `orEqual`; all scores are supposed
-   * to be equal.
+   * Returns the number of members before these bytes; with `orEqual`, also a member equal to them.
+   * All scores in the set must be equal.
    */
   countBeforeMember(
     ref: Ref,
@@ -170,13 +177,13 @@ export class SortedListpack {
     return count;
   }
 
-  /** Lets go of views into segments, which may be gone. */
+  /** Drops views into segments, which may be gone. */
   forgetViews(): void {
     this.#view.forget();
     this.#compared.forget();
   }
 
-  /** Checks the order of all pairs; for tests. */
+  /** Checks the order of all pairs. For tests. */
   validate(ref: Ref): void {
     this.#listpacks.validate(ref);
     assert(this.#listpacks.count(ref) % 2 === 0, 'members and scores come in pairs');
@@ -186,13 +193,13 @@ export class SortedListpack {
     );
   }
 
-  /** Position of the first pair that belongs behind this one, or END. */
+  /** Returns the position of the first pair that belongs behind this one, or END. */
   #placeFor(ref: Ref, score: number, bytes: Uint8Array, start: number, length: number): number {
     const u8 = this.#arena.u8[ref >>> SEGMENT_SHIFT]!;
     const base = bytePosition(ref);
     const view = this.#view;
     const last = this.#listpacks.last(ref);
-    // Scores often ascend, as times do.
+    // Scores often ascend, for example when they are times.
     if (last === END || readScore(u8, base + last, view) < score) return END;
     let at = base + LISTPACK_HEADER_BYTES;
     while (u8[at] !== TERMINATOR) {
@@ -219,14 +226,14 @@ export class SortedListpack {
     return compareBytes(view.bytes, view.position, view.length, bytes, start, length);
   }
 
-  /** Puts the entries of a pair into `#pair`; returns their bytes. */
+  /** Encodes a pair into `#pair` and returns its length in bytes. */
   #encode(score: number, bytes: Uint8Array, start: number, length: number): number {
     const room = length + ENTRY_OVERHEAD_BYTES + SCORE_ENTRY_BYTES_MAX;
-    // Members beyond this are rare: what they took is not kept for the next.
+    // Long members are rare, so a buffer that grew for one is not kept.
     if (room > this.#pair.length || this.#pair.length > PAIR_BYTES_KEPT)
       this.#pair = new Uint8Array(Math.max(room, PAIR_BYTES_MIN));
     const behind = this.#encodeText(0, bytes, start, length);
-    // Zero loses its sign here, as it does in Redis.
+    // -0 becomes 0 here, as in Redis.
     if (isIntegerScore(score)) return this.#encodeInteger(behind, highHalf(score), score | 0);
     const text = formatDouble(score);
     const digits = this.#digits;
@@ -259,12 +266,14 @@ export class SortedListpack {
   }
 }
 
-/** Whether a listpack has this score as an integer element; as far as Redis does that. */
+/**
+ * Returns whether a listpack keeps this score as an integer element. The range is that of Redis.
+ */
 export function isIntegerScore(score: number): boolean {
   return Number.isInteger(score) && Math.abs(score) <= INTEGER_SCORE_MAX;
 }
 
-/** The score that the element at `at` tells. */
+/** Returns the score in the element at `at`. */
 export function readScore(u8: Uint8Array, at: number, view: ElementView): number {
   readElement(u8, at, view);
   if (view.isInteger) return view.int;
@@ -274,8 +283,8 @@ export function readScore(u8: Uint8Array, at: number, view: ElementView): number
 }
 
 /**
- * Whether the pairs of the valid listpack at `base`, whose scores are numbers, ascend and none is
- * twice.
+ * Returns whether the pairs of the valid listpack at `base`, whose scores must be numbers, ascend
+ * and no pair is there twice.
  */
 export function isInOrder(u8: Uint8Array, base: number): boolean {
   const view = new ElementView();

@@ -1,14 +1,15 @@
 /**
- * Hot path. A sorted set in whichever form it has: a small one in a listpack (sorted-listpack.ts),
- * a large one in a table with an index (sorted-table.ts). One object serves set after set: `open`
- * or `create` says which.
+ * Hot path. A sorted set in either of its forms: a small one is a listpack (sorted-listpack.ts), a
+ * large one is a table with an index (sorted-table.ts). One object serves many sets, one after
+ * another: `open` or `create` selects the set.
  *
- *   open(ref, large) ─▶ find ─▶ score · setFoundScore · removeFound · foundRank · add, when it was not found
+ *   open(ref, large) ─▶ find ─▶ score · setFoundScore · removeFound · foundRank
+ *                   │      └──▶ add, when the member was not found
  *                   └─▶ seek ─▶ score · next · previous
  *
- * Every range is one of ranks. `ref` and `large` are where the set is after each change: who owns
- * it notes them. Stale after a change: what was found or sought. Stale after the next find, seek or
- * step: member and score.
+ * Every range is a range of ranks. After each change `ref` and `large` tell where the set is, and
+ * the owner of the set must note them. Stale after a change: the result of `find` or `seek`. Stale
+ * after the next find, seek or step: member and score.
  */
 import type { Arena } from '../arena/arena.ts';
 import { assert } from '../base/assert.ts';
@@ -19,21 +20,23 @@ import { IndexCursor } from './sorted-index.ts';
 import { SortedListpack } from './sorted-listpack.ts';
 import type { SortedTable } from './sorted-table.ts';
 
-/** Room of a new listpack: what three short members need. */
+/** Bytes of room in a new listpack. Three short members need this much. */
 const FIRST_ROOM_BYTES = 40;
-/** More than a pair needs in a listpack beside the bytes of the member. */
+/**
+ * An upper bound for the bytes that a pair needs in a listpack in addition to those of the member.
+ */
 const PAIR_BYTES_BESIDE = 64;
 
 export class SortedSet {
   ref: Ref = NIL;
   large = false;
-  /** Of the member found or sought. */
+  /** The score of the current member, which is the result of find, seek or a step. */
   score = 0;
   readonly #arena: Arena;
   readonly #listpacks: Listpack;
   readonly #small: SortedListpack;
   readonly #tables: SortedTable;
-  /** Where the member found or sought is: in a listpack, or the object. */
+  /** The place of the current member: a position in a listpack, or the ref of the object. */
   #at = END;
   readonly #cursor = new IndexCursor();
   readonly #view = new ElementView();
@@ -51,13 +54,13 @@ export class SortedSet {
     this.large = large;
   }
 
-  /** Begins an empty set; a small one with room for so many bytes of listpack. */
+  /** Begins an empty set. A small one gets room for a listpack of `roomBytes` bytes. */
   create(large: boolean, roomBytes = FIRST_ROOM_BYTES): void {
     this.ref = large ? this.#tables.create() : this.#listpacks.create(roomBytes);
     this.large = large;
   }
 
-  /** Moves a small set that has more room than it needs to a shorter block. */
+  /** Moves a small set to a shorter block if its block is longer than needed. */
   shrinkToFit(): void {
     if (!this.large) this.ref = this.#listpacks.shrinkToFit(this.ref);
   }
@@ -66,7 +69,7 @@ export class SortedSet {
     return this.large ? this.#tables.count(this.ref) : this.#small.count(this.ref);
   }
 
-  /** Looks for a member; when it is there, sets {@link score} and returns true. */
+  /** Looks up a member. When it is there, sets {@link score} and returns true. */
   find(bytes: Uint8Array, start: number, length: number): boolean {
     if (this.large) {
       const member = this.#tables.find(this.ref, bytes, start, length);
@@ -82,8 +85,8 @@ export class SortedSet {
   }
 
   /**
-   * Adds a member that {@link find} has just not found. A small set that would get more than
-   * `entriesMax` members, or one longer than `valueBytesMax`, becomes a large one.
+   * Adds a member that {@link find} did not find just now. A small set becomes a large one when it
+   * would get more than `entriesMax` members, or a member longer than `valueBytesMax` bytes.
    */
   add(
     score: number,
@@ -107,40 +110,43 @@ export class SortedSet {
     this.#tables.add(this.ref, score, bytes, start, length);
   }
 
-  /** Gives the member that {@link find} has found another score. */
+  /** Gives the member that {@link find} found another score. */
   setFoundScore(score: number): void {
     assert(!Number.isNaN(score), 'a score is a number');
     if (this.large) this.#tables.setScore(this.ref, this.#cursor.member, score);
     else this.ref = this.#small.setScore(this.ref, this.#at, score);
   }
 
-  /** Takes out the member that {@link find} has found. */
+  /** Removes the member that {@link find} found. */
   removeFound(): void {
     if (this.large) this.#tables.removeFound(this.ref, this.#cursor.member);
     else this.ref = this.#small.remove(this.ref, this.#at);
   }
 
-  /** The rank of the member that {@link find} has found. */
+  /** Returns the rank of the member that {@link find} found. */
   foundRank(): number {
     if (this.large) return this.#tables.rank(this.ref, this.#cursor.member);
     return this.#small.rank(this.ref, this.#at);
   }
 
-  /** Takes out `count` members from a rank on; they are there. */
+  /** Removes `count` members from a rank on, all of which must exist. */
   removeRange(rank: number, count: number): void {
     if (this.large) this.#tables.removeRange(this.ref, rank, count);
     else this.ref = this.#small.removeRange(this.ref, rank, count);
   }
 
-  /** How many members have a score below `score`, or up to it with `orEqual`. */
+  /**
+   * Returns the number of members with a score below `score`; with `orEqual`, also those equal to
+   * it.
+   */
   countBeforeScore(score: number, orEqual: boolean): number {
     if (this.large) return this.#tables.index.countBeforeScore(this.ref, score, orEqual);
     return this.#small.countBeforeScore(this.ref, score, orEqual);
   }
 
   /**
-   * How many members lie before these bytes, or are these with `orEqual`; all scores are supposed
-   * to be equal.
+   * Returns the number of members before these bytes; with `orEqual`, also a member equal to them.
+   * All scores in the set must be equal.
    */
   countBeforeMember(bytes: Uint8Array, start: number, length: number, orEqual: boolean): number {
     if (this.large)
@@ -148,7 +154,7 @@ export class SortedSet {
     return this.#small.countBeforeMember(this.ref, bytes, start, length, orEqual);
   }
 
-  /** Goes to the member of a rank; returns false when there is none. */
+  /** Goes to the member of a rank. Returns false when there is none. */
   seek(rank: number): boolean {
     if (this.large) {
       if (!this.#tables.index.seekRank(this.ref, rank, this.#cursor)) return false;
@@ -158,7 +164,9 @@ export class SortedSet {
     return this.#standAt(this.#small.seek(this.ref, rank));
   }
 
-  /** Goes to the next member; returns false, and is nowhere, behind the last. */
+  /**
+   * Goes to the next member. Behind the last one returns false; then there is no current member.
+   */
   next(): boolean {
     if (this.large) {
       if (!this.#tables.index.next(this.#cursor)) return false;
@@ -168,7 +176,10 @@ export class SortedSet {
     return this.#standAt(this.#small.next(this.ref, this.#at));
   }
 
-  /** Goes to the member before; returns false, and is nowhere, before the first. */
+  /**
+   * Goes to the previous member. Before the first one returns false; then there is no current
+   * member.
+   */
   previous(): boolean {
     if (this.large) {
       if (!this.#tables.index.previous(this.#cursor)) return false;
@@ -178,7 +189,7 @@ export class SortedSet {
     return this.#standAt(this.#small.previous(this.ref, this.#at));
   }
 
-  /** The bytes of the member found or sought, in a view that the next call changes. */
+  /** Returns the bytes of the current member, in a view that the next call changes. */
   member(): ElementView {
     const view = this.#view;
     if (this.large) {
@@ -192,15 +203,15 @@ export class SortedSet {
     return view;
   }
 
-  /** The text of the member found or sought, in an array of its own. */
+  /** Returns the text of the current member in a new array. */
   copyMember(): Uint8Array {
     const { bytes, position, length } = this.member();
     return Uint8Array.from(bytes.subarray(position, position + length));
   }
 
   /**
-   * Visits the members of one position of an iteration (see hash-table.ts), all of them when the
-   * set is small. Before each call of `visit` the member and its score are set.
+   * Visits the members at one position of the iteration (see hash-table.ts). A small set is visited
+   * in one call. Before each call of `visit` the member and its score are set.
    */
   scan(cursor: number, visit: () => void): number {
     if (this.large) {
@@ -215,8 +226,8 @@ export class SortedSet {
   }
 
   /**
-   * Makes a small set a large one. Throws ARENA_FULL, having changed nothing, when there is no
-   * memory.
+   * Makes a small set a large one. Throws ARENA_FULL when there is no memory; then nothing has
+   * changed.
    */
   enlarge(): void {
     const small = this.ref;
@@ -224,7 +235,7 @@ export class SortedSet {
     this.#listpacks.free(small);
   }
 
-  /** As {@link enlarge}, with one member more that is not there. */
+  /** As {@link enlarge}, and adds one absent member. */
   #enlargeWith(score: number, bytes: Uint8Array, start: number, length: number): void {
     const small = this.ref;
     this.#toTable();
@@ -239,7 +250,7 @@ export class SortedSet {
     this.#listpacks.free(small);
   }
 
-  /** Opens a large set of the same members; the small one stays as it is. */
+  /** Makes a large set with the same members and opens it. The small one stays as it is. */
   #toTable(): void {
     const large = this.#tables.create();
     try {
@@ -256,8 +267,8 @@ export class SortedSet {
   }
 
   /**
-   * Makes a large set a small one if it has at most `entriesMax` members, none longer than
-   * `valueBytesMax`.
+   * Makes a large set a small one if it has at most `entriesMax` members, none of them longer than
+   * `valueBytesMax` bytes.
    */
   reduce(entriesMax: number, valueBytesMax: number): void {
     if (!this.large || this.count() > entriesMax) return;
@@ -284,25 +295,25 @@ export class SortedSet {
     this.open(small, false);
   }
 
-  /** A set of its own with the same members; returns its ref, of the same form. */
+  /** Copies the set, in the same form, and returns the ref of the copy. */
   copy(): Ref {
     return this.large ? this.#tables.copy(this.ref) : this.#listpacks.copy(this.ref);
   }
 
-  /** Gives all memory back at once; for sets that are known to be short. */
+  /** Frees all memory at once. Only for sets that are known to be short. */
   free(): void {
     if (this.large) this.#tables.freeSome(this.ref, Number.POSITIVE_INFINITY);
     else this.#arena.free(this.ref);
     this.open(NIL, false);
   }
 
-  /** Lets go of views into segments, which may be gone. */
+  /** Drops views into segments, which may be gone. */
   forgetViews(): void {
     this.#view.forget();
     this.#small.forgetViews();
   }
 
-  /** Checks everything; for tests. */
+  /** Checks everything. For tests. */
   validate(): void {
     if (this.large) this.#tables.validate(this.ref);
     else this.#small.validate(this.ref);

@@ -1,12 +1,12 @@
 /**
- * Hot path. Large sorted sets: a hash table that finds members, and a sorted index that has them in
- * order. Both hold refs of the same objects, drawn in sorted-set-member.ts. The ref of the index,
- * which keeps that of the table, is the ref of the set.
+ * Hot path. Large sorted sets: a hash table that finds members, and a sorted index that keeps them
+ * in order. Both hold refs of the same objects, which sorted-set-member.ts draws. The ref of the
+ * set is the ref of the index, which holds the ref of the table.
  *
- * `find` remembers the hash of a member, with which one that is absent is added, and its place in
- * the table: `add` and `removeFound` follow it at once. Additions and new scores throw ARENA_FULL,
- * having changed nothing, when there is no memory. Stale after a change: refs of members that went,
- * cursors.
+ * `find` remembers the hash of a member, which `add` needs, and the place in the table, which
+ * `removeFound` needs. So these must follow `find` at once. Additions and new scores throw
+ * ARENA_FULL when there is no memory; then nothing has changed. Stale after a change: refs of
+ * removed members, and cursors.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -29,7 +29,7 @@ export class SortedTable implements EntryHasher {
   readonly #tables: HashTable;
   readonly #mover: ByteMover;
   readonly #removed = new Int32Array(LEAF_ENTRIES);
-  /** Hash of the member that was looked for last. */
+  /** Hash of the member that was looked up last. */
   #hash = 0;
   readonly #freeMember: EntryVisitor = (member) => this.#arena.free(member);
 
@@ -57,7 +57,7 @@ export class SortedTable implements EntryHasher {
     return this.index.count(set);
   }
 
-  /** Hash of a member; for the table. */
+  /** Returns the hash of a member. The table calls it. */
   hashOf(member: Ref): number {
     return this.#hashOfBytes(
       this.bytesOf(member),
@@ -66,7 +66,7 @@ export class SortedTable implements EntryHasher {
     );
   }
 
-  /** The member of these bytes, or NIL. */
+  /** Returns the member with these bytes, or NIL. */
   find(set: Ref, bytes: Uint8Array, start: number, length: number): Ref {
     const hash = this.#hashOfBytes(bytes, start, length);
     this.#hash = hash;
@@ -81,7 +81,7 @@ export class SortedTable implements EntryHasher {
     return NIL;
   }
 
-  /** Adds a member that has just been looked for and is not there. */
+  /** Adds a member that was just looked up and is absent. Returns its ref. */
   add(set: Ref, score: number, bytes: Uint8Array, start: number, length: number): Ref {
     if (debugChecks) {
       assert(
@@ -109,7 +109,7 @@ export class SortedTable implements EntryHasher {
     this.#arena.f64[member >>> SEGMENT_SHIFT]![wordPosition(member) >>> 1] = score;
   }
 
-  /** Takes out `member`, which {@link find} returned last, and frees it. */
+  /** Removes `member`, which {@link find} returned last, and frees it. */
   removeFound(set: Ref, member: Ref): void {
     debugAssert(this.hashOf(member) === this.#hash, 'the member taken out was found last');
     this.index.remove(set, this.score(member), member);
@@ -117,7 +117,7 @@ export class SortedTable implements EntryHasher {
     this.#arena.free(member);
   }
 
-  /** Takes out the members of `count` ranks from `rank` on, which are there, and frees them. */
+  /** Removes and frees the members of `count` ranks from `rank` on, all of which must exist. */
   removeRange(set: Ref, rank: number, count: number): void {
     const removed = this.#removed;
     const table = this.index.table(set);
@@ -148,7 +148,7 @@ export class SortedTable implements EntryHasher {
     return this.#arena.i32[member >>> SEGMENT_SHIFT]![wordPosition(member) + MEMBER_LENGTH_WORD]!;
   }
 
-  /** Where the bytes of a member are in {@link bytesOf}. */
+  /** Returns the position of a member's bytes in {@link bytesOf}. */
   memberPosition(member: Ref): number {
     return bytePosition(member) + MEMBER_HEADER_BYTES;
   }
@@ -167,7 +167,7 @@ export class SortedTable implements EntryHasher {
     return this.#tables.scan(this.index.table(set), cursor, visit);
   }
 
-  /** A set of its own with the same members. */
+  /** Copies a set with its members and returns the ref of the copy. */
   copy(set: Ref): Ref {
     const to = this.create();
     try {
@@ -175,7 +175,7 @@ export class SortedTable implements EntryHasher {
       let more = this.index.seekRank(set, 0, cursor);
       for (; more; more = this.index.next(cursor)) this.#addCopy(to, cursor.score, cursor.member);
     } catch (error) {
-      // No memory for the whole of it.
+      // There is no memory for the whole copy.
       this.freeSome(to, Number.POSITIVE_INFINITY);
       throw error;
     }
@@ -183,8 +183,8 @@ export class SortedTable implements EntryHasher {
   }
 
   /**
-   * Bytes of a set, as allocated; those of its members are estimated from the first `samples` of
-   * them.
+   * Returns the allocated bytes of a set. The size of a member is the mean of the first `samples`
+   * members.
    */
   bytes(set: Ref, samples: number): number {
     const cursor = new IndexCursor();
@@ -200,8 +200,8 @@ export class SortedTable implements EntryHasher {
   }
 
   /**
-   * Frees up to `steps` buckets and nodes of a set that nobody reads any more; returns whether that
-   * was all of it.
+   * Frees up to `steps` buckets and nodes of a set that nobody reads any more. Returns true once
+   * all of it is freed.
    */
   freeSome(set: Ref, steps: number): boolean {
     const table = this.index.table(set);
@@ -218,7 +218,7 @@ export class SortedTable implements EntryHasher {
     this.index.rolledBack();
   }
 
-  /** Checks table and index against each other; for tests. */
+  /** Checks that table and index agree. For tests. */
   validate(set: Ref): void {
     const table = this.index.table(set);
     this.#tables.validate(table);
@@ -253,7 +253,7 @@ export class SortedTable implements EntryHasher {
   }
 
   /**
-   * Puts a new member, whose hash is `#hash`, into table and index; frees it when there is no
+   * Puts a new member, whose hash is `#hash`, into table and index. Frees it when there is no
    * memory for that.
    */
   #insert(set: Ref, score: number, member: Ref): void {

@@ -1,28 +1,29 @@
 /**
- * How many entries a group has read, and how many it still has to: exact while no entry was deleted
- * where the group has yet to read, unknown else. Main thread.
+ * The number of entries that a group has read, and the number that it still has to read. Both are
+ * exact as long as no entry was deleted that the group has yet to read; otherwise they are unknown.
+ * Main thread.
  */
 import type { Ref } from '../base/units.ts';
 import type { StreamEntries } from './stream-entries.ts';
 import { ENTRIES_READ_UNKNOWN, type StreamGroups } from './stream-groups.ts';
 import { StreamId } from './stream-id.ts';
 
-// None outlives a call.
+// Scratch ids. They are not used beyond one call.
 const firstId = new StreamId();
 const lastId = new StreamId();
 const maxDeleted = new StreamId();
 const groupId = new StreamId();
 
-/** Whether an entry was deleted at or behind `id`. */
+/** Returns whether an entry was deleted at or behind `id`. */
 export function isFragmentedFrom(entries: StreamEntries, id: StreamId): boolean {
   entries.readMaxDeleted(maxDeleted);
   entries.readFirstId(firstId);
-  // What was deleted before the first entry is gone like what was trimmed.
+  // Entries that were deleted before the first entry count as trimmed.
   if (entries.length === 0 || maxDeleted.isMin || firstId.compare(maxDeleted) > 0) return false;
   return id.compare(maxDeleted) <= 0;
 }
 
-/** Entries ever added up to `id`, or {@link ENTRIES_READ_UNKNOWN}. */
+/** Returns the number of entries ever added up to `id`, or {@link ENTRIES_READ_UNKNOWN}. */
 export function entriesUpTo(entries: StreamEntries, id: StreamId): number {
   const { entriesAdded, length } = entries;
   if (entriesAdded === 0) return 0;
@@ -41,8 +42,8 @@ export function entriesUpTo(entries: StreamEntries, id: StreamId): number {
 }
 
 /**
- * Entries that a group has yet to read, or NaN when that is unknown. Negative where a client
- * claimed to have read more.
+ * Returns the number of entries that a group has yet to read, or NaN when it is unknown. It is
+ * negative when a client set ENTRIESREAD too high.
  */
 export function groupLag(entries: StreamEntries, groups: StreamGroups, group: Ref): number {
   const { entriesAdded } = entries;

@@ -1,11 +1,10 @@
 /**
- * Hot path. Walks over the entries of a stream that lie between two ids, both included, in either
- * direction.
+ * Hot path. Walks over the entries of a stream between two ids, both included, in either direction.
  *
  *   open(nodes, from, to, backwards) ─▶ next ─▶ id · fieldCount ─▶ nextField ─▶ field · value
  *
- * Deleted entries are passed over. Stale after a change of the stream's nodes; its groups may
- * change meanwhile.
+ * The walk skips deleted entries. Stale after a change of the stream's nodes. The stream's groups
+ * may change during the walk.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT } from '../arena/layout.ts';
@@ -15,14 +14,14 @@ import { StreamId } from './stream-id.ts';
 import { StreamNode } from './stream-node.ts';
 
 export class StreamCursor {
-  /** The node that the entry is in, and the entry. */
+  /** The node of the current entry, and that entry. */
   readonly node = new StreamNode();
   readonly #arena: Arena;
   readonly #nodes: IdCursor;
   readonly #from = new StreamId();
   readonly #to = new StreamId();
   #backwards = false;
-  /** Whether `node` is one, and its entry has been read. */
+  /** Whether `node` holds a node whose current entry has been read. */
   #inNode = false;
 
   constructor(arena: Arena) {
@@ -30,19 +29,19 @@ export class StreamCursor {
     this.#nodes = new IdCursor(arena);
   }
 
-  /** Id of the entry. */
+  /** The id of the current entry. */
   get id(): StreamId {
     return this.node.id;
   }
 
-  /** Ref of the node that the entry is in. */
+  /** The ref of the node of the current entry. */
   get nodeRef(): Ref {
     return this.#nodes.value;
   }
 
   /**
-   * Goes before the first entry of the tree of nodes from `from` on, or behind the last one up to
-   * `to`.
+   * Goes to the place before the first entry at or behind `from`, or, for `backwards`, behind the
+   * last entry at or before `to`. `nodes` is the tree of nodes.
    */
   open(nodes: Ref, from: StreamId, to: StreamId, backwards: boolean): void {
     this.#from.copyFrom(from);
@@ -53,7 +52,7 @@ export class StreamCursor {
     if (!this.#nodes.seekFloor(nodes, start) && !backwards) this.#nodes.seekFirst(nodes);
   }
 
-  /** Goes to the next entry; false when there is none. */
+  /** Goes to the next entry. Returns false when there is none. */
   next(): boolean {
     return this.#backwards ? this.#goBackwards() : this.#goForwards();
   }

@@ -1,6 +1,7 @@
 /**
- * Hot path. Streams: an append-only log of entries in listpacks (stream-node.ts), which a tree
- * (id-tree.ts) finds by the id of their first entry, and consumer groups (stream-groups.ts).
+ * Hot path. Streams: append-only logs of entries, and consumer groups (stream-groups.ts). The
+ * entries are in listpacks (stream-node.ts). A tree (id-tree.ts) finds a listpack by the id of its
+ * first entry.
  *
  *   word 0      LENGTH         live entries
  *   word 1      NODES          tree of nodes
@@ -10,8 +11,9 @@
  *   word 14-15  ENTRIES_ADDED  entries ever added, a double
  *   word 16     GROUPS         list of groups by name, or NIL
  *
- * One object serves stream after stream: `open` or `create` says which. A stream never moves. A
- * change that finds no memory changes nothing. Stale after a change of the entries: cursors.
+ * One object serves many streams, one after another: `open` or `create` selects the stream. A
+ * stream never moves. A change that finds no memory changes nothing. Stale after a change of the
+ * entries: cursors.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -51,12 +53,14 @@ export const StreamWord = {
 export const STREAM_WORDS = 18;
 export const STREAM_BYTES = STREAM_WORDS * 4;
 
-/** The longest node, and the longest entry. */
+/** The limit of a node and of an entry, in bytes. */
 export const STREAM_NODE_BYTES_MAX = 1 << 30;
-/** A node that follows another gets at least room for so much at once. */
+/** A node that follows another gets at most this room for its first block, in bytes. */
 const NODE_ROOM_BYTES_MAX = 4096;
 
-/** Fields and values as arguments of a request: from argument `from` on, in turn. */
+/**
+ * The fields and values of an entry: arguments of a request, from argument `from` on, alternating.
+ */
 export interface StreamFields {
   readonly bytes: Uint8Array;
   readonly position: Int32Array;
@@ -153,23 +157,29 @@ export class StreamEntries {
     this.#setId(StreamWord.FIRST_ID, id);
   }
 
-  /** For loaders, that add whole nodes. */
+  /** Sets the number of live entries. For loaders, which add whole nodes. */
   setLength(length: number): void {
     this.#setWord(StreamWord.LENGTH, length);
   }
 
-  /** Adds a node, which belongs to the stream then, under an id behind those of all others. */
+  /**
+   * Adds a node under an id that is behind the ids of all other nodes. The stream then owns the
+   * listpack. Returns false when the id is already there.
+   */
   addNode(master: StreamId, listpack: Ref): boolean {
     return this.#tree.insert(this.nodes, master, listpack);
   }
 
-  /** Looks at the entries from `from` to `to`, by {@link cursor}. */
+  /** Returns {@link cursor}, opened for the entries from `from` to `to`. */
   seek(from: StreamId, to: StreamId, backwards: boolean): StreamCursor {
     this.cursor.open(this.nodes, from, to, backwards);
     return this.cursor;
   }
 
-  /** Makes `into` the id of the first or last live entry, 0-0 when there is none. */
+  /**
+   * Sets `into` to the id of the first or last live entry, or to 0-0 when there is none. Returns
+   * whether there is one.
+   */
   readEdgeId(last: boolean, into: StreamId): boolean {
     edgeTo.setMax();
     const found = this.seek(zero, edgeTo, last).next();
@@ -178,7 +188,10 @@ export class StreamEntries {
     return found;
   }
 
-  /** Makes `into` the id of the first entry, be it deleted; false when there is none. */
+  /**
+   * Sets `into` to the id of the first entry, even if that is deleted. Returns false when there is
+   * none.
+   */
   readFirstStored(into: StreamId): boolean {
     const tail = this.#tail;
     if (!tail.seekFirst(this.nodes)) return false;
@@ -189,9 +202,9 @@ export class StreamEntries {
   }
 
   /**
-   * Adds an entry whose id is behind that of the last one; `fields` pairs from argument `from` on.
-   * A node is followed by another when it would pass `nodeBytesMax` bytes or `nodeEntriesMax`
-   * entries, 0 for no limit. False when the entry is too long.
+   * Adds an entry whose id is behind the last one. It has `fields` pairs from argument `from` on.
+   * When the last node would pass `nodeBytesMax` bytes or `nodeEntriesMax` entries (0 is no limit),
+   * a new node begins. Returns false when the entry is too long.
    */
   append(
     id: StreamId,
@@ -224,8 +237,8 @@ export class StreamEntries {
   }
 
   /**
-   * Deletes an entry; false when it is not there. The first id and the greatest deleted one are the
-   * caller's.
+   * Deletes an entry. Returns false when it is not there. The caller updates the first id and the
+   * greatest deleted id.
    */
   delete(id: StreamId): boolean {
     const cursor = this.seek(id, id, false);
@@ -243,7 +256,7 @@ export class StreamEntries {
     return true;
   }
 
-  /** Makes the first id that of the first live entry. */
+  /** Updates the first id to that of the first live entry. */
   updateFirstId(): void {
     const id = this.#id;
     this.readEdgeId(false, id);
@@ -251,14 +264,14 @@ export class StreamEntries {
   }
 
   /**
-   * Deletes from the front until `maxLength` entries are left; returns how many went. With
-   * `approximate` whole nodes only, and no more than `limit` entries, where 0 is no limit.
+   * Deletes entries from the front until `maxLength` entries are left. Returns the number deleted.
+   * With `approximate`, deletes only whole nodes, and at most `limit` entries (0 is no limit).
    */
   trimToLength(maxLength: number, approximate: boolean, limit: number): number {
     return this.#trim(maxLength, undefined, approximate, limit);
   }
 
-  /** As {@link trimToLength}, of the entries before `minId`. */
+  /** As {@link trimToLength}, but deletes the entries before `minId`. */
   trimBefore(minId: StreamId, approximate: boolean, limit: number): number {
     return this.#trim(-1, minId, approximate, limit);
   }
@@ -296,11 +309,11 @@ export class StreamEntries {
     return deleted;
   }
 
-  /** Deletes entries of the first node, which `#node` looks at. */
+  /** Deletes entries of the first node. `#node` has opened it. */
   #trimNode(ref: Ref, maxLength: number, minId: StreamId | undefined): void {
     const node = this.#node;
-    // Positions and flags of the entries. What may need memory comes before the first of them is
-    // flagged.
+    // Positions and flags of the entries. The steps that may need memory are done before the first
+    // entry is flagged.
     const found: number[] = [];
     for (let more = node.readFirst(); more; more = node.readNext()) {
       const left = this.length - found.length / 2;
@@ -315,7 +328,7 @@ export class StreamEntries {
     this.#setWord(StreamWord.LENGTH, this.length - deleted);
   }
 
-  /** A stream of its own with the same entries; without groups. */
+  /** Copies the stream without its groups, and returns the ref of the copy. */
   copyEntries(): Ref {
     const from = this.ref;
     this.create();
@@ -333,7 +346,7 @@ export class StreamEntries {
     const tail = this.#tail;
     try {
       for (let more = tail.seekFirst(this.nodes); more; more = tail.next()) {
-        // Until it has its place, nobody else would free it.
+        // No tree owns the node until it is added, so a failure must free it here.
         const node = this.#listpacks.copy(tail.value);
         let added = false;
         try {
@@ -343,7 +356,7 @@ export class StreamEntries {
         }
       }
     } catch (error) {
-      // No memory for all of it.
+      // There is no memory for the whole copy.
       this.#tree.freeSome(nodes, Number.POSITIVE_INFINITY, (node) => this.#arena.free(node));
       this.#arena.free(to);
       throw error;
@@ -351,13 +364,13 @@ export class StreamEntries {
     return to;
   }
 
-  /** Lets go of views into segments, which may be gone. */
+  /** Drops views into segments, which may be gone. */
   forgetViews(): void {
     this.#node.forget();
     this.cursor.node.forget();
   }
 
-  /** Checks nodes, counts and ids; for tests. */
+  /** Checks nodes, counts and ids. For tests. */
   validate(): void {
     this.#tree.validate(this.nodes);
     const tail = this.#tail;
@@ -384,7 +397,7 @@ export class StreamEntries {
     assert(id.compare(first) <= 0, 'no entry is behind the last id');
   }
 
-  /** Appends to the last node, which `#node` looks at; false when it has no room. */
+  /** Appends to the last node, which `#node` has opened. Returns false when it has no room. */
   #appendTo(ref: Ref, id: StreamId, args: StreamFields, from: number, fields: number): boolean {
     const node = this.#node;
     const listpacks = this.#listpacks;
@@ -401,7 +414,7 @@ export class StreamEntries {
       const behind = listpacks.insertEntries(to, -1, builder.bytes, builder.length, builder.count);
       if (behind !== to) this.#tree.setAt(this.#tail, behind);
     } catch (error) {
-      // No memory: the entry was not counted.
+      // There is no memory, so the count of entries is set back.
       to = listpacks.replaceInteger(to, LISTPACK_HEADER_BYTES, live);
       this.#tree.setAt(this.#tail, to);
       throw error;
@@ -410,9 +423,8 @@ export class StreamEntries {
   }
 
   /**
-   * Writes the entry that was built behind the others, and the count of live ones; false, and
-   * nothing is changed, when the block of the node has no room for it or one of its counts becomes
-   * longer.
+   * Writes the built entry behind the others, and the new count of live entries. Returns false and
+   * changes nothing when the node's block has no room for it or one of its counts needs more bytes.
    */
   #appendInPlace(ref: Ref, live: number): boolean {
     const arena = this.#arena;
@@ -434,7 +446,7 @@ export class StreamEntries {
     return true;
   }
 
-  /** Begins a node with its first entry, behind `full`, if there is one. */
+  /** Begins a node with its first entry. `full` is the node before it, or NIL. */
   #appendNode(
     full: Ref,
     id: StreamId,
@@ -464,14 +476,14 @@ export class StreamEntries {
       if (bytes > LISTPACK_BYTES_MAX) return false;
     }
     this.#buildEntry(id, id, args, from, fields, true);
-    // The first node of a stream may stay its only one, and a small one.
+    // The first node of a stream may stay the only one, and small.
     const room = full === NIL ? 0 : Math.min(limit, NODE_ROOM_BYTES_MAX);
     const empty = listpacks.create(Math.max(room, builder.length + ENTRY_BYTES_MORE));
     const node = listpacks.insertEntries(empty, -1, builder.bytes, builder.length, builder.count);
     try {
       this.#tree.insert(this.nodes, id, node);
     } catch (error) {
-      // No memory for its place in the tree.
+      // There is no memory for its place in the tree.
       listpacks.free(node);
       throw error;
     }
@@ -518,24 +530,24 @@ export class StreamEntries {
   }
 
   /**
-   * Marks the entry at a position of a node, which has these flags, as deleted. They have two bits:
-   * nothing moves.
+   * Marks the entry at a position of a node as deleted. `flags` are its flags so far. Flags have
+   * two bits, so nothing moves.
    */
   #flag(ref: Ref, at: number, flags: number): void {
     this.#listpacks.replaceInteger(ref, at, flags | EntryFlag.DELETED);
   }
 
   /**
-   * Notes in a node that `deleted` more of its entries are. Returns where the node is now; its
-   * entries have moved in it by {@link #countsMoved}. Throws ARENA_FULL, having changed nothing,
-   * when a longer count needs memory and there is none.
+   * Notes in a node that `deleted` more of its entries are deleted. Returns the new place of the
+   * node. Its entries have moved within it by {@link #countsMoved} bytes. Throws ARENA_FULL when a
+   * longer count needs memory and there is none; then nothing has changed.
    */
   #setCounts(ref: Ref, node: StreamNode, deleted: number): Ref {
     const listpacks = this.#listpacks;
     const before = listpacks.byteLength(ref);
     const deletedAt = node.deletedAt - bytePosition(ref);
-    // The latter first: the former may move it. That one becomes shorter if anything and needs no
-    // memory.
+    // The count of deleted entries is written first, because writing the other count may move it.
+    // The count of live entries never gets longer and needs no memory.
     let to = listpacks.replaceInteger(ref, deletedAt, node.deleted + deleted);
     to = listpacks.replaceInteger(to, LISTPACK_HEADER_BYTES, node.live - deleted);
     this.#countsMoved = listpacks.byteLength(to) - before;
@@ -571,8 +583,8 @@ export class StreamEntries {
   }
 }
 
-/** More than an element has beside its bytes. */
+/** An upper bound for the bytes that an element needs in addition to its data. */
 const ENTRY_BYTES_MORE = 16;
 const zero = new StreamId();
-/** Never outlives a call. */
+/** A scratch id. It is not used beyond one call. */
 const edgeTo = new StreamId();

@@ -1,19 +1,20 @@
 /**
- * Hot path. The consumer groups of streams: who has been given which entries and has not
- * acknowledged them.
+ * Hot path. The consumer groups of streams. A group knows which entries were given to which
+ * consumer and are not yet acknowledged.
  *
  *   stream ─GROUPS─▶ list by name ─▶ group ─CONSUMERS─▶ list by name ─▶ consumer
  *                                      │ PENDING: tree by id               │ PENDING: tree by id
  *                                      └──────────────▶ delivery ◀─────────┘
  *                                                           └──CONSUMER──▶ consumer
  *
- *   group      word 0 NAME   word 1 PENDING   word 2 CONSUMERS   word 4-7 LAST_ID       word 8-9 ENTRIES_READ
- *   consumer   word 0 NAME   word 1 PENDING                      word 4-5 SEEN          word 6-7 ACTIVE
- *   delivery   word 0-1 TIME   word 2-3 COUNT   word 4 CONSUMER
+ *   group      word 0 NAME  word 1 PENDING  word 2 CONSUMERS  word 4-7 LAST_ID
+ *              word 8-9 ENTRIES_READ
+ *   consumer   word 0 NAME  word 1 PENDING  word 4-5 SEEN       word 6-7 ACTIVE
+ *   delivery   word 0-1 TIME  word 2-3 COUNT  word 4 CONSUMER
  *
- * The names stand behind the headers of 40 bytes. Times are ms since 1970 and, like the counts,
- * doubles; ENTRIES_READ is -1 while it is unknown, ACTIVE while the consumer has been given
- * nothing. A delivery stands in the trees of its group and of its consumer, and in no others.
+ * The names follow the headers, which have 40 bytes. Times are ms since 1970. Times and counts are
+ * doubles. ENTRIES_READ is -1 while it is unknown. ACTIVE is -1 until the consumer is given an
+ * entry. A delivery is in the tree of its group and in the tree of its consumer, and in no other.
  */
 import type { Arena } from '../arena/arena.ts';
 import { bytePosition, SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -38,12 +39,12 @@ export const NAMED_HEADER_BYTES = NAMED_HEADER_WORDS * 4;
 export const DeliveryWord = { TIME: 0, COUNT: 2, CONSUMER: 4 } as const;
 export const DELIVERY_BYTES = 24;
 
-/** A delivery, and its places in two trees. */
+/** The bytes of a delivery and of its places in two trees. */
 const PENDING_BYTES = DELIVERY_BYTES + 2 * ID_ENTRY_WORDS * 4;
 
-/** ENTRIES_READ of a group that does not know it. */
+/** ENTRIES_READ of a group whose count is unknown. */
 export const ENTRIES_READ_UNKNOWN = -1;
-/** ACTIVE of a consumer that has been given nothing. */
+/** ACTIVE of a consumer that was never given an entry. */
 export const NEVER_ACTIVE = -1;
 
 export class StreamGroups {
@@ -51,7 +52,7 @@ export class StreamGroups {
   readonly #tree: IdTree;
   readonly #mover: ByteMover;
   readonly #names: NameList;
-  /** For walks inside of one call. */
+  /** A cursor for walks inside one call. */
   readonly #walk: IdCursor;
   readonly #free = (ref: Ref): void => this.#arena.free(ref);
   readonly #keep = (): void => undefined;
@@ -76,7 +77,7 @@ export class StreamGroups {
     return this.#names.find(this.#ref(stream, StreamWord.GROUPS), name, start, length);
   }
 
-  /** Adds a group whose name has just been looked for and is not there. */
+  /** Adds a group whose name was just looked up and is absent. */
   addGroup(stream: Ref, name: Uint8Array, start: number, length: number, lastId: StreamId): Ref {
     const group = this.#newNamed(name, start, length);
     this.#link(stream, StreamWord.GROUPS, group);
@@ -86,8 +87,8 @@ export class StreamGroups {
   }
 
   /**
-   * Makes a group the only one of `heir`, an empty stream without groups, with which it can be
-   * freed in slices. Throws ARENA_FULL, having changed nothing, when there is no memory.
+   * Moves a group to `heir`, an empty stream without groups. The group can then be freed in slices
+   * with `heir`. Throws ARENA_FULL when there is no memory; then nothing has changed.
    */
   moveGroup(stream: Ref, group: Ref, heir: Ref): void {
     const names = this.#names;
@@ -99,7 +100,7 @@ export class StreamGroups {
     this.#setWord(stream, StreamWord.GROUPS, names.removeFound(list));
   }
 
-  /** Takes a group out and frees it at once, with all that is pending. Needs no memory. */
+  /** Removes a group and frees it at once, with all its pending entries. Needs no memory. */
   removeGroup(stream: Ref, group: Ref): void {
     while (!this.#freeConsumer(group));
     this.#tree.freeSome(this.pendingOf(group), Number.POSITIVE_INFINITY, this.#free);
@@ -122,7 +123,7 @@ export class StreamGroups {
     return this.#names.find(this.#ref(group, GroupWord.CONSUMERS), name, start, length);
   }
 
-  /** Adds a consumer whose name has just been looked for and is not there. */
+  /** Adds a consumer whose name was just looked up and is absent. */
   addConsumer(group: Ref, name: Uint8Array, start: number, length: number, nowMs: number): Ref {
     const consumer = this.#newNamed(name, start, length);
     this.#link(group, GroupWord.CONSUMERS, consumer);
@@ -131,7 +132,7 @@ export class StreamGroups {
     return consumer;
   }
 
-  /** Takes out a consumer of a group, with all that it was given. */
+  /** Removes a consumer of a group, with all entries that are pending for it. */
   removeConsumer(group: Ref, consumer: Ref): void {
     const pending = this.pendingOf(consumer);
     const groupPending = this.pendingOf(group);
@@ -148,7 +149,7 @@ export class StreamGroups {
     this.#arena.free(consumer);
   }
 
-  /** The tree of what is pending of a group or of a consumer. */
+  /** Returns the tree of the entries that are pending for a group or a consumer. */
   pendingOf(named: Ref): Ref {
     return this.#ref(named, GroupWord.PENDING);
   }
@@ -157,14 +158,14 @@ export class StreamGroups {
     return this.#tree.count(this.pendingOf(named));
   }
 
-  /** The delivery of an entry, or NIL. */
+  /** Returns the delivery of an entry, or NIL. */
   findDelivery(named: Ref, id: StreamId): Ref {
     return this.#tree.find(this.pendingOf(named), id);
   }
 
   /**
-   * Notes that `consumer` was given an entry that is pending of nobody; with the delivery's time
-   * and count unset.
+   * Notes that `consumer` was given an entry that is not pending. The caller sets the time and the
+   * count of the delivery.
    */
   addDelivery(group: Ref, consumer: Ref, id: StreamId): Ref {
     const arena = this.#arena;
@@ -174,7 +175,7 @@ export class StreamGroups {
       const added = this.#tree.insert(this.pendingOf(group), id, delivery);
       assert(added, 'an entry is delivered once');
     } catch (error) {
-      // No memory for its place.
+      // There is no memory for its place.
       arena.free(delivery);
       throw error;
     }
@@ -188,7 +189,10 @@ export class StreamGroups {
     return delivery;
   }
 
-  /** For loaders: adds a delivery whose consumer is told later; false when the entry has one. */
+  /**
+   * Adds a delivery whose consumer is not known yet. Returns false when the entry has a delivery
+   * already. For loaders.
+   */
   addUnowned(group: Ref, id: StreamId, timeMs: number, count: number): boolean {
     const delivery = this.#arena.alloc(DELIVERY_BYTES);
     this.#setWord(delivery, DeliveryWord.CONSUMER, NIL);
@@ -202,7 +206,10 @@ export class StreamGroups {
     return added;
   }
 
-  /** Tells the consumer of such a delivery; false when there is none, or when it has one. */
+  /**
+   * Sets the consumer of such a delivery. Returns false when there is no delivery, or when it has a
+   * consumer.
+   */
   own(group: Ref, consumer: Ref, id: StreamId): boolean {
     const delivery = this.findDelivery(group, id);
     if (delivery === NIL || this.consumerOf(delivery) !== NIL) return false;
@@ -211,7 +218,7 @@ export class StreamGroups {
     return true;
   }
 
-  /** Gives a delivery to another consumer. */
+  /** Moves a delivery to another consumer. */
   moveDelivery(delivery: Ref, id: StreamId, consumer: Ref): void {
     const before = this.consumerOf(delivery);
     if (before === consumer) return;
@@ -220,7 +227,7 @@ export class StreamGroups {
     this.#setWord(delivery, DeliveryWord.CONSUMER, consumer);
   }
 
-  /** Takes out the delivery of an entry; false when there is none. */
+  /** Removes the delivery of an entry. Returns false when there is none. */
   removeDelivery(group: Ref, id: StreamId): boolean {
     const delivery = this.#tree.remove(this.pendingOf(group), id);
     if (delivery === NIL) return false;
@@ -283,7 +290,8 @@ export class StreamGroups {
   }
 
   /**
-   * Name of a group or consumer: its bytes are in {@link bytesOf}, from {@link namePosition} on.
+   * Returns the length in bytes of the name of a group or consumer. The name is in {@link bytesOf},
+   * from {@link namePosition} on.
    */
   nameLength(named: Ref): number {
     return this.#word(named, GroupWord.NAME);
@@ -297,7 +305,7 @@ export class StreamGroups {
     return this.#arena.u8[named >>> SEGMENT_SHIFT]!;
   }
 
-  /** Adds copies of all groups of one stream to another, which has none. */
+  /** Copies all groups of one stream to another, which has none. */
   copyGroups(from: Ref, to: Ref): void {
     const walk = this.#walk;
     for (let g = 0; g < this.groupCount(from); g++) {
@@ -323,8 +331,8 @@ export class StreamGroups {
   }
 
   /**
-   * Frees the groups of a stream, up to `steps` leaves of trees or consumers. Returns the steps
-   * that are left.
+   * Frees the groups of a stream. A leaf of a tree or a consumer costs one of `steps`. Returns the
+   * steps that are left.
    */
   freeGroups(stream: Ref, steps: number): number {
     let left = steps;
@@ -340,7 +348,7 @@ export class StreamGroups {
     return left;
   }
 
-  /** Bytes that the groups of a stream take, about. */
+  /** Returns the approximate bytes of the groups of a stream. */
   bytes(stream: Ref): number {
     let bytes = 0;
     for (let g = 0; g < this.groupCount(stream); g++) {
@@ -352,7 +360,7 @@ export class StreamGroups {
     return bytes;
   }
 
-  /** Checks that deliveries stand where they should; for tests. */
+  /** Checks that all deliveries are in the right trees. For tests. */
   validate(stream: Ref): void {
     for (let g = 0; g < this.groupCount(stream); g++) {
       const group = this.groupAt(stream, g);
@@ -378,7 +386,10 @@ export class StreamGroups {
     }
   }
 
-  /** Frees a leaf of the group's last consumer, and then the consumer; true once there is none. */
+  /**
+   * Frees a leaf of the group's last consumer; frees the consumer when it has none left. Returns
+   * true once the group has no consumer.
+   */
   #freeConsumer(group: Ref): boolean {
     const list = this.#ref(group, GroupWord.CONSUMERS);
     if (list === NIL) return true;
@@ -409,19 +420,19 @@ export class StreamGroups {
     return named;
   }
 
-  /** Adds a new group or consumer to the list in a word of its owner. */
+  /** Adds a new group or consumer to the list in word `word` of its owner. */
   #link(owner: Ref, word: number, named: Ref): void {
     try {
       this.#setWord(owner, word, this.#names.insert(this.#ref(owner, word), named));
     } catch (error) {
-      // No memory for a longer list.
+      // There is no memory for a longer list.
       this.#arena.free(this.pendingOf(named));
       this.#arena.free(named);
       throw error;
     }
   }
 
-  /** Copies ids, times and counts. */
+  /** Copies the ids, times and counts in the header. */
   #copyHeader(from: Ref, to: Ref): void {
     for (let word = GroupWord.LAST_ID; word < NAMED_HEADER_WORDS; word++)
       this.#setWord(to, word, this.#word(from, word));

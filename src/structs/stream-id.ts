@@ -1,19 +1,20 @@
 /**
- * Hot path. The ids of stream entries: milliseconds and a sequence number, 64 bits each and
- * unsigned, in halves.
+ * Hot path. The ids of stream entries: milliseconds and a sequence number. Both are unsigned 64-bit
+ * integers, kept in halves.
  *
  *   text     1526919030474-55
  *   words    MS_HIGH · MS_LOW · SEQ_HIGH · SEQ_LOW, in the arena
  *   bytes    the same, big-endian, in dumps
  *
- * The halves are signed 32-bit integers; they are compared as unsigned ones. No state, any thread.
+ * The halves are signed 32-bit integers, which are compared as unsigned ones. No state that
+ * outlives a call, any thread.
  */
 import { leadingSpaces } from '../base/bytes.ts';
 import { writeInt64 } from './int64.ts';
 
 export const ID_WORDS = 4;
 export const ID_BYTES = 16;
-/** Two numbers of up to 20 digits, and what stands between them. */
+/** Two numbers of up to 20 digits, and the dash between them. */
 export const ID_TEXT_BYTES_MAX = 41;
 
 const ZERO = 0x30;
@@ -21,7 +22,7 @@ const MINUS = 0x2d;
 const PLUS = 0x2b;
 const DIGITS_MAX = 20;
 const TWO_32 = 2 ** 32;
-/** Up to so many digits a number is a safe integer. */
+/** A number of at most this many digits is a safe integer. */
 const SAFE_DIGITS = 15;
 const UINT64_MAX = 0xffff_ffff_ffff_ffffn;
 
@@ -45,7 +46,7 @@ export class StreamId {
     this.seqLow = other.seqLow;
   }
 
-  /** 0-0. */
+  /** Sets the id to 0-0. */
   setMin(): void {
     this.set(0, 0, 0, 0);
   }
@@ -54,7 +55,7 @@ export class StreamId {
     this.set(-1, -1, -1, -1);
   }
 
-  /** The first id of a millisecond, which is a safe integer. */
+  /** Sets the id to the first of a millisecond, which must be a safe integer. */
   setMs(ms: number): void {
     this.msHigh = Math.floor(ms / TWO_32) | 0;
     this.msLow = ms | 0;
@@ -70,7 +71,10 @@ export class StreamId {
     return (this.msHigh & this.msLow & this.seqHigh & this.seqLow) === -1;
   }
 
-  /** Negative, 0 or positive as this id is before, equal to or behind the other. */
+  /**
+   * Returns a negative number, 0 or a positive number when this id is before, equal to or behind
+   * the other.
+   */
   compare(other: StreamId): number {
     if (this.msHigh !== other.msHigh) return (this.msHigh >>> 0) - (other.msHigh >>> 0);
     if (this.msLow !== other.msLow) return (this.msLow >>> 0) - (other.msLow >>> 0);
@@ -82,7 +86,7 @@ export class StreamId {
     return this.msHigh === other.msHigh && this.msLow === other.msLow;
   }
 
-  /** The next id, or false, and 0-0, behind the last one. */
+  /** Goes to the next id. Behind the greatest id returns false and sets 0-0. */
   increment(): boolean {
     if (this.incrementSeq()) return true;
     this.msLow = (this.msLow + 1) | 0;
@@ -91,7 +95,10 @@ export class StreamId {
     return this.msHigh !== 0;
   }
 
-  /** The next id of the same millisecond, or false, and its first id, behind its last one. */
+  /**
+   * Goes to the next id of the same millisecond. Behind its last id returns false and sets its
+   * first id.
+   */
   incrementSeq(): boolean {
     this.seqLow = (this.seqLow + 1) | 0;
     if (this.seqLow !== 0) return true;
@@ -99,7 +106,7 @@ export class StreamId {
     return this.seqHigh !== 0;
   }
 
-  /** The id before this one, or false, and the last one, before 0-0. */
+  /** Goes to the previous id. Before 0-0 returns false and sets the greatest id. */
   decrement(): boolean {
     this.seqLow = (this.seqLow - 1) | 0;
     if (this.seqLow !== -1) return true;
@@ -111,7 +118,10 @@ export class StreamId {
     return this.msHigh !== -1;
   }
 
-  /** Becomes `master` and so many ms and sequence numbers, each in halves and modulo 2^64. */
+  /**
+   * Sets the id to `master` plus a number of ms and of sequence numbers, each in halves and modulo
+   * 2^64.
+   */
   setSum(master: StreamId, msHigh: number, msLow: number, seqHigh: number, seqLow: number): void {
     let low = (master.msLow >>> 0) + (msLow >>> 0);
     this.msLow = low | 0;
@@ -121,7 +131,7 @@ export class StreamId {
     this.seqHigh = (master.seqHigh + seqHigh + (low >= TWO_32 ? 1 : 0)) | 0;
   }
 
-  /** Becomes the distance from `master` to `id`, part by part and modulo 2^64. */
+  /** Sets the id to the distance from `master` to `id`, part by part and modulo 2^64. */
   setDifference(id: StreamId, master: StreamId): void {
     this.msHigh = (id.msHigh - master.msHigh - (id.msLow >>> 0 < master.msLow >>> 0 ? 1 : 0)) | 0;
     this.msLow = (id.msLow - master.msLow) | 0;
@@ -144,7 +154,7 @@ export class StreamId {
     words[at + 3] = this.seqLow;
   }
 
-  /** Takes 16 bytes, big-endian. */
+  /** Reads 16 bytes, big-endian. */
   fromBytes(bytes: Uint8Array, at: number): void {
     this.msHigh = readBig32(bytes, at);
     this.msLow = readBig32(bytes, at + 4);
@@ -164,14 +174,14 @@ export class StreamId {
     return this.writeSeq(bytes, this.writeMs(bytes, at));
   }
 
-  /** Writes the text up to the sequence number. */
+  /** Writes the text up to the sequence number, with the dash. */
   writeMs(bytes: Uint8Array, at: number): number {
     const end = writeUint64(bytes, at, this.msHigh, this.msLow);
     bytes[end] = MINUS;
     return end + 1;
   }
 
-  /** Writes the rest of the text. */
+  /** Writes the sequence number as text. */
   writeSeq(bytes: Uint8Array, at: number): number {
     return writeUint64(bytes, at, this.seqHigh, this.seqLow);
   }
@@ -182,8 +192,8 @@ export class StreamId {
   }
 
   /**
-   * Takes the number in bytes[start, end) as milliseconds; false when it is none, or beyond 64
-   * bits.
+   * Sets the milliseconds to the number in bytes[start, end). Returns false when the bytes are not
+   * a number, or it needs more than 64 bits.
    */
   parseMs(bytes: Uint8Array, start: number, end: number): boolean {
     if (!parseUint64(bytes, start, end)) return false;
@@ -200,18 +210,19 @@ export class StreamId {
   }
 }
 
-// What parseUint64 found; read at once.
+// The result of parseUint64. The caller reads it at once.
 let parsedHigh = 0;
 let parsedLow = 0;
 
-/** Plain digits, or what strtoull takes beside them. */
+/** Parses plain digits, and the other forms that strtoull accepts. */
 function parseUint64(bytes: Uint8Array, start: number, end: number): boolean {
   return parseDigits(bytes, start, end) || parseSigned(bytes, start, end);
 }
 
 /**
- * Blanks and a sign before the digits; a negative number counts from 2^64 down. Redis tries a plain
- * integer first, of which it refuses a negative one: "-5" is no number, "-05" and " -5" are.
+ * Parses blanks and a sign before the digits. A negative number counts from 2^64 down. Redis first
+ * tries a plain integer and refuses a negative one, so "-5" is not a number, but "-05" and " -5"
+ * are.
  */
 function parseSigned(bytes: Uint8Array, start: number, end: number): boolean {
   let at = start + leadingSpaces(bytes, start, end - start);
@@ -244,7 +255,7 @@ function parseDigits(bytes: Uint8Array, start: number, end: number): boolean {
   return true;
 }
 
-/** Ids of more than fifteen digits are written by people who test limits: this may allocate. */
+/** Parses more than fifteen digits. Such ids are rare, so this may allocate. */
 function parseLong(bytes: Uint8Array, start: number, end: number): boolean {
   let text = '';
   for (let at = start; at < end; at++) {

@@ -1,7 +1,7 @@
 /**
- * Whether bytes of unknown origin are a node of a stream: after {@link isValidStreamNode} has said
- * yes, stream-node.ts stays inside of them, in both directions, and its entries ascend. No state,
- * any thread.
+ * Checks whether bytes of unknown origin are a node of a stream. After {@link isValidStreamNode}
+ * has returned true, stream-node.ts stays inside the bytes, in both directions, and its entries
+ * ascend. No state, any thread.
  */
 import { validateListpack } from './listpack-check.ts';
 import {
@@ -16,7 +16,9 @@ import { ENTRY_ELEMENTS, EntryFlag } from './stream-node.ts';
 
 const ALL_FLAGS = EntryFlag.DELETED | EntryFlag.SAME_FIELDS;
 
-/** Reads one element after another; `bad` once one is missing or no plain integer. */
+/**
+ * Reads one element after another. Sets `bad` once an element is missing or is not a plain integer.
+ */
 class Elements {
   at: number;
   bad = false;
@@ -34,7 +36,10 @@ class Elements {
     return this.#bytes[this.at] === TERMINATOR;
   }
 
-  /** An integer of any size, its halves in `high` and `low`; rounded when it is wide. */
+  /**
+   * Reads an integer of any size. Its halves are in `high` and `low`. The result is rounded when it
+   * is wide.
+   */
   integer(): number {
     if (this.bad || this.ended) return this.#fail();
     const view = this.#view;
@@ -46,7 +51,7 @@ class Elements {
     return view.int;
   }
 
-  /** A count, which an int may hold. */
+  /** Reads a count from 0 to 2^30 - 1. */
   count(): number {
     const count = this.integer();
     return count >= 0 && count <= 0x3fff_ffff ? count : this.#fail();
@@ -65,7 +70,7 @@ class Elements {
   }
 }
 
-/** Whether [start, start + length) of `bytes` is a node that is kept under the id `master`. */
+/** Returns whether [start, start + length) of `bytes` is a node for the id `master`. */
 export function isValidStreamNode(
   bytes: Uint8Array,
   start: number,

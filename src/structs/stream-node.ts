@@ -1,15 +1,15 @@
 /**
- * Hot path. The nodes of a stream: listpacks whose bytes are those that Redis keeps and dumps.
+ * Hot path. The nodes of a stream: listpacks with the bytes that Redis keeps and dumps.
  *
- *   master   live · deleted · field count · field … · 0          beside the id that the node is kept under
- *   entry    flags · ms · seq · value … · element count          with SAME_FIELDS: the fields are those of the master
+ *   master   live · deleted · field count · field … · 0
+ *   entry    flags · ms · seq · value … · element count   SAME_FIELDS: those of the master
  *   entry    flags · ms · seq · field count · field · value … · element count
  *
- * `ms` and `seq` are counted from the master's id. The element count is that of all elements of the
- * entry before it; by it, and by the 0 of the master, a node is read backwards. A deleted entry
- * stays, and says so in its flags.
+ * The tree of nodes keeps a node under an id, the master's id. `ms` and `seq` are differences from
+ * it. The element count is the number of the entry's elements before it. With it, and with the 0 of
+ * the master, a node can be read backwards. A deleted entry stays in the node, with a flag.
  *
- * All positions are those in `u8`. The bytes are trusted: what comes from elsewhere passes
+ * All positions are positions in `u8`. The bytes are trusted. Bytes of unknown origin must pass
  * stream-node-check.ts first.
  */
 import {
@@ -27,7 +27,7 @@ import { StreamId } from './stream-id.ts';
 
 export const EntryFlag = { DELETED: 1, SAME_FIELDS: 2 } as const;
 
-/** Elements of an entry beside fields and values: flags, ms and seq. */
+/** The elements of an entry in addition to fields and values: flags, ms and seq. */
 export const ENTRY_ELEMENTS = 3;
 
 const NO_BYTES = new Uint8Array(0);
@@ -35,20 +35,20 @@ const NO_BYTES = new Uint8Array(0);
 export class StreamNode {
   u8: Uint8Array = NO_BYTES;
   readonly master = new StreamId();
-  /** Entries that are live, and that are deleted. */
+  /** The number of live entries, and of deleted ones. */
   live = 0;
   deleted = 0;
   masterFields = 0;
   masterFieldsAt = 0;
-  /** Where the first entry begins. */
+  /** Position of the first entry. */
   firstAt = 0;
-  /** Of the entry that was read last: where it begins and where the next one does. */
+  /** Position of the entry that was read last, and position behind it. */
   at = 0;
   behind = 0;
   flags = 0;
   readonly id = new StreamId();
   fieldCount = 0;
-  /** Field and value that {@link nextField} has read, as bytes. */
+  /** The field and the value that {@link nextField} read. */
   readonly field = new ElementView();
   readonly value = new ElementView();
   #end = 0;
@@ -59,7 +59,7 @@ export class StreamNode {
   readonly #valueText = new Uint8Array(ELEMENT_TEXT_BYTES_MAX);
   readonly #number = new ElementView();
 
-  /** Lets go of the bytes, so that their segment can go. */
+  /** Drops the reference to the bytes, so that their segment can be freed. */
   forget(): void {
     this.u8 = NO_BYTES;
     this.field.forget();
@@ -67,7 +67,7 @@ export class StreamNode {
     this.#number.forget();
   }
 
-  /** Looks at the node at `base`, which is kept under `master`. */
+  /** Opens the node at `base`. `master` is the id that the node is kept under. */
   open(u8: Uint8Array, base: number, master: StreamId): void {
     this.u8 = u8;
     this.#base = base;
@@ -85,12 +85,12 @@ export class StreamNode {
     this.firstAt = behindEntry(u8, at);
   }
 
-  /** Position of the count of deleted entries; that of the live ones is the first. */
+  /** Position of the count of deleted entries. The count of live ones is the first element. */
   get deletedAt(): number {
     return behindEntry(this.u8, this.#base + LISTPACK_HEADER_BYTES);
   }
 
-  /** Reads the first entry; false when there is none. */
+  /** Reads the first entry. Returns false when there is none. */
   readFirst(): boolean {
     return this.#readAt(this.firstAt);
   }
@@ -111,7 +111,7 @@ export class StreamNode {
     return (this.flags & EntryFlag.DELETED) !== 0;
   }
 
-  /** Makes `field` and `value` those of the next pair of the entry, of which there is one. */
+  /** Sets `field` and `value` to the next pair of the entry. There must be one. */
   nextField(): void {
     const { u8, field, value } = this;
     const fieldAt = this.#nextFieldAt;
@@ -160,7 +160,7 @@ export class StreamNode {
     return true;
   }
 
-  /** Reads the entry whose element count stands before `at`. */
+  /** Reads the entry whose element count ends at `at`. */
   #readBefore(at: number): boolean {
     const { u8 } = this;
     let back = beforeEntry(u8, at);

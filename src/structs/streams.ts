@@ -1,6 +1,7 @@
 /**
- * Streams as wholes: one instance of each of their parts, copying and freeing in slices. A stream
- * is drawn in stream-entries.ts, its groups in stream-groups.ts. For the arena's own thread.
+ * Streams as wholes: copies them, and frees them in slices. Holds one instance of each of their
+ * parts. stream-entries.ts draws a stream, and stream-groups.ts its groups. For the thread that
+ * owns the arena.
  */
 import type { Arena } from '../arena/arena.ts';
 import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -26,14 +27,14 @@ export class Streams {
     this.groups = new StreamGroups(arena, this.#tree);
   }
 
-  /** A stream of its own with the same entries and groups. */
+  /** Copies a stream with its groups and returns the ref of the copy. */
   copy(ref: Ref): Ref {
     this.entries.open(ref);
     const to = this.entries.copyEntries();
     try {
       this.groups.copyGroups(ref, to);
     } catch (error) {
-      // No memory for all of it.
+      // There is no memory for the whole copy.
       this.freeSome(to, Number.POSITIVE_INFINITY);
       throw error;
     }
@@ -41,8 +42,8 @@ export class Streams {
   }
 
   /**
-   * Takes a group out of a stream. Returns a stream that has this group alone, to be freed in
-   * slices, or NIL: without memory for that the group is freed at once.
+   * Removes a group from a stream. Returns a new stream that has only this group, to be freed in
+   * slices. When there is no memory for that, frees the group at once and returns NIL.
    */
   takeGroup(stream: Ref, group: Ref): Ref {
     let heir: Ref = NIL;
@@ -60,8 +61,8 @@ export class Streams {
   }
 
   /**
-   * Frees up to `steps` leaves of the trees of a stream that nobody reads any more; returns whether
-   * that was all.
+   * Frees up to `steps` leaves of the trees of a stream that nobody reads any more. Returns true
+   * once all of it is freed.
    */
   freeSome(ref: Ref, steps: number): boolean {
     const left = this.groups.freeGroups(ref, steps);
@@ -74,7 +75,10 @@ export class Streams {
     return true;
   }
 
-  /** Bytes of a stream as allocated, estimated from `samples` of its nodes; all of them for 0. */
+  /**
+   * Returns the allocated bytes of a stream, estimated from `samples` of its nodes, or from all of
+   * them for 0.
+   */
   bytes(ref: Ref, samples: number): number {
     this.entries.open(ref);
     const { nodes, nodeCount } = this.entries;

@@ -25,8 +25,8 @@ export type RecordValue =
 export type ControlRecord = { readonly [field: string]: RecordValue };
 
 /**
- * The part of msgpackr that is used. Its typings of the pure entry do not resolve in ESM, hence the
- * one cast below.
+ * The part of msgpackr that is used. Its typings of the pure entry do not resolve in ESM, so there
+ * is one cast below.
  */
 interface Packer {
   pack(value: RecordValue): Uint8Array;

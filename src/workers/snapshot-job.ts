@@ -10,7 +10,7 @@
  *   `finished` settles     the image is thawed; only now may the same keyspace be frozen again
  *
  * Waits for the ring's data end in every case: a job that failed silently (its thread died) cancels
- * the ring. Another keyspace may replace this one meanwhile: the job keeps the old one alive.
+ * the ring. Another keyspace may replace this one during the job, which keeps the old one alive.
  */
 import { MessageChannel } from 'node:worker_threads';
 import { PAGE_BYTES } from '../arena/layout.ts';

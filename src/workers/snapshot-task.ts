@@ -26,7 +26,7 @@ export interface SnapshotTask {
   readonly ring: SharedArrayBuffer;
   /** Memory of the control block. */
   readonly control: SharedArrayBuffer;
-  /** Brings a {@link ShadowMessage} per chunk of shadow pages; to be transferred. */
+  /** Receives a {@link ShadowMessage} for each chunk of shadow pages. It must be transferred. */
   readonly shadows: MessagePort;
 }
 

@@ -1,7 +1,7 @@
 /**
- * Command handlers without a server: a dataset, a server port that records, and a context. A
- * request given as words runs through the tables, as the dispatcher would run it, and what came of
- * it is told.
+ * Runs command handlers without a server: on a dataset, with a server port that records, and with a
+ * context. A request given as words runs through the tables, as the dispatcher would run it. The
+ * harness reports the reply and all effects.
  */
 import type { AllocatorOptions } from '../../src/arena/allocator.ts';
 import { codeOf, ErrorCode } from '../../src/base/errors.ts';
@@ -29,16 +29,16 @@ export interface StreamedCommand {
 }
 
 export interface Outcome {
-  /** null when the command waits and has answered nothing. */
+  /** null when the command is blocked and has no reply yet. */
   readonly reply: RespValue;
-  /** What the command waits for, when it does. */
+  /** The block request of a blocked command. */
   readonly blocked: BlockRequest | undefined;
-  /** What the command counted as `dirty`. */
+  /** The changes that the command counted, as `dirty`. */
   readonly changes: number;
-  /** What the stream carries for it, in order. */
+  /** The commands in the stream for it, in order. */
   readonly stream: readonly StreamedCommand[];
   readonly events: readonly KeyEvent[];
-  /** Keys of which watchers were told, as `db:key`; a whole database as `db:*`. */
+  /** Keys whose watchers were told, as `db:key`, or `db:*` for a whole database. */
   readonly modified: readonly string[];
 }
 
@@ -76,7 +76,7 @@ const EVERY_EVENT = 0x7fff;
 const latin1 = (bytes: Uint8Array, start = 0, length = bytes.length): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset + start, length).toString('latin1');
 
-/** A server port that writes down what it is told. */
+/** A server port that records all calls. */
 class RecordingServer implements ServerPort {
   readonly settings: Settings;
   readonly stats = { keyspaceHits: 0, keyspaceMisses: 0, expiredKeys: 0 };
@@ -152,7 +152,7 @@ export class CommandHarness {
   readonly server: RecordingServer;
   readonly context: CommandContext;
   readonly client = new Client(1);
-  /** All that was streamed so far, as a replica sees it: with SELECT, MULTI and EXEC. */
+  /** The whole stream so far, as a replica sees it: with SELECT, MULTI and EXEC. */
   readonly stream: string[][] = [];
   readonly events: KeyEvent[] = [];
   /** All changes so far. */
@@ -175,20 +175,20 @@ export class CommandHarness {
     return this.server.keyspace;
   }
 
-  /** The reply of a command; {@link run} tells more. */
+  /** Returns the reply of a command. {@link run} returns more. */
   call(...words: readonly Argument[]): RespValue {
     return this.run(...words).reply;
   }
 
   /**
-   * Runs one request as the dispatcher does while memory is tight, in a guarded unit. Undefined
-   * when there is no memory for it; then the dataset is as it was. Reads are guarded, too: some of
-   * them make values on the way.
+   * Runs one request as the dispatcher does while memory is tight, in a guarded unit. Returns
+   * undefined when there is no memory for it; then the dataset is as it was. Reads are guarded,
+   * too, since some of them make values.
    */
   runGuarded(...words: readonly Argument[]): Outcome | undefined {
     const { keyspace } = this;
     const spec = this.#find(words.map(String), requestOf(words));
-    // What has no keys empties databases, or leaves them alone.
+    // A command without keys empties databases, or does not touch them.
     if (spec instanceof RespError || spec.keys.length === 0) return this.run(...words);
     keyspace.beginGuarded();
     try {
@@ -285,7 +285,8 @@ export class CommandHarness {
   }
 
   /**
-   * One execution unit as Redis streams it: the SELECT for its first command stands before MULTI.
+   * Appends an execution unit as Redis streams it: the SELECT for its first command is before
+   * MULTI.
    */
   #append(unit: readonly StreamedCommand[], wrap: boolean): void {
     const wrapped = wrap && unit.length > 1;

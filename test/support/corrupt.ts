@@ -1,6 +1,6 @@
 /**
- * Damage to dumps and payloads, seeded: flipped bits, bytes of any value, cuts, lengths that lie,
- * parts doubled or swapped. With a checksum made anew, so that the checks behind it are reached.
+ * Seeded damage to dumps and payloads: flipped bits, arbitrary bytes, cuts, wrong lengths, parts
+ * doubled or swapped. The checksum is computed again, so that the checks behind it are reached.
  */
 import type { Prng } from '../../src/base/prng.ts';
 import { crc64 } from '../../src/kernels/plain-crc64.ts';
@@ -9,15 +9,12 @@ const CHECKSUM_BYTES = 8;
 /** The version of a payload and its checksum. */
 const FOOTER_BYTES = 10;
 /**
- * Lengths and counts that are edges somewhere: of 6, 8, 14, 16, 24 and 32 bits, and the signs of a
- * length.
+ * Edge cases of lengths and counts: of 6, 8, 14, 16, 24 and 32 bits, and the bytes that mark the
+ * form of a length.
  */
 const EDGES = [0, 1, 0x3f, 0x40, 0x7f, 0x80, 0x81, 0xbf, 0xc0, 0xc3, 0xe0, 0xf0, 0xf4, 0xfe, 0xff];
 
-/**
- * A damaged copy of `bytes`; the first `kept` bytes stay, and it may be as long as before, longer
- * or shorter.
- */
+/** Returns a damaged copy of `bytes`, of any length. The first `kept` bytes stay. */
 export function damaged(bytes: Buffer, kept: number, prng: Prng): Buffer {
   let result: Buffer = Buffer.from(bytes);
   for (let times = 1 + prng.below(3); times > 0; times--) result = damagedOnce(result, kept, prng);
@@ -54,13 +51,13 @@ function damagedOnce(bytes: Buffer, kept: number, prng: Prng): Buffer {
   }
 }
 
-/** A damaged payload of DUMP with a right version and checksum. */
+/** Returns a damaged payload of DUMP with the right version and checksum. */
 export function damagedPayload(payload: Buffer, prng: Prng): Buffer {
   const body = damaged(payload.subarray(0, -FOOTER_BYTES), 0, prng);
   return withChecksum(Buffer.concat([body, payload.subarray(-FOOTER_BYTES, -CHECKSUM_BYTES)]));
 }
 
-/** A damaged dump file, with a right checksum in one of two. */
+/** Returns a damaged dump file. Every second one has the right checksum. */
 export function damagedDump(dump: Buffer, prng: Prng): Buffer {
   const start = 'REDIS0010'.length;
   if (prng.below(2) === 0) return damaged(dump, start, prng);

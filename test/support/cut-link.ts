@@ -1,5 +1,6 @@
 /**
- * A TCP relay between a replica and its primary whose cable a test can cut, hold still and mend.
+ * A TCP relay between a replica and its primary. A test can cut the connection, hold it, and
+ * restore it.
  */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
@@ -10,7 +11,7 @@ export class CutLink {
   bytesDown = 0;
   connections = 0;
   readonly #server: Server;
-  /** Each socket, both sides, with the one that its bytes go to. */
+  /** Each socket of both sides, with the socket that gets its bytes. */
   readonly #pipes = new Map<Socket, Socket>();
   #isCut = false;
 
@@ -20,7 +21,7 @@ export class CutLink {
     server.on('connection', (below) => this.#join(below, target));
   }
 
-  /** Listens on a free port; what connects there reaches `target`. */
+  /** Listens on a free port. Its connections lead to `target`. */
   static async to(target: number): Promise<CutLink> {
     const server = createServer({ noDelay: true });
     server.listen(0, '127.0.0.1');
@@ -38,9 +39,9 @@ export class CutLink {
     this.#isCut = false;
   }
 
-  /** Lets nothing through in either direction, while the connections stand, until `release`. */
+  /** Passes nothing in either direction until `release`. The connections stay open. */
   hold(): void {
-    // Unpiped too: a pipe resumes its source when the other side drains.
+    // They are also unpiped, since a pipe resumes its source when the other side drains.
     for (const [from, to] of this.#pipes) {
       from.unpipe(to);
       from.pause();
@@ -73,7 +74,7 @@ export class CutLink {
     ] as const) {
       this.#pipes.set(from, to);
       from.pipe(to);
-      // A reset is what this is for; 'close' follows each error.
+      // Resets are expected here. 'close' follows each error.
       from.on('error', () => {});
       from.on('close', () => {
         this.#pipes.delete(from);

@@ -1,10 +1,10 @@
 /**
- * Runs the same commands through a {@link CommandHarness} and a {@link RecordedRedis}, and compares
+ * Runs the same commands through a {@link CommandHarness} and a {@link RecordedRedis}. Compares
  * replies, stream, key events, counted changes and, at the end, all keys with value, encoding and
  * deadline.
  *
- * The two clocks differ: numbers that are times of this century may differ by a little. A command
- * that answers in any order (KEYS) is compared sorted.
+ * The two clocks differ, so numbers that look like times of this century may differ a little. The
+ * reply of a command without a defined order (KEYS) is sorted before it is compared.
  */
 import { expect } from 'vitest';
 import { CommandHarness, type HarnessOptions } from './command-harness.ts';
@@ -12,16 +12,16 @@ import type { RecordedRedis } from './recorded-redis.ts';
 import type { Argument } from './resp-client.ts';
 import { RespError, type RespValue } from './resp-parser.ts';
 
-/** A test is over long before its times have drifted apart by so much. */
+/** A test ends long before its times differ by this much. */
 const DRIFT_MS = 60_000;
 const YEAR_2020_MS = 1_577_836_800_000;
-/** Replies of these are times from now, in seconds or ms; OBJECT IDLETIME is one too. */
+/** Commands whose reply is a time from now, in seconds or ms. OBJECT IDLETIME is one, too. */
 const TIME_LEFT: Readonly<Record<string, number>> = {
   TTL: DRIFT_MS / 1000,
   PTTL: DRIFT_MS,
   OBJECT: 60,
 };
-/** Replies of these are times since 1970. */
+/** Commands whose reply is a time since 1970. */
 const TIMES = new Set(['EXPIRETIME', 'PEXPIRETIME']);
 const UNORDERED = new Set([
   'KEYS',
@@ -33,7 +33,7 @@ const UNORDERED = new Set([
   'HKEYS',
   'HVALS',
 ]);
-/** Pairs in any order. */
+/** Commands whose reply has pairs in any order. */
 const UNORDERED_PAIRS = new Set(['HGETALL']);
 
 export interface Difference {
@@ -45,7 +45,7 @@ export interface Difference {
 export class Differential {
   readonly harness: CommandHarness;
   readonly redis: RecordedRedis;
-  /** False while commands run that are streamed in another form than Redis has. */
+  /** False while commands run whose form in the stream differs from Redis'. */
   comparesStream = true;
   #streamTaken = 0;
 
@@ -55,8 +55,8 @@ export class Differential {
   }
 
   /**
-   * Runs a batch on both sides and compares all that came of it. `between` is called before each of
-   * our commands.
+   * Runs a batch on both sides and compares all results. `between` is called before each of our
+   * commands.
    */
   async run(
     commands: readonly (readonly Argument[])[],
@@ -91,14 +91,14 @@ export class Differential {
     );
   }
 
-  /** Leaves out of the next comparison what we have streamed so far. */
+  /** Leaves our stream so far out of the next comparison. */
   skipStream(): void {
     this.#streamTaken = this.harness.stream.length;
   }
 
   /**
-   * Compares all keys of the databases given: value, encoding, deadline. Reads by commands on both
-   * sides.
+   * Compares all keys of the given databases: value, encoding, deadline. Reads them with commands
+   * on both sides.
    */
   async compareKeyspace(
     databases: readonly number[],
@@ -192,8 +192,8 @@ function sameValue(ours: RespValue, theirs: RespValue): boolean {
 }
 
 /**
- * Times of this century or later in seconds or ms, near to each other. Ours are doubles, which
- * shows beyond 2^53.
+ * Returns whether these are two times of this century or later, in seconds or ms, that differ
+ * little. Ours are doubles, so they are inexact beyond 2^53.
  */
 function nearTimes(a: number, b: number): boolean {
   const drift = DRIFT_MS + a * Number.EPSILON;
@@ -209,7 +209,7 @@ function sameWord(ours: string, theirs: string): boolean {
   );
 }
 
-/** A 7.0 writes SET anew also where it came with PXAT; a 7.2, and headwater, leave it as it is. */
+/** Redis 7.0 rewrites a SET that came with PXAT. Redis 7.2 and headwater leave it unchanged. */
 function as7_0(words: readonly string[]): readonly string[] {
   const at = words.findLastIndex((word, i) => i >= 3 && word.toUpperCase() === 'PXAT');
   if (words[0]!.toUpperCase() !== 'SET' || at < 0) return words;

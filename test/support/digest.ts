@@ -1,6 +1,6 @@
 /**
- * Whether two servers hold the same: at the same offset of the same stream, with the same DEBUG
- * DIGEST.
+ * Checks that two servers hold the same data: they have the same offset in the same stream, and the
+ * same DEBUG DIGEST.
  */
 import { expect } from 'vitest';
 import type { RespClient } from './resp-client.ts';
@@ -16,8 +16,8 @@ export async function digestOf(server: TestServer): Promise<string> {
 }
 
 /**
- * Waits until the replica's link is up and it has applied all that the primary has written. Writes
- * to the primary must have stopped, or it may never come true.
+ * Waits until the replica's link is up and it has applied everything that the primary wrote. Writes
+ * to the primary must have stopped, or the wait may never end.
  */
 export async function waitForSync(
   primary: TestServer,
@@ -42,8 +42,8 @@ export async function expectSameData(
 }
 
 /**
- * The counts of resyncs that a server has served; a test compares them to find a full resync nobody
- * asked for.
+ * Returns the numbers of resyncs that a server has served. A test compares them to find an
+ * unexpected full resync.
  */
 export async function syncCounts(
   server: TestServer,

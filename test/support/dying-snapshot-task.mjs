@@ -1,4 +1,6 @@
-/** A snapshot worker whose thread ends in the middle of its task, as one does that runs out of memory. */
+/**
+ * A snapshot worker whose thread ends in the middle of its task, like one that runs out of memory.
+ */
 export function runTask() {
   process.exit(1);
 }

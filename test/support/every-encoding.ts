@@ -1,5 +1,5 @@
 /**
- * Commands that make a value of every type in every encoding that a 7.0 has, with deadlines and in
+ * Commands that make values of every type in every encoding of Redis 7.0, with deadlines and in
  * several databases.
  */
 import type { Argument } from './resp-client.ts';
@@ -10,7 +10,7 @@ const LONG = 'a long text that is no number and compresses well, '.repeat(8);
 const noise = (length: number): Buffer =>
   Buffer.from(range(length, (i) => (i * 7919 + (i >> 3) * 104_729) & 255));
 
-/** The configuration that these commands count on. */
+/** The configuration that these commands need. */
 export const EVERY_ENCODING_CONFIG = [
   ...['--list-max-listpack-size', '32', '--list-compress-depth', '1'],
   ...['--hash-max-listpack-entries', '64', '--zset-max-listpack-entries', '64'],

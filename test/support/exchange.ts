@@ -1,6 +1,6 @@
 /**
- * The bytes of a whole conversation, where the order of replies and pushes matters:
- * {@link RespClient} sorts them.
+ * The bytes of a whole conversation, for tests in which the order of replies and push messages
+ * matters. {@link RespClient} separates them.
  */
 import { once } from 'node:events';
 import { connect } from 'node:net';
@@ -12,9 +12,8 @@ const END = 'end-of-the-conversation';
 const END_REPLY = `$${END.length}\r\n${END}\r\n`;
 
 /**
- * Sends the commands, which are words between spaces or lists of words, in one write on a
- * connection of their own, and returns all that came for them. The client must be one that is
- * answered at the end.
+ * Sends the commands, which are words between spaces or lists of words, in one write on a new
+ * connection, and returns all bytes that came for them. The last reply must not be turned off.
  */
 export async function exchange(
   server: TestServer,
@@ -44,8 +43,8 @@ export async function exchange(
 }
 
 /**
- * Elements as they stand on the wire: `*` and `>` with a count, texts as bulk strings, numbers, and
- * `+` statuses.
+ * Returns elements as bytes of the protocol: `*` and `>` with a count, texts as bulk strings,
+ * numbers, and `+` statuses.
  */
 export const wire = (...parts: readonly (string | number)[]): string =>
   parts

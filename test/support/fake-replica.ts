@@ -1,17 +1,17 @@
 /**
- * A replica that is only a socket: it says what a stock replica says, keeps the bytes that it gets,
- * and misbehaves on demand: stalls, stays silent, vanishes at any byte.
+ * A replica that is only a socket. It sends what a stock replica sends, keeps the received bytes,
+ * and misbehaves on demand: it stalls, stays silent, or vanishes at any byte.
  *
  *   handshake ──▶ reply ──▶ header ──▶ dump ──▶ stream
  *                   │                              ▲
  *                   ├──── +CONTINUE ───────────────┘
  *                   └──── an error ──▶ refused
  *
- *   handshake  PING, AUTH, REPLCONF …: each waits for its line
+ *   handshake  PING, AUTH, REPLCONF …: each waits for its reply line
  *   reply      the line after PSYNC; empty lines are keepalives
  *   header     `$<length>` or `$EOF:<mark>`; empty lines are keepalives
- *   dump       that many bytes, or all until the mark
- *   stream     commands; `offset` moves on with each whole one
+ *   dump       that many bytes, or all bytes until the mark
+ *   stream     commands; `offset` grows with each complete one
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
@@ -21,14 +21,14 @@ import { waitFor } from './wait-for.ts';
 
 export interface FakeReplicaOptions {
   readonly host?: string;
-  /** What it can, as in `REPLCONF capa`. Default eof and psync2. */
+  /** Its capabilities, as in `REPLCONF capa`. Default eof and psync2. */
   readonly capa?: readonly string[];
   /** The port that it announces. Default 6380. */
   readonly listeningPort?: number;
   readonly auth?: readonly string[];
   /** Further commands of the handshake, before PSYNC: `[['REPLCONF', 'version', '8.1.0']]`. */
   readonly handshake?: readonly (readonly Argument[])[];
-  /** The history that it claims to have. Default `?`. */
+  /** The replid that it claims to have. Default `?`. */
   readonly replid?: string;
   /** The offset that it asks for, i.e. the first byte that it lacks. Default -1. */
   readonly from?: number;
@@ -38,8 +38,8 @@ export interface FakeReplicaOptions {
   readonly legacySync?: boolean;
   /**
    * When it acknowledges: 'steadily' (default) at the end of the dump, on GETACK and every
-   * `ackEveryMs`; 'asked' leaves the timer out; 'never'. Stock primaries miss the first one when it
-   * comes before they know that the dump is sent.
+   * `ackEveryMs`; 'asked' does so without the timer; 'never' not at all. A stock primary misses the
+   * first acknowledgement when it comes before the primary knows that the dump is sent.
    */
   readonly ack?: 'steadily' | 'asked' | 'never';
   /** Default 100; stock replicas take 1000. */
@@ -58,13 +58,15 @@ const LF = 0x0a;
 export class FakeReplica {
   readonly socket: Socket;
   phase: Phase = 'handshake';
-  /** 'full' or 'partial' once the primary has decided; 'refused' with its words in `refusal`. */
+  /**
+   * 'full' or 'partial' once the primary has decided; 'refused' with the error text in `refusal`.
+   */
   resync: 'none' | 'full' | 'partial' | 'refused' = 'none';
   refusal = '';
   /** Replies of the handshake, in order, without the line end. */
   readonly replies: string[] = [];
   /**
-   * The history that it follows now; empty lines are counted, since they tell that the primary is
+   * The replid that it follows now. Empty lines are counted, since they show that the primary is
    * alive.
    */
   replid: string;
@@ -72,13 +74,13 @@ export class FakeReplica {
   framing: 'none' | 'eof' | 'length' = 'none';
   dumpBytes = 0;
   /**
-   * Stream bytes that came in the same read as the end of the dump: none may, since a stock replica
-   * would lose them.
+   * Stream bytes that came in the same read as the end of the dump. There must be none, since a
+   * stock replica would lose them.
    */
   bytesRightBehindDump = 0;
   /** Offset of the last byte of the last whole command. */
   offset = -1;
-  /** All stream bytes that arrived, of incomplete commands too. */
+  /** All stream bytes that arrived, including those of incomplete commands. */
   streamBytes = 0;
   receivedBytes = 0;
   /** Commands of the stream, arguments in latin1. */
@@ -87,7 +89,7 @@ export class FakeReplica {
   getAcks = 0;
   isClosed = false;
   failure: Error | undefined;
-  /** Resolves when the connection is gone, whoever ended it. */
+  /** Resolves when the connection has ended, from either side. */
   readonly closed: Promise<void>;
 
   readonly #options: FakeReplicaOptions;
@@ -117,8 +119,8 @@ export class FakeReplica {
   }
 
   /**
-   * Connects, does the handshake and asks for a sync; returns when the primary has answered or the
-   * connection is gone.
+   * Connects, performs the handshake and asks for a sync. Returns when the primary has answered or
+   * the connection has ended.
    */
   static async attach(port: number, options: FakeReplicaOptions = {}): Promise<FakeReplica> {
     const socket = connect({ port, host: options.host ?? '127.0.0.1', noDelay: true });
@@ -138,7 +140,7 @@ export class FakeReplica {
     return Buffer.concat(this.#stream);
   }
 
-  /** Whether the dump has arrived whole, or none was needed. */
+  /** Whether the whole dump has arrived, or none was needed. */
   get isStreaming(): boolean {
     return this.phase === 'stream';
   }
@@ -181,7 +183,7 @@ export class FakeReplica {
     if (!this.isClosed) this.socket.write(encodeCommand(args));
   }
 
-  /** Stops to read: the primary's data piles up in the socket and behind it. */
+  /** Stops reading, so that the primary's data fills the socket and then the primary's memory. */
   pause(): void {
     this.socket.pause();
   }
@@ -237,7 +239,7 @@ export class FakeReplica {
     if (this.receivedBytes >= limit) this.socket.resetAndDestroy();
   }
 
-  /** Takes what it can from the pending bytes; false when it needs more. */
+  /** Consumes pending bytes. Returns false when it needs more. */
   #step(): boolean {
     switch (this.phase) {
       case 'handshake': {
@@ -355,7 +357,7 @@ export class FakeReplica {
         this.offset += this.#parser.lastRaw.length;
       }
     } catch (error) {
-      // A stream that is no RESP: a stock replica cuts the link, too. Whoever waits finds the
+      // The stream is not RESP. A stock replica cuts the link, too. Callers that wait get the
       // failure.
       this.socket.destroy(error as Error);
     }
@@ -382,7 +384,10 @@ export class FakeReplica {
     }
   }
 
-  /** The condition; a connection that is gone can never meet it. */
+  /**
+   * Returns whether the condition is met, or undefined. Throws when the connection has ended, since
+   * it can never be met then.
+   */
   #orGone(isMet: boolean): true | undefined {
     if (isMet) return true;
     if (this.isClosed)

@@ -1,7 +1,7 @@
 /**
- * Takes from a running process the right to open one more file, by lowering its limit (prlimit, of
- * util-linux). `maxclients` is fitted to the limit at the start, so that clients alone cannot fill
- * the table.
+ * Makes it impossible for a running process to open another file, by lowering its limit (prlimit,
+ * of util-linux). Clients alone cannot fill the table of descriptors, since `maxclients` is fitted
+ * to the limit at the start.
  */
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -13,12 +13,12 @@ export function openDescriptors(pid: number): number[] {
     .sort((a, b) => a - b);
 }
 
-/** Leaves no room for another open file, whatever is closed meanwhile; the hard limit stays. */
+/** Makes it impossible to open a file, even after others are closed. The hard limit stays. */
 export function forbidOpening(pid: number): void {
   limit(pid, 0);
 }
 
-/** Leaves no room for another open file, until one that is open now is closed. */
+/** Makes it impossible to open a file until one that is open now is closed. */
 export function fillTable(pid: number): void {
   const open = new Set(openDescriptors(pid));
   let lowestFree = 0;
@@ -26,7 +26,7 @@ export function fillTable(pid: number): void {
   limit(pid, lowestFree);
 }
 
-/** Gives the room back. */
+/** Allows opening files again. */
 export function emptyTable(pid: number, openFiles: number): void {
   limit(pid, openFiles);
 }

@@ -1,7 +1,7 @@
 /**
- * Runs once before the tests. Worker threads load from dist/, so tests on a stale dist/ would tell
- * about sources that are gone: dist/ is brought up to date, which takes no time when it is, and
- * without a real server to compare with nothing runs.
+ * Runs once before the tests. Brings dist/ up to date, since worker threads load from it and tests
+ * on a stale dist/ would test old sources. This takes no time when dist/ is current. Stops the run
+ * when there is no real server to compare with.
  */
 import { build, builtStamp } from '../../bin/build.js';
 import { findRedis } from '../../bin/find-redis.js';

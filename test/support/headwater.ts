@@ -1,6 +1,6 @@
 /**
- * headwater as a child process, from bin/headwater.js and dist/. Always under `--no-addons`:
- * whatever passes here works without native code.
+ * headwater as a child process, from bin/headwater.js and dist/. It always runs with `--no-addons`,
+ * which proves that it works without native code.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -64,7 +64,7 @@ export async function startHeadwater(options: HeadwaterOptions = {}): Promise<He
   });
 }
 
-/** Arguments of bash that run node, and what follows, with a limit of open files. */
+/** Returns arguments of bash that run node and the words behind it with a limit of open files. */
 export function limited(openFiles: number): string[] {
   return ['-c', `ulimit -n ${openFiles}; exec "$0" "$@"`, process.execPath];
 }

@@ -1,6 +1,6 @@
 /**
- * A worker thread of arena-fixture.js: reads images of an arena, or fills an arena, for the tests
- * of arena and keyspace.
+ * A worker thread of arena-fixture.js. It reads images of an arena, or fills an arena, for the
+ * tests of arena and keyspace.
  */
 import { once } from 'node:events';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
@@ -33,7 +33,7 @@ export class ImageReader {
     return message;
   }
 
-  /** Starts a reader and resets what it counts. */
+  /** Starts a reader and resets its counts. */
   startReading(task: object): void {
     this.state.fill(0);
     this.post({ role: 'read', ...task });

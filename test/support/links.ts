@@ -1,13 +1,13 @@
 /**
- * What tests of full syncs look at: how much is held for replicas, and whether all of it was given
- * back.
+ * Checks for tests of full syncs: the memory that is held for replicas, and that all of it was
+ * freed.
  */
 import { readdirSync, readlinkSync } from 'node:fs';
 import type { Node } from '../../src/node.ts';
 import type { RespClient } from './resp-client.ts';
 import { waitFor } from './wait-for.ts';
 
-/** Sets `count` values of `bytes` bytes that no compression makes smaller. */
+/** Sets `count` incompressible values of `bytes` bytes. */
 export async function fillWithNoise(
   client: RespClient,
   count: number,
@@ -27,14 +27,14 @@ export async function fillWithNoise(
   }
 }
 
-/** Files of spools that this process holds open; they have no name any more. */
+/** Returns the files of spools that this process holds open. They have no name any more. */
 export function openSpills(): string[] {
   const targets: string[] = [];
   for (const fd of readdirSync('/proc/self/fd')) {
     try {
       targets.push(readlinkSync(`/proc/self/fd/${fd}`));
     } catch {
-      // The descriptor that reads the directory is gone by now.
+      // The descriptor that read the directory is closed by now.
     }
   }
   return targets.filter((target) => target.includes('.spool'));

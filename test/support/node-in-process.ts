@@ -1,6 +1,5 @@
 /**
- * A node inside of the test process, so that a test can look at its parts. Its workers come from
- * dist/.
+ * A node in the test process, so that a test can read its parts. Its workers are loaded from dist/.
  */
 import { createLogger } from '../../src/base/log.ts';
 import { Node } from '../../src/node.ts';

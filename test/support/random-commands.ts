@@ -1,10 +1,10 @@
 /**
- * Random commands over all types and options, for two servers that are compared. A step is one
- * command or a few that belong together. Some commands are spoilt on the way: a word too many or
- * too few, or one that makes no sense there.
+ * Random commands of all types and options, for two servers that are compared. A step is one
+ * command or a few that belong together. Some commands are damaged on purpose: they have a word too
+ * many or too few, or a word that makes no sense there.
  *
- * What is drawn at random (SPOP and its like) acts on a copy that is deleted at once, or is asked
- * for so many members that the reply is all of them, so that the servers stay alike.
+ * Commands that draw at random (SPOP and the like) act on a copy that is deleted at once, or ask
+ * for so many members that the reply has all of them. So both servers keep the same data.
  */
 import type { Prng } from '../../src/base/prng.ts';
 import { RandomWords } from './random-words.ts';
@@ -12,7 +12,7 @@ import type { Argument } from './resp-client.ts';
 
 export type Step = Argument[][];
 
-/** More than any collection here has: a draw of so many is everything. */
+/** More elements than any collection here has, so a draw of this many returns them all. */
 export const EVERYTHING = 100_000;
 
 const SPOIL_ONE_IN = 30;
@@ -56,8 +56,8 @@ export class RandomCommands {
   }
 
   /**
-   * Another threshold of encodings. Replicas need the same: the sign of -0 and the bytes of
-   * HyperLogLogs hang on it.
+   * Changes a threshold of encodings. Replicas need the same thresholds, since the sign of -0 and
+   * the bytes of HyperLogLogs depend on them.
    */
   configuration(): Argument[] {
     const w = this.#words;
@@ -113,8 +113,9 @@ export class RandomCommands {
 }
 
 /**
- * Commands that would wait when they find nothing, and those of which a 7.2 understands more than a
- * 7.0, or makes a consumer of any word. SPOP with a word less would take a random member.
+ * Commands that are never damaged: those that block when they find nothing, and those for which
+ * Redis 7.2 accepts more words than 7.0, or makes a consumer of any word. SPOP with one word less
+ * would remove a random member.
  */
 const NEVER_SPOILT = new Set([
   ...['BLPOP', 'BRPOP', 'BLMOVE', 'BRPOPLPUSH', 'BLMPOP', 'BZPOPMIN', 'BZPOPMAX', 'BZMPOP'],
@@ -313,7 +314,9 @@ function lists(w: RandomWords): Step {
   )();
 }
 
-/** A blocking command. Outside of a transaction `listKey` must hold something, or be no list. */
+/**
+ * A blocking command. Outside a transaction `listKey` must hold elements, or must not be a list.
+ */
 function waiting(w: RandomWords, listKey = w.key('list')): Argument[] {
   const side = (): string => w.of('LEFT', 'RIGHT');
   return w.of<Argument[]>(
@@ -494,8 +497,8 @@ function streams(w: RandomWords): Step {
     const same = w.below(3) > 0;
     return w.list(1 + w.below(3), () => [same ? 'field' : w.member(), w.member()]).flat();
   };
-  // Ids rise by chance: where the last one is high already, most additions fail, so now and then a
-  // stream starts anew.
+  // Ids are random: when the last one is high, most additions fail. So sometimes a stream is
+  // deleted and begins again.
   return w.of<() => Step>(
     () => [['XADD', key, `${w.below(60)}-*`, ...fields()]],
     () => w.list(8, () => ['XADD', key, `${w.below(100)}-*`, ...fields()]),
@@ -646,8 +649,8 @@ function geo(w: RandomWords): Step {
 }
 
 /**
- * On places that are all different, as those at one distance have no order. Without STOREDIST: the
- * last bit of a distance is a matter of the C library.
+ * Uses places that are all different, since places at one distance have no order. Does not use
+ * STOREDIST, since the last bit of a distance depends on the C library.
  */
 function geoSearch(w: RandomWords): Argument[] {
   const centre = w.of<Argument[]>(
@@ -674,12 +677,12 @@ function geoSearch(w: RandomWords): Argument[] {
 }
 
 /**
- * Changes nothing. SORT of Redis takes an overflow that strtod met in any earlier command for one
- * of its own, until a float has fitted: it does not reset errno.
+ * Changes nothing, but resets errno in Redis. Redis' SORT does not reset it, and so takes an
+ * overflow of strtod in an earlier command for its own.
  */
 const FLOAT_THAT_FITS: Argument[] = ['ZADD', 'absent', 'XX', 0, 'x'];
 
-/** Of a copy: Redis gives a small sorted set that is sorted the encoding of a large one. */
+/** Sorts a copy: Redis gives a small sorted set the encoding of a large one when it sorts it. */
 function sorting(w: RandomWords): Step {
   const limit = w.rarely(4, 'LIMIT', w.index(), w.of<Argument>(w.below(20), -1, 'x'));
   const order = w.maybe(w.of('ASC', 'DESC'));
@@ -738,7 +741,7 @@ function anyKeys(w: RandomWords): Step {
     () => [['MOVE', key, w.of<Argument>(0, 1, 2, 99, 'x')]],
     () => [['KEYS', w.of('*', 'str*', 'l*[1-2]', 'zset?', '')]],
     () => [['DBSIZE']],
-    // What has expired goes when RANDOMKEY comes upon it: a scan removes it before.
+    // RANDOMKEY deletes the expired keys that it meets. A scan removes all of them before.
     () => [['SCAN', 0, 'COUNT', EVERYTHING], ['RANDOMKEY']],
     () => [['SELECT', w.of<Argument>(0, 0, 1, 2)]],
     () =>

@@ -1,9 +1,9 @@
 /**
- * Random words for commands, out of alphabets so small that keys and members meet. Numbers have
- * their edges in them.
+ * Random words for commands. The alphabets are small, so that the same keys and members come again.
+ * Numbers include edge cases.
  *
- * No word depends on the clock: deadlines are years away or in the past, and stream ids are given,
- * so two servers that run the same commands at slightly different times come to hold the same.
+ * No word depends on the clock: deadlines are years away or in the past, and stream ids are given.
+ * So two servers that run the same commands at slightly different times hold the same data.
  */
 import type { Prng } from '../../src/base/prng.ts';
 import type { Argument } from './resp-client.ts';
@@ -42,7 +42,7 @@ export class RandomWords {
     return Array.from({ length: count }, make);
   }
 
-  /** Mostly a key of the type, sometimes of another one or one that is never there. */
+  /** Mostly a key of the type; sometimes a key of another type, or one that never exists. */
   key(type: KeyType): string {
     const n = this.prng.below(60);
     if (n === 0) return 'none';
@@ -122,8 +122,8 @@ export class RandomWords {
   }
 
   /**
-   * A count that a stream keeps: exact up to 2^53 here, and not so near to 2^63 that Redis counts
-   * on below zero.
+   * A count that a stream stores. It is exact up to 2^53 here, and far enough from 2^63 that it
+   * does not overflow in Redis.
    */
   keptCount(): Argument {
     const odd = this.of<Argument>(
@@ -139,15 +139,13 @@ export class RandomWords {
     return this.prng.below(20) === 0 ? odd : this.prng.below(12);
   }
 
-  /**
-   * COUNT of a reply that may be long: an integer that is no surprise to the memory of the test.
-   */
+  /** COUNT of a reply that may be long. It is small enough for the memory of the test. */
   limit(): Argument[] {
     const number = (): Argument => this.of<Argument>(0, 1, 2, 5, 20, -1, 'x');
     return this.prng.below(3) === 0 ? ['LIMIT', number(), number()] : [];
   }
 
-  /** Seconds from now, so far away and so coarse that two clocks agree in every comparison. */
+  /** Seconds from now, so far away and so coarse that comparisons by two clocks always agree. */
   farSeconds(): number {
     return FAR_SECONDS + this.prng.below(1_000_000) * 100;
   }

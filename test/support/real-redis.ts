@@ -1,4 +1,4 @@
-/** Real redis-server processes to compare with, to replicate to and to replicate from. */
+/** Real redis-server processes, for comparison and as primaries or replicas. */
 import { findRedis } from '../../bin/find-redis.js';
 import { launch, type TestServer } from './server-process.ts';
 

@@ -1,6 +1,6 @@
 /**
- * A real redis-server of which everything is written down: replies, what it streams to a replica,
- * its key events. With active expiry off, so that nothing happens but by commands.
+ * A real redis-server that is recorded: its replies, its stream to a replica, and its key events.
+ * Active expiry is off, so that only commands change keys.
  */
 import { FakeReplica } from './fake-replica.ts';
 import { type RealRedis, startRedis } from './real-redis.ts';
@@ -68,7 +68,7 @@ export class RecordedRedis {
 
   /** The key events since the last call. */
   async takeEvents(): Promise<RecordedEvent[]> {
-    // Events stand before the answer to whatever comes after the command that caused them.
+    // The events of a command arrive before the reply to a later command.
     await this.#subscriber.call('PING');
     const taken = this.#subscriber.pushes.splice(0);
     return taken.map((push) => {

@@ -1,10 +1,10 @@
-/** An allocator's refusals, as a test wants them. */
+/** Makes an allocator refuse memory where a test wants it. */
 export class Refusals {
-  /** Allocations until one is refused, which is the only one; -1: none is. */
+  /** The number of allocations before the one that is refused; -1 refuses none. */
   left = -1;
-  /** Whether all are refused. */
+  /** Whether all allocations are refused. */
   all = false;
-  /** Allocations asked for since {@link refuse}. */
+  /** The number of allocations since {@link refuse}. */
   asked = 0;
   /** For AllocatorOptions. */
   readonly refuses = (): boolean => {

@@ -1,17 +1,18 @@
 /**
- * When the replies of two servers to the same command are the same: equal, or equal after sorting
- * where order is free, or alike where they are drawn at random, or near where they are times.
- * Everything else is a difference, except what stands in {@link KNOWN_DIFFERENCES}.
+ * The rules by which the replies of two servers to the same command are the same. They are equal;
+ * or equal after sorting where the order is free; or similar where they are drawn at random; or
+ * close where they are times. Any other difference is an error unless it is in
+ * {@link KNOWN_DIFFERENCES}.
  */
 import type { Argument } from './resp-client.ts';
 import { RespError, type RespValue } from './resp-parser.ts';
 
 export type Command = readonly Argument[];
 
-/** How far apart the clocks of two servers may be when they run the same command. */
+/** Two servers run the same command at times that differ by at most this. */
 const DRIFT_MS = 60_000;
 
-/** Replies of these are sets, or maps as pairs. */
+/** Commands whose reply is a set, or a map as pairs. */
 const ANY_ORDER = new Set([
   'KEYS',
   'SMEMBERS',
@@ -23,18 +24,17 @@ const ANY_ORDER = new Set([
   'COMMAND',
 ]);
 /**
- * `[cursor, elements]`, asked for with a COUNT beyond all elements: the cursor is 0. Pairs for
- * some.
+ * `[cursor, elements]`, requested with a COUNT beyond all elements, so the cursor is 0. The number
+ * is 2 for pairs.
  */
 const SCANS: Readonly<Record<string, number>> = { SCAN: 1, SSCAN: 1, HSCAN: 2, ZSCAN: 2 };
 /**
- * Or made in another way: a payload of DUMP has its elements in any order and is compressed by
- * another program.
+ * Commands whose reply is random. DUMP is one, since the elements have any order in a payload and
+ * other code compresses it.
  */
 const DRAWN = new Set(['DUMP', 'SPOP', 'SRANDMEMBER', 'HRANDFIELD', 'ZRANDMEMBER', 'RANDOMKEY']);
 /**
- * Numbers in these replies are times, or times since, also deep inside, which differ by so much in
- * their unit.
+ * Commands whose reply has times or ages at any depth. They may differ by this much, in their unit.
  */
 const DRIFTS: Readonly<Record<string, number>> = {
   ...{ TTL: DRIFT_MS / 1000, EXPIRETIME: DRIFT_MS / 1000, OBJECT: DRIFT_MS / 1000 },
@@ -48,8 +48,8 @@ export interface KnownDifference {
 }
 
 /**
- * What a 7.0 answers otherwise than a 7.2, whose behaviour headwater has. Mirrored in
- * docs/compatibility.md.
+ * Replies of Redis 7.0 that differ from 7.2, which headwater follows. docs/compatibility.md has the
+ * same list.
  */
 export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
   {
@@ -95,11 +95,11 @@ export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
 ];
 
 /**
- * What a 7.0 does otherwise with the dataset is kept out of the random commands. Consumers are made
- * before they read, since XREADGROUP, XCLAIM and XAUTOCLAIM of a 7.2 make them in any case. XSETID
- * sets no id below the last one deleted, which a 7.2 refuses. GEO commands store no distances, of
- * which the last bit is a matter of the C library. ZRANK has no more words than a 7.0 knows. What
- * SORT sorts is a copy, since a small sorted set gets the encoding of a large one then.
+ * Random commands leave out whatever Redis 7.0 does differently with the dataset. Consumers are
+ * made before they read, since XREADGROUP, XCLAIM and XAUTOCLAIM of Redis 7.2 always make them.
+ * XSETID sets no id below the last deleted one, which 7.2 refuses. GEO commands store no distances,
+ * since their last bit depends on the C library. ZRANK has no words that 7.0 does not know. SORT
+ * sorts a copy, since it gives a small sorted set the encoding of a large one.
  */
 
 /** Whether the replies are the same, or differ in a known way. */
@@ -132,7 +132,7 @@ function same(name: string, command: Command, ours: RespValue, theirs: RespValue
   if (DRAWN.has(name)) return sameDraw(ours, theirs);
   const width = SCANS[name];
   if (width !== undefined) {
-    // Another cursor than 0 means something to the server only that made it.
+    // A cursor other than 0 is only valid on the server that returned it.
     const fromStart = String(command[name === 'SCAN' ? 1 : 2]) === '0';
     return fromStart ? sameScan(ours, theirs, width) : sameDraw(ours, theirs);
   }
@@ -150,7 +150,7 @@ function isEncoding(command: Command): boolean {
   return /^OBJECT ENCODING$/i.test(command.slice(0, 2).join(' '));
 }
 
-/** Deep equality. With a drift, integers may be times or ages that differ by so much. */
+/** Deep equality. With `drift`, integers may be times or ages that differ by at most that. */
 export function sameValue(ours: RespValue, theirs: RespValue, drift: number): boolean {
   if (Array.isArray(ours) && Array.isArray(theirs)) {
     return (
@@ -168,7 +168,9 @@ function isNumber(value: RespValue): value is number | bigint {
   return typeof value === 'number' || typeof value === 'bigint';
 }
 
-/** Ours are doubles, which shows beyond 2^53. Ages are small, and what is negative is a code. */
+/**
+ * Ours are doubles, so they are inexact beyond 2^53. Ages are small. A negative number is a code.
+ */
 function nearTimes(a: number, b: number, drift: number): boolean {
   if (a < 0 || b < 0) return false;
   return Math.abs(a - b) <= drift + a * Number.EPSILON;
@@ -195,9 +197,9 @@ function sorted(value: RespValue, width: number): RespValue {
 }
 
 /**
- * Maps as pairs, also deep inside. The nodes of the radix tree are Redis' own matter; `inactive`,
- * `active-time` and the meaning of `idle` and `seen-time` (any attempt to read, not only what
- * brought something) are new in 7.2.
+ * Left-out fields of maps, at any depth. The nodes of the radix tree are internal to Redis.
+ * `inactive` and `active-time` are new in 7.2, and there `idle` and `seen-time` count every attempt
+ * to read.
  */
 const LEFT_OUT_OF_XINFO = new Set([
   'radix-tree-nodes',

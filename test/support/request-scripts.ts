@@ -1,7 +1,7 @@
 /**
- * What random clients send: requests as words and as the bytes that they are spelled in. For tests
- * that know what each of them must do (stream-model.ts), so that there are few commands, and many
- * ways to write them down.
+ * The requests of random clients, as words and as encoded bytes. They are for tests that know the
+ * effect of each request (stream-model.ts), so there are few commands, but many ways to encode
+ * them.
  */
 import type { Prng } from '../../src/base/prng.ts';
 import { KIB } from '../../src/base/units.ts';
@@ -10,24 +10,24 @@ import { multibulk, type Words } from './stream-model.ts';
 export interface ScriptedRequest {
   /** Name and arguments, in latin1. */
   readonly words: Words;
-  /** As it is sent: a multibulk, a line of words, or a multibulk with line ends that are none. */
+  /** The encoded request: a multibulk, an inline request, or a multibulk with wrong line ends. */
   readonly bytes: string;
 }
 
-/** How a script looks. */
+/** The properties of a script. */
 export interface ScriptStyle {
   /** Bytes of all requests together, roughly. */
   readonly bytes: number;
   readonly requestsMax: number;
-  /** The longest value; most are much shorter. */
+  /** The length of the longest value. Most are much shorter. */
   readonly valueBytesMax: number;
-  /** In 1000 requests: so many are not spelled as a plain multibulk. */
+  /** The number per 1000 requests that are not encoded as a plain multibulk. */
   readonly oddSpellings: number;
-  /** In 1000 requests: BLPOPs. */
+  /** The number of BLPOPs per 1000 requests. */
   readonly blocking: number;
-  /** In 1000 requests: transactions, databases, silence, mistakes. */
+  /** The number per 1000 requests of transactions, SELECT, CLIENT REPLY and errors. */
   readonly special: number;
-  /** In 1000 requests: the same request again, up to some thousand times. */
+  /** The number per 1000 requests that are repeated, up to some thousand times. */
   readonly repeated: number;
 }
 
@@ -36,7 +36,7 @@ const DATABASES = 3;
 const WAITED_FOR = 3;
 const FAR_SECONDS = 9_000_000_000;
 
-/** Random bytes, all 256 of them, out of which values are cut. */
+/** The length of the random bytes from which values are cut. */
 const POOL_BYTES = 400 * KIB;
 const pools = new WeakMap<Prng, string>();
 
@@ -56,7 +56,10 @@ export function waitedForKey(index: number): string {
   return `wait:${index % WAITED_FOR}`;
 }
 
-/** The requests of one client. It ends outside of a transaction, and may end waiting. */
+/**
+ * The requests of one client. It ends outside a transaction, and the client may be blocked at the
+ * end.
+ */
 export function randomScript(prng: Prng, style: ScriptStyle): ScriptedRequest[] {
   const script: ScriptedRequest[] = [];
   let bytes = 0;
@@ -75,7 +78,7 @@ export function randomScript(prng: Prng, style: ScriptStyle): ScriptedRequest[] 
     else if (dice < style.blocking + style.special) special(prng, style, add);
     else add(ordinary(prng, style));
   }
-  // Whatever was begun ends, and the client is heard again.
+  // Ends a transaction, and turns replies on again.
   for (const words of [['DISCARD'], ['CLIENT', 'REPLY', 'ON']])
     script.push({ words, bytes: multibulk(words) });
   return script;
@@ -164,7 +167,7 @@ function ordinary(prng: Prng, style: ScriptStyle): Words {
     case 11:
       return ['RPUSH', waitedForKey(prng.below(WAITED_FOR)), value(prng, style)];
     case 12:
-      // Of another type: an error.
+      // The key has another type, so this is an error.
       return ['INCR', key(prng, 'list')];
     case 13:
       return ['ECHO', value(prng, style)];
@@ -201,10 +204,10 @@ function spell(prng: Prng, words: Words, style: ScriptStyle): string {
       // The two bytes behind an argument may be anything.
       return `${text.slice(0, -2)}??`;
     case 1:
-      // So may the one behind a CR.
+      // The byte behind a CR may also be anything.
       return text.replace('\r\n', '\r.');
     case 2:
-      // Lines and arrays of nothing are no requests.
+      // Empty lines and empty arrays are not requests.
       return `${['\r\n', '\n', '*0\r\n', '*-1\r\n'][prng.below(4)]}${text}`;
     default: {
       const line = `${words.map((word) => (PLAIN_WORD.test(word) ? word : quoted(word))).join(' ')}\r\n`;

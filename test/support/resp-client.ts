@@ -1,6 +1,6 @@
 /**
- * A small client for the tests: promises, pipelines, raw bytes, push messages. It hides nothing:
- * error replies are values, and a test may write half a command.
+ * A small client for the tests, with promises, pipelines, raw bytes and push messages. It hides
+ * nothing: error replies are values, and a test may write half a command.
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
@@ -48,11 +48,11 @@ export function encodeCommand(
 export class RespClient {
   readonly socket: Socket;
   /**
-   * Push messages and, in RESP2, whatever came while no command was waiting (pub/sub, MONITOR).
-   * Oldest first.
+   * Push messages and, in RESP2, all values that came while no command was waiting (pub/sub,
+   * MONITOR). Oldest first.
    */
   readonly pushes: RespValue[] = [];
-  /** Resolves when the connection has ended, whoever ended it. */
+  /** Resolves when the connection has ended, from either side. */
   readonly closed: Promise<void>;
   isClosed = false;
   readonly #parser: RespParser;
@@ -183,7 +183,7 @@ export class RespClient {
         this.#deliver(value);
       }
     } catch (error) {
-      // Bytes that are no RESP: whoever waits learns it, and nothing more can be read here.
+      // The bytes are not RESP. Waiting callers get the error, and nothing more can be read.
       this.socket.destroy(error as Error);
     }
   }

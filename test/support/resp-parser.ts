@@ -1,6 +1,6 @@
 /**
- * Reads RESP2 and RESP3 replies for the tests, from any split of bytes. It shares no code with
- * src/resp on purpose: one bug must not hide in both ends.
+ * Reads RESP2 and RESP3 replies for the tests, from bytes that are split anywhere. It shares no
+ * code with src/resp on purpose, so that one bug cannot hide in both ends.
  */
 
 /** An error reply: returned as a value, so that tests can compare it with other replies. */
@@ -31,8 +31,8 @@ export class RespPush {
 }
 
 /**
- * Doubles and integers are both `number`; what passes 2^53 and big numbers are `bigint`. Verbatim
- * strings lose their prefix.
+ * Doubles and integers are both `number`; integers beyond 2^53 and big numbers are `bigint`.
+ * Verbatim strings lose their prefix.
  */
 export type RespValue =
   | string
@@ -47,7 +47,7 @@ export type RespValue =
   | Map<RespValue, RespValue>
   | Set<RespValue>;
 
-/** How bulk strings are returned. Simple strings and errors are strings always. */
+/** The form in which bulk strings are returned. Simple strings and errors are strings always. */
 export type BulkMode = 'utf8' | 'latin1' | 'buffer';
 
 interface Frame {
@@ -61,12 +61,12 @@ const LF = 0x0a;
 const at = (character: string): number => character.charCodeAt(0);
 const ATTRIBUTE = at('|');
 
-/** What the parser returns while a reply is incomplete. */
+/** The result while a reply is incomplete. */
 export const INCOMPLETE = Symbol('incomplete');
 
 /**
- * Thrown by {@link RespParser.next} when the bytes are no RESP; the connection cannot be used any
- * more.
+ * {@link RespParser.next} throws this when the bytes are not RESP. The connection cannot be used
+ * any more.
  */
 export class RespFormatError extends Error {
   override readonly name = 'RespFormatError';
@@ -136,7 +136,8 @@ export class RespParser {
   }
 
   /**
-   * Reads a scalar, or opens an aggregate: undefined then, unless it is empty and thereby complete.
+   * Reads a scalar, or opens an aggregate. Returns undefined for an aggregate, unless it is empty
+   * and so complete.
    */
   #readOne(): RespValue | undefined | typeof INCOMPLETE {
     const lineEnd = this.#bytes.indexOf(LF, this.#position);

@@ -1,15 +1,15 @@
 /**
- * Seeds of random tests: from HEADWATER_SEED when it is set, else fresh; printed when the test
- * fails. Under CI=true the seed is made of the name, so that a run says something of the change
- * that it judges, and not of its luck: the search for what no seed has met yet is for every other
- * run.
+ * Seeds of random tests. A seed comes from HEADWATER_SEED if that is set, and is otherwise new for
+ * each run. It is printed when the test fails. Under CI=true the seed is derived from the test's
+ * name, so that the result depends on the change and not on luck. All other runs search for new
+ * cases.
  */
 import { createHash, randomInt } from 'node:crypto';
 import { onTestFailed } from 'vitest';
 
 /**
  * The seed for the test that runs now. Call it inside of the test. `name` tells several seeds of
- * one test apart; `inCi` is the seed under CI=true, where one has been run at length.
+ * one test apart; `inCi` is the seed under CI=true, where a seed has been tested for long.
  */
 export function testSeed(name: string, inCi?: number): number {
   const given = process.env['HEADWATER_SEED'];

@@ -1,9 +1,9 @@
 /**
- * A server under test as a child process: its own directory, a free port on 127.0.0.1, ready when
- * it answers PING.
+ * A tested server as a child process, with its own directory and a free port on 127.0.0.1. It is
+ * ready when it answers PING.
  *
- * Nothing outlives the test process: what a failed test left running is killed, by process id, when
- * the process exits, and its directory is removed.
+ * Nothing outlives the test process. When that exits, it kills the remaining servers by process id
+ * and removes their directories.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -29,14 +29,14 @@ export interface TestServer {
   client(options?: ClientOptions): Promise<RespClient>;
   /** Waits for a line of output that contains `text` or matches, and returns it. */
   waitForLine(text: string | RegExp): Promise<string>;
-  /** Stops and continues the process without its knowledge: SIGSTOP, SIGCONT. */
+  /** Stops and continues the process by SIGSTOP and SIGCONT, which it does not notice. */
   pause(): void;
   resume(): void;
   /** SIGTERM, then waits for the exit. Its directory is removed when it was made for it. */
   stop(): Promise<void>;
   /**
    * SIGKILL, then waits for the exit. The directory is kept, so that another server may start on
-   * it; it goes at exit.
+   * it; it is removed at exit.
    */
   kill(): Promise<void>;
 }

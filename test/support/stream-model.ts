@@ -1,14 +1,14 @@
 /**
- * What a primary streams, computed in the plainest way from the requests of its clients, in the
- * order in which they ran.
+ * A plain model of a primary's stream. It computes the stream from the requests of the clients, in
+ * the order in which they ran.
  *
  *   one write          [SELECT n] command
- *   a transaction      MULTI [SELECT n] command … EXEC     when it wrote twice or more; else as one write
+ *   a transaction      MULTI [SELECT n] command … EXEC   with two or more writes; else one write
  *   BLPOP              LPOP, behind the write that woke its client
  *   anything else      nothing: reads, errors, writes that changed nothing
  *
- * It knows the commands of {@link EFFECTS} and what they need of the dataset. Strings are latin1:
- * one char per byte.
+ * It knows the commands of {@link EFFECTS} and the parts of the dataset that they need. Strings are
+ * latin1: one char per byte.
  */
 
 /** Name and arguments. */
@@ -28,7 +28,7 @@ interface ModelClient {
   db: number;
   /** Commands since MULTI. */
   queued: Words[] | null;
-  /** EXEC will run nothing. */
+  /** Whether EXEC will run nothing. */
   broken: boolean;
   /** The list that its BLPOP waits for. */
   waitsFor: { readonly db: number; readonly key: string } | null;
@@ -37,7 +37,7 @@ interface ModelClient {
 /** No database is selected at the beginning of a stream. */
 const NO_DB = -1;
 
-/** What a command changes; returns what the stream carries of it, or null for nothing. */
+/** Applies a command. Returns the command in the stream, or null for none. */
 type Effect = (model: Dataset, words: Words) => Words | null;
 
 interface Command {
@@ -50,7 +50,7 @@ interface Command {
 class Dataset {
   readonly values = new Map<string, Value>();
 
-  /** The value of this type, undefined when there is none, null when it is of another type. */
+  /** Returns the value of this type, undefined for an absent key, or null for another type. */
   get<T extends Value['type']>(key: string, type: T): (Value & { type: T }) | undefined | null {
     const value = this.values.get(key);
     if (value === undefined) return undefined;
@@ -185,7 +185,7 @@ const EFFECTS: Readonly<Record<string, Command>> = {
       return members.size > before ? words : null;
     },
   },
-  /** Of sets with one member only: of others it is a matter of chance. */
+  /** Only for sets with one member, since otherwise the member is random. */
   SPOP: {
     wordsMin: 2,
     wordsMax: 2,
@@ -200,7 +200,7 @@ const EFFECTS: Readonly<Record<string, Command>> = {
   },
 };
 
-/** Those that the model runs itself. */
+/** Commands that the model itself runs. */
 const ITS_OWN: Readonly<Record<string, Pick<Command, 'wordsMin' | 'wordsMax'>>> = {
   SELECT: { wordsMin: 2, wordsMax: 2 },
   MULTI: { wordsMin: 1, wordsMax: 1 },
@@ -212,7 +212,10 @@ const ITS_OWN: Readonly<Record<string, Pick<Command, 'wordsMin' | 'wordsMax'>>> 
 const NOT_QUEUED = new Set(['MULTI', 'EXEC', 'DISCARD']);
 const PUSHES = new Set(['LPUSH', 'RPUSH']);
 
-/** One command as the stream and most clients have it: `*2 $4 INCR $1 k`, with line ends. */
+/**
+ * Returns a command in the form of the stream and of most clients: `*2 $4 INCR $1 k`, with line
+ * ends.
+ */
 export function multibulk(words: Words): string {
   let text = `*${words.length}\r\n`;
   for (const word of words) text += `$${word.length}\r\n${word}\r\n`;
@@ -222,13 +225,13 @@ export function multibulk(words: Words): string {
 export class StreamModel {
   readonly #datasets = new Map<number, Dataset>();
   readonly #clients = new Map<number, ModelClient>();
-  /** Clients that wait, in the order in which they came. */
+  /** Blocked clients, in the order in which they blocked. */
   readonly #waiting: number[] = [];
   #selected = NO_DB;
   #parts: string[] = [];
   #unit: Operation[] = [];
 
-  /** All that was streamed so far. */
+  /** The whole stream so far. */
   get stream(): Buffer {
     const text = this.#parts.join('');
     this.#parts = [text];
@@ -244,7 +247,7 @@ export class StreamModel {
     return this.#client(client).db;
   }
 
-  /** Runs the next request of a client, and whom it wakes. */
+  /** Runs the next request of a client, and those of the clients that it wakes. */
   run(id: number, words: Words): void {
     const client = this.#client(id);
     if (client.waitsFor !== null) throw new Error(`client ${id} runs ${words[0]} while it waits`);
@@ -312,7 +315,7 @@ export class StreamModel {
     }
   }
 
-  /** Lets those pop who wait for a key, as long as there is something. */
+  /** Serves the clients that are blocked on a key, as long as the list has elements. */
   #serve(db: number, key: string): void {
     for (const id of [...this.#waiting]) {
       const client = this.#client(id);

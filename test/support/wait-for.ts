@@ -1,6 +1,6 @@
 /**
- * Waits for conditions instead of sleeping. The limit is there to end a broken test with a
- * sentence; no test asserts how long something took.
+ * Waits for conditions instead of sleeping. The time limit only ends a broken test with a clear
+ * message. No test asserts a duration.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -18,8 +18,8 @@ const POLL_MS = 5;
 
 /**
  * Polls until `condition` returns something other than false, null or undefined, and returns that.
- * What it throws ends the wait. The first polls come at once, each after a turn of the event loop,
- * later ones every few milliseconds.
+ * An error that it throws ends the wait. The first polls come at once, each after a turn of the
+ * event loop, later ones every few milliseconds.
  */
 export async function waitFor<T>(
   condition: () => T | Promise<T>,

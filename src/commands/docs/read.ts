@@ -1,16 +1,18 @@
 /**
- * COMMAND DOCS beyond what stands in the command tables: arguments, complexity, history. A text for
- * each group of commands, read when the first one asks, so that a start does not pay for it.
+ * The parts of COMMAND DOCS that are not in the command tables: arguments, complexity, history.
+ * Each group of commands has a text, which is parsed at the first request, so that the start of the
+ * server does not pay for it.
  *
  *   name              of a command, or container|name
  *    : text           complexity
  *    ! word …         flags
- *    < version text   deprecated since, and what takes its place
+ *    < version text   deprecated since, and its replacement
  *    ~ version text   history
- *    + text           goes on from the line before
- *     - name type …   an argument; those of a block or a choice follow, two blanks deeper
+ *    + text           continues the line before
+ *     - name type …   an argument; those of a block or a choice follow, two spaces deeper
  *
- * Behind the type of an argument: @0 its key specification, =TOKEN, since:, until:, and its flags.
+ * After the type of an argument: @0 is its key specification, then =TOKEN, since:, until: and
+ * flags.
  */
 import { assert } from '../../base/assert.ts';
 import { text as bitmap } from './bitmap.ts';
@@ -33,7 +35,7 @@ import { text as transactions } from './transactions.ts';
 export interface DocArgument {
   readonly name: string;
   readonly type: string;
-  /** -1 for none. */
+  /** Index of the key specification, -1 for none. */
   keySpec: number;
   token: string | undefined;
   since: string | undefined;
@@ -51,7 +53,7 @@ export interface CommandDoc {
   readonly arguments: DocArgument[];
 }
 
-/** In order: a later entry of a name takes the place of an earlier one. */
+/** The order matters: a later entry of a name replaces an earlier one. */
 const TEXTS = [
   ...[
     bitmap,
@@ -72,7 +74,10 @@ const TEXTS = [
 
 let docs: ReadonlyMap<string, CommandDoc> | undefined;
 
-/** What is told of a command by its full name, or undefined for one of our own. */
+/**
+ * Returns the docs of a command by its full name, or undefined for a command that Redis does not
+ * have.
+ */
 export function docOf(fullName: string): CommandDoc | undefined {
   docs ??= readDocs(TEXTS);
   return docs.get(fullName);
@@ -103,7 +108,7 @@ const emptyDoc = (): CommandDoc => ({
   arguments: [],
 });
 
-/** Lines with those that go on from them. */
+/** Joins each line with the lines that continue it. */
 const joinedLines = (text: string): string[] => text.trim().replaceAll('\n + ', ' ').split('\n');
 
 function readLine(doc: CommandDoc, line: string): void {
@@ -128,7 +133,7 @@ function readLine(doc: CommandDoc, line: string): void {
   }
 }
 
-/** Adds an argument below the last one of each level above it. */
+/** Adds an argument below the last argument of the next higher level. */
 function addArgument(top: DocArgument[], line: string): void {
   const dash = line.indexOf('-');
   let level = top;

@@ -1,4 +1,4 @@
-/** The reply to COMMAND DOCS for one command, in Redis' order of fields. */
+/** The reply to COMMAND DOCS for one command. The fields have the order of Redis. */
 import type { Reply } from '../../resp/reply.ts';
 import type { CommandSpec } from '../spec.ts';
 import { type DocArgument, docOf } from './read.ts';
@@ -10,7 +10,7 @@ export interface DocumentedRow {
   readonly subcommands: ReadonlyMap<string, DocumentedRow>;
 }
 
-/** The types of arguments that have arguments of their own, and no text of themselves. */
+/** Types of arguments that consist of other arguments. They have no display text. */
 const COMPOSED = ['oneof', 'block'];
 
 export function replyDocs(reply: Reply, { fullName, spec, subcommands }: DocumentedRow): void {
@@ -75,7 +75,7 @@ function replyArguments(reply: Reply, args: readonly DocArgument[]): void {
     };
     text('name', arg.name);
     text('type', arg.type);
-    // As 7.2 has it; redis-cli shows it.
+    // Redis 7.2 has this field, and redis-cli shows it.
     if (!COMPOSED.includes(arg.type)) text('display_text', arg.name);
     if (arg.keySpec >= 0) fields.push(['key_spec_index', () => reply.integer(arg.keySpec)]);
     text('token', arg.token);

@@ -1,6 +1,7 @@
 /**
- * COMMAND DOCS of what 7.2 has and the server does not that made the other files, as read.ts reads
- * it. An entry here takes the place of one there. Written by hand, after the command's own page.
+ * COMMAND DOCS of commands and options that are new in Redis 7.2, in the form that read.ts reads.
+ * The other files were made from an older server. An entry here replaces one there. Written by
+ * hand, from the page of the command.
  */
 export const text = `
 client|no-touch

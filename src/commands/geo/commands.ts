@@ -1,6 +1,6 @@
 /**
- * Places on earth: sorted sets whose scores are geohashes (base/geohash.ts). GEOSEARCH and
- * GEORADIUS are in search.ts. Main thread.
+ * Commands on geographic places: sorted sets whose scores are geohashes (base/geohash.ts).
+ * GEOSEARCH and GEORADIUS are in search.ts. Main thread.
  */
 import { bytesOf } from '../../base/bytes.ts';
 import { decodePlace, distance, encodePlace, Place, standardGeohash } from '../../base/geohash.ts';
@@ -125,7 +125,7 @@ export const geoCommands = {
   },
 } as const satisfies CommandTable;
 
-/** Runs as the ZADD that it comes to, which is what the stream carries, too. */
+/** Runs GEOADD as the ZADD that it stands for. The stream carries that ZADD, too. */
 function geoAdd(context: CommandContext): void {
   const { request, reply } = context;
   let first = 2;
@@ -212,7 +212,7 @@ function geoPos(context: CommandContext): void {
   );
 }
 
-/** Answers an array with an element for each member named. */
+/** Answers an array with one element for each named member. */
 function eachPlace(
   context: CommandContext,
   present: (place: Place) => void,

@@ -1,6 +1,6 @@
 /**
- * Places, distances and units of arguments, in Redis' words of refusal; and how places are
- * answered. Main thread.
+ * Reads places, distances and units from arguments, with Redis' error texts, and answers places.
+ * Main thread.
  */
 import { parseFloat64 } from '../../base/bytes.ts';
 import { LATITUDE_MAX, LONGITUDE_MAX, type Place } from '../../base/geohash.ts';
@@ -10,7 +10,7 @@ import { NOT_A_FLOAT } from '../zset/value.ts';
 
 const FIXED_DIGITS_MAX = 1e21;
 
-/** Argument `index` as a number, NaN after the error has been answered. */
+/** Returns argument `index` as a number, or NaN after an error reply. */
 export function floatArgument(context: CommandContext, index: number, error = NOT_A_FLOAT): number {
   const { request, reply } = context;
   const value = parseFloat64(request.bytes, request.position[index]!, request.length[index]!);
@@ -20,7 +20,8 @@ export function floatArgument(context: CommandContext, index: number, error = NO
 }
 
 /**
- * Longitude and latitude in argument `index` and the next; false after the error has been answered.
+ * Reads longitude and latitude from argument `index` and the next one into `place`. Returns false
+ * after an error reply.
  */
 export function placeArgument(context: CommandContext, index: number, place: Place): boolean {
   place.longitude = floatArgument(context, index);
@@ -34,7 +35,7 @@ export function placeArgument(context: CommandContext, index: number, place: Pla
   return false;
 }
 
-/** Meters of a unit, NaN after the error has been answered. */
+/** Returns the meters of the unit in argument `index`, or NaN after an error reply. */
 export function unitArgument(context: CommandContext, index: number): number {
   const { request, reply } = context;
   if (request.equalsIgnoreCase(index, 'M')) return 1;
@@ -45,7 +46,7 @@ export function unitArgument(context: CommandContext, index: number): number {
   return Number.NaN;
 }
 
-/** As printf prints it with "%f". */
+/** Prints a number as printf's "%f" does. */
 function sixDigits(value: number): string {
   if (!Number.isFinite(value)) return value < 0 ? '-inf' : 'inf';
   return Math.abs(value) < FIXED_DIGITS_MAX ? value.toFixed(6) : `${BigInt(value)}.000000`;

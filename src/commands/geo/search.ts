@@ -1,9 +1,8 @@
 /**
- * GEOSEARCH, GEORADIUS and their like: the members of a sorted set of geohashes that lie within a
- * shape. Main thread.
+ * GEOSEARCH, GEORADIUS and their variants. They find the members of a sorted set of geohashes that
+ * lie within a shape. Main thread.
  *
- * The shape is covered by up to nine ranges of scores (shape.ts); every member in them is looked
- * at.
+ * Up to nine ranges of scores (shape.ts) cover the shape. Every member in these ranges is checked.
  */
 import { formatDouble } from '../../base/bytes.ts';
 import { decodePlace, exactDistance, Place } from '../../base/geohash.ts';
@@ -24,25 +23,28 @@ import { distanceWithin, rangesOf, type Shape } from './shape.ts';
 
 const UNDECODABLE = 'ERR could not decode requested zset member';
 
-/** What is known of a command before its arguments are read. */
+/** The properties of a command that do not depend on its arguments. */
 interface SearchForm {
-  /** First argument that is an option. */
+  /** Index of the first option. */
   readonly optionsAt: number;
-  /** GEOSEARCH, whose options tell centre and shape; GEORADIUS has them in its arguments. */
+  /**
+   * Whether options give the centre and the shape, as in GEOSEARCH. In GEORADIUS arguments give
+   * them.
+   */
   readonly search: boolean;
   readonly mayStore: boolean;
 }
 
-/** A search as its arguments tell it. Distances are in meters. */
+/** A search, read from the arguments. Distances are in meters. */
 class Search implements Shape {
   readonly centre = new Place();
   circular = true;
   radius = 0;
   width = 0;
   height = 0;
-  /** Meters of the unit in which distances are told. */
+  /** Meters of the unit in which distances are answered. */
   unit = 1;
-  /** Which of GEOSEARCH's options told centre and shape. */
+  /** Whether these options of GEOSEARCH were given. */
   fromMember = false;
   fromPlace = false;
   byRadius = false;
@@ -50,9 +52,9 @@ class Search implements Shape {
   withDistance = false;
   withHash = false;
   withPlace = false;
-  /** 1: nearest first, -1: farthest first, 0: in no order. */
+  /** 1 is nearest first, -1 is farthest first, 0 is unordered. */
   order = 0;
-  /** 0 for no limit. */
+  /** Maximum number of results, 0 for no limit. */
   count = 0;
   any = false;
   /** Argument of the key to store to, 0 for none. */
@@ -108,7 +110,7 @@ function radiusAroundMember(context: CommandContext, mayStore: boolean): void {
   const search = new Search();
   const entry = context.readTyped(1, ValueType.ZSET);
   if (entry === WRONG) return;
-  // Without the key there is no centre, and nobody looks at the radius.
+  // Without the key there is no centre, and Redis does not check the radius.
   if (entry !== NIL) {
     if (!memberPlace(context, entry, 2, search) || !radiusArgument(context, 3, search)) return;
   }
@@ -122,7 +124,7 @@ function run(context: CommandContext, entry: Ref, form: SearchForm, search: Sear
     else storeMatches(context, search, form, []);
     return;
   }
-  // Of those that are limited, the nearest are meant.
+  // COUNT without an order and without ANY means the nearest members.
   if (search.count > 0 && search.order === 0 && !search.any) search.order = 1;
   const matches = findMatches(openSet(context, entry), search);
   if (search.order !== 0) matches.sort((a, b) => (a.meters - b.meters) * search.order);
@@ -131,7 +133,7 @@ function run(context: CommandContext, entry: Ref, form: SearchForm, search: Sear
   else storeMatches(context, search, form, matches);
 }
 
-/** Reads what follows the fixed arguments; false after the error has been answered. */
+/** Reads the options behind the fixed arguments. Returns false after an error reply. */
 function parseOptions(
   context: CommandContext,
   entry: Ref,
@@ -173,8 +175,8 @@ function parseOptions(
 }
 
 /**
- * How many values the option at `at` took, if it tells centre or shape; 0 if not, -1 after an
- * error.
+ * Reads the option at `at` if it gives the centre or the shape. Returns the number of its values, 0
+ * when it is another option, or -1 after an error reply.
  */
 function parseShape(
   context: CommandContext,
@@ -206,7 +208,7 @@ function parseShape(
   return 0;
 }
 
-/** Whether the options go together; else the error has been answered. */
+/** Returns whether the options are consistent. Otherwise answers the error. */
 function consistent(context: CommandContext, form: SearchForm, search: Search): boolean {
   const { request, reply } = context;
   const name = (): string => request.latin1(0);
@@ -233,7 +235,7 @@ function countArgument(context: CommandContext, at: number, search: Search): boo
   return false;
 }
 
-/** A radius and its unit. */
+/** Reads a radius and its unit. */
 function radiusArgument(context: CommandContext, at: number, search: Search): boolean {
   const radius = floatArgument(context, at, 'ERR need numeric radius');
   if (Number.isNaN(radius)) return false;
@@ -246,7 +248,7 @@ function radiusArgument(context: CommandContext, at: number, search: Search): bo
   return !Number.isNaN(search.unit);
 }
 
-/** A width, a height and their unit. */
+/** Reads a width, a height and their unit. */
 function boxArgument(context: CommandContext, at: number, search: Search): boolean {
   const width = floatArgument(context, at, 'ERR need numeric width');
   if (Number.isNaN(width)) return false;
@@ -263,8 +265,7 @@ function boxArgument(context: CommandContext, at: number, search: Search): boole
 }
 
 /**
- * Makes the place of the member in argument `at` the centre; false after the error has been
- * answered.
+ * Sets the centre to the place of the member in argument `at`. Returns false after an error reply.
  */
 function memberPlace(context: CommandContext, entry: Ref, at: number, search: Search): boolean {
   const { request } = context;
@@ -277,7 +278,9 @@ function memberPlace(context: CommandContext, entry: Ref, at: number, search: Se
   return false;
 }
 
-/** The members within the shape, range after range; with ANY no more than are wanted. */
+/**
+ * Returns the members within the shape, range by range. With ANY stops as soon as there are enough.
+ */
 function findMatches(set: SortedSet, search: Search): Match[] {
   const matches: Match[] = [];
   const place = new Place();
@@ -330,13 +333,13 @@ function storeMatches(
       result.add(value, member, 0, member.length, zsetMaxListpackEntries, zsetMaxListpackValue);
     }
   } catch (error) {
-    // No memory for the whole of it.
+    // There is no memory for the whole result.
     result.free();
     throw error;
   }
   if (search.storeDistance && matches.length > 0) replicateResult(context, search, result);
   storeSet(context, search.storeAt, result, form.search ? 'geosearchstore' : 'georadiusstore');
-  // Redis counts every member as a change.
+  // Redis counts every stored member as a change.
   context.changes += Math.max(0, matches.length - 1);
 }
 
@@ -348,8 +351,9 @@ function exactMeters(search: Search, score: number): number {
 }
 
 /**
- * Lets the stream carry the distances and not the command, unlike Redis: the last digit of a
- * distance depends on the C library of who computes it, and replicas shall have the same.
+ * Sends the stored distances to the stream instead of the command. Redis sends the command, but the
+ * last digit of a distance depends on the C library of the server, and replicas must have the same
+ * digits.
  */
 function replicateResult(context: CommandContext, search: Search, result: SortedSet): void {
   const key = context.request.copy(search.storeAt);

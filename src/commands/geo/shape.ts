@@ -1,9 +1,12 @@
 /**
- * The shapes that GEOSEARCH looks into, and the ranges of scores that cover one. Main thread.
+ * The shapes of GEOSEARCH, and the ranges of scores that cover a shape. Main thread.
  *
- *   nw  n  ne      the cell that the centre is in and its eight neighbours, in a grid so coarse that they cover the
- *   w   ·  e       shape; those that lie outside of it are left out
- *   sw  s  se
+ * The earth is divided into a grid of 2^step by 2^step cells (base/geohash.ts). A greater step has
+ * smaller cells. All places of a cell have scores in one range.
+ *
+ *   nw  n  ne      the cell of the centre and its eight neighbours; the grid is so coarse that
+ *   w   ·  e       these nine cells cover the shape
+ *   sw  s  se      neighbours that lie outside the shape are left out
  */
 import {
   cellOf,
@@ -19,7 +22,7 @@ import {
   STEP_MAX,
 } from '../../base/geohash.ts';
 
-/** Half the way around the earth on a Mercator map. */
+/** Half the way around the earth on a Mercator map, in meters. */
 const MERCATOR_MAX = 20037726.37;
 const TOTAL_BITS = 2 * STEP_MAX;
 
@@ -38,7 +41,9 @@ export interface ScoreRange {
   readonly until: number;
 }
 
-/** Distance of a place from the centre, or -1 when it lies outside of the shape. */
+/**
+ * Returns the distance in meters of a place from the centre, or -1 when it is outside the shape.
+ */
 export function distanceWithin(shape: Shape, place: Place): number {
   const { longitude, latitude } = shape.centre;
   if (!shape.circular) {
@@ -50,27 +55,31 @@ export function distanceWithin(shape: Shape, place: Place): number {
   return shape.circular && meters > shape.radius ? -1 : meters;
 }
 
-/** Steps of a grid whose cells are about as wide as a shape reaches. */
+/**
+ * Returns the step of the grid whose cells are about as wide as `reach`, the radius of the shape in
+ * meters.
+ */
 function stepsFor(reach: number, latitude: number): number {
   if (reach === 0) return STEP_MAX;
   let step = 1;
   for (let meters = reach; meters < MERCATOR_MAX; meters *= 2) step++;
   step -= 2;
-  // Cells narrow towards the poles.
+  // Cells get narrow near the poles.
   if (Math.abs(latitude) > 66) step--;
   if (Math.abs(latitude) > 80) step--;
   return Math.max(1, Math.min(STEP_MAX, step));
 }
 
 /**
- * The column or row beside another, around the earth. One that does not move may lie beyond the
- * last: at its edge.
+ * Returns the column or row `by` cells further, around the earth. With `by` 0 the cell is returned
+ * unchanged, even when it is one beyond the last, as at the edge of the map.
  */
 const moved = (cell: number, by: number, cells: number): number =>
   by === 0 ? cell : (cell + by + cells) % cells;
 
 /**
- * The edges of a shape, in degrees; beyond a pole they mean little, but what Redis makes of them.
+ * The edges of a shape, in degrees. Beyond a pole they have no geographic meaning, but are computed
+ * as in Redis.
  */
 interface Bounds {
   readonly west: number;
@@ -82,7 +91,7 @@ interface Bounds {
 function boundsOf(shape: Shape): Bounds {
   const { longitude, latitude } = shape.centre;
   const height = latitudeDegrees(shape.circular ? shape.radius : shape.height / 2);
-  // The longer of the two sides, seen from the equator.
+  // The width is measured on the side that is farther from the equator, where it is more degrees.
   const side = latitude < 0 ? latitude - height : latitude + height;
   const width = longitudeDegrees(shape.circular ? shape.radius : shape.width / 2, side);
   return {
@@ -93,7 +102,7 @@ function boundsOf(shape: Shape): Bounds {
   };
 }
 
-/** Whether the neighbours of a cell reach as far as the shape does. */
+/** Returns whether the neighbours of a cell cover the shape. */
 function covers(bounds: Bounds, column: number, row: number, step: number): boolean {
   const cells = 2 ** step;
   return (
@@ -104,7 +113,7 @@ function covers(bounds: Bounds, column: number, row: number, step: number): bool
   );
 }
 
-/** Columns and rows from the centre's cell, in the order in which Redis looks at them. */
+/** Columns and rows relative to the centre's cell, in the order in which Redis visits them. */
 const NEIGHBOURS = [
   [0, 0],
   [0, 1],
@@ -117,7 +126,7 @@ const NEIGHBOURS = [
   [-1, -1],
 ] as const;
 
-/** The ranges of scores that a shape lies in, in the order in which Redis looks at them. */
+/** Returns the ranges of scores that cover a shape, in the order in which Redis visits them. */
 export function rangesOf(shape: Shape): ScoreRange[] {
   const { longitude, latitude } = shape.centre;
   const reach = shape.circular
@@ -139,7 +148,8 @@ export function rangesOf(shape: Shape): ScoreRange[] {
   for (const [i, [east, north]] of NEIGHBOURS.entries()) {
     if (i > 0 && (useless.has(`x${east}`) || useless.has(`y${north}`))) continue;
     const bits = interleave(moved(column, east, cells), moved(row, north, cells));
-    // In a coarse grid neighbours may be the same. The first is not compared with, as in Redis.
+    // In a coarse grid two neighbours may be the same cell. As in Redis, the first one is not
+    // compared.
     if (i > 0 && bits === previous) continue;
     if (i > 0) previous = bits;
     const unit = 2 ** (TOTAL_BITS - 2 * step);
@@ -149,8 +159,8 @@ export function rangesOf(shape: Shape): ScoreRange[] {
 }
 
 /**
- * The sides of the centre's cell on which the shape ends inside of it: `x-1` is the west, `y1` the
- * north.
+ * Returns the sides of the centre's cell that the shape does not reach, so that the neighbours
+ * there are not needed: `x-1` is the west, `y1` the north.
  */
 function uselessSides(bounds: Bounds, column: number, row: number, step: number): Set<string> {
   const sides = new Set<string>();

@@ -182,10 +182,7 @@ function hMset(context: CommandContext): void {
   if (setAll(context, 'hmset') >= 0) context.reply.ok();
 }
 
-/**
- * Sets all pairs of the request; returns how many fields are new, or -1 after an error has been
- * answered.
- */
+/** Sets all pairs of the request. Returns the number of new fields, or -1 after an error reply. */
 function setAll(context: CommandContext, command: string): number {
   const { argc } = context.request;
   if ((argc & 1) === 1) {
@@ -236,7 +233,7 @@ function hMget(context: CommandContext): void {
   for (let i = 2; i < request.argc; i++) replyFieldOf(context, map, i);
 }
 
-/** Answers the value of the field that argument `index` names. */
+/** Answers the value of the field named by argument `index`. */
 function replyFieldOf(context: CommandContext, map: FieldMap, index: number): void {
   const { request, reply } = context;
   if (!map.find(request.bytes, request.position[index]!, request.length[index]!)) {

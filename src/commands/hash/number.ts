@@ -1,4 +1,4 @@
-/** HINCRBY and HINCRBYFLOAT: fields that are numbers. Hot path. Main thread. */
+/** Hot path. HINCRBY and HINCRBYFLOAT: fields that are numbers. Main thread. */
 import { bytesOf, latin1, parseInt64, parseInteger, writeDecimal } from '../../base/bytes.ts';
 import { parseLongDouble, printLongDouble, sumLongDouble } from '../../base/long-double.ts';
 import { NIL, type Ref } from '../../base/units.ts';
@@ -38,7 +38,7 @@ export function hIncrBy(context: CommandContext): void {
   reply.integer(after);
 }
 
-/** Also answers for a value that is no integer. */
+/** Adds as bigint. Also answers the error when the value is not an integer. */
 function addBig(
   context: CommandContext,
   entry: Ref,
@@ -95,11 +95,12 @@ export function hIncrByFloat(context: CommandContext): void {
   context.changed(1);
   context.notify(EventClass.HASH, 'hincrbyfloat', 1);
   reply.bulk(text, 0, text.length);
-  // The printed sum, so that the replica has the same digits whatever its arithmetic.
+  // The stream carries the printed sum, so that a replica has the same digits even if its
+  // arithmetic differs.
   context.replicateAs('HSET', request.copy(1), request.copy(2), text);
 }
 
-/** The value of the field that argument 2 names, or undefined. */
+/** Returns the value of the field named by argument 2, or undefined. */
 function fieldValue(context: CommandContext, entry: Ref): ElementView | undefined {
   if (entry === NIL) return undefined;
   const { request } = context;

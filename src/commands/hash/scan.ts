@@ -1,4 +1,4 @@
-/** HSCAN and HRANDFIELD: some of the fields of a hash. Main thread. */
+/** HSCAN, which lists the fields of a hash in steps, and HRANDFIELD. Main thread. */
 import type { Prng } from '../../base/prng.ts';
 import { Aggregate } from '../../resp/reply.ts';
 import type { FieldMap } from '../../structs/field-map.ts';
@@ -13,13 +13,15 @@ import {
 import { readHash } from './value.ts';
 
 /**
- * Of a hash with more than this many times the fields asked for, fields are drawn until enough
- * differ.
+ * Random fields are drawn one by one when the hash has more than this many times the requested
+ * number of fields. Otherwise all fields are listed and shuffled.
  */
 const DRAWN_SHARE = 3;
-/** More fields than this, with repetitions, no reply can hold. */
+/** The limit of the number of fields in one reply that may repeat fields. */
 const REPEATED_COUNT_MAX = 2 ** 24;
-/** From so many pairs on, the length of the reply is none that Redis can count with. */
+/**
+ * With this many pairs or more the length of the reply would not fit into Redis' 64-bit integer.
+ */
 const PAIRS_COUNT_LIMIT = 2 ** 62;
 const OUT_OF_RANGE = 'ERR value is out of range';
 
@@ -100,17 +102,17 @@ function randomField(context: CommandContext): void {
   reply.bulk(map.field.bytes, map.field.position, map.field.length);
 }
 
-/** `count` handles, among which some may be the same. */
+/** Returns `count` random handles, possibly with repetitions. */
 function drawn(map: FieldMap, count: number, prng: Prng): Int32Array {
   const handles = new Int32Array(count);
-  // A small hash is walked once, and not for each draw.
+  // A small hash is walked once, instead of once for each draw.
   const all = map.large || count === 1 ? undefined : map.handles();
   for (let i = 0; i < count; i++)
     handles[i] = all === undefined ? map.random(prng) : all[prng.below(all.length)]!;
   return handles;
 }
 
-/** `count` different handles, or all. */
+/** Returns `count` different random handles, or all handles when there are no more. */
 function distinct(map: FieldMap, count: number, prng: Prng): Int32Array {
   const size = map.count();
   if (count >= size) return map.handles();

@@ -1,6 +1,6 @@
 /**
- * Hot path. Hashes behind keys: opening them, setting fields within the limits of the small
- * encoding, noting where they went. Main thread.
+ * Hot path. Hashes as values of keys: opens them, sets fields, changes the encoding at its limits,
+ * and notes the new place of a hash. Main thread.
  */
 import { NIL, type Ref } from '../../base/units.ts';
 import { Encoding, ValueType } from '../../keyspace/entry.ts';
@@ -9,7 +9,7 @@ import { type CommandContext, WRONG } from '../context.ts';
 import { roomForArguments, roomForPair } from '../listpack-room.ts';
 import { EventClass } from '../ports.ts';
 
-/** The hash of `entry`; stale once another one is opened. */
+/** Opens the hash of `entry`. Stale once another one is opened. */
 export function openHash(context: CommandContext, entry: Ref): FieldMap {
   const { db } = context;
   const map = context.server.keyspace.structures.fieldMap;
@@ -18,8 +18,8 @@ export function openHash(context: CommandContext, entry: Ref): FieldMap {
 }
 
 /**
- * The hash of the key in argument 1, to be read; undefined after `absent`, when there is none, or
- * after WRONGTYPE.
+ * Opens the hash of the key in argument 1 for reading. When the key is absent, calls `absent` and
+ * returns undefined. Also returns undefined after WRONGTYPE.
  */
 export function readHash(
   context: CommandContext,
@@ -32,16 +32,16 @@ export function readHash(
   return undefined;
 }
 
-/** Notes in `entry` where its hash is after a change. */
+/** Notes in `entry` the place of its hash after a change. */
 export function settleHash(context: CommandContext, entry: Ref, map: FieldMap): void {
   const { db } = context;
   if (db.value(entry) !== map.ref) db.setObject(entry, encodingOf(map), map.ref);
 }
 
 /**
- * Sets the pairs in the arguments from `from` on, in the hash of `entry`, that of the key in
- * argument 1, which was looked for last; NIL makes a new one. Returns how many fields are new.
- * Counts and tells nothing but a new key.
+ * Sets the pairs in the arguments from `from` on, in the hash of `entry`. The key is argument 1 and
+ * was looked up last; for NIL a new hash is made. Returns the number of new fields. Counts no
+ * change and sends no event except that of a new key.
  */
 export function setPairs(context: CommandContext, entry: Ref, from: number): number {
   const { request } = context;
@@ -64,7 +64,7 @@ export function setPairs(context: CommandContext, entry: Ref, from: number): num
     }
     if (entry === NIL) addHash(context, map);
   } catch (error) {
-    // No memory: a new hash has no owner yet.
+    // There is no memory, and a new hash has no owner yet.
     if (entry === NIL) map.free();
     throw error;
   }
@@ -72,7 +72,8 @@ export function setPairs(context: CommandContext, entry: Ref, from: number): num
 }
 
 /**
- * Sets the field named by argument 2 to the first `length` of `bytes`; else as {@link setPairs}.
+ * Sets the field named by argument 2 to the first `length` bytes of `bytes`. Otherwise as
+ * {@link setPairs}.
  */
 export function setField(
   context: CommandContext,
@@ -90,15 +91,14 @@ export function setField(
     setPair(context, entry, map, request.bytes, name, nameLength, bytes, 0, length);
     if (entry === NIL) addHash(context, map);
   } catch (error) {
-    // No memory: a new hash has no owner yet.
+    // There is no memory, and a new hash has no owner yet.
     if (entry === NIL) map.free();
     throw error;
   }
 }
 
 /**
- * Opens the hash of `entry`, or begins a new one when that is NIL; it is a table afterwards if it
- * is to be `large`.
+ * Opens the hash of `entry`, or begins a new one for NIL. With `large` it is a table afterwards.
  */
 function beginHash(
   context: CommandContext,
@@ -139,7 +139,7 @@ function setPair(
   return created;
 }
 
-/** Adds a new hash under the key in argument 1, which was looked for last and is absent. */
+/** Adds a new hash under the key in argument 1, which was looked up last and is absent. */
 function addHash(context: CommandContext, map: FieldMap): void {
   const { request, db } = context;
   map.shrinkToFit();
@@ -152,8 +152,8 @@ const encodingOf = (map: FieldMap): Encoding =>
   map.large ? Encoding.HASHTABLE : Encoding.LISTPACK;
 
 /**
- * Whether a hash that gets the arguments from `from` on must be a table: so many are they, or one
- * so long.
+ * Returns whether a hash that gets the arguments from `from` on must be a table, because of their
+ * number or their lengths.
  */
 function isLarge(context: CommandContext, from: number): boolean {
   const { argc, length } = context.request;

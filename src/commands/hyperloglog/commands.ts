@@ -1,6 +1,6 @@
 /**
- * The commands on HyperLogLogs: strings whose bytes structs/hyperloglog.ts draws. A sparse one is
- * worked on in a copy, a dense one in its place. Main thread.
+ * The commands on HyperLogLogs: strings that structs/hyperloglog.ts draws. A sparse one is changed
+ * in a copy, a dense one in place. Main thread.
  */
 import { NIL, type Ref } from '../../base/units.ts';
 import { Encoding, ValueType } from '../../keyspace/entry.ts';
@@ -92,14 +92,14 @@ const NOT_HLL = 'WRONGTYPE Key is not a valid HyperLogLog string value.';
 const CORRUPT_HLL = 'INVALIDOBJ Corrupted HLL object detected';
 const TWO_32 = 2 ** 32;
 
-/** The one that commands work on; holds nothing between them. */
+/** The copy that commands work on. It holds nothing between two commands. */
 const hll = new HyperLogLog();
 const registers = new Uint8Array(REGISTERS);
 const scratch = new Uint8Array(HLL_CARD_BYTES);
 
 /**
- * Whether the string of `entry`, then in the context's view, is a HyperLogLog; else an error has
- * been answered.
+ * Sets the context's view to the string of `entry`, and returns whether it is a HyperLogLog.
+ * Otherwise answers the error.
  */
 function isHll(context: CommandContext, entry: Ref): boolean {
   const { db, view, reply } = context;
@@ -146,8 +146,8 @@ function pfadd(context: CommandContext): void {
 }
 
 /**
- * Adds the arguments from 2 on to the copy; returns how many raised a register, -1 when it is not
- * valid.
+ * Adds the arguments from 2 on to the copy. Returns the number of raised registers, or -1 when the
+ * copy is not valid.
  */
 function addToCopy(context: CommandContext): number {
   const { request, server } = context;
@@ -163,15 +163,15 @@ function addToCopy(context: CommandContext): number {
 }
 
 /**
- * Makes the copy the string of the key in argument 1, whose lookup returned `entry`; its estimate
- * is stale.
+ * Stores the copy as the string of the key in argument 1, whose lookup returned `entry`. Marks its
+ * estimate as stale.
  */
 function storeCopy(context: CommandContext, entry: Ref): void {
   hll.markStale();
   storeBytes(context, entry, 1, hll.bytes, 0, hll.length, Encoding.RAW, true);
 }
 
-/** Adds the arguments from 2 on to a dense one in its place; returns how many raised a register. */
+/** Adds the arguments from 2 on to a dense one in place. Returns the number of raised registers. */
 function addDense(context: CommandContext, entry: Ref): number {
   const { request, db, view } = context;
   let target: Ref = NIL;
@@ -186,8 +186,8 @@ function addDense(context: CommandContext, entry: Ref): number {
 }
 
 /**
- * Makes the string of `entry` one that is written to in place, and its estimate stale; returns the
- * entry.
+ * Makes the string of `entry` raw, so that it can be written in place, and marks its estimate as
+ * stale. Returns the entry.
  */
 function beginWriting(context: CommandContext, entry: Ref): Ref {
   const { db, view } = context;
@@ -222,7 +222,8 @@ function countOne(context: CommandContext, entry: Ref): void {
     reply.error(CORRUPT_HLL);
     return;
   }
-  // Written down, and so to be streamed: replicas' bytes are to be the same.
+  // The estimate is stored in the string. It must be streamed, since replicas must have the same
+  // bytes.
   for (let i = 0, rest = count; i < HLL_CARD_BYTES; i++, rest = Math.floor(rest / 256))
     scratch[i] = rest % 256;
   const target = db.growString(entry, length);
@@ -231,7 +232,7 @@ function countOne(context: CommandContext, entry: Ref): void {
   reply.integer(count);
 }
 
-/** Answers the estimate that is written down in the string in the view. */
+/** Answers the estimate that is stored in the string in the view. */
 function replyCached({ view, reply }: CommandContext): void {
   let low = 0;
   let high = 0;
@@ -246,8 +247,8 @@ function replyCached({ view, reply }: CommandContext): void {
 }
 
 /**
- * Merges the keys of all arguments into {@link registers} and returns the encoding that is due to
- * the result; undefined after an error has been answered.
+ * Merges the keys of all arguments into {@link registers}. Returns the encoding of the result, or
+ * undefined after an error reply.
  */
 function mergeArguments(context: CommandContext): HllEncoding | undefined {
   const { request, reply, view } = context;
@@ -278,7 +279,7 @@ function pfmerge(context: CommandContext): void {
   if (entry === NIL) {
     hll.create();
   } else {
-    // It was among what was merged, and so is valid.
+    // This string was one of those merged, so it is valid.
     db.stringInto(entry, view);
     hll.load(view.bytes, view.position, view.length);
   }
@@ -310,8 +311,8 @@ function pfdebug(context: CommandContext): void {
 }
 
 /**
- * Makes the sparse string of `entry`, in the view, dense; returns false after the error has been
- * answered.
+ * Makes the sparse string of `entry`, which is in the view, dense. Returns false after an error
+ * reply.
  */
 function densify(context: CommandContext, entry: Ref): boolean {
   const { db, view, reply } = context;

@@ -1,6 +1,6 @@
 /**
- * PFSELFTEST: registers of a dense HyperLogLog, and estimates of both forms, against what they must
- * be.
+ * PFSELFTEST: compares registers of a dense HyperLogLog, and estimates of both forms, with the
+ * expected values.
  */
 import { writeDecimal } from '../../base/bytes.ts';
 import { Prng } from '../../base/prng.ts';
@@ -16,13 +16,13 @@ import {
 
 const REGISTER_MAX = 63;
 const ROUNDS = 20;
-/** Few enough that a server is not held up for longer than by any other slow command. */
+/** Few enough that the command blocks the server no longer than other slow commands. */
 const ELEMENTS = 100_000;
 const SPARSE_BYTES_MAX = 3000;
-/** Standard errors that an estimate may be off by. */
+/** The allowed error of an estimate, in standard errors. */
 const ERRORS_MAX = 6;
 
-/** What is wrong, or undefined. */
+/** Returns a description of the first error, or undefined. */
 export function selfTest(seed: number): string | undefined {
   const prng = new Prng(seed);
   return testRegisters(prng) ?? testEstimates();

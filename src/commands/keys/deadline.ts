@@ -1,11 +1,11 @@
-/** Deadlines that have passed already: what EXPIRE and GETEX make of them. Main thread. */
+/** Deadlines that have already passed, as EXPIRE and GETEX may set them. Main thread. */
 import type { Ref } from '../../base/units.ts';
 import type { CommandContext } from '../context.ts';
 import { EventClass } from '../ports.ts';
 
 /**
- * Whether a new deadline deletes the key at once. Not on a replica, where the primary decides what
- * expires.
+ * Returns whether a new deadline deletes the key at once. Never on a replica, since the primary
+ * decides about expiry.
  */
 export function alreadyExpired(context: CommandContext, deadlineMs: number): boolean {
   return (
@@ -15,7 +15,7 @@ export function alreadyExpired(context: CommandContext, deadlineMs: number): boo
   );
 }
 
-/** Deletes the key in argument 1, whose entry this is; that is what the stream carries then. */
+/** Deletes the key in argument 1, whose entry is `entry`. The stream carries the deletion. */
 export function deleteInstead(context: CommandContext, entry: Ref): void {
   const { request } = context;
   context.removeEntry(entry);

@@ -1,6 +1,6 @@
 /**
- * Commands on deadlines. The stream carries absolute times: EXPIRE and its family go on as
- * PEXPIREAT, or as the deletion that a deadline in the past amounts to. Main thread.
+ * Commands on deadlines. The stream carries absolute times: EXPIRE and its variants become
+ * PEXPIREAT, or the deletion of the key when the deadline has passed. Main thread.
  */
 import { NIL } from '../../base/units.ts';
 import {
@@ -146,15 +146,15 @@ function setDeadline(context: CommandContext, unit: TimeUnit, command: string): 
     deleteInstead(context, entry);
     return;
   }
-  // Only the stream of a primary brings a time before 1970, which the index of deadlines does not
-  // know.
+  // Only the stream of a primary can bring a time before 1970. The index of deadlines takes no
+  // negative times.
   db.setDeadline(entry, Math.max(0, deadline));
   context.changed(1);
   context.notify(EventClass.GENERIC, 'expire', 1);
   if (unit !== MS_SINCE_1970) replicateAbsolute(context, deadline);
 }
 
-/** The conditions go on with the rest: they hold on the replica too. */
+/** Sends PEXPIREAT to the stream. The conditions are kept: they hold on the replica, too. */
 function replicateAbsolute(context: CommandContext, deadline: number): void {
   const { request } = context;
   const words: (Uint8Array | string)[] = ['PEXPIREAT', request.copy(1), integerText(deadline)];
@@ -162,7 +162,7 @@ function replicateAbsolute(context: CommandContext, deadline: number): void {
   context.replicateAs(...words);
 }
 
-/** No deadline counts as one that never comes. */
+/** A key without a deadline counts as one that never expires. */
 function conditionsHold(conditions: number, deadline: number, present: number): boolean {
   const none = present < 0;
   if ((conditions & Condition.NX) !== 0 && !none) return false;
@@ -171,7 +171,7 @@ function conditionsHold(conditions: number, deadline: number, present: number): 
   return (conditions & Condition.LT) === 0 || none || deadline < present;
 }
 
-/** The set of {@link Condition} from argument 3 on, or -1 after the error has been answered. */
+/** Returns the set of {@link Condition} from argument 3 on, or -1 after an error reply. */
 function parseConditions(context: CommandContext): number {
   const { request, reply } = context;
   let conditions = 0;

@@ -1,4 +1,4 @@
-/** Commands on keys, whatever their type: deleting, renaming, moving, copying. Main thread. */
+/** Commands on keys of any type: deleting, renaming, moving, copying. Main thread. */
 import { equalBytes } from '../../base/byte-copy.ts';
 import { NIL, type Ref } from '../../base/units.ts';
 import { databaseArgument, SYNTAX_ERROR } from '../arguments.ts';
@@ -150,7 +150,10 @@ function renameNx(context: CommandContext): void {
   if (renameKey(context, true)) context.reply.integer(1);
 }
 
-/** Returns whether the key has, or had, its new name now; otherwise the answer is given. */
+/**
+ * Returns true when the key now has its new name, even if the names were equal before. Otherwise
+ * the reply is already given.
+ */
 function renameKey(context: CommandContext, onlyIfAbsent: boolean): boolean {
   const { request, reply, db } = context;
   const source = context.lookupWrite(1);
@@ -249,8 +252,8 @@ function move(context: CommandContext): void {
 }
 
 /**
- * Looks for the key in argument `index` in another database and returns whether it is absent there,
- * so that it may be added; with `replace` it is removed first.
+ * Looks up the key in argument `index` in another database. Returns whether it is absent there, so
+ * that it can be added. With `replace` it is removed first.
  */
 function makePlace(
   context: CommandContext,

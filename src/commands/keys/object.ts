@@ -1,4 +1,4 @@
-/** OBJECT: how a value is kept, and when it was used last. Main thread. */
+/** OBJECT: the encoding of a value, and the time of its last use. Main thread. */
 import { NIL, type Ref } from '../../base/units.ts';
 import { Encoding } from '../../keyspace/entry.ts';
 import type { CommandContext } from '../context.ts';
@@ -64,7 +64,7 @@ export const objectCommands = {
 } as const satisfies CommandTable;
 
 const ACCESS_CLOCK_MASK = 0xffffff;
-/** Redis shares the integers from 0 to 9999, as a rule, and tells this count of them. */
+/** Redis usually shares the integers from 0 to 9999 and answers this reference count for them. */
 const SHARED_REFCOUNT = 2_147_483_647;
 
 const HELP = [
@@ -83,8 +83,8 @@ const HELP = [
 ] as const;
 
 /**
- * The entry of the key in argument 2, or NIL after nil has been answered. Counts, and leaves no
- * other trace.
+ * Returns the entry of the key in argument 2, or NIL after answering nil. Updates the statistics,
+ * but not the access clock.
  */
 function lookUp(context: CommandContext): Ref {
   const entry = context.lookupQuiet(2);
@@ -103,7 +103,7 @@ function encoding(context: CommandContext): void {
   if (entry !== NIL) context.reply.bulkLatin1(encodingName(context.db.encoding(entry)));
 }
 
-/** LFU policies cannot be chosen, so there is never a frequency to tell. */
+/** LFU policies do not exist here, so an existing key gets the error. */
 function freq(context: CommandContext): void {
   if (lookUp(context) === NIL) return;
   context.reply.error(
@@ -120,7 +120,7 @@ function help(context: CommandContext): void {
 function idleTime(context: CommandContext): void {
   const entry = lookUp(context);
   if (entry === NIL) return;
-  // The clock has 24 bits of seconds and goes round after 194 days.
+  // The clock has 24 bits of seconds and wraps around after 194 days.
   context.reply.integer(
     (context.server.accessClock - context.db.access(entry)) & ACCESS_CLOCK_MASK,
   );

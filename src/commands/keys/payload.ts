@@ -1,9 +1,9 @@
 /**
- * DUMP and RESTORE: a value as bytes that any server of a version that reads them takes
- * (rdb/payload.ts). Main thread.
+ * DUMP and RESTORE: a value as bytes that other servers can read (rdb/payload.ts), if they know its
+ * RDB version. Main thread.
  *
- * The stream carries a payload as it came, unless its version is newer than the one that replicas
- * are supposed to read: then it is written anew in that one.
+ * The stream carries a payload unchanged, unless its version is newer than the version that
+ * replicas can read. Then the value is encoded again in that version.
  */
 import { codeOf, ErrorCode } from '../../base/errors.ts';
 import { NIL, type Ref } from '../../base/units.ts';
@@ -33,13 +33,13 @@ const BAD_DATA = 'ERR Bad data format';
 interface RestoreOptions {
   replace: boolean;
   absolute: boolean;
-  /** Seconds; -1 when none are given. */
+  /** Seconds, -1 when not given. */
   idle: number;
 }
 
-/** `dialect` tells what payloads are written in. */
+/** Returns the table. `dialect` returns the RDB version of new payloads. */
 export function payloadCommands(dialect: () => Dialect): CommandTable {
-  /** Made when it is first needed: it holds some megabytes of address space. */
+  /** Made at its first use, since it takes some megabytes of address space. */
   let codec: PayloadCodec | undefined;
 
   function dump(context: CommandContext): void {
@@ -95,7 +95,8 @@ export function payloadCommands(dialect: () => Dialect): CommandTable {
   }
 
   /**
-   * Lets the stream carry the command with an absolute deadline, and a payload that replicas read.
+   * Sends the command to the stream with an absolute deadline, and with a payload that replicas can
+   * read.
    */
   function replicate(
     context: CommandContext,
@@ -144,13 +145,13 @@ export function payloadCommands(dialect: () => Dialect): CommandTable {
   };
 }
 
-/** Redis adds in 64 bits: a time that is too far away becomes one that has passed. */
+/** Redis adds in 64 bits. A time that is too far away overflows and becomes a time in the past. */
 function deadlineAfter(ttl: number, nowMs: number): number {
   const deadline = ttl + nowMs;
   return deadline > INT64_DOUBLE_MAX ? -1 : deadline;
 }
 
-/** The options from argument 4 on; undefined after the error has been answered. */
+/** Reads the options from argument 4 on. Returns undefined after an error reply. */
 function restoreOptions(context: CommandContext): RestoreOptions | undefined {
   const { request, reply } = context;
   const options: RestoreOptions = { replace: false, absolute: false, idle: -1 };
@@ -170,7 +171,7 @@ function restoreOptions(context: CommandContext): RestoreOptions | undefined {
       );
       if (Number.isNaN(options.idle)) return undefined;
     } else if (more && options.idle === -1 && request.equalsIgnoreCase(at, 'FREQ')) {
-      // Looked at only: there is no LFU policy.
+      // Only checked, since there are no LFU policies.
       frequency = boundedArgument(context, ++at, 255, 'FREQ value, must be >= 0 and <= 255');
       if (Number.isNaN(frequency)) return undefined;
     } else {
@@ -181,7 +182,7 @@ function restoreOptions(context: CommandContext): RestoreOptions | undefined {
   return options;
 }
 
-/** An argument from 0 to `most`, or NaN after the error has been answered. */
+/** Returns an argument as a number from 0 to `most`, or NaN after an error reply. */
 function boundedArgument(context: CommandContext, at: number, most: number, what: string): number {
   const value = integerArgument(context, at);
   if (Number.isNaN(value) || (value >= 0 && value <= most)) return value;
@@ -189,7 +190,7 @@ function boundedArgument(context: CommandContext, at: number, most: number, what
   return Number.NaN;
 }
 
-/** The value of the payload in argument 3; undefined when it is none. */
+/** Returns the value in the payload in argument 3, or undefined after an error reply. */
 function loadValue(context: CommandContext, codec: PayloadCodec): LoadedValue | undefined {
   const { request, server } = context;
   const { keyspace, settings } = server;
@@ -203,7 +204,10 @@ function loadValue(context: CommandContext, codec: PayloadCodec): LoadedValue | 
   }
 }
 
-/** Removes the key in argument 1, expired or not, without telling; returns whether it was there. */
+/**
+ * Removes the key in argument 1, even if it has expired, and tells nobody. Returns whether it was
+ * there.
+ */
 function removeKey(context: CommandContext): boolean {
   const { request, db } = context;
   const entry = db.find(request.bytes, request.position[1]!, request.length[1]!);
@@ -211,7 +215,7 @@ function removeKey(context: CommandContext): boolean {
   return entry !== NIL;
 }
 
-/** A key was replaced by a value that has expired already. */
+/** Reports that a key was replaced by a value that has already expired. */
 function tellRemoved(context: CommandContext): void {
   const { request, server } = context;
   context.replicateAs(server.settings.lazyfreeLazyServerDel ? 'UNLINK' : 'DEL', request.copy(1));
@@ -228,7 +232,7 @@ function addValue(context: CommandContext, value: LoadedValue): Ref {
   try {
     entry = value.add(db, request.bytes, start, length);
   } catch (error) {
-    // No memory for the entry: the value has no owner.
+    // There is no memory for the entry, so the value has no owner.
     value.discard();
     throw error;
   }

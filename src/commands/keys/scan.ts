@@ -1,6 +1,6 @@
 /**
- * Commands that walk the keys of the database. SCAN looks at a bounded number of keys per call;
- * KEYS looks at all of them in one turn, as in Redis. Main thread.
+ * Commands that walk over the keys of a database. SCAN visits a limited number of keys per call.
+ * KEYS visits all of them in one turn, as in Redis. Main thread.
  */
 import { asRef, NIL, type Ref } from '../../base/units.ts';
 import { Aggregate } from '../../resp/reply.ts';
@@ -51,8 +51,8 @@ export const scanCommands = {
 } as const satisfies CommandTable;
 
 /**
- * Expired keys that are hidden and not deleted, as on a replica and while writes are paused, are
- * met again: it gives up looking for another one after so many.
+ * On a replica, and while writes are paused, expired keys are hidden but not deleted, so RANDOMKEY
+ * may draw them again. After this many draws it stops looking for another key.
  */
 const RANDOM_TRIES_MAX = 100;
 
@@ -92,8 +92,8 @@ function keys(context: CommandContext): void {
 }
 
 /**
- * Whether the bytes in the context's view match the pattern in argument `index`; all do when that
- * is 0.
+ * Returns whether the bytes in the context's view match the pattern in argument `index`. Everything
+ * matches when that is 0.
  */
 function matches(context: CommandContext, index: number): boolean {
   const { view } = context;
@@ -123,7 +123,7 @@ function scan(context: CommandContext): void {
     db.keyInto(entry, view);
     if (!matches(context, options.matchAt)) continue;
     if (context.isExpired(db, entry)) {
-      // Other entries stay where they are when one is removed.
+      // The removal of an entry does not move other entries.
       if (context.server.expiresKeys) context.deleteExpired(db, entry);
       continue;
     }

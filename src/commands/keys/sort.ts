@@ -1,11 +1,11 @@
 /**
- * SORT and SORT_RO: the elements of a list, a set or a sorted set in another order, and what keys
- * named after them hold. Main thread.
+ * SORT and SORT_RO: the elements of a list, a set or a sorted set in another order, and the values
+ * of keys whose names contain these elements. Main thread.
  *
- *   elements ──BY──▶ weights ──▶ sorted ──LIMIT──▶ part of them ──GET──▶ answered, or stored as a list
+ *   elements ──BY──▶ weights ──▶ sorted ──LIMIT──▶ part of them ──GET──▶ answered or stored
  *
- * Texts are compared byte by byte, whatever the locale. The elements are copied to the heap for the
- * time of the command: looking up keys named after them may delete what has expired.
+ * Texts are compared byte by byte, whatever the locale. The command copies the elements to the
+ * heap, because a lookup of a key may delete expired keys.
  */
 import { cStringLength, leadingSpaces, parseFloat64 } from '../../base/bytes.ts';
 import { NIL, type Ref } from '../../base/units.ts';
@@ -71,29 +71,29 @@ export const sortCommands = {
 
 const STAR = 0x2a;
 const HASH_MARK = 0x23;
-/** Elements that one RPUSH of the stream carries. */
+/** One RPUSH in the stream carries at most this many elements. */
 const PUSHED_AT_ONCE = 1024;
-/** strtod tells of smaller ones that they are out of range. */
+/** strtod reports smaller numbers as out of range. */
 const NORMAL_DOUBLE_MIN = 2 ** -1022;
 const NO_BYTES = new Uint8Array(0);
 const NOT_A_DOUBLE = "ERR One or more scores can't be converted into double";
 
-/** What a request asks for. */
+/** The options of a request. */
 interface SortQuery {
   by: Uint8Array | undefined;
   readonly get: Uint8Array[];
   descending: boolean;
   alpha: boolean;
   offset: number;
-  /** Negative: all. */
+  /** A negative count means all. */
   count: number;
-  /** Argument of the key to store to, 0 without one. */
+  /** Argument of the key to store to, 0 for none. */
   storeAt: number;
 }
 
 interface Item {
   readonly bytes: Uint8Array;
-  /** What it is sorted by. */
+  /** The sort key: a score or a text. */
   score: number;
   text: Uint8Array | undefined;
 }
@@ -108,7 +108,7 @@ function sortReadOnly(context: CommandContext): void {
   if (query !== undefined) run(context, query);
 }
 
-/** The sorted key, and the one that is stored to. */
+/** The sorted key, and the key that is stored to. */
 function findKeys({ request }: CommandContext): number[] {
   const keys = [1];
   for (let i = 2; i < request.argc; i++) {
@@ -119,7 +119,7 @@ function findKeys({ request }: CommandContext): number[] {
   return keys;
 }
 
-/** The options, or undefined after the error has been answered. */
+/** Reads the options. Returns undefined after an error reply. */
 function parse(context: CommandContext, mayStore: boolean): SortQuery | undefined {
   const { request } = context;
   const query: SortQuery = {
@@ -162,7 +162,7 @@ function run(context: CommandContext, query: SortQuery): void {
   let { by, alpha } = query;
   let unsorted = by !== undefined && !by.includes(STAR);
   if (unsorted && type === ValueType.SET && query.storeAt > 0) {
-    // A set has no order of its own, and what is stored is to be the same on every replica.
+    // A set has no order of its own, and a stored result must be the same on every replica.
     unsorted = false;
     alpha = true;
     by = undefined;
@@ -184,7 +184,7 @@ function run(context: CommandContext, query: SortQuery): void {
   else answer(context, query, part);
 }
 
-/** Copies of all elements; of a list and a sorted set in their order. */
+/** Returns copies of all elements. Those of a list or a sorted set keep their order. */
 function itemsOf(context: CommandContext, entry: Ref, type: ValueType): Item[] {
   const items: Item[] = [];
   if (type === ValueType.LIST) {
@@ -214,7 +214,7 @@ const itemOf = (view: BytesView): Item => ({ bytes: copyOf(view), score: 0, text
 const copyOf = ({ bytes, position, length }: BytesView): Uint8Array =>
   Uint8Array.from(bytes.subarray(position, position + length));
 
-/** Gives each item what it is sorted by; returns false when that is to be a number and is none. */
+/** Gives each item its sort key. Returns false when that should be a number and is not. */
 function weigh(
   context: CommandContext,
   items: Item[],
@@ -242,8 +242,9 @@ function weigh(
 }
 
 /**
- * The double that strtod reads up to a zero byte, which may stand behind spaces; nothing at all is
- * 0.
+ * Returns the number that strtod would read: leading spaces are allowed, and a zero byte ends the
+ * text. An empty text is 0. Returns undefined when the text is not a number, or is out of the range
+ * of normal doubles.
  */
 function scoreOf({ bytes, position, length }: BytesView): number | undefined {
   const textLength = cStringLength(bytes, position, length);
@@ -260,13 +261,13 @@ function sortItems(items: Item[], alpha: boolean, descending: boolean): void {
   items.sort(descending ? (a, b) => compare(b, a) : compare);
 }
 
-/** Of equal scores the elements decide, so that the order is always the same. */
+/** Elements with equal scores are compared themselves, so that the order is always the same. */
 function compareScores(a: Item, b: Item): number {
   if (a.score < b.score) return -1;
   return a.score > b.score ? 1 : Buffer.compare(a.bytes, b.bytes);
 }
 
-/** What has nothing to be sorted by comes first. */
+/** Items without a text come first. */
 function compareTexts(a: Item, b: Item): number {
   if (a.text === undefined || b.text === undefined)
     return Number(b.text === undefined) - Number(a.text === undefined);
@@ -274,8 +275,8 @@ function compareTexts(a: Item, b: Item): number {
 }
 
 /**
- * Makes `view` what the pattern leads to from an element: `#` to the element itself, `weight_*` to
- * a string, `obj_*->f` to a field of a hash. False when there is no such thing.
+ * Sets `view` to the value that the pattern gives for an element: `#` is the element itself,
+ * `weight_*` a string, `obj_*->f` a field of a hash. Returns false when there is no such value.
  */
 function lookUp(
   context: CommandContext,
@@ -336,9 +337,9 @@ function answer(context: CommandContext, query: SortQuery, part: readonly Item[]
 }
 
 /**
- * Stores the result as a list; what there is nothing for is an empty string there. Sorted by
- * numbers, it is the list that is streamed: SORT of Redis looks at an errno that any command before
- * has left, so a replica might refuse ours.
+ * Stores the result as a list. A missing value becomes an empty string. After a sort by numbers the
+ * stream carries the list instead of the command. Redis' SORT checks errno, which an earlier
+ * command may have set, so a replica might refuse the command.
  */
 function store(
   context: CommandContext,
@@ -391,7 +392,7 @@ function store(
   context.notify(EventClass.LIST, 'sortstore', storeAt);
 }
 
-/** Lets the stream carry a list in place of whatever the key in argument `index` held. */
+/** Sends commands to the stream that replace the value of the key in argument `index` by a list. */
 function replicateList(
   context: CommandContext,
   index: number,

@@ -1,6 +1,4 @@
-/**
- * How COPY duplicates a value, by its type and encoding. Main thread.
- */
+/** The copying of values for COPY, by type and encoding. Main thread. */
 import type { Ref } from '../../base/units.ts';
 import type { Database } from '../../keyspace/database.ts';
 import { BytesView, Encoding, ValueType } from '../../keyspace/entry.ts';
@@ -17,12 +15,14 @@ function copyString(
   const view = new BytesView();
   source.stringInto(entry, view);
   const encoding = source.encoding(entry);
-  // Whether the copy lies apart depends on the length of its own key.
+  // The length of the new key decides whether the copy is kept apart.
   const kept = encoding === Encoding.RAW_APART ? Encoding.RAW : encoding;
   return target.addString(key, keyStart, keyLength, view.bytes, view.position, view.length, kept);
 }
 
-/** Copies a value that is no string; the keys are of one dataset, whose structures these are. */
+/**
+ * Copies a value that is not a string. Both keys belong to one dataset, which has these structures.
+ */
 function copyObject(structures: Structures, type: ValueType, encoding: Encoding, value: Ref): Ref {
   if (encoding === Encoding.LISTPACK) return structures.listpacks.copy(value);
   if (encoding === Encoding.INTSET) return structures.intsets.copy(value);
@@ -37,9 +37,9 @@ function copyObject(structures: Structures, type: ValueType, encoding: Encoding,
 }
 
 /**
- * Adds a key to `target` that has just been looked for there and is absent, with a copy of the
- * value of `entry`, an entry of `source`. Returns the new entry. Both databases may be the same.
- * The deadline is the caller's.
+ * Adds to `target` a key that was just looked up there and is absent, with a copy of the value of
+ * `entry`, an entry of `source`. Returns the new entry. Both databases may be the same. The caller
+ * sets the deadline.
  */
 export function copyValue(
   structures: Structures,

@@ -1,4 +1,4 @@
-/** Types and encodings of values in the words of TYPE, SCAN TYPE and OBJECT ENCODING. */
+/** Names of types and encodings, as in TYPE, SCAN TYPE and OBJECT ENCODING. */
 import { unreachable } from '../../base/assert.ts';
 import { Encoding, ValueType } from '../../keyspace/entry.ts';
 

@@ -1,4 +1,4 @@
-/** Reading lists and changing them in their middle. Main thread. */
+/** Commands that read lists, or change them in the middle. Main thread. */
 import { NIL } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
 import { Aggregate, type Reply } from '../../resp/reply.ts';
@@ -55,11 +55,11 @@ export function lrange(context: CommandContext): void {
   replyElements(context, list, from, rangeLength(from, end, length), false);
 }
 
-/** An index that may be counted from the end, as one from the start, at least 0. */
+/** Converts an index that may count from the end to one from the start, at least 0. */
 const firstIndex = (index: number, length: number): number =>
   Math.max(0, index < 0 ? index + length : index);
 
-/** How many elements there are from `from` to `end`, which may be counted from the end. */
+/** Returns the number of elements from `from` to `end`, which may count from the end. */
 function rangeLength(from: number, end: number, length: number): number {
   const last = Math.min(end < 0 ? end + length : end, length - 1);
   return Math.max(0, last - from + 1);
@@ -110,7 +110,7 @@ export function lset(context: CommandContext): void {
     reply.ok();
     context.changed(1);
     context.notify(EventClass.LIST, 'lset', 1);
-    // It may have taken the place of a long one.
+    // The new element may be shorter than the old one.
     list.shrink();
   } else {
     reply.error('ERR index out of range');
@@ -133,7 +133,7 @@ export function linsert(context: CommandContext): void {
     return;
   }
   const list = openList(context, entry);
-  // As Redis does, whether or not the pivot is there.
+  // Redis does this even if the pivot is not there.
   list.prepareFor(1, length[4]!);
   const { cursor } = list;
   let more = list.seek(0);
@@ -171,14 +171,17 @@ export function lrem(context: CommandContext): void {
   settleShrunk(context, entry, list, 1);
 }
 
-/** What LPOS looks for, besides the element. */
+/** The options of LPOS. */
 interface PositionQuery {
-  /** Matches to pass over before the first that counts. */
+  /** Number of matches to skip before the first result. */
   skip: number;
   fromTail: boolean;
-  /** How many to answer, in an array; 0 is all, -1 one without an array. */
+  /**
+   * Number of results. They are in an array, except for -1, which means one result without an
+   * array. 0 means all.
+   */
   count: number;
-  /** Elements to look at. */
+  /** Maximum number of elements to compare. */
   lookAt: number;
 }
 
@@ -217,7 +220,7 @@ function replyNoPosition(reply: Reply, query: PositionQuery): void {
   else reply.emptyArray();
 }
 
-/** The options of LPOS, or undefined after the error has been answered. */
+/** Reads the options of LPOS. Returns undefined after an error reply. */
 function parsePosition(context: CommandContext): PositionQuery | undefined {
   const { request, reply } = context;
   const query: PositionQuery = {

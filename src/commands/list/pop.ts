@@ -1,6 +1,6 @@
 /**
- * Hot path. Taking elements from the ends of lists: LPOP, LMPOP and their like, waiting for them
- * too. Main thread.
+ * Hot path. Pops at the ends of lists: LPOP, LMPOP and the like, including the blocking ones. Main
+ * thread.
  */
 import { NIL, type Ref } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
@@ -55,7 +55,8 @@ function pop(context: CommandContext, head: boolean): void {
 }
 
 /**
- * Answers and removes the element at one end of the list of `entry`, the key in argument `index`.
+ * Removes the first or last element of the list of `entry` and answers it. The key is argument
+ * `index`.
  */
 function popOne(
   context: CommandContext,
@@ -72,7 +73,7 @@ function popOne(
   settleShrunk(context, entry, list, index);
 }
 
-/** Answers and removes up to `count` elements; returns how many there were. */
+/** Removes up to `count` elements and answers them. Returns the number removed. */
 function popMany(
   context: CommandContext,
   entry: Ref,
@@ -87,7 +88,7 @@ function popMany(
   context.changes += taken;
   context.modified(index);
   if (taken === length) {
-    // All of it goes with its key, in slices when it is long.
+    // When all elements are popped, the key is removed; a long list is freed in slices.
     context.removeEntry(entry);
     context.notify(EventClass.LIST, head ? 'lpop' : 'rpop', index);
     context.notify(EventClass.GENERIC, 'del', index);
@@ -100,20 +101,20 @@ function popMany(
 }
 
 /**
- * Keys from argument `first` on, `keys` of them, and what to pop from the first of them that is
- * there.
+ * The keys in `keys` arguments from `first` on, and the number of elements to pop from the first
+ * list that exists.
  */
 interface PopRequest {
   readonly first: number;
   readonly keys: number;
   readonly head: boolean;
-  /** How many elements; 0 is one, answered without an array around it. */
+  /** Number of elements. 0 means one element, answered without an array around it. */
   readonly count: number;
 }
 
 /**
- * Pops from the first of the keys that is there and returns true; also after WRONGTYPE. The stream
- * carries it as a pop from that key alone.
+ * Pops from the first key that exists. Returns true when it popped, and also after WRONGTYPE. The
+ * stream carries a pop from that key alone.
  */
 function popFirst(context: CommandContext, asked: PopRequest): boolean {
   const { request, reply } = context;
@@ -172,7 +173,7 @@ function popOrWait(context: CommandContext, asked: PopRequest, timeoutAt: number
 }
 
 /**
- * The arguments of LMPOP from the count of keys on, or undefined after the error has been answered.
+ * Reads the arguments of LMPOP from the count of keys on. Returns undefined after an error reply.
  */
 function parseMany(context: CommandContext, countAt: number): PopRequest | undefined {
   const { request, reply } = context;

@@ -1,7 +1,4 @@
-/**
- * Hot path. Adding elements at the ends of lists, and moving them from one list to another. Main
- * thread.
- */
+/** Hot path. Adds elements at the ends of lists, and moves elements between lists. Main thread. */
 import { NIL } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
 import type { Reply } from '../../resp/reply.ts';
@@ -48,7 +45,7 @@ function push(context: CommandContext, atHead: boolean, onlyIfPresent: boolean):
   let count = 0;
   for (let i = 2; i < argc; i++) count = list.push(atHead, bytes, position[i]!, length[i]!);
   if (entry === NIL) addList(context, 1, list);
-  // A quicklist stays where it is.
+  // A quicklist does not move.
   else if (!wasLarge) settleList(context, entry, list);
   reply.integer(count);
   context.changes += argc - 2;
@@ -86,7 +83,7 @@ export function brpoplpush(context: CommandContext): void {
 const replyNilArray = (reply: Reply): void => reply.nilArray();
 const replyNil = (reply: Reply): void => reply.nil();
 
-/** Returns whether an element was moved now. */
+/** Moves an element or blocks. Returns whether an element was moved. */
 function moveOrWait(
   context: CommandContext,
   fromHead: boolean,
@@ -96,7 +93,7 @@ function moveOrWait(
   const timeoutMs = timeoutArgument(context, timeoutAt);
   if (Number.isNaN(timeoutMs)) return false;
   if (move(context, fromHead, toHead)) return context.changes > 0;
-  // In Redis a move that waited in vain is told another nil than one that may not wait.
+  // As in Redis, the nil after a timeout differs from the nil where blocking is not allowed.
   context.block({
     type: ValueType.LIST,
     keys: [1],
@@ -108,8 +105,8 @@ function moveOrWait(
 }
 
 /**
- * Moves an element from the list in argument 1 to that in argument 2 and answers it. False when
- * there is no such list, and nothing is answered then; true also after WRONGTYPE.
+ * Moves an element from the list in argument 1 to the one in argument 2 and answers it. Returns
+ * false without a reply when the first list does not exist. Returns true also after WRONGTYPE.
  */
 function move(context: CommandContext, fromHead: boolean, toHead: boolean): boolean {
   const { server, reply } = context;
@@ -142,7 +139,10 @@ function move(context: CommandContext, fromHead: boolean, toHead: boolean): bool
   return true;
 }
 
-/** Whether argument `index` says LEFT: the head. Undefined after the error has been answered. */
+/**
+ * Returns true when argument `index` is LEFT, the head, and false for RIGHT. Returns undefined
+ * after an error reply.
+ */
 export function sideArgument(context: CommandContext, index: number): boolean | undefined {
   const { request } = context;
   if (request.equalsIgnoreCase(index, 'LEFT')) return true;

@@ -1,5 +1,5 @@
 /**
- * Hot path. Lists behind keys: opening them, noting where they went, answering elements. Main
+ * Hot path. Lists as values of keys: opens them, notes their new places, and answers elements. Main
  * thread.
  */
 import { NIL, type Ref } from '../../base/units.ts';
@@ -18,15 +18,15 @@ import { PACKED } from '../../structs/quicklist-nodes.ts';
 import type { CommandContext } from '../context.ts';
 import { EventClass } from '../ports.ts';
 
-/** Of the element that is answered; never outlives a call. */
+/** The text of the answered element. It is not used beyond one call. */
 const elementText = new Uint8Array(ELEMENT_TEXT_BYTES_MAX);
 
-/** The list of `entry`; stale once another one is opened. */
+/** Opens the list of `entry`. Stale once another one is opened. */
 export function openList(context: CommandContext, entry: Ref): List {
   return openIn(context, entry, context.server.keyspace.structures.list);
 }
 
-/** As {@link openList}, in a given List. */
+/** As {@link openList}, with a List of the caller. */
 export function openIn(context: CommandContext, entry: Ref, list: List): List {
   const { db } = context;
   list.configure(context.server.settings.listMaxListpackSize);
@@ -36,20 +36,20 @@ export function openIn(context: CommandContext, entry: Ref, list: List): List {
 
 const encodingOf = (list: List): Encoding => (list.large ? Encoding.QUICKLIST : Encoding.LISTPACK);
 
-/** A new, empty list, that is no key's yet. */
+/** Makes a new, empty list, which belongs to no key yet. */
 export function newList(context: CommandContext, list: List): void {
   list.configure(context.server.settings.listMaxListpackSize);
   list.create();
 }
 
-/** Notes in `entry` where its list is after a change. */
+/** Notes in `entry` the place of its list after a change. */
 export function settleList(context: CommandContext, entry: Ref, list: List): void {
   if (!list.hasMoved) return;
   context.db.setObject(entry, encodingOf(list), list.ref);
   list.noted();
 }
 
-/** Adds a new list under the key in argument `index`, which was looked for last and is absent. */
+/** Adds a new list under the key in argument `index`, which was looked up last and is absent. */
 export function addList(context: CommandContext, index: number, list: List): void {
   const { request, db } = context;
   const { bytes, position, length } = request;
@@ -58,8 +58,8 @@ export function addList(context: CommandContext, index: number, list: List): voi
 }
 
 /**
- * To be called when elements of the list of `entry` went and all else is told: an emptied list goes
- * with its key.
+ * Call this after removing elements from the list of `entry`, when all other events are sent.
+ * Removes the key when the list is empty.
  */
 export function settleShrunk(context: CommandContext, entry: Ref, list: List, index: number): void {
   if (list.count === 0) {
@@ -72,7 +72,7 @@ export function settleShrunk(context: CommandContext, entry: Ref, list: List, in
   settleList(context, entry, list);
 }
 
-/** Takes a range of elements out of the list of `entry`. What is much is given back in slices. */
+/** Removes `count` elements of `list` from `index` on. A long range is freed in slices. */
 export function removeElements(
   context: CommandContext,
   list: List,
@@ -99,8 +99,8 @@ function replyAt({ reply, element }: CommandContext, cursor: ListCursor): void {
 }
 
 /**
- * Answers an array of `count` elements from `index` on, which exist; backwards from there when
- * asked.
+ * Answers an array of the `count` elements from `index` on, which must exist. With `backwards`
+ * walks from there to the head.
  */
 export function replyElements(
   context: CommandContext,
@@ -130,7 +130,7 @@ export function replyElements(
 }
 
 /**
- * Answers up to `count` elements from the cursor on, until its node ends; returns how many are
+ * Answers up to `count` elements from the cursor to the end of its node. Returns the number that is
  * left.
  */
 function replyRun(context: CommandContext, cursor: ListCursor, count: number): number {

@@ -1,9 +1,9 @@
 /**
- * Unions, intersections and differences of sets, answered or stored; SMEMBERS, which is the
- * intersection of one. Main thread.
+ * Unions, intersections and differences of sets, answered or stored. SMEMBERS is the intersection
+ * of one set. Main thread.
  *
- * Operands are opened at once, each in a MemberSet of its own. Keys that are the same share an
- * entry.
+ * All operands are open at the same time, each in its own MemberSet. Keys that are named twice have
+ * the same entry.
  */
 import { NIL, type Ref } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
@@ -19,8 +19,8 @@ interface Operand {
 }
 
 /**
- * The operands in arguments [first, end), undefined for keys that are absent; or undefined after
- * WRONGTYPE. An intersection looks up all keys too, so that each has the right type.
+ * Opens the operands in arguments [first, end). An absent key is undefined in the array. Returns
+ * undefined after WRONGTYPE. An intersection also looks up all keys, to check their types.
  */
 function operands(
   context: CommandContext,
@@ -37,7 +37,7 @@ function operands(
     }
     entries.push(entry);
   }
-  // A lookup may have deleted a key whose time had come, never another: the entries are good still.
+  // A lookup may have deleted its own expired key, but no other, so the entries are still valid.
   return entries.map((entry) => {
     if (entry === NIL) return undefined;
     return { entry, set: openMembersIn(db, entry, server.keyspace.structures.newMemberSet()) };
@@ -111,7 +111,7 @@ export function sintercard(context: CommandContext): void {
 const NEGATIVE_LIMIT = "ERR LIMIT can't be negative";
 const NO_KEYS = 'ERR numkeys should be greater than 0';
 
-/** The count of keys in argument 1, or NaN after the error has been answered. */
+/** Returns the number of keys in argument 1, or NaN after an error reply. */
 function keyCountArgument(context: CommandContext): number {
   const { request, reply } = context;
   const keys = integerArgument(context, 1, NO_KEYS);
@@ -122,8 +122,8 @@ function keyCountArgument(context: CommandContext): number {
 }
 
 /**
- * The sets of an intersection, the smallest first and each once; undefined when one is absent:
- * nothing is common.
+ * Returns the sets of an intersection without duplicates, the smallest first. Returns undefined
+ * when a set is absent, since then the intersection is empty.
  */
 function smallestFirst(sets: readonly (Operand | undefined)[]): Operand[] | undefined {
   const distinct = new Map<Ref, Operand>();
@@ -135,8 +135,8 @@ function smallestFirst(sets: readonly (Operand | undefined)[]): Operand[] | unde
 }
 
 /**
- * Calls `visit` with the first set, which stands at a member of all of them, until that returns
- * false.
+ * Calls `visit` for each member that all sets have, until it returns false. The first set stands at
+ * the member.
  */
 function eachCommon(sets: readonly Operand[], visit: (set: MemberSet) => boolean): void {
   const { set } = sets[0]!;
@@ -207,7 +207,10 @@ export function sdiffstore(context: CommandContext): void {
   storeMemberSet(context, target, 'sdiffstore');
 }
 
-/** Calls `visit` with the first set, which stands at a member that no other set has. */
+/**
+ * Calls `visit` for each member of the first set that no other set has. The first set stands at the
+ * member.
+ */
 function eachOfFirstOnly(
   sets: readonly (Operand | undefined)[],
   visit: (set: MemberSet) => void,
@@ -215,7 +218,7 @@ function eachOfFirstOnly(
   const [from, ...rest] = sets;
   if (from === undefined || rest.some((other) => other?.entry === from.entry)) return;
   const others = rest.filter((other) => other !== undefined);
-  // A member is most likely to be found in the largest.
+  // The largest set is the most likely to have the member.
   others.sort((a, b) => b.set.count() - a.set.count());
   const { set } = from;
   for (let more = set.first(); more; more = set.next()) {
@@ -224,9 +227,7 @@ function eachOfFirstOnly(
   }
 }
 
-/**
- * Fills `target`, or frees it when there is no memory for the whole of it: nothing is stored then.
- */
+/** Fills `target`. Frees it when there is no memory; then nothing is stored. */
 function storing(target: MemberSet, fill: () => void): void {
   try {
     fill();
@@ -236,7 +237,7 @@ function storing(target: MemberSet, fill: () => void): void {
   }
 }
 
-/** Adds the member that `set` stands at. */
+/** Adds the current member of `set`. */
 function addMember(context: CommandContext, target: MemberSet, set: MemberSet): void {
   const { bytes, position, length } = set.member();
   target.add(bytes, position, length, context.server.settings);

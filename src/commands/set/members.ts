@@ -1,6 +1,4 @@
-/**
- * Hot path. Commands on the members of one set, by name. Main thread.
- */
+/** Hot path. Commands on named members of one set. Main thread. */
 import { equalBytes } from '../../base/byte-copy.ts';
 import { NIL, type Ref } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
@@ -29,7 +27,7 @@ export function sadd(context: CommandContext): void {
   reply.integer(added);
 }
 
-/** Makes a set of the arguments from 2 on; returns how many members it has. */
+/** Makes a set of the arguments from 2 on. Returns the number of its members. */
 function addToNew(context: CommandContext): number {
   const { request, server } = context;
   const set = server.keyspace.structures.memberSet;
@@ -40,7 +38,7 @@ function addToNew(context: CommandContext): number {
     addMemberSet(context, 1, set);
     return added;
   } catch (error) {
-    // No memory for all members: the key does not come to be.
+    // There is no memory for all members, so the key is not added.
     set.free();
     throw error;
   }
@@ -52,7 +50,7 @@ function addToExisting(context: CommandContext, entry: Ref): number {
     set.makeRoom(context.request.argc - 2, context.server.settings);
     return addArguments(context, set);
   } finally {
-    // Where a set is must be known even when a member has found no memory.
+    // The place of the set must be noted even when there was no memory for a member.
     settleMembers(context, entry, set);
   }
 }
@@ -136,7 +134,8 @@ export function smove(context: CommandContext): void {
     reply.integer(present ? 1 : 0);
     return;
   }
-  // Added first, as only that can find no memory; told in the order of Redis.
+  // The member is added first, since only this can fail for lack of memory. The events have the
+  // order of Redis.
   const target = server.keyspace.structures.otherMemberSet;
   const added = addMoved(context, to, target);
   const { request } = context;
@@ -154,7 +153,7 @@ export function smove(context: CommandContext): void {
 }
 
 /**
- * Adds the member in argument 3 to the set of `to`, or to a new one under the key in argument 2.
+ * Adds the member in argument 3 to the set of `to`, or to a new set under the key in argument 2.
  */
 function addMoved(context: CommandContext, to: Ref, set: MemberSet): boolean {
   const { request, db, server } = context;

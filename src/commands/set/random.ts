@@ -1,5 +1,6 @@
 /**
- * SPOP and SRANDMEMBER: members at random. The stream carries what was popped by name. Main thread.
+ * SPOP and SRANDMEMBER: random members. The stream carries the names of popped members. Main
+ * thread.
  */
 import { GIB, NIL, type Ref } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
@@ -12,11 +13,13 @@ import { openMembers, replySetMember, settleOrDrop } from './value.ts';
 const NOT_POSITIVE = 'ERR value is out of range, must be positive';
 const OUT_OF_RANGE = 'ERR value is out of range';
 
-/** Popped members that one SREM of the stream names. */
+/** One SREM in the stream carries at most this many popped members. */
 const REMOVED_AT_ONCE = 1024;
-/** A reply with repetitions is not let grow beyond this: its length is whatever the client says. */
+/** Limit of a reply with repetitions, in bytes. Without it a client could ask for any length. */
 const REPLY_BYTES_MAX = GIB;
-/** When fewer than one in so many members is wanted, they are drawn; else all are gone through. */
+/**
+ * When fewer than one in this many members is wanted, members are drawn. Otherwise all are visited.
+ */
 const SPARSE = 3;
 
 export function spop(context: CommandContext): void {
@@ -127,7 +130,7 @@ export function srandmember(context: CommandContext): void {
   }
 }
 
-/** Answers `count` members, each drawn from all of them. */
+/** Answers `count` random members, possibly with repetitions. */
 function replyRepeating(context: CommandContext, set: MemberSet, count: number): void {
   const { reply, server } = context;
   const mark = reply.mark();
@@ -143,7 +146,7 @@ function replyRepeating(context: CommandContext, set: MemberSet, count: number):
   }
 }
 
-/** Answers `count` of the members, each at most once. */
+/** Answers `count` different random members. */
 function replyDistinct(context: CommandContext, set: MemberSet, count: number): void {
   const { reply, server } = context;
   const { prng } = server;
@@ -154,7 +157,8 @@ function replyDistinct(context: CommandContext, set: MemberSet, count: number): 
   }
   reply.array(count);
   let wanted = count;
-  // Each is taken with the chance that as many as are still wanted are among those that are left.
+  // A member is chosen with probability wanted / left: the number still wanted over the number of
+  // members that are left.
   for (let more = set.first(); more && wanted > 0; more = set.next(), left--) {
     if (prng.below(left) >= wanted) continue;
     replySetMember(context, set);
@@ -162,7 +166,7 @@ function replyDistinct(context: CommandContext, set: MemberSet, count: number): 
   }
 }
 
-/** Draws members until `count` different ones have come. */
+/** Draws members until there are `count` different ones. */
 function replyDrawn(context: CommandContext, set: MemberSet, count: number): void {
   const { reply, server } = context;
   const seen = new Set<number>();

@@ -1,5 +1,5 @@
 /**
- * Hot path. Sets behind keys: opening them, noting where they went, storing whole ones. Main
+ * Hot path. Sets as values of keys: opens them, notes their new places, and stores new sets. Main
  * thread.
  */
 import { unreachable } from '../../base/assert.ts';
@@ -10,12 +10,12 @@ import { type MemberSet, SetForm } from '../../structs/member-set.ts';
 import type { CommandContext } from '../context.ts';
 import { EventClass } from '../ports.ts';
 
-/** The set of `entry`; stale once another one is opened so. */
+/** Opens the set of `entry`. Stale once another one is opened this way. */
 export function openMembers(context: CommandContext, entry: Ref): MemberSet {
   return openMembersIn(context.db, entry, context.server.keyspace.structures.memberSet);
 }
 
-/** As {@link openMembers}, in a MemberSet of the caller's. */
+/** As {@link openMembers}, with a MemberSet of the caller. */
 export function openMembersIn(db: Database, entry: Ref, set: MemberSet): MemberSet {
   set.open(db.value(entry), formOf(db.encoding(entry)));
   return set;
@@ -39,18 +39,18 @@ export function setEncoding(form: SetForm): Encoding {
   }
 }
 
-/** Notes in `entry` where its set is after a change. */
+/** Notes in `entry` the place and form of its set after a change. */
 export function settleMembers(context: CommandContext, entry: Ref, set: MemberSet): void {
   const { db } = context;
   const encoding = setEncoding(set.form);
-  // A set that moved twice may be back in its first place in another form.
+  // A set that moved twice may be back in its first place, but in another form.
   if (db.value(entry) === set.ref && db.encoding(entry) === encoding) return;
   db.setObject(entry, encoding, set.ref);
 }
 
 /**
- * Notes where a set is from which members were taken; deletes the key when none are left, and tells
- * whether.
+ * Notes the place of a set from which members were removed. Deletes the key when the set is empty.
+ * Returns whether it did.
  */
 export function settleOrDrop(context: CommandContext, entry: Ref, set: MemberSet): boolean {
   if (set.count() > 0) {
@@ -63,8 +63,8 @@ export function settleOrDrop(context: CommandContext, entry: Ref, set: MemberSet
 }
 
 /**
- * Adds a new set under the key in argument `index`, which was looked for last and is absent. Tells
- * nothing.
+ * Adds a new set under the key in argument `index`, which was looked up last and is absent. Sends
+ * no event.
  */
 export function addMemberSet(context: CommandContext, index: number, set: MemberSet): void {
   const { request, db } = context;
@@ -79,9 +79,9 @@ export function addMemberSet(context: CommandContext, index: number, set: Member
 }
 
 /**
- * Makes a new set the value of the key in argument 1, whatever that held, and answers its length;
- * an empty one deletes the key. `event` is what is told of it. The set is the keyspace's
- * afterwards, or freed.
+ * Stores a new set under the key in argument 1, whatever its old value, and answers the length. An
+ * empty set deletes the key. `event` is the name of the event. Afterwards the keyspace owns the
+ * set, or it is freed.
  */
 export function storeMemberSet(context: CommandContext, set: MemberSet, event: string): void {
   const { db, reply } = context;
@@ -106,7 +106,7 @@ export function storeMemberSet(context: CommandContext, set: MemberSet, event: s
   reply.integer(count);
 }
 
-/** Answers the member that the set stands at. */
+/** Answers the current member of the set. */
 export function replySetMember(context: CommandContext, set: MemberSet): void {
   const { bytes, position, length } = set.member();
   context.reply.bulk(bytes, position, length);

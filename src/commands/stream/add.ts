@@ -1,5 +1,5 @@
 /**
- * Hot path. Changing the log of a stream: XADD, XTRIM, XDEL, XSETID. Main thread.
+ * Hot path. Commands that change the entries of a stream: XADD, XTRIM, XDEL, XSETID. Main thread.
  */
 import { NIL } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
@@ -22,7 +22,7 @@ import {
 
 const TOO_LARGE = 'ERR Elements are too large to be stored';
 
-// Of the command that runs; none outlives it.
+// State of the current command. It is not used beyond one call.
 const options = new TrimOptions();
 const id = new StreamId();
 const lastId = new StreamId();
@@ -48,7 +48,7 @@ export function xadd(context: CommandContext): void {
     reply.error("ERR wrong number of arguments for 'xadd' command");
     return;
   }
-  // Nothing is before or at 0-0, so no stream is made for nothing.
+  // The id 0-0 is refused here, before a stream is added.
   if (sequence === Sequence.GIVEN && id.isMin) {
     reply.error('ERR The ID specified in XADD must be greater than 0-0');
     return;
@@ -91,7 +91,9 @@ export function xadd(context: CommandContext): void {
   } else context.replicateNothing();
 }
 
-/** The id of now, or the one behind the last where the clock is behind it. */
+/**
+ * Sets `id` to the current time, or to the id behind the last one when the clock is behind that.
+ */
 function nextId(nowMs: number): void {
   id.setMs(nowMs);
   if (id.compare(lastId) > 0) return;
@@ -196,8 +198,8 @@ export function xsetid(context: CommandContext): void {
 }
 
 /**
- * Whether the entries that are there allow the new last id and count; else the error has been
- * answered.
+ * Returns whether the existing entries allow the new last id and count. Otherwise answers the
+ * error.
  */
 function maySetId(context: CommandContext, entries: StreamEntries, entriesAdded: number): boolean {
   const { reply } = context;

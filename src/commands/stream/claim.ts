@@ -1,8 +1,8 @@
 /**
- * What is pending of a group: XPENDING, XCLAIM, XAUTOCLAIM. Main thread.
+ * The pending entries of a group: XPENDING, XCLAIM, XAUTOCLAIM. Main thread.
  *
- * What is claimed, the stream tells as XCLAIM of each entry, with its time and count; so it tells
- * of entries that turn out to be deleted, which the replica then drops too.
+ * The stream carries an XCLAIM for each claimed entry, with its time and count. A claimed entry
+ * that turns out to be deleted is sent in the same way, and the replica then drops it, too.
  */
 import { NIL, type Ref } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
@@ -30,28 +30,27 @@ import {
 } from './value.ts';
 
 const AUTOCLAIM_COUNT = 100;
-/** Deliveries that XAUTOCLAIM looks at for each that it may claim. */
+/** XAUTOCLAIM checks at most this many deliveries for each one that it may claim. */
 const AUTOCLAIM_ATTEMPTS = 10;
-/** So that COUNT times the attempts is a 64-bit integer. */
+/** With this limit, COUNT times AUTOCLAIM_ATTEMPTS is a 64-bit integer. */
 const AUTOCLAIM_COUNT_MAX = Math.floor(2 ** 63 / 16);
 const NO_TIME = -1;
 
-// Of the command that runs; none outlives it.
+// State of the current command. It is not used beyond one call.
 const id = new StreamId();
 const from = new StreamId();
 const to = new StreamId();
 const lastId = new StreamId();
 
 /**
- * The group in argument 2, of the stream in argument 1, which is opened; NIL after an error has
- * been answered.
+ * Opens the stream in argument 1 and returns the group in argument 2, or NIL after an error reply.
  */
 function needGroup(context: CommandContext): Ref {
   const entry = context.readTyped(1, ValueType.STREAM);
   return entry === WRONG ? NIL : groupOf(context, entry);
 }
 
-/** The group in argument 2, of the stream of `entry`; as {@link needGroup} else. */
+/** As {@link needGroup}, for the stream of `entry`. */
 function groupOf(context: CommandContext, entry: Ref): Ref {
   const { request, reply } = context;
   const group = entry === NIL ? NIL : findGroup(context, openStream(context, entry).ref, 2);
@@ -131,7 +130,7 @@ function replySummary(context: CommandContext, group: Ref): void {
   reply.setDeferred(array, consumers, Aggregate.ARRAY);
 }
 
-/** Answers what is pending of a group or consumer between the two bounds. */
+/** Answers the pending entries of a group or consumer between the two bounds. */
 function replyDeliveries(
   context: CommandContext,
   named: Ref,
@@ -163,16 +162,16 @@ interface ClaimOptions {
   readonly idleMin: number;
   readonly force: boolean;
   readonly justId: boolean;
-  /** -1 when it is not given. */
+  /** -1 when not given. */
   readonly retryCount: number;
   readonly timeMs: number;
-  /** Behind the last id. */
+  /** Index of the argument behind the last id. */
   readonly idsEnd: number;
 }
 
 /**
- * Reads the arguments of XCLAIM from 4 on, and the LASTID into `lastId`; undefined after an error
- * was answered.
+ * Reads the arguments of XCLAIM from 4 on, and LASTID into `lastId`. Returns undefined after an
+ * error reply.
  */
 function parseClaim(context: CommandContext): ClaimOptions | undefined {
   const { request, reply, server } = context;
@@ -208,7 +207,7 @@ function parseClaim(context: CommandContext): ClaimOptions | undefined {
       return undefined;
     }
   }
-  // A clock that runs ahead of ours is no reason to fail.
+  // A time in the future is not an error, since clocks differ. It becomes the current time.
   if (timeMs < 0 || timeMs > nowMs) timeMs = nowMs;
   return { idleMin: Math.max(idleMin, 0), force, justId, retryCount, timeMs, idsEnd };
 }
@@ -306,7 +305,7 @@ export function xautoclaim(context: CommandContext): void {
   reply.array(3);
   replyId(reply, found.next);
   reply.array(found.claimed.length);
-  // In the order of their ids, as they were found.
+  // The replies keep the order of the ids, in which the deliveries were found.
   for (const { id: each, live } of found.all) {
     id.copyFrom(each);
     const delivery = groups.findDelivery(group, id);
@@ -327,13 +326,14 @@ interface IdleDeliveries {
   readonly all: { readonly id: StreamId; readonly live: boolean }[];
   readonly claimed: StreamId[];
   readonly deleted: StreamId[];
-  /** Where the next search goes on; 0-0 at the end. */
+  /** The id where the next search begins, or 0-0 at the end. */
   readonly next: StreamId;
 }
 
 /**
- * What of a group, from the id in `from` on, is idle for long enough, or is deleted: up to
- * `countMax` entries.
+ * Finds up to `countMax` deliveries of a group, from the id in `from` on, that were idle for at
+ * least `idleMin` ms or whose entry is deleted. Checks at most AUTOCLAIM_ATTEMPTS deliveries for
+ * each.
  */
 function findIdle(
   context: CommandContext,
@@ -365,7 +365,7 @@ function exists(entries: StreamEntries, entryId: StreamId): boolean {
   return entries.seek(entryId, entryId, false).next();
 }
 
-/** Takes out the delivery of the entry in `id`, which is deleted. */
+/** Removes the delivery of the entry in `id`, which is deleted. */
 function dropDelivery(
   context: CommandContext,
   group: Ref,
@@ -377,7 +377,7 @@ function dropDelivery(
   context.changes++;
 }
 
-/** Gives the entry in `id` to a consumer. */
+/** Moves the delivery of the entry in `id` to a consumer. */
 function give(
   context: CommandContext,
   group: Ref,
@@ -406,7 +406,9 @@ function replyClaimed(context: CommandContext, entries: StreamEntries, justId: b
   replyEntry(reply, cursor);
 }
 
-/** A consumer that was given nothing is unknown to replicas until they are told. */
+/**
+ * Sends a new consumer that was given nothing to the stream. Otherwise replicas would not have it.
+ */
 function replicateConsumer(context: CommandContext, group: Ref, consumer: Ref): void {
   const key = context.request.copy(1);
   context.replicateAs(

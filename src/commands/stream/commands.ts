@@ -1,6 +1,6 @@
 /**
- * The commands on streams. Handlers: add.ts (the log), range.ts and read.ts (reading it),
- * group.ts and claim.ts (consumer groups), info.ts. Main thread.
+ * The commands on streams. Handlers: add.ts (changing the entries), range.ts and read.ts (reading
+ * them), group.ts and claim.ts (consumer groups), info.ts. Main thread.
  */
 import type { CommandContext } from '../context.ts';
 import {
@@ -46,7 +46,7 @@ const ADDED_TO: readonly KeySpec[] = [
   },
 ];
 
-/** Half of what follows the word STREAMS. */
+/** Half of the arguments behind the word STREAMS are keys. */
 const keysAfterStreams = (startFrom: number): readonly KeySpec[] => [
   {
     access: 'RO',
@@ -60,10 +60,10 @@ const keysAfterStreams = (startFrom: number): readonly KeySpec[] => [
 function findKeys({ request }: CommandContext): number[] | undefined {
   let at = 1;
   while (at < request.argc && !request.equalsIgnoreCase(at, 'STREAMS')) {
-    // Names of groups and consumers may well be STREAMS.
+    // GROUP takes two arguments, which may be the word STREAMS.
     at += request.equalsIgnoreCase(at, 'GROUP') ? 3 : 1;
   }
-  // A key without an id is no error here.
+  // A key without an id is not an error here.
   const keys = Math.floor((request.argc - at - 1) / 2);
   return keys < 1 ? undefined : Array.from({ length: keys }, (_, i) => at + 1 + i);
 }

@@ -45,7 +45,7 @@ const HELP = [
   '    Prints this help.',
 ] as const;
 
-// Of the command that runs.
+// State of the current command.
 const id = new StreamId();
 
 /** The options of CREATE and SETID. */
@@ -54,7 +54,7 @@ interface GroupOptions {
   readonly entriesRead: number;
 }
 
-/** The error for a subcommand whose arguments make no sense. */
+/** Answers the error for a subcommand with wrong arguments. */
 export function subcommandSyntax(context: CommandContext, command: string): void {
   const name = context.request.latin1(1).slice(0, 128);
   context.reply.error(
@@ -89,7 +89,7 @@ function parseOptions(context: CommandContext, creates: boolean): GroupOptions |
   return { makeStream, entriesRead };
 }
 
-/** The entry of the key in argument 2, or NIL after an error has been answered. */
+/** Returns the entry of the key in argument 2, or NIL after an error reply. */
 function needStream(context: CommandContext): Ref {
   const entry = context.writeTyped(2, ValueType.STREAM);
   if (entry === WRONG) return NIL;
@@ -97,7 +97,7 @@ function needStream(context: CommandContext): Ref {
   return entry;
 }
 
-/** The group in argument 3, or NIL after an error has been answered. */
+/** Returns the group in argument 3, or NIL after an error reply. */
 function needGroup(context: CommandContext): Ref {
   const { request, reply, db } = context;
   const entry = needStream(context);
@@ -158,7 +158,7 @@ export function xgroupSetId(context: CommandContext): void {
       context,
       db.find(request.bytes, request.position[2]!, request.length[2]!),
     ).readLastId(id);
-  // Other than CREATE, it takes `-` and `+`, too.
+  // Unlike CREATE, this accepts `-` and `+`, too.
   else if (!boundArgument(context, 4, id, 0)) return;
   const groups = groupsOf(context);
   groups.setGroupLastId(group, id);
@@ -178,12 +178,12 @@ export function xgroupDestroy(context: CommandContext): void {
     reply.integer(0);
     return;
   }
-  // With much that is pending it is freed in slices, as the only group of a stream that nobody
-  // knows.
+  // A group with many pending entries is freed in slices, as the only group of a stream without a
+  // key.
   const heir = server.keyspace.structures.streams.takeGroup(stream, group);
   if (heir !== NIL) server.keyspace.releaseObject(ValueType.STREAM, Encoding.STREAM, heir);
   reply.integer(1);
-  // Who waits in the group is told.
+  // Clients that are blocked on the group are woken.
   context.changed(2);
   context.notify(EventClass.STREAM, 'xgroup-destroy', 2);
 }

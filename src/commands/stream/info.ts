@@ -1,6 +1,4 @@
-/**
- * XINFO: what a stream, its groups and their consumers are like. Main thread.
- */
+/** XINFO: the state of a stream, its groups and their consumers. Main thread. */
 import { NIL, type Ref } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
 import { Aggregate } from '../../resp/reply.ts';
@@ -14,7 +12,7 @@ import { type CommandContext, WRONG } from '../context.ts';
 import { subcommandSyntax } from './group.ts';
 import { findGroup, groupsOf, openStream, replyEntry, replyId, replyName } from './value.ts';
 
-/** Entries that FULL shows unless told otherwise. */
+/** The default number of entries that FULL shows. */
 const COUNT = 10;
 const HELP = [
   'XINFO <subcommand> [<arg> [value] [opt] ...]. Subcommands are:',
@@ -28,7 +26,7 @@ const HELP = [
   '    Prints this help.',
 ] as const;
 
-// Of the command that runs.
+// State of the current command.
 const id = new StreamId();
 const min = new StreamId();
 const max = new StreamId();
@@ -39,7 +37,7 @@ export function xinfoHelp(context: CommandContext): void {
   for (const line of HELP) context.reply.simple(line);
 }
 
-/** The stream in argument 2, or undefined after an error has been answered. */
+/** Opens the stream in argument 2. Returns undefined after an error reply. */
 function needStream(context: CommandContext): StreamEntries | undefined {
   const entry = context.readTyped(2, ValueType.STREAM);
   if (entry === WRONG) return undefined;
@@ -93,7 +91,7 @@ function replyCommon(context: CommandContext, entries: StreamEntries, pairs: num
   reply.integer(entries.length);
   reply.bulkLatin1('radix-tree-keys');
   reply.integer(entries.nodeCount);
-  // There is no radix tree here: as many nodes as one without common prefixes would have.
+  // There is no radix tree here. This is the number of nodes of one without common prefixes.
   reply.bulkLatin1('radix-tree-nodes');
   reply.integer(entries.nodeCount + 1);
   reply.bulkLatin1('last-generated-id');
@@ -151,7 +149,7 @@ function replyFullGroup(
   }
 }
 
-/** Answers last id, entries read and lag. */
+/** Answers the last id, the number of entries read, and the lag. */
 function replyProgress(context: CommandContext, entries: StreamEntries, group: Ref): void {
   const { reply } = context;
   const groups = groupsOf(context);
@@ -168,7 +166,7 @@ function replyProgress(context: CommandContext, entries: StreamEntries, group: R
   else replyInteger(context, lag);
 }
 
-/** Answers how much is pending of a group or consumer, and some of it. */
+/** Answers the number of pending entries of a group or consumer, and some of these entries. */
 function replyPending(
   context: CommandContext,
   named: Ref,

@@ -1,13 +1,11 @@
-/**
- * Hot path. Reading the log of a stream: XLEN, XRANGE, XREVRANGE. Main thread.
- */
+/** Hot path. Commands that read the entries of a stream: XLEN, XRANGE, XREVRANGE. Main thread. */
 import { Aggregate } from '../../resp/reply.ts';
 import { StreamId } from '../../structs/stream-id.ts';
 import { integerArgument, SYNTAX_ERROR } from '../arguments.ts';
 import type { CommandContext } from '../context.ts';
 import { intervalArgument, readStream, replyEntry } from './value.ts';
 
-// Of the command that runs; neither outlives it.
+// State of the current command. It is not used beyond one call.
 const from = new StreamId();
 const to = new StreamId();
 

@@ -1,8 +1,8 @@
 /**
- * Hot path. XREAD and XREADGROUP, waiting for entries too. Main thread.
+ * Hot path. XREAD and XREADGROUP, including blocking for new entries. Main thread.
  *
- * What XREADGROUP gives away, the stream tells as XCLAIM of each entry and XGROUP SETID; reading
- * what is pending already tells nothing.
+ * The stream carries an XCLAIM for each entry that XREADGROUP delivers, and an XGROUP SETID.
+ * Reading entries that are already pending sends nothing.
  */
 import { NIL, type Ref } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
@@ -33,22 +33,22 @@ import {
 const DOLLAR = 0x24;
 const GREATER = 0x3e;
 const NO_BLOCK = -1;
-/** The greatest 64-bit integer, as the nearest double. */
+/** The greatest 64-bit integer, rounded to a double. */
 const TIMEOUT_MS_MAX = 2 ** 63;
 
-/** The arguments of a read. One object serves all commands. */
+/** The arguments of a read. All commands share one object. */
 class ReadRequest {
   isGroup = false;
   timeoutMs = NO_BLOCK;
   count = 0;
   noAck = false;
-  /** Arguments of the group and its consumer; 0 without. */
+  /** Argument of the group, which the consumer follows; 0 for none. */
   groupAt = 0;
-  /** Argument of the first key, and how many keys there are; as many ids follow. */
+  /** Argument of the first key, and the number of keys. As many ids follow. */
   first = 0;
   streams = 0;
 
-  /** False after the error has been answered. */
+  /** Reads the arguments. Returns false after an error reply. */
   parse(context: CommandContext, isGroup: boolean): boolean {
     this.isGroup = isGroup;
     this.timeoutMs = NO_BLOCK;
@@ -109,7 +109,7 @@ class ReadRequest {
   }
 }
 
-/** Argument `index` in ms, or NaN after the error has been answered. */
+/** Returns argument `index` in ms, or NaN after an error reply. */
 function timeoutMsArgument(context: CommandContext, index: number): number {
   const { reply, server } = context;
   const timeoutMs = integerArgument(
@@ -124,7 +124,7 @@ function timeoutMsArgument(context: CommandContext, index: number): number {
   return Number.NaN;
 }
 
-// Of the command that runs; none outlives it.
+// State of the current command. It is not used beyond one call.
 const asked = new ReadRequest();
 const after = new StreamId();
 const lastId = new StreamId();
@@ -137,7 +137,7 @@ export function xread(context: CommandContext): void {
 }
 
 export function xreadgroup(context: CommandContext): void {
-  // The stream carries what the reading comes to, and not the reading.
+  // The stream carries the effects of the command instead.
   context.replicateNothing();
   read(context, true);
 }
@@ -164,7 +164,10 @@ function read(context: CommandContext, isGroup: boolean): void {
   else wait(context);
 }
 
-/** Whether key, group and id number `i` are sound; else the error has been answered. */
+/**
+ * Returns whether the key, the group and the id of stream `i` are valid. Otherwise answers the
+ * error.
+ */
 function checkStream(context: CommandContext, i: number): boolean {
   const { request, reply } = context;
   const keyAt = asked.first + i;
@@ -206,7 +209,7 @@ function replyKey(context: CommandContext, keyAt: number): void {
   reply.bulk(request.bytes, request.position[keyAt]!, request.length[keyAt]!);
 }
 
-/** Answers the entries behind the id of stream number `i`; false when there are none. */
+/** Answers the entries behind the id of stream `i`. Returns false when there are none. */
 function readStreamAfter(context: CommandContext, entries: StreamEntries, i: number): boolean {
   const { reply } = context;
   const idAt = asked.first + asked.streams + i;
@@ -228,8 +231,8 @@ function readStreamAfter(context: CommandContext, entries: StreamEntries, i: num
 }
 
 /**
- * Gives entries of stream number `i` to the consumer, or answers what it has; false when there is
- * nothing to answer.
+ * Delivers new entries of stream `i` to the consumer, or answers its pending entries. Returns false
+ * when there is nothing to answer.
  */
 function readGroup(context: CommandContext, entries: StreamEntries, i: number): boolean {
   const groups = groupsOf(context);
@@ -264,7 +267,8 @@ function readGroup(context: CommandContext, entries: StreamEntries, i: number): 
 }
 
 /**
- * Whether the id is >, or the greatest one, which stands for it in Redis; else it is in `after`.
+ * Returns whether the id is `>` or the greatest id, which Redis treats as `>`. Otherwise sets
+ * `after` to the id.
  */
 function asksForNew(context: CommandContext, idAt: number): boolean {
   if (isByte(context, idAt, GREATER)) return true;
@@ -288,7 +292,7 @@ function replicateConsumer(
   );
 }
 
-/** Answers the entries behind the group's last id, and notes who has them. */
+/** Answers the entries behind the group's last id, and notes their deliveries. */
 function deliver(
   context: CommandContext,
   entries: StreamEntries,
@@ -332,9 +336,7 @@ function noteRead(context: CommandContext, entries: StreamEntries, group: Ref, i
   groups.setGroupLastId(group, id);
 }
 
-/**
- * Answers what is pending of a consumer behind the id in `after`; entries that are deleted as nil.
- */
+/** Answers the pending entries of a consumer behind the id in `after`. Deleted entries are nil. */
 function replyPending(context: CommandContext, entries: StreamEntries, consumer: Ref): void {
   const { reply, server } = context;
   const groups = groupsOf(context);
@@ -372,8 +374,8 @@ function wait(context: CommandContext): void {
 }
 
 /**
- * Puts the ids that `$` stands for in its place: the command runs again when there are entries
- * behind them.
+ * Replaces each `$` by the id that it stands for, because the command runs again when entries are
+ * added.
  */
 function resolveLastIds(context: CommandContext): void {
   const { request } = context;

@@ -1,9 +1,8 @@
 /**
- * Hot path. The options of XADD and XTRIM: how a stream is trimmed, and how replicas are told to do
- * just the same. Main thread.
+ * Hot path. The trim options of XADD and XTRIM, and their form in the stream. Main thread.
  *
- * `~` may stop anywhere, so the stream carries what came of it: `MAXLEN = length` or `MINID = first
- * id`. A LIMIT stays where it was, and means nothing then.
+ * `~` may stop anywhere, so the stream carries the result: `MAXLEN = length` or `MINID = first id`.
+ * A LIMIT is kept in place but has no effect there.
  */
 
 import type { StreamEntries } from '../../structs/stream-entries.ts';
@@ -14,7 +13,7 @@ import { idArgument } from './value.ts';
 
 const NO_MAXLEN = -1;
 const LIMIT_NODES = 100;
-/** Of entries, where a configuration allows endless nodes. */
+/** The default limit in entries, when the configuration sets none for a node. */
 const LIMIT_ENTRIES_DEFAULT = 10_000;
 const LIMIT_ENTRIES_MAX = 1_000_000;
 
@@ -29,10 +28,10 @@ export class TrimOptions {
   #limitGiven = false;
   /** Index of the argument with the bound. */
   #boundAt = 0;
-  /** Behind the options: of the id for XADD. */
+  /** Index of the argument behind the options, which is the id in XADD. */
   end = 0;
 
-  /** Reads the options from argument 2 on; false after the error has been answered. */
+  /** Reads the options from argument 2 on. Returns false after an error reply. */
   parse(context: CommandContext, isAdd: boolean): boolean {
     this.noMakeStream = false;
     this.trims = false;
@@ -65,8 +64,8 @@ export class TrimOptions {
   }
 
   /**
-   * Reads the bound of which argument `at` is the name; returns the index of its last argument, -1
-   * after an error.
+   * Reads the bound whose name is argument `at`. Returns the index of its last argument, or -1
+   * after an error reply.
    */
   #parseBound(context: CommandContext, at: number, byId: boolean): number {
     const { request, reply } = context;
@@ -107,8 +106,8 @@ export class TrimOptions {
   }
 
   /**
-   * Whether the options go together; else the error has been answered. A primary's streams `=` with
-   * its LIMIT.
+   * Returns whether the options are consistent. Otherwise answers the error. A primary's stream may
+   * have `=` together with LIMIT.
    */
   areConsistent(context: CommandContext, isAdd: boolean): boolean {
     if (this.#limit !== 0 && !this.trims) {
@@ -128,10 +127,10 @@ export class TrimOptions {
     return true;
   }
 
-  /** Trims as the options say; returns how many entries went. */
+  /** Trims as the options say. Returns the number of deleted entries. */
   apply(context: CommandContext, entries: StreamEntries): number {
     let limit = 0;
-    // A primary's trimming is done to the letter, whatever its limit was.
+    // A command of a primary is exact, whatever its LIMIT.
     if (this.approximate && !context.client.fromPrimary) {
       limit = this.#limitGiven
         ? this.#limit
@@ -142,7 +141,7 @@ export class TrimOptions {
       : entries.trimToLength(this.maxLength, this.approximate, limit);
   }
 
-  /** The arguments of a request as the stream carries them: the id given, the trimming exact. */
+  /** Returns the words of the request for the stream, with the generated id and an exact trim. */
   replicated(
     context: CommandContext,
     entries: StreamEntries,
@@ -156,7 +155,7 @@ export class TrimOptions {
       const bound = this.#boundAt;
       words[bound - 1] = '=';
       if (this.byId) {
-        // Nothing is left: all of it was before the bound.
+        // No entry is left, so all were before the bound.
         if (!entries.readFirstStored(edge)) edge.setMax();
         words[bound] = edge.toString();
       } else words[bound] = String(entries.length);

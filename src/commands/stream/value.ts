@@ -1,6 +1,6 @@
 /**
- * Hot path. Streams behind keys: opening and making them, ids in arguments and replies, entries in
- * replies. Main thread.
+ * Hot path. Streams as values of keys: opens and adds them, reads ids from arguments, answers ids
+ * and entries. Main thread.
  */
 import { withView } from '../../base/byte-copy.ts';
 import { NIL, type Ref } from '../../base/units.ts';
@@ -19,16 +19,16 @@ export const INVALID_ID = 'ERR Invalid stream ID specified as stream command arg
 const MINUS = 0x2d;
 const PLUS = 0x2b;
 const STAR = 0x2a;
-/** Longer ones are refused unread. */
+/** Longer ids are refused without parsing, in bytes. */
 const ID_BYTES_MAX = 127;
 
-/** What {@link parseId} found behind the milliseconds. */
+/** The sequence number that {@link parseId} found: absent, given, or `*`. */
 export const Sequence = { NONE: 0, GIVEN: 1, ANY: 2 } as const;
 export type Sequence = (typeof Sequence)[keyof typeof Sequence];
 
 /**
- * The id that was answered last, its text, and where in that the sequence number begins; 0 before
- * the first one.
+ * The id that was answered last, its text, and the position of the sequence number in the text. The
+ * position is 0 before the first id.
  */
 const textId = new StreamId();
 const idText = withView(new Uint8Array(ID_TEXT_BYTES_MAX));
@@ -37,7 +37,7 @@ let textSeqAt = 0;
 export const groupsOf = (context: CommandContext): StreamGroups =>
   context.server.keyspace.structures.streams.groups;
 
-/** The stream of `entry`; stale once another one is opened. */
+/** Opens the stream of `entry`. Stale once another one is opened. */
 export function openStream(context: CommandContext, entry: Ref): StreamEntries {
   const { entries } = context.server.keyspace.structures.streams;
   entries.open(context.db.value(entry));
@@ -45,8 +45,8 @@ export function openStream(context: CommandContext, entry: Ref): StreamEntries {
 }
 
 /**
- * The stream of the key in argument `index`, to be read; undefined when there is none, or after
- * WRONGTYPE.
+ * Opens the stream of the key in argument `index` for reading. Returns undefined when the key is
+ * absent, or after WRONGTYPE.
  */
 export function readStream(
   context: CommandContext,
@@ -61,7 +61,7 @@ export function readStream(
 }
 
 /**
- * Adds an empty stream under the key in argument `index`, which was looked for last and is absent.
+ * Adds an empty stream under the key in argument `index`, which was looked up last and is absent.
  */
 export function addStream(context: CommandContext, index: number): StreamEntries {
   const { request, db, server } = context;
@@ -79,7 +79,7 @@ export function addStream(context: CommandContext, index: number): StreamEntries
       ref,
     );
   } catch (error) {
-    // No memory for the key.
+    // There is no memory for the key.
     streams.freeSome(streams.entries.ref, Number.POSITIVE_INFINITY);
     throw error;
   }
@@ -88,8 +88,9 @@ export function addStream(context: CommandContext, index: number): StreamEntries
 }
 
 /**
- * Reads argument `index` as an id: `ms-seq`, `ms`, whose sequence number is then `missingSeq` (0 or
- * -1 for the greatest), or, with `anySeq`, `ms-*`. Undefined when it is none; nothing is answered.
+ * Reads argument `index` as an id: `ms-seq`, `ms`, or with `anySeq` `ms-*`. A missing sequence
+ * number is `missingSeq`: 0, or -1 for the greatest. Returns undefined when it is not an id. Never
+ * answers.
  */
 export function parseId(
   context: CommandContext,
@@ -116,7 +117,7 @@ export function parseId(
   return id.parseSeq(bytes, dash + 1, end) ? Sequence.GIVEN : undefined;
 }
 
-/** As {@link parseId}; answers the error. */
+/** As {@link parseId}, but answers the error. */
 export function idArgument(
   context: CommandContext,
   index: number,
@@ -128,7 +129,7 @@ export function idArgument(
   return false;
 }
 
-/** As {@link idArgument}; `-` and `+` are the least and the greatest id. */
+/** As {@link idArgument}, but also accepts `-` and `+`, the least and the greatest id. */
 export function boundArgument(
   context: CommandContext,
   index: number,
@@ -142,8 +143,8 @@ export function boundArgument(
 }
 
 /**
- * As {@link boundArgument}; with a leading `(` the bound itself is left out. `start`: it is a lower
- * bound.
+ * As {@link boundArgument}, but also accepts a leading `(`, which excludes the bound itself.
+ * `start` tells that it is a lower bound.
  */
 export function intervalArgument(
   context: CommandContext,
@@ -169,7 +170,7 @@ export function intervalArgument(
   return false;
 }
 
-/** Whether argument `index` is this one byte. */
+/** Returns whether argument `index` is this single byte. */
 export function isByte(context: CommandContext, index: number, byte: number): boolean {
   const { request } = context;
   return request.length[index] === 1 && request.bytes[request.position[index]!] === byte;
@@ -179,7 +180,7 @@ export const isStar = (context: CommandContext, index: number): boolean =>
   isByte(context, index, STAR);
 
 export function replyId(reply: Reply, id: StreamId): void {
-  // Ids that follow each other mostly are of one millisecond.
+  // Consecutive ids mostly have the same milliseconds.
   if (textSeqAt === 0 || !id.sameMs(textId)) {
     textId.copyFrom(id);
     textSeqAt = id.writeMs(idText, 0);
@@ -187,7 +188,7 @@ export function replyId(reply: Reply, id: StreamId): void {
   reply.bulk(idText, 0, id.writeSeq(idText, textSeqAt));
 }
 
-/** Answers id, fields and values of the entry that the cursor stands at. */
+/** Answers the id, fields and values of the cursor's entry. */
 export function replyEntry(reply: Reply, cursor: StreamCursor): void {
   const { node } = cursor;
   reply.array(2);
@@ -201,7 +202,7 @@ export function replyEntry(reply: Reply, cursor: StreamCursor): void {
   }
 }
 
-/** The name of a group or consumer, to keep. */
+/** Returns a copy of the name of a group or consumer. */
 export function copyName(context: CommandContext, named: Ref): Uint8Array {
   const groups = groupsOf(context);
   const start = groups.namePosition(named);
@@ -217,20 +218,20 @@ export function replyName(context: CommandContext, named: Ref): void {
   context.reply.bulk(groups.bytesOf(named), groups.namePosition(named), groups.nameLength(named));
 }
 
-/** The group that argument `index` names, of the stream of `entry`; NIL when there is none. */
+/** Returns the group that argument `index` names, or NIL. `stream` is the ref of the stream. */
 export function findGroup(context: CommandContext, stream: Ref, index: number): Ref {
   const { bytes, position, length } = context.request;
   return groupsOf(context).findGroup(stream, bytes, position[index]!, length[index]!);
 }
 
-/** The consumer that argument `index` names; NIL when there is none. */
+/** Returns the consumer that argument `index` names, or NIL. */
 export function findConsumer(context: CommandContext, group: Ref, index: number): Ref {
   const { bytes, position, length } = context.request;
   return groupsOf(context).findConsumer(group, bytes, position[index]!, length[index]!);
 }
 
 /**
- * As {@link findConsumer}; makes one when there is none. `keyIndex` is the argument of the key, for
+ * As {@link findConsumer}, but adds an absent consumer. `keyIndex` is the argument of the key, for
  * the event.
  */
 export function needConsumer(
@@ -249,7 +250,7 @@ export function needConsumer(
   return made;
 }
 
-/** Lets the stream tell that an entry is pending of a consumer, as XCLAIM. */
+/** Sends to the stream, as XCLAIM, that an entry is pending for a consumer. */
 export function replicateClaim(
   context: CommandContext,
   keyIndex: number,
@@ -278,7 +279,7 @@ export function replicateClaim(
 }
 const lastId = new StreamId();
 
-/** Lets the stream tell how far a group has read. */
+/** Sends to the stream, as XGROUP SETID, the id up to which a group has read. */
 export function replicateGroupId(context: CommandContext, keyIndex: number, group: Ref): void {
   const groups = groupsOf(context);
   groups.readGroupLastId(group, lastId);

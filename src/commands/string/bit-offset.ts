@@ -5,8 +5,8 @@ import type { CommandContext } from '../context.ts';
 const HASH = 0x23;
 
 /**
- * Argument `index` as a bit offset, or NaN after the error has been answered. With `fieldBits`
- * above zero, `#n` counts fields of so many bits.
+ * Returns argument `index` as a bit offset, or NaN after an error reply. If `fieldBits` is above 0,
+ * `#n` means n times `fieldBits`.
  */
 export function bitOffsetArgument(
   context: CommandContext,
@@ -25,7 +25,7 @@ export function bitOffsetArgument(
   return Number.NaN;
 }
 
-/** No string of the arena is longer than 2^30 bytes, whatever the configuration says. */
+/** No string in the arena is longer than 2^30 bytes, even if the configuration allows more. */
 function bytesMax(context: CommandContext): number {
   return context.client.fromPrimary ? 2 ** 30 : context.server.settings.protoMaxBulkLen;
 }

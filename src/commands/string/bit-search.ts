@@ -1,22 +1,25 @@
-/** Loops over the bits of a string, a word at a time where it is long. Any thread. */
+/** Loops over the bits of a string. Long strings are read word by word. Any thread. */
 import type { BytesView } from '../../keyspace/entry.ts';
 
-/** Shorter ranges are not worth a view of words. */
+/** For shorter ranges a view of words costs more than it saves. */
 const WORDS_BYTES_MIN = 64;
 
-/** Bits that are set in 32, or in a byte. */
+/** Returns the number of bits set in a 32-bit word, or in a byte. */
 function countWord(word: number): number {
   let v = word - ((word >>> 1) & 0x55555555);
   v = (v & 0x33333333) + ((v >>> 2) & 0x33333333);
   return Math.imul((v + (v >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }
 
-/** The mask of the bits of a byte from bit `from` on; bit 0 is the highest. */
+/** Returns the mask of the bits of a byte from bit `from` on. Bit 0 is the highest. */
 const maskFrom = (from: number): number => 0xff >>> from;
-/** The mask of the bits of a byte before bit `to`. */
+/** Returns the mask of the bits of a byte before bit `to`. */
 const maskBefore = (to: number): number => ~(0xff >>> to) & 0xff;
 
-/** Counts the set bits of bits [start, end) of a string; both lie inside and start < end. */
+/**
+ * Returns the number of set bits in bits [start, end) of a string. Both must be inside, and start <
+ * end.
+ */
 export function countBits(view: BytesView, start: number, end: number): number {
   const { bytes, position } = view;
   let at = position + Math.floor(start / 8);
@@ -35,10 +38,13 @@ export function countBits(view: BytesView, start: number, end: number): number {
   return count;
 }
 
-/** The first of bits [start, end) that is `bit`, or -1; both lie inside and start < end. */
+/**
+ * Returns the first of bits [start, end) that equals `bit`, or -1. Both must be inside, and start <
+ * end.
+ */
 export function findBit(view: BytesView, start: number, end: number, bit: number): number {
   const { bytes, position } = view;
-  // Bits that are looked for are ones after this.
+  // After this xor the wanted bits are ones.
   const flip = bit === 1 ? 0 : 0xff;
   let at = Math.floor(start / 8);
   const last = Math.ceil(end / 8) - 1;

@@ -1,8 +1,8 @@
 /**
- * BITFIELD: integers of 1 to 64 bits at any bit offset of a string.
+ * BITFIELD: integers of 1 to 64 bits at any bit offset of a string. Main thread.
  *
  * All operations are parsed before the first one runs, so an error changes nothing. Values are
- * bigints: 64 bits, and clarity over speed. Main thread.
+ * bigints, since they may have 64 bits and clarity matters more here than speed.
  */
 import { parseInt64, parseInteger } from '../../base/bytes.ts';
 import type { Ref } from '../../base/units.ts';
@@ -47,7 +47,7 @@ export function bitFieldReadOnly(context: CommandContext): void {
   }
 }
 
-/** Undefined after an error has been answered. */
+/** Reads the operations. Returns undefined after an error reply. */
 function parseOperations(context: CommandContext): Operation[] | undefined {
   const { request } = context;
   const operations: Operation[] = [];
@@ -92,7 +92,7 @@ function parseOverflow(context: CommandContext, index: number): Overflow | undef
   return request.equalsIgnoreCase(index, 'FAIL') ? 'fail' : undefined;
 }
 
-/** Width of `u<n>`, or minus the width of `i<n>`; 0 when it is neither. */
+/** Returns the width of `u<n>`, the negative width of `i<n>`, or 0 for anything else. */
 function parseType(context: CommandContext, index: number): number {
   const { request } = context;
   const start = request.position[index]!;
@@ -123,8 +123,8 @@ function write(context: CommandContext, operations: readonly Operation[]): void 
   let changes = 0;
   context.reply.array(operations.length);
   for (const operation of operations) if (run(context, entry, operation, grew)) changes++;
-  // Redis does not stream a string that grew only for operations that then failed. Here the
-  // replica's grows too.
+  // When all operations failed, but the string grew for them, Redis does not stream the command.
+  // Here it is streamed, so that the string on the replica grows, too.
   if (changes === 0 && grew) changes = 1;
   if (changes === 0) return;
   context.changed(1);
@@ -132,7 +132,7 @@ function write(context: CommandContext, operations: readonly Operation[]): void 
   context.notify(EventClass.STRING, 'setbit', 1);
 }
 
-/** Runs one operation, answers it, and returns whether it counts as a change. */
+/** Runs one operation and answers it. Returns whether it counts as a change. */
 function run(context: CommandContext, entry: Ref, operation: Operation, grew: boolean): boolean {
   const { reply } = context;
   const old = readField(context, entry, operation);
@@ -154,18 +154,18 @@ function run(context: CommandContext, entry: Ref, operation: Operation, grew: bo
 }
 
 /**
- * What SET is to store, before overflow: for an unsigned field, a negative number is what its 64
- * bits say.
+ * Returns the number that SET stores, before overflow. In an unsigned field a negative number is
+ * read as unsigned 64 bits.
  */
 function targetValue({ signed, value }: Operation): bigint {
   return signed ? value : BigInt.asUintN(64, value);
 }
 
 /**
- * The sum as it is stored, or undefined when it does not fit and must fail. The two differences are
- * taken in 64 bits as Redis takes them: SET of a number far below the least one of a short signed
- * field counts as too great there, and a stock replica that runs the same command must come to the
- * same value.
+ * Returns the sum as it is stored, or undefined when it does not fit and must fail. As in Redis,
+ * the two differences are computed in 64 bits. So a SET of a number far below the range of a short
+ * signed field counts as too great. A stock replica that runs the same command must get the same
+ * value.
  */
 function sum(
   { signed, bits, overflow }: Operation,
@@ -187,7 +187,7 @@ function sum(
   return signed ? BigInt.asIntN(bits, value + increment) : BigInt.asUintN(bits, value + increment);
 }
 
-/** The value of a field; bits behind the end of the string are clear. */
+/** Returns the value of a field. Bits behind the end of the string are 0. */
 function readField(
   context: CommandContext,
   entry: Ref,
@@ -205,7 +205,7 @@ function readField(
   return signed ? BigInt.asIntN(bits, value) : BigInt.asUintN(bits, value);
 }
 
-/** Stores the low bits of `value` into a field that lies inside the string. */
+/** Stores the low bits of `value` in a field, which must be inside the string. */
 function writeField(
   context: CommandContext,
   entry: Ref,

@@ -1,6 +1,6 @@
 /**
- * Commands on the bits of strings; BITFIELD is in bitfield.ts. Bit 0 is the highest bit of the
- * first byte. What is written to becomes `raw`, even where no bit changes. Main thread.
+ * Commands on the bits of strings. BITFIELD is in bitfield.ts. Bit 0 is the highest bit of the
+ * first byte. A written string becomes `raw`, even if no bit changes. Main thread.
  */
 import { NIL } from '../../base/units.ts';
 import { BytesView, Encoding, ValueType } from '../../keyspace/entry.ts';
@@ -91,8 +91,8 @@ export const bitCommands = {
 } as const satisfies CommandTable;
 
 /**
- * What a BITFIELD does to its key: one of GET and OVERFLOW alone reads it, and one that is
- * malformed may do anything.
+ * The key specification of a BITFIELD. With only GET and OVERFLOW it reads its key; a malformed one
+ * counts as writing.
  */
 function keyOfBitField({ request }: CommandContext): KeySpec {
   for (let i = 2; i < request.argc; i++) {
@@ -143,7 +143,8 @@ function getBit(context: CommandContext): void {
 }
 
 /**
- * Whether argument `index` is BIT or BYTE, or undefined after the syntax error has been answered.
+ * Returns true when argument `index` is BIT and false for BYTE. Returns undefined after a syntax
+ * error reply.
  */
 function parseUnit(context: CommandContext, index: number): boolean | undefined {
   const { request } = context;
@@ -210,7 +211,7 @@ function bitPos(context: CommandContext): void {
   const entry = context.readTyped(1, ValueType.STRING);
   if (entry === WRONG) return;
   if (entry === NIL) {
-    // An absent key is an endless row of clear bits.
+    // An absent key counts as an endless row of clear bits.
     reply.integer(bit === 1 ? -1 : 0);
     return;
   }
@@ -221,7 +222,7 @@ function bitPos(context: CommandContext): void {
   end = Math.min(end, units - 1);
   const unitBits = inBits ? 1 : 8;
   const found = start > end ? -1 : findBit(view, start * unitBits, (end + 1) * unitBits, bit);
-  // Without an end the string counts as followed by clear bits.
+  // When no end is given, the string counts as followed by clear bits.
   const behind = found < 0 && bit === 0 && !endGiven && start <= end;
   reply.integer(behind ? length * 8 : found);
 }
@@ -262,7 +263,9 @@ function storeResult(context: CommandContext, result: Uint8Array): void {
   context.notify(EventClass.STRING, 'set', 2);
 }
 
-/** The result is empty. Whether the target has expired makes no difference. */
+/**
+ * The result is empty, so the target is deleted. It makes no difference whether that has expired.
+ */
 function deleteTarget(context: CommandContext): void {
   const { request, db } = context;
   const entry = db.find(request.bytes, request.position[2]!, request.length[2]!);
@@ -272,7 +275,9 @@ function deleteTarget(context: CommandContext): void {
   context.notify(EventClass.GENERIC, 'del', 2);
 }
 
-/** The strings combined, each as if it were followed by zeros up to `length`. */
+/**
+ * Returns the combination of the strings. Shorter ones count as followed by zeros up to `length`.
+ */
 function combine(op: BitOp, sources: readonly BytesView[], length: number): Uint8Array {
   const result = new Uint8Array(length);
   const first = sources[0]!;

@@ -1,6 +1,6 @@
 /**
- * Hot path. Commands on strings. The families of SET (set.ts) and INCR (number.ts) and LCS (lcs.ts)
- * have files of their own; bits are in bits.ts. Main thread.
+ * Hot path. Commands on strings. SET and its variants are in set.ts, INCR and its variants in
+ * number.ts, LCS in lcs.ts, and bits in bits.ts. Main thread.
  */
 import { NIL } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
@@ -241,7 +241,7 @@ export const stringCommands = {
   },
 } as const satisfies CommandTable;
 
-/** What a SET does to its key: with GET it reads it, too. */
+/** The key specification of a SET. With GET it also reads the key. */
 function keyOfSet({ request }: CommandContext): KeySpec {
   for (let i = 3; i < request.argc; i++)
     if (request.equalsIgnoreCase(i, 'GET')) return COUNTER_KEY[0]!;
@@ -328,7 +328,7 @@ function getRange(context: CommandContext): void {
   const entry = context.readTyped(1, ValueType.STRING);
   if (entry === WRONG) return;
   const length = stringLength(context, entry);
-  // With both before the end, "start behind end" is told before they are cut to the string.
+  // When both are before the end, "start behind end" is checked before they are cut to the string.
   const inverted = start < 0 && end < 0 && start > end;
   if (start < 0) start = Math.max(0, length + start);
   if (end < 0) end = Math.max(0, length + end);

@@ -1,12 +1,13 @@
 /**
- * LCS: the longest common subsequence of two strings, by the table of the lengths for all pairs of
- * prefixes.
+ * LCS: the longest common subsequence of two strings. It fills a table with the lengths for all
+ * pairs of prefixes.
  *
  *   length[i][j] = length[i-1][j-1] + 1                 when a[i-1] = b[j-1]
  *                  max(length[i-1][j], length[i][j-1])  otherwise
  *
- * The table has (|a|+1)(|b|+1) numbers, of which proto-max-bulk-len bounds the bytes, as in Redis. It is read from its
- * end to find the characters, and so matches are answered from the last to the first. Main thread.
+ * The table has (|a|+1)(|b|+1) numbers. As in Redis, proto-max-bulk-len limits its bytes. The table
+ * is read from its end to find the characters, so matches are answered from the last to the first.
+ * Main thread.
  */
 import { NIL, type Ref } from '../../base/units.ts';
 import { BytesView, ValueType } from '../../keyspace/entry.ts';
@@ -18,14 +19,14 @@ interface Options {
   indexes: boolean;
   lengthOnly: boolean;
   withMatchLength: boolean;
-  /** Matches shorter than this are left out. */
+  /** Shorter matches are left out. */
   matchLengthMin: number;
 }
 
 interface LengthTable {
   readonly a: BytesView;
   readonly b: BytesView;
-  /** Numbers of a row: |b| + 1. */
+  /** Numbers per row: |b| + 1. */
   readonly width: number;
   readonly lengths: Uint32Array;
 }
@@ -94,7 +95,7 @@ function parseOptions(context: CommandContext): Options | undefined {
   return options;
 }
 
-/** The filled table, or undefined after the error has been answered. */
+/** Returns the filled table, or undefined after an error reply. */
 function buildTable(context: CommandContext, a: BytesView, b: BytesView): LengthTable | undefined {
   const width = b.length + 1;
   const count = (a.length + 1) * width;
@@ -125,7 +126,7 @@ function allocate(count: number): Uint32Array | undefined {
   try {
     return new Uint32Array(count);
   } catch (error) {
-    // What the engine throws when there is no memory for a typed array, or it may not be that long.
+    // The engine throws this when a typed array is too long or there is no memory for it.
     if (error instanceof RangeError) return undefined;
     throw error;
   }
@@ -150,7 +151,7 @@ function subsequence({ a, b, width, lengths }: LengthTable, length: number): Uin
   return result;
 }
 
-/** Answers the runs of characters that lie together in both strings. */
+/** Answers the runs of characters that are contiguous in both strings. */
 function replyMatches(
   context: CommandContext,
   { a, b, width, lengths }: LengthTable,
@@ -169,7 +170,7 @@ function replyMatches(
       i--;
       j--;
     }
-    // A run ends where the next characters differ, or where one of the strings begins.
+    // A run ends when the next characters differ, or at the start of one of the strings.
     if (run > 0 && (!same || i === 0 || j === 0)) {
       if (run >= options.matchLengthMin) {
         matches++;

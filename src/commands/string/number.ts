@@ -1,9 +1,9 @@
 /**
- * Hot path. INCR and its family: strings that are numbers.
+ * Hot path. INCR and its variants: strings that are numbers. Main thread.
  *
- * Integers within 2^53 are added as doubles and printed into scratch; only what passes that range
- * is added as bigint. Fractions are added as Redis' long doubles (base/long-double.ts), whose sum
- * the stream carries. Main thread.
+ * Integers within 2^53 are added as doubles and printed into scratch memory. Only greater ones are
+ * added as bigints. Fractions are added as Redis' long doubles (base/long-double.ts), and the
+ * stream carries the sum.
  */
 import { bytesOf, latin1, parseInt64, parseInteger, writeDecimal } from '../../base/bytes.ts';
 import { parseLongDouble, printLongDouble, sumLongDouble } from '../../base/long-double.ts';
@@ -70,7 +70,7 @@ function addTo(context: CommandContext, entry: Ref, delta: number): void {
   const { view, scratch, db } = context;
   let before = 0;
   if (entry !== NIL) {
-    // As long as the digits are as many, they change where they are.
+    // When the number of digits stays the same, the digits are changed in place.
     const sum = addInPlace(db.arena, entry, delta);
     if (!Number.isNaN(sum)) {
       changed(context);
@@ -100,7 +100,7 @@ function addBig(context: CommandContext, delta: bigint): void {
   if (entry !== WRONG) addBigTo(context, entry, delta);
 }
 
-/** Also answers for a string that is no integer. */
+/** Adds as bigint. Also answers the error when the string is not an integer. */
 function addBigTo(context: CommandContext, entry: Ref, delta: bigint): void {
   const { view, reply } = context;
   let before: bigint | undefined = 0n;
@@ -144,12 +144,13 @@ export function incrByFloat(context: CommandContext): void {
     return;
   }
   const text = bytesOf(printLongDouble(sum));
-  // Never `int`, even for a whole number: so does Redis.
+  // As in Redis, the encoding is never `int`, even for a whole number.
   const encoding = text.length <= EMBSTR_BYTES_MAX ? Encoding.EMBSTR : Encoding.RAW;
   storeBytes(context, entry, 1, text, 0, text.length, encoding, true);
   context.changed(1);
   context.notify(EventClass.STRING, 'incrbyfloat', 1);
   reply.bulk(text, 0, text.length);
-  // The printed sum, so that the replica has the same digits whatever its arithmetic.
+  // The stream carries the printed sum, so that a replica has the same digits even if its
+  // arithmetic differs.
   context.replicateAs('SET', request.copy(1), text, 'KEEPTTL');
 }

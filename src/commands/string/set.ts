@@ -1,10 +1,10 @@
 /**
- * Hot path, for SET without options, GETSET, MSET. SET and its family: strings that are set as a
- * whole.
+ * Hot path for SET without options, GETSET and MSET. SET and its variants: they set a whole string.
+ * Main thread.
  *
- * What the stream carries: SET with a deadline becomes `SET key value PXAT ms`, unless it came with
- * PXAT, and so do SETEX and PSETEX; SET with GET and no deadline loses that word; GETSET becomes
- * SET; GETDEL becomes DEL; GETEX becomes PEXPIREAT, PERSIST or DEL. Main thread.
+ * The stream: SETEX, PSETEX and SET with a deadline become `SET key value PXAT ms`; a SET that came
+ * with PXAT stays as it is. SET with GET and without a deadline loses the word GET. GETSET becomes
+ * SET, GETDEL becomes DEL, and GETEX becomes PEXPIREAT, PERSIST or DEL.
  */
 import { NIL, type Ref } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
@@ -25,10 +25,10 @@ import { replyString, storeArgument } from './value.ts';
 
 const Option = { NX: 1, XX: 2, GET: 4, KEEPTTL: 8, PERSIST: 16, TIME: 32 } as const;
 
-/** What the words behind SET's value or GETEX's key say. */
+/** The options behind SET's value or GETEX's key. */
 interface Options {
   flags: number;
-  /** With {@link Option.TIME}: the argument that tells the deadline, and how. */
+  /** With {@link Option.TIME}: the argument with the deadline, and its unit. */
   timeAt: number;
   unit: TimeUnit;
 }
@@ -72,8 +72,8 @@ function setWithOptions(context: CommandContext): void {
 }
 
 /**
- * Sets the key in argument 1, whose lookup returned `entry`, and, unless `deadline` is negative,
- * its deadline, which was given in `unit`.
+ * Sets the key in argument 1, whose lookup returned `entry`. Also sets its deadline, which was
+ * given in `unit`, unless `deadline` is negative.
  */
 function setAt(
   context: CommandContext,
@@ -89,7 +89,7 @@ function setAt(
   if (deadline < 0) return;
   context.db.setDeadline(stored, deadline);
   context.notify(EventClass.GENERIC, 'expire', 1);
-  // What is such a time already goes on as it came.
+  // A request that already has an absolute time in ms goes to the stream unchanged.
   if (unit === MS_SINCE_1970) return;
   const { request } = context;
   context.replicateAs(
@@ -101,7 +101,10 @@ function setAt(
   );
 }
 
-/** The answer was the primary's to give; the rest of the request goes on as it came. */
+/**
+ * Sends the request to the stream without the word GET, since only the primary answers the old
+ * value.
+ */
 function replicateWithoutGet(context: CommandContext): void {
   const { request } = context;
   const words: Uint8Array[] = [];
@@ -230,9 +233,9 @@ function replyOld(context: CommandContext, entry: Ref): void {
 }
 
 /**
- * Reads the options from argument `from` on; `allowed` names those besides the times. Undefined
- * after the syntax error has been answered. As in Redis, an option may be repeated, and the last of
- * equal times holds.
+ * Reads the options from argument `from` on. `allowed` has the allowed options except those for
+ * times. Returns undefined after a syntax error reply. As in Redis, an option may be repeated, and
+ * the last of several equal time options counts.
  */
 function parseOptions(context: CommandContext, from: number, allowed: number): Options | undefined {
   const { request } = context;

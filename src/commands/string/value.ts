@@ -1,9 +1,8 @@
 /**
- * Hot path. Strings as values: which encoding bytes get, and how they come under a key. Main
- * thread.
+ * Hot path. Strings as values of keys: the choice of the encoding, and storing. Main thread.
  *
- * Encodings are those that Redis' tryObjectEncoding chooses: `int` for a canonical integer of 64
- * bits, `embstr` up to 44 bytes, else `raw`. Whatever was written to in place (APPEND, SETRANGE,
+ * The encodings are those of Redis' tryObjectEncoding: `int` for a canonical 64-bit integer,
+ * `embstr` up to 44 bytes, otherwise `raw`. A string that was changed in place (APPEND, SETRANGE,
  * SETBIT) is `raw`.
  */
 import { parseInteger } from '../../base/bytes.ts';
@@ -18,13 +17,14 @@ const ZERO = 0x30;
 const INT64_TEXT_BYTES_MAX = 20;
 const INT64_DIGITS_MAX = 19;
 /**
- * Magnitudes of the last integers of 64 bits, without the last digit, which is 7 or, below zero, 8.
+ * The digits of the greatest 64-bit integer without the last one, which is 7, or 8 for the least
+ * integer.
  */
 const INT64_LEADING_DIGITS = '922337203685477580';
 const STRING_TOO_LONG = 'ERR string exceeds maximum allowed size (proto-max-bulk-len)';
 const NO_BYTES = new Uint8Array(0);
 
-/** Whether the bytes are an integer of 64 bits in canonical form. Allocates nothing. */
+/** Returns whether the bytes are a canonical 64-bit integer. Allocates nothing. */
 function isInt64Text(bytes: Uint8Array, start: number, length: number): boolean {
   if (length > INT64_TEXT_BYTES_MAX || length === 0) return false;
   if (bytes[start]! > 0x39) return false;
@@ -42,16 +42,16 @@ function isInt64Text(bytes: Uint8Array, start: number, length: number): boolean 
   return bytes[at + INT64_DIGITS_MAX - 1]! <= (negative ? 0x38 : 0x37);
 }
 
-/** The encoding of a string that is set as a whole. */
+/** Returns the encoding of a string that is set as a whole. */
 export function encodingFor(bytes: Uint8Array, start: number, length: number): Encoding {
   if (isInt64Text(bytes, start, length)) return Encoding.INT;
   return length <= EMBSTR_BYTES_MAX ? Encoding.EMBSTR : Encoding.RAW;
 }
 
 /**
- * Makes these bytes the value of the key in argument `keyIndex`, whose lookup just returned
- * `entry`. The deadline goes unless `keepDeadline`. Returns the entry. Counts and tells nothing but
- * the event of a new key.
+ * Stores these bytes as the value of the key in argument `keyIndex`, whose lookup just returned
+ * `entry`. Removes the deadline unless `keepDeadline`. Returns the entry. Counts no change and
+ * sends no event except that of a new key.
  */
 export function storeBytes(
   context: CommandContext,
@@ -79,10 +79,7 @@ export function storeBytes(
   return added;
 }
 
-/**
- * As {@link storeBytes} for the bytes of argument `valueIndex`, in the encoding that is due to
- * them.
- */
+/** As {@link storeBytes} for the bytes of argument `valueIndex`. Chooses their encoding. */
 export function storeArgument(
   context: CommandContext,
   entry: Ref,
@@ -97,7 +94,7 @@ export function storeArgument(
   return storeBytes(context, entry, keyIndex, request.bytes, start, length, encoding, keepDeadline);
 }
 
-/** Length of the string of `entry`, -1 for none. */
+/** Returns the length of the string of `entry`, or -1 for NIL. */
 export function stringLength(context: CommandContext, entry: Ref): number {
   if (entry === NIL) return -1;
   context.db.stringInto(entry, context.view);
@@ -105,22 +102,22 @@ export function stringLength(context: CommandContext, entry: Ref): number {
 }
 
 /**
- * Makes the string of the key in argument 1, whose lookup just returned `entry`, raw and `length`
- * bytes long; what is new is zero. `length` is at least its present one. Returns the entry.
+ * Makes the string of the key in argument 1 raw and `length` bytes long, which is at least its
+ * current length. `entry` is the result of its lookup just now. New bytes are 0. Returns the entry.
  */
 export function growString(context: CommandContext, entry: Ref, length: number): Ref {
   const target =
     entry === NIL ? storeBytes(context, NIL, 1, NO_BYTES, 0, 0, Encoding.RAW, false) : entry;
   return context.db.growString(target, length);
 }
-/** Answers the bulk string of `entry`. */
+/** Answers the string of `entry` as a bulk string. */
 export function replyString(context: CommandContext, entry: Ref): void {
   const { view } = context;
   context.db.stringInto(entry, view);
   context.reply.bulk(view.bytes, view.position, view.length);
 }
 
-/** False after an error, when a string would pass what clients may make. */
+/** Returns whether a string may have this length. Otherwise answers the error. */
 export function lengthAllowed(context: CommandContext, length: number): boolean {
   if (length <= context.server.settings.protoMaxBulkLen || context.client.fromPrimary) return true;
   context.reply.error(STRING_TOO_LONG);

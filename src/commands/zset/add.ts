@@ -14,12 +14,12 @@ import { addSet, NOT_A_FLOAT, openSet, settle } from './value.ts';
 const Option = { NX: 1, XX: 2, GT: 4, LT: 8, CH: 16, INCR: 32 } as const;
 
 /**
- * A listpack that is longer is not made at once: so many members, or such long ones, may not stay
- * in one.
+ * A longer listpack is not allocated in advance, in bytes. With so many or such long members the
+ * set may become a table anyway.
  */
 const WHOLE_BYTES_MAX = 8192;
 
-/** What became of one member. */
+/** The result for one member. */
 const Done = { NOTHING: 0, UNCHANGED: 1, ADDED: 2, UPDATED: 3, NOT_A_NUMBER: 4 } as const;
 type Done = (typeof Done)[keyof typeof Done];
 
@@ -31,7 +31,7 @@ export function zincrby(context: CommandContext): void {
   addMembers(context, Option.INCR);
 }
 
-/** The options from argument 2 on; the index of the first score is 2 plus their count. */
+/** Reads the options from argument 2 on. The index of the first score is 2 plus their number. */
 function countOptions(context: CommandContext): number {
   const { request } = context;
   let at = 2;
@@ -41,7 +41,8 @@ function countOptions(context: CommandContext): number {
 
 function optionAt(context: CommandContext, at: number): number {
   const { request } = context;
-  // No score has two or four letters that spell one of these; most have other lengths.
+  // The lengths are checked first. A score of two or four bytes never spells an option, and most
+  // scores have other lengths.
   const length = request.length[at]!;
   if (length === 2) {
     if (request.equalsIgnoreCase(at, 'NX')) return Option.NX;
@@ -75,7 +76,7 @@ function addMembers(context: CommandContext, given: number): void {
   else addToExisting(context, entry, options, first);
 }
 
-/** Whether options and count of arguments go together; else the error has been answered. */
+/** Returns whether options and number of arguments are consistent. Otherwise answers the error. */
 function plausible(context: CommandContext, options: number, first: number): boolean {
   const { request, reply } = context;
   const left = request.argc - first;
@@ -94,17 +95,17 @@ function plausible(context: CommandContext, options: number, first: number): boo
   return false;
 }
 
-/** The longest run of digits that is surely below 2^53. */
+/** A number with at most this many digits is below 2^53. */
 const DIGITS_MAX = 15;
 const ZERO = 0x30;
 
-/** The score in an argument, NaN when it is none. */
+/** Returns the score in an argument, or NaN when it is not a number. */
 function scoreArgument(context: CommandContext, at: number): number {
   const { request } = context;
   const { bytes } = request;
   const start = request.position[at]!;
   const length = request.length[at]!;
-  // Most scores are digits alone, which may begin with zeros.
+  // Most scores have only digits. Leading zeros are allowed.
   if (length > 0 && length <= DIGITS_MAX) {
     let value = 0;
     let i = start;
@@ -124,14 +125,15 @@ function addToNew(context: CommandContext, options: number, first: number): void
   const set = server.keyspace.structures.sortedSet;
   const long = request.length[first + 1]! > settings.zsetMaxListpackValue;
   const large = long || settings.zsetMaxListpackEntries === 0;
-  // One member is followed by others; of many it is likely that they are all.
+  // A set that begins with one member usually grows. When several members are given, they are
+  // probably all of it, so their room is allocated at once.
   const room = request.argc > first + 2 ? roomForArguments(context, first) : 0;
   if (room > 0 && room <= WHOLE_BYTES_MAX) set.create(large, room);
   else set.create(large);
   try {
     addAll(context, NIL, set, options, first);
   } catch (error) {
-    // No memory for all members: the key does not come to be.
+    // There is no memory for all members, so the key is not added.
     set.free();
     throw error;
   }
@@ -154,12 +156,12 @@ function addAll(
   let done: Done = Done.NOTHING;
   for (let at = first; at < request.argc; at += 2) {
     done = addOne(context, set, options, at);
-    // Where a set is must be known even when the next member finds no memory.
+    // The place of the set must be noted before the next member, for which there may be no memory.
     if (entry !== NIL) settle(context, entry, set);
     if (done === Done.ADDED) added++;
     else if (done === Done.UPDATED) updated++;
   }
-  // Only a single increment can come to no number: nothing is changed then.
+  // Only an increment can fail like this. It has one member, so nothing has changed.
   if (done === Done.NOT_A_NUMBER) {
     reply.error('ERR resulting score is not a number (NaN)');
     return;
@@ -179,7 +181,7 @@ function addAll(
   else reply.double(set.score);
 }
 
-/** Adds or changes the member behind the score at `at`; afterwards the set has its score. */
+/** Adds or changes the member behind the score at `at`. Afterwards the score is in `set`. */
 function addOne(context: CommandContext, set: SortedSet, options: number, at: number): Done {
   const { request, server } = context;
   const { bytes } = request;

@@ -1,6 +1,6 @@
 /**
- * What ranges of sorted sets say: of ranks, of scores, of members. All become ranks [from, until).
- * Main thread.
+ * The bounds of ranges in sorted sets: ranks, scores or members. All are converted to ranks [from,
+ * until). Main thread.
  */
 import { cStringLength, latin1, leadingSpaces, parseFloat64 } from '../../base/bytes.ts';
 import type { SortedSet } from '../../structs/sorted-set.ts';
@@ -14,31 +14,34 @@ const PARENTHESIS = 0x28;
 const BRACKET = 0x5b;
 const PLUS = 0x2b;
 const MINUS = 0x2d;
-/** The longest bound that is looked at again when it is no number at first sight. */
+/**
+ * A bound that is not a plain number is parsed again as strtod does, unless it is longer than this,
+ * in bytes.
+ */
 const ODD_BOUND_BYTES_MAX = 512;
 
-/** One end of a range of members. */
+/** An end of a range of members. */
 const End = { LOWEST: 0, HIGHEST: 1, INCLUSIVE: 2, EXCLUSIVE: 3, NONE: 4 } as const;
 type End = (typeof End)[keyof typeof End];
 
-/** A range, as two arguments give it. One is reused by all commands of a kind. */
+/** A range that two arguments give. All commands of a kind share one object. */
 export class RangeBounds {
   /** Ranks [from, until) after {@link apply}. */
   from = 0;
   until = 0;
   #kind: RangeKind = RangeKind.RANK;
-  /** RANK and SCORE: numbers. */
+  /** The bounds of kinds RANK and SCORE: numbers. */
   #min = 0;
   #max = 0;
   #minExclusive = false;
   #maxExclusive = false;
-  /** MEMBER: arguments and what they are. */
+  /** The bounds of kind MEMBER: the arguments and the kinds of ends. */
   #minAt = 0;
   #maxAt = 0;
   #minEnd: End = End.NONE;
   #maxEnd: End = End.NONE;
 
-  /** Reads the arguments `minAt` and `maxAt`; false after the error has been answered. */
+  /** Reads the arguments `minAt` and `maxAt`. Returns false after an error reply. */
   parse(context: CommandContext, kind: RangeKind, minAt: number, maxAt: number): boolean {
     this.#kind = kind;
     this.#minAt = minAt;
@@ -49,8 +52,8 @@ export class RangeBounds {
   }
 
   /**
-   * Sets {@link from} and {@link until}. With `reverse`, ranks count from the end; what results
-   * counts from the start.
+   * Sets {@link from} and {@link until}. With `reverse` the given ranks count from the end, but the
+   * results still count from the start.
    */
   apply(context: CommandContext, set: SortedSet, reverse: boolean): void {
     const count = set.count();
@@ -104,7 +107,8 @@ export class RangeBounds {
   }
 
   /**
-   * How many members lie before an end; the member of the end itself too when that is `counted`.
+   * Returns the number of members before an end. When the end is of the kind `counted`, the member
+   * of the end is counted, too.
    */
   #memberRank(
     context: CommandContext,
@@ -127,8 +131,8 @@ function isExclusive(context: CommandContext, at: number): boolean {
 }
 
 /**
- * The number of a bound, or NaN. Redis reads it by strtod: it ends at a zero byte, blanks may
- * precede, nothing is 0, too much is infinity.
+ * Returns the number in a bound, or NaN. Redis parses it with strtod: a zero byte ends it, leading
+ * spaces are allowed, an empty text is 0, and a number that is too great is infinity.
  */
 function scoreBound(context: CommandContext, at: number, exclusive: boolean): number {
   const { request } = context;

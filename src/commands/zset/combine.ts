@@ -1,8 +1,9 @@
 /**
- * ZUNION, ZINTER, ZDIFF, what stores their results, and ZINTERCARD. Main thread.
+ * ZUNION, ZINTER and ZDIFF, their variants that store the result, and ZINTERCARD. Main thread.
  *
- * Results are sorted sets of the arena, stored or answered and freed. Inputs are taken in the order
- * of their lengths, shortest first, as Redis does: sums of fractions depend on the order.
+ * A result is a sorted set in the arena. It is stored, or answered and freed. As in Redis, inputs
+ * are read in the order of their lengths, shortest first, because sums of fractions depend on the
+ * order.
  */
 import { parseFloat64 } from '../../base/bytes.ts';
 import type { SortedSet } from '../../structs/sorted-set.ts';
@@ -18,8 +19,8 @@ type Aggregation = (a: number, b: number) => number;
 
 const sum: Aggregation = (a, b) => orZero(a + b);
 /**
- * Infinity times zero is no number, and neither the least nor the greatest: Math.min and Math.max
- * would keep it.
+ * `b` is NaN when the weight of an infinite score is 0. The comparison ignores it; Math.min and
+ * Math.max would return it.
  */
 const least: Aggregation = (a, b) => {
   if (b < a) return b;
@@ -30,7 +31,7 @@ const greatest: Aggregation = (a, b) => {
   return a;
 };
 
-/** Infinities of both signs cancel out, and zero times infinity is zero. */
+/** The sum of infinities of both signs, and zero times infinity, are zero. */
 const orZero = (value: number): number => (Number.isNaN(value) ? 0 : value);
 
 interface CombineRequest {
@@ -41,7 +42,7 @@ interface CombineRequest {
   readonly inputs: readonly Input[];
   aggregate: Aggregation;
   withScores: boolean;
-  /** Of ZINTERCARD; 0 for none. */
+  /** The limit of ZINTERCARD, 0 for none. */
   limit: number;
 }
 
@@ -101,7 +102,7 @@ function combine(context: CommandContext, combination: Combination, name: string
   result.free();
 }
 
-/** Reads the arguments from the count of keys on; undefined after the error has been answered. */
+/** Reads the arguments from the number of keys on. Returns undefined after an error reply. */
 function parse(
   context: CommandContext,
   combination: Combination,
@@ -200,10 +201,10 @@ function limitArgument(context: CommandContext, at: number): number {
   return Number.NaN;
 }
 
-/** The result, a set that the caller stores or frees. */
+/** Returns the result, a set that the caller stores or frees. */
 function resultOf(context: CommandContext, asked: CombineRequest): SortedSet {
   const result = context.server.keyspace.structures.newSortedSet();
-  // Large at first, as in Redis: only so zero keeps its sign in an answer.
+  // As in Redis the result is large at first. Otherwise -0 would lose its sign in a reply.
   result.create(true);
   try {
     if (asked.combination === Combination.UNION) unite(context, asked, result);
@@ -215,19 +216,19 @@ function resultOf(context: CommandContext, asked: CombineRequest): SortedSet {
       });
     }
   } catch (error) {
-    // No memory for the whole of it.
+    // There is no memory for the whole result.
     result.free();
     throw error;
   }
   return result;
 }
 
-/** Shortest first; those of one length keep their order. */
+/** Sorts by length, shortest first. Inputs of equal length keep their order. */
 function byLength(inputs: readonly Input[]): Input[] {
   return [...inputs].sort((a, b) => (a.source?.count() ?? 0) - (b.source?.count() ?? 0));
 }
 
-/** Adds the member that a source stands at to the result, where it is not yet. */
+/** Adds the current member of a source to the result, unless it is there already. */
 function addFrom(
   context: CommandContext,
   source: MemberSource,
@@ -257,8 +258,8 @@ function unite(context: CommandContext, asked: CombineRequest, result: SortedSet
 }
 
 /**
- * Calls `visit` with each member that all inputs have, its score and the source that stands at it,
- * until it says no.
+ * Calls `visit` with each member that all inputs have, until it returns false. Its arguments are
+ * the score, and the source that stands at the member.
  */
 function eachCommon(
   asked: CombineRequest,
@@ -281,8 +282,8 @@ function eachCommon(
 }
 
 /**
- * The score in another input of the member that `source`, of the first input, stands at; NaN when
- * it has none.
+ * Returns the score that the current member of `source`, the first input, has in another input, or
+ * NaN.
  */
 function scoreIn(input: Input, first: Input, source: MemberSource): number {
   if (input.entry === first.entry) return source.score;

@@ -1,6 +1,6 @@
 /**
- * Hot path. Taking the lowest or highest members: ZPOPMIN, ZMPOP and their like, waiting for them
- * too. Main thread.
+ * Hot path. Pops of the lowest or highest members: ZPOPMIN, ZMPOP and the like, including the
+ * blocking ones. Main thread.
  */
 import { NIL, type Ref } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
@@ -13,7 +13,9 @@ import { openSet, removeRanks, replyMember } from './value.ts';
 
 const NOT_POSITIVE = 'ERR value is out of range, must be positive';
 
-/** How members are answered: in one flat array, or in an array of pairs behind the key. */
+/**
+ * The form of the reply: one flat array, or an array of pairs. In two forms the key comes first.
+ */
 const Shape = { FLAT: 0, PAIRS: 1, KEY_FLAT: 2, KEY_PAIRS: 3 } as const;
 type Shape = (typeof Shape)[keyof typeof Shape];
 
@@ -51,8 +53,8 @@ function pop(context: CommandContext, highest: boolean): void {
 }
 
 /**
- * Takes up to `count` members out of the set of `entry`, the key of argument `index`; returns how
- * many there were.
+ * Removes up to `count` members from the set of `entry` and answers them. The key is argument
+ * `index`. Returns the number removed.
  */
 function popFrom(
   context: CommandContext,
@@ -102,7 +104,8 @@ function replyPopped(
 }
 
 /**
- * Keys from argument `first` on, `keys` of them, and how to pop from the first that has members.
+ * The keys in `keys` arguments from `first` on, and the options for the pop from the first set that
+ * exists.
  */
 interface PopRequest {
   first: number;
@@ -110,13 +113,13 @@ interface PopRequest {
   highest: boolean;
   count: number;
   shape: Shape;
-  /** Whether the stream's form of it tells the count. */
+  /** Whether the command in the stream has a count. */
   counted: boolean;
 }
 
 /**
- * Pops from the first of the keys that is there and returns true; also after WRONGTYPE. The stream
- * carries it as a pop from that key alone.
+ * Pops from the first key that exists. Returns true when it popped, and also after WRONGTYPE. The
+ * stream carries a pop from that key alone.
  */
 function popFirst(context: CommandContext, asked: PopRequest): boolean {
   const { request } = context;
@@ -176,7 +179,7 @@ function popOrWait(context: CommandContext, asked: PopRequest, timeoutAt: number
 }
 
 /**
- * The arguments of ZMPOP from the count of keys on, or undefined after the error has been answered.
+ * Reads the arguments of ZMPOP from the number of keys on. Returns undefined after an error reply.
  */
 function parseMany(context: CommandContext, countAt: number): PopRequest | undefined {
   const { request, reply } = context;

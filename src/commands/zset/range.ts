@@ -1,6 +1,6 @@
 /**
- * Ranges of sorted sets: the family of ZRANGE, what removes ranges and what counts them. Main
- * thread.
+ * Ranges of sorted sets: ZRANGE and its variants, and the commands that remove or count ranges.
+ * Main thread.
  */
 import { NIL } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
@@ -11,18 +11,18 @@ import { EventClass } from '../ports.ts';
 import { RangeBounds, RangeKind } from './bounds.ts';
 import { openSet, removeRanks, replyMember, storeSet } from './value.ts';
 
-/** What a command asks for. */
+/** The options of a command. */
 interface RangeRequest {
-  /** Index of the argument with the key; minimum and maximum follow it. */
+  /** Index of the argument with the key. The minimum and the maximum follow it. */
   readonly keyAt: number;
   /** Index of the argument with the key to store to, 0 for none. */
   readonly storeAt: number;
-  /** Undefined: arguments tell. */
+  /** Undefined when arguments give the kind. */
   kind: RangeKind | undefined;
   reverse: boolean | undefined;
   withScores: boolean;
   offset: number;
-  /** Negative: no limit. */
+  /** A negative limit means no limit. */
   limit: number;
 }
 
@@ -84,7 +84,7 @@ function range(context: CommandContext, asked: RangeRequest): void {
   const kind = asked.kind ?? RangeKind.RANK;
   const reverse = asked.reverse ?? false;
   const bounds = new RangeBounds();
-  // Backwards, the maximum comes first; ranks count from the end then and keep their order.
+  // In a reverse range the maximum comes first. Ranks keep their order, but count from the end.
   const swapped = reverse && kind !== RangeKind.RANK ? 1 : 0;
   if (!bounds.parse(context, kind, asked.keyAt + 1 + swapped, asked.keyAt + 2 - swapped)) return;
   const entry = context.readTyped(asked.keyAt, ValueType.ZSET);
@@ -144,9 +144,10 @@ function storeRange(
   const { zsetMaxListpackEntries, zsetMaxListpackValue } = settings;
   const { kind = RangeKind.RANK, reverse } = asked;
   const target = keyspace.structures.newSortedSet();
-  // What passes through a listpack loses the sign of a zero, on the replicas that run the same
-  // command too. As there, a range of ranks is known to be long before, another one only on the
-  // way, and members come in the order of the range.
+  // A score that passes through a listpack loses the sign of -0. Replicas run the same command, so
+  // the set must change its form at the same point as in Redis: a range of ranks is large from the
+  // start if it is long, any other range becomes large on the way. Members come in the order of the
+  // range.
   target.create(kind === RangeKind.RANK && until - from > zsetMaxListpackEntries);
   try {
     let more = source !== undefined && until > from && source.seek(reverse ? until - 1 : from);
@@ -158,16 +159,14 @@ function storeRange(
       more = left > 1 && (reverse ? source.previous() : source.next());
     }
   } catch (error) {
-    // No memory for the whole of it: nothing is stored.
+    // There is no memory for the whole result, so nothing is stored.
     target.free();
     throw error;
   }
   storeSet(context, asked.storeAt, target, 'zrangestore');
 }
 
-/**
- * Takes the arguments behind key and bounds into `asked`; false after the error has been answered.
- */
+/** Reads the arguments behind key and bounds into `asked`. Returns false after an error reply. */
 function parseOptions(context: CommandContext, asked: RangeRequest): boolean {
   const { request, reply } = context;
   for (let at = asked.keyAt + 3; at < request.argc; at++) {

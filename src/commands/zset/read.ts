@@ -1,5 +1,6 @@
 /**
- * Hot path. Commands that look at members of a sorted set, or take them out by name. Main thread.
+ * Hot path. Commands that read named members of a sorted set, or remove them. Also ZSCAN and
+ * ZRANDMEMBER. Main thread.
  */
 import { formatDouble } from '../../base/bytes.ts';
 import { NIL } from '../../base/units.ts';
@@ -149,7 +150,7 @@ function scanMembers(
 }
 
 /**
- * A listpack shows what it has, and that are integers where a double of so many digits would have
+ * Formats a score for ZSCAN. A listpack keeps whole numbers as integers, which are printed without
  * an exponent.
  */
 function scannedScore(score: number, large: boolean): string {
@@ -173,9 +174,11 @@ export function zrandmember(context: CommandContext): void {
   replyMember(context, set);
 }
 
-/** More members than this are not answered with repetitions. */
+/** The limit of the number of members in one reply that may repeat members. */
 const REPEATED_MAX = 2 ** 31;
-/** From so many pairs on, the length of the reply is none that Redis can count with. */
+/**
+ * With this many pairs or more the length of the reply would not fit into Redis' 64-bit integer.
+ */
 const PAIRS_COUNT_LIMIT = 2 ** 62;
 const OUT_OF_RANGE = 'ERR value is out of range';
 
@@ -214,8 +217,9 @@ function randomMembers(context: CommandContext): void {
     }
     return;
   }
-  // Each member is taken with the chance that as many as are still wanted are among those that are
-  // left. From the end on: when all are wanted, that is the order of Redis.
+  // A member is chosen with probability wanted / left: the number still wanted over the number of
+  // members that are left. The walk begins at the end, since this is the order of Redis when all
+  // are wanted.
   let rank = size - 1;
   for (let left = count; left > 0; rank--) {
     if (prng.below(rank + 1) >= left) continue;

@@ -1,6 +1,6 @@
 /**
- * What ZUNION, ZINTER and ZDIFF read: sorted sets, and sets, whose members all have score 1. Main
- * thread.
+ * The inputs of ZUNION, ZINTER and ZDIFF: sorted sets, and plain sets, whose members all have score
+ * 1. Main thread.
  */
 import { NIL, type Ref } from '../../base/units.ts';
 import { ValueType } from '../../keyspace/entry.ts';
@@ -12,26 +12,28 @@ import { openIn } from './value.ts';
 
 /** Members with scores. The view that `member` returns is stale after the next call. */
 export interface MemberSource {
-  /** Of the member found or stood at. */
+  /** The score of the current member. */
   readonly score: number;
   count(): number;
-  /** Looks for a member; sets the score. */
+  /** Looks up a member. When it is there, sets the score and returns true. */
   find(bytes: Uint8Array, start: number, length: number): boolean;
-  /** Goes to the member of a rank; only 0 is asked for. */
+  /** Goes to the member of a rank. Callers use only rank 0. */
   seek(rank: number): boolean;
   next(): boolean;
   member(): Pick<ElementView, 'bytes' | 'position' | 'length'>;
 }
 
-/** An input of a command: a source with its weight; two keys that are one have the same entry. */
+/**
+ * An input of a command: a source with its weight. Keys that are named twice have the same entry.
+ */
 export interface Input {
   readonly entry: Ref;
-  /** Undefined where the key is absent: an empty one. */
+  /** Undefined for an absent key, which counts as an empty set. */
   readonly source: MemberSource | undefined;
   weight: number;
 }
 
-/** The inputs in `count` arguments from `first` on; undefined after WRONGTYPE has been answered. */
+/** Returns the inputs in `count` arguments from `first` on, or undefined after WRONGTYPE. */
 export function readInputs(
   context: CommandContext,
   first: number,
@@ -46,7 +48,7 @@ export function readInputs(
     }
     entries.push(entry);
   }
-  // A lookup may delete a key whose time has come, never another: the entries are good still.
+  // A lookup may have deleted its own expired key, but no other, so the entries are still valid.
   return entries.map((entry) => ({ entry, source: sourceOf(context, entry), weight: 1 }));
 }
 
@@ -63,7 +65,7 @@ function sourceOf(context: CommandContext, entry: Ref): MemberSource | undefined
   return new SetSource(openMembersIn(db, entry, structures.newMemberSet()));
 }
 
-/** A set: every member has score 1. */
+/** A plain set as a source. Every member has score 1. */
 class SetSource implements MemberSource {
   readonly score = 1;
   readonly #set: MemberSet;

@@ -1,6 +1,6 @@
 /**
- * Hot path. Sorted sets behind keys: opening them, noting where they went, storing whole ones. Main
- * thread.
+ * Hot path. Sorted sets as values of keys: opens them, notes their new places, and stores new sets.
+ * Main thread.
  */
 import { NIL, type Ref } from '../../base/units.ts';
 import { Encoding, ValueType } from '../../keyspace/entry.ts';
@@ -10,19 +10,19 @@ import { EventClass } from '../ports.ts';
 
 export const NOT_A_FLOAT = 'ERR value is not a valid float';
 
-/** The sorted set of `entry`; stale once another one is opened. */
+/** Opens the sorted set of `entry`. Stale once another one is opened. */
 export function openSet(context: CommandContext, entry: Ref): SortedSet {
   return openIn(context, entry, context.server.keyspace.structures.sortedSet);
 }
 
-/** As {@link openSet}, in a SortedSet of the caller's. */
+/** As {@link openSet}, with a SortedSet of the caller. */
 export function openIn(context: CommandContext, entry: Ref, set: SortedSet): SortedSet {
   const { db } = context;
   set.open(db.value(entry), db.encoding(entry) === Encoding.SKIPLIST);
   return set;
 }
 
-/** Notes in `entry` where its set is after a change. */
+/** Notes in `entry` the place and form of its set after a change. */
 export function settle(context: CommandContext, entry: Ref, set: SortedSet): void {
   const { db } = context;
   if (db.value(entry) !== set.ref) db.setObject(entry, encodingOf(set), set.ref);
@@ -33,8 +33,8 @@ export function encodingOf(set: SortedSet): Encoding {
 }
 
 /**
- * Deletes the key in argument `index` if its set has become empty, and tells the event; call when
- * all else is told.
+ * Deletes the key in argument `index` if its set is empty, and sends the event. Call it when all
+ * other events are sent.
  */
 export function dropIfEmpty(
   context: CommandContext,
@@ -49,8 +49,8 @@ export function dropIfEmpty(
 }
 
 /**
- * Takes a range of ranks out of the set of `entry`. All of it goes with its key, a large one in
- * slices.
+ * Removes a range of ranks from the set of `entry`. When all members go, the key is removed, and a
+ * large set is freed in slices.
  */
 export function removeRanks(
   context: CommandContext,
@@ -68,7 +68,7 @@ export function removeRanks(
   return false;
 }
 
-/** Adds a new set under the key in argument `index`, which was looked for last and is absent. */
+/** Adds a new set under the key in argument `index`, which was looked up last and is absent. */
 export function addSet(context: CommandContext, index: number, set: SortedSet): void {
   const { request, db } = context;
   db.addObject(
@@ -83,9 +83,9 @@ export function addSet(context: CommandContext, index: number, set: SortedSet): 
 }
 
 /**
- * Makes a new set the value of the key in argument `index`, whatever that held, and answers its
- * length; an empty one deletes the key. `event` is what is told of it. The set is the keyspace's
- * afterwards, or freed.
+ * Stores a new set under the key in argument `index`, whatever its old value, and answers the
+ * length. An empty set deletes the key. `event` is the name of the event. Afterwards the keyspace
+ * owns the set, or it is freed.
  */
 export function storeSet(
   context: CommandContext,
@@ -115,7 +115,7 @@ export function storeSet(
   reply.integer(count);
 }
 
-/** Answers the member that the set stands at. */
+/** Answers the current member of the set. */
 export function replyMember(context: CommandContext, set: SortedSet): void {
   const { bytes, position, length } = set.member();
   context.reply.bulk(bytes, position, length);

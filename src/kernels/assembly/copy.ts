@@ -1,11 +1,11 @@
 /**
- * Copying inside the kernels' memory. Keys and values are short, and `memory.copy` leaves the
- * module for each call, so up to 256 bytes are copied by words here. Hot path.
+ * Hot path. Copies within the kernels' memory. Keys and values are short, and each `memory.copy` is
+ * a call out of the module, so up to 256 bytes are copied word by word here.
  */
 
 /**
- * Copies `bytes` from `from` to `to`; the two ranges must not overlap. Touches nothing outside
- * them.
+ * Copies `bytes` bytes from `from` to `to`. The two ranges must not overlap. Reads and writes
+ * nothing outside them.
  */
 // @ts-ignore: decorator
 @inline
@@ -15,7 +15,7 @@ export function copyApart(to: usize, from: usize, bytes: u32): void {
     return;
   }
   if (bytes >= 8) {
-    // The last word overlaps the one before it, which saves the loop over a tail.
+    // The last word overlaps the one before it. This avoids a loop over the last bytes.
     const last: usize = bytes - 8;
     for (let at: usize = 0; at < last; at += 8) store<u64>(to + at, load<u64>(from + at));
     store<u64>(to + last, load<u64>(from + last));

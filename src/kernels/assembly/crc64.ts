@@ -1,14 +1,12 @@
 /**
- * CRC64 "Jones" as Redis uses it: polynomial 0xad93d23594c935a9, reflected in and out, initial
- * value 0, no final xor.
+ * Hot path. CRC64 "Jones" as Redis uses it: polynomial 0xad93d23594c935a9, reflected in and out,
+ * initial value 0, no final xor.
  *
- * Slicing by 16: table k holds what a byte does to the checksum when k more bytes follow it, so
+ * Slicing by 16: table k has the effect of a byte on the checksum when k more bytes follow it. So
  * sixteen bytes cost sixteen independent loads instead of a chain of sixteen dependent ones.
  *
  *   state ^ bytes 0..7    → tables 15 14 13 12 11 10 9 8  ┐
  *   bytes 8..15           → tables  7  6  5  4  3  2 1 0  ┴ xor → new state
- *
- * Hot path.
  */
 import { CRC_TABLES } from './layout';
 
@@ -18,7 +16,7 @@ const SLICE_BYTES: usize = 2048;
 
 let state: u64 = 0;
 
-/** Fills the tables; to be called once, before anything else. */
+/** Fills the tables. Must be called once, before any other function. */
 export function crcPrepare(): void {
   for (let byte: usize = 0; byte < 256; byte++) {
     let crc = <u64>byte;
@@ -43,9 +41,9 @@ export function crcHigh(): u32 {
   return <u32>(state >> 32);
 }
 
-// What the four bytes of a word contribute when so many bytes follow the first, lowest one. Spelled
-// out four times since the offset of a load must be a literal constant; a table index that is added
-// instead costs a quarter of the speed.
+// Each of these functions returns the effect of the four bytes of a word. Its name tells how many
+// bytes follow the first, lowest byte. There are four functions because the offset of a load must
+// be a literal constant. An added table index would make the loop a quarter slower.
 
 // @ts-ignore: decorator
 @inline

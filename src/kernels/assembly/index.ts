@@ -1,6 +1,7 @@
 /**
- * The byte kernels' WebAssembly module: what `src/kernels/kernels.ts` calls. AssemblyScript,
- * without its heap: all memory is laid out by hand (layout.ts) and by the caller behind FREE_START.
+ * The byte kernels' WebAssembly module, which `src/kernels/kernels.ts` calls. It is AssemblyScript
+ * without a heap: the kernels' part of the memory is laid out in layout.ts, and the caller lays out
+ * the part from FREE_START on.
  */
 export { crcHigh, crcLow, crcPrepare, crcReset, crcUpdate } from './crc64';
 export { FREE_START, SCRATCH } from './layout';

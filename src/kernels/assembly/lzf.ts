@@ -1,21 +1,19 @@
 /**
- * LZF, in the format that liblzf reads and Redis keeps in dumps:
+ * Hot path. LZF, in the format that liblzf reads and Redis keeps in dumps:
  *
  *   000LLLLL                     literals: L + 1 bytes follow, 1 … 32
  *   LLLooooo oooooooo            match: L + 2 bytes, L = 1 … 6, from o + 1 bytes back, 1 … 8192
  *   111ooooo NNNNNNNN oooooooo   match: N + 9 bytes, 9 … 264
  *
- * The compressor remembers in LZF_TABLE where it last saw each hash of three bytes, as *virtual*
- * positions: those of this call begin 8192 above everything that earlier calls stored. A stale
- * entry is therefore always too far back to be a match, and the table is cleared once per 4 GiB
- * instead of once per string. It also makes the output a function of the input alone. Short inputs
- * use few slots of the table, so that they stay in the processor's first cache.
+ * The compressor remembers in LZF_TABLE the last place of each hash of three bytes, as a *virtual*
+ * position. The virtual positions of a call begin 8192 above all positions that earlier calls
+ * stored. So a stale entry is always too far back to be a match, and the table is cleared once per
+ * 4 GiB instead of once per string. The output also depends on the input alone. Short inputs use
+ * few slots of the table, which then stay in the processor's first cache.
  *
- * Where nothing matches, the search takes longer and longer steps, and a match that is found
- * extends backwards over what the steps passed. Random bytes cost about half the probes then; text
- * loses next to nothing.
- *
- * Hot path.
+ * Where nothing matches, the search takes longer and longer steps. A found match is extended
+ * backwards over the bytes that the steps skipped. This halves the probes for random bytes, and
+ * text is compressed almost as well.
  */
 import { copyApart } from './copy';
 import { LZF_TABLE, LZF_TABLE_BITS } from './layout';
@@ -24,25 +22,28 @@ const OFFSET_MAX: u32 = 8192;
 const MATCH_MAX: u32 = 264;
 const LITERALS_MAX: u32 = 32;
 /**
- * After each 2^4 misses in a row the step grows by one, up to 16: text behind a megabyte of noise
- * is still found.
+ * After each 2^4 misses in a row the step grows by one, up to 16. With this limit text behind a
+ * megabyte of noise is still found.
  */
 const STEP_SHIFT: u32 = 4;
 const STEP_MAX: u32 = 16;
 const TABLE_BYTES: usize = (<usize>1 << LZF_TABLE_BITS) << 2;
 
-/** The virtual position from which the next call may count. */
+/** The first virtual position that the next call may use. */
 let virtualNext: u32 = OFFSET_MAX + 1;
 
 // @ts-ignore: decorator
 @inline
 function slotOf(word: u32, shift: u32): usize {
-  // Multiplicative hashing of the three low bytes: the high bits of the product depend on all of
+  // Multiplicative hashing of the three low bytes. The high bits of the product depend on all of
   // them.
   return LZF_TABLE + <usize>((((word << 8) * 506832829) >> shift) << 2);
 }
 
-/** The bytes that `count` literals take: themselves and one control byte per run. */
+/**
+ * Returns the bytes of the encoded form of `count` literals: the literals and one control byte per
+ * run.
+ */
 // @ts-ignore: decorator
 @inline
 function literalBytes(count: u32): u32 {
@@ -61,7 +62,7 @@ function writeLiterals(out: usize, from: usize, end: usize): usize {
   return out;
 }
 
-/** How many bytes at `a` and `b` are equal, at most `limit`; the ranges may overlap. */
+/** Returns the number of equal bytes at `a` and `b`, at most `limit`. The ranges may overlap. */
 // @ts-ignore: decorator
 @inline
 function equalBytes(a: usize, b: usize, limit: u32): u32 {
@@ -76,8 +77,8 @@ function equalBytes(a: usize, b: usize, limit: u32): u32 {
 }
 
 /**
- * Compresses and returns the bytes written, or 0 when they would be more than `outBytesMax`; then
- * the output area up to `outBytesMax` may have been written to. Input and output must not overlap.
+ * Compresses and returns the number of bytes written. Returns 0 when they would be more than
+ * `outBytesMax`; then the output area may have been written to. Input and output must not overlap.
  */
 export function lzfCompress(inPosition: usize, inBytes: u32, outPosition: usize, outBytesMax: u32): u32 {
   if (inBytes == 0) return 0;
@@ -88,7 +89,7 @@ export function lzfCompress(inPosition: usize, inBytes: u32, outPosition: usize,
   const bias: u32 = virtualNext - <u32>inPosition;
   virtualNext += inBytes + OFFSET_MAX;
 
-  // Two to four slots per input byte: fewer would collide too often on random bytes.
+  // Two to four slots per input byte. With fewer slots random bytes would collide too often.
   const bits = min<u32>(LZF_TABLE_BITS, 34 - clz<u32>(inBytes));
   const shift = 32 - bits;
   const inEnd = inPosition + inBytes;
@@ -105,9 +106,9 @@ export function lzfCompress(inPosition: usize, inBytes: u32, outPosition: usize,
     const here = <u32>at + bias;
     store<u32>(slot, here);
     let offset = here - seen;
-    // One branch for "too far back" and "other bytes": apart, random bytes mispredict one of them
-    // every fourth time. The mask keeps the load inside the memory, which begins with 128 KiB of
-    // tables.
+    // One branch tests both "too far back" and "other bytes". As two branches, one of them would be
+    // mispredicted every fourth time on random bytes. The mask keeps the load inside the memory,
+    // which begins with 128 KiB of tables.
     if ((((load<u32>(at - (offset & 0x3fff)) ^ word) << 8) | ((offset - 1) >> 13)) != 0) {
       at += min<u32>(1 + (misses >> STEP_SHIFT), STEP_MAX);
       misses++;
@@ -138,7 +139,7 @@ export function lzfCompress(inPosition: usize, inBytes: u32, outPosition: usize,
       out += 2;
     }
 
-    // The last two positions of the match are worth finding again, while a whole word can be read
+    // The last two positions of the match are stored, too, as long as a whole word can be read
     // there.
     const passed = next + 3 <= inEnd ? next : next - 2;
     for (let skipped = max<usize>(at + 1, next - 2); skipped < passed; skipped++) {
@@ -184,7 +185,8 @@ export function lzfDecompress(inPosition: usize, inBytes: u32, outPosition: usiz
     if (<u32>(out - outPosition) < offset || <u32>(outEnd - out) < length) return -1;
     let from = out - offset;
     const end = out + length;
-    // A match may overlap itself and then repeats; words are safe once they are a word apart.
+    // A match may overlap itself, and then it repeats. Copying word by word is safe when source and
+    // target are at least a word apart.
     if (offset >= 8) {
       for (; out + 8 <= end; out += 8, from += 8) store<u64>(out, load<u64>(from));
     }

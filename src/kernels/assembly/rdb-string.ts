@@ -1,13 +1,12 @@
 /**
- * A string as dumps carry it, in the form that Redis itself would choose:
+ * Hot path, once per key and per value of a dump. Writes a string in the form that Redis itself
+ * would choose for a dump:
  *
  *   C0 i8 · C1 i16 LE · C2 i32 LE       a canonical decimal that fits
  *   C3 <compressed> <length> LZF bytes  longer than 20 bytes, and at least 4 saved
  *   <length> bytes                      anything else
  *
  *   length: 00LLLLLL · 01LLLLLL LLLLLLLL · 80 and u32 big-endian
- *
- * Hot path: once per key and per value of a dump.
  */
 import { copyApart } from './copy';
 import { lzfCompress } from './lzf';
@@ -40,8 +39,8 @@ function writeLength(out: usize, length: u32): usize {
 }
 
 /**
- * Writes the integer form and returns its bytes, or returns 0 when the text is not the one decimal
- * form of a 32-bit integer: "007", "+1", "-0" and "" stay text.
+ * Writes the integer form and returns its length in bytes. Returns 0 when the text is not the
+ * canonical decimal form of a 32-bit integer: "007", "+1", "-0" and "" stay text.
  */
 function writeDecimal(at: usize, bytes: u32, out: usize): u32 {
   const end = at + bytes;
@@ -50,7 +49,7 @@ function writeDecimal(at: usize, bytes: u32, out: usize): u32 {
   if (at == end) return 0;
   const first: u32 = load<u8>(at) - 0x30;
   if (first == 0 && bytes > 1) return 0;
-  // At most 11 digits: no overflow.
+  // There are at most 11 digits, so this does not overflow.
   let magnitude: i64 = 0;
   for (; at < end; at++) {
     const digit = <u32>load<u8>(at) - 0x30;
@@ -76,11 +75,11 @@ function writeDecimal(at: usize, bytes: u32, out: usize): u32 {
   return 0;
 }
 
-/** Writes the LZF form and returns its bytes, or returns 0 when it would save too little. */
+/** Writes the LZF form and returns its length in bytes. Returns 0 when it would save too little. */
 function writeCompressed(at: usize, bytes: u32, out: usize): u32 {
   const most = bytes - COMPRESS_SAVES_BYTES_MIN;
-  // The compressed length precedes the bytes and is known after them: leave room for the longest,
-  // then close up.
+  // The compressed length precedes the bytes, but is known only after compression. Room for the
+  // longest length is left, and the gap is closed afterwards.
   const room = lengthBytes(most);
   const blob = out + 1 + room + lengthBytes(bytes);
   const compressed = lzfCompress(at, bytes, blob, most);
@@ -92,8 +91,8 @@ function writeCompressed(at: usize, bytes: u32, out: usize): u32 {
 }
 
 /**
- * Writes the dump's form of the string at `inPosition` and returns the bytes written. The output
- * area must have `inBytes` + 16 bytes and must not overlap the string.
+ * Writes the dump's form of the string at `inPosition` and returns the number of bytes written. The
+ * output area must have `inBytes` + 16 bytes and must not overlap the string.
  */
 export function rdbString(inPosition: usize, inBytes: u32, outPosition: usize, compress: bool): u32 {
   if (inBytes <= DECIMAL_CHARS_MAX) {

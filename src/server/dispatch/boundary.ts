@@ -3,11 +3,15 @@
  * end the process.
  *
  *   thrown by a handler                    then
- *   -------------------------------------  ------------------------------------------------------------------
- *   operating error ARENA_FULL             -OOM: the call has changed nothing
- *   another operating error                -ERR with its message: the same
+ *   -------------------------------------  -------------------------------------------------------
+ *   operating error ARENA_FULL             -OOM
+ *   another operating error                -ERR with its message
  *   the engine has no memory for a buffer  -OOM, when the call has changed nothing; else as below
- *   anything else: a broken assertion      a crash report, then the end: other threads read the same memory
+ *   anything else: a broken assertion      a crash report, and the process ends
+ *
+ * A guarded call is rolled back. Another call that has already changed something makes the
+ * dispatcher call `onDiverged`. A broken assertion ends the process because other threads read the
+ * same memory.
  */
 import { codeOf, ErrorCode, OperatingError } from '../../base/errors.ts';
 

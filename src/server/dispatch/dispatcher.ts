@@ -5,7 +5,7 @@
  * Each call has the frame of its depth (commands/context.ts). The failure boundary surrounds it
  * (boundary.ts).
  *
- * The dispatcher knows no command by name: flags of its row tell what is special about it.
+ * The dispatcher knows no command by name. Special behaviour is a flag in the command's row.
  */
 import { assert } from '../../base/assert.ts';
 import { OperatingError } from '../../base/errors.ts';
@@ -380,7 +380,7 @@ export class Dispatcher {
     reply.truncate(mark);
     frame.forgetChanges();
     reply.error(answer);
-    // What the primary has done is missing here, though nothing is half done.
+    // The primary's command is missing here, so the data differs, even if nothing is half done.
     if (hasChanged || (session.fromPrimary && answer === OOM_ERROR)) this.onDiverged?.();
   }
 

@@ -2,8 +2,9 @@
  * Sockets whose connection has ended and whose last bytes are still on their way. They are no
  * clients any more: not listed, not counted, and their input is read and dropped.
  *
- *   leave ──▶ draining ──the kernel has the last byte──▶ FIN sent ──the peer's FIN, or LINGER_MS and more──▶ destroyed
- *                └── nothing was taken for STALL_MS ────────────────────────────────────────────────────────────▲
+ *   leave ──▶ draining ──the kernel has the last byte──▶ FIN sent ──the peer's FIN──▶ destroyed
+ *                │                                          └─── LINGER_MS or more ──────▲
+ *                └── nothing was taken for STALL_MS ─────────────────────────────────────┘
  *
  * Closing these sockets at once would be simpler, but would lose replies: a kernel that closes
  * while bytes of the peer lie unread, or come later, answers with RST, and the peer loses the part

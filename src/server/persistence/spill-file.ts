@@ -2,11 +2,11 @@
  * A file that holds a range of a dump which memory has released, for the slow readers.
  *
  *   dump   0 ........ start ............ end ............
- *   file              0 ........ end - start               grows at its end, read anywhere, gone when nobody uses it
+ *   file              0 ........ end - start
  *
- * The file has no name once it is open, so it vanishes with the process in every case. There is one
- * write at a time, and reads run beside it. Main thread; the threads of the file system do the
- * work.
+ * It grows at its end, is read at any position, and is removed when nobody uses it. The file has no
+ * name once it is open, so it vanishes with the process in every case. There is one write at a
+ * time, and reads run beside it. Main thread; the threads of the file system do the work.
  */
 import { open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';

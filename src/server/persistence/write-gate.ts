@@ -1,6 +1,6 @@
 /**
- * Holds back the writes of clients while the node ends or its dataset is replaced. Nothing expires
- * meanwhile; reads and replicas go on.
+ * Holds back the writes of clients while the node ends or its dataset is replaced. No key expires
+ * during this time; reads and replicas go on.
  */
 import { Flag } from '../../commands/spec.ts';
 import type { Dispatcher, Gate } from '../dispatch/dispatcher.ts';

@@ -91,7 +91,7 @@ export class FanOut {
     return this.#policy.writeUs;
   }
 
-  /** From now on `target` gets the stream. What it already lacks is sent at once. */
+  /** From now on `target` gets the stream. The bytes that it already lacks are sent at once. */
   add(target: StreamTarget): void {
     this.#targets.push(target);
     if (target.isWriting) this.#writing++;

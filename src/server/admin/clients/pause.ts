@@ -2,7 +2,7 @@
  * CLIENT PAUSE: commands of clients wait, all of them or those that may write, until a time. A
  * failover or a shutdown may pause writes as well; a command waits while any pause holds it.
  *
- *   gate closed ──the command is kept, the client blocked──▶ time is up or UNPAUSE ──▶ it runs, then the rest
+ *   gate closed ──the command is kept, the client blocked──▶ time is up or UNPAUSE ──▶ it runs
  */
 import { Flag } from '../../../commands/spec.ts';
 import type { Dispatcher, Gate } from '../../dispatch/dispatcher.ts';

@@ -6,7 +6,8 @@
  *   mix(d, x)   xor(d, x), then d = sha1(d)     for data with an order
  *
  *   value   mix(type), then the content of the type, then xor("!!expire!!") if there is a deadline
- *   key     mix(name), value                    dataset   for each database that has keys: mix(number), xor(each key)
+ *   key     mix(name), value
+ *   dataset for each database that has keys: mix(number), xor(each key)
  *
  * Numbers are four bytes, the highest first. Blocks until it is done, as in Redis.
  */
