@@ -3,6 +3,8 @@
  * Where the order of events counts, the primary is a fake one that sends a part of a dump and waits.
  */
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { asOffset } from '../../src/base/units.ts';
+import { DUMPS_OPEN_MAX } from '../../src/server/persistence/snapshots.ts';
 import { CutLink } from '../support/cut-link.ts';
 import { digestOf, expectSameData, syncCounts, waitForSync } from '../support/digest.ts';
 import { type FakeLink, FakePrimary } from '../support/fake-primary.ts';
@@ -314,6 +316,63 @@ describe('a replica whose dump is whole before it is loaded here', () => {
   });
 });
 
+describe('while a dump arrives', () => {
+  test('a replica of the old stream keeps it until the new one is here, and gets that dump then', async () => {
+    const primary = closeAtEnd(await FakePrimary.listen(), (fake) => fake.close());
+    const node = closeAtEnd(await startNode(), (started) => started.stop());
+    const client = closeAtEnd(await node.client(), (open) => open.close());
+    await client.call('SET', 'old', '1');
+    const before = await FakeReplica.attach(node.port);
+    await before.waitForDump();
+    await client.call('REPLICAOF', '127.0.0.1', primary.port);
+    const link = await primary.nextSync();
+    link.write(grant('eof', small), small.subarray(0, 100_000));
+    await waitFor(() => node.node.upstream.link.payloadReceived > 99_000);
+    const { acksSent } = before;
+    await waitFor(() => before.acksSent > acksSent + 2);
+    expect(before.isClosed).toBe(false);
+    link.write(small.subarray(100_000), MARK);
+    await before.closed;
+    await waitFor(() => node.node.upstream.isUp);
+    const options = { ...EOF, replid: before.replid, from: before.offset + 1 };
+    const again = closeAtEnd(await FakeReplica.attach(node.port, options), (one) => one.close());
+    link.write(SELECT, SET);
+    await expectSynced(again, small);
+    // The first of them was for the old stream.
+    expect(await client.infoField('headwater', 'headwater_snapshots_started')).toBe('1');
+    expect(await client.infoField('headwater', 'headwater_late_joins')).toBe('1');
+  });
+
+  test('a save holds the old data, and one after it the new data', async () => {
+    const { node, primary, call, attach, up } = await relay();
+    const link = await primary.nextSync();
+    const joining = attach();
+    link.write(grant('eof', small), small.subarray(0, 100_000));
+    const replica = await joining;
+    expect(await call('SAVE')).toBe('OK');
+    expect(node.node.dumps.snapshots.lastFigures?.keys).toBe(1);
+    await finish(link, 'eof', small.subarray(100_000));
+    await up();
+    await expectSynced(replica, small);
+    expect(await call('SAVE')).toBe('OK');
+    expect(node.node.dumps.snapshots.lastFigures?.keys).toBe(2001);
+  });
+
+  test('it counts as one of the dumps that may be open', async () => {
+    const { node } = await relay();
+    const { snapshots } = node.node.dumps;
+    const open = () => snapshots.passOn(ID, asOffset(OFFSET), -1, () => {});
+    const opened = Array.from({ length: DUMPS_OPEN_MAX }, open);
+    expect([opened.includes(undefined), snapshots.hasRoom, open()]).toEqual([
+      false,
+      false,
+      undefined,
+    ]);
+    for (const dump of opened) dump?.fail();
+    expect([snapshots.hasRoom, snapshots.openCount]).toEqual([true, 0]);
+  });
+});
+
 describe('a full sync that fails', () => {
   test.each([0, 1, 8, 9, 10, 4096, 65_537, 300_000])(
     'after %i bytes of the dump cuts off those that read it, and changes nothing here',
@@ -420,6 +479,27 @@ describe('a replica that asks while the link of this node is on its way', () => 
     const refused = await attach({ ...EOF, replid: ID, from: end + 1 });
     expect(refused.refusal).toContain('-NOMASTERLINK');
   });
+});
+
+test('two nodes made replicas of each other wait, without a storm, until one is promoted', async () => {
+  const nodes = [await startNode(), await startNode()];
+  for (const node of nodes) closeAtEnd(node, (started) => started.stop());
+  const [one, other] = nodes as [NodeInProcess, NodeInProcess];
+  const clients = [await one.client(), await other.client()];
+  for (const client of clients) closeAtEnd(client, (open) => open.close());
+  await clients[0]!.call('SET', 'k', 'v');
+  await clients[0]!.call('REPLICAOF', '127.0.0.1', other.port);
+  await clients[1]!.call('REPLICAOF', '127.0.0.1', one.port);
+  const waiting = async (): Promise<boolean> => {
+    for (const client of clients)
+      if ((await client.infoField('headwater', 'headwater_syncs_waiting')) !== '1') return false;
+    return true;
+  };
+  await waitFor(waiting, { what: 'both to wait for each other' });
+  await clients[0]!.call('REPLICAOF', 'NO', 'ONE');
+  await waitFor(() => other.node.upstream.isUp, { what: 'the other one to follow' });
+  expect(await clients[1]!.call('GET', 'k')).toBe('v');
+  for (const { node } of nodes) expect(node.upstream.link.totalAttempts).toBeLessThan(5);
 });
 
 describe('a chain whose nodes are all attached at once', () => {
