@@ -371,6 +371,27 @@ describe('while a dump arrives', () => {
     for (const dump of opened) dump?.fail();
     expect([snapshots.hasRoom, snapshots.openCount]).toEqual([true, 0]);
   });
+
+  test('it is not passed on without memory for it, and is loaded all the same', async () => {
+    const { node, primary, call, up } = await relay();
+    const link = await primary.nextSync();
+    const { snapshots } = node.node.dumps;
+    const { memory } = node.node.server;
+    const take = memory.take.bind(memory);
+    const passOn = snapshots.passOn.bind(snapshots);
+    snapshots.passOn = (...args) => {
+      memory.take = () => {
+        throw new RangeError('Array buffer allocation failed');
+      };
+      const dump = passOn(...args);
+      memory.take = take;
+      return dump;
+    };
+    link.write(grant('length', small), small);
+    await up();
+    expect(await call('DBSIZE')).toBe(2000);
+    expect(node.messages.some((text) => text.startsWith('The dump is not passed on'))).toBe(true);
+  });
 });
 
 describe('a full sync that fails', () => {

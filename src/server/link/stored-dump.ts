@@ -23,6 +23,7 @@ export class StoredDump implements DumpTaker {
   /** Resolves when nothing is being written. */
   #writing: Promise<void> | undefined = undefined;
   #file: FileHandle | undefined = undefined;
+  #isMade = false;
   #onRoom: (() => void)[] = [];
   #resolve: () => void = () => {};
   #reject: (error: OperatingError) => void = () => {};
@@ -62,13 +63,14 @@ export class StoredDump implements DumpTaker {
     this.#write();
   }
 
-  /** Removes the file, once nothing is written to it. Harmless when there is none. */
+  /** Removes the file, once nothing is written to it. Harmless when it was not made here. */
   async remove(): Promise<void> {
     await this.#writing;
+    if (!this.#isMade) return;
     try {
       await unlink(this.path);
     } catch (error) {
-      // It was never made, or cannot be removed: an error of the file system has a code.
+      // It is gone already, or cannot be removed: an error of the file system has a code.
       if (codeOf(error) === undefined) throw error;
     }
   }
@@ -86,7 +88,10 @@ export class StoredDump implements DumpTaker {
   /** Writes what is queued; closes the file behind the end, or when no more is wanted. */
   async #drain(): Promise<void> {
     try {
-      if (this.wanted) this.#file ??= await open(this.path, 'wx', 0o600);
+      if (this.wanted && this.#file === undefined) {
+        this.#file = await open(this.path, 'wx', 0o600);
+        this.#isMade = true;
+      }
       for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
         await this.#file?.writeFile(next);
         this.#queuedBytes -= next.length;

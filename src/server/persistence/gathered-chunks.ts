@@ -13,7 +13,7 @@ import { assert, debugChecks } from '../../base/assert.ts';
 import { copyBytes } from '../../base/byte-copy.ts';
 import { poison } from '../../base/lease.ts';
 import { MemoryKind, type SharedMemory } from '../../base/shared-memory.ts';
-import type { RingOptions } from '../../workers/byte-ring.ts';
+import { type RingOptions, takeRingMemory } from '../../workers/byte-ring.ts';
 import type { ChunkSource } from './chunk-source.ts';
 
 interface Gathered {
@@ -42,6 +42,7 @@ export class GatheredChunks implements ChunkSource {
   #onData: (() => void)[] = [];
   #onRoom: (() => void)[] = [];
 
+  /** Throws ARENA_FULL when there is no memory. */
   constructor(
     { chunkBytes, chunkCount, spareCount }: Required<Omit<RingOptions, 'firstCount'>>,
     owner: SharedMemory,
@@ -50,7 +51,7 @@ export class GatheredChunks implements ChunkSource {
     this.#chunkBytes = chunkBytes;
     this.#spareCount = spareCount;
     this.#owner = owner;
-    this.#memory = owner.take(MemoryKind.RING, (chunkCount + spareCount) * chunkBytes);
+    this.#memory = takeRingMemory(owner, (chunkCount + spareCount) * chunkBytes);
   }
 
   // For the maker.

@@ -6,7 +6,7 @@
  * A finished snapshot that still has readers does not block the next one. Main thread.
  */
 import { PAGE_BYTES } from '../../arena/layout.ts';
-import { ErrorCode, OperatingError } from '../../base/errors.ts';
+import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
 import type { Offset } from '../../base/units.ts';
 import { Keyspace } from '../../keyspace/keyspace.ts';
 import { DumpFilter } from '../../replication/replica-state.ts';
@@ -184,8 +184,8 @@ export class Snapshots {
 
   /**
    * Opens the dump of a full sync that arrives at this node, to be passed on: the stream `replid` up
-   * to `startOffset`. Undefined when too many dumps are open. `onAnnounced` is called once peers may
-   * join it.
+   * to `startOffset`. Undefined when too many dumps are open, or there is no memory for it.
+   * `onAnnounced` is called once peers may join it.
    */
   passOn(
     replid: string,
@@ -194,16 +194,31 @@ export class Snapshots {
     onAnnounced: (dump: ArrivingDump) => void,
   ): ArrivingDump | undefined {
     if (!this.hasRoom) return undefined;
+    try {
+      const dump = this.#openArriving(replid, startOffset, announcedBytes, onAnnounced);
+      this.#open.add(dump);
+      return dump;
+    } catch (error) {
+      if (codeOf(error) !== ErrorCode.ARENA_FULL) throw error;
+      this.#server.log.warning(`The dump is not passed on: ${messageOf(error)}`);
+      return undefined;
+    }
+  }
+
+  #openArriving(
+    replid: string,
+    startOffset: Offset,
+    announcedBytes: number,
+    onAnnounced: (dump: ArrivingDump) => void,
+  ): ArrivingDump {
     const { config } = this.#server;
-    this.#passedCount++;
-    const dump = new ArrivingDump(this.#server, {
+    const prefix = `temp-${process.pid}-passed-${++this.#passedCount}-`;
+    return new ArrivingDump(this.#server, {
       replid,
       startOffset,
       announcedBytes,
       spill: {
-        openSpill:
-          this.#parts.openSpill ??
-          spillsIn(() => config.values.dir, `temp-${process.pid}-passed-${this.#passedCount}-`),
+        openSpill: this.#parts.openSpill ?? spillsIn(() => config.values.dir, prefix),
         onSpilled: (bytes) => {
           this.spilledBytes += bytes;
         },
@@ -215,8 +230,6 @@ export class Snapshots {
         this.#passedBytes += closed.spool.readBytes;
       },
     });
-    this.#open.add(dump);
-    return dump;
   }
 
   /** Bytes that replicas have ever read of dumps that were passed on. */
