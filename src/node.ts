@@ -90,10 +90,19 @@ export class Node implements ConnectionHost {
       },
       dropReplicas: (reason) => this.primary.dropAll(reason),
       leaveStream: () => {
-        this.primary.fullSyncs.stop();
+        this.primary.fullSyncs.leaveStream();
         this.dumps.snapshots.unpinStream();
         this.dumps.appendOnly.streamLost();
       },
+      passOn: (replid, offset, bytes) =>
+        this.dumps.snapshots.passOn(replid, offset, bytes, (dump) =>
+          this.primary.fullSyncs.arrives(dump),
+        ),
+      dumpLoaded: (passed) => {
+        passed?.loaded();
+        this.primary.dumpLoaded(passed);
+      },
+      linkFailed: () => this.primary.linkFailed(),
       flush: () => this.primary.turnEnded(),
       unblockAll: (error) => {
         this.blocking.unblockAll(error);
@@ -107,8 +116,6 @@ export class Node implements ConnectionHost {
       this.dumps.snapshots.unpinStream();
       this.dumps.appendOnly.streamRefused();
     };
-    this.server.streamDb = () =>
-      this.upstream.isReplica ? this.upstream.selectedDb : this.server.feed.selectedDb;
     this.dumps.appendOnly.onSynced = () => {
       this.primary.waiters.noteAck();
       this.primary.waiters.serve();

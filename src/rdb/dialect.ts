@@ -22,6 +22,24 @@ export interface Dialect {
   readonly plainTypes: boolean;
 }
 
+/** Whether dumps of both can be read by the same readers. */
+export function isSameDialect(one: Dialect, other: Dialect): boolean {
+  return one.version === other.version && one.plainTypes === other.plainTypes;
+}
+
+/** The first bytes of a dump, MAGIC_BYTES of them: whose it is, and its version. */
+export interface Magic {
+  readonly isValkey: boolean;
+  readonly version: number;
+}
+
+/** Reads `magic`, such as `REDIS0011` or `VALKEY080`; undefined when it is none. */
+export function readMagic(magic: string): Magic | undefined {
+  const match = /^(?:REDIS(\d{4})|VALKEY(\d{3}))$/.exec(magic);
+  if (match === null) return undefined;
+  return { isValkey: match[1] === undefined, version: Number(match[1] ?? match[2]) };
+}
+
 /** Functions travel in dumps from this version on. */
 export const FUNCTIONS_VERSION_MIN = 10;
 

@@ -24,6 +24,7 @@ import type { Database } from '../keyspace/database.ts';
 import type { EncodingLimits } from '../keyspace/encoding-limits.ts';
 import { BytesView } from '../keyspace/entry.ts';
 import type { Keyspace } from '../keyspace/keyspace.ts';
+import { readMagic } from './dialect.ts';
 import { ValueLoader } from './load-value.ts';
 import { moduleName, skipKeyMetadata } from './module-data.ts';
 import {
@@ -189,13 +190,13 @@ class DumpLoader {
   #readMagic(): number {
     this.#source.plainBytes(MAGIC_BYTES, this.#view);
     const magic = latin1(this.#view.bytes, this.#view.position, MAGIC_BYTES);
-    const match = /^(?:REDIS(\d{4})|VALKEY(\d{3}))$/.exec(magic);
-    if (match === null) {
+    const read = readMagic(magic);
+    if (read === undefined) {
       throw new OperatingError(ErrorCode.CORRUPT, 'Wrong signature trying to load DB from file');
     }
-    this.#valkey = match[1] === undefined;
+    this.#valkey = read.isValkey;
     this.#values.valkey = this.#valkey;
-    const version = Number(match[1] ?? match[2]);
+    const { version } = read;
     this.#version = version;
     const versionMin = this.#valkey ? VALKEY_VERSION_MIN : 1;
     const versionMax = this.#valkey ? VALKEY_VERSION_MAX : RDB_VERSION_MAX;

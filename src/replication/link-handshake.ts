@@ -13,6 +13,8 @@ export interface LinkOptions {
   readonly announceIp: string;
   /** The version for `REPLCONF version`; empty for none. */
   readonly version: string;
+  /** A further capability; empty for none. */
+  readonly capability: string;
   readonly replTimeoutMs: number;
   /** The run id of this node. */
   readonly ownId: string;
@@ -36,6 +38,7 @@ export function handshake({
   listeningPort,
   announceIp,
   version,
+  capability,
 }: LinkOptions): Step[] {
   const steps: Step[] = [];
   const optional = (what: string, ...words: readonly string[]): void => {
@@ -52,7 +55,8 @@ export function handshake({
   }
   optional('listening-port', 'listening-port', String(listeningPort));
   if (announceIp !== '') optional('ip-address', 'ip-address', announceIp);
-  optional('capa', 'capa', 'eof', 'capa', 'psync2');
+  const further = capability === '' ? [] : ['capa', capability];
+  optional('capa', 'capa', 'eof', 'capa', 'psync2', ...further);
   if (version !== '') optional('VERSION', 'version', version);
   return steps;
 }

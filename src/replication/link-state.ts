@@ -93,6 +93,8 @@ export type LinkAction =
  * The pause between attempts is a second. After a dump that this node cannot read, it is longer
  * each time.
  */
+/** Those below wait so long for the sync of this node to be granted. */
+const RISING_MS = 5000;
 const RETRY_MS = 1000;
 const RETRY_MS_MAX = 60_000;
 /** The pause during FAILOVER: writes wait for its end. */
@@ -123,6 +125,9 @@ export class LinkState {
   refusal = '';
   /** What keeps the link from coming up for good. */
   readonly trouble = new LinkTrouble();
+  /** The attempt that runs has begun then, and takes long. */
+  #attemptMs = 0;
+  #isLong = false;
   readonly #options: () => LinkOptions;
   readonly #cached: () => CachedStream | undefined;
   #target = '';
@@ -160,6 +165,16 @@ export class LinkState {
    */
   get isConfirmed(): boolean {
     return this.isUp && !this.#wasSilent;
+  }
+
+  /**
+   * The link is not up, and an attempt to bring it up is under way. A primary that has granted
+   * nothing for long may wait for this very node: those below ask again then.
+   */
+  get isRising(): boolean {
+    const { phase } = this;
+    if (phase === LinkPhase.NONE || phase === LinkPhase.WAITING || this.isUp) return false;
+    return this.isSyncing || !this.#isLong;
   }
 
   /** Whether a dump is on its way or is being loaded. */
@@ -342,6 +357,7 @@ export class LinkState {
   tick(applied: Offset, fsynced: number, nowMs: number): LinkAction[] {
     const { replTimeoutMs } = this.#options();
     const silentMs = nowMs - this.lastHeardMs;
+    if (nowMs - this.#attemptMs > RISING_MS) this.#isLong = true;
     switch (this.phase) {
       case LinkPhase.WAITING:
         if (nowMs >= this.#nextAttemptMs) {
@@ -401,6 +417,8 @@ export class LinkState {
 
   #attempt(nowMs: number): void {
     this.phase = LinkPhase.CONNECTING;
+    this.#attemptMs = nowMs;
+    this.#isLong = false;
     this.#isLegacy = false;
     this.lastHeardMs = nowMs;
     this.currentAttempts++;

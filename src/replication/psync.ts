@@ -11,6 +11,14 @@
  *     └─ id known (replid, or replid2 up to its offset)  and  the log covers the offset ─▶ continue
  *                                                  else ─▶ full
  *
+ *   While the link to the primary is down:
+ *
+ *     link                 request that could continue                 request for a full sync
+ *     between attempts     continue by relay-serve-stale-psync,        refuse
+ *                          else refuse
+ *     rising               the same                                    full: the peer waits for what the link brings
+ *     a dump is granted    continue by the option, else full           full: the peer gets that dump
+ *
  * Pure. The order of the checks and every text are those of Redis (PSYNC2), since replicas, test
  * suites and operators read them. A refusal that means "not now" must not be a plain error: stock
  * replicas would fall back to SYNC.
@@ -55,6 +63,10 @@ export interface PsyncNode {
   readonly isReplica: boolean;
   /** The link to the primary is up and in sync. */
   readonly linkUp: boolean;
+  /** The link is down, and an attempt is under way: a full sync waits for its outcome. */
+  readonly linkRising: boolean;
+  /** A dump was granted to this node and is not loaded yet: the present stream ends with it. */
+  readonly resyncs: boolean;
   readonly failingOver: boolean;
   /**
    * Answer a PSYNC that the backlog covers although the link is down (`relay-serve-stale-psync`).
@@ -93,7 +105,7 @@ export type PsyncDecision =
       readonly kind: 'full';
       /**
        * Without a backlog there is no past: renew the history and start the log before any answer
-       * is sent.
+       * is sent. A node that waits for the stream of its primary makes no history itself.
        */
       readonly needsNewHistory: boolean;
       /** Counts in `sync_partial_err`. */
@@ -144,17 +156,18 @@ export function decidePsync(
 
   const stale = node.isReplica && !node.linkUp;
   if (node.failingOver) return { kind: 'refuse', errorLine: ERROR_FAILING_OVER, log };
-  if (stale && !node.serveStalePsync) return { kind: 'refuse', errorLine: linkDownLine(node), log };
+  if (stale && !node.serveStalePsync && !node.linkRising)
+    return { kind: 'refuse', errorLine: linkDownLine(node), log };
   if (client.hasPendingReplies) return { kind: 'refuse', errorLine: ERROR_PENDING_OUTPUT, log };
   if (client.filtered && !client.capaEof)
     return { kind: 'refuse', errorLine: ERROR_FILTER_NEEDS_EOF, log };
 
   log.push(notice(`Replica ${client.name} asks for synchronization`));
   if (request.command === 'SYNC') {
-    if (stale) return { kind: 'refuse', errorLine: linkDownLine(node), log };
+    if (stale && !node.linkRising) return { kind: 'refuse', errorLine: linkDownLine(node), log };
     return {
       kind: 'full',
-      needsNewHistory: !window.active,
+      needsNewHistory: !stale && !window.active,
       countsAsPartialError: false,
       legacy: true,
       log,
@@ -168,7 +181,10 @@ export function decidePsync(
   }
 
   const obstacle = obstacleToContinue(request, offset, client.name, history, window);
-  if (obstacle.length === 0) {
+  const continues = obstacle.length === 0;
+  if (continues && stale && !node.serveStalePsync && !node.resyncs)
+    return { kind: 'refuse', errorLine: linkDownLine(node), log };
+  if (continues && (!stale || node.serveStalePsync)) {
     const from = asOffset(offset);
     const bytes = window.endOffset - from + 1;
     log.push(
@@ -189,10 +205,10 @@ export function decidePsync(
 
   log.push(...obstacle);
   // The stale relay can continue the stream correctly, but cannot vouch for its dataset.
-  if (stale) return { kind: 'refuse', errorLine: linkDownLine(node), log };
+  if (stale && !node.linkRising) return { kind: 'refuse', errorLine: linkDownLine(node), log };
   return {
     kind: 'full',
-    needsNewHistory: !window.active,
+    needsNewHistory: !stale && !window.active,
     countsAsPartialError: !asksForFull(request.replid),
     legacy: false,
     log,
@@ -244,7 +260,7 @@ function obstacleToContinue(
 }
 
 /** Behind Redis' words stand the nodes that lead nowhere: see link-trouble.ts. */
-function linkDownLine({ path }: PsyncNode): string {
+export function linkDownLine({ path }: Pick<PsyncNode, 'path'>): string {
   return `${ERROR_LINK_DOWN}${path === '' ? '' : `: ${path}`}\r\n`;
 }
 
@@ -264,9 +280,9 @@ export function secondIdLine(history: ReplicationHistory): LogLine {
   );
 }
 
-/** The first line of a full resync, written in the turn that froze the dataset at `endOffset`. */
-export function fullResyncLine(history: ReplicationHistory, endOffset: Offset): string {
-  return `+FULLRESYNC ${history.replid} ${endOffset}\r\n`;
+/** The first line of a full resync: the dump holds the stream `replid` up to `endOffset`. */
+export function fullResyncLine(replid: string, endOffset: Offset): string {
+  return `+FULLRESYNC ${replid} ${endOffset}\r\n`;
 }
 
 function asksForFull(replid: string): boolean {

@@ -17,6 +17,7 @@ import { Feed } from '../replication/feed.ts';
 import type { OutputLimit } from '../replication/output-limit.ts';
 import { ReplicationHistory, randomHex40 } from '../replication/replid.ts';
 import { StreamLog } from '../replication/stream-log.ts';
+import { StreamPosition } from '../replication/stream-position.ts';
 import { BufferPool } from '../resp/buffer-pool.ts';
 import { defaultLimits, type RequestLimits } from '../resp/parser.ts';
 import type { Config } from './config/config.ts';
@@ -100,6 +101,8 @@ export class Server implements ServerPort {
   readonly feed: Feed;
   /** FAILOVER: whether this node is handing its role as the primary over. */
   readonly failover = new FailoverState();
+  /** The end of the stream, whoever makes it. */
+  readonly position: StreamPosition;
   readonly startedMs: number;
   keyspace: Keyspace;
   eventClasses = 0;
@@ -134,11 +137,6 @@ export class Server implements ServerPort {
    * then either, since the stream must stand still.
    */
   writePauses = 0;
-  /**
-   * The database that the stream has selected at its end, or NO_DB; the upstream's while there is
-   * one.
-   */
-  streamDb: () => number = () => this.feed.selectedDb;
   /** The stream up to here is on disk; -1 without an append only file. */
   syncedOffset: () => number = () => -1;
   #nextClientId = 1;
@@ -157,6 +155,7 @@ export class Server implements ServerPort {
     this.history = new ReplicationHistory(randomBytes);
     this.streamLog = new StreamLog(config.values.replBacklogSize, asOffset(0), this.memory);
     this.feed = new Feed(this.streamLog);
+    this.position = new StreamPosition(this.streamLog, this.history, this.feed);
     this.outputLimits = { normal: NO_LIMIT, pubsub: NO_LIMIT };
     this.startedMs = clock.nowMs();
     this.keyspace = this.#emptyKeyspace();

@@ -18,6 +18,7 @@ const OPTIONS: LinkOptions = {
   listeningPort: 6380,
   announceIp: '',
   version: '',
+  capability: '',
   replTimeoutMs: 60_000,
   ownId: 'a'.repeat(40),
   failover: false,
@@ -143,6 +144,14 @@ describe('the handshake', () => {
         CAPA +
         request('REPLCONF', 'version', '9.1.0'),
     ]);
+  });
+
+  test('tells a further capability with the others', () => {
+    const { at } = play({ capability: 'headwater-reads-12-80' });
+    at(0, follow);
+    at(1, opened);
+    const all = ['eof', 'psync2', 'headwater-reads-12-80'].flatMap((name) => ['capa', name]);
+    expect(at(2, line('+PONG'))).toEqual([PORT + request('REPLCONF', ...all)]);
   });
 
   test('goes on when a primary does not know an option', () => {

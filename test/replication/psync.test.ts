@@ -38,6 +38,8 @@ const CLIENT: PsyncClient = {
 const PRIMARY: PsyncNode = {
   isReplica: false,
   linkUp: false,
+  linkRising: false,
+  resyncs: false,
   failingOver: false,
   serveStalePsync: false,
   catchingUp: false,
@@ -46,6 +48,8 @@ const PRIMARY: PsyncNode = {
 const RELAY: PsyncNode = {
   isReplica: true,
   linkUp: true,
+  linkRising: false,
+  resyncs: false,
   failingOver: false,
   serveStalePsync: false,
   catchingUp: false,
@@ -163,7 +167,7 @@ describe('without a backlog', () => {
     expect(backlogCreatedLine(own).text).toBe(
       `Replication backlog created, my new replication IDs are '${NEW}' and '${NO_REPLID}'`,
     );
-    expect(fullResyncLine(own, asOffset(0))).toBe(`+FULLRESYNC ${NEW} 0\r\n`);
+    expect(fullResyncLine(own.replid, asOffset(0))).toBe(`+FULLRESYNC ${NEW} 0\r\n`);
   });
 });
 
@@ -239,6 +243,31 @@ describe('what is refused, in Redis order and words', () => {
       WINDOW,
     );
     expect(decision).toEqual({ kind: 'ignore' });
+  });
+});
+
+describe('a relay whose link is on its way up', () => {
+  const rising = { ...RELAY, linkUp: false, linkRising: true };
+  const granted = { ...rising, resyncs: true };
+  const stale = { serveStalePsync: true };
+  const covered = psync(OLD, '1000');
+  test.each([
+    ['lets a full sync wait for the outcome', rising, psync('?', '-1'), 'full'],
+    ['the same by SYNC', rising, SYNC, 'full'],
+    ['the same for another history', rising, psync(NEW, '5'), 'full'],
+    ['refuses what it could continue: the link may come up as it was', rising, covered, 'refuse'],
+    ['continues it by its option', { ...rising, ...stale }, covered, 'continue'],
+    ['gives a dump that is granted to all', granted, covered, 'full'],
+    ['but continues by its option', { ...granted, ...stale }, covered, 'continue'],
+  ])('%s', (_name, node, request, kind) => {
+    expect(decidePsync(request, CLIENT, node, history(), WINDOW).kind).toBe(kind);
+  });
+
+  test('makes no history while it waits for one', () => {
+    for (const request of [psync('?', '-1'), SYNC]) {
+      const decision = decidePsync(request, CLIENT, rising, history(), INACTIVE);
+      expect(decision).toMatchObject({ kind: 'full', needsNewHistory: false });
+    }
   });
 });
 

@@ -133,9 +133,9 @@ const replication = {
     integer(0),
     'replicas that end that wait; 0 = no bound',
   ),
-  'repl-diskless-load': accepted(
-    oneOf('disabled', ['disabled', 'on-empty-db', 'swapdb']),
-    'a dump is always loaded beside the dataset',
+  'repl-diskless-load': obeyed(
+    oneOf('swapdb', ['disabled', 'on-empty-db', 'swapdb'], ['flush-before-load']),
+    'what becomes of the old dataset in a full sync',
     { denyLoading: true },
   ),
   'rdb-del-sync-files': accepted(yesNo('no'), 'remove dump files made for replicas'),

@@ -10,9 +10,9 @@ const SECOND_MS = 1000;
 /** The fields of INFO replication after `role:slave`, with their line ends. */
 export function upstreamSection(server: Server, upstream: Upstream): string {
   const { link } = upstream;
-  const { streamLog, config, clock } = server;
+  const { position, config, clock } = server;
   const { values } = config;
-  const offset = streamLog.active ? streamLog.endOffset : 0;
+  const offset = position.active ? position.offset : 0;
   const nowMs = clock.monotonicMs();
   const seconds = (ms: number): number => Math.max(0, Math.floor(ms / SECOND_MS));
   const fields: [name: string, value: string | number][] = [
@@ -79,5 +79,5 @@ export function replyReplicaRole(server: Server, upstream: Upstream, reply: Repl
   reply.bulkLatin1(upstream.host);
   reply.integer(upstream.port);
   reply.bulkLatin1(link.roleState);
-  reply.integer(link.isUp ? server.streamLog.endOffset : -1);
+  reply.integer(link.isUp ? server.position.offset : -1);
 }

@@ -3,13 +3,15 @@
  * here.
  *
  *   socket ─▶ LinkReader ─┬─ lines ──▶ LinkState ──▶ actions, done here
- *                         ├─ dump ───▶ ring ──▶ load worker ──▶ a new dataset, which takes the place of the old one
+ *                         ├─ dump ─┬─▶ ring ──▶ load worker ──▶ a new dataset, which takes the place of the old one
+ *                         │        └─▶ passed on to the replicas below that need one, as it comes
  *                         └─ stream ─▶ Applier ──▶ dataset, and the log for those below
  *
  * replication/link-state.ts makes the decisions. The old dataset is served until a whole new one is
- * there, also when the sync fails. The swap takes one turn: the dataset, the id and offset of its
- * stream, and the log that begins after it. Replicas below keep their link until that turn. Then
- * they reconnect and learn of the new stream.
+ * there, also when the sync fails, unless `repl-diskless-load` says otherwise (dump-loading.ts). The swap takes one turn: the dataset, the id and offset of its
+ * stream, and the log that begins after it. Replicas below that follow the old stream keep their
+ * link until that turn. Then they reconnect and learn of the new stream. Replicas that get the dump
+ * go on by the log that begins in that turn. If the link or the load fails, they are cut off.
  *
  *   history.replid + log's end     the stream that this node holds, also when it was a primary
  *                                  itself; this node asks for the bytes after it
@@ -21,22 +23,25 @@ import { assert } from '../../base/assert.ts';
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
 import { asOffset, type Offset } from '../../base/units.ts';
 import { Flag } from '../../commands/spec.ts';
-import { encodingLimits } from '../../keyspace/encoding-limits.ts';
+import { RDB_VERSION_MAX, VALKEY_VERSION_MAX } from '../../rdb/opcodes.ts';
 import type { LinkOptions } from '../../replication/link-handshake.ts';
 import { LinkReader, MARK_BYTES } from '../../replication/link-reader.ts';
 import { type LinkAction, LinkState } from '../../replication/link-state.ts';
 import { LogLevel, secondIdLine } from '../../replication/psync.ts';
+import { readsCapability } from '../../replication/replconf.ts';
 import { isReplid } from '../../replication/replid.ts';
 import { Reply } from '../../resp/reply.ts';
-import { type Loaded, LoadJob, type LoadPool } from '../../workers/load-job.ts';
+import type { Loaded, LoadPool } from '../../workers/load-job.ts';
 import type { CommandRow } from '../dispatch/command-lookup.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import type { Session } from '../dispatch/session.ts';
 import type { Housekeeping } from '../housekeeping.ts';
 import { logLoaded } from '../load-log.ts';
 import { Obstacle, type Server } from '../server.ts';
+import type { LoadView, PassedDump } from '../snapshot-source.ts';
 import { Applier, UpstreamSession } from './applier.ts';
 import { DumpIntake } from './dump-intake.ts';
+import { DumpLoading, LoadWay, loadWay } from './dump-loading.ts';
 
 const SECOND_MS = 1000;
 const READONLY = "READONLY You can't write against a read only replica.";
@@ -60,6 +65,15 @@ export interface UpstreamParts {
   readonly dropReplicas: (reason: string) => void;
   /** Ends the readers of the log or dataset that is about to go, for example snapshots. */
   readonly leaveStream: () => void;
+  /**
+   * A full sync arrives, and is passed on to those below: the stream `replid` up to `offset`, in
+   * `bytes` bytes, -1 when unknown. Undefined when it cannot be passed on.
+   */
+  readonly passOn: (replid: string, offset: Offset, bytes: number) => PassedDump | undefined;
+  /** The dump is loaded and the log begins after it; `passed` is the same dump for those below. */
+  readonly dumpLoaded: (passed: PassedDump | undefined) => void;
+  /** No attempt to reach the primary is under way. */
+  readonly linkFailed: () => void;
   /** Something was appended to the log. */
   readonly flush: () => void;
   /** Ends the waits of all clients with an error: the node's role has changed. */
@@ -74,6 +88,9 @@ interface Grant {
   readonly offset: Offset;
 }
 
+/** Whether the primary has told the id and the offset of its stream: one without PSYNC does not. */
+const isKnown = ({ replid, offset }: Grant): boolean => isReplid(replid) && offset >= 0;
+
 export class Upstream {
   readonly link: LinkState;
   host = '';
@@ -85,10 +102,14 @@ export class Upstream {
   #applier: Applier | undefined = undefined;
   #socket: Socket | undefined = undefined;
   #grant: Grant | undefined = undefined;
-  #job: LoadJob | undefined = undefined;
+  #loading: DumpLoading | undefined = undefined;
+  /** The old dataset is gone, and the new one is not there yet. */
+  #isFlushed = false;
   #intake: DumpIntake | undefined = undefined;
   /** Bytes of a dump that was loaded before its mark has come; -1 otherwise. */
   #loadedBytes = -1;
+  /** The dump that arrives, for those below. */
+  #passed: PassedDump | undefined = undefined;
   /** Resolves the wait for the dump's last byte. */
   #onPayloadEnd: (() => void) | undefined = undefined;
   /** The database that the stream had selected when it was last applied. */
@@ -150,6 +171,16 @@ export class Upstream {
     this.#act(this.link.closed('', this.#nowMs()));
   }
 
+  /** The running load of a dump, for INFO. */
+  get loadView(): LoadView | undefined {
+    return this.#loading?.view;
+  }
+
+  /** The old dataset is gone and the dump of the primary is being loaded. */
+  get loadsAlone(): boolean {
+    return this.#isFlushed;
+  }
+
   /** The database that the stream has selected at the applied offset. */
   get selectedDb(): number {
     return this.#applier?.selectedDb ?? this.#selectedDb;
@@ -162,6 +193,7 @@ export class Upstream {
     this.host = host;
     this.port = port;
     server.isReplica = true;
+    server.position.madeBy(this);
     server.deletesExpired = false;
     server.setObstacle(Obstacle.REPLICA, true);
     if (!wasReplica) {
@@ -195,6 +227,7 @@ export class Upstream {
     this.host = '';
     this.port = 0;
     server.isReplica = false;
+    server.position.madeBy(feed);
     server.deletesExpired = true;
     server.setObstacle(Obstacle.REPLICA, false);
     if (streamLog.active) {
@@ -268,6 +301,7 @@ export class Upstream {
       listeningPort: values.replicaAnnouncePort || this.#parts.port(),
       announceIp: values.replicaAnnounceIp,
       version: '',
+      capability: readsCapability(RDB_VERSION_MAX, VALKEY_VERSION_MAX),
       replTimeoutMs: values.replTimeout * SECOND_MS,
       ownId: this.#server.runId,
       failover: this.#server.failover.isRunning,
@@ -283,7 +317,8 @@ export class Upstream {
     const isDue = nowMs - this.#secondMs >= SECOND_MS || nowMs < this.#secondMs;
     if (!this.isReplica || !(isDue || this.#server.failover.isRunning)) return;
     this.#secondMs = nowMs;
-    if (this.#holders > 0) this.link.heard(this.#nowMs());
+    // What is not read here says nothing about the primary.
+    if (this.#holders > 0 || this.#intake?.isFull === true) this.link.heard(this.#nowMs());
     this.#act(
       this.link.tick(this.#server.streamLog.endOffset, this.#server.syncedOffset(), this.#nowMs()),
     );
@@ -291,6 +326,7 @@ export class Upstream {
 
   #act(actions: readonly LinkAction[]): void {
     for (const action of actions) this.#do(action);
+    if (!this.link.isRising && !this.link.isUp) this.#parts.linkFailed();
   }
 
   #do(action: LinkAction): void {
@@ -402,8 +438,10 @@ export class Upstream {
     this.#onPayloadEnd = undefined;
     this.#intake?.fail();
     this.#intake = undefined;
-    this.#job?.cancel();
-    this.#job = undefined;
+    this.#passed = undefined;
+    this.#loading?.cancel();
+    this.#loading = undefined;
+    this.#loadEnded(false);
   }
 
   #apply(bytes: Uint8Array, start: number, end: number): void {
@@ -429,27 +467,22 @@ export class Upstream {
     this.#reader.expectStream();
   }
 
-  /** The dump begins: a worker reads it as it comes. */
+  /** The dump begins. */
   #load(bytes: number, mark: string): void {
-    const { config, clock, hashKey, accessClock } = this.#server;
-    const plan = {
-      databaseCount: config.values.databases,
-      hashKey,
-      options: {
-        nowMs: clock.nowMs(),
-        // Only the primary decides which keys expire.
-        keepExpired: true,
-        verifyChecksum: config.values.rdbchecksum,
-        accessClock,
-        limits: encodingLimits(config.values),
-      },
-    };
-    const from = { kind: 'ring', totalBytes: mark === '' ? bytes : -1 } as const;
-    const job = new LoadJob(this.#parts.pool, plan, from, this.#server.memory);
-    this.#job = job;
-    assert(job.input !== undefined, 'a load from a ring has an input');
+    const server = this.#server;
+    const way = loadWay(server.config.values.replDisklessLoad, server.keyspace.keyCount === 0);
+    const totalBytes = mark === '' ? bytes : -1;
+    if (way === LoadWay.FLUSH_FIRST) this.#flushOld();
+    const loading = new DumpLoading(server, this.#parts.pool, way, totalBytes, () =>
+      this.#flushOld(),
+    );
+    this.#loading = loading;
     const socket = this.#socket;
-    this.#intake = new DumpIntake(job.input, {
+    const grant = this.#grant;
+    const canPass = grant !== undefined && isKnown(grant);
+    this.#passed = canPass ? this.#parts.passOn(grant.replid, grant.offset, totalBytes) : undefined;
+    const takers = [loading.taker, ...(this.#passed === undefined ? [] : [this.#passed])];
+    this.#intake = new DumpIntake(takers, {
       pause: () => socket?.pause(),
       resume: () => this.#resume(socket),
     });
@@ -458,7 +491,7 @@ export class Upstream {
     });
     if (mark === '') this.#reader.expectPayload(bytes);
     else this.#reader.expectPayloadUntil(mark);
-    this.#followLoad(job, ended);
+    this.#followLoad(loading, ended);
   }
 
   #payloadEnded(): void {
@@ -470,33 +503,34 @@ export class Upstream {
     this.#onPayloadEnd?.();
   }
 
-  async #followLoad(job: LoadJob, payloadEnded: Promise<void>): Promise<void> {
+  async #followLoad(loading: DumpLoading, payloadEnded: Promise<void>): Promise<void> {
     let loaded: Loaded;
     try {
-      loaded = await job.finished;
+      loaded = await loading.finished;
     } catch (error) {
       // An error without a code is a fault of the program, which ends it.
       const code = codeOf(error);
       if (!(error instanceof OperatingError)) throw error;
-      if (this.#job === job) {
+      if (this.#loading === loading) {
         const isFinal = FINAL_ERRORS.has(code as ErrorCode);
         this.#act(this.link.loadFailed(error.message, isFinal, this.#nowMs()));
       }
       return;
     }
-    if (this.#job === job && this.#reader.heldBytes > 0) {
+    if (this.#loading === loading && this.#reader.heldBytes > 0) {
       this.#loadedBytes = loaded.result.bytes;
       this.#checkMark();
     }
     await payloadEnded;
     // The mark may have come before the worker was done.
-    if (this.#job === job && this.link.payloadBytes === 0 && !this.#isWhole(loaded)) this.#broken();
+    if (this.#loading === loading && this.link.payloadBytes === 0 && !this.#isWhole(loaded))
+      this.#broken();
     while (this.#holders > 0) {
       await new Promise<void>((resolve) => {
         this.#onReleased.push(resolve);
       });
     }
-    if (this.#job === job) this.#take(loaded);
+    if (this.#loading === loading) this.#take(loaded);
     else loaded.keyspace.drop();
   }
 
@@ -525,25 +559,54 @@ export class Upstream {
     assert(grant !== undefined, 'a dump that was loaded was granted');
     server.clock.tick();
     logLoaded(server.log, loaded.result, server.clock.nowMs());
-    this.#job = undefined;
+    this.#loading = undefined;
     this.#intake = undefined;
+    const passed = this.#passed;
+    this.#passed = undefined;
     if (streamLog.active) server.log.notice('Discarding previously cached master state.');
     this.#parts.dropReplicas('a full sync has replaced the dataset');
     this.#parts.leaveStream();
     server.replaceKeyspace(loaded.keyspace);
+    this.#loadEnded(true);
     this.#parts.takeFunctions(functions);
     server.dirty = 0;
     if (streamLog.active) streamLog.drop();
-    const isKnown = isReplid(grant.replid) && grant.offset >= 0;
-    if (isKnown) history.adopt(grant.replid);
+    if (isKnown(grant)) history.adopt(grant.replid);
     else history.renew();
-    streamLog.start(isKnown ? grant.offset : asOffset(0));
+    streamLog.start(isKnown(grant) ? grant.offset : asOffset(0));
+    this.#parts.dumpLoaded(passed);
     this.#selectedDb = aux.replication?.streamDb ?? 0;
     const socket = this.#socket;
     this.#act(this.link.loaded(streamLog.endOffset, this.#nowMs()));
     // Bytes after the dump may have come with it.
     this.#read(() => this.#startApplying(this.#selectedDb));
     this.#resume(socket);
+  }
+
+  /** The old dataset and its stream go, to make room for the dump. Clients get -LOADING. */
+  #flushOld(): void {
+    const server = this.#server;
+    const { streamLog } = server;
+    server.log.notice('MASTER <-> REPLICA sync: Flushing old data');
+    this.#parts.dropReplicas('a full sync replaces the dataset');
+    this.#parts.leaveStream();
+    if (streamLog.active) streamLog.drop();
+    server.flushAll();
+    server.dirty = 0;
+    server.loading = true;
+    this.#isFlushed = true;
+    server.log.notice('MASTER <-> REPLICA sync: Loading DB in memory');
+  }
+
+  /** A load for which the old dataset was flushed is over. */
+  #loadEnded(isLoaded: boolean): void {
+    if (!this.#isFlushed) return;
+    this.#isFlushed = false;
+    this.#server.loading = false;
+    if (!isLoaded)
+      this.#server.log.warning(
+        'The full sync has failed after the old data was flushed: no data is held',
+      );
   }
 
   #resume(socket: Socket | undefined): void {

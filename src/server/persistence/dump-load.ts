@@ -19,21 +19,12 @@ import type { ReplicationAux } from '../../rdb/save.ts';
 import { type Loaded, LoadJob, type LoadPool } from '../../workers/load-job.ts';
 import { fatalLoadLine, logLoaded } from '../load-log.ts';
 import type { Server } from '../server.ts';
+import type { LoadView } from '../snapshot-source.ts';
 
 /** The first bytes of a dump hold its fields about itself. */
 const HEAD_BYTES = 4 * KIB;
 const USED_MEMORY = '\x08used-mem';
 const MS_PER_SECOND = 1000;
-
-/** A running load, for INFO. */
-export interface LoadView {
-  readonly startSeconds: number;
-  readonly totalBytes: number;
-  /** The size of the dataset where the dump was made; 0 when the dump does not say. */
-  readonly usedMemoryBytes: number;
-  readonly loadedBytes: number;
-  readonly elapsedSeconds: number;
-}
 
 /** The files of an append only file, on their way. */
 export interface ReplayProgress {

@@ -7,7 +7,7 @@ import type { Primary } from './primary.ts';
 /** The lines of INFO replication with their ends, without the heading. */
 export function replicationSection(primary: Primary): string {
   const { server, states } = primary;
-  const { history, streamLog, config, nowMs } = server;
+  const { history, streamLog, position, config, nowMs } = server;
   const { minReplicasToWrite, minReplicasMaxLag } = config.values;
   const { active } = streamLog;
   const { upstream } = primary;
@@ -26,8 +26,8 @@ export function replicationSection(primary: Primary): string {
     text += line;
   }
   text += `master_failover_state:${server.failover.phase}\r\n`;
-  text += `master_replid:${history.replid}\r\nmaster_replid2:${history.replid2}\r\n`;
-  text += `master_repl_offset:${streamLog.endOffset}\r\nsecond_repl_offset:${history.secondOffset}\r\n`;
+  text += `master_replid:${position.replid}\r\nmaster_replid2:${history.replid2}\r\n`;
+  text += `master_repl_offset:${position.offset}\r\nsecond_repl_offset:${history.secondOffset}\r\n`;
   text += `repl_backlog_active:${active ? 1 : 0}\r\nrepl_backlog_size:${config.values.replBacklogSize}\r\n`;
   text += `repl_backlog_first_byte_offset:${active ? streamLog.firstOffset : 0}\r\n`;
   text += `repl_backlog_histlen:${active ? streamLog.histlen : 0}\r\n`;
@@ -44,6 +44,8 @@ export function ownReplicationFields(primary: Primary): string {
   return (
     `headwater_snapshots_started:${fullSyncs.snapshotsStarted}\r\n` +
     `headwater_late_joins:${fullSyncs.lateJoins}\r\n` +
+    `headwater_cut_through_peers:${fullSyncs.aheadCount}\r\n` +
+    `headwater_cut_through_joins:${fullSyncs.passedOn}\r\n` +
     `headwater_syncs_waiting:${fullSyncs.waitingCount}\r\n` +
     `headwater_syncs_reading:${fullSyncs.readingCount}\r\n` +
     `headwater_sync_failures:${fullSyncs.failures}\r\n` +
@@ -64,7 +66,7 @@ export function ownReplicationFields(primary: Primary): string {
 export function replyRole(primary: Primary, reply: Reply): void {
   reply.array(3);
   reply.bulkLatin1('master');
-  reply.integer(primary.server.streamLog.endOffset);
+  reply.integer(primary.server.position.offset);
   const rows = [...primary.states].map(roleRow).filter((row) => row !== null);
   reply.array(rows.length);
   for (const row of rows) {

@@ -23,6 +23,7 @@ import {
   decidePsync,
   LogLevel,
   type LogLine,
+  linkDownLine,
   type PsyncDecision,
   type PsyncNode,
   type PsyncRequest,
@@ -30,6 +31,7 @@ import {
 import { applyReplconf } from '../../replication/replconf.ts';
 import {
   countGood,
+  Framing,
   PeerEvent,
   Phase,
   type ReplicaState,
@@ -41,7 +43,7 @@ import { becomePrimary } from '../link/roles.ts';
 import type { Upstream } from '../link/upstream.ts';
 import type { Connection } from '../net/connection.ts';
 import { Obstacle, type Server } from '../server.ts';
-import type { SnapshotSource } from '../snapshot-source.ts';
+import type { DumpSnapshot, SnapshotSource } from '../snapshot-source.ts';
 import { Compaction } from './compaction.ts';
 import { FanOut } from './fan-out.ts';
 import { FullSyncs, spoolsFirst } from './full-syncs.ts';
@@ -96,7 +98,10 @@ export class Primary implements PeerListener {
     this.compaction = new Compaction(server);
     this.waiters = new Waiters(server, this.states, () => server.syncedOffset());
     this.fanOut = new FanOut(server.streamLog, server.clock);
-    this.fullSyncs = new FullSyncs(server, source, randomBytes);
+    this.fullSyncs = new FullSyncs(server, source, randomBytes, () => {
+      const { upstream } = this;
+      return upstream?.isReplica === true && !upstream.isUp;
+    });
     this.#log = server.log;
     this.#source = source;
     this.#lonelySinceMs = server.nowMs;
@@ -178,6 +183,8 @@ export class Primary implements PeerListener {
     return {
       isReplica: server.isReplica,
       linkUp: upstream?.link.isConfirmed ?? true,
+      linkRising: upstream?.link.isRising ?? false,
+      resyncs: upstream?.link.isSyncing ?? false,
       failingOver: server.failover.isActive,
       serveStalePsync: server.config.values.relayServeStalePsync,
       catchingUp: this.#catchesUp(),
@@ -206,9 +213,19 @@ export class Primary implements PeerListener {
     feed.invalidateSelect();
   }
 
-  /** Ends the links of all replicas, so that they ask again. */
+  /** The link to the primary of this node has failed. */
+  linkFailed(): void {
+    const path = this.upstream?.link.trouble.pathBelow(this.server.runId) ?? '';
+    this.fullSyncs.linkFailed(linkDownLine({ path }));
+  }
+
+  /**
+   * Ends the links of all replicas, so that they ask again. Those that wait for a full sync, or get
+   * one that is ahead of this node's stream, are no part of that stream and stay.
+   */
   dropAll(reason: string): void {
     for (const peer of [...this.peers]) {
+      if (peer.state.phase === Phase.WAIT_START || peer.snapshot?.isAhead === true) continue;
       this.#log.notice(`Closing the link of replica ${replicaName(peer.state)}: ${reason}`);
       peer.connection.destroy();
     }
@@ -326,6 +343,19 @@ export class Primary implements PeerListener {
     return lines;
   }
 
+  /** The dump that was passed on while it arrived is this node's dataset now. */
+  dumpLoaded(dump: DumpSnapshot | undefined): void {
+    for (const peer of this.fullSyncs.loaded(dump)) {
+      this.fullSyncs.remove(peer);
+      if (!peer.state.takesStream) continue;
+      // The log has told of the others when their dump was sent.
+      if (peer.state.framing === Framing.EOF_MARK)
+        this.#log.notice(`Synchronization with replica ${replicaName(peer.state)} succeeded`);
+      this.#online(peer);
+    }
+    this.#countGood();
+  }
+
   stop(): void {
     this.fanOut.stop();
     this.fullSyncs.stop();
@@ -339,6 +369,8 @@ export class Primary implements PeerListener {
 
   dumpSent(peer: ReplicaPeer): void {
     this.#log.notice(peer.state.dumpSentText());
+    // Its stream is not there yet.
+    if (peer.state.phase === Phase.WAIT_STREAM) return;
     this.fullSyncs.remove(peer);
     if (peer.state.phase === Phase.CLOSED) peer.closeGracefully();
     else if (peer.state.takesStream) this.#online(peer);
@@ -432,6 +464,7 @@ export class Primary implements PeerListener {
     const { values } = this.server.config;
     for (const peer of this.peers) {
       if (peer.state.needsKeepalive) peer.sendKeepalive();
+      if (peer.waitsForDump) peer.state.wrote(nowMs);
       const text = peer.state.timedOut(nowMs, values.replTimeout * SECOND_MS);
       if (text === '') continue;
       this.#log.warning(text);
