@@ -7,8 +7,9 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { asOffset } from '../../src/base/units.ts';
 import type { LinkOptions } from '../../src/replication/link-handshake.ts';
+import type { CachedStream, LinkAction } from '../../src/replication/link-phase.ts';
 import { LinkReader } from '../../src/replication/link-reader.ts';
-import { type CachedStream, type LinkAction, LinkState } from '../../src/replication/link-state.ts';
+import { LinkState } from '../../src/replication/link-state.ts';
 
 const OLD = '0a'.repeat(20);
 const NEW = '0b'.repeat(20);
