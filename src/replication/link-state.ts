@@ -25,7 +25,7 @@ import { handshake, type LinkOptions, request, type Step } from './link-handshak
 import { type CachedStream, type LinkAction, LinkPhase, ROLE_STATES } from './link-phase.ts';
 import { MARK_BYTES } from './link-reader.ts';
 import { LinkTrouble, LinkTroubleKind } from './link-trouble.ts';
-import { LogLevel, type LogLine, parseInt64 } from './psync.ts';
+import { LogLevel, parseInt64 } from './psync.ts';
 import { isReplid } from './replid.ts';
 
 /** Those below wait so long for the sync of this node to be granted. */
