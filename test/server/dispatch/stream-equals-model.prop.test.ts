@@ -162,12 +162,20 @@ class Rig {
     );
   }
 
-  /** The log from where the test began. */
-  logBytes(): Buffer {
+  /** The log from where the test began. Older blocks of it are compressed. */
+  async logBytes(): Promise<Buffer> {
     const { streamLog } = this.inProcess.node.server;
     const cursor = streamLog.openCursor(asOffset(this.#firstOffset));
     const parts: Buffer[] = [];
-    for (let count = cursor.next(MIB); count > 0; count = cursor.next(MIB)) {
+    for (;;) {
+      const count = cursor.next(MIB);
+      if (count === 0 && !cursor.isWaiting) break;
+      if (count === 0) {
+        await new Promise<void>((resolve) => {
+          cursor.onReady = resolve;
+        });
+        continue;
+      }
       parts.push(Buffer.from(cursor.bytes.subarray(cursor.start, cursor.end)));
       cursor.advance(count);
     }
@@ -180,7 +188,7 @@ class Rig {
     const { streamLog } = this.inProcess.node.server;
     streamLog.validate();
     const expected = this.model.stream;
-    const log = this.logBytes();
+    const log = await this.logBytes();
     expect(this.misread).toBe('');
     expect(differenceOf(log, expected), 'the log').toBe('');
     await waitFor(() => this.replica.streamBytes >= log.length, {
