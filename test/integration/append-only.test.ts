@@ -269,7 +269,15 @@ test('a relay that is killed goes on with its primary and its replicas, by parti
   );
   await waitForSync(primary, below);
   const link = await first.client();
-  await waitFor(async () => (await link.info('persistence')).get('aof_rewrites') !== '0');
+  // One base at the start, and one of the dataset that the full sync has brought.
+  await waitFor(async () => {
+    const info = await link.info('persistence');
+    return (
+      Number(info.get('aof_rewrites')) >= 2 &&
+      info.get('aof_rewrite_in_progress') === '0' &&
+      info.get('aof_rewrite_scheduled') === '0'
+    );
+  });
   await client.call('SET', 'mark', '1');
   await waitForSync(primary, below);
   await waitFor(() => readFileSync(lastIncrement(dir), 'latin1').includes('mark'));
