@@ -71,7 +71,7 @@ test('has the workers and all that they import', () => {
   const missing: string[] = [];
   for (const file of files.filter((one) => /^dist\/.*\.js$/.test(one))) {
     const text = readFileSync(join(installed, 'package', file), 'utf8');
-    for (const [, specifier] of text.matchAll(/^(?:import|export) [^'"]*['"](\.[^'"]+)['"]/gm)) {
+    for (const [, specifier] of text.matchAll(/^(?:import|export) [^'"();]*['"](\.[^'"]+)['"]/gm)) {
       const target = join(file, '..', specifier!);
       if (!files.includes(target)) missing.push(`${file}: ${specifier}`);
     }
