@@ -87,9 +87,9 @@ test('the data of before is served whole, however often a primary is killed in a
     await client.call('REPLICAOF', '127.0.0.1', upstream.port);
     await waitFor(
       async () => {
-          const fields = await client.info('replication');
-          return Number(fields.get('master_sync_read_bytes') ?? -1) > killedAt;
-        },
+        const fields = await client.info('replication');
+        return Number(fields.get('master_sync_read_bytes') ?? -1) > killedAt;
+      },
       { what: `${killedAt} bytes of a dump`, timeoutMs: ROUND_TIMEOUT_MS },
     );
     await upstream.kill();
