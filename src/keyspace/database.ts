@@ -160,6 +160,11 @@ export class Database extends EntryWriter {
     return NIL;
   }
 
+  /** Makes room for `count` keys that will come, as far as there is memory. */
+  expect(count: number): void {
+    this.#tables.reserve(this.table, count);
+  }
+
   /**
    * Reads in parallel the memory that commands on `count` keys with these hashes will read first:
    * buckets, then two cache lines of entries. Memory answers many requests in the time of one, but

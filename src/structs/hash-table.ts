@@ -251,6 +251,22 @@ export class HashTable {
     if (count > buckets * GROW_ENTRIES) this.#split(table);
   }
 
+  /**
+   * Makes room for `count` entries, so that the table does not grow on the way there. Does less
+   * when there is no memory. To be used while there are few entries: each of them moves.
+   */
+  reserve(table: Ref, count: number): void {
+    this.version++;
+    this.#bucket = NIL;
+    const wanted = Math.ceil(count / GROW_ENTRIES);
+    for (let buckets = this.#word(table, TableWord.BUCKETS); buckets < wanted; ) {
+      this.#split(table);
+      const now = this.#word(table, TableWord.BUCKETS);
+      if (now === buckets) return;
+      buckets = now;
+    }
+  }
+
   /** Removes the entry, with this hash, that {@link first} or {@link next} returned last. */
   removeFound(table: Ref, hash: number): void {
     const buckets = this.#word(table, TableWord.BUCKETS);
