@@ -313,10 +313,7 @@ export class Database extends EntryWriter {
     return entry;
   }
 
-  /**
-   * Replaces the value of `entry`, of whatever type, by a collection; the deadline is removed
-   * unless `keepDeadline`.
-   */
+  /** Replaces the value of `entry` by a collection; removes the deadline unless `keepDeadline`. */
   overwriteObject(
     entry: Ref,
     type: ValueType,
@@ -523,10 +520,7 @@ export class Database extends EntryWriter {
     this.forgetAhead();
   }
 
-  /**
-   * Must be called after a rollback of the arena: entries that were found or read ahead may be
-   * gone.
-   */
+  /** The arena was rolled back: entries that were found or read ahead may be gone. */
   rolledBack(): void {
     this.forgetAhead();
     this.#tables.rolledBack();

@@ -214,9 +214,7 @@ export class HashTable {
     this.#bucket = NIL;
   }
 
-  /**
-   * Call this after the arena was rolled back: results that were read from any table may be gone.
-   */
+  /** The arena was rolled back: results that were read from any table may be gone. */
   rolledBack(): void {
     this.version++;
     this.#bucket = NIL;
@@ -258,12 +256,9 @@ export class HashTable {
   reserve(table: Ref, count: number): void {
     this.version++;
     this.#bucket = NIL;
-    const wanted = Math.ceil(count / GROW_ENTRIES);
-    for (let buckets = this.#word(table, TableWord.BUCKETS); buckets < wanted; ) {
+    for (let buckets = this.buckets(table); buckets * GROW_ENTRIES < count; buckets++) {
       this.#split(table);
-      const now = this.#word(table, TableWord.BUCKETS);
-      if (now === buckets) return;
-      buckets = now;
+      if (this.buckets(table) === buckets) return;
     }
   }
 
@@ -331,14 +326,9 @@ export class HashTable {
 
   /** Calls `tell` with the number of entries of each bucket, for DEBUG. */
   eachBucket(table: Ref, tell: (entries: number) => void): void {
-    const buckets = this.#word(table, TableWord.BUCKETS);
-    let entries = 0;
-    const count = (): void => {
-      entries++;
-    };
-    for (let index = 0; index < buckets; index++) {
-      entries = 0;
-      this.visitBucket(table, index, count);
+    for (let index = 0; index < this.#word(table, TableWord.BUCKETS); index++) {
+      let entries = 0;
+      this.visitBucket(table, index, () => entries++);
       tell(entries);
     }
   }
@@ -581,13 +571,9 @@ export class HashTable {
     const spares = this.#spares;
     while (spares.length > 0) arena.free(asRef(spares.pop()!));
   }
-  /**
-   * Empty buckets for {@link #put} during a call of {@link #drain}. Otherwise the list is empty.
-   */
+  /** Empty buckets for {@link #put} within {@link #drain}; otherwise the list is empty. */
   readonly #spares: number[] = [];
-  /**
-   * Entries that {@link #drain} moves. Elements behind the count of the current call are leftovers.
-   */
+  /** Entries that {@link #drain} moves; elements behind their count are leftovers. */
   readonly #moved: number[] = [];
 
   /** Makes room for bucket `index`, the next one. Returns false when there is no memory for it. */

@@ -19,7 +19,8 @@
 import { connect, type Socket } from 'node:net';
 import { assert } from '../../base/assert.ts';
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
-import { asOffset, type Offset } from '../../base/units.ts';
+import { poison } from '../../base/lease.ts';
+import { asOffset, KIB, type Offset } from '../../base/units.ts';
 import { Flag } from '../../commands/spec.ts';
 import { encodingLimits } from '../../keyspace/encoding-limits.ts';
 import { LinkReader } from '../../replication/link-reader.ts';
@@ -37,6 +38,11 @@ import { Applier, UpstreamSession } from './applier.ts';
 import { DumpIntake } from './dump-intake.ts';
 
 const SECOND_MS = 1000;
+/**
+ * Bytes of one read. A turn has up to 32 reads: larger ones would let clients wait longer while
+ * the stream is applied.
+ */
+const READ_BYTES = 64 * KIB;
 const READONLY = "READONLY You can't write against a read only replica.";
 const MASTERDOWN =
   "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
@@ -75,6 +81,8 @@ export class Upstream {
   #dispatcher: Dispatcher | undefined = undefined;
   #applier: Applier | undefined = undefined;
   #socket: Socket | undefined = undefined;
+  /** Bytes in it are stale when the read that brought them has been taken. */
+  #readBuffer: Buffer | undefined = undefined;
   #grant: Grant | undefined = undefined;
   #job: LoadJob | undefined = undefined;
   #intake: DumpIntake | undefined = undefined;
@@ -298,11 +306,21 @@ export class Upstream {
     const { values } = this.#server.config;
     this.#leaveLink();
     this.#reader.expectLines();
+    this.#readBuffer ??= Buffer.allocUnsafeSlow(READ_BYTES);
+    const buffer = this.#readBuffer;
     const socket = connect({
       host: this.host,
       port: this.port,
       noDelay: true,
       ...(values.bindSourceAddr === '' ? {} : { localAddress: values.bindSourceAddr }),
+      // All reads go into one buffer, so that those of a dump leave nothing to collect.
+      onread: {
+        buffer,
+        callback: (count) => {
+          if (isCurrent()) this.#received(buffer, count);
+          return true;
+        },
+      },
     });
     this.#socket = socket;
     if (this.#holders > 0) socket.pause();
@@ -311,9 +329,6 @@ export class Upstream {
     let reason = '';
     socket.on('connect', () => {
       if (isCurrent()) this.#act(this.link.opened(this.#nowMs()));
-    });
-    socket.on('data', (bytes: Buffer) => {
-      if (isCurrent()) this.#received(bytes);
     });
     socket.on('error', (error) => {
       reason = messageOf(error);
@@ -325,13 +340,14 @@ export class Upstream {
     });
   }
 
-  #received(bytes: Buffer): void {
+  #received(bytes: Buffer, count: number): void {
     const server = this.#server;
     server.clock.tick();
-    server.stats.netInputBytes += bytes.length;
-    server.stats.netReplInputBytes += bytes.length;
+    server.stats.netInputBytes += count;
+    server.stats.netReplInputBytes += count;
     server.stats.readsProcessed++;
-    this.#read(() => this.#reader.push(bytes, 0, bytes.length));
+    this.#read(() => this.#reader.push(bytes, 0, count));
+    poison(bytes, 0, count);
   }
 
   /** Takes the bytes that came. Bytes that no primary sends end the link. */
