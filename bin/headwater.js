@@ -13,6 +13,8 @@ for (const name of ['SIGTERM', 'SIGINT']) process.on(name, () => signals.deliver
 // SIGHUP comes when a terminal closes and would end the process. SIGUSR1 would open a debugger's
 // port. Node.js ignores SIGPIPE by itself.
 for (const name of ['SIGHUP', 'SIGUSR1']) process.on(name, () => {});
+// A process that started this one in its place passes its signals on from here.
+if (process.env['HEADWATER_PARENT'] === String(process.ppid)) process.send?.('up');
 
 if (Number(process.versions.node.split('.')[0]) < 20) {
   console.error(`headwater needs Node.js 20 or later; this is ${process.version}.`);

@@ -40,6 +40,7 @@ export async function main(argv: readonly string[], signals: Signals): Promise<v
       return;
     default:
   }
+  let node: Node | undefined;
   try {
     const config = loadConfig({
       file: parsed.file,
@@ -48,20 +49,47 @@ export async function main(argv: readonly string[], signals: Signals): Promise<v
       options: parsed.options,
       directory: process.cwd(),
     });
-    const node = new Node(config);
-    const host = new HostProcess(node.server);
-    node.onExit = (code) => void host.exit(code);
-    const crashed = crashOf(node);
-    process.on('uncaughtException', crashed);
-    process.on('unhandledRejection', crashed);
-    signals.deliver = (name) => node.signal(name);
-    await node.start();
-    if (config.values.rehearsal) rehearse(node);
+    node = new Node(config);
+    await run(node, signals);
   } catch (error) {
     if (codeOf(error) === undefined) throw error;
-    console.error(codeOf(error) === ErrorCode.CONFIG ? messageOf(error) : `# ${messageOf(error)}`);
+    tellStartFailed(error, node);
     process.exit(1);
   }
+}
+
+/** Starts a node as this process. Rejects with an OperatingError when it cannot start. */
+async function run(node: Node, signals: Signals): Promise<void> {
+  const host = new HostProcess(node.server);
+  node.onExit = (code) => void host.exit(code);
+  const crashed = crashOf(node);
+  process.on('uncaughtException', crashed);
+  process.on('unhandledRejection', crashed);
+  signals.deliver = (name) => node.signal(name);
+  node.restarter = {
+    get obstacle() {
+      return host.restartObstacle;
+    },
+    leaving: () => {
+      signals.deliver = () => process.exit(0);
+    },
+    restart: (delayMs) => {
+      // Nothing may hold the node from here on: its memory is freed.
+      process.removeListener('uncaughtException', crashed);
+      process.removeListener('unhandledRejection', crashed);
+      signals.deliver = host.restart(delayMs);
+    },
+  };
+  await node.start();
+  if (node.server.config.values.rehearsal) rehearse(node);
+}
+
+/** Tells on standard error, and in the log file if there is one, why there is no start. */
+function tellStartFailed(error: unknown, node: Node | undefined): void {
+  const text = messageOf(error);
+  console.error(codeOf(error) === ErrorCode.CONFIG ? text : text.replace(/^/gm, '# '));
+  if (node === undefined || node.server.config.values.logfile === '') return;
+  for (const line of text.trim().split('\n')) node.server.log.warning(line);
 }
 
 /**

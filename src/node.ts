@@ -24,22 +24,31 @@ import { Dispatcher } from './server/dispatch/dispatcher.ts';
 import type { LookAhead } from './server/dispatch/look-ahead.ts';
 import { Housekeeping } from './server/housekeeping.ts';
 import { linkCommands } from './server/link/commands.ts';
+import { Failover } from './server/link/failover.ts';
 import { Upstream } from './server/link/upstream.ts';
 import { Connection, type ConnectionHost } from './server/net/connection.ts';
 import { readInPlace } from './server/net/listener.ts';
 import { Listeners } from './server/net/listeners.ts';
 import { SendQueue } from './server/net/send-queue.ts';
+import { type AofDisk, realAofDisk } from './server/persistence/aof/aof-disk.ts';
 import { Dumps } from './server/persistence/dumps.ts';
 import { replicationCommands } from './server/primary/commands.ts';
 import { Primary } from './server/primary/primary.ts';
 import { Server } from './server/server.ts';
 import { createLoadPool } from './workers/load-job.ts';
 
-/**
- * The thread of the first snapshot starts after this delay, so that it does not slow the first
- * clients.
- */
+/** The freeze is rehearsed after this delay, so that it does not slow the first clients. */
 const WARM_DELAY_MS = 500;
+
+/** A program that runs a node as a process, and can begin again. */
+export interface Restarter {
+  /** The reason why it cannot, or null. */
+  readonly obstacle: string | null;
+  /** The node ends now. */
+  leaving(): void;
+  /** The node has stopped. */
+  restart(delayMs: number): void;
+}
 
 export class Node implements ConnectionHost {
   readonly server: Server;
@@ -49,6 +58,7 @@ export class Node implements ConnectionHost {
   readonly dumps: Dumps;
   readonly primary: Primary;
   readonly upstream: Upstream;
+  readonly failover: Failover;
   readonly admin: Admin;
   readonly listeners = new Listeners(
     (socket) => this.accept(socket),
@@ -58,16 +68,19 @@ export class Node implements ConnectionHost {
   readonly lookAhead: LookAhead;
   /** Called when the node has stopped by itself: SHUTDOWN, or a signal. */
   onExit: (code: number) => void = () => {};
+  /** The program that can begin again, and how; a program that embeds a node cannot. */
+  restarter: Restarter | undefined = undefined;
   /** Called for each accepted socket, before it is a client. */
   onSocket: (() => void) | undefined = undefined;
   #warmTimer: NodeJS.Timeout | undefined = undefined;
   #stopping = false;
   #brokenCall: BrokenCall | undefined = undefined;
 
-  constructor(config: Config, log: Logger = loggerFor(config)) {
+  /** `aofDisk`: the file system of the append only file, for tests. */
+  constructor(config: Config, log: Logger = loggerFor(config), aofDisk: AofDisk = realAofDisk) {
     const clock = new SystemClock();
     this.server = new Server(config, log, clock);
-    this.dumps = new Dumps(this.server, (code) => this.#exit(code));
+    this.dumps = new Dumps(this.server, (code) => this.#exit(code), aofDisk);
     this.primary = new Primary(this.server, this.dumps.snapshots);
     this.upstream = new Upstream(this.server, {
       pool: createLoadPool(1),
@@ -77,15 +90,36 @@ export class Node implements ConnectionHost {
       },
       dropReplicas: (reason) => this.primary.dropAll(reason),
       leaveStream: () => {
-        this.primary.fullSyncs.stop();
+        this.primary.fullSyncs.leaveStream();
         this.dumps.snapshots.unpinStream();
+        this.dumps.appendOnly.streamLost();
       },
+      passOn: (replid, offset, bytes) =>
+        this.dumps.snapshots.passOn(replid, offset, bytes, (dump) =>
+          this.primary.fullSyncs.arrives(dump),
+        ),
+      dumpLoaded: (passed) => {
+        passed?.loaded();
+        this.primary.dumpLoaded(passed);
+      },
+      linkFailed: () => this.primary.linkFailed(),
       flush: () => this.primary.turnEnded(),
-      unblockAll: (error) => this.blocking.unblockAll(error),
+      unblockAll: (error) => {
+        this.blocking.unblockAll(error);
+        this.primary.waiters.unblockAll(error);
+      },
+      failoverAnswered: (accepted) => this.failover.answered(accepted),
     });
     this.primary.upstream = this.upstream;
-    this.server.streamDb = () =>
-      this.upstream.isReplica ? this.upstream.selectedDb : this.server.feed.selectedDb;
+    this.server.streamLog.onRefused = () => {
+      this.primary.dropAll('the system refuses memory for the stream');
+      this.dumps.snapshots.unpinStream();
+      this.dumps.appendOnly.streamRefused();
+    };
+    this.dumps.appendOnly.onSynced = () => {
+      this.primary.waiters.noteAck();
+      this.primary.waiters.serve();
+    };
     this.dumps.replicas = this.primary;
     this.dumps.link = this.upstream;
     this.admin = new Admin(this.server, {
@@ -94,25 +128,46 @@ export class Node implements ConnectionHost {
       unblock: (connection, error) =>
         this.blocking.unblock(connection, error) || this.primary.waiters.unblock(connection, error),
       snapshotMemory: this.dumps.snapshots,
+      upstream: this.upstream,
+      restarts: {
+        obstacle: () =>
+          this.restarter === undefined
+            ? 'the node is a part of another program'
+            : this.restarter.obstacle,
+        prepare: (asker, onCancel, atEnd) =>
+          this.dumps.shutdown.beginRestart(asker, onCancel, atEnd),
+        restart: (delayMs) => void this.#restart(delayMs),
+      },
       collectWorkers: () => {
         this.dumps.collectWorkers();
         this.upstream.collectWorker();
+        this.primary.compaction.collectWorker();
       },
     });
+    this.failover = new Failover(this.server, this.upstream, this.primary.states, {
+      begin: () => this.admin.pause.begin('failover', 'write', Number.POSITIVE_INFINITY),
+      end: () => this.admin.pause.end('failover'),
+    });
+    this.primary.onAck = () => this.failover.acked();
     defineJobInfo(this.admin.info, this.dumps, this.primary, this.listeners);
     const tables: CommandTable[] = [
       ...commandTables,
-      payloadCommands(() => dialectOf(config)),
+      payloadCommands(
+        () => dialectOf(config),
+        (text) => log.notice(text),
+      ),
       ...this.admin.tables,
       this.dumps.commands,
       replicationCommands(this.primary),
       linkCommands(this.server, this.upstream),
+      this.failover.commands,
     ];
     this.dispatcher = new Dispatcher(this.server, tables);
     this.server.onKeyspaceReplaced = () => this.dispatcher.datasetReplaced();
     this.dispatcher.onDiverged = () => {
       if (this.upstream.isReplica) this.upstream.diverged();
       else this.primary.diverged();
+      this.dumps.appendOnly.streamLost();
     };
     this.dispatcher.onBroken = (error, session, row, request) => {
       this.#brokenCall = noteBrokenCall(error, session, row, request);
@@ -125,6 +180,7 @@ export class Node implements ConnectionHost {
     this.dumps.wire(this.dispatcher, this.housekeeping);
     this.primary.wire(this.dispatcher, this.housekeeping);
     this.upstream.wire(this.dispatcher, this.housekeeping);
+    this.failover.wire(this.housekeeping);
     this.admin.wire(this.dispatcher, this.housekeeping);
   }
 
@@ -137,21 +193,22 @@ export class Node implements ConnectionHost {
     const { values } = config;
     this.server.loading = true;
     this.admin.descriptors.fit();
-    await this.listeners.open({
+    const plan = {
       hosts: values.bind,
       port: values.port,
       backlog: values.tcpBacklog,
       unixSocket: unixSocketPath(values),
       unixPermissions: values.unixsocketperm,
       anyPort,
-    });
+    };
+    await this.listeners.open(plan, (line) => log.warning(line));
     log.notice(this.#startLine());
     for (const warning of config.warnings.splice(0)) log.warning(warning);
     this.server.onStage('loading');
     this.housekeeping.start();
     this.admin.start();
     try {
-      await this.dumps.dumpLoad.atStart(values.replicaof !== null);
+      await this.dumps.loadAtStart(this.dispatcher, values.replicaof !== null);
     } catch (error) {
       // When the node is stopped during the load, the load's error is not reported.
       if (this.#stopping) return;
@@ -194,7 +251,7 @@ export class Node implements ConnectionHost {
     for (const connection of this.server.clients.values()) connection.destroy();
     this.server.departures.stop();
     this.primary.stop();
-    await Promise.all([this.upstream.close(), this.dumps.close()]);
+    await Promise.all([this.upstream.close(), this.dumps.close(), this.primary.compaction.close()]);
   }
 
   /** Handles SIGTERM and SIGINT, for a program that runs the node as a process. */
@@ -217,8 +274,22 @@ export class Node implements ConnectionHost {
     this.onExit(code);
   }
 
+  async #restart(delayMs: number): Promise<void> {
+    this.restarter?.leaving();
+    // The command that asked for this ends first: it uses what the stop takes away.
+    await new Promise<void>((resolve) => {
+      setImmediate(resolve);
+    });
+    await this.stop();
+    this.restarter?.restart(delayMs);
+  }
+
   run(connection: Connection, request: Request, known?: CommandRow, follows?: boolean): void {
     this.dispatcher.run(connection, request, known, follows);
+  }
+
+  describe(connection: Connection): string {
+    return this.admin.describe(connection);
   }
 
   turnBegan(): void {
@@ -232,6 +303,7 @@ export class Node implements ConnectionHost {
 
   closed(connection: Connection): void {
     this.server.clients.delete(connection.id);
+    if (this.server.clientMemory.isOn) this.server.clientMemory.note(connection);
     this.server.watchTable.unwatchAll(connection);
     this.blocking.closed(connection);
     this.admin.closed(connection);

@@ -54,8 +54,11 @@ export function messageOf(error: unknown): string {
 const SYSTEM_WORDS: Readonly<Record<string, string>> = {
   EACCES: 'Permission denied',
   EADDRINUSE: 'Address already in use',
+  EADDRNOTAVAIL: 'Cannot assign requested address',
+  EAFNOSUPPORT: 'Address family not supported by protocol',
   EBADF: 'Bad file descriptor',
   ECONNABORTED: 'Software caused connection abort',
+  ECONNRESET: 'Connection reset by peer',
   EDQUOT: 'Disk quota exceeded',
   EEXIST: 'File exists',
   EFBIG: 'File too large',
@@ -72,6 +75,7 @@ const SYSTEM_WORDS: Readonly<Record<string, string>> = {
   EPERM: 'Operation not permitted',
   EPIPE: 'Broken pipe',
   EROFS: 'Read-only file system',
+  ETIMEDOUT: 'Connection timed out',
 };
 
 /** The C library's words for an error of the system. Rethrows an error that has no code. */
@@ -80,6 +84,9 @@ export function systemErrorText(error: unknown): string {
   if (code === undefined) throw error;
   return SYSTEM_WORDS[code] ?? messageOf(error);
 }
+
+/** The C library's words for an error code of the system; the code itself if it is unknown. */
+export const systemWords = (code: string): string => SYSTEM_WORDS[code] ?? code;
 
 /** The process, or the system, has no room for another open file. */
 export function isTableFull(error: unknown): boolean {

@@ -88,7 +88,10 @@ export class Database extends EntryWriter {
     return hashBytes(this.#context.hashKey0, this.#context.hashKey1, bytes, start, length);
   }
 
-  /** Counts the entries in each bucket of the table, for DEBUG. */
+  /** The keys that the table has room for; the entries in each of its buckets, for DEBUG. */
+  get slotCount(): number {
+    return this.#tables.slots(this.table);
+  }
   eachBucket(tell: (entries: number) => void): void {
     this.#tables.eachBucket(this.table, tell);
   }
@@ -531,9 +534,7 @@ export class Database extends EntryWriter {
     this.view.forget();
   }
 
-  /**
-   * Frees some buckets of a detached table with all their entries; returns whether that was all.
-   */
+  /** Frees some buckets of a detached table with all entries; returns whether that was all. */
   freeSome(table: Ref, buckets: number): boolean {
     return this.#tables.freeSome(table, buckets, (entry) => {
       this.#releaseValue(this.word(entry, EntryWord.META), entry);

@@ -3,6 +3,7 @@
  * ends in an error.
  *
  *   listening-port <n>   ip-address <host>   capa <name>   version <x.y.z>       the handshake
+ *   capa headwater-reads-<redis>-<valkey>                                        which dumps a headwater reads
  *   rdb-only 0|1   rdb-filter-only "<list>"   rdb-no-compress 0|1   rdb-no-checksum 0|1      what dump it wants
  *   ack <offset> [fack <offset>]   getack *                                      never answered
  *
@@ -58,9 +59,9 @@ export function applyReplconf(
     if (peer.isReplica && !isOfStream(option)) continue;
     switch (option.toLowerCase()) {
       case 'listening-port': {
-        const port = parseInt64(value);
-        if (!(port >= 0 && port <= 65535)) return failed(ERROR_NOT_AN_INTEGER);
-        peer.listeningPort = port;
+        // Any integer, of which 32 bits are kept.
+        if (Number.isNaN(parseInt64(value))) return failed(ERROR_NOT_AN_INTEGER);
+        peer.listeningPort = Number(BigInt.asIntN(32, BigInt(value)));
         break;
       }
       case 'ip-address': {
@@ -72,6 +73,7 @@ export function applyReplconf(
         const capability = value.toLowerCase();
         if (capability === 'eof') peer.capaEof = true;
         else if (capability === 'psync2') peer.capaPsync2 = true;
+        else setReads(peer, capability);
         break;
       }
       case 'version': {
@@ -109,6 +111,21 @@ export function applyReplconf(
     }
   }
   return OK;
+}
+
+/**
+ * The capability by which a headwater tells its primary the newest versions of dumps that it reads,
+ * of Redis and of Valkey. Other primaries ignore it.
+ */
+export function readsCapability(redisVersion: number, valkeyVersion: number): string {
+  return `headwater-reads-${redisVersion}-${valkeyVersion}`;
+}
+
+function setReads(peer: ReplicaState, capability: string): void {
+  const match = /^headwater-reads-(\d{1,4})-(\d{1,3})$/.exec(capability);
+  if (match === null) return;
+  peer.readsRedis = Number(match[1]);
+  peer.readsValkey = Number(match[2]);
 }
 
 function isOfStream(option: string): boolean {

@@ -20,15 +20,32 @@
  * Blocks are a quarter of the backlog, from 16 KiB to 1 MiB. A write to a peer ends at a block's
  * end, so small blocks cost system calls. Large blocks retain up to one block more than requested.
  *
+ * Sealed blocks may be compressed (server/primary/compaction.ts): then the block has no bytes here,
+ * and `backlogBytesMax` bounds what is *stored*. A cursor that comes to such a block waits: `next`
+ * returns 0, {@link StreamCursor.isWaiting} is true, and `onReady` is called when the block has its
+ * bytes again. It keeps them as long as a cursor stands in it.
+ *
+ *   RAW ─── packed ───▶ PACKED ─── a cursor comes, expanded ───▶ PACKED, with its bytes
+ *    └ not worth it: stays RAW      ▲                                │
+ *                                   └──── the last cursor leaves ────┘
+ *
+ * When the system refuses memory for a block, the backlog becomes shorter: its oldest block serves
+ * again. If a cursor pins that, all cursors are closed ({@link StreamLog.onRefused}) and a block that
+ * is kept for this case serves; a block whose last write has ended is kept for the next case. An
+ * append fails, and the process ends, when memory is refused again before any of these writes has
+ * ended and new readers have come.
+ *
  * Bytes from a slice stay unchanged until `advance` of that slice: the pin outlasts the write, even
- * past `closeCursor`. Main thread only; the memory is shared for the workers that will read sealed
- * blocks.
+ * past `closeCursor`. Main thread only; the memory is shared for the worker that compresses.
  */
 import { assert, debugAssert } from '../base/assert.ts';
 import { copyBytes, withView } from '../base/byte-copy.ts';
+import { ErrorCode, OperatingError } from '../base/errors.ts';
 import { Lease } from '../base/lease.ts';
 import { MemoryKind, SharedMemory } from '../base/shared-memory.ts';
 import { asOffset, KIB, MIB, type Offset, offsetAfter } from '../base/units.ts';
+import { BlockStore } from './block-store.ts';
+import { Block, StreamCursor } from './log-cursor.ts';
 
 export const BLOCK_BYTES_MIN = 16 * KIB;
 export const BLOCK_BYTES_MAX = MIB;
@@ -43,31 +60,8 @@ export function blockBytesFor(backlogBytesMax: number): number {
   return Math.max(BLOCK_BYTES_MIN, Math.min(BLOCK_BYTES_MAX, quarter));
 }
 
-class Block {
-  readonly bytes: Uint8Array<SharedArrayBuffer>;
-  /** Offset of the first byte. */
-  readonly start: Offset;
-  /** Bytes written. */
-  used: number;
-  /** Cursors that stand in the block, including closed ones whose write is in flight. */
-  pins: number;
-  next: Block | null;
-  /**
-   * The log dropped this block while a write was in flight: its memory must not be used again.
-   */
-  detached: boolean;
-
-  constructor(memory: SharedArrayBuffer, start: Offset) {
-    this.bytes = withView(new Uint8Array(memory));
-    this.start = start;
-    this.used = 0;
-    this.pins = 0;
-    this.next = null;
-    this.detached = false;
-  }
-}
-
-const NO_BLOCK = new Block(new SharedArrayBuffer(0), asOffset(0));
+const NO_MEMORY = new SharedArrayBuffer(0);
+const NO_BLOCK = new Block(NO_MEMORY, asOffset(0));
 
 export class StreamLog {
   /**
@@ -92,8 +86,23 @@ export class StreamLog {
   #tail: Block;
   /** Bytes of memory in retained blocks, used or not. */
   #capacityBytes: number;
+  /** Bytes that compression has spared: of packed blocks, what they were longer. */
+  #savedBytes = 0;
+  /** Bytes before this offset cannot be read any more; their blocks leave when nobody stands there. */
+  #lostBefore = 0;
+  readonly #store: BlockStore;
+  /** A block was sealed, or its last cursor has left it. */
+  onPackable: (() => void) | undefined = undefined;
+  /** A cursor has come to a packed block: to be answered by {@link unpacked} or {@link lost}. */
+  onWanted: ((block: Block) => void) | undefined = undefined;
   /** The pool of blocks: a fresh megabyte costs page faults, a used one nothing. */
   readonly #memory: SharedMemory;
+  /** Memory for the block after a refusal. */
+  #reserve: SharedArrayBuffer | undefined = undefined;
+  /** Blocks that left the log at a refusal while a write was in flight. */
+  readonly #leaving = new Set<Block>();
+  /** Must close all cursors. Called from within an append that finds no memory. */
+  onRefused: () => void = () => {};
   /**
    * The bytes that were appended and are not copied yet; counted in endOffset. Owners of the
    * buffers given to {@link appendDeferred} reclaim them here.
@@ -117,16 +126,24 @@ export class StreamLog {
     this.#tail = NO_BLOCK;
     this.#capacityBytes = 0;
     this.#memory = memory;
+    this.#store = new BlockStore(memory);
     this.lease = new Lease(() => this.settle());
   }
 
-  /** Begins to record after `endOffset`, with an empty backlog. */
+  /**
+   * Begins to record after `endOffset`, with an empty backlog. Throws ARENA_FULL, having changed
+   * nothing, when the system refuses the memory.
+   */
   start(endOffset: Offset): void {
     assert(!this.active, 'a log starts once');
+    this.#reserve ??= this.#tryTake();
+    const first = this.#tryTake();
+    if (first === undefined || this.#reserve === undefined)
+      throw new OperatingError(ErrorCode.ARENA_FULL, 'the system refuses memory for the stream');
     this.active = true;
     this.endOffset = endOffset;
     this.firstOffset = offsetAfter(endOffset, 1);
-    this.#addBlock();
+    this.#append(new Block(first, this.firstOffset));
   }
 
   /**
@@ -142,12 +159,20 @@ export class StreamLog {
       block.detached = true;
       block.next = null;
       this.#giveBack(block);
+      if (block.packed !== undefined) this.#store.free(block.packed);
     }
+    this.#store.trim();
+    this.#savedBytes = 0;
+    this.#lostBefore = 0;
     this.#blocks = [];
     this.#headIndex = 0;
     this.#tail = NO_BLOCK;
     this.#capacityBytes = 0;
     this.firstOffset = offsetAfter(this.endOffset, 1);
+    if (this.#reserve !== undefined) this.#memory.give(MemoryKind.LOG, this.#reserve, 0);
+    this.#reserve = undefined;
+    for (const block of this.#leaving) this.#giveBack(block);
+    this.#leaving.clear();
   }
 
   /** Appends bytes[start … end) by copying them. Must be active. */
@@ -194,17 +219,34 @@ export class StreamLog {
     return this.endOffset - this.firstOffset + 1;
   }
 
+  /** Bytes that the retained ones take: compressed blocks count as they are stored. */
+  get storedBytes(): number {
+    return this.histlen - this.#savedBytes;
+  }
+
+  /** Retained blocks that are compressed, and sealed ones that may be. */
+  get packedBlocks(): { readonly packed: number; readonly toPack: number } {
+    let packed = 0;
+    let toPack = 0;
+    for (let i = this.#headIndex; i < this.#blocks.length; i++) {
+      const block = this.#blocks[i]!;
+      if (block.packed !== undefined) packed++;
+      else if (!block.isHard && block.next !== null) toPack++;
+    }
+    return { packed, toPack };
+  }
+
   /**
    * Bytes retained beyond the size of the backlog, because of cursors (and up to a block of
    * rounding).
    */
   get pinnedBytes(): number {
-    return Math.max(0, this.histlen - this.#backlogBytesMax);
+    return Math.max(0, this.storedBytes - this.#backlogBytesMax);
   }
 
   /** Memory of the retained blocks. */
   get memoryBytes(): number {
-    return this.#capacityBytes;
+    return this.#capacityBytes + this.#store.memoryBytes;
   }
 
   get blockBytes(): number {
@@ -231,6 +273,8 @@ export class StreamLog {
    * is the next one.
    */
   covers(offset: number): boolean {
+    // For a lack of memory this may drop what is asked for.
+    if (this.lease.size !== 0) this.settle();
     return this.active && offset >= this.firstOffset && offset <= this.endOffset + 1;
   }
 
@@ -269,12 +313,10 @@ export class StreamLog {
     while (dropped < TRIM_BLOCKS_MAX) {
       const head = this.#blocks[this.#headIndex];
       if (head === undefined || head === this.#tail || head.pins !== 0) break;
-      if (this.histlen - head.used < this.#backlogBytesMax) break;
-      this.firstOffset = offsetAfter(head.start, head.used);
-      this.#capacityBytes -= head.bytes.length;
-      this.#blocks[this.#headIndex++] = NO_BLOCK;
-      head.next = null;
-      this.#giveBack(head);
+      const stored = head.packed?.bytes ?? head.used;
+      const isLost = head.start < this.#lostBefore;
+      if (!isLost && this.storedBytes - stored < this.#backlogBytesMax) break;
+      this.#giveBack(this.#dropHead());
       dropped++;
     }
     // The spent half goes away in one move per doubling, so a step of the head costs O(1) over
@@ -290,24 +332,130 @@ export class StreamLog {
   unpin(block: Block): void {
     debugAssert(block.pins > 0, 'a pin is taken back once');
     block.pins--;
-    if (block.pins === 0 && !block.detached && block === this.#blocks[this.#headIndex]) this.trim();
+    if (block.pins > 0) return;
+    if (block.detached) {
+      if (!this.#leaving.delete(block)) return;
+      if (this.#reserve === undefined && block.bytes.length > 0) this.#reserve = block.bytes.buffer;
+      else this.#giveBack(block);
+      return;
+    }
+    if (block.packed !== undefined) this.#dropBytes(block);
+    else if (block.next !== null && !block.isHard) this.onPackable?.();
+    if (block === this.#blocks[this.#headIndex]) this.trim();
+  }
+
+  // For compaction.
+
+  /**
+   * The oldest sealed block that is not compressed and that no cursor stands in; undefined when
+   * there is none. It is pinned until {@link packed}.
+   */
+  beginPack(): Block | undefined {
+    for (let i = this.#headIndex; i < this.#blocks.length; i++) {
+      const block = this.#blocks[i]!;
+      if (block.next === null) return undefined;
+      if (block.packed !== undefined || block.isHard || block.pins > 0) continue;
+      block.pins++;
+      return block;
+    }
+    return undefined;
+  }
+
+  /**
+   * Ends {@link beginPack}: bytes[0, length) are the compressed block. A `length` of 0 tells that
+   * compressing it does not pay, -1 that it was not tried. A block that a cursor has come to
+   * meanwhile stays as it is.
+   */
+  packed(block: Block, bytes: Uint8Array, length: number, crcLow: number, crcHigh: number): void {
+    if (length === 0) block.isHard = true;
+    if (length > 0 && block.pins === 1 && !block.detached) {
+      block.packed = this.#store.put(bytes, length, crcLow, crcHigh);
+      this.#savedBytes += block.used - length;
+    }
+    this.unpin(block);
+  }
+
+  /**
+   * Memory for the bytes of a packed block, for {@link unpacked} or {@link lost}. Throws RangeError
+   * when the system refuses it.
+   */
+  takeBlock(block: Block): SharedArrayBuffer {
+    return this.#memory.take(MemoryKind.LOG, block.used);
+  }
+
+  /** A packed block that was wanted has its bytes again, in `memory`. */
+  unpacked(block: Block, memory: SharedArrayBuffer): void {
+    block.isWanted = false;
+    if (block.detached || block.pins === 0) {
+      this.#memory.give(MemoryKind.LOG, memory);
+      return;
+    }
+    block.bytes = withView(new Uint8Array(memory));
+    this.#capacityBytes += memory.byteLength;
+    for (const cursor of block.waiting.splice(0)) cursor.ready(block);
+  }
+
+  /**
+   * A packed block that was wanted cannot be expanded. Those who stand in it fail, and the history
+   * begins behind it.
+   */
+  lost(block: Block, memory: SharedArrayBuffer): void {
+    block.isWanted = false;
+    this.#memory.drop(MemoryKind.LOG, memory);
+    if (block.detached) return;
+    this.#lostBefore = Math.max(this.#lostBefore, block.start + block.used);
+    for (const cursor of block.waiting.splice(0)) cursor.fail();
+    this.trim();
+  }
+
+  /** There is no memory for a packed block that was wanted: those who wait for it fail. */
+  unavailable(block: Block): void {
+    block.isWanted = false;
+    for (const cursor of block.waiting.splice(0)) cursor.fail();
+  }
+
+  /** For cursors: `cursor` has come to `block`, which has no bytes. */
+  want(block: Block, cursor: StreamCursor): void {
+    block.waiting.push(cursor);
+    if (block.isWanted) return;
+    block.isWanted = true;
+    assert(this.onWanted !== undefined, 'who packs blocks expands them');
+    this.onWanted(block);
+  }
+
+  #dropBytes(block: Block): void {
+    if (block.bytes.length === 0) return;
+    this.#capacityBytes -= block.bytes.length;
+    this.#memory.give(MemoryKind.LOG, block.bytes.buffer, block.used);
+    block.bytes = NO_BLOCK.bytes;
   }
 
   /** Walks the blocks and checks the invariants of the file header. */
   validate(): void {
     let offset: number = this.firstOffset;
     let capacityBytes = 0;
+    let savedBytes = 0;
     for (let i = this.#headIndex; i < this.#blocks.length; i++) {
       const block = this.#blocks[i]!;
       assert(block.start === offset, 'blocks follow each other without a gap');
-      assert(block.used <= block.bytes.length, 'a block holds no more than its capacity');
+      const isPacked = block.packed !== undefined;
+      assert(
+        isPacked || block.used <= block.bytes.length,
+        'a block holds no more than its capacity',
+      );
+      assert(!isPacked || block.next !== null, 'the tail is never packed');
+      if (block.packed !== undefined) savedBytes += block.used - block.packed.bytes;
       assert(block.next === (this.#blocks[i + 1] ?? null), 'blocks are linked in order');
-      assert(block.next === null || block.used === block.bytes.length, 'only the tail has room');
+      assert(
+        isPacked || block.next === null || block.used === block.bytes.length,
+        'only the tail has room',
+      );
       offset += block.used;
       capacityBytes += block.bytes.length;
     }
     assert(offset + this.lease.size === this.endOffset + 1, 'the blocks end where the stream ends');
     assert(capacityBytes === this.#capacityBytes, 'the memory of the blocks is counted');
+    assert(savedBytes === this.#savedBytes, 'what compression spares is counted');
     assert(!this.active || this.#tail === this.#blocks.at(-1), 'an active log has a tail');
   }
 
@@ -328,112 +476,76 @@ export class StreamLog {
 
   /** A block with a write in flight is not used again. */
   #giveBack({ bytes, used, pins }: Block): void {
+    if (bytes.length === 0) return;
     if (pins === 0) this.#memory.give(MemoryKind.LOG, bytes.buffer, used);
     else this.#memory.drop(MemoryKind.LOG, bytes.buffer, used);
   }
 
   #addBlock(): void {
     this.trim();
-    const old = this.#tail;
-    const start = old === NO_BLOCK ? this.firstOffset : offsetAfter(old.start, old.used);
-    const block = new Block(this.#memory.take(MemoryKind.LOG, this.#blockBytes), start);
-    if (old !== NO_BLOCK) old.next = block;
+    const { start, used } = this.#tail;
+    const memory = this.#tryTake() ?? this.#takeOldest();
+    this.#reserve ??= this.#tryTake();
+    this.#append(new Block(memory, offsetAfter(start, used)));
+  }
+
+  #append(block: Block): void {
+    const sealed = this.#tail;
+    if (sealed !== NO_BLOCK) sealed.next = block;
     this.#blocks.push(block);
     this.#tail = block;
     this.#capacityBytes += block.bytes.length;
-  }
-}
-
-/**
- * A reader's place in the log. `next` describes a slice in the fields. `advance` confirms the bytes
- * of it that were written:
- *
- *   if (cursor.next(256 * KIB) > 0) {
- *     write(cursor.bytes, cursor.start, cursor.end, () => cursor.advance(written));
- *   }
- */
-export class StreamCursor {
-  /** The block of the current slice, over a SharedArrayBuffer. */
-  bytes: Uint8Array;
-  /** The slice is bytes[start … end). */
-  start: number;
-  end: number;
-  /** Offset of the next byte to be confirmed: all bytes before it are confirmed. */
-  offset: Offset;
-  /** True from a `next` that returned bytes until `advance`. */
-  inFlight: boolean;
-  closed: boolean;
-  readonly #log: StreamLog;
-  #block: Block;
-
-  constructor(log: StreamLog, block: Block, offset: Offset) {
-    this.bytes = block.bytes;
-    this.start = offset - block.start;
-    this.end = this.start;
-    this.offset = offset;
-    this.inFlight = false;
-    this.closed = false;
-    this.#log = log;
-    this.#block = block;
-    block.pins++;
+    if (sealed !== NO_BLOCK) this.onPackable?.();
   }
 
-  /** Bytes of the stream that this reader has not confirmed. */
-  get lag(): number {
-    return this.#log.endOffset - this.offset + 1;
-  }
-
-  /**
-   * Returns the size of the next slice, up to `bytesMax` and a block's end; 0 when the reader has
-   * everything.
-   */
-  next(bytesMax: number): number {
-    assert(!this.closed && !this.inFlight, 'a cursor has one slice in flight');
-    this.#log.settle();
-    if (this.end === this.#block.used) this.#hop();
-    // Until now `end` was the confirmed end of the last slice; the new slice begins there.
-    this.start = this.end;
-    const count = Math.min(bytesMax, this.#block.used - this.start);
-    this.end = this.start + count;
-    this.inFlight = count > 0;
-    return count;
-  }
-
-  /**
-   * Confirms `bytes` of the slice; fewer than its size means that the rest comes with the next
-   * slice.
-   */
-  advance(bytes: number): void {
-    assert(bytes >= 0 && bytes <= this.end - this.start, 'a cursor advances within its slice');
-    this.inFlight = false;
-    if (this.closed) {
-      this.#log.unpin(this.#block);
-      return;
+  /** Undefined when the system refuses the memory. */
+  #tryTake(): SharedArrayBuffer | undefined {
+    try {
+      return this.#memory.take(MemoryKind.LOG, this.#blockBytes);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      return undefined;
     }
-    this.offset = offsetAfter(this.offset, bytes);
-    this.start += bytes;
-    this.end = this.start;
-    if (this.end === this.#block.used) this.#hop();
   }
 
-  /** For {@link StreamLog.closeCursor}. */
-  close(): void {
-    assert(!this.closed, 'a cursor closes once');
-    this.closed = true;
-    if (!this.inFlight) this.#log.unpin(this.#block);
+  /** The memory of the oldest block, which leaves the log. All before the tail may leave. */
+  #takeOldest(): SharedArrayBuffer {
+    for (;;) {
+      const head = this.#blocks[this.#headIndex]!;
+      if (head.pins !== 0 || head === this.#tail) break;
+      this.#dropHead();
+      // A compressed block has no memory of its own.
+      if (head.bytes.length > 0) return head.bytes.buffer;
+    }
+    this.onRefused();
+    assert(this.openCursors === 0, 'without memory for the stream nobody reads it');
+    let memory: SharedArrayBuffer | undefined;
+    while (this.#headIndex < this.#blocks.length) {
+      const block = this.#dropHead();
+      block.detached = true;
+      if (block.pins !== 0) this.#leaving.add(block);
+      else if (memory === undefined && block.bytes.length > 0) memory = block.bytes.buffer;
+      else this.#giveBack(block);
+    }
+    this.#tail = NO_BLOCK;
+    if (memory === undefined) {
+      memory = this.#reserve;
+      this.#reserve = undefined;
+    }
+    if (memory !== undefined) return memory;
+    throw new OperatingError(ErrorCode.ARENA_FULL, 'the system refuses memory for the stream');
   }
 
-  /**
-   * Moves to the following block, if there is one, so that a block read to its end is not pinned.
-   */
-  #hop(): void {
-    const block = this.#block;
-    const next = block.next;
-    if (next === null) return;
-    next.pins++;
-    this.#block = next;
-    this.bytes = next.bytes;
-    this.start = this.end = 0;
-    this.#log.unpin(block);
+  #dropHead(): Block {
+    const head = this.#blocks[this.#headIndex]!;
+    this.firstOffset = offsetAfter(head.start, head.used);
+    this.#capacityBytes -= head.bytes.length;
+    if (head.packed !== undefined) {
+      this.#savedBytes -= head.used - head.packed.bytes;
+      this.#store.free(head.packed);
+    }
+    this.#blocks[this.#headIndex++] = NO_BLOCK;
+    head.next = null;
+    return head;
   }
 }

@@ -249,10 +249,7 @@ export class HashTable {
     if (count > buckets * GROW_ENTRIES) this.#split(table);
   }
 
-  /**
-   * Makes room for `count` entries, so that the table does not grow on the way there. Does less
-   * when there is no memory. To be used while there are few entries: each of them moves.
-   */
+  /** Makes room for `count` entries as far as there is memory; those that are there move. */
   reserve(table: Ref, count: number): void {
     this.version++;
     this.#bucket = NIL;
@@ -273,9 +270,7 @@ export class HashTable {
     this.#removeAt(table, this.#drawnFrom);
   }
 
-  /**
-   * Removes the entry at the place where the search stopped, in the chain that begins at `first`.
-   */
+  /** Removes the entry at which the search stopped, in the chain that begins at `first`. */
   #removeAt(table: Ref, first: Ref): void {
     this.version++;
     const arena = this.#arena;
@@ -322,6 +317,11 @@ export class HashTable {
     this.visitBucket(table, index, visit);
     if ((index | (1 << level)) < buckets) this.visitBucket(table, index | (1 << level), visit);
     return reverseBits(reverseBits(cursor | ~mask) + 1);
+  }
+
+  /** The entries that the buckets have room for, without further ones. */
+  slots(table: Ref): number {
+    return this.#word(table, TableWord.BUCKETS) * BUCKET_ENTRIES;
   }
 
   /** Calls `tell` with the number of entries of each bucket, for DEBUG. */

@@ -137,7 +137,8 @@ test('an address in use ends the start with its reason', async () => {
   const child = start(['--port', String(server.port), '--rehearsal', 'yes']);
   expect(await child.exit).toEqual([1, null]);
   expect(child.output).toContain(
-    `Could not create server TCP listening socket 127.0.0.1:${server.port}: bind: Address already in use`,
+    `# Warning: Could not create server TCP listening socket 127.0.0.1:${server.port}: ` +
+      `bind: Address already in use\n# Failed listening on port ${server.port} (tcp), aborting.\n`,
   );
   await server.stop();
 });

@@ -4,6 +4,7 @@ import {
   NO_REPLY,
   parseVersion,
   REPLCONF_OK,
+  readsCapability,
 } from '../../src/replication/replconf.ts';
 import { DumpFilter, PeerEvent, ReplicaState } from '../../src/replication/replica-state.ts';
 
@@ -43,6 +44,19 @@ describe('the handshake of', () => {
   });
 });
 
+test('a port is any integer, of which 32 bits are kept', () => {
+  for (const [text, port] of [
+    ['99999999', 99_999_999],
+    ['-1', -1],
+    ['99999999999', 1_215_752_191],
+    ['9223372036854775807', -1],
+  ] as const) {
+    const state = fresh();
+    expect(apply(state, `listening-port ${text}`)).toBe(REPLCONF_OK);
+    expect(state.listeningPort).toBe(port);
+  }
+});
+
 test('what was announced is kept', () => {
   const state = fresh();
   apply(
@@ -74,8 +88,7 @@ describe('replies', () => {
     ['set-rdb-client-id 7', '-ERR Unrecognized REPLCONF option: set-rdb-client-id\r\n'],
     ['Main-Ch-Client-Id 42', '-ERR Unrecognized REPLCONF option: Main-Ch-Client-Id\r\n'],
     ['listening-port abc', NOT_INTEGER],
-    ['listening-port -1', NOT_INTEGER],
-    ['listening-port 65536', NOT_INTEGER],
+    ['listening-port 9223372036854775808', NOT_INTEGER],
     ['rdb-only x', NOT_INTEGER],
     ['rdb-only 2', '-ERR value is out of range, value must between 0 and 1\r\n'],
     ['version 8.1', '-ERR Unrecognized version format: 8.1\r\n'],
@@ -99,6 +112,13 @@ describe('replies', () => {
     expect(applyReplconf(fresh(), [`a\r\nb${'c'.repeat(5000)}`, '1'], 0).reply).toBe(
       `-ERR Unrecognized REPLCONF option: a  b${'c'.repeat(124)}\r\n`,
     );
+  });
+
+  test('a headwater tells which dumps it reads', () => {
+    const state = fresh();
+    const line = `capa eof capa psync2 capa ${readsCapability(12, 80)} capa headwater-reads-x-1`;
+    expect(apply(state, line)).toBe(REPLCONF_OK);
+    expect([state.capaEof, state.readsRedis, state.readsValkey]).toEqual([true, 12, 80]);
   });
 
   test('options before the faulty one keep their effect', () => {

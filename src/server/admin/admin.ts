@@ -14,6 +14,7 @@ import { pubsubCommands } from '../dispatch/pubsub-commands.ts';
 import type { Session } from '../dispatch/session.ts';
 import { transactionCommands } from '../dispatch/transaction.ts';
 import type { Housekeeping } from '../housekeeping.ts';
+import type { Upstream } from '../link/upstream.ts';
 import type { Connection } from '../net/connection.ts';
 import type { Listeners } from '../net/listeners.ts';
 import type { Server } from '../server.ts';
@@ -22,10 +23,13 @@ import { handshakeCommands } from './auth/handshake.ts';
 import { Admission } from './clients/admission.ts';
 import { clientCommands } from './clients/commands.ts';
 import { Descriptors } from './clients/descriptors.ts';
+import { ClientEviction } from './clients/eviction.ts';
+import { clientLine } from './clients/list.ts';
 import { Pause } from './clients/pause.ts';
 import { configCommands } from './config-command.ts';
 import { hookConfig } from './config-hooks.ts';
 import { debugCommands } from './debug/commands.ts';
+import type { RestartPort } from './debug/restart.ts';
 import { commandCommands } from './info/command-command.ts';
 import { InfoRegistry } from './info/registry.ts';
 import { defineInfo } from './info/sections.ts';
@@ -38,6 +42,7 @@ import { MemoryMeter, type SnapshotMemory } from './observe/memory-meter.ts';
 import { Monitors } from './observe/monitors.ts';
 import { Rates } from './observe/rates.ts';
 import { SlowLog, slowLogCommands } from './observe/slow-log.ts';
+import { StateLog } from './observe/state-log.ts';
 
 /** The services of the rest of the node for these commands. */
 export interface AdminHost {
@@ -45,6 +50,8 @@ export interface AdminHost {
   readonly reload: (save: boolean) => Promise<boolean>;
   readonly unblock: (connection: Connection, error?: string) => boolean;
   readonly snapshotMemory: SnapshotMemory;
+  readonly restarts: RestartPort;
+  readonly upstream: Upstream;
   /** Lets the worker threads release their references to shared memory. */
   readonly collectWorkers: () => void;
 }
@@ -81,11 +88,15 @@ export class Admin {
   readonly pause: Pause;
   readonly rates = new Rates();
   readonly memory: MemoryMeter;
+  readonly #stateLog: StateLog;
   readonly collector: MemoryCollector;
   readonly admission: Admission;
   readonly descriptors: Descriptors;
+  readonly eviction: ClientEviction;
   readonly listeners: Listeners;
   readonly reload: (save: boolean) => Promise<boolean>;
+  readonly restarts: RestartPort;
+  readonly upstream: Upstream;
   readonly unblock: (connection: Connection, error?: string) => boolean;
   readonly #collectWorkers: () => void;
   #loopUse = performance.eventLoopUtilization();
@@ -96,16 +107,20 @@ export class Admin {
     this.server = server;
     this.listeners = host.listeners;
     this.reload = host.reload;
+    this.restarts = host.restarts;
+    this.upstream = host.upstream;
     this.unblock = host.unblock;
     this.slowLog = new SlowLog(server);
     this.latency = new LatencyMonitor(server);
     this.monitors = new Monitors(server, () => this.dispatcher);
     this.pause = new Pause(server, () => this.dispatcher);
     this.memory = new MemoryMeter(server, host.snapshotMemory);
+    this.#stateLog = new StateLog(server, this.memory);
     this.collector = new MemoryCollector(server.memory);
     this.#collectWorkers = host.collectWorkers;
     this.admission = new Admission(server);
     this.descriptors = new Descriptors(server);
+    this.eviction = new ClientEviction(server);
     this.tables = [
       handshakeCommands(this),
       clientCommands(this),
@@ -147,6 +162,7 @@ export class Admin {
       }
       noteCall(this.latency, row, micros);
     };
+    dispatcher.evictClients = (session) => this.eviction.evict(session);
     hookConfig(this);
     housekeeping.onTick(() => {
       this.rates.tick(this.server.stats, this.server.clock.monotonicMs());
@@ -155,6 +171,7 @@ export class Admin {
       this.#tickCollector();
       this.admission.tick();
       this.descriptors.tick();
+      this.#stateLog.tick(this.server.clock.monotonicMs());
     });
   }
 
@@ -181,6 +198,11 @@ export class Admin {
     const { utilization } = performance.eventLoopUtilization(this.#loopUse, before);
     const isQuiet = utilization < QUIET_UTILIZATION;
     this.collector.tick(this.server.clock.monotonicMs(), isQuiet, this.memory.unownedBytes);
+  }
+
+  /** The line of CLIENT LIST about a client, for the log. */
+  describe(connection: Connection): string {
+    return clientLine(connection, this.server.pubsub, this.server.nowMs, 0);
   }
 
   /** Rejects an accepted socket, or returns true. */

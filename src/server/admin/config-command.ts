@@ -9,8 +9,11 @@ import {
   type Handler,
   NO_KEYS,
 } from '../../commands/spec.ts';
+import type { Reply } from '../../resp/reply.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
+import { answerLate } from '../dispatch/late-answer.ts';
 import { connectionOf, isLocal } from '../net/connection-of.ts';
+import type { Listeners } from '../net/listeners.ts';
 import type { Server } from '../server.ts';
 import type { LoopDelay } from './observe/loop-delay.ts';
 import type { LoopTime } from './observe/loop-time.ts';
@@ -36,8 +39,10 @@ export function configCommands(parts: {
   readonly loopDelay: LoopDelay;
   readonly loopTime: LoopTime;
   readonly memory: MemoryMeter;
+  readonly listeners: Listeners;
 }): CommandTable {
   const { server, loopDelay, loopTime, memory } = parts;
+  const { names } = parts.listeners;
 
   function get({ request, reply }: CommandContext): void {
     const patterns: string[] = [];
@@ -52,13 +57,43 @@ export function configCommands(parts: {
 
   function set(context: CommandContext): void {
     const { request, reply } = context;
+    const connection = connectionOf(context);
     const words: string[] = [];
     for (let i = 2; i < request.argc; i++) words.push(request.latin1(i));
-    const { error } = server.config.set(words, {
-      loading: server.loading,
-      local: isLocal(connectionOf(context)),
+    const local = isLocal(connection);
+    const hosts = hostsToOpen(words);
+    if (context.inUnit || !names.anyName(hosts)) {
+      answer(reply, assign(words, local));
+      return;
+    }
+    connection.blocked = true;
+    names.lookUp(hosts).then(() => {
+      const error = assign(words, local);
+      if (connection.closed) return;
+      answerLate(server, connection, (late) => answer(late, error));
+      connection.resume();
     });
+  }
+
+  /** The words of `bind` whose sockets a CONFIG SET of these pairs would open. */
+  function hostsToOpen(pairs: readonly string[]): readonly string[] {
+    let hosts: readonly string[] = [];
+    for (let i = 0; i + 1 < pairs.length; i += 2) {
+      const name = pairs[i]!.toLowerCase();
+      if (name === 'bind') return pairs[i + 1]!.split(' ').filter((word) => word !== '');
+      if (name === 'port') hosts = server.config.values.bind;
+    }
+    return hosts;
+  }
+
+  /** Sets directives; returns the error, or null. */
+  function assign(words: readonly string[], local: boolean): string | null {
+    const { error } = server.config.set(words, { loading: server.loading, local });
     for (const warning of server.config.warnings.splice(0)) server.log.warning(warning);
+    return error;
+  }
+
+  function answer(reply: Reply, error: string | null): void {
     if (error === null) reply.ok();
     else reply.error(error);
   }

@@ -32,6 +32,13 @@ export interface SetContext {
   readonly local: boolean;
 }
 
+export interface RenamedCommand {
+  readonly from: string;
+  readonly to: string;
+  /** Where the line stands: an error text up to its reason. */
+  readonly place: string;
+}
+
 interface Hook {
   readonly names: readonly DirectiveName[];
   readonly apply: Apply;
@@ -62,7 +69,7 @@ export class Config {
   /** The values, each under its name in camelCase. Live: fields change with CONFIG SET. */
   readonly values: Values;
   /** Command names given by rename-command, in order; the empty new name removes the command. */
-  readonly renamedCommands: (readonly [from: string, to: string])[];
+  readonly renamedCommands: RenamedCommand[];
   /** Lines to log once there is a log. */
   readonly warnings: string[] = [];
   /** Absolute path of redis.conf, or null. */

@@ -74,7 +74,10 @@ const network = {
     integer(1, 1, 1000),
     'TLS connections accepted per loop turn',
   ),
-  'maxmemory-clients': accepted(memoryOrPercent('0'), 'memory of all clients; 0 = unlimited'),
+  'maxmemory-clients': obeyed(
+    memoryOrPercent('0'),
+    'most bytes, or % of maxmemory, of all clients; the largest end',
+  ),
   'tracking-table-max-keys': accepted(integer(1000000, 0, LONG_MAX), 'keys of client side caching'),
 } as const;
 
@@ -130,9 +133,9 @@ const replication = {
     integer(0),
     'replicas that end that wait; 0 = no bound',
   ),
-  'repl-diskless-load': accepted(
-    oneOf('disabled', ['disabled', 'on-empty-db', 'swapdb']),
-    'a dump is always loaded beside the dataset',
+  'repl-diskless-load': obeyed(
+    oneOf('swapdb', ['disabled', 'on-empty-db', 'swapdb'], ['flush-before-load']),
+    'what becomes of the old dataset in a full sync',
     { denyLoading: true },
   ),
   'rdb-del-sync-files': accepted(yesNo('no'), 'remove dump files made for replicas'),
@@ -368,22 +371,25 @@ const memoryAndCpu = {
 } as const;
 
 const appendOnly = {
-  appendonly: refused(yesNo('no'), ['no'], 'append only file', { denyLoading: true }),
-  appendfilename: accepted(fileName('appendfilename', 'appendonly.aof'), 'its name', IMMUTABLE),
-  appenddirname: accepted(
+  appendonly: obeyed(yesNo('no'), 'write the stream to disk', { denyLoading: true }),
+  appendfilename: obeyed(fileName('appendfilename', 'appendonly.aof'), 'its name', IMMUTABLE),
+  appenddirname: obeyed(
     fileName('appenddirname', 'appendonlydir', 'dirname'),
     'its folder',
     IMMUTABLE,
   ),
-  appendfsync: accepted(oneOf('everysec', ['everysec', 'always', 'no']), 'append only file'),
-  'no-appendfsync-on-rewrite': accepted(yesNo('no'), 'append only file'),
-  'auto-aof-rewrite-percentage': accepted(integer(100), 'append only file'),
-  'auto-aof-rewrite-min-size': accepted(memory('64mb'), 'append only file'),
-  'aof-load-truncated': accepted(yesNo('yes'), 'append only file'),
+  appendfsync: obeyed(
+    oneOf('everysec', ['everysec', 'always', 'no']),
+    'when the append only file is synced: always, everysec, no',
+  ),
+  'no-appendfsync-on-rewrite': obeyed(yesNo('no'), 'no sync while a base is written'),
+  'auto-aof-rewrite-percentage': obeyed(integer(100), 'growth that brings a rewrite'),
+  'auto-aof-rewrite-min-size': obeyed(memory('64mb'), 'the least size for that'),
+  'aof-load-truncated': obeyed(yesNo('yes'), 'start with a file whose end is lost'),
   'aof-use-rdb-preamble': accepted(yesNo('yes'), 'append only file'),
-  'aof-timestamp-enabled': accepted(yesNo('no'), 'append only file'),
+  'aof-timestamp-enabled': obeyed(yesNo('no'), 'lines with the time between commands'),
   'aof-rewrite-incremental-fsync': accepted(yesNo('yes'), 'append only file'),
-  'aof-disable-auto-gc': accepted(yesNo('no'), 'append only file'),
+  'aof-disable-auto-gc': obeyed(yesNo('no'), 'keep the files that a rewrite replaces'),
 } as const;
 
 const tls = {
@@ -447,6 +453,7 @@ const own = {
     yesNo('no'),
     'answer a PSYNC that the backlog covers although the link to the primary is down',
   ),
+  'repl-backlog-compression': obeyed(yesNo('yes'), 'compress the blocks of the backlog'),
   'snapshot-spool-memory': obeyed(memory('32mb'), 'dump bytes kept in memory for replicas'),
   'snapshot-keep': obeyed(integer(5), 'seconds that a dump stays open to late replicas; 0 = off'),
   'rdb-version': obeyed(

@@ -42,7 +42,7 @@ const DEPRECATED = ['list-max-ziplist-entries', 'list-max-ziplist-value', 'lua-r
  * Variables with our prefix that are no directive, and those that Kubernetes makes for a service
  * with our name.
  */
-const OTHER_VARIABLES = /^HEADWATER_(DEBUG|SEED|REDIS_SERVER|SERVICE_.*|PORT_[0-9].*)$/;
+const OTHER_VARIABLES = /^HEADWATER_(DEBUG|PARENT|SEED|REDIS_SERVER|SERVICE_.*|PORT_[0-9].*)$/;
 
 /** Throws OperatingError CONFIG; show only its message. */
 export function loadConfig(sources: Sources): Config {
@@ -64,10 +64,10 @@ class Loader {
   load({ file = null, environment = {}, stdin = null, options = '', directory }: Sources): Config {
     if (file !== null) {
       this.#config.file = resolve(directory, file);
-      this.#text(readText(this.#config.file), 'configuration file', 0);
+      this.#text(asRead(readText(this.#config.file)), 'configuration file', 0);
     }
     this.#environment(environment);
-    if (stdin !== null) this.#text(stdin, 'standard input', 0);
+    if (stdin !== null) this.#text(asRead(stdin), 'standard input', 0);
     this.#text(options, 'command line', 0);
     this.#checkUser();
     this.#warn();
@@ -76,14 +76,14 @@ class Loader {
 
   #text(text: string, source: string, depth: number): void {
     for (const line of parseLines(text)) {
-      const refusal = this.#line(line, depth);
-      if (refusal !== null)
-        throw fatal(`Reading the ${source}, at line ${line.number}`, line.raw, refusal);
+      const place = placeText(`Reading the ${source}, at line ${line.number}`, line.raw);
+      const refusal = this.#line(line, place, depth);
+      if (refusal !== null) throw fatal(place, refusal);
     }
   }
 
-  /** Applies one line. Returns an error text, or null. */
-  #line({ words }: Line, depth: number): string | null {
+  /** Applies one line, which stands at `place`. Returns an error text, or null. */
+  #line({ words }: Line, place: string, depth: number): string | null {
     if (words === null) return 'Unbalanced quotes in configuration line';
     const [first, ...rest] = words as [string, ...string[]];
     const name = lookupDirective(first);
@@ -91,7 +91,7 @@ class Loader {
     if (rest.length === 1 && DEPRECATED.includes(first)) return null;
     if (first === 'include' && rest.length === 1) return this.#include(rest[0]!, depth + 1);
     if (first === 'rename-command' && rest.length === 2) {
-      this.#config.renamedCommands.push([rest[0]!, rest[1]!]);
+      this.#config.renamedCommands.push({ from: rest[0]!, to: rest[1]!, place });
       return null;
     }
     if (first === 'user' && rest.length > 0) return this.#user(rest);
@@ -117,8 +117,7 @@ class Loader {
     const password = this.#password;
     if (password === null || agrees(password, this.#config.text('requirepass'))) return;
     throw fatal(
-      'Reading all of the configuration',
-      `user ${DEFAULT_USER} (hidden)`,
+      placeText('Reading all of the configuration', `user ${DEFAULT_USER} (hidden)`),
       'requirepass is not the password that this line gives to the user',
     );
   }
@@ -137,7 +136,7 @@ class Loader {
       this.#includedFiles++;
       if (this.#includedFiles > INCLUDED_FILES_MAX)
         return `include of more than ${INCLUDED_FILES_MAX} files`;
-      this.#text(readText(file), `configuration file ${file}`, depth);
+      this.#text(asRead(readText(file)), `configuration file ${file}`, depth);
     }
     return null;
   }
@@ -172,10 +171,10 @@ class Loader {
     if (name === 'port' && value.startsWith('tcp://')) return;
     const words = directive.kind.multi ? splitWords(value) : [value];
     const raw = `${name} ${directive.sensitive === true ? '(hidden)' : quote(value)}`;
-    const where = `Reading the environment, at ${variable}`;
-    if (words === null) throw fatal(where, raw, 'Unbalanced quotes in configuration line');
+    const place = placeText(`Reading the environment, at ${variable}`, raw);
+    if (words === null) throw fatal(place, 'Unbalanced quotes in configuration line');
     const refusal = this.#assign(name, words.length === 0 ? [''] : words);
-    if (refusal !== null) throw fatal(where, raw, refusal);
+    if (refusal !== null) throw fatal(place, refusal);
   }
 
   /** Makes one warning for all directives without effect. */
@@ -206,6 +205,27 @@ function readText(path: string): string {
       `Fatal error, can't open config file '${path}': ${reason}`,
     );
   }
+}
+
+/** The bytes of a line that Redis reads at once. */
+const READ_BYTES = 1024;
+
+/**
+ * A text as Redis reads it: line by line, in parts of up to 1024 bytes, each of which ends at a zero
+ * byte. So the rest of such a part is lost, the end of the line included.
+ */
+function asRead(text: string): string {
+  if (!text.includes('\0')) return text;
+  let read = '';
+  for (let at = 0; at < text.length; ) {
+    const lineEnd = text.indexOf('\n', at);
+    const end = Math.min(lineEnd < 0 ? text.length : lineEnd + 1, at + READ_BYTES);
+    const part = text.slice(at, end);
+    const zero = part.indexOf('\0');
+    read += zero < 0 ? part : part.slice(0, zero);
+    at = end;
+  }
+  return read;
 }
 
 /**
@@ -245,11 +265,12 @@ function namesIn(folder: string): string[] {
   }
 }
 
-function fatal(where: string, line: string, reason: string): OperatingError {
+/** The lines of an error before its reason. */
+function placeText(where: string, line: string): string {
   // A letter of a line is a byte.
   const raw = Buffer.from(line, 'latin1').toString();
-  return new OperatingError(
-    ErrorCode.CONFIG,
-    `\n*** FATAL CONFIG FILE ERROR (headwater ${PRODUCT_VERSION}) ***\n${where}\n>>> '${raw}'\n${reason}`,
-  );
+  return `\n*** FATAL CONFIG FILE ERROR (headwater ${PRODUCT_VERSION}) ***\n${where}\n>>> '${raw}'`;
 }
+
+const fatal = (place: string, reason: string): OperatingError =>
+  new OperatingError(ErrorCode.CONFIG, `${place}\n${reason}`);

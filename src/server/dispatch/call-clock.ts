@@ -49,16 +49,19 @@ export class CallClock {
   }
 
   /**
-   * Ends a call that began at `startMs`, alone. Returns its microseconds. Calls within it are
-   * measured, too. A command that is called `again`, after a wait, only adds to its row's time.
+   * Ends a call that began at `startMs`, alone. Returns its microseconds; {@link note} counts them.
+   * Calls within it are measured, too.
    */
-  end(row: CommandRow, startMs: number, again: boolean): number {
+  end(startMs: number): number {
     const endMs = this.#clock.monotonicMs();
     this.#startMs = endMs;
-    const micros = (endMs - startMs) * 1000;
+    return (endMs - startMs) * 1000;
+  }
+
+  /** Counts the microseconds of a command that was answered. */
+  note(row: CommandRow, micros: number): void {
     row.usec += micros;
-    if (this.trackLatency && !again) row.latency.record(micros);
-    return micros;
+    if (this.trackLatency) row.latency.record(micros);
   }
 
   /**

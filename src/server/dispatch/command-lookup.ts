@@ -6,6 +6,7 @@
  */
 import { ErrorCode, OperatingError } from '../../base/errors.ts';
 import { type CommandSpec, type CommandTable, Flag, type Handler } from '../../commands/spec.ts';
+import type { RenamedCommand } from '../config/config.ts';
 import { LatencyHistogram } from './latency-histogram.ts';
 
 const ARGC_MAX = 0x7fff_ffff;
@@ -57,7 +58,8 @@ export class CommandRow {
     this.argcMin = Math.abs(spec.arity);
     this.argcMax = spec.arity < 0 ? ARGC_MAX : spec.arity;
     const isShort =
-      (spec.flags & (Flag.FAST | Flag.BRIEF)) !== 0 && (spec.flags & Flag.PUBSUB) === 0;
+      (spec.flags & (Flag.FAST | Flag.BRIEF)) !== 0 &&
+      (spec.flags & (Flag.PUBSUB | Flag.BLOCKING)) === 0;
     // A command with optional words may do more: pop a count, trim to a length.
     this.shortArgc = isShort ? Math.abs(spec.arity) : 0;
     this.expands = spec.keys.length > 1 && (spec.flags & Flag.DENYOOM) !== 0 && !isShort;
@@ -104,10 +106,7 @@ export class CommandLookup {
    * `renamed` holds rename-command lines: a new name, or an empty one to remove the command. Throws
    * an OperatingError CONFIG when a new name is taken.
    */
-  constructor(
-    tables: readonly CommandTable[],
-    renamed: readonly (readonly [from: string, to: string])[] = [],
-  ) {
+  constructor(tables: readonly CommandTable[], renamed: readonly RenamedCommand[] = []) {
     const rows = new Map<string, CommandRow>();
     for (const table of tables) {
       for (const [name, spec] of Object.entries(table)) {
@@ -116,7 +115,7 @@ export class CommandLookup {
         rows.set(lower, new CommandRow(lower, spec));
       }
     }
-    for (const [from, to] of renamed) {
+    for (const { from, to, place } of renamed) {
       const row = rows.get(from.toLowerCase());
       if (row === undefined) {
         this.unknown.push(from);
@@ -124,8 +123,7 @@ export class CommandLookup {
       }
       rows.delete(from.toLowerCase());
       if (rows.has(to.toLowerCase())) {
-        const line = `rename-command ${from} ${to}`;
-        throw new OperatingError(ErrorCode.CONFIG, `${line}: Target command name already exists`);
+        throw new OperatingError(ErrorCode.CONFIG, `${place}\nTarget command name already exists`);
       }
       if (to !== '') rows.set(to.toLowerCase(), row);
     }

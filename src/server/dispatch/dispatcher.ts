@@ -13,7 +13,7 @@ import type { QueuedCommand } from '../../commands/client.ts';
 import { CommandContext, Replicate } from '../../commands/context.ts';
 import { type CommandTable, Flag } from '../../commands/spec.ts';
 import { Request } from '../../resp/request.ts';
-import type { Server } from '../server.ts';
+import { Obstacle, type Server } from '../server.ts';
 import { answerFor, OOM_ERROR } from './boundary.ts';
 import { CallClock } from './call-clock.ts';
 import { CommandLookup, type CommandRow } from './command-lookup.ts';
@@ -60,6 +60,8 @@ const SHORT_REPLY_BYTES = 4096;
 const LONG_CALL_MICROS = 1000;
 /** With a lower SLOWLOG threshold, each call is measured alone. */
 const SHARED_SLOW_MICROS = 1000;
+/** The microseconds of a call that waits: they are known with the answer. */
+const NOT_YET = -1;
 const ARGUMENTS_SHOWN_BYTES = 128;
 /** Commands with one of these read or change what replicas have. */
 const KEYSPACE_FLAGS = Flag.WRITE | Flag.READONLY | Flag.MAY_REPLICATE;
@@ -86,6 +88,11 @@ export class Dispatcher {
   #callsShare = true;
   readonly clock: CallClock;
   onUnknown: UnknownListener | undefined = undefined;
+  /**
+   * Ends clients before a command, while {@link Obstacle.CLIENT_MEMORY} holds. Returns whether the
+   * session of the command is still there.
+   */
+  evictClients: ((session: Session) => boolean) | undefined = undefined;
   /**
    * A command waits while one of these holds it back; see {@link runPostponed}. Replaced as a
    * whole.
@@ -206,6 +213,8 @@ export class Dispatcher {
 
   /** Runs a request during which the client may get messages, or whose reply may be unwanted. */
   #runApart(session: Session, request: Request, known: CommandRow | undefined): void {
+    const isOver = (this.#server.obstacles & Obstacle.CLIENT_MEMORY) !== 0;
+    if (isOver && this.evictClients?.(session) === false) return;
     const mark = session.callBegan();
     this.#runGuarded(session, request, known);
     session.callEnded(mark);
@@ -269,10 +278,19 @@ export class Dispatcher {
   callAgain(session: Session, row: CommandRow, request: Request): void {
     this.clock.stop();
     const mark = session.callResumed();
+    session.hasToWait = false;
     this.#call(session, row, request, false, true);
     session.lastOffset = this.#server.streamLog.endOffset;
     session.callEnded(mark);
     this.clock.stop();
+  }
+
+  /** A command that has waited is answered without another call. */
+  waitEnded(session: Session, row: CommandRow, request: Request): void {
+    session.hasToWait = false;
+    this.clock.note(row, session.waitedMicros);
+    if (session.waitedMicros >= this.#slowMicros)
+      this.onSlow?.(session, row, request, session.waitedMicros);
   }
 
   /** The read event of a client is over: the next call reads the clock again. */
@@ -322,10 +340,18 @@ export class Dispatcher {
     } else {
       const startMs = clock.begin();
       this.#enter(frame, row);
-      micros = clock.end(row, startMs, again);
+      micros = clock.end(startMs);
       // The wall clock stands still in a turn: after a long call, the next one would see expired
       // keys.
       if (micros >= LONG_CALL_MICROS && frame.depth === 0) server.clock.tick();
+      if (session.hasToWait) {
+        // Nothing is counted before the answer.
+        session.waitedMicros += micros;
+        micros = NOT_YET;
+      } else {
+        if (again) micros += session.waitedMicros;
+        clock.note(row, micros);
+      }
     }
     if (!again) {
       row.calls++;
@@ -417,8 +443,9 @@ export class Dispatcher {
 
   /** Decides what calls contribute to the stream now. */
   get #mode(): ReplicationMode {
-    const { feed, isReplica } = this.#server;
-    return feed.log.active && !isReplica ? this.#feedMode : noReplication;
+    const { feed, isReplica, loading } = this.#server;
+    // What an append only file brings is taken into the log as it came.
+    return feed.log.active && !isReplica && !loading ? this.#feedMode : noReplication;
   }
 
   /**

@@ -21,46 +21,50 @@
  *
  * Main thread.
  */
+import type { Socket } from 'node:net';
 import { getHeapStatistics } from 'node:v8';
 import { assert } from '../../base/assert.ts';
 import { ErrorCode, OperatingError } from '../../base/errors.ts';
 import { ClientMode } from '../../commands/client.ts';
-import { GrowableBytes } from '../../resp/growable-bytes.ts';
 import { Parse, RequestReader } from '../../resp/parser.ts';
 import type { Reply } from '../../resp/reply.ts';
 import type { Request } from '../../resp/request.ts';
 import type { CommandRow } from '../dispatch/command-lookup.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import { Session } from '../dispatch/session.ts';
+import { UnitLog } from '../dispatch/unit-log.ts';
 import type { Server } from '../server.ts';
 
 /** No limit applies to the primary; positions in a buffer are 32-bit integers. */
 const BYTES_MAX = 0x7fff_ffff;
 /**
- * The queue of a transaction may take this part of V8's heap, as `queuedBytes` counts it. Short
- * commands take not quite twice as much.
+ * The queue of a transaction may take this part of V8's heap, as `queuedBytes` counts it.
  */
-const HEAP_PER_QUEUE = 3;
-/** A larger buffer of a unit is freed after the unit. */
-const UNIT_BYTES_KEPT = 1024 * 1024;
+const HEAP_PER_QUEUE = 2;
 
 /** The primary, as a client of this node. */
 export class UpstreamSession extends Session {
   readonly reply: Reply;
+  readonly socket: Socket;
   readonly address: string;
-  readonly #onDestroy: () => void;
+  readonly localAddressText: string;
+  readonly connectedMs: number;
+  /** The reader of its stream, for CLIENT LIST. */
+  reader: RequestReader | undefined = undefined;
 
-  constructor(id: number, reply: Reply, address: string, onDestroy: () => void) {
+  constructor(id: number, reply: Reply, socket: Socket, nowMs: number) {
     super(id);
     this.reply = reply;
-    this.address = address;
+    this.socket = socket;
+    this.address = addressText(socket.remoteAddress, socket.remotePort);
+    this.localAddressText = addressText(socket.localAddress, socket.localPort);
+    this.connectedMs = nowMs;
     this.fromPrimary = true;
     this.setMode(ClientMode.UNAUTHENTICATED, false);
-    this.#onDestroy = onDestroy;
   }
 
   describe(): string {
-    return `id=${this.id} addr=${this.address} flags=M`;
+    return `id=${this.id} addr=${this.address} laddr=${this.localAddressText} flags=M`;
   }
 
   /** The primary gets no replies but ACKs, and the link writes those. */
@@ -75,9 +79,12 @@ export class UpstreamSession extends Session {
   endLink(): void {}
 
   destroy(): void {
-    this.#onDestroy();
+    this.socket.destroy();
   }
 }
+
+const addressText = (host = '?', port = 0): string =>
+  host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 
 export class Applier {
   readonly session: UpstreamSession;
@@ -86,8 +93,7 @@ export class Applier {
   readonly #server: Server;
   readonly #dispatcher: Dispatcher;
   readonly #reader: RequestReader;
-  /** Bytes of the transaction that is being queued. */
-  readonly #unit = new GrowableBytes();
+  readonly #unitLog: UnitLog;
   readonly #onGetack: () => void;
   readonly #queuedBytesMax: number;
   #stopped = false;
@@ -108,6 +114,7 @@ export class Applier {
     this.#onGetack = onGetack;
     this.#server = server;
     this.#dispatcher = dispatcher;
+    this.#unitLog = new UnitLog(server.streamLog);
     this.session = session;
     session.dbIndex = Math.min(dbIndex, server.keyspace.databases.length - 1);
     const limits = {
@@ -117,6 +124,7 @@ export class Applier {
       argumentsMax: BYTES_MAX,
     };
     this.#reader = new RequestReader(limits, server.streamLog.lease);
+    session.reader = this.#reader;
   }
 
   /** The database that the stream has selected at the applied offset. */
@@ -222,27 +230,14 @@ export class Applier {
 
   /** Adds the request that has run to the log, or to the unit that is being queued. */
   #note(request: Request): void {
-    const { bytes, start, end } = request;
-    const { streamLog } = this.#server;
-    const unit = this.#unit;
-    if (this.session.inTransaction) {
-      if (this.session.queuedBytes > this.#queuedBytesMax) {
-        throw new OperatingError(
-          ErrorCode.CORRUPT,
-          `a transaction beyond ${Math.floor(this.#queuedBytesMax)} bytes of memory`,
-        );
-      }
-      unit.reserve(end - start);
-      unit.bytes.set(bytes.subarray(start, end), unit.size);
-      unit.size += end - start;
-      return;
+    const { session } = this;
+    if (session.inTransaction && session.queuedBytes > this.#queuedBytesMax) {
+      throw new OperatingError(
+        ErrorCode.CORRUPT,
+        `a transaction beyond ${Math.floor(this.#queuedBytesMax)} bytes of memory`,
+      );
     }
-    if (unit.size > 0) {
-      streamLog.append(unit.bytes, 0, unit.size);
-      unit.clear();
-      if (unit.bytes.length > UNIT_BYTES_KEPT) unit.bytes = new Uint8Array(0);
-    }
-    streamLog.appendDeferred(bytes, start, end);
+    this.#unitLog.note(request, session.inTransaction);
   }
 
   #complain(error: string): void {

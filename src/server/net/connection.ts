@@ -2,14 +2,14 @@
  * Hot path. A connected client: its socket, its input and its replies.
  *
  * All connections share one large read buffer, so a read costs no allocation. Requests are parsed
- * where they lie; only an incomplete tail is copied. One write at the end of the loop's turn sends
- * all replies to the requests of a read event (send-queue.ts). Nothing of the shared buffer
- * outlives the event.
+ * where they lie; only an incomplete tail is copied. One write sends all replies to the requests of
+ * a read event, at the end of the loop's turn, or before it when many connections wait
+ * (send-queue.ts). Nothing of the shared buffer outlives the event.
  */
 import type { Socket } from 'node:net';
 import { debugAssert } from '../../base/assert.ts';
 import type { Clock } from '../../base/clock.ts';
-import { messageOf } from '../../base/errors.ts';
+import { codeOf, messageOf, systemErrorText } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { quoted } from '../../base/quoted.ts';
 import { KIB, MIB } from '../../base/units.ts';
@@ -30,6 +30,7 @@ import type { CommandRow } from '../dispatch/command-lookup.ts';
 import type { LookAhead } from '../dispatch/look-ahead.ts';
 import { Session } from '../dispatch/session.ts';
 import type { ServerStats } from '../stats.ts';
+import type { ClientMemory } from './client-memory.ts';
 import type { Departures } from './departures.ts';
 import { pauseReads, resumeReads } from './listener.ts';
 import type { Sender, SendQueue } from './send-queue.ts';
@@ -52,6 +53,8 @@ const REPLY_BYTES_PER_EVENT = MIB;
  */
 const QUERY_BYTES_CHECKED = MIB;
 const QUERY_BYTES_SHOWN = 64;
+/** An estimate of V8's heap that a connection's objects take, its socket included. */
+export const CLIENT_BYTES = 2048;
 
 /** The part of the shared state that a connection needs. */
 export interface ConnectionServer {
@@ -60,11 +63,16 @@ export interface ConnectionServer {
   readonly nowMs: number;
   readonly log: Logger;
   readonly stats: ServerStats;
+  /** Counts an error reply outside of a command. */
+  noteError(error: string): void;
   readonly keyspace: Keyspace;
   readonly feed: Feed;
   readonly streamLog: StreamLog;
   readonly bufferPool: BufferPool;
   readonly departures: Departures;
+  /** To be called before replies leave. */
+  readonly onBeforeReplies: (() => void) | undefined;
+  readonly clientMemory: ClientMemory<Connection>;
   readonly requestLimits: RequestLimits;
   readonly outputLimits: { readonly normal: OutputLimit; readonly pubsub: OutputLimit };
 }
@@ -80,6 +88,8 @@ export interface ConnectionHost {
   /** The read event of a connection is over: its writes may go to the replicas. */
   turnEnded(): void;
   closed(connection: Connection): void;
+  /** A line about the connection, for the log. */
+  describe(connection: Connection): string;
 }
 
 export class Connection extends Session implements ReplyGate {
@@ -101,6 +111,9 @@ export class Connection extends Session implements ReplyGate {
   /** Called for each empty line, by which a replica says that it is alive. */
   onEmptyLine: (() => void) | undefined = undefined;
   closed = false;
+  /** For {@link ClientMemory}. */
+  countedBytes = 0;
+  bucket = -1;
   /** See {@link Receiver}: the place for the rest of a large argument. */
   readTarget: Uint8Array | undefined = undefined;
   /** Called when the connection ends, besides the host: for blocked clients, replicas. */
@@ -154,12 +167,14 @@ export class Connection extends Session implements ReplyGate {
     }
     // Most connections have nothing left: all requests have run, and nothing is queued.
     const left = this.reader.pendingBytes + this.queuedBytes;
-    if (left + this.namesBytes > QUERY_BYTES_CHECKED) this.#checkInput();
+    if (this.blocked || left + this.namesBytes > QUERY_BYTES_CHECKED) this.#checkInput();
+    if (server.clientMemory.isOn) server.clientMemory.note(this);
     if (left > 0 && this.#mayRun()) this.readTarget = this.reader.target();
     debugAssert(
       server.streamLog.lease.bytes !== bytes,
       'no bytes of a read are lent beyond its event',
     );
+    this.#host.sendQueue.readEnded();
   }
 
   /** Goes on after the client was blocked. */
@@ -280,7 +295,8 @@ export class Connection extends Session implements ReplyGate {
     const { size } = reply;
     if (size > 0) {
       const { writer } = this;
-      const { stats } = this.#host.server;
+      const { stats, onBeforeReplies } = this.#host.server;
+      if (onBeforeReplies !== undefined) onBeforeReplies();
       stats.netOutputBytes += size;
       stats.writesProcessed++;
       this.netOutputBytes += size;
@@ -294,6 +310,8 @@ export class Connection extends Session implements ReplyGate {
     }
     if (this.closeAfterReply) this.#leave();
     else if (this.writer.waitingBytes > 0 || this.#gauge.softSinceMs !== -1) this.checkOutput();
+    const { clientMemory } = this.#host.server;
+    if (clientMemory.isOn) clientMemory.note(this);
   }
 
   /** Sends soon what others have appended to the reply: a message, the end of a wait. */
@@ -316,6 +334,8 @@ export class Connection extends Session implements ReplyGate {
    * end; the client is closed in the same turn, and nothing of the reply is sent.
    */
   mayGrow(bytes: number): boolean {
+    const { clientMemory } = this.#host.server;
+    if (clientMemory.isOn) clientMemory.note(this);
     if (this.#mayHave(this.writer.waitingBytes + bytes)) return true;
     this.closeAfterReply = true;
     this.#host.sendQueue.add(this);
@@ -341,12 +361,14 @@ export class Connection extends Session implements ReplyGate {
   /**
    * Cuts the client off when more of its input waits than `client-query-buffer-limit`: an
    * incomplete request, requests after a waiting command, requests for the next turn, queued
-   * commands of a transaction, watched keys, and subscriptions.
+   * commands of a transaction, the command that waits and its keys, watched keys, and
+   * subscriptions.
    */
   #checkInput(): void {
     const { server } = this.#host;
     if (this.closed || this.fromPrimary) return;
-    const bytes = this.reader.pendingBytes + this.queuedBytes + this.namesBytes;
+    const { reader, queuedBytes, namesBytes, heldBytes } = this;
+    const bytes = reader.pendingBytes + queuedBytes + namesBytes + heldBytes;
     if (bytes <= server.requestLimits.queryBytesMax) return;
     this.#inputTooLong();
   }
@@ -363,7 +385,27 @@ export class Connection extends Session implements ReplyGate {
 
   /** Bytes of the command that waits. */
   get heldBytes(): number {
-    return (this.postponed?.bytes.length ?? 0) + (this.waitingRequest?.bytes.length ?? 0);
+    return (this.postponed?.keptBytes ?? 0) + (this.waitingRequest?.keptBytes ?? 0);
+  }
+
+  /** All that the client takes: `tot-mem` of CLIENT LIST. */
+  get memoryBytes(): number {
+    const { reader, reply, writer } = this;
+    return (
+      this.heapBytes -
+      this.queuedHeapBytes +
+      this.queuedBytes +
+      this.heldBytes +
+      reader.ownBytes +
+      reply.heldBytes +
+      writer.waitingBytes +
+      this.messageBytes
+    );
+  }
+
+  /** The part of {@link memoryBytes} that is in V8's heap. */
+  get heapBytes(): number {
+    return CLIENT_BYTES + this.namesBytes + this.queuedHeapBytes;
   }
 
   /** Bytes of replies that the kernel has not taken yet. */
@@ -388,7 +430,10 @@ export class Connection extends Session implements ReplyGate {
 
   /** The peer will send no more, which ends a client. A socket that is leaving ends by itself. */
   peerEnded(): void {
-    if (!this.closed) this.destroy();
+    if (this.closed) return;
+    const { log } = this.#host.server;
+    if (log.isEnabled('verbose')) log.verbose(`Client closed connection ${this.describe()}`);
+    this.destroy();
   }
 
   /** From now on this is no client: it is not listed, counted or served. */
@@ -408,9 +453,14 @@ export class Connection extends Session implements ReplyGate {
       this.#inputTooLong();
       return;
     }
-    const { log } = this.#host.server;
-    log.verbose(`Protocol error (${error}) from client: ${this.describe()}`);
-    this.reply.error(`ERR ${error}`);
+    const { server } = this.#host;
+    if (server.log.isEnabled('verbose')) {
+      server.log.verbose(`Protocol error (${error}) from client: ${this.describe()}`);
+    }
+    const text = `ERR ${error}`;
+    server.noteError(text);
+    this.reply.error(text);
+    this.reply.errorsNoted = this.reply.errors;
     this.closeAfterReply = true;
   }
 
@@ -428,9 +478,10 @@ export class Connection extends Session implements ReplyGate {
   }
 
   failed(error: unknown): void {
-    this.#host.server.log.verbose(
-      `Error on client connection: ${messageOf(error)} (${this.describe()})`,
-    );
+    const isWrite = Object(error).syscall === 'write';
+    const what = isWrite ? 'Error writing to client' : 'Reading from client';
+    const reason = codeOf(error) === undefined ? messageOf(error) : systemErrorText(error);
+    this.#host.server.log.verbose(`${what}: ${reason}`);
   }
 
   override get address(): string {
@@ -450,7 +501,7 @@ export class Connection extends Session implements ReplyGate {
 
   /** A short line for the log. */
   override describe(): string {
-    return `id=${this.id} addr=${this.address} name=${this.name}`;
+    return this.#host.describe(this);
   }
 }
 

@@ -15,6 +15,7 @@ import {
 import { withView } from '../../base/byte-copy.ts';
 import { codeOf, ErrorCode, OperatingError, systemErrorText } from '../../base/errors.ts';
 import { poison } from '../../base/lease.ts';
+import { type HostNames, hostOf } from './host-names.ts';
 import { streamWrap } from './stream-wrap.ts';
 
 const READ_BUFFER_BYTES = 128 * 1024;
@@ -189,69 +190,88 @@ export function deliveryTo(socket: Socket): ((bytes: Uint8Array) => void) | unde
   };
 }
 
-/** Error codes of the system for an address that this machine does not have. */
-export const UNAVAILABLE: ReadonlySet<string> = new Set([
-  'EADDRNOTAVAIL',
+/** Codes of the system for a family of addresses that this machine does not have. */
+const NO_FAMILY: ReadonlySet<string> = new Set([
   'EAFNOSUPPORT',
+  'ENOPROTOOPT',
+  'EPFNOSUPPORT',
   'EPROTONOSUPPORT',
+  'ESOCKTNOSUPPORT',
 ]);
 
+/**
+ * Whether the others are opened without this address. A minus before a word makes it optional,
+ * which helps against a missing address and against nothing else.
+ */
+export const mayGoWithout = (code: string | undefined, word: string): boolean =>
+  NO_FAMILY.has(code ?? '') || (code === 'EADDRNOTAVAIL' && word.startsWith('-'));
+
+/** The log line about a socket that could not be opened. */
+export const notOpenedLine = (host: string, port: number, reason: string): string =>
+  `Warning: Could not create server TCP listening socket ${host}:${port}: ${reason}`;
+
 export interface ListenOptions {
-  readonly hosts: readonly string[];
+  /** The words of `bind`; names among them were looked up. */
+  readonly words: readonly string[];
+  readonly names: HostNames;
   readonly port: number;
   readonly backlog: number;
   readonly onSocket: (socket: Socket) => void;
   /** An error of a socket that listens already. */
   readonly onError: (error: Error) => void;
+  readonly log: (line: string) => void;
 }
 
 /**
- * Opens a listening socket on each host. Rejects with a clear message when an address is in use.
+ * Opens a listening socket on each address. Rejects with the last lines of the log when one cannot
+ * be opened.
  */
 export async function listen(options: ListenOptions): Promise<NetServer[]> {
   const servers: NetServer[] = [];
   let { port } = options;
-  try {
-    for (const given of options.hosts) {
-      const optional = given.startsWith('-');
-      const server = await listenOn(optional ? given.slice(1) : given, port, options).catch(
-        (error: unknown) => {
-          // An address with a minus before it may be one that this machine does not have.
-          if (optional && UNAVAILABLE.has(codeOf(error) ?? '')) return undefined;
-          throw error;
-        },
-      );
-      if (server === undefined) continue;
-      servers.push(server);
+  for (const word of options.words) {
+    const host = hostOf(word);
+    const found = options.names.addressOf(host);
+    const outcome =
+      'reason' in found
+        ? { reason: found.reason, code: undefined }
+        : await listenOn(found.address, port, options);
+    if (!('reason' in outcome)) {
+      servers.push(outcome);
       // Port 0 is any free port: the same on every address.
-      port = (server.address() as AddressInfo).port;
+      port = (outcome.address() as AddressInfo).port;
+      continue;
     }
-  } catch (error) {
+    const line = notOpenedLine(host, port, outcome.reason);
+    if (mayGoWithout(outcome.code, word)) {
+      options.log(line);
+      continue;
+    }
     for (const server of servers) server.close();
-    throw error;
+    const end = `Failed listening on port ${port} (tcp), aborting.`;
+    throw new OperatingError(ErrorCode.IO, `${line}\n${end}`);
   }
   return servers;
+}
+
+interface Refusal {
+  readonly reason: string;
+  readonly code: string | undefined;
 }
 
 function listenOn(
   host: string,
   port: number,
   { backlog, onSocket, onError }: ListenOptions,
-): Promise<NetServer> {
+): Promise<NetServer | Refusal> {
   const server = createServer({ pauseOnConnect: true, noDelay: true }, onSocket);
-  return new Promise((resolve, reject) => {
+  return new Promise((resolve) => {
     const refused = (error: Error): void => {
-      if (UNAVAILABLE.has(codeOf(error) ?? '')) {
-        reject(error);
-        return;
-      }
       const step = 'syscall' in error && error.syscall === 'listen' ? 'bind: ' : '';
-      const what = `Could not create server TCP listening socket ${host}:${port}`;
-      reject(new OperatingError(ErrorCode.IO, `${what}: ${step}${systemErrorText(error)}`));
+      resolve({ reason: `${step}${systemErrorText(error)}`, code: codeOf(error) });
     };
     server.once('error', refused);
-    const address = host === '*' ? '0.0.0.0' : host === '::*' ? '::' : host;
-    server.listen({ host: address, port, backlog, ipv6Only: true }, () => {
+    server.listen({ host, port, backlog, ipv6Only: true }, () => {
       server.removeListener('error', refused);
       server.on('error', onError);
       resolve(server);

@@ -1,16 +1,23 @@
 /**
  * The listening sockets of a node: TCP on each address of `bind`, and one Unix socket.
  *
- * CONFIG SET answers at once, so {@link Listeners.move} opens sockets within one turn of the loop.
- * It uses a function of node:net that is no public interface. Without this function, and for names
- * instead of addresses, the move is refused and the old sockets stay. Main thread.
+ * CONFIG SET is one step, so {@link Listeners.move} opens sockets within one turn of the loop. Names
+ * were looked up before it. It uses a function of node:net that is no public interface. Without this
+ * function the move is refused and the old sockets stay. Main thread.
  */
 import { chmodSync, existsSync, unlinkSync } from 'node:fs';
 import * as net from 'node:net';
 import { dirname } from 'node:path';
 import { getSystemErrorName } from 'node:util';
-import { codeOf, ErrorCode, OperatingError, systemErrorText } from '../../base/errors.ts';
-import { listen, UNAVAILABLE } from './listener.ts';
+import {
+  codeOf,
+  ErrorCode,
+  OperatingError,
+  systemErrorText,
+  systemWords,
+} from '../../base/errors.ts';
+import { HostNames, hostOf } from './host-names.ts';
+import { listen, mayGoWithout, notOpenedLine } from './listener.ts';
 
 export interface Addresses {
   readonly hosts: readonly string[];
@@ -41,10 +48,13 @@ type Log = (message: string) => void;
 const NOWHERE = 'Configured to not listen anywhere, exiting.';
 
 export class Listeners {
+  /** What the names in `bind` stand for. */
+  readonly names = new HostNames();
   readonly #onSocket: (socket: net.Socket) => void;
   readonly #onError: (error: Error) => void;
   #tcp: net.Server[] = [];
   #unix: net.Server | undefined = undefined;
+  #isClosed = false;
   #plan: ListenPlan = {
     hosts: [],
     port: 0,
@@ -76,14 +86,18 @@ export class Listeners {
 
   /**
    * Opens all sockets of the plan. If one cannot be opened, none stays open, and this rejects with
-   * an OperatingError.
+   * an OperatingError, whose message may have several lines. `log` gets the addresses that are
+   * left out.
    */
-  async open(plan: ListenPlan): Promise<void> {
+  async open(plan: ListenPlan, log: Log): Promise<void> {
     this.#plan = plan;
     const { hosts, port, backlog, anyPort, unixSocket } = plan;
     if (port !== 0 || anyPort) {
+      await this.names.lookUp(hosts);
       this.#tcp = await listen({
-        hosts,
+        words: hosts,
+        names: this.names,
+        log,
         port,
         backlog,
         onSocket: (socket) => this.#accepted(socket),
@@ -104,13 +118,16 @@ export class Listeners {
    * again and returns false. Connected clients stay.
    */
   move(to: Addresses, log: Log): boolean {
+    if (this.#isClosed) return false;
     const before = this.#plan;
     const samePort = to.port === before.port;
+    // Any free port stays the same one.
+    const port = before.port === 0 ? this.port : before.port;
     // New sockets on the old port would meet the old ones.
     if (samePort) this.#closeTcp();
-    const opened = this.#openNow(to, log);
+    const opened = this.#openNow(samePort ? { ...to, port } : to, log);
     if (opened === undefined) {
-      if (samePort) this.#tcp = this.#openNow(before, log) ?? [];
+      if (samePort) this.#tcp = this.#openNow({ ...before, port }, log) ?? [];
       return false;
     }
     this.#closeTcp();
@@ -120,6 +137,7 @@ export class Listeners {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#closeTcp();
     // Removes the file as well.
     this.#unix?.close();
@@ -139,16 +157,15 @@ export class Listeners {
   #openNow({ hosts, port }: Addresses, log: Log): net.Server[] | undefined {
     if (port === 0 && !this.#plan.anyPort) return [];
     const servers: net.Server[] = [];
-    for (const given of hosts) {
-      const optional = given.startsWith('-');
-      const host = optional ? given.slice(1) : given;
+    for (const word of hosts) {
+      const host = hostOf(word);
       const server = this.#listenNow(host, port);
-      if (typeof server !== 'string') {
+      if (server instanceof net.Server) {
         servers.push(server);
         continue;
       }
-      log(`Warning: Could not create server TCP listening socket ${host}:${port}: bind: ${server}`);
-      if (optional && UNAVAILABLE.has(server)) continue;
+      log(notOpenedLine(host, port, server.reason));
+      if (mayGoWithout(server.code, word)) continue;
       for (const opened of servers) opened.close();
       return undefined;
     }
@@ -156,13 +173,19 @@ export class Listeners {
   }
 
   /** A server that listens already, or the reason why there is none. */
-  #listenNow(host: string, port: number): net.Server | string {
-    const address = host === '*' ? '0.0.0.0' : host === '::*' ? '::' : host;
-    const family = net.isIP(address);
-    if (createHandle === undefined) return 'this version of Node.js cannot do it at run time';
-    if (family !== 4 && family !== 6) return 'it is no IP address';
+  #listenNow(host: string, port: number): net.Server | { code?: string; reason: string } {
+    const found = this.names.addressOf(host);
+    if ('reason' in found) return found;
+    if (createHandle === undefined) {
+      return { reason: 'this version of Node.js cannot do it at run time' };
+    }
+    const { address } = found;
+    const family = net.isIP(address) === 6 ? 6 : 4;
     const handle = createHandle(address, port, family, -1, family === 6 ? IPV6_ONLY : 0);
-    if (typeof handle === 'number') return getSystemErrorName(handle);
+    if (typeof handle === 'number') {
+      const code = getSystemErrorName(handle);
+      return { code, reason: `bind: ${systemWords(code)}` };
+    }
     const server = net.createServer({ pauseOnConnect: true, noDelay: true }, (socket) =>
       this.#accepted(socket),
     );
@@ -171,7 +194,7 @@ export class Listeners {
       if (server.listening) this.#onError(error);
     });
     server.listen(handle, this.#plan.backlog);
-    return server.listening ? server : 'Address already in use';
+    return server.listening ? server : { reason: 'bind: Address already in use' };
   }
 
   #openUnix(path: string): Promise<net.Server> {

@@ -6,12 +6,14 @@ import type { CommandContext } from '../../commands/context.ts';
 import { type CommandTable, Flag, NO_KEYS } from '../../commands/spec.ts';
 import { answerLate, type ErrorCounter } from '../dispatch/late-answer.ts';
 import { Connection } from '../net/connection.ts';
+import type { AppendOnly } from './aof/append-only.ts';
 import { ALREADY_SAVING, type Persistence } from './persistence.ts';
 import { SHUTDOWN_FAILED, type Shutdown, type ShutdownFlags } from './shutdown.ts';
 
 export function snapshotCommands(
   server: ErrorCounter,
   persistence: Persistence,
+  appendOnly: AppendOnly,
   shutdown: Shutdown,
 ): CommandTable {
   function save(context: CommandContext): void {
@@ -60,7 +62,19 @@ export function snapshotCommands(
   }
 
   function bgrewriteaof(context: CommandContext): void {
-    context.reply.error('ERR headwater keeps no append only file, so there is none to rewrite');
+    const { reply } = context;
+    if (!appendOnly.isOn) {
+      reply.error('ERR headwater writes no append only file: set appendonly yes');
+    } else if (appendOnly.isRewriting) {
+      reply.error('ERR Background append only file rewriting already in progress');
+    } else if (context.inUnit) {
+      // The effects of the transaction so far are not in the stream yet.
+      appendOnly.scheduled = true;
+      reply.simple('Background append only file rewriting scheduled');
+    } else {
+      const begins = appendOnly.rewriteSoon();
+      reply.simple(`Background append only file rewriting ${begins ? 'started' : 'scheduled'}`);
+    }
   }
 
   function shutdownCommand(context: CommandContext): void {
@@ -133,7 +147,7 @@ export function snapshotCommands(
       since: '1.0.0',
       group: 'server',
       categories: ['admin', 'dangerous'],
-      summary: 'Answers an error: there is no append only file.',
+      summary: 'Writes the append only file anew in the background.',
       handler: bgrewriteaof,
     },
     SHUTDOWN: {

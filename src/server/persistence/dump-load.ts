@@ -12,26 +12,25 @@
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf, ErrorCode, OperatingError, systemErrorText } from '../../base/errors.ts';
-import { asOffset, KIB, MIB } from '../../base/units.ts';
+import { asOffset, KIB } from '../../base/units.ts';
 import { encodingLimits } from '../../keyspace/encoding-limits.ts';
 import { SPECIAL_STRING, StringForm } from '../../rdb/opcodes.ts';
 import type { ReplicationAux } from '../../rdb/save.ts';
 import { type Loaded, LoadJob, type LoadPool } from '../../workers/load-job.ts';
+import { fatalLoadLine, logLoaded } from '../load-log.ts';
 import type { Server } from '../server.ts';
+import type { LoadView } from '../snapshot-source.ts';
 
 /** The first bytes of a dump hold its fields about itself. */
 const HEAD_BYTES = 4 * KIB;
 const USED_MEMORY = '\x08used-mem';
 const MS_PER_SECOND = 1000;
 
-/** A running load, for INFO. */
-export interface LoadView {
-  readonly startSeconds: number;
+/** The files of an append only file, on their way. */
+export interface ReplayProgress {
   readonly totalBytes: number;
-  /** The size of the dataset where the dump was made; 0 when the dump does not say. */
-  readonly usedMemoryBytes: number;
-  readonly loadedBytes: number;
-  readonly elapsedSeconds: number;
+  readonly doneBytes: () => number;
+  readonly cancel: () => void;
 }
 
 export interface DumpLoadParts {
@@ -47,6 +46,7 @@ export class DumpLoad {
   readonly #server: Server;
   readonly #parts: DumpLoadParts;
   #job: LoadJob | undefined = undefined;
+  #replay: ReplayProgress | undefined = undefined;
   #startMs = 0;
   #startMonotonicMs = 0;
   #totalBytes = 0;
@@ -60,12 +60,13 @@ export class DumpLoad {
   /** The running load, or undefined. */
   get view(): LoadView | undefined {
     const job = this.#job;
-    if (job === undefined) return undefined;
+    const replay = this.#replay;
+    if (job === undefined && replay === undefined) return undefined;
     return {
       startSeconds: Math.floor(this.#startMs / MS_PER_SECOND),
-      totalBytes: this.#totalBytes,
+      totalBytes: replay?.totalBytes ?? this.#totalBytes,
       usedMemoryBytes: this.#usedMemoryBytes,
-      loadedBytes: job.control.bytesDone,
+      loadedBytes: (replay?.doneBytes() ?? 0) + (job?.control.bytesDone ?? 0),
       elapsedSeconds: (this.#server.clock.monotonicMs() - this.#startMonotonicMs) / MS_PER_SECOND,
     };
   }
@@ -97,6 +98,8 @@ export class DumpLoad {
     } catch (error) {
       if (!(error instanceof OperatingError)) throw error;
       log.warning(`Error loading ${path}: ${error.message}`);
+      const line = fatalLoadLine(error.code);
+      if (line !== undefined) log.warning(line);
       throw new OperatingError(
         error.code,
         'Fatal error loading the DB, check server logs. Exiting.',
@@ -117,6 +120,27 @@ export class DumpLoad {
     this.#server.dirty = 0;
   }
 
+  /**
+   * Loads the dump that an append only file begins with. Expired keys are kept: their deletion may
+   * be among the commands that follow.
+   */
+  async loadBase(path: string): Promise<Loaded> {
+    const loaded = await this.#load(path, true);
+    this.#take(loaded);
+    return loaded;
+  }
+
+  /** A load of other kind is on its way; INFO shows it. Returns what to call at its end. */
+  replays(progress: ReplayProgress): () => void {
+    const { clock } = this.#server;
+    this.#replay = progress;
+    this.#startMs = clock.nowMs();
+    this.#startMonotonicMs = clock.monotonicMs();
+    return () => {
+      this.#replay = undefined;
+    };
+  }
+
   collectWorker(): void {
     this.#parts.pool.collect();
   }
@@ -124,6 +148,7 @@ export class DumpLoad {
   /** Stops a load, which then rejects with CANCELLED. */
   async close(): Promise<void> {
     this.#job?.cancel();
+    this.#replay?.cancel();
     await this.#parts.pool.close();
   }
 
@@ -150,26 +175,7 @@ export class DumpLoad {
     try {
       const loaded = await this.#job.finished;
       clock.tick();
-      const { aux, keysLoaded, keysExpired, keysEmpty } = loaded.result;
-      const skipped = keysEmpty > 0 ? `, empty keys skipped: ${keysEmpty}` : '';
-      if (aux.redisVersion !== undefined)
-        log.notice(`Loading RDB produced by version ${aux.redisVersion}`);
-      if (aux.ctime !== undefined) {
-        log.notice(
-          `RDB age ${Math.max(0, Math.floor(clock.nowMs() / MS_PER_SECOND) - aux.ctime)} seconds`,
-        );
-      }
-      if (aux.usedMemoryBytes !== undefined) {
-        log.notice(`RDB memory usage when created ${(aux.usedMemoryBytes / MIB).toFixed(2)} Mb`);
-      }
-      for (const [name, value] of aux.others) {
-        // In this format, a name with a percent sign is meant for people.
-        if (name.startsWith('%')) log.notice(`RDB '${name}': ${value}`);
-        else log.verbose(`RDB field '${name}' is of no use here: ${value}`);
-      }
-      log.notice(
-        `Done loading RDB, keys loaded: ${keysLoaded}, keys expired: ${keysExpired}${skipped}.`,
-      );
+      logLoaded(log, loaded.result, clock.nowMs());
       return loaded;
     } finally {
       this.#job = undefined;

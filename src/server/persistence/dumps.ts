@@ -14,7 +14,11 @@ import { createLoadPool } from '../../workers/load-job.ts';
 import { createSnapshotPool } from '../../workers/snapshot-job.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import type { Housekeeping } from '../housekeeping.ts';
-import type { Server } from '../server.ts';
+import { Obstacle, type Server } from '../server.ts';
+import type { LoadView } from '../snapshot-source.ts';
+import type { AofDisk } from './aof/aof-disk.ts';
+import { loadAppendOnlyFile } from './aof/aof-load.ts';
+import { AppendOnly } from './aof/append-only.ts';
 import { snapshotCommands } from './commands.ts';
 import { DumpLoad } from './dump-load.ts';
 import { type InfoField, persistenceInfo } from './info.ts';
@@ -36,10 +40,19 @@ export interface LinkPort {
   /** The link does not change the dataset until `release`. */
   hold(): void;
   release(): void;
+  /** The running load of its dump. */
+  readonly loadView: LoadView | undefined;
+  /** The old dataset is gone meanwhile. */
+  readonly loadsAlone: boolean;
 }
 
 /** A node without a primary. */
-const NO_LINK: LinkPort = { hold: () => {}, release: () => {} };
+const NO_LINK: LinkPort = {
+  hold: () => {},
+  release: () => {},
+  loadView: undefined,
+  loadsAlone: false,
+};
 
 /** A node without replication. */
 const NO_REPLICAS: ReplicaPort = { replicasInSync: () => true, replicaReport: () => [] };
@@ -50,6 +63,7 @@ export class Dumps {
   readonly snapshots: Snapshots;
   readonly persistence: Persistence;
   readonly dumpLoad: DumpLoad;
+  readonly appendOnly: AppendOnly;
   readonly shutdown: Shutdown;
   readonly commands: CommandTable;
   replicas: ReplicaPort = NO_REPLICAS;
@@ -62,7 +76,7 @@ export class Dumps {
   #gate: WriteGate | undefined = undefined;
 
   /** `exit` ends the process, or the program that runs the node. */
-  constructor(server: Server, exit: (code: number) => void) {
+  constructor(server: Server, exit: (code: number) => void, aofDisk: AofDisk) {
     this.#server = server;
     this.snapshots = new Snapshots(server, {
       pool: createSnapshotPool(1),
@@ -76,14 +90,39 @@ export class Dumps {
         this.functions = libraries;
       },
     });
+    this.appendOnly = new AppendOnly(server, {
+      persistence: this.persistence,
+      snapshots: this.snapshots,
+      disk: aofDisk,
+      exit,
+    });
+    server.syncedOffset = () => this.appendOnly.syncedOffset;
     this.shutdown = new Shutdown(server, this.persistence, {
       pauseWrites: () => this.#gate?.close(),
       resumeWrites: () => this.#gate?.open(),
       replicasInSync: () => this.replicas.replicasInSync(),
       replicaReport: () => this.replicas.replicaReport(),
+      closeAppendOnly: () => this.appendOnly.close(),
       exit,
     });
-    this.commands = snapshotCommands(server, this.persistence, this.shutdown);
+    this.commands = snapshotCommands(server, this.persistence, this.appendOnly, this.shutdown);
+  }
+
+  /** Loads what the node had when it ended: the append only file if there is one, or the dump. */
+  async loadAtStart(dispatcher: Dispatcher, isReplica: boolean): Promise<void> {
+    const { appendOnly, dumpLoad } = this;
+    const server = this.#server;
+    if (!server.config.values.appendonly) {
+      await dumpLoad.atStart(isReplica);
+      return;
+    }
+    const parts = { files: appendOnly.files, dumpLoad, dispatcher };
+    server.loading = true;
+    try {
+      await appendOnly.openAtStart(await loadAppendOnlyFile(server, parts, isReplica));
+    } finally {
+      server.loading = false;
+    }
   }
 
   /** Registers its commands and ticks. */
@@ -92,8 +131,19 @@ export class Dumps {
     const server = this.#server;
     this.#gate = new WriteGate(server, dispatcher);
     dispatcher.guards.push(
-      (_connection, _row, flags) =>
-        server.loading && (flags & Flag.LOADING) === 0 ? LOADING_ERROR : undefined,
+      (connection, _row, flags) => {
+        if (!server.loading || (flags & Flag.LOADING) !== 0) return undefined;
+        // The commands of an append only file run while it is loaded.
+        if (connection.fromPrimary) return undefined;
+        // Replicas below may have the dump that is being loaded.
+        return this.link.loadsAlone && (flags & Flag.ON_LINK) !== 0 ? undefined : LOADING_ERROR;
+      },
+      (connection, row, flags) => {
+        if (!server.hasObstacle(Obstacle.AOF_FAILED) || connection.fromPrimary) return undefined;
+        return (flags & Flag.WRITE) !== 0 || row.fullName === 'ping'
+          ? this.appendOnly.writeRefusal
+          : undefined;
+      },
       (connection, row, flags) => {
         if (persistence.lastSucceeded || connection.fromPrimary) return undefined;
         return (flags & Flag.WRITE) !== 0 || row.fullName === 'ping'
@@ -101,14 +151,28 @@ export class Dumps {
           : undefined;
       },
     );
+    server.config.onChange(['appendonly'], () => {
+      if (server.config.values.appendonly) this.appendOnly.turnOn();
+      else this.appendOnly.turnOff();
+      return null;
+    });
     housekeeping.onTick(() => {
       persistence.tick();
+      this.appendOnly.tick();
+      this.snapshots.tick();
       shutdown.tick();
     });
   }
 
   info(): InfoField[] {
-    return persistenceInfo(this.#server, this.persistence, this.snapshots, this.dumpLoad);
+    return persistenceInfo(
+      this.#server,
+      this.persistence,
+      this.snapshots,
+      this.dumpLoad,
+      this.appendOnly,
+      this.link.loadView,
+    );
   }
 
   /**

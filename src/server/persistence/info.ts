@@ -2,7 +2,10 @@
  * The fields of INFO persistence: Redis' names in Redis' order, then our own. A field without a
  * counterpart here is 0.
  */
+
 import type { Server } from '../server.ts';
+import type { LoadView } from '../snapshot-source.ts';
+import type { AppendOnly } from './aof/append-only.ts';
 import type { DumpLoad } from './dump-load.ts';
 import type { Persistence } from './persistence.ts';
 import type { Snapshots } from './snapshots.ts';
@@ -16,6 +19,8 @@ export function persistenceInfo(
   persistence: Persistence,
   snapshots: Snapshots,
   dumpLoad: DumpLoad,
+  appendOnly: AppendOnly,
+  linkLoad: LoadView | undefined,
 ): InfoField[] {
   const current = snapshots.inProgress;
   const { saving } = persistence;
@@ -23,7 +28,7 @@ export function persistenceInfo(
     current === undefined || current.keysTotal === 0 ? 0 : current.keysDone / current.keysTotal;
   return [
     ['loading', server.loading ? 1 : 0],
-    ['async_loading', 0],
+    ['async_loading', linkLoad !== undefined && !server.loading ? 1 : 0],
     ['current_cow_peak', current?.touchedBytes ?? 0],
     ['current_cow_size', current?.touchedBytes ?? 0],
     ['current_cow_size_age', 0],
@@ -31,7 +36,7 @@ export function persistenceInfo(
     ['current_save_keys_processed', current?.keysDone ?? 0],
     ['current_save_keys_total', current?.keysTotal ?? 0],
     ['rdb_changes_since_last_save', server.dirty],
-    ['rdb_bgsave_in_progress', persistence.busy ? 1 : 0],
+    ['rdb_bgsave_in_progress', persistence.busy && !appendOnly.isRewriting ? 1 : 0],
     ['rdb_last_save_time', persistence.lastSaveSeconds],
     ['rdb_last_bgsave_status', persistence.lastSucceeded ? 'ok' : 'err'],
     ['rdb_last_bgsave_time_sec', persistence.lastDurationSeconds],
@@ -43,19 +48,11 @@ export function persistenceInfo(
     ['rdb_last_cow_size', persistence.lastCowBytes],
     ['rdb_last_load_keys_expired', dumpLoad.keysExpired],
     ['rdb_last_load_keys_loaded', dumpLoad.keysLoaded],
-    ['aof_enabled', 0],
-    ['aof_rewrite_in_progress', 0],
-    ['aof_rewrite_scheduled', 0],
-    ['aof_last_rewrite_time_sec', -1],
-    ['aof_current_rewrite_time_sec', -1],
-    ['aof_last_bgrewrite_status', 'ok'],
-    ['aof_rewrites', 0],
-    ['aof_rewrites_consecutive_failures', 0],
-    ['aof_last_write_status', 'ok'],
-    ['aof_last_cow_size', 0],
+    ...appendOnlyFields(appendOnly),
     ['module_fork_in_progress', 0],
     ['module_fork_last_cow_size', 0],
-    ...loadFields(dumpLoad),
+    ...openFileFields(appendOnly),
+    ...loadFields(dumpLoad.view ?? linkLoad),
     ['headwater_snapshots_started', snapshots.startedCount],
     [
       'headwater_last_freeze_usec',
@@ -70,6 +67,7 @@ export function persistenceInfo(
     ['headwater_last_snapshot_keys', snapshots.lastFigures?.keys ?? 0],
     ['headwater_snapshots_open', snapshots.openCount],
     ['headwater_snapshot_pins_dropped', snapshots.pinsDropped],
+    ['headwater_cut_through_bytes', snapshots.passedBytes],
     ['headwater_spool_readers', snapshots.readerCount],
     ['headwater_spool_bytes', snapshots.spoolMemoryBytes + snapshots.spoolFileBytes],
     ['headwater_spool_memory_bytes', snapshots.spoolMemoryBytes],
@@ -79,13 +77,44 @@ export function persistenceInfo(
   ];
 }
 
-function loadFields(dumpLoad: DumpLoad): InfoField[] {
-  const { view } = dumpLoad;
+function appendOnlyFields(appendOnly: AppendOnly): InfoField[] {
+  const { journal, rewriteMs } = appendOnly;
+  return [
+    ['aof_enabled', appendOnly.isOn ? 1 : 0],
+    ['aof_rewrite_in_progress', appendOnly.isRewriting ? 1 : 0],
+    ['aof_rewrite_scheduled', appendOnly.scheduled ? 1 : 0],
+    ['aof_last_rewrite_time_sec', appendOnly.lastDurationSeconds],
+    ['aof_current_rewrite_time_sec', rewriteMs < 0 ? -1 : Math.floor(rewriteMs / MS_PER_SECOND)],
+    ['aof_last_bgrewrite_status', appendOnly.lastSucceeded ? 'ok' : 'err'],
+    ['aof_rewrites', appendOnly.rewrites],
+    ['aof_rewrites_consecutive_failures', appendOnly.failures],
+    ['aof_last_write_status', journal.isFailing ? 'err' : 'ok'],
+    ['aof_last_cow_size', appendOnly.lastCowBytes],
+  ];
+}
+
+/** Only while there is an append only file. */
+function openFileFields(appendOnly: AppendOnly): InfoField[] {
+  if (!appendOnly.isOn) return [];
+  const { journal } = appendOnly;
+  return [
+    ['aof_current_size', appendOnly.currentBytes],
+    ['aof_base_size', appendOnly.sizeAtRewrite],
+    ['aof_pending_rewrite', 0],
+    ['aof_buffer_length', journal.waitingBytes],
+    ['aof_pending_bio_fsync', journal.isSyncing ? 1 : 0],
+    ['aof_delayed_fsync', journal.delayedSyncs],
+  ];
+}
+
+function loadFields(view: LoadView | undefined): InfoField[] {
   if (view === undefined) return [];
   const { startSeconds, totalBytes, usedMemoryBytes, loadedBytes, elapsedSeconds } = view;
   const share = totalBytes === 0 ? 0 : loadedBytes / totalBytes;
   const eta =
-    loadedBytes === 0 ? 1 : Math.round((elapsedSeconds * (totalBytes - loadedBytes)) / loadedBytes);
+    loadedBytes === 0
+      ? 1
+      : Math.max(0, Math.round((elapsedSeconds * (totalBytes - loadedBytes)) / loadedBytes));
   return [
     ['loading_start_time', startSeconds],
     ['loading_total_bytes', totalBytes],

@@ -33,6 +33,8 @@ export interface ShutdownPort {
   replicasInSync(): boolean;
   /** Lines for the log about replicas that lag, and how many are in sync. */
   replicaReport(): readonly string[];
+  /** Brings the append only file to the disk, if there is one. */
+  closeAppendOnly(): Promise<void>;
   /** Ends the process, or the program that runs the node. */
   exit(code: number): void;
 }
@@ -56,12 +58,17 @@ export class Shutdown {
    */
   readonly #onCancel = new Map<unknown, () => void>();
   #signalled = false;
+  /** What follows the end of the node. */
+  #atEnd: () => void;
 
   constructor(server: Server, persistence: Persistence, port: ShutdownPort) {
     this.#server = server;
     this.#persistence = persistence;
     this.#port = port;
+    this.#atEnd = this.#exit;
   }
+
+  readonly #exit = (): void => this.#port.exit(0);
 
   /**
    * Milliseconds until the shutdown stops waiting for replicas, for INFO; -1 while it does not
@@ -77,12 +84,30 @@ export class Shutdown {
    */
   begin(flags: ShutdownFlags, asker: unknown, onCancel: () => void): void {
     this.#onCancel.set(asker, onCancel);
+    // A node that ends to start again ends for good instead.
+    this.#atEnd = this.#exit;
     if (this.#state !== 'running') return;
+    this.#server.onStage('stopping');
+    this.#prepare(flags);
+  }
+
+  /**
+   * Does what comes before the end, without a wait for replicas, and calls `atEnd` instead of
+   * ending the process. Returns false when a shutdown has begun already.
+   */
+  beginRestart(asker: unknown, onCancel: () => void, atEnd: () => void): boolean {
+    if (this.#state !== 'running') return false;
+    this.#onCancel.set(asker, onCancel);
+    this.#atEnd = atEnd;
+    this.#prepare({ save: false, nosave: false, now: true, force: false });
+    return true;
+  }
+
+  #prepare(flags: ShutdownFlags): void {
     const server = this.#server;
     // An incomplete dataset must not be dumped.
     this.#flags = server.loading ? { ...flags, save: false, nosave: true } : flags;
     server.log.warning('User requested shutdown...');
-    server.onStage('stopping');
     this.#port.pauseWrites();
     const timeoutMs = server.config.values.shutdownTimeout * MS_PER_SECOND;
     if (!flags.now && timeoutMs > 0 && !this.#port.replicasInSync()) {
@@ -160,9 +185,10 @@ export class Shutdown {
     // Clients that wait for a dump may begin the next one when it fails.
     while (this.#persistence.busy) await this.#persistence.stopDumps();
     if (this.#savesAtEnd() && !(await this.#saved())) return;
+    await this.#port.closeAppendOnly();
     this.#state = 'ended';
     log.warning('Redis is now ready to exit, bye bye...');
-    this.#port.exit(0);
+    this.#atEnd();
   }
 
   #savesAtEnd(): boolean {

@@ -7,7 +7,6 @@ import { replyReplicaRole } from '../link/info.ts';
 import { connectionOf } from '../net/connection-of.ts';
 import { replyRole } from './info.ts';
 import type { Primary } from './primary.ts';
-import { replyCount } from './waiters.ts';
 
 const ERROR_NO_AOF = 'ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.';
 const ERROR_WAIT_ON_REPLICA =
@@ -61,14 +60,18 @@ export function replicationCommands(primary: Primary): CommandTable {
     replicas: number,
     timeoutMs: number,
     fsynced: boolean,
+    local = 0,
   ): void {
+    const { waiters } = primary;
     const connection = connectionOf(context);
-    const count = primary.waiters.countOf(connection.lastOffset, fsynced);
-    if (count >= replicas || connection.inTransaction || context.inUnit) {
-      replyCount(context.reply, fsynced, count);
+    const offset = connection.lastOffset;
+    const isThere =
+      waiters.countOf(offset, fsynced) >= replicas && waiters.localOf(offset) >= local;
+    if (isThere || connection.inTransaction || context.inUnit) {
+      waiters.reply(context.reply, offset, fsynced);
       return;
     }
-    primary.waiters.add(connection, replicas, timeoutMs, fsynced);
+    waiters.add(connection, replicas, timeoutMs, fsynced, local);
     primary.askForAcks();
   }
 
@@ -102,8 +105,8 @@ export function replicationCommands(primary: Primary): CommandTable {
     }
     const timeoutMs = timeoutArgument(context, 3);
     if (Number.isNaN(timeoutMs)) return;
-    if (local > 0) context.reply.error(ERROR_NO_AOF);
-    else waitFor(context, replicas, timeoutMs, true);
+    if (local > 0 && !primary.server.config.values.appendonly) context.reply.error(ERROR_NO_AOF);
+    else waitFor(context, replicas, timeoutMs, true, local);
   }
 
   function role(context: CommandContext): void {

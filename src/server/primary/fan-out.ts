@@ -11,12 +11,14 @@
  * pipeline is flushed between its events, and not checked within them.
  *
  * Peers at the same offset, nearly all of them, get the same view of the log. A peer that is far
- * behind gets only one slice per turn, so that catching up does not block the loop.
+ * behind gets only one slice per turn, so that catching up does not block the loop. One that has
+ * come to compressed history waits for a worker, and calls when it can go on.
  */
 import type { Clock } from '../../base/clock.ts';
 import { KIB, MIB } from '../../base/units.ts';
 import { FLUSH_BYTES, FlushPolicy, FlushWhen, PACKET_BYTES } from '../../replication/fan-out.ts';
-import type { StreamCursor, StreamLog } from '../../replication/stream-log.ts';
+import type { StreamCursor } from '../../replication/log-cursor.ts';
+import type { StreamLog } from '../../replication/stream-log.ts';
 
 /**
  * Bytes per peer and flush. All peers together get at most FLUSH_TOTAL_BYTES, unless the minimum
@@ -35,6 +37,8 @@ export interface StreamTarget {
   writeStream(bytesMax: number, all: boolean): number;
   readonly streamLag: number;
   readonly isWriting: boolean;
+  /** The bytes that it lacks are not there now: it calls {@link FanOut.wake} when they are. */
+  readonly isWaiting: boolean;
 }
 
 /** Makes a view of a slice for a socket to write. Peers at the same offset share it. */
@@ -96,7 +100,13 @@ export class FanOut {
     this.#targets.push(target);
     if (target.isWriting) this.#writing++;
     this.writes += target.writeStream(SLICE_BYTES_MAX, true);
-    if (target.streamLag > 0) this.#askSoon();
+    if (target.streamLag > 0 && !target.isWaiting) this.#askSoon();
+  }
+
+  /** The bytes that `target` has waited for are there. */
+  wake(target: StreamTarget): void {
+    if (!target.isWriting) this.writes += target.writeStream(SLICE_BYTES_MAX, true);
+    if (target.streamLag > 0 && !target.isWaiting) this.#askSoon();
   }
 
   remove(target: StreamTarget): void {
@@ -127,6 +137,8 @@ export class FanOut {
       clearImmediate(this.#immediate);
       this.#immediate = undefined;
     }
+    // For a lack of memory this ends the links of targets.
+    this.#log.settle();
     const targets = this.#targets;
     if (targets.length === 0) return;
     const bytesMax = Math.max(
@@ -139,9 +151,9 @@ export class FanOut {
     const all = this.#policy.isUrgent;
     for (let i = 0; i < targets.length; i++) {
       const target = targets[i]!;
-      if (target.isWriting) continue;
+      if (target.isWriting || target.isWaiting) continue;
       writes += target.writeStream(bytesMax, all);
-      if (!target.isWriting) behind = Math.max(behind, target.streamLag);
+      if (!target.isWriting && !target.isWaiting) behind = Math.max(behind, target.streamLag);
     }
     this.#flushedOffset = this.#log.endOffset;
     this.#policy.flushed(startUs, this.#clock.micros(), writes);
@@ -163,7 +175,8 @@ export class FanOut {
     const lag = target.streamLag;
     if (lag === 0) return;
     if (this.#policy.writeAgain(lag)) this.writes += target.writeStream(SLICE_BYTES_MAX, false);
-    if (!target.isWriting && target.streamLag > 0 && this.#timer === undefined) this.#ask();
+    const goesOn = !target.isWriting && !target.isWaiting && target.streamLag > 0;
+    if (goesOn && this.#timer === undefined) this.#ask();
   }
 
   stop(): void {

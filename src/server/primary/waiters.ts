@@ -1,6 +1,7 @@
 /**
  * Clients in WAIT and WAITAOF. Each waits until enough replicas have acknowledged the stream up to
- * its last command, or until its timeout.
+ * its last command, and until this node's own file has it on disk when that is wanted, or until its
+ * timeout.
  *
  * An ACK is only noted; satisfied clients are answered at the end of its read event, outside of any
  * command. Main thread.
@@ -19,16 +20,21 @@ interface Waiter {
   readonly replicas: number;
   /** For WAITAOF: the replicas must acknowledge that they have fsynced. */
   readonly fsynced: boolean;
+  /** For WAITAOF: 1 when this node must have it on disk, too. */
+  readonly local: number;
   readonly timer: NodeJS.Timeout | undefined;
 }
 
 export class Waiters {
   readonly #errors: ErrorCounter;
+  readonly #syncedOffset: () => number;
   readonly #states: Iterable<ReplicaState>;
   readonly #waiters = new Map<Connection, Waiter>();
   #acked = false;
 
-  constructor(errors: ErrorCounter, states: Iterable<ReplicaState>) {
+  /** `syncedOffset` tells how far this node's own file is on disk. */
+  constructor(errors: ErrorCounter, states: Iterable<ReplicaState>, syncedOffset: () => number) {
+    this.#syncedOffset = syncedOffset;
     this.#errors = errors;
     this.#states = states;
   }
@@ -43,17 +49,29 @@ export class Waiters {
   }
 
   /** Makes the client of `connection` wait; `timeoutMs` 0 means forever. */
-  add(connection: Connection, replicas: number, timeoutMs: number, fsynced: boolean): void {
+  add(
+    connection: Connection,
+    replicas: number,
+    timeoutMs: number,
+    fsynced: boolean,
+    local: number,
+  ): void {
     connection.blocked = true;
+    connection.waitEnds = timeoutMs > 0;
     const timer =
       timeoutMs === 0
         ? undefined
         : setTimeout(() => this.unblock(connection), Math.min(timeoutMs, TIMER_MS_MAX));
     const offset = connection.lastOffset;
-    this.#waiters.set(connection, { connection, offset, replicas, fsynced, timer });
+    this.#waiters.set(connection, { connection, offset, replicas, fsynced, local, timer });
   }
 
-  /** A replica acknowledged something. */
+  /** 1 when `offset` is on this node's disk. */
+  localOf(offset: number): number {
+    return this.#syncedOffset() >= offset ? 1 : 0;
+  }
+
+  /** A replica acknowledged something, or this node's disk did. */
   noteAck(): void {
     this.#acked = true;
   }
@@ -63,7 +81,8 @@ export class Waiters {
     if (!this.#acked) return;
     this.#acked = false;
     for (const waiter of this.#waiters.values()) {
-      if (this.countOf(waiter.offset, waiter.fsynced) >= waiter.replicas)
+      const { offset, fsynced, replicas, local } = waiter;
+      if (this.countOf(offset, fsynced) >= replicas && this.localOf(offset) >= local)
         this.unblock(waiter.connection);
     }
   }
@@ -74,8 +93,7 @@ export class Waiters {
     if (waiter === undefined) return false;
     this.forget(connection);
     answerLate(this.#errors, connection, (reply) => {
-      if (error === undefined)
-        replyCount(reply, waiter.fsynced, this.countOf(waiter.offset, waiter.fsynced));
+      if (error === undefined) this.reply(reply, waiter.offset, waiter.fsynced);
       else reply.error(error);
     });
     connection.flush();
@@ -84,20 +102,29 @@ export class Waiters {
     return true;
   }
 
+  /** WAIT answers the count of replicas; WAITAOF whether this node has it on disk, and the count. */
+  reply(reply: Reply, offset: number, fsynced: boolean): void {
+    if (fsynced) {
+      reply.array(2);
+      reply.integer(this.localOf(offset));
+    }
+    reply.integer(this.countOf(offset, fsynced));
+  }
+
+  /** Ends all waits with an error, and the connections after it: the node's role has changed. */
+  unblockAll(error: string): void {
+    for (const { connection } of [...this.#waiters.values()]) {
+      connection.closeAfterReply = true;
+      this.unblock(connection, error);
+    }
+  }
+
   /** The client waits no more, or is gone. */
   forget(connection: Connection): void {
     const waiter = this.#waiters.get(connection);
     if (waiter === undefined) return;
     clearTimeout(waiter.timer);
+    connection.waitEnds = false;
     this.#waiters.delete(connection);
   }
-}
-
-/** WAIT answers the count of replicas; WAITAOF 0, as there is no local file, and the count. */
-export function replyCount(reply: Reply, fsynced: boolean, count: number): void {
-  if (fsynced) {
-    reply.array(2);
-    reply.integer(0);
-  }
-  reply.integer(count);
 }

@@ -3,10 +3,12 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startHeadwater } from '../../support/headwater.ts';
+import { startNode } from '../../support/node-in-process.ts';
 import { startRedis } from '../../support/real-redis.ts';
 import { RespClient } from '../../support/resp-client.ts';
 import { RespError } from '../../support/resp-parser.ts';
 import { freePort, type TestServer } from '../../support/server-process.ts';
+import { waitFor } from '../../support/wait-for.ts';
 
 let server: TestServer;
 let client: RespClient;
@@ -124,6 +126,101 @@ describe('CONFIG SET', () => {
     }
     await own.waitForLine('Could not create server TCP listening socket 10.255.255.1');
     await Promise.all([real.stop(), busy.stop(), own.stop()]);
+  });
+
+  test('bind takes names, as the real server does', async () => {
+    const real = await startRedis();
+    const own = await startHeadwater();
+    for (const words of [
+      ['bind', 'localhost'],
+      ['bind', '-localhost 127.0.0.2'],
+      ['port', String(own.port), 'bind', '127.1'],
+      ['bind', 'a:b'],
+      ['bind', '127.0.0.1 -a:b'],
+      ['bind', 'localhost localhost'],
+    ]) {
+      const ask = async (server: TestServer): Promise<unknown[]> => {
+        const one = await server.client();
+        const set = words.map((word) => (word === String(own.port) ? String(server.port) : word));
+        const reply = await one.command('CONFIG', 'SET', ...set);
+        const rest = await one.call('CONFIG', 'GET', 'bind');
+        await one.close();
+        const again = await server.client();
+        expect(await again.call('PING')).toBe('PONG');
+        await again.close();
+        return [reply, rest];
+      };
+      expect(await ask(own)).toEqual(await ask(real));
+    }
+    await own.waitForLine('Could not create server TCP listening socket a:b:');
+    await Promise.all([real.stop(), own.stop()]);
+  });
+
+  test('bind: nobody waits for a name but its client, and a name without address changes nothing', async () => {
+    const { node, client: connect, messages, port, stop } = await startNode();
+    const { names } = node.listeners;
+    let found: (address: string) => void = () => {};
+    const asked: string[] = [];
+    names.resolve = (name) => {
+      asked.push(name);
+      return new Promise((resolve) => {
+        found = resolve;
+      });
+    };
+    const [one, other] = [await connect(), await connect()];
+    const late = one.command('CONFIG', 'SET', 'bind', 'slow.example 127.0.0.3', 'timeout', '7');
+    const behind = one.command('PING');
+    await waitFor(() => asked.length === 1, { what: 'the look-up' });
+    expect(await other.call('CONFIG', 'GET', 'timeout')).toEqual(['timeout', '0']);
+    found('127.0.0.2');
+    expect([await late, await behind]).toEqual(['OK', 'PONG']);
+    for (const host of ['127.0.0.2', '127.0.0.3']) {
+      const moved = await RespClient.connect(node.port, { host });
+      await moved.close();
+    }
+    await expect(connect()).rejects.toThrow('ECONNREFUSED');
+    expect(asked).toEqual(['slow.example']);
+
+    names.resolve = () => Promise.reject(Object.assign(new Error('no'), { code: 'ENOTFOUND' }));
+    for (const bind of ['none.example', '127.0.0.1 -none.example']) {
+      expect(await one.command('CONFIG', 'SET', 'bind', bind, 'timeout', '9')).toEqual(
+        new RespError(
+          "ERR CONFIG SET failed (possibly related to argument 'bind') - Failed to bind to specified addresses.",
+        ),
+      );
+    }
+    expect(messages).toContain(
+      `Warning: Could not create server TCP listening socket none.example:${port}: Name or service not known`,
+    );
+    expect(await one.call('CONFIG', 'GET', 'timeout')).toEqual(['timeout', '7']);
+    const back = await RespClient.connect(node.port, { host: '127.0.0.2' });
+    await back.close();
+
+    // Inside a transaction nothing can be looked up, but what is known already serves.
+    const inUnit = async (bind: string): Promise<unknown> => {
+      await one.call('MULTI');
+      await one.call('CONFIG', 'SET', 'bind', bind);
+      return await one.call('EXEC');
+    };
+    expect(await inUnit('unheard.example')).toEqual([expect.any(RespError)]);
+    expect(await inUnit('slow.example')).toEqual(['OK']);
+    await stop();
+  });
+
+  test('bind: a look-up that ends behind the node opens nothing', async () => {
+    const { node, client: connect, stop } = await startNode();
+    let found: (address: string) => void = () => {};
+    node.listeners.names.resolve = () =>
+      new Promise((resolve) => {
+        found = resolve;
+      });
+    const one = await connect();
+    one.write('CONFIG SET bind slow.example\r\n');
+    await waitFor(() => [...node.server.clients.values()].some((each) => each.blocked));
+    await stop();
+    found('127.0.0.1');
+    await new Promise(setImmediate);
+    expect(node.listeners.port).toBe(0);
   });
 
   test('REWRITE keeps what was set, for the next start', async () => {

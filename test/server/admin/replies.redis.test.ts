@@ -37,6 +37,14 @@ const conversations: Readonly<Record<string, readonly string[]>> = {
     'EVALX 1 2 3',
     'SENTINEL MASTERS',
   ],
+  'words of a replica that comes': [
+    'REPLCONF listening-port 99999999',
+    'REPLCONF listening-port 99999999999',
+    'REPLCONF listening-port -1',
+    'REPLCONF listening-port x',
+    'REPLCONF listening-port 9223372036854775808',
+    'REPLCONF listening-port',
+  ],
   'wrong arity': [
     'CONFIG GET',
     'CONFIG SET a',

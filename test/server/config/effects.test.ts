@@ -281,7 +281,7 @@ describe('limits and modes', () => {
     await one.close();
     await stop();
     await expect(startNode('rename-command GET SET')).rejects.toThrow(
-      'rename-command GET SET: Target command name already exists',
+      "'rename-command GET SET'\nTarget command name already exists",
     );
   });
 

@@ -159,7 +159,6 @@ test('a bad line is fatal in the form of Redis', () => {
 });
 
 test.each([
-  ['appendonly yes', "headwater does not support this: only 'no' is accepted"],
   ['activedefrag yes', "headwater does not support this: only 'no' is accepted"],
   ['tls-port 6380', "headwater does not support this: only '0' is accepted"],
   ['tls-replication yes', "headwater does not support this: only 'no' is accepted"],
@@ -214,8 +213,33 @@ test('renamed commands are kept in order', () => {
   const config = load({
     options: 'rename-command FLUSHALL ""\nrename-command CONFIG b840\nlua-replicate-commands yes',
   });
-  expect(config.renamedCommands).toEqual([
+  expect(config.renamedCommands.map(({ from, to }) => [from, to])).toEqual([
     ['FLUSHALL', ''],
     ['CONFIG', 'b840'],
   ]);
+});
+
+describe('a zero byte ends what Redis reads of a line', () => {
+  const long = 'x'.repeat(1100);
+  test.each([
+    ['the last line', 'hz 20\0', '20', '10000'],
+    ['the end of the line', 'hz 20\0zz\n\nmaxclients 77\n', '20', '77'],
+    ['the end of a comment', '# c\0\nhz 20\nmaxclients 77\n', '10', '77'],
+    ['the next comment', '\0\n# hz 20\nmaxclients 77\n', '10', '77'],
+    ['the end of a long line', `# ${long}\0\nmaxclients 77\nhz 20\n`, '20', '10000'],
+    ['a part of a long line', `# \0${long}\nmaxclients 77\n`, '10', '77'],
+  ])('%s', (_, text, hz, maxclients) => {
+    const directory = temporaryDirectory('zero');
+    const file = join(directory, 'zero.conf');
+    writeFileSync(file, text);
+    for (const config of [load({ file }), load({ stdin: text })]) {
+      expect([config.text('hz'), config.text('maxclients')]).toEqual([hz, maxclients]);
+    }
+  });
+
+  test('and the next line follows at once', () => {
+    expect(() => load({ stdin: 'maxclients 50\0garbage\nport 7813\n' })).toThrow(
+      "at line 1\n>>> 'maxclients 50port 7813'\nwrong number of arguments",
+    );
+  });
 });

@@ -252,6 +252,33 @@ describe('counts of commands that wait', () => {
     expect(await statsOf('blpop')).toMatch(/^calls=2,.*,failed_calls=0$/);
   });
 
+  test.each([
+    ['blpop', ['BLPOP', 'k', 0], ['RPUSH', 'k', 'x']],
+    ['bzpopmin', ['BZPOPMIN', 'k', 0], ['ZADD', 'k', 1, 'x']],
+    ['xread', ['XREAD', 'BLOCK', 0, 'STREAMS', 'k', '$'], ['XADD', 'k', '*', 'a', 'b']],
+    ['blpop', ['BLPOP', 'k', 0], undefined],
+  ] as const)('latencies and slow log have %s once it is answered', async (name, waits, wakes) => {
+    await client.call('CONFIG', 'SET', 'slowlog-log-slower-than', 0);
+    const waiter = await wait(...waits);
+    const seen = async (): Promise<unknown[]> => [
+      (await client.info('latencystats')).has(`latency_percentiles_usec_${name}`),
+      ((await client.call('LATENCY', 'HISTOGRAM', name)) as unknown[][])[1]?.[1],
+      ((await client.call('SLOWLOG', 'GET', -1)) as unknown[][]).filter(
+        (entry) => (entry[3] as string[])[0] === waits[0],
+      ).length,
+    ];
+    expect(await seen()).toEqual([false, undefined, 0]);
+    if (wakes === undefined) {
+      await endWait(waiter);
+    } else {
+      await client.call(...wakes);
+      await waiter.reply;
+    }
+    expect(await seen()).toEqual([true, 1, 1]);
+    await client.call('CONFIG', 'SET', 'slowlog-log-slower-than', 10_000);
+    await client.call('SLOWLOG', 'RESET');
+  });
+
   test('of keys whose waiters want to know when they go', async () => {
     for (const key of ['s', 't']) await client.call('XGROUP', 'CREATE', key, 'g', '$', 'MKSTREAM');
     const group = ['XREADGROUP', 'GROUP', 'g', 'c', 'BLOCK', 0, 'STREAMS'] as const;

@@ -197,6 +197,8 @@ describe('the log', () => {
       'rdbcompression no',
       'snapshot-spool-memory 64mb',
       'client-output-buffer-limit replica 8mb 0 0',
+      // What is pinned is counted as it is stored.
+      'repl-backlog-compression no',
     );
     await fill();
     const stalled = await attachStalled(RDB_ONLY);

@@ -40,7 +40,8 @@ export class Admission {
 
   /** Rejects an accepted socket, with a reason, or returns true. */
   admit(socket: Socket): boolean {
-    const { config, clients, stats } = this.#server;
+    const { config, clients, stats, log } = this.#server;
+    if (log.isEnabled('verbose')) log.verbose(acceptedLine(socket, config.values.unixsocket));
     const { maxclients, protectedMode, requirepass } = config.values;
     let refusal = '';
     if (clients.size >= maxclients) refusal = TOO_MANY;
@@ -72,7 +73,7 @@ export class Admission {
 
   /** Checks some clients, all of them within about a second. */
   tick(): void {
-    const { clients, config, nowMs, log } = this.#server;
+    const { clients, clientMemory, config, nowMs, log } = this.#server;
     const { hz, timeout } = config.values;
     const count = Math.max(CLIENTS_PER_TICK_MIN, Math.ceil(clients.size / hz));
     for (let i = 0; i < count; i++) {
@@ -85,6 +86,7 @@ export class Admission {
       const connection = next.value;
       connection.reader.releaseIdle();
       connection.checkOutput();
+      if (clientMemory.isOn) clientMemory.note(connection);
       const idleMs = nowMs - connection.lastActiveMs;
       if (timeout > 0 && idleMs > timeout * MS_PER_SECOND && mayTimeOut(connection)) {
         log.verbose('Closing idle client');
@@ -97,10 +99,17 @@ export class Admission {
 function mayTimeOut(connection: Connection): boolean {
   return (
     !connection.isReplica &&
+    !connection.monitor &&
     !connection.fromPrimary &&
     !connection.blocked &&
     !connection.subscribed
   );
+}
+
+function acceptedLine({ remoteAddress, remotePort }: Socket, unixSocket: string): string {
+  return remoteAddress === undefined
+    ? `Accepted connection to ${unixSocket}`
+    : `Accepted ${remoteAddress}:${remotePort}`;
 }
 
 /** Unix sockets have no address. */

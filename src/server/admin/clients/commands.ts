@@ -14,10 +14,11 @@ import {
 } from '../../../commands/spec.ts';
 import { DEFAULT_USER } from '../../config/default-user.ts';
 import type { Dispatcher } from '../../dispatch/dispatcher.ts';
-import type { Connection } from '../../net/connection.ts';
+import type { Upstream } from '../../link/upstream.ts';
+import { Connection } from '../../net/connection.ts';
 import { connectionOf } from '../../net/connection-of.ts';
 import type { Server } from '../../server.ts';
-import { classOf, clientClassOf, clientLine } from './list.ts';
+import { classOf, clientClassOf, clientLine, type Listed, primaryLine } from './list.ts';
 import { isValidName, NAME_ERROR } from './names.ts';
 import type { Pause } from './pause.ts';
 
@@ -81,50 +82,77 @@ const HELP = [
 ];
 
 /** The condition of CLIENT KILL and its filters on a client. */
-type Filter = (connection: Connection) => boolean;
+type Filter = (client: Listed) => boolean;
 
 export function clientCommands(parts: {
   readonly server: Server;
   readonly dispatcher: Dispatcher;
   readonly pause: Pause;
+  readonly upstream: Upstream;
   /** Ends a client's wait, with an error or as a timeout; false when the client does not wait. */
   readonly unblock: (connection: Connection, error?: string) => boolean;
 }): CommandTable {
-  const { server, pause } = parts;
+  const { server, pause, upstream } = parts;
 
-  /** The line of `connection`; `self` is the asking client, whose command runs. */
-  const line = (connection: Connection, self: Connection): string => {
-    const requestBytes = connection === self ? parts.dispatcher.requestBytes : 0;
-    return `${clientLine(connection, server.pubsub, server.nowMs, requestBytes)}\n`;
+  /** The line of `client`; `self` is the asking client, whose command runs. */
+  const line = (client: Listed, self: Connection): string => {
+    if (!(client instanceof Connection))
+      return `${primaryLine(client, upstream.silentMs, server.nowMs)}\n`;
+    const requestBytes = client === self ? parts.dispatcher.requestBytes : 0;
+    return `${clientLine(client, server.pubsub, server.nowMs, requestBytes)}\n`;
   };
+
+  /** All connections, and the primary, by their ids. */
+  function everyone(): Listed[] {
+    const clients: Listed[] = [...server.clients.values()];
+    const primary = upstream.client;
+    if (primary === undefined) return clients;
+    const after = clients.findIndex(({ id }) => id > primary.id);
+    clients.splice(after < 0 ? clients.length : after, 0, primary);
+    return clients;
+  }
+
+  /** The client with this id, if there is one. */
+  const withId = (id: number): Listed | undefined =>
+    upstream.client?.id === id ? upstream.client : server.clients.get(id);
+
+  /**
+   * Ends a client. The caller's own connection ends after its reply, also at the end of its
+   * transaction. The connection to the primary is made again.
+   */
+  function end(victim: Listed, self: Connection): void {
+    if (victim === self) self.closeAfterReply = true;
+    else if (victim instanceof Connection) victim.destroy();
+    else upstream.cut();
+  }
 
   function list(context: CommandContext): void {
     const { request, reply } = context;
-    let connections: Connection[] = [...server.clients.values()];
+    let clients = everyone();
     if (request.argc === 4 && request.equalsIgnoreCase(2, 'TYPE')) {
       const wanted = clientClassOf(request.latin1(3));
       if (wanted === undefined) {
         reply.error(`ERR Unknown client type '${request.latin1(3)}'`);
         return;
       }
-      connections = connections.filter((connection) => classOf(connection) === wanted);
+      clients = clients.filter((client) => classOf(client) === wanted);
     } else if (request.argc > 3 && request.equalsIgnoreCase(2, 'ID')) {
-      connections = [];
+      clients = [];
       for (let i = 3; i < request.argc; i++) {
         const id = request.integer(i);
         if (Number.isNaN(id)) {
           reply.error('ERR Invalid client ID');
           return;
         }
-        const connection = server.clients.get(id);
-        if (connection !== undefined) connections.push(connection);
+        const client = withId(id);
+        if (client !== undefined) clients.push(client);
       }
     } else if (request.argc !== 2) {
       reply.error(SYNTAX_ERROR);
       return;
     }
     const self = connectionOf(context);
-    reply.verbatim('txt', connections.map((connection) => line(connection, self)).join(''));
+    reply.verbatim('txt', clients.map((client) => line(client, self)).join(''));
   }
 
   function kill(context: CommandContext): void {
@@ -132,9 +160,7 @@ export function clientCommands(parts: {
     const self = connectionOf(context);
     if (request.argc === 3) {
       const address = request.latin1(2);
-      const victims = [...server.clients.values()].filter(
-        (connection) => connection.address === address,
-      );
+      const victims = everyone().filter((client) => client.address === address);
       if (victims.length === 0) reply.error('ERR No such client');
       else {
         for (const victim of victims) end(victim, self);
@@ -167,10 +193,9 @@ export function clientCommands(parts: {
       filters.push(filter);
     }
     let killed = 0;
-    for (const connection of [...server.clients.values()]) {
-      if ((skipMe && connection === self) || !filters.every((matches) => matches(connection)))
-        continue;
-      end(connection, self);
+    for (const client of everyone()) {
+      if ((skipMe && client === self) || !filters.every((matches) => matches(client))) continue;
+      end(client, self);
       killed++;
     }
     reply.integer(killed);
@@ -237,7 +262,7 @@ export function clientCommands(parts: {
       context.reply.error(NAME_ERROR);
       return;
     }
-    context.client.name = name;
+    context.client.setName(name);
     context.reply.ok();
   }
 
@@ -249,8 +274,7 @@ export function clientCommands(parts: {
     } else if (!isValidName(value)) {
       reply.error(`ERR ${option} cannot contain spaces, newlines or special characters.`);
     } else {
-      if (option === 'lib-name') client.libName = value;
-      else client.libVersion = value;
+      client.setLibrary(option, value);
       reply.ok();
     }
   }
@@ -361,6 +385,7 @@ export function clientCommands(parts: {
           'Keeps the connection when memory of clients runs out.',
           onOff((connection, on) => {
             connection.noEvict = on;
+            if (server.clientMemory.isOn) server.clientMemory.note(connection);
           }),
         ),
         'NO-TOUCH': own(
@@ -391,27 +416,21 @@ export function clientCommands(parts: {
 function killFilter(option: string, value: string, number: number): Filter | string {
   switch (option.toLowerCase()) {
     case 'id':
-      return number > 0 ? (connection) => connection.id === number : BAD_ID;
+      return number > 0 ? (client) => client.id === number : BAD_ID;
     case 'type': {
       const wanted = clientClassOf(value);
       if (wanted === undefined) return `ERR Unknown client type '${value}'`;
-      return (connection) => classOf(connection) === wanted;
+      return (client) => classOf(client) === wanted;
     }
     case 'addr':
-      return (connection) => connection.address === value;
+      return (client) => client.address === value;
     case 'laddr':
-      return (connection) => connection.localAddressText === value;
+      return (client) => client.localAddressText === value;
     case 'user':
-      return value === DEFAULT_USER ? () => true : `ERR No such user '${value}'`;
+      return value === DEFAULT_USER
+        ? (client) => !client.fromPrimary
+        : `ERR No such user '${value}'`;
     default:
       return SYNTAX_ERROR;
   }
-}
-
-/**
- * Ends a connection. The caller's own ends after its reply, also at the end of its transaction.
- */
-function end(victim: Connection, self: Connection): void {
-  if (victim === self) self.closeAfterReply = true;
-  else victim.destroy();
 }

@@ -6,7 +6,6 @@
 
 import { assert } from '../../../base/assert.ts';
 import { bytesOf } from '../../../base/bytes.ts';
-import { globMatch } from '../../../base/glob.ts';
 import { NIL } from '../../../base/units.ts';
 import { replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';
@@ -22,9 +21,11 @@ import type { Housekeeping } from '../../housekeeping.ts';
 import type { Connection } from '../../net/connection.ts';
 import { connectionOf, isLocal } from '../../net/connection-of.ts';
 import type { Server } from '../../server.ts';
+import { debugClientBuckets } from './client-buckets.ts';
 import { Digest, digestDataset, digestValue } from './digest.ts';
 import { fuzzGlob } from './glob-fuzz.ts';
 import { debugListpack, debugQuicklist, debugTableOf, debugTables } from './inspect.ts';
+import { debugRestart, type RestartPort } from './restart.ts';
 
 const { ADMIN, NOSCRIPT, LOADING, STALE } = Flag;
 
@@ -43,11 +44,13 @@ const HELP = [
   '    Change the replication IDs of the instance.',
   'CLIENT-ENFORCE-REPLY-LIST <0|1>',
   '    Without effect: replies are never kept as lists.',
+  'CLIENT-EVICTION',
+  '    Show low level client eviction pools info (maxmemory-clients).',
   'CONFIG-REWRITE-FORCE-ALL',
   '    Like CONFIG REWRITE but writes all configuration options, including',
   '    keywords not listed in original configuration file or default values.',
   'CRASH-AND-RECOVER [<milliseconds>]',
-  '    Is refused: a process of Node.js cannot replace itself by a new one.',
+  '    Hard crash and restart after a <milliseconds> delay (default 0).',
   'DICT-RESIZING <0|1>',
   '    Without effect: tables grow and shrink by one bucket at a time.',
   'DIGEST',
@@ -93,7 +96,8 @@ const HELP = [
   'REPLYBUFFER RESIZING <0|1>',
   '    Without effect: reply buffers come from a pool, and go back to it.',
   'RESTART [<milliseconds>]',
-  '    Is refused, as CRASH-AND-RECOVER is.',
+  '    Graceful restart: save config, db, restart after a <milliseconds> delay',
+  '    (default 0).',
   'SEGFAULT',
   '    Crash the server with sigsegv.',
   'SET-ACTIVE-EXPIRE <0|1>',
@@ -102,8 +106,6 @@ const HELP = [
   '    default.',
   'SLEEP <seconds>',
   '    Stop the server for <seconds>. Decimals allowed.',
-  'STRINGMATCH-LEN <length> <pattern>',
-  '    Match a string of <length> letters a with <pattern>.',
   'STRINGMATCH-TEST',
   '    Match random strings with random patterns.',
 ];
@@ -134,6 +136,7 @@ export function debugCommands(parts: {
   /** Saves the dataset, if asked to, and loads it again; returns whether this succeeded. */
   readonly reload: (save: boolean) => Promise<boolean>;
   readonly housekeeping: Housekeeping;
+  readonly restarts: RestartPort;
 }): CommandTable {
   const { server } = parts;
   /** Made at its first use: it holds some megabytes of address space. */
@@ -222,17 +225,6 @@ export function debugCommands(parts: {
     reply.ok();
   }
 
-  function stringMatchLen({ request, reply }: CommandContext): void {
-    const length = request.integer(2);
-    if (!(length >= 0 && length <= server.config.values.protoMaxBulkLen)) {
-      reply.error('ERR value is out of range, must be positive');
-      return;
-    }
-    const text = Buffer.alloc(length, 'a');
-    const pattern = request.copy(3);
-    reply.integer(globMatch(pattern, 0, pattern.length, text, 0, length, false) ? 1 : 0);
-  }
-
   function packedThreshold({ request, reply }: CommandContext): void {
     const bytes = parseMemory(request.latin1(2));
     if (bytes === null || bytes > PACKED_THRESHOLD_MAX) {
@@ -275,10 +267,10 @@ export function debugCommands(parts: {
   }
 
   const withoutEffect = ({ reply }: CommandContext): void => reply.ok();
-  const noRestart = ({ reply }: CommandContext): void =>
-    reply.error(
-      'ERR headwater cannot restart itself: Node.js cannot replace a process by a new one',
-    );
+  const restart =
+    (isGraceful: boolean) =>
+    (context: CommandContext): void =>
+      debugRestart(context, server, parts.restarts, isGraceful);
 
   const subcommands: Readonly<Record<string, Subcommand>> = {
     assert: [2, 2, () => assert(false, 'DEBUG ASSERT')],
@@ -292,8 +284,9 @@ export function debugCommands(parts: {
       },
     ],
     'client-enforce-reply-list': [3, 3, withoutEffect],
+    'client-eviction': [2, 2, (context) => debugClientBuckets(context, server.clientMemory)],
     'config-rewrite-force-all': [2, 2, rewriteAll],
-    'crash-and-recover': [2, 3, noRestart],
+    'crash-and-recover': [2, Number.POSITIVE_INFINITY, restart(false)],
     'dict-resizing': [3, 3, withoutEffect],
     digest: [2, 2, ({ reply }) => reply.simple(digestDataset(server.keyspace))],
     'digest-value': [2, Number.POSITIVE_INFINITY, digestValues],
@@ -333,7 +326,7 @@ export function debugCommands(parts: {
     reload: [2, Number.POSITIVE_INFINITY, reload],
     replicate: [3, Number.POSITIVE_INFINITY, replicate],
     replybuffer: [4, 4, replyBuffer],
-    restart: [2, 3, noRestart],
+    restart: [2, Number.POSITIVE_INFINITY, restart(true)],
     segfault: [2, 2, () => process.kill(process.pid, 'SIGSEGV')],
     'set-active-expire': [
       3,
@@ -344,7 +337,6 @@ export function debugCommands(parts: {
       },
     ],
     sleep: [3, 3, sleep],
-    'stringmatch-len': [4, 4, stringMatchLen],
     'stringmatch-test': [
       2,
       2,

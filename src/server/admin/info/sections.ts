@@ -10,6 +10,7 @@ import { REDIS_VERSION } from '../../../base/redis-version.ts';
 import { PRODUCT_VERSION } from '../../config/product.ts';
 import type { CommandRow } from '../../dispatch/command-lookup.ts';
 import type { Dispatcher } from '../../dispatch/dispatcher.ts';
+import type { Upstream } from '../../link/upstream.ts';
 import type { Listeners } from '../../net/listeners.ts';
 import type { Server } from '../../server.ts';
 import type { LoopDelay } from '../observe/loop-delay.ts';
@@ -37,6 +38,7 @@ interface InfoParts {
   readonly collector: MemoryCollector;
   readonly rates: Rates;
   readonly listeners: Listeners;
+  readonly upstream: Upstream;
 }
 
 export function defineInfo(parts: InfoParts): void {
@@ -89,12 +91,13 @@ function serverLines({ server, listeners }: InfoParts): string[] {
   });
 }
 
-function clientLines({ server }: InfoParts): string[] {
+function clientLines({ server, upstream }: InfoParts): string[] {
   const clients = [...server.clients.values()];
   const normal = clients.filter((connection) => !connection.isReplica);
   const most = (bytes: readonly number[]): number => bytes.reduce((max, n) => Math.max(max, n), 0);
   return fieldLines({
-    connected_clients: normal.length,
+    // The primary is a client, too.
+    connected_clients: normal.length + (upstream.client === undefined ? 0 : 1),
     cluster_connections: 0,
     maxclients: server.config.values.maxclients,
     client_recent_max_input_buffer: most(normal.map(({ reader }) => reader.ownBytes)),
@@ -105,7 +108,7 @@ function clientLines({ server }: InfoParts): string[] {
     tracking_clients: 0,
     pubsub_clients: server.pubsub.clients.size,
     watching_clients: clients.filter(({ watched }) => watched.length > 0).length,
-    clients_in_timeout_table: 0,
+    clients_in_timeout_table: clients.filter(({ waitEnds }) => waitEnds).length,
     total_watched_keys: server.watchTable.keyCount,
     total_blocking_keys: server.waits?.keyCount ?? 0,
     total_blocking_keys_on_nokey: server.waits?.keyCountOnDeletion ?? 0,
@@ -255,7 +258,7 @@ function statsLines({ server, rates, loopTime, dispatcher }: InfoParts): string[
     expired_time_cap_reached_count: stats.expireCyclesCut,
     expire_cycle_cpu_milliseconds: 0,
     evicted_keys: stats.evictedKeys,
-    evicted_clients: 0,
+    evicted_clients: stats.evictedClients,
     total_eviction_exceeded_time: 0,
     current_eviction_exceeded_time: 0,
     keyspace_hits: stats.keyspaceHits,

@@ -2,10 +2,13 @@
  * A node as a separate process: its title, its pid file, and the messages to a service manager. A
  * node that is embedded in another program has none of these.
  */
+import { accessSync, constants } from 'node:fs';
 import { unreachable } from '../../../base/assert.ts';
+import { systemErrorText } from '../../../base/errors.ts';
 import { pidFilePath } from '../../config/paths.ts';
 import type { Server, Stage } from '../../server.ts';
 import { keepPidFile } from './pid-file.ts';
+import { beginAgain, joinParent, ownCommandLine, type PassedSignal } from './successor.ts';
 import { SystemdNotifier, supervisionOf } from './supervisor.ts';
 import { processTitle } from './title.ts';
 
@@ -16,12 +19,15 @@ const REPLICA_WAITS = ' in read-only mode. Waiting for MASTER <-> REPLICA sync';
 export class HostProcess {
   readonly #server: Server;
   readonly #systemd: SystemdNotifier;
+  readonly #commandLine = ownCommandLine();
+  /** The process id that stands for the node: that of the thin parent, if there is one. */
+  readonly #pid = joinParent();
 
   /** Make it before the node starts. */
   constructor(server: Server) {
     const { config, log } = server;
     this.#server = server;
-    this.#systemd = new SystemdNotifier(log);
+    this.#systemd = new SystemdNotifier(log, this.#pid);
     server.supervision = supervisionOf(config.values.supervised, process.env, log);
     server.onStage = (stage) => this.#reached(stage);
     if (server.supervision === 'systemd') {
@@ -44,6 +50,27 @@ export class HostProcess {
     process.exit(code);
   }
 
+  /**
+   * Begins the program again, after the node has stopped. Returns what to do with signals from now
+   * on. This object holds the node, and must not live on.
+   */
+  restart(delayMs: number): (signal: PassedSignal) => void {
+    return beginAgain(this.#commandLine, this.#pid, delayMs);
+  }
+
+  /** Whether the program can begin again; else the reason. */
+  get restartObstacle(): string | null {
+    const { program } = this.#commandLine;
+    try {
+      accessSync(program, constants.X_OK);
+    } catch (error) {
+      // Throws again unless it is an error of the file system.
+      systemErrorText(error);
+      return `this process has no permissions to execute ${program}`;
+    }
+    return null;
+  }
+
   #reached(stage: Stage): void {
     if (stage === 'loading') this.#writePidFile();
     if (stage === 'ready' && this.#server.supervision === 'upstart') this.#stopForUpstart();
@@ -55,7 +82,7 @@ export class HostProcess {
     const { config, log } = this.#server;
     const path = pidFilePath(config.values);
     if (path === '') return;
-    const reason = keepPidFile(path);
+    const reason = keepPidFile(path, this.#pid);
     if (reason !== null) log.warning(`Failed to write PID file: ${reason}`);
   }
 

@@ -3,11 +3,11 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { systemErrorText } from '../../../base/errors.ts';
 
 /**
- * Writes the file, and removes it when the process exits. Returns the reason of a failure, or null.
+ * Writes `pid` to the file, and removes it when the process exits. Returns the reason of a failure, or null.
  */
-export function keepPidFile(path: string): string | null {
+export function keepPidFile(path: string, pid: number): string | null {
   try {
-    writeFileSync(path, `${process.pid}\n`);
+    writeFileSync(path, `${pid}\n`);
   } catch (error) {
     return systemErrorText(error);
   }

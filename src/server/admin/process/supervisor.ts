@@ -42,11 +42,14 @@ export function supervisionOf(
 
 export class SystemdNotifier {
   readonly #log: Logger;
+  readonly #pid: number;
   #queue: Promise<void> = Promise.resolve();
   #failed = false;
 
-  constructor(log: Logger) {
+  /** `pid` is the process that the service manager is to watch. */
+  constructor(log: Logger, pid: number) {
     this.#log = log;
+    this.#pid = pid;
   }
 
   /** Sends lines `NAME=value` as one message, after the earlier ones. */
@@ -68,7 +71,7 @@ export class SystemdNotifier {
     if (this.#failed) return Promise.resolve();
     return new Promise((resolve) => {
       // The process id makes the message that of this process, where the child may say so.
-      const child = spawn(PROGRAM, [`--pid=${process.pid}`, ...lines], { stdio: 'ignore' });
+      const child = spawn(PROGRAM, [`--pid=${this.#pid}`, ...lines], { stdio: 'ignore' });
       child.once('error', (error) => {
         this.#failed = true;
         const reason = codeOf(error) === 'ENOENT' ? 'it is not on the PATH' : messageOf(error);

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { onPath } from '../../../../bin/find-redis.js';
 import { HEADWATER, startHeadwater } from '../../../support/headwater.ts';
+import { findRedisServer } from '../../../support/real-redis.ts';
 import { RespClient } from '../../../support/resp-client.ts';
 import { temporaryDirectory } from '../../../support/server-process.ts';
 import { waitFor } from '../../../support/wait-for.ts';
@@ -103,6 +104,55 @@ test('a start that would listen nowhere is refused', () => {
       expect.stringContaining('Configured to not listen anywhere, exiting.'),
     ]);
   }
+});
+
+test('a taken name of rename-command ends the start, as in Redis', () => {
+  const file = join(temporaryDirectory('renamed'), 'renamed.conf');
+  writeFileSync(file, '# a comment\n\nrename-command GET  "set"\n');
+  const own = spawnSync(process.execPath, [HEADWATER, file, '--port', '7'], { encoding: 'utf8' });
+  const real = spawnSync(findRedisServer(), [file, '--port', '7'], { encoding: 'utf8' });
+  expect(own.status).toBe(real.status);
+  const output = own.stdout + own.stderr;
+  const frame = (text: string): string[] => text.slice(text.indexOf('***')).split('\n').slice(1);
+  expect(frame(output)).toEqual(frame(real.stdout + real.stderr));
+  expect(output).toContain('Target command name already exists');
+});
+
+describe('bind at the start', () => {
+  test('takes names', async () => {
+    for (const bind of ['localhost', '-localhost']) {
+      const server = await startHeadwater({ args: ['--bind', bind] });
+      const client = await server.client();
+      expect(await client.call('CONFIG', 'GET', 'bind')).toEqual(['bind', bind]);
+      await client.close();
+      await server.stop();
+    }
+  });
+
+  test("that fails is told in Redis' words, also in the log file", () => {
+    for (const bind of ['a:b', '-a:b']) {
+      const dir = temporaryDirectory('bind');
+      const { status, output } = run(
+        ...['--bind', bind, '--port', '7', '--dir', dir, '--logfile', join(dir, 'log')],
+      );
+      const lines = [
+        'Warning: Could not create server TCP listening socket a:b:7: Name or service not known',
+        'Failed listening on port 7 (tcp), aborting.',
+      ];
+      expect([status, output]).toEqual([1, lines.map((line) => `# ${line}\n`).join('')]);
+      const log = readFileSync(join(dir, 'log'), 'utf8');
+      for (const line of lines) expect(log).toContain(line);
+    }
+  });
+
+  test('goes without an optional address, and says so', async () => {
+    const server = await startHeadwater({ args: ['--bind', '127.0.0.1', '-10.255.255.1'] });
+    await server.waitForLine(
+      `Warning: Could not create server TCP listening socket 10.255.255.1:${server.port}: ` +
+        'bind: Cannot assign requested address',
+    );
+    await server.stop();
+  });
 });
 
 describe('pidfile', () => {

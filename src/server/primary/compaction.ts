@@ -1,0 +1,195 @@
+/**
+ * Compresses the sealed blocks of the log in a worker, and expands those that a peer comes to.
+ *
+ *   block sealed ─▶ worker: pack ───▶ the log keeps the compressed block, its memory is used again
+ *   peer, PSYNC ──▶ worker: unpack ─▶ the peer is called, and goes on at its own pace
+ *
+ * One block is packed at a time. What a peer waits for comes behind it at most. Data that does not
+ * get smaller is recognized by its first block: of the following ones only each second is tried,
+ * then each fourth, down to one in 16.
+ *
+ * A worker that dies, or refuses for lack of memory, leaves the block as it is. A peer that waits is
+ * answered by the next worker. A block that has another checksum than before ends the links of the
+ * peers in it; they get a full sync.
+ *
+ * Main thread.
+ */
+import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
+import { MemoryKind } from '../../base/shared-memory.ts';
+import type { Block } from '../../replication/log-cursor.ts';
+import { type CompactPool, createCompactPool } from '../../workers/compact-job.ts';
+import type { Server } from '../server.ts';
+
+const SKIPPED_MAX = 15;
+/** How often a block that a peer waits for is tried when workers die. */
+const UNPACK_TRIES = 3;
+const SAMPLES_MAX = 4096;
+const MS_PER_SECOND = 1000;
+
+export class Compaction {
+  /** For INFO: blocks compressed and expanded, and blocks that could not be. */
+  packedCount = 0;
+  unpackedCount = 0;
+  failures = 0;
+  readonly #server: Server;
+  readonly #pool: CompactPool;
+  /** The target of the worker. */
+  #scratch: SharedArrayBuffer | undefined = undefined;
+  #packing = false;
+  #isDue = false;
+  #closed = false;
+  /** Blocks that will not be tried, and how many that were the last time. */
+  #skip = 0;
+  #skipped = 0;
+  /** Where the stream ended at which time: the age of the history. */
+  #samples: { readonly offset: number; readonly ms: number }[] = [];
+  #sampledMs = Number.NEGATIVE_INFINITY;
+
+  constructor(server: Server, pool: CompactPool = createCompactPool()) {
+    this.#server = server;
+    this.#pool = pool;
+    server.streamLog.onPackable = () => this.#soon();
+    server.streamLog.onWanted = (block) => this.#unpack(block);
+    server.config.onChange(['repl-backlog-compression'], () => {
+      this.#soon();
+      return null;
+    });
+  }
+
+  /** Seconds since the oldest retained byte was streamed. */
+  get historySeconds(): number {
+    const [first] = this.#samples;
+    if (first === undefined || !this.#server.streamLog.active) return 0;
+    return Math.floor((this.#server.clock.monotonicMs() - first.ms) / MS_PER_SECOND);
+  }
+
+  /** Called a few times per second. */
+  tick(): void {
+    const { streamLog, clock } = this.#server;
+    const nowMs = clock.monotonicMs();
+    if (nowMs - this.#sampledMs < MS_PER_SECOND) return;
+    this.#sampledMs = nowMs;
+    const samples = this.#samples;
+    let gone = 0;
+    while (gone < samples.length && samples[gone]!.offset < streamLog.firstOffset) gone++;
+    samples.splice(0, gone);
+    const last = samples.at(-1);
+    if (last === undefined || last.offset !== streamLog.endOffset)
+      samples.push({ offset: streamLog.endOffset, ms: nowMs });
+    // A long history is known less exactly.
+    if (samples.length > SAMPLES_MAX) this.#samples = samples.filter((_, i) => i % 2 === 0);
+  }
+
+  collectWorker(): void {
+    this.#pool.collect();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#pool.close();
+  }
+
+  /** Packs in another turn than that of the command that has sealed the block. */
+  #soon(): void {
+    if (this.#isDue || this.#packing || this.#closed) return;
+    this.#isDue = true;
+    setImmediate(() => {
+      this.#isDue = false;
+      this.#packAll();
+    });
+  }
+
+  async #packAll(): Promise<void> {
+    if (this.#packing) return;
+    this.#packing = true;
+    try {
+      while (!this.#closed && this.#server.config.values.replBacklogCompression) {
+        const block = this.#server.streamLog.beginPack();
+        if (block === undefined) break;
+        if (!(await this.#pack(block))) break;
+      }
+    } finally {
+      this.#packing = false;
+    }
+  }
+
+  /** False when no worker could do it: the next sealed block tries again. */
+  async #pack(block: Block): Promise<boolean> {
+    const { streamLog, log } = this.#server;
+    if (this.#skip > 0) {
+      this.#skip--;
+      streamLog.packed(block, block.bytes, 0, 0, 0);
+      return true;
+    }
+    try {
+      const to = this.#target(block.used);
+      const from = { memory: block.bytes.buffer, start: 0, length: block.used };
+      const { bytes, crcLow, crcHigh } = await this.#pool.run({ kind: 'pack', from, to });
+      streamLog.packed(block, new Uint8Array(to), bytes, crcLow, crcHigh);
+      if (bytes > 0) this.packedCount++;
+      this.#skipped = bytes > 0 ? 0 : Math.min(SKIPPED_MAX, this.#skipped * 2 + 1);
+      this.#skip = this.#skipped;
+      return true;
+    } catch (error) {
+      streamLog.packed(block, block.bytes, -1, 0, 0);
+      if (!(error instanceof OperatingError) && !(error instanceof RangeError)) throw error;
+      if (codeOf(error) === ErrorCode.CANCELLED) return false;
+      this.failures++;
+      log.warning(`A block of the backlog stays uncompressed: ${messageOf(error)}`);
+      return false;
+    }
+  }
+
+  /** Expands `block`, which has no bytes, for the cursors that wait for it. */
+  async #unpack(block: Block): Promise<void> {
+    const { streamLog, log } = this.#server;
+    const { packed } = block;
+    if (packed === undefined) return;
+    let memory: SharedArrayBuffer;
+    try {
+      memory = streamLog.takeBlock(block);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      this.failures++;
+      log.warning('The system refuses memory for a part of the backlog: its replicas are cut off');
+      streamLog.unavailable(block);
+      return;
+    }
+    const task = {
+      kind: 'unpack',
+      from: packed.pieces.map(({ slab, start, length }) => ({
+        memory: slab.bytes.buffer,
+        start,
+        length,
+      })),
+      to: { memory, start: 0, length: block.used },
+      crcLow: packed.crcLow,
+      crcHigh: packed.crcHigh,
+    } as const;
+    for (let tries = 1; ; tries++) {
+      try {
+        await this.#pool.run(task);
+        this.unpackedCount++;
+        streamLog.unpacked(block, memory);
+        return;
+      } catch (error) {
+        if (!(error instanceof OperatingError)) throw error;
+        if (error.code === ErrorCode.CANCELLED) return;
+        if (error.code === ErrorCode.WORKER_DIED && tries < UNPACK_TRIES) continue;
+        this.failures++;
+        log.warning(`A part of the backlog is lost: ${error.message}`);
+        streamLog.lost(block, memory);
+        return;
+      }
+    }
+  }
+
+  /** Memory that the worker compresses into; all blocks have one size, until the backlog has another. */
+  #target(bytes: number): SharedArrayBuffer {
+    if (this.#scratch?.byteLength === bytes) return this.#scratch;
+    const { memory } = this.#server;
+    if (this.#scratch !== undefined) memory.drop(MemoryKind.RING, this.#scratch);
+    this.#scratch = memory.take(MemoryKind.RING, bytes);
+    return this.#scratch;
+  }
+}

@@ -1,0 +1,203 @@
+/** Compressed history: what is kept, what peers get of it, and what happens when it is damaged. */
+import { randomBytes } from 'node:crypto';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { KIB, MIB } from '../../../src/base/units.ts';
+import type { Block } from '../../../src/replication/log-cursor.ts';
+import { expectSameData } from '../../support/digest.ts';
+import { FakeReplica, type FakeReplicaOptions } from '../../support/fake-replica.ts';
+import { startHeadwater } from '../../support/headwater.ts';
+import { type NodeInProcess, startNode } from '../../support/node-in-process.ts';
+import { startRedis } from '../../support/real-redis.ts';
+import type { RespClient } from '../../support/resp-client.ts';
+import type { TestServer } from '../../support/server-process.ts';
+import { waitFor } from '../../support/wait-for.ts';
+
+let primary: NodeInProcess;
+let client: RespClient;
+let replicas: FakeReplica[];
+let servers: TestServer[];
+
+beforeEach(() => {
+  replicas = [];
+  servers = [];
+});
+afterEach(async () => {
+  for (const replica of replicas) await replica.close();
+  for (const server of servers) await server.stop();
+});
+
+async function start(...lines: string[]): Promise<void> {
+  primary = await startNode(...lines);
+  client = await primary.client();
+}
+
+async function stop(): Promise<void> {
+  await client.close();
+  await primary.stop();
+}
+
+async function attach(options: FakeReplicaOptions = {}): Promise<FakeReplica> {
+  const replica = await FakeReplica.attach(primary.port, options);
+  replicas.push(replica);
+  return replica;
+}
+
+const log = () => primary.node.server.streamLog;
+const compaction = () => primary.node.primary.compaction;
+
+function record(number: number): string {
+  const user = { id: number, name: `user-${number % 977}`, active: number % 3 === 0 };
+  return JSON.stringify({
+    user,
+    tags: ['alpha', 'beta', 'gamma'],
+    created: 1_700_000_000 + number,
+  });
+}
+
+/** Writes about `bytes` bytes of JSON, no faster than a worker packs them. */
+async function write(bytes: number): Promise<void> {
+  const until = log().endOffset + bytes;
+  const packs = (): boolean => primary.node.server.config.values.replBacklogCompression;
+  for (let i = 0; log().endOffset < until; i += 200) {
+    await client.pipeline(
+      Array.from({ length: 200 }, (_, j) => ['SET', `key:${(i + j) % 5000}`, record(i + j)]),
+    );
+    if (packs()) await packedAll();
+  }
+}
+
+const packedAll = (): Promise<boolean> =>
+  waitFor(() => log().packedBlocks.toPack === 0, { what: 'all sealed blocks to be packed' });
+
+test('keeps several times its size, and a peer from far back gets every byte', async () => {
+  await start('repl-backlog-size 256kb');
+  const first = await attach();
+  await first.waitForDump();
+  await first.waitForOffset(log().endOffset);
+  const { offset, replid } = first;
+  await write(900 * KIB);
+  await first.waitForOffset(log().endOffset);
+  await packedAll();
+  const { histlen, storedBytes } = log();
+  expect(histlen).toBeGreaterThan(3 * storedBytes);
+  expect(histlen).toBeGreaterThan(900 * KIB);
+  expect(storedBytes).toBeLessThan(256 * KIB + log().blockBytes);
+
+  const back = await attach({ replid, from: offset + 1 });
+  expect(back.resync).toBe('partial');
+  await back.waitForOffset(log().endOffset);
+  expect(back.stream.equals(first.stream.subarray(first.stream.length - back.stream.length))).toBe(
+    true,
+  );
+  expect(compaction().unpackedCount).toBeGreaterThan(3);
+  // Nobody stands in the old blocks any more: their bytes are gone again.
+  await waitFor(() => log().memoryBytes < 2 * MIB);
+  const info = await client.info('headwater');
+  expect(Number(info.get('headwater_backlog_ratio'))).toBeGreaterThan(3);
+  expect(Number(info.get('headwater_backlog_raw_bytes'))).toBe(log().histlen);
+  await stop();
+});
+
+test('a replica that stood still while its history was compressed goes on by itself', async () => {
+  const node = await startHeadwater({
+    args: ['--repl-backlog-size', '1mb', '--enable-debug-command', 'yes'],
+  });
+  servers.push(node);
+  const replica = await startRedis({ replicaOf: node.port });
+  servers.push(replica);
+  const writer = await node.client();
+  await waitFor(async () => (await writer.info('replication')).get('connected_slaves') === '1');
+  await expectSameData(node, replica);
+  replica.pause();
+  for (let i = 0; i < 40_000; i += 500) {
+    await writer.pipeline(
+      Array.from({ length: 500 }, (_, j) => ['SET', `key:${(i + j) % 5000}`, record(i + j)]),
+    );
+  }
+  await waitFor(
+    async () => Number((await writer.info('headwater')).get('headwater_backlog_packs')) > 3,
+  );
+  replica.resume();
+  await expectSameData(node, replica);
+  expect((await writer.info('stats')).get('sync_full')).toBe('1');
+  await writer.close();
+}, 30_000);
+
+test('data that does not get smaller stays as it is, and is rarely tried', async () => {
+  await start('repl-backlog-size 1mb');
+  await (await attach({ countOnly: true })).waitForDump();
+  for (let i = 0; i < 300; i++) await client.call('SET', `noise:${i}`, randomBytes(32 * KIB));
+  await waitFor(() => log().packedBlocks.toPack === 0);
+  expect(compaction().packedCount).toBe(0);
+  expect(log().storedBytes).toBe(log().histlen);
+  await stop();
+});
+
+test('can be switched off and on', async () => {
+  await start('repl-backlog-size 256kb', 'repl-backlog-compression no');
+  await (await attach({ countOnly: true })).waitForDump();
+  await write(600 * KIB);
+  expect(log().histlen).toBeLessThan(256 * KIB + 2 * log().blockBytes);
+  expect(compaction().packedCount).toBe(0);
+  await client.call('CONFIG', 'SET', 'repl-backlog-compression', 'yes');
+  await write(600 * KIB);
+  await packedAll();
+  expect(compaction().packedCount).toBeGreaterThan(3);
+  await client.call('CONFIG', 'SET', 'repl-backlog-compression', 'no');
+  const before = compaction().packedCount;
+  await write(600 * KIB);
+  expect(compaction().packedCount).toBeLessThanOrEqual(before + 1);
+  await stop();
+});
+
+test('a block with another checksum ends the link, and the next sync is a full one', async () => {
+  await start('repl-backlog-size 256kb');
+  const first = await attach({ countOnly: true });
+  await first.waitForDump();
+  const { offset, replid } = first;
+  await write(600 * KIB);
+  await first.waitForOffset(log().endOffset);
+  await packedAll();
+  damageOldest();
+  const back = await attach({ replid, from: offset + 1, countOnly: true });
+  expect(back.resync).toBe('partial');
+  await back.closed;
+  await waitFor(() =>
+    primary.messages.some((line) => line.includes('A part of the backlog is lost')),
+  );
+  expect(log().covers(offset + 1)).toBe(false);
+  const again = await attach({ replid, from: offset + 1, countOnly: true });
+  expect(again.resync).toBe('full');
+  await again.waitForDump();
+  await stop();
+});
+
+/** Turns a bit of the oldest compressed block. */
+function damageOldest(): void {
+  const original = log().onWanted!;
+  log().onWanted = (block: Block) => {
+    const { slab, start } = block.packed!.pieces[0]!;
+    slab.bytes[start + 40]! ^= 1;
+    original(block);
+  };
+}
+
+test('peers come and go in compressed history, and nothing is held for those that left', async () => {
+  await start('repl-backlog-size 256kb');
+  const first = await attach({ countOnly: true });
+  await first.waitForDump();
+  const { offset, replid } = first;
+  await write(900 * KIB);
+  await packedAll();
+  for (let round = 0; round < 10; round++) {
+    const peer = await attach({ replid, from: offset + 1, countOnly: true });
+    expect(peer.resync).toBe('partial');
+    await peer.vanish();
+  }
+  await first.waitForOffset(log().endOffset);
+  await waitFor(() => primary.node.primary.peers.size === 1);
+  await waitFor(() => log().memoryBytes < 2 * MIB);
+  log().validate();
+  expect(log().openCursors).toBe(1);
+  await stop();
+});
