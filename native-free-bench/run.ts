@@ -22,11 +22,17 @@ import { Context, FALSIFICATIONS, type Falsification, type Scenario } from './li
 import { plotOf, type Series } from './lib/series.ts';
 import { redisVersion, type Target, type TargetKind } from './lib/server.ts';
 import { StreamProof } from './lib/stream-proof.ts';
+import { chainLatency } from './node/chain-latency.ts';
+import { chainSync } from './node/chain-sync.ts';
 import { fanOut } from './node/fan-out.ts';
 import { fullSync } from './node/full-sync.ts';
 import { getSet } from './node/get-set.ts';
 import { memory } from './node/memory.ts';
 import { memoryTime } from './node/memory-time.ts';
+import { relayFanOut } from './node/relay-fan-out.ts';
+import { relayLag } from './node/relay-lag.ts';
+import { relaySync } from './node/relay-sync.ts';
+import { replace } from './node/replace.ts';
 import { stall } from './node/stall.ts';
 import { start } from './node/start.ts';
 import { types } from './node/types.ts';
@@ -42,6 +48,12 @@ const SCENARIOS: readonly Scenario[] = [
   types,
   typesMemory,
   start,
+  relaySync,
+  relayLag,
+  replace,
+  relayFanOut,
+  chainSync,
+  chainLatency,
 ];
 
 const USAGE = `npm run bench [-- [scenario ...] [--smoke] [--runs N] [--json FILE] [--only headwater|redis] [--pin]]

@@ -21,7 +21,7 @@ import { PRODUCT_VERSION } from './server/config/product.ts';
 import { Blocking } from './server/dispatch/blocking.ts';
 import type { CommandRow } from './server/dispatch/command-lookup.ts';
 import { Dispatcher } from './server/dispatch/dispatcher.ts';
-import { LookAhead } from './server/dispatch/look-ahead.ts';
+import type { LookAhead } from './server/dispatch/look-ahead.ts';
 import { Housekeeping } from './server/housekeeping.ts';
 import { linkCommands } from './server/link/commands.ts';
 import { Failover } from './server/link/failover.ts';
@@ -172,9 +172,7 @@ export class Node implements ConnectionHost {
     this.dispatcher.onBroken = (error, session, row, request) => {
       this.#brokenCall = noteBrokenCall(error, session, row, request);
     };
-    this.lookAhead = new LookAhead(this.dispatcher.lookup, () => {
-      for (const db of this.server.keyspace.databases) db.forgetAhead();
-    });
+    this.lookAhead = this.dispatcher.lookAhead;
     this.blocking = new Blocking(this.server, this.dispatcher);
     this.server.waits = this.blocking;
     this.dispatcher.afterUnit = () => this.blocking.serve();

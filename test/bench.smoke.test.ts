@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checksumOf, stringKeys } from '../native-free-bench/lib/dataset.ts';
+import { lagsOf } from '../native-free-bench/lib/lag.ts';
 import { REPORT_SCHEMA, type Report, rowOf } from '../native-free-bench/lib/report.ts';
 import { ReplySkimmer, RequestWriter } from '../native-free-bench/lib/resp.ts';
 import type { TargetKind } from '../native-free-bench/lib/server.ts';
@@ -18,7 +19,7 @@ import { median, quantile } from '../native-free-bench/lib/statistics.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const hasHeadwater = existsSync(join(root, 'dist', 'cli.js'));
-const TIMEOUT_MS = 300_000;
+const TIMEOUT_MS = 600_000;
 
 const SCENARIOS = [
   'get-set',
@@ -30,8 +31,25 @@ const SCENARIOS = [
   'types',
   'types-memory',
   'start',
+  'relay-sync',
+  'relay-lag',
+  'replace',
+  'relay-fan-out',
+  'chain-sync',
+  'chain-latency',
 ];
-const WITH_REPLICAS = ['fan-out', 'full-sync', 'stall', 'types-memory'];
+const WITH_REPLICAS = [
+  'fan-out',
+  'full-sync',
+  'stall',
+  'types-memory',
+  'relay-sync',
+  'relay-lag',
+  'replace',
+  'relay-fan-out',
+  'chain-sync',
+  'chain-latency',
+];
 
 /** Figures that only one of the servers has. */
 const OPTIONAL = /(?:^|\.)(?:touched|growth\.rest|pause)$/;
@@ -167,6 +185,31 @@ function hasNote(notes: readonly string[], server: string): boolean {
 }
 
 describe('the parts of the bench that count', () => {
+  test.each([
+    { below: [[0, 0]], lags: [0], why: 'both have just begun' },
+    { below: [[1000, 50]], lags: [500], why: 'the primary was there half a second ago' },
+    { below: [[990, 100]], lags: [0], why: 'the primary was there not earlier' },
+    {
+      below: [
+        [1500, 0],
+        [1500, 100],
+        [2600, 150],
+      ],
+      lags: [1500, 500, 1100],
+      why: 'in turn',
+    },
+    { below: [[3000, 200]], lags: [0], why: 'it has everything' },
+  ])('the lag of a replica at $below is $lags: $why', ({ below, lags }) => {
+    const samples = (points: readonly number[][]) =>
+      points.map(([atMs, offset]) => ({ atMs: atMs!, offset: offset! }));
+    const above = samples([
+      [0, 0],
+      [1000, 100],
+      [2000, 200],
+    ]);
+    expect(lagsOf(above, samples(below))).toEqual(lags);
+  });
+
   test.each([
     { samples: [3], q: 0.5, value: 3 },
     { samples: [4, 1, 3, 2], q: 0.5, value: 2.5 },

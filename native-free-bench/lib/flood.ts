@@ -1,7 +1,13 @@
 /**
- * Floods: one client sends hundreds of thousands of requests at once, and then a stock replica must
- * hold the same as its primary. The script (../floods.ts) and the tests
+ * Floods: one client sends hundreds of thousands of requests at once, and then each replica must
+ * hold the same as the primary. The script (../floods.ts) and the tests
  * (test/integration/floods.test.ts) share this.
+ *
+ *   pair    headwater ─▶ stock replica
+ *   chain   stock primary ─▶ headwater ─▶ headwater ─▶ stock replica
+ *
+ * A relay also saves dumps all the while that it applies a flood. With HEADWATER_DEBUG=1 it sums
+ * the pages of each image at its freeze and at its thaw, and ends when they differ.
  *
  * Such a client fills reads with more requests than may run in one event, so most of them wait in
  * buffers. A client that is blocked with requests behind it does the same. The stream must carry
@@ -14,10 +20,10 @@ import net from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import type { Prng } from '../../src/base/prng.ts';
 import { MIB } from '../../src/base/units.ts';
+import { Follower } from './follower.ts';
 import { ReplySkimmer, RequestWriter } from './resp.ts';
 import { until } from './scenario.ts';
 import { Server, type Target } from './server.ts';
-import { StockReplica } from './stock-replica.ts';
 
 const COUNTERS = 5000;
 const COLLECTIONS = 50;
@@ -166,36 +172,69 @@ export function findRedisCli(redis: string): string | null {
   );
 }
 
-/** A primary and an attached stock replica. */
-export class FloodPair {
+const DEBUG = ['--enable-debug-command', 'yes'];
+/** Nothing is measured here, so no code needs to be compiled in advance. */
+const OF_HEADWATER = ['--rehearsal', 'no'];
+const RELAYS = 2;
+
+/** A primary, and what is attached below it. */
+export class Flooded {
   readonly primary: Server;
-  readonly replica: StockReplica;
+  /** From the top down. */
+  readonly followers: readonly Follower[];
   readonly #redisCli: string | null;
 
-  private constructor(primary: Server, replica: StockReplica, redisCli: string | null) {
+  private constructor(primary: Server, followers: readonly Follower[], redisCli: string | null) {
     this.primary = primary;
-    this.replica = replica;
+    this.followers = followers;
     this.#redisCli = redisCli;
   }
 
-  static async start(target: Target, redis: string): Promise<FloodPair> {
-    // Nothing is measured here, so no code needs to be compiled in advance.
-    const ownOptions = target.kind === 'headwater' ? ['--rehearsal', 'no'] : [];
-    const primary = await Server.start(
-      target,
-      ['--enable-debug-command', 'yes', ...ownOptions],
-      true,
-    );
+  /** Starts `target` as a primary with one stock replica. */
+  static async pair(target: Target, redis: string): Promise<Flooded> {
+    const own = target.kind === 'headwater' ? OF_HEADWATER : [];
+    const primary = await Server.start(target, [...DEBUG, ...own], true);
+    return Flooded.#attach(primary, redis, async (followers) => {
+      followers.push(await Follower.stock(primary, redis));
+    });
+  }
+
+  /** Starts a stock primary, two relays of `target` below it, and a stock replica at the end. */
+  static async chain(target: Target, redis: string): Promise<Flooded> {
+    const stock: Target = { kind: 'redis', command: [redis], version: '' };
+    // A relay that applies more slowly than the primary runs is not cut off for it.
+    const noLimit = ['--client-output-buffer-limit', 'replica', '0', '0', '0'];
+    const own = target.kind === 'headwater' ? OF_HEADWATER : [];
+    const primary = await Server.start(stock, [...DEBUG, ...noLimit], true);
+    return Flooded.#attach(primary, redis, async (followers) => {
+      let above = primary;
+      for (let i = 0; i < RELAYS; i++) {
+        const relay = await Follower.start(target, [...own, ...noLimit], above, primary);
+        followers.push(relay);
+        above = relay.server;
+      }
+      followers.push(await Follower.stock(above, redis, primary));
+    });
+  }
+
+  static async #attach(
+    primary: Server,
+    redis: string,
+    attach: (followers: Follower[]) => Promise<void>,
+  ): Promise<Flooded> {
+    const followers: Follower[] = [];
+    const flooded = new Flooded(primary, followers, findRedisCli(redis));
     try {
-      return new FloodPair(primary, await StockReplica.attach(primary, redis), findRedisCli(redis));
+      await attach(followers);
+      return flooded;
     } catch (error) {
-      await primary.stop();
+      await flooded.stop();
       throw error;
     }
   }
 
   async stop(): Promise<void> {
-    await this.replica.stop();
+    for (const follower of [...this.followers].reverse()) await follower.stop();
     await this.primary.stop();
   }
 
@@ -208,7 +247,7 @@ export class FloodPair {
    * Sends one flood of `requests` requests to an empty dataset. Rejects when a reply is an error.
    */
   async flood(kind: FloodKind, requests: number, prng: Prng): Promise<FloodResult> {
-    const { primary, replica } = this;
+    const { primary, followers } = this;
     await primary.control.must('FLUSHALL');
     if (kind.before !== undefined) {
       const before = new RequestWriter(MIB);
@@ -218,14 +257,23 @@ export class FloodPair {
       await client.send(before.written, count);
       client.close();
     }
-    await replica.inSync();
-    await replica.begin();
+    for (const follower of followers) {
+      await follower.inSync();
+      await follower.begin();
+    }
     const out = new RequestWriter(requests * 64);
     for (let index = 0; index < requests; index++) kind.write(out, index);
+    const saves = followers.slice(0, -1).map(({ server }) => new Saves(server));
     const startedMs = performance.now();
     await this.#send(kind.way, out.written, requests, prng);
     const seconds = (performance.now() - startedMs) / 1000;
-    return { fault: await replica.fault(), seconds };
+    let fault = '';
+    for (const [hop, follower] of followers.entries()) {
+      const found = (await follower.fault()) || (await saves[hop]?.end()) || '';
+      if (found !== '' && fault === '')
+        fault = followers.length === 1 ? found : `hop ${hop + 1}: ${found}`;
+    }
+    return { fault, seconds };
   }
 
   async #send(way: Way, bytes: Buffer, requests: number, prng: Prng): Promise<void> {
@@ -273,6 +321,41 @@ export class FloodPair {
     if (!isOnItsWay) client.sendMore(bytes.subarray(behind));
     await woken;
     await answered;
+  }
+}
+
+/** BGSAVEs of a relay, one after another. */
+class Saves {
+  readonly #server: Server;
+  readonly #loop: Promise<void>;
+  #isEnding = false;
+  #isFine = true;
+
+  constructor(server: Server) {
+    this.#server = server;
+    this.#loop = this.#save();
+    // A relay that has ended is found by whoever waits for it; this tells the reason.
+    this.#loop.catch(() => {});
+  }
+
+  /** Waits for the end of the last one. Returns a fault, or an empty text. */
+  async end(): Promise<string> {
+    this.#isEnding = true;
+    await this.#loop;
+    return this.#isFine ? '' : 'a save of the relay failed';
+  }
+
+  async #save(): Promise<void> {
+    const { control } = this.#server;
+    do {
+      await control.must('BGSAVE');
+      let fields = await control.info('persistence');
+      await until('the end of a save', async () => {
+        fields = await control.info('persistence');
+        return fields.get('rdb_bgsave_in_progress') === '0';
+      });
+      this.#isFine &&= fields.get('rdb_last_bgsave_status') === 'ok';
+    } while (!this.#isEnding);
   }
 }
 

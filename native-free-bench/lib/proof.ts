@@ -11,12 +11,13 @@
  * A fault makes the figures of that server invalid. The report then shows none of them, and is an
  * error.
  */
+import { caughtUp } from './chain.ts';
 import type { Child } from './child.ts';
 import { floodOf } from './flood.ts';
+import { digestOf, Follower } from './follower.ts';
 import type { ReplicaApi } from './replica-child.ts';
 import { type Context, until } from './scenario.ts';
 import type { Server } from './server.ts';
-import { digestOf, StockReplica } from './stock-replica.ts';
 import type { StreamRange } from './stream-proof.ts';
 
 const SYNC_TIMEOUT_MS = 300_000;
@@ -95,18 +96,21 @@ export async function proveMeasured(
   await context.stop(stock);
 }
 
-async function differenceOf(server: Server, stock: Server): Promise<string> {
-  const [above, below] = [await digestOf(server), await digestOf(stock)];
-  const refused = (await stock.control.info('stats')).get('unexpected_error_replies');
-  if (refused !== '0') return 'a stock replica was played commands that are errors';
-  return above === below
+/** Returns how a server differs that has the whole stream of another one, or an empty text. */
+async function differenceOf(server: Server, below: Server): Promise<string> {
+  const [wanted, found] = [await digestOf(server), await digestOf(below)];
+  const refused = (await below.control.info('stats')).get('unexpected_error_replies');
+  if (refused !== '0') return 'the stream has commands that are errors';
+  return wanted === found
     ? ''
-    : `DEBUG DIGEST is ${below} where the stream was played to, not ${above}`;
+    : `DEBUG DIGEST is ${found} where the stream was played to, not ${wanted}`;
 }
 
 /**
  * Attaches `fakes` fake replicas and a stock one. When all are in sync, `write` writes, a client
- * sends more requests at once than any measured client, and then all must be equal.
+ * sends more requests at once than any measured client, and then all must be equal. The measured
+ * server may be a relay: then `head` is the primary above it that takes the writes, and must be
+ * equal too.
  */
 export async function proveAttached(
   context: Context,
@@ -114,16 +118,21 @@ export async function proveAttached(
   replicas: Child<ReplicaApi>,
   fakes: number,
   write: () => Promise<unknown>,
+  head: Server = server,
 ): Promise<void> {
   await replicas.call('attach', {
     port: server.port,
     replicas: fakes,
     ...context.proving('streams'),
   });
-  const stock = context.redis === '' ? null : await StockReplica.attach(server, context.redis);
+  const stock = context.redis === '' ? null : await Follower.stock(server, context.redis, head);
   try {
     await write();
-    await floodOf(server.port, FLOOD_REQUESTS[context.smoke ? 'smoke' : 'full']);
+    await floodOf(head.port, FLOOD_REQUESTS[context.smoke ? 'smoke' : 'full']);
+    if (head !== server) {
+      await caughtUp(head, server);
+      context.proof.noteStock(await differenceOf(head, server));
+    }
     if (stock !== null) {
       if (context.falsify === 'dataset') await falsifyDataset(stock);
       context.proof.noteStock(await stock.fault());
@@ -136,7 +145,7 @@ export async function proveAttached(
   }
 }
 
-async function falsifyDataset(stock: StockReplica): Promise<void> {
+async function falsifyDataset(stock: Follower): Promise<void> {
   await stock.inSync();
   await stock.server.control.must('CONFIG', 'SET', 'replica-read-only', 'no');
   await stock.server.control.must('SET', 'falsified', 'yes');

@@ -2,6 +2,7 @@
 import { Child } from './child.ts';
 import type { LoadApi } from './load-child.ts';
 import type { ProbeApi } from './probe-child.ts';
+import type { ReaderApi } from './reader-child.ts';
 import type { AttachJob, ReplicaApi } from './replica-child.ts';
 import type { Series } from './series.ts';
 import { Launched, Server, type Target } from './server.ts';
@@ -20,7 +21,9 @@ export type Unit =
   | 'MiB'
   | 'CPU s'
   | 'CPU s/GB'
-  | 'us/op';
+  | 'us/op'
+  | 'count'
+  | 'x';
 
 /**
  * The goal of headwater: a ratio to redis-server's median in the same run, or, as `below`, an
@@ -96,8 +99,9 @@ export class Context {
     );
   }
 
-  /** Starts a stock server beside the measured one. */
+  /** Starts a stock server beside the measured one. Rejects when there is no redis-server. */
   async startStock(...options: string[]): Promise<Server> {
+    if (this.redis === '') throw new Error('this needs a redis-server beside the measured one');
     const target: Target = { kind: 'redis', command: [this.redis], version: '' };
     return this.#started(await Server.start(target, [...DEBUG_OPTIONS, ...options], true));
   }
@@ -130,6 +134,10 @@ export class Context {
 
   prober(): Child<ProbeApi> {
     return this.#keep(new Child<ProbeApi>(new URL('./probe-child.js', import.meta.url)));
+  }
+
+  reader(): Child<ReaderApi> {
+    return this.#keep(new Child<ReaderApi>(new URL('./reader-child.js', import.meta.url)));
   }
 
   replicas(): Child<ReplicaApi> {

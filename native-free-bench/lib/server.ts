@@ -30,6 +30,7 @@ const COMMON_OPTIONS = [
   ['--loglevel', 'warning'],
 ].flat();
 
+const LOG_FILE = 'server.log';
 const START_ATTEMPTS = 3;
 const START_TIMEOUT_MS = 15_000;
 const STOP_TIMEOUT_MS = 10_000;
@@ -116,6 +117,11 @@ export class Server {
     }
   }
 
+  /** The log so far. */
+  get log(): string {
+    return readFileSync(join(this.#directory, LOG_FILE), 'utf8').trim();
+  }
+
   /** Ends the process and removes its directory. */
   async stop(): Promise<void> {
     this.control.close();
@@ -150,7 +156,7 @@ export class Launched {
   static async start(target: Target, options: readonly string[]): Promise<Launched> {
     const directory = makeDirectory();
     const port = await freePort();
-    const logFile = join(directory, 'server.log');
+    const logFile = join(directory, LOG_FILE);
     const log = openSync(logFile, 'w');
     const [program, ...first] = target.command;
     const startedMs = performance.now();

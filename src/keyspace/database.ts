@@ -163,6 +163,11 @@ export class Database extends EntryWriter {
     return NIL;
   }
 
+  /** Makes room for `count` keys that will come, as far as there is memory. */
+  expect(count: number): void {
+    this.#tables.reserve(this.table, count);
+  }
+
   /**
    * Reads in parallel the memory that commands on `count` keys with these hashes will read first:
    * buckets, then two cache lines of entries. Memory answers many requests in the time of one, but
@@ -311,10 +316,7 @@ export class Database extends EntryWriter {
     return entry;
   }
 
-  /**
-   * Replaces the value of `entry`, of whatever type, by a collection; the deadline is removed
-   * unless `keepDeadline`.
-   */
+  /** Replaces the value of `entry` by a collection; removes the deadline unless `keepDeadline`. */
   overwriteObject(
     entry: Ref,
     type: ValueType,
@@ -521,10 +523,7 @@ export class Database extends EntryWriter {
     this.forgetAhead();
   }
 
-  /**
-   * Must be called after a rollback of the arena: entries that were found or read ahead may be
-   * gone.
-   */
+  /** The arena was rolled back: entries that were found or read ahead may be gone. */
   rolledBack(): void {
     this.forgetAhead();
     this.#tables.rolledBack();

@@ -98,6 +98,8 @@ export type LoadListener = (progress: LoadProgress) => void;
 
 const PROGRESS_BYTES = 256 * 1024;
 const FREE_STEPS = 1000;
+/** Tables get room for at most so many announced keys, since a dump may announce what it likes. */
+const KEYS_EXPECTED_MAX = 4 * 1024 * 1024;
 const AUX_BYTES_MAX = 256;
 const OTHER_AUX_MAX = 64;
 const LONG_TEXT = '(a long text)';
@@ -134,6 +136,8 @@ class DumpLoader {
   #valkey = false;
   #version = 0;
   #keysEmpty = 0;
+  /** The announced keys that tables may still get room for. */
+  #keysToExpect = KEYS_EXPECTED_MAX;
   #reportAt = PROGRESS_BYTES;
   /** Deadline of the next key, -1 without one. */
   #deadline = -1;
@@ -206,6 +210,14 @@ class DumpLoader {
     return version;
   }
 
+  /** The dump announces `count` keys of the database. A table that has room for them never splits. */
+  #expectKeys(count: number): void {
+    this.#progress.keysTotal += count;
+    const expected = Math.min(count, this.#keysToExpect);
+    this.#keysToExpect -= expected;
+    this.#database.expect(expected);
+  }
+
   #readOpcode(opcode: number): void {
     const source = this.#source;
     switch (opcode) {
@@ -226,7 +238,7 @@ class DumpLoader {
         this.#selectDatabase(source.length('the number of a database'));
         return;
       case Opcode.RESIZEDB:
-        this.#progress.keysTotal += source.length('the count of keys');
+        this.#expectKeys(source.length('the count of keys'));
         source.length('the count of deadlines');
         return;
       case Opcode.AUX:

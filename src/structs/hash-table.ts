@@ -214,9 +214,7 @@ export class HashTable {
     this.#bucket = NIL;
   }
 
-  /**
-   * Call this after the arena was rolled back: results that were read from any table may be gone.
-   */
+  /** The arena was rolled back: results that were read from any table may be gone. */
   rolledBack(): void {
     this.version++;
     this.#bucket = NIL;
@@ -251,6 +249,16 @@ export class HashTable {
     if (count > buckets * GROW_ENTRIES) this.#split(table);
   }
 
+  /** Makes room for `count` entries as far as there is memory; those that are there move. */
+  reserve(table: Ref, count: number): void {
+    this.version++;
+    this.#bucket = NIL;
+    for (let buckets = this.buckets(table); buckets * GROW_ENTRIES < count; buckets++) {
+      this.#split(table);
+      if (this.buckets(table) === buckets) return;
+    }
+  }
+
   /** Removes the entry, with this hash, that {@link first} or {@link next} returned last. */
   removeFound(table: Ref, hash: number): void {
     const buckets = this.#word(table, TableWord.BUCKETS);
@@ -262,9 +270,7 @@ export class HashTable {
     this.#removeAt(table, this.#drawnFrom);
   }
 
-  /**
-   * Removes the entry at the place where the search stopped, in the chain that begins at `first`.
-   */
+  /** Removes the entry at which the search stopped, in the chain that begins at `first`. */
   #removeAt(table: Ref, first: Ref): void {
     this.version++;
     const arena = this.#arena;
@@ -320,14 +326,9 @@ export class HashTable {
 
   /** Calls `tell` with the number of entries of each bucket, for DEBUG. */
   eachBucket(table: Ref, tell: (entries: number) => void): void {
-    const buckets = this.#word(table, TableWord.BUCKETS);
-    let entries = 0;
-    const count = (): void => {
-      entries++;
-    };
-    for (let index = 0; index < buckets; index++) {
-      entries = 0;
-      this.visitBucket(table, index, count);
+    for (let index = 0; index < this.#word(table, TableWord.BUCKETS); index++) {
+      let entries = 0;
+      this.visitBucket(table, index, () => entries++);
       tell(entries);
     }
   }
@@ -570,11 +571,9 @@ export class HashTable {
     const spares = this.#spares;
     while (spares.length > 0) arena.free(asRef(spares.pop()!));
   }
-  /** Empty buckets for {@link #put} during a call of {@link #drain}, and none otherwise. */
+  /** Empty buckets for {@link #put} within {@link #drain}; otherwise the list is empty. */
   readonly #spares: number[] = [];
-  /**
-   * Entries that {@link #drain} moves. Elements behind the count of the current call are leftovers.
-   */
+  /** Entries that {@link #drain} moves; elements behind their count are leftovers. */
   readonly #moved: number[] = [];
 
   /** Makes room for bucket `index`, the next one. Returns false when there is no memory for it. */

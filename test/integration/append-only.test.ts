@@ -19,10 +19,10 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
+import { RandomCommands } from '../../native-free-bench/lib/random-commands.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { digestOf, expectSameData, syncCounts, waitForSync } from '../support/digest.ts';
 import { startHeadwater } from '../support/headwater.ts';
-import { RandomCommands } from '../support/random-commands.ts';
 import { findRedisServer, startRedis } from '../support/real-redis.ts';
 import type { RespClient } from '../support/resp-client.ts';
 import { testSeed } from '../support/seed.ts';

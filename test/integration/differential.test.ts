@@ -7,10 +7,10 @@
  * otherwise is listed in support/reply-rules.ts and docs/compatibility.md.
  */
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
+import { RandomCommands } from '../../native-free-bench/lib/random-commands.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { digestOf, waitForSync } from '../support/digest.ts';
 import { type Headwater, startHeadwater } from '../support/headwater.ts';
-import { RandomCommands } from '../support/random-commands.ts';
 import { type RealRedis, startRedis } from '../support/real-redis.ts';
 import { type Command, commandText, replyText, sameReply } from '../support/reply-rules.ts';
 import type { Argument, RespClient } from '../support/resp-client.ts';

@@ -1,9 +1,10 @@
 /**
  * One client sends 150,000 requests at once; a stock replica must hold the same as headwater
- * afterwards. `npm run floods` does the same at length.
+ * afterwards, and each node of a chain the same as its head. `npm run floods` does the same at
+ * length.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { FLOODS, FloodPair } from '../../native-free-bench/lib/flood.ts';
+import { FLOODS, Flooded } from '../../native-free-bench/lib/flood.ts';
 import type { Target } from '../../native-free-bench/lib/server.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { HEADWATER } from '../support/headwater.ts';
@@ -11,6 +12,7 @@ import { findRedisServer } from '../support/real-redis.ts';
 import { testSeed } from '../support/seed.ts';
 
 const REQUESTS = 150_000;
+const CHAIN_REQUESTS = 50_000;
 const ROUNDS = 2;
 const TIMEOUT_MS = 120_000;
 
@@ -21,20 +23,39 @@ const target: Target = {
 };
 
 describe(`a stock replica holds the same after ${REQUESTS} requests at once`, () => {
-  let pair: FloodPair;
+  let flooded: Flooded;
 
   beforeAll(async () => {
-    pair = await FloodPair.start(target, findRedisServer());
+    flooded = await Flooded.pair(target, findRedisServer());
   });
 
-  afterAll(() => pair.stop());
+  afterAll(() => flooded.stop());
 
   test.each(FLOODS)('$name', { timeout: TIMEOUT_MS }, async (kind) => {
-    expect(pair.can(kind), 'redis-cli is there').toBe(true);
+    expect(flooded.can(kind), 'redis-cli is there').toBe(true);
     const prng = new Prng(testSeed(`flood ${kind.name}`));
     const faults: string[] = [];
     for (let round = 0; round < ROUNDS; round++) {
-      faults.push((await pair.flood(kind, REQUESTS, prng)).fault);
+      faults.push((await flooded.flood(kind, REQUESTS, prng)).fault);
+    }
+    expect(faults).toEqual(faults.map(() => ''));
+  });
+});
+
+describe(`each node of a chain holds the same after ${CHAIN_REQUESTS} requests at once`, () => {
+  let flooded: Flooded;
+
+  beforeAll(async () => {
+    flooded = await Flooded.chain(target, findRedisServer());
+  });
+
+  afterAll(() => flooded.stop());
+
+  test.each(FLOODS)('$name', { timeout: TIMEOUT_MS }, async (kind) => {
+    const prng = new Prng(testSeed(`flood of a chain ${kind.name}`));
+    const faults: string[] = [];
+    for (let round = 0; round < ROUNDS; round++) {
+      faults.push((await flooded.flood(kind, CHAIN_REQUESTS, prng)).fault);
     }
     expect(faults).toEqual(faults.map(() => ''));
   });

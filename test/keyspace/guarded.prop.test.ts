@@ -6,12 +6,12 @@
  * HEADWATER_GUARDED_COMMANDS sets how many commands run.
  */
 import { expect, test } from 'vitest';
+import { RandomCommands } from '../../native-free-bench/lib/random-commands.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { payloadCommands } from '../../src/commands/keys/payload.ts';
 import { commandTables } from '../../src/commands/tables.ts';
 import { digestDataset } from '../../src/server/admin/debug/digest.ts';
 import { CommandHarness } from '../support/command-harness.ts';
-import { RandomCommands } from '../support/random-commands.ts';
 import { Refusals } from '../support/refusals.ts';
 import type { Argument } from '../support/resp-client.ts';
 import { testSeed } from '../support/seed.ts';

@@ -6,13 +6,13 @@
  * HEADWATER_IMAGE_COMMANDS sets how many commands run on one image.
  */
 import { expect, test } from 'vitest';
+import { RandomCommands } from '../../native-free-bench/lib/random-commands.ts';
 import { debugChecks } from '../../src/base/assert.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { payloadCommands } from '../../src/commands/keys/payload.ts';
 import { commandTables } from '../../src/commands/tables.ts';
 import { ValueType } from '../../src/keyspace/entry.ts';
 import { CommandHarness } from '../support/command-harness.ts';
-import { RandomCommands } from '../support/random-commands.ts';
 import { RespError } from '../support/resp-parser.ts';
 import { testSeed } from '../support/seed.ts';
 

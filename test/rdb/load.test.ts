@@ -365,3 +365,29 @@ describe('damage at random', () => {
     }
   });
 });
+
+describe('the number of keys that a dump announces', () => {
+  const eightBytes = (count: number): Buffer => {
+    const bytes = Buffer.alloc(9);
+    bytes[0] = 0x81;
+    bytes.writeBigUInt64BE(BigInt(count), 1);
+    return bytes;
+  };
+
+  test('makes room for them at once', () => {
+    const keys = [...pair('a', 'v'), ...pair('b', 'w')];
+    const announced = load(dump(251, 0x43, 0xe8, 0, ...keys)).keyspace.databases[0]!;
+    let buckets = 0;
+    announced.eachBucket(() => buckets++);
+    expect(buckets).toBe(1000 / 8);
+    expect(announced.keyCount).toBe(2);
+    expect(keysOf(dump(251, 0x43, 0xe8, 0, ...keys))).toEqual(keysOf(dump(...keys)));
+  });
+
+  test('may be any: memory is bounded, and what is there is loaded', () => {
+    const parts = (db: number): Part[] => [254, db, 251, eightBytes(2 ** 40), 0, ...pair('k', 'v')];
+    const { keyspace } = load(dump(...parts(0), ...parts(1), ...parts(2)));
+    expect(keyspace.databases.slice(0, 3).map((db) => db.keyCount)).toEqual([1, 1, 1]);
+    expect(keyspace.arena.usedBytes).toBeLessThan(64 * 1024 * 1024);
+  });
+});

@@ -165,3 +165,23 @@ test('cursors count with reversed bits', () => {
   } while (cursor !== 0);
   expect(cursors).toEqual([0, 4, 2, 6, 1, 5, 3, 7]);
 });
+
+test.each([0, 5, 100])('room for entries is made once, with %i of them there already', (before) => {
+  const { tables, table } = tableOf(new Arena(), spread);
+  const count = 10_000;
+  const insert = (entry: number): void => tables.insert(table, spread(entry), asRef(entry));
+  for (let entry = 1; entry <= before; entry++) insert(entry);
+  tables.reserve(table, count);
+  const buckets = tables.buckets(table);
+  for (let entry = before + 1; entry <= count; entry++) insert(entry);
+  expect(tables.buckets(table)).toBe(buckets);
+  expect(tables.count(table)).toBe(count);
+  tables.validate(table);
+  for (let entry = 1; entry <= count; entry++) {
+    let found = tables.first(table, spread(entry));
+    while (found !== entry && found !== NIL) found = tables.next();
+    expect(found).toBe(entry);
+  }
+  insert(count + 1);
+  expect(tables.buckets(table)).toBe(buckets + 1);
+});

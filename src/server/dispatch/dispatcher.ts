@@ -17,6 +17,7 @@ import { Obstacle, type Server } from '../server.ts';
 import { answerFor, OOM_ERROR } from './boundary.ts';
 import { CallClock } from './call-clock.ts';
 import { CommandLookup, type CommandRow } from './command-lookup.ts';
+import { LookAhead } from './look-ahead.ts';
 import { FeedMode, noReplication, type ReplicationMode } from './replication-mode.ts';
 import type { Session } from './session.ts';
 
@@ -67,6 +68,7 @@ const KEYSPACE_FLAGS = Flag.WRITE | Flag.READONLY | Flag.MAY_REPLICATE;
 
 export class Dispatcher {
   readonly lookup: CommandLookup;
+  readonly lookAhead: LookAhead;
   /** For work that no client asked for, for example deleting expired keys. */
   readonly background: CommandContext;
   /** By depth. */
@@ -124,6 +126,9 @@ export class Dispatcher {
     this.lookup = new CommandLookup(tables, server.config.renamedCommands);
     for (const name of this.lookup.unknown)
       server.config.warnings.push(`rename-command: there is no command '${name}' to rename`);
+    this.lookAhead = new LookAhead(this.lookup, () => {
+      for (const db of server.keyspace.databases) db.forgetAhead();
+    });
     this.background = new CommandContext(server);
     this.#frames = [new CommandContext(server, 0)];
     this.#feedMode = new FeedMode(server.feed);
@@ -177,6 +182,32 @@ export class Dispatcher {
     } else {
       this.#runApart(session, request, known);
     }
+    if (this.keysNoted) this.afterUnit?.();
+  }
+
+  /**
+   * Runs one request of a primary's stream, as {@link run}. No guard refuses it, and no gate holds
+   * it back, so they are not asked where nothing else is special.
+   */
+  runTrusted(
+    session: Session,
+    request: Request,
+    known: CommandRow | undefined,
+    follows: boolean,
+  ): void {
+    const { argc } = request;
+    const isPlain =
+      session.modes === 0 &&
+      known !== undefined &&
+      argc >= known.argcMin &&
+      argc <= known.argcMax &&
+      !known.hasSubcommands;
+    if (!isPlain) {
+      this.run(session, request, known, follows);
+      return;
+    }
+    this.#call(session, known, request, follows);
+    session.lastOffset = this.#server.streamLog.endOffset;
     if (this.keysNoted) this.afterUnit?.();
   }
 

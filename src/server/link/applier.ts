@@ -28,6 +28,8 @@ import { ErrorCode, OperatingError } from '../../base/errors.ts';
 import { ClientMode } from '../../commands/client.ts';
 import { Parse, RequestReader } from '../../resp/parser.ts';
 import type { Reply } from '../../resp/reply.ts';
+import type { Request } from '../../resp/request.ts';
+import type { CommandRow } from '../dispatch/command-lookup.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import { Session } from '../dispatch/session.ts';
 import { UnitLog } from '../dispatch/unit-log.ts';
@@ -149,9 +151,10 @@ export class Applier {
     reader.push(bytes, start, end);
     try {
       while (!this.#stopped) {
+        if (this.#applyAhead()) continue;
         const found = reader.next();
-        if (found === Parse.REQUEST) this.#apply();
-        else if (found === Parse.EMPTY) this.#note();
+        if (found === Parse.REQUEST) this.#apply(reader.request, undefined, false);
+        else if (found === Parse.EMPTY) this.#note(reader.request);
         else if (found === Parse.MORE) break;
         else
           throw new OperatingError(
@@ -166,9 +169,39 @@ export class Applier {
     }
   }
 
-  #apply(): void {
+  /**
+   * Applies requests that lie whole in the bytes, after reading their memory ahead, as a connection
+   * does. Returns false when there are none.
+   */
+  #applyAhead(): boolean {
     const { session } = this;
-    const { request } = this.#reader;
+    const reader = this.#reader;
+    const { lookAhead } = this.#dispatcher;
+    if (lookAhead.busy) return false;
+    const { requests, rows } = lookAhead;
+    const count = reader.lookAhead(requests);
+    if (count === 0) return false;
+    lookAhead.prepare(this.#server.keyspace.databases[session.dbIndex]!, count);
+    lookAhead.busy = true;
+    let at = 0;
+    try {
+      while (at < count && !this.#stopped) {
+        const request = requests[at]!;
+        const repeats = request.repeats > 0;
+        reader.take(request);
+        this.#apply(request, rows[at], repeats || at + 1 < count);
+        if (repeats) request.moveOn();
+        else at++;
+      }
+    } finally {
+      lookAhead.busy = false;
+    }
+    return true;
+  }
+
+  /** `row` is that of the request, if it is known; `follows`: the next request is ready. */
+  #apply(request: Request, row: CommandRow | undefined, follows: boolean): void {
+    const { session } = this;
     if (request.inline) {
       throw new OperatingError(
         ErrorCode.CORRUPT,
@@ -178,12 +211,12 @@ export class Applier {
     if (request.equalsIgnoreCase(0, 'REPLCONF')) {
       // The ACK does not count the bytes of the request that asks for it.
       if (request.argc > 1 && request.equalsIgnoreCase(1, 'GETACK')) this.#onGetack();
-      this.#note();
+      this.#note(request);
       return;
     }
     const { reply } = session;
     const errors = reply.errors;
-    this.#dispatcher.run(session, request);
+    this.#dispatcher.runTrusted(session, request, row, follows);
     if (reply.errors !== errors) this.#complain(reply.lastError);
     reply.truncate(0);
     if (this.diverged) {
@@ -192,11 +225,11 @@ export class Applier {
         `no memory for what the primary has sent, at '${session.lastCommand}'`,
       );
     }
-    if (!this.#stopped) this.#note();
+    if (!this.#stopped) this.#note(request);
   }
 
   /** Adds the request that has run to the log, or to the unit that is being queued. */
-  #note(): void {
+  #note(request: Request): void {
     const { session } = this;
     if (session.inTransaction && session.queuedBytes > this.#queuedBytesMax) {
       throw new OperatingError(
@@ -204,7 +237,7 @@ export class Applier {
         `a transaction beyond ${Math.floor(this.#queuedBytesMax)} bytes of memory`,
       );
     }
-    this.#unitLog.note(this.#reader.request, session.inTransaction);
+    this.#unitLog.note(request, session.inTransaction);
   }
 
   #complain(error: string): void {

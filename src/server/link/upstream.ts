@@ -21,7 +21,8 @@
 import { connect, type Socket } from 'node:net';
 import { assert } from '../../base/assert.ts';
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
-import { asOffset, type Offset } from '../../base/units.ts';
+import { poison } from '../../base/lease.ts';
+import { asOffset, KIB, type Offset } from '../../base/units.ts';
 import { Flag } from '../../commands/spec.ts';
 import { RDB_VERSION_MAX, VALKEY_VERSION_MAX } from '../../rdb/opcodes.ts';
 import type { LinkOptions } from '../../replication/link-handshake.ts';
@@ -45,6 +46,11 @@ import { DumpIntake } from './dump-intake.ts';
 import { DumpLoading, LoadWay, loadWay } from './dump-loading.ts';
 
 const SECOND_MS = 1000;
+/**
+ * Bytes of one read. A turn has up to 32 reads: larger ones would let clients wait longer while
+ * the stream is applied.
+ */
+const READ_BYTES = 64 * KIB;
 const READONLY = "READONLY You can't write against a read only replica.";
 const MASTERDOWN =
   "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
@@ -102,6 +108,8 @@ export class Upstream {
   #dispatcher: Dispatcher | undefined = undefined;
   #applier: Applier | undefined = undefined;
   #socket: Socket | undefined = undefined;
+  /** Bytes in it are stale when the read that brought them has been taken. */
+  #readBuffer: Buffer | undefined = undefined;
   #grant: Grant | undefined = undefined;
   #loading: DumpLoading | undefined = undefined;
   /** The old dataset is gone, and the new one is not there yet. */
@@ -372,11 +380,21 @@ export class Upstream {
     const { values } = this.#server.config;
     this.#leaveLink();
     this.#reader.expectLines();
+    this.#readBuffer ??= Buffer.allocUnsafeSlow(READ_BYTES);
+    const buffer = this.#readBuffer;
     const socket = connect({
       host: this.host,
       port: this.port,
       noDelay: true,
       ...(values.bindSourceAddr === '' ? {} : { localAddress: values.bindSourceAddr }),
+      // All reads go into one buffer, so that those of a dump leave nothing to collect.
+      onread: {
+        buffer,
+        callback: (count) => {
+          if (isCurrent()) this.#received(buffer, count);
+          return true;
+        },
+      },
     });
     this.#socket = socket;
     if (this.#holders > 0) socket.pause();
@@ -385,9 +403,6 @@ export class Upstream {
     let reason = '';
     socket.on('connect', () => {
       if (isCurrent()) this.#act(this.link.opened(this.#nowMs()));
-    });
-    socket.on('data', (bytes: Buffer) => {
-      if (isCurrent()) this.#received(bytes);
     });
     socket.on('error', (error) => {
       reason = messageOf(error);
@@ -399,13 +414,14 @@ export class Upstream {
     });
   }
 
-  #received(bytes: Buffer): void {
+  #received(bytes: Buffer, count: number): void {
     const server = this.#server;
     server.clock.tick();
-    server.stats.netInputBytes += bytes.length;
-    server.stats.netReplInputBytes += bytes.length;
+    server.stats.netInputBytes += count;
+    server.stats.netReplInputBytes += count;
     server.stats.readsProcessed++;
-    this.#read(() => this.#reader.push(bytes, 0, bytes.length));
+    this.#read(() => this.#reader.push(bytes, 0, count));
+    poison(bytes, 0, count);
     if (this.#loadedBytes >= 0) this.#checkMark();
   }
 

@@ -7,8 +7,7 @@
  * for so many members that the reply has all of them. So both servers keep the same data.
  */
 import type { Prng } from '../../src/base/prng.ts';
-import { RandomWords } from './random-words.ts';
-import type { Argument } from './resp-client.ts';
+import { type Argument, RandomWords } from './random-words.ts';
 
 export type Step = Argument[][];
 

@@ -6,7 +6,9 @@
  * So two servers that run the same commands at slightly different times hold the same data.
  */
 import type { Prng } from '../../src/base/prng.ts';
-import type { Argument } from './resp-client.ts';
+
+/** A word of a command. */
+export type Argument = string | Buffer | number | bigint;
 
 export const KEY_TYPES = ['str', 'list', 'hash', 'set', 'zset', 'stream', 'hll', 'geo'] as const;
 export type KeyType = (typeof KEY_TYPES)[number];

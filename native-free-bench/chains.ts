@@ -1,0 +1,135 @@
+/**
+ * Random commands at the head of a chain whose links are cut, stalled and throttled at random;
+ * after each round all nodes must hold the same. bin/chains.js compiles and starts it.
+ *
+ *   npm run chains                              5 minutes of a chain of four
+ *   npm run chains -- --minutes 30 --seed 7
+ *   npm run chains -- --wide                    3 minutes of 20 stock replicas below one relay
+ *   npm run chains -- --relay redis             stock relays, for comparison
+ *   npm run chains -- --backlog 65536           logs too short for most cuts: full syncs are no fault
+ *
+ * The exit code is 0 without faults, 1 with faults, and 2 for wrong arguments.
+ */
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { Prng } from '../src/base/prng.ts';
+import { MIB } from '../src/base/units.ts';
+import { type ChainPlan, ChainRun } from './lib/chain-run.ts';
+
+const ROUND_MS = 10_000;
+const MINUTE_MS = 60_000;
+const WIDE = 20;
+
+const USAGE = `npm run chains [-- [--minutes N] [--wide] [--relay headwater|redis] [--backlog BYTES] [--seed N]]
+
+--minutes N      how long (default 5, with --wide 3)
+--wide           ${WIDE} stock replicas below one relay, instead of a chain of four
+--relay K        the relays: headwater (default) or redis
+--backlog BYTES  repl-backlog-size of all nodes (default 128 MiB); below 64 MiB full syncs are no fault
+--seed N         of the commands, and of when which link does what (default: a new one)`;
+
+class UsageError extends Error {}
+
+interface Options {
+  readonly minutes: number;
+  readonly wide: boolean;
+  readonly relay: 'headwater' | 'redis';
+  readonly backlog: number;
+  readonly seed: number;
+}
+
+function optionsOf(argv: readonly string[]): Options | null {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: {
+      minutes: { type: 'string' },
+      wide: { type: 'boolean', default: false },
+      relay: { type: 'string', default: 'headwater' },
+      backlog: { type: 'string', default: String(128 * MIB) },
+      seed: { type: 'string', default: String(Date.now() % 2 ** 32) },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) return null;
+  const count = (name: string, text: string): number => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < 1) throw new UsageError(`--${name} takes a count`);
+    return value;
+  };
+  const { wide, relay } = values;
+  if (relay !== 'headwater' && relay !== 'redis')
+    throw new UsageError('--relay takes headwater or redis');
+  return {
+    minutes: count('minutes', values.minutes ?? (wide ? '3' : '5')),
+    wide,
+    relay,
+    backlog: count('backlog', values.backlog),
+    seed: count('seed', values.seed),
+  };
+}
+
+async function main(argv: readonly string[], root: string): Promise<number> {
+  const options = optionsOf(argv);
+  if (options === null) {
+    console.log(USAGE);
+    return 0;
+  }
+  const redis = process.env['HEADWATER_REDIS_SERVER'] ?? '';
+  if (redis === '') throw new UsageError('there is no redis-server for the head and the tail');
+  const { minutes, wide, relay, backlog, seed } = options;
+  const plan: ChainPlan = {
+    target:
+      relay === 'redis'
+        ? { kind: 'redis', command: [redis], version: '' }
+        : {
+            kind: 'headwater',
+            command: [process.execPath, join(root, 'bin', 'headwater.js')],
+            version: '',
+          },
+    redis,
+    wide: wide ? WIDE : 0,
+    backlogBytes: backlog,
+  };
+  const shape = wide ? `${WIDE} stock replicas below a ${relay}` : `a chain of two ${relay} relays`;
+  console.log(`${minutes} minutes of ${shape}, seed ${seed}\n`);
+  console.log('round  commands       MB  cut, stalled …  partial  full  caught up in');
+  const run = await ChainRun.start(plan, new Prng(seed));
+  const endMs = performance.now() + minutes * MINUTE_MS;
+  const faults: string[] = [];
+  for (let number = 1; performance.now() < endMs && faults.length === 0; number++) {
+    const round = await run.round(ROUND_MS);
+    const cells = [
+      String(number).padStart(5),
+      String(round.commands).padStart(8),
+      (round.bytes / 1e6).toFixed(1).padStart(7),
+      String(round.misbehaviours).padStart(14),
+      String(round.partial).padStart(7),
+      String(round.full).padStart(4),
+      `${Math.round(round.catchUpMs)} ms`.padStart(12),
+    ];
+    console.log(cells.join('  '));
+    faults.push(...round.faults.map((fault) => `round ${number}: ${fault}`));
+  }
+  await run.stop();
+  console.log(
+    faults.length === 0
+      ? '\nAll nodes held the same after each round.'
+      : `\n${faults.length} faults:\n${faults.join('\n')}`,
+  );
+  return faults.length === 0 ? 0 : 1;
+}
+
+// The handlers of `exit` kill the servers.
+process.on('SIGINT', () => process.exit(130));
+process.on('SIGTERM', () => process.exit(143));
+
+try {
+  // This file runs from dist-bench/native-free-bench/.
+  process.exitCode = await main(process.argv.slice(2), resolve(import.meta.dirname, '..', '..'));
+} catch (error) {
+  const isUsage =
+    error instanceof UsageError || (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE');
+  if (!isUsage) throw error;
+  console.error(`${(error as Error).message}\n\n${USAGE}`);
+  process.exitCode = 2;
+}
