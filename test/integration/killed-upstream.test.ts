@@ -38,13 +38,16 @@ test(`an upstream killed in the middle of a full sync ${KILLS} times: the data o
   await waitForSync(old, node);
   const before = await digestOf(node);
   const client = await node.client();
-  let head: TestServer = await startRedis();
+  // It grants no sync before its data is there: an empty dataset would replace that of before.
+  const held = ['--repl-diskless-sync-delay', '3600'];
+  let head: TestServer = await startRedis({ args: held });
   const { port } = head;
   for (let kill = 0; kill < KILLS; kill++) {
     const above = await head.client();
     await above.call('DEBUG', 'POPULATE', 20_000, 'new', 100);
     // The dump takes two seconds, so that a kill lies within it.
     await above.call('CONFIG', 'SET', 'rdb-key-save-delay', 100);
+    await above.call('CONFIG', 'SET', 'repl-diskless-sync-delay', 0);
     await above.close();
     if (kill === 0) await client.call('REPLICAOF', '127.0.0.1', port);
     const wanted = 1 + prng.below(1_000_000);
@@ -62,11 +65,12 @@ test(`an upstream killed in the middle of a full sync ${KILLS} times: the data o
     );
     expect(await client.call('DBSIZE')).toBe(5000);
     expect(await digestOf(node)).toBe(before);
-    head = await startRedis({ port });
+    head = await startRedis({ port, args: held });
   }
   running.push(head);
   const above = await head.client();
   await above.call('SET', 'new', '1');
+  await above.call('CONFIG', 'SET', 'repl-diskless-sync-delay', 0);
   await above.close();
   await expectSameData(head, node, { timeoutMs: 30_000 });
   expect(await client.call('DBSIZE')).toBe(1);
