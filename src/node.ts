@@ -99,6 +99,7 @@ export class Node implements ConnectionHost {
       unblockAll: (error) => this.blocking.unblockAll(error),
     });
     this.primary.upstream = this.upstream;
+    this.primary.dialects.functionCount = () => this.dumps.functions.length;
     this.server.streamDb = () =>
       this.upstream.isReplica ? this.upstream.selectedDb : this.server.feed.selectedDb;
     this.dumps.appendOnly.onSynced = () => {

@@ -18,9 +18,8 @@
  * A waiting peer gets an empty line each second. Main thread.
  */
 import { codeOf, ErrorCode, messageOf } from '../../base/errors.ts';
-import type { Dialect, RdbVersion } from '../../rdb/dialect.ts';
 import { canJoin, JoinVerdict, SNAPSHOT_FAILED_LINE } from '../../replication/full-sync.ts';
-import { DumpFilter, Framing, Phase } from '../../replication/replica-state.ts';
+import { DumpFilter, Framing, Phase, replicaName } from '../../replication/replica-state.ts';
 import { randomHex40 } from '../../replication/replid.ts';
 import { RetryPauses } from '../../replication/retry-pauses.ts';
 import type { Server } from '../server.ts';
@@ -30,12 +29,11 @@ import {
   ReaderNeed,
   type SnapshotSource,
 } from '../snapshot-source.ts';
+import { type Dialects, dialectKey } from './dialects.ts';
 import { replicaOutputLimit } from './limits.ts';
 import type { ReplicaPeer } from './replica-peer.ts';
 
 const SECOND_MS = 1000;
-/** The newest RDB version of Redis that Valkey reads. */
-const VALKEY_VERSION_MAX: RdbVersion = 11;
 
 export type RandomBytes = (count: number) => Uint8Array;
 
@@ -48,6 +46,9 @@ export class FullSyncs {
   readonly #server: Server;
   readonly #source: SnapshotSource;
   readonly #random: RandomBytes;
+  readonly #dialects: Dialects;
+  /** Milliseconds for which a peer has to wait because its last full syncs have led to nothing. */
+  waitMs: (peer: ReplicaPeer) => number = () => 0;
   /** Peers in WAIT_START, in the order in which they asked. */
   readonly #waiting = new Set<ReplicaPeer>();
   /** Peers that read a dump or wait for its end. */
@@ -66,8 +67,9 @@ export class FullSyncs {
   /** When the first of the present waiters began to wait, by the monotonic clock. */
   #waitingSinceMs = 0;
 
-  constructor(server: Server, source: SnapshotSource, random: RandomBytes) {
+  constructor(server: Server, source: SnapshotSource, random: RandomBytes, dialects: Dialects) {
     this.#server = server;
+    this.#dialects = dialects;
     this.#source = source;
     this.#random = random;
   }
@@ -80,7 +82,13 @@ export class FullSyncs {
     if (this.#serve()) return;
     if (!this.#waiting.has(peer)) return;
     const pauseMs = this.#pauseMs(peer);
-    if (this.#isBusy())
+    const waitMs = this.waitMs(peer);
+    if (waitMs > 0)
+      log.notice(
+        `Full sync with ${replicaName(peer.state)} waits for up to ${secondsOf(waitMs)}: the last ` +
+          'ones have led to nothing',
+      );
+    else if (this.#isBusy())
       log.notice(
         "Can't attach the replica to the current BGSAVE. Waiting for next BGSAVE for SYNC",
       );
@@ -164,7 +172,9 @@ export class FullSyncs {
     }
     if (this.#waiting.size === 0) return true;
     if (this.#isBusy() || this.#isDelayed()) return false;
-    const first = [...this.#waiting].find((peer) => this.#pauseMs(peer) === 0);
+    const first = [...this.#waiting].find(
+      (peer) => this.#pauseMs(peer) === 0 && this.waitMs(peer) === 0,
+    );
     if (first === undefined) return false;
     this.#release();
     if (!this.#source.hasRoom) {
@@ -199,13 +209,8 @@ export class FullSyncs {
     log.notice(`Starting BGSAVE for SYNC with target: ${target}`);
     let snapshot: DumpSnapshot;
     try {
-      snapshot = this.#source.start({
-        dialect: this.#dialectOf(first),
-        filter: first.state.filter,
-        compress: config.values.rdbcompression,
-        checksum: config.values.rdbchecksum,
-        reason: 'replication',
-      });
+      const states = [...this.#waiting].map(({ state }) => state);
+      snapshot = this.#source.start(this.#dialects.requestFor(first.state, states));
     } catch (error) {
       if (codeOf(error) === undefined) throw error;
       log.warning(`BGSAVE for replication failed: ${messageOf(error)}`);
@@ -243,6 +248,7 @@ export class FullSyncs {
 
   #fits(snapshot: DumpSnapshot, peer: ReplicaPeer): boolean {
     const { history, streamLog } = this.#server;
+    if (this.waitMs(peer) > 0) return false;
     // The complete dump that the peer needs has no room on disk.
     if (needsDisk(peer) && this.#diskPauses()) return false;
     // The peer gets no stream after the dump, so the dump may not be older than its request.
@@ -255,7 +261,7 @@ export class FullSyncs {
       hasFirstChunk: snapshot.spool.hasFirstByte,
       failed: snapshot.state === 'failed' || snapshot.cancelled,
     };
-    const dialect = dialectKey(this.#dialectOf(peer));
+    const dialect = this.#dialects.keyOf(peer.state);
     const limit = replicaOutputLimit(this.#server);
     return canJoin(joinable, peer.state, dialect, history, streamLog, limit) === JoinVerdict.JOIN;
   }
@@ -301,17 +307,6 @@ export class FullSyncs {
     this.#keeper = undefined;
     this.#kept = undefined;
   }
-
-  /** The dialect of a peer's dump: as configured, but for Valkey no newer than it reads. */
-  #dialectOf(peer: ReplicaPeer): Dialect {
-    const { rdbVersion, rdbPlainTypes } = this.#server.config.values;
-    const version = rdbVersion as RdbVersion;
-    const isValkey = peer.state.version !== 0;
-    return {
-      version: isValkey && version > VALKEY_VERSION_MAX ? VALKEY_VERSION_MAX : version,
-      plainTypes: rdbPlainTypes,
-    };
-  }
 }
 
 /**
@@ -321,10 +316,6 @@ export class FullSyncs {
 const needsDisk = (peer: ReplicaPeer): boolean => peer.state.framing === Framing.LENGTH;
 
 const secondsOf = (ms: number): string => `${Math.ceil(ms / SECOND_MS)} seconds`;
-
-function dialectKey(dialect: Dialect): number {
-  return dialect.version * 2 + (dialect.plainTypes ? 1 : 0);
-}
 
 /** For the keeper, which holds the dump open and reads nothing. */
 function ignoreData(): void {}
