@@ -24,6 +24,7 @@ import { Dispatcher } from './server/dispatch/dispatcher.ts';
 import { LookAhead } from './server/dispatch/look-ahead.ts';
 import { Housekeeping } from './server/housekeeping.ts';
 import { linkCommands } from './server/link/commands.ts';
+import { Failover } from './server/link/failover.ts';
 import { Upstream } from './server/link/upstream.ts';
 import { Connection, type ConnectionHost } from './server/net/connection.ts';
 import { readInPlace } from './server/net/listener.ts';
@@ -36,10 +37,7 @@ import { Primary } from './server/primary/primary.ts';
 import { Server } from './server/server.ts';
 import { createLoadPool } from './workers/load-job.ts';
 
-/**
- * The thread of the first snapshot starts after this delay, so that it does not slow the first
- * clients.
- */
+/** The freeze is rehearsed after this delay, so that it does not slow the first clients. */
 const WARM_DELAY_MS = 500;
 
 /** A program that runs a node as a process, and can begin again. */
@@ -60,6 +58,7 @@ export class Node implements ConnectionHost {
   readonly dumps: Dumps;
   readonly primary: Primary;
   readonly upstream: Upstream;
+  readonly failover: Failover;
   readonly admin: Admin;
   readonly listeners = new Listeners(
     (socket) => this.accept(socket),
@@ -91,17 +90,33 @@ export class Node implements ConnectionHost {
       },
       dropReplicas: (reason) => this.primary.dropAll(reason),
       leaveStream: () => {
-        this.primary.fullSyncs.stop();
+        this.primary.fullSyncs.leaveStream();
         this.dumps.snapshots.unpinStream();
         this.dumps.appendOnly.streamLost();
       },
+      passOn: (replid, offset, bytes) =>
+        this.dumps.snapshots.passOn(replid, offset, bytes, (dump) =>
+          this.primary.fullSyncs.arrives(dump),
+        ),
+      dumpLoaded: (passed) => {
+        passed?.loaded();
+        this.primary.dumpLoaded(passed);
+      },
+      linkFailed: () => this.primary.linkFailed(),
       flush: () => this.primary.turnEnded(),
-      unblockAll: (error) => this.blocking.unblockAll(error),
+      unblockAll: (error) => {
+        this.blocking.unblockAll(error);
+        this.primary.waiters.unblockAll(error);
+      },
+      failoverAnswered: (accepted) => this.failover.answered(accepted),
     });
     this.primary.upstream = this.upstream;
     this.primary.dialects.functionCount = () => this.dumps.functions.length;
-    this.server.streamDb = () =>
-      this.upstream.isReplica ? this.upstream.selectedDb : this.server.feed.selectedDb;
+    this.server.streamLog.onRefused = () => {
+      this.primary.dropAll('the system refuses memory for the stream');
+      this.dumps.snapshots.unpinStream();
+      this.dumps.appendOnly.streamRefused();
+    };
     this.dumps.appendOnly.onSynced = () => {
       this.primary.waiters.noteAck();
       this.primary.waiters.serve();
@@ -130,14 +145,23 @@ export class Node implements ConnectionHost {
         this.primary.compaction.collectWorker();
       },
     });
+    this.failover = new Failover(this.server, this.upstream, this.primary.states, {
+      begin: () => this.admin.pause.begin('failover', 'write', Number.POSITIVE_INFINITY),
+      end: () => this.admin.pause.end('failover'),
+    });
+    this.primary.onAck = () => this.failover.acked();
     defineJobInfo(this.admin.info, this.dumps, this.primary, this.listeners);
     const tables: CommandTable[] = [
       ...commandTables,
-      payloadCommands(() => dialectOf(config)),
+      payloadCommands(
+        () => dialectOf(config),
+        (text) => log.notice(text),
+      ),
       ...this.admin.tables,
       this.dumps.commands,
       replicationCommands(this.primary),
       linkCommands(this.server, this.upstream),
+      this.failover.commands,
     ];
     this.dispatcher = new Dispatcher(this.server, tables);
     this.server.onKeyspaceReplaced = () => this.dispatcher.datasetReplaced();
@@ -159,6 +183,7 @@ export class Node implements ConnectionHost {
     this.dumps.wire(this.dispatcher, this.housekeeping);
     this.primary.wire(this.dispatcher, this.housekeeping);
     this.upstream.wire(this.dispatcher, this.housekeeping);
+    this.failover.wire(this.housekeeping);
     this.admin.wire(this.dispatcher, this.housekeeping);
   }
 
@@ -281,6 +306,7 @@ export class Node implements ConnectionHost {
 
   closed(connection: Connection): void {
     this.server.clients.delete(connection.id);
+    if (this.server.clientMemory.isOn) this.server.clientMemory.note(connection);
     this.server.watchTable.unwatchAll(connection);
     this.blocking.closed(connection);
     this.admin.closed(connection);

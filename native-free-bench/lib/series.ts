@@ -29,6 +29,7 @@ export function plotOf(title: string, all: Readonly<Partial<Record<TargetKind, S
   const x = (ms: number): number => LEFT + (ms / endMs) * (WIDTH - LEFT - RIGHT);
   const parts: string[] = [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="12">`,
+    `<title>${title}</title>`,
     `<rect width="${WIDTH}" height="${height}" fill="white"/>`,
     textAt(LEFT, 18, title, 'font-weight="bold"'),
   ];

@@ -24,6 +24,7 @@
 import { assert } from '../base/assert.ts';
 import { ErrorCode, OperatingError } from '../base/errors.ts';
 import { asRef, type Ref } from '../base/units.ts';
+import { validateGroup } from './group-check.ts';
 import {
   BLOCK_GRANULES,
   BLOCK_PAGES,
@@ -77,17 +78,28 @@ const SEGMENT_PAGE_SHIFT = 14;
 const UNIT_MAX = 2 ** 31 - 1;
 /** With fewer free segment numbers than this, half a GiB of addresses, memory is tight. */
 const TIGHT_SEGMENTS = 8;
+/**
+ * After a refusal {@link Allocator.prepareSpare} asks the system again at its next call, then at
+ * every second, fourth, up to this one: a refusal costs V8 two collections, 190 ms.
+ */
+const TICKS_TO_ASK_MAX = 32;
 
 export interface AllocatorShare {
   readonly heads: SharedArrayBuffer;
   readonly used: SharedArrayBuffer;
 }
 
+/** Throws ARENA_FULL when the system refuses the memory. */
 export function newAllocatorShare(): AllocatorShare {
-  return {
-    heads: new SharedArrayBuffer(CLASS_COUNT * 4),
-    used: new SharedArrayBuffer(USED_WORDS * 8),
-  };
+  try {
+    return {
+      heads: new SharedArrayBuffer(CLASS_COUNT * 4),
+      used: new SharedArrayBuffer(USED_WORDS * 8),
+    };
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw full('the system refuses memory for an arena');
+  }
 }
 
 export interface AllocatorOptions {
@@ -115,6 +127,11 @@ export class Allocator {
   #spare: Group | undefined;
   /** Whether the system has refused memory and has not given any since then. */
   #isRefused = false;
+  /** The least count of segments that it has refused; it is not asked for as many or more. */
+  #refusedCount = Number.POSITIVE_INFINITY;
+  /** Calls of {@link prepareSpare} until the system is asked again, and after the next refusal. */
+  #ticksToAsk = 0;
+  #ticksBetween = 1;
   /** The group in which the last run was found, for each kind. */
   #lastPlain: Group | undefined;
   #lastLarge: Group | undefined;
@@ -203,7 +220,8 @@ export class Allocator {
 
   /**
    * Must be called between commands. Reserves the spare again if it is gone, even when the system
-   * has refused memory lately, and gives back unused memory that {@link ensure} has reserved.
+   * has refused memory lately, though not every time, and gives back unused memory that
+   * {@link ensure} has reserved.
    */
   prepareSpare(): void {
     // From the end, because the last group takes the place of a dropped one.
@@ -211,7 +229,13 @@ export class Allocator {
       const group = this.groups[i]!;
       if (group.isLarge && group.usedPages === 0) this.#dropGroup(group);
     }
-    if (this.#spare === undefined || this.#isRefused) this.#reserveSpare();
+    if (this.#spare !== undefined && !this.#isRefused) return;
+    if (this.#isRefused && this.#ticksToAsk-- > 0) return;
+    this.#refusedCount = Number.POSITIVE_INFINITY;
+    this.#reserveSpare();
+    const between = this.#isRefused ? this.#ticksBetween : 0;
+    this.#ticksToAsk = between;
+    this.#ticksBetween = Math.min(Math.max(between * 2, 1), TICKS_TO_ASK_MAX);
   }
 
   /** Begins a guarded unit. Units do not nest. */
@@ -512,8 +536,8 @@ export class Allocator {
     let group: Group | undefined;
     for (let count = groupSegmentsFor(pages); group === undefined && count >= shortest; count--)
       group = this.#addGroup(count, true);
-    if (group !== undefined || this.#spare === undefined) return group;
-    // The spare may hold the missing number.
+    if (group !== undefined || this.#spare === undefined || this.#isRefused) return group;
+    // The spare may hold the missing number. Its memory would not be had again at once.
     this.#dropGroup(this.#spare);
     group = this.#addGroup(shortest, true);
     if (group === undefined) this.#reserveSpare();
@@ -566,6 +590,7 @@ export class Allocator {
    * memory for it.
    */
   #addGroup(count: number, isLarge: boolean): Group | undefined {
+    if (count >= this.#refusedCount) return undefined;
     const first = this.#freeNumbersInARow(count, isLarge);
     if (first < 0) return undefined;
     let share: GroupShare;
@@ -575,9 +600,11 @@ export class Allocator {
       // V8 throws RangeError when the system refuses the memory.
       if (!(error instanceof RangeError)) throw error;
       this.#isRefused = true;
+      this.#refusedCount = Math.min(this.#refusedCount, count);
       return undefined;
     }
     this.#isRefused = false;
+    this.#refusedCount = Number.POSITIVE_INFINITY;
     const group = new Group(share);
     this.#take(group);
     return group;
@@ -633,6 +660,21 @@ export class Allocator {
     this.#onGroup(group, true);
   }
 
+  /**
+   * Forgets all objects, for good. Returns the group of segment 0: with it and {@link share},
+   * emptied, another allocator can begin.
+   */
+  salvage(): Group {
+    const first = this.#groupOf[0];
+    assert(first !== undefined && first.count === 1, 'segment 0 stays, in a group of its own');
+    new Int32Array(first.share.meta).fill(0);
+    first.all.pageBitmap[0] = 1;
+    this.#heads.fill(0);
+    this.#used.fill(0);
+    this.#used[PAGE_USE_PEAK] = first.touchedPages * PAGE_BYTES;
+    return first;
+  }
+
   /** Checks all slabs and runs against each other; for tests. Cost: all pages. */
   validate(): void {
     let pageUse = 0;
@@ -652,44 +694,6 @@ export class Allocator {
     assert(numbers + this.#freeNumbers === this.#segmentsMax, 'a number is free or in a group');
     assert(this.#spare === undefined || this.#spare.usedPages === 0, 'the spare is empty');
   }
-}
-
-/** Checks the bookkeeping of a group; returns the bytes of the pages in use. */
-function validateGroup(group: Group): number {
-  const { all, pages } = group;
-  const first = group.first === 0 ? 1 : 0;
-  const owned = new Uint8Array(pages);
-  for (let block = 0; block < group.count * SEGMENT_BLOCKS; block++) {
-    const at = block * SLAB_WORDS;
-    if (all.slabs[at + SlabWord.KIND] === 0) continue;
-    owned.fill(1, block * BLOCK_PAGES, (block + 1) * BLOCK_PAGES);
-    if (all.slabs[at + SlabWord.KIND] === SLAB_INNER) continue;
-    const index = all.slabs[at + SlabWord.KIND]! - 1;
-    let free = 0;
-    for (let i = 0; i < classCapacity[index]!; i++) {
-      const word = all.slabBitmap[block * BITMAP_WORDS_PER_BLOCK + (i >>> 5)]!;
-      if ((word & (1 << (i & 31))) !== 0) free++;
-    }
-    assert(
-      free === all.slabs[at + SlabWord.FREE],
-      'the free count of a slab is that of its bitmap',
-    );
-  }
-  for (let page = first; page < pages; page++) {
-    const run = all.runPages[page]!;
-    for (let i = 0; i < run; i++) {
-      assert(owned[page + i] === 0, 'a run overlaps nothing');
-      owned[page + i] = 1;
-    }
-  }
-  let used = first;
-  for (let page = first; page < pages; page++) {
-    const isUsed = (all.pageBitmap[page >>> 5]! & (1 << (page & 31))) !== 0;
-    assert(isUsed === (owned[page] === 1), 'a page is in use when a slab or a run has it');
-    if (isUsed) used++;
-  }
-  assert(used === group.usedPages, 'a group counts the pages in use');
-  return (used - first) * PAGE_BYTES;
 }
 
 const full = (message: string): OperatingError => new OperatingError(ErrorCode.ARENA_FULL, message);

@@ -24,7 +24,14 @@ import {
 import { ImageCheck } from './image-check.ts';
 import { PAGE_BYTES, SEGMENTS_MAX } from './layout.ts';
 import { type Freeze, Pages, type ShadowListener } from './pages.ts';
-import { adoptGroup, dropGroup, type Group, type GroupShare, NO_SEGMENT } from './segment.ts';
+import {
+  adoptGroup,
+  dropGroup,
+  type Group,
+  type GroupShare,
+  NO_SEGMENT,
+  passGroup,
+} from './segment.ts';
 
 export interface ArenaOptions extends AllocatorOptions {
   /** The owner of its memory. */
@@ -228,6 +235,26 @@ export class Arena {
     assert(!this.#dropped, 'a dataset is dropped once');
     this.#dropped = true;
     if (!this.frozen) this.#giveUp();
+  }
+
+  /**
+   * Gives up the memory of the dataset, as {@link drop} does, except for a segment: emptied, it is
+   * returned for an arena of the same owner of memory. This needs no memory. No image may be read.
+   */
+  salvage(): ArenaShare {
+    assert(!this.frozen && !this.inUnit, 'an arena is emptied while nobody is at work on it');
+    assert(!this.#dropped, 'a dataset is dropped once');
+    this.#dropped = true;
+    const kept = this.#allocator.salvage();
+    for (const group of this.#allocator.groups) {
+      if (group === kept) passGroup(this.memory, group.share);
+      else dropGroup(this.memory, group.share, group.touchedPages * PAGE_BYTES);
+    }
+    return {
+      groups: [kept.share],
+      allocator: this.#allocator.share,
+      epoch: this.#pages.epoch,
+    };
   }
 
   #giveUp(): void {

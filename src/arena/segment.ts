@@ -208,6 +208,11 @@ export function adoptGroup(memory: SharedMemory, share: GroupShare): void {
   for (const buffer of buffersOf(share)) memory.adopt(MemoryKind.SEGMENT, buffer);
 }
 
+/** Gives a group to another arena of the same owner of memory, which adopts it. */
+export function passGroup(memory: SharedMemory, share: GroupShare): void {
+  for (const buffer of buffersOf(share)) memory.pass(MemoryKind.SEGMENT, buffer);
+}
+
 /** Gives up a group with `touchedBytes` touched bytes of data; images may still read it. */
 export function dropGroup(memory: SharedMemory, share: GroupShare, touchedBytes: number): void {
   for (const buffer of buffersOf(share))

@@ -18,11 +18,18 @@ import { MIB } from './units.ts';
 const PRESSURE_BYTES = 66 * MIB;
 
 /**
- * Asks for a collection in steps; {@link CollectionWatch} tells when it is over. Returns the
- * buffer's length, so that the buffer is not optimized away.
+ * Asks for a collection in steps; {@link CollectionWatch} tells when it is over. Collects at once
+ * where the system refuses the buffer. Returns the buffer's length, so that the buffer is not
+ * optimized away.
  */
 export function collectInSteps(): number {
-  return new ArrayBuffer(PRESSURE_BYTES).byteLength;
+  try {
+    return new ArrayBuffer(PRESSURE_BYTES).byteLength;
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    collectAtOnce();
+    return 0;
+  }
 }
 
 let gc: (() => void) | undefined;

@@ -19,6 +19,7 @@
  * at any time without a signal. Main thread only; workers report through their results.
  */
 import { appendFileSync, writeSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { isatty } from 'node:tty';
 import { type DestinationStream, type Logger as PinoLogger, pino } from 'pino';
 import { codeOf, ErrorCode, OperatingError, systemErrorText } from './errors.ts';
@@ -215,7 +216,9 @@ const STDOUT_TRIES_MAX = 100;
  * line is preceded by that count. A failing log must not end the server.
  */
 function lineSink(logfile: string): (line: string) => void {
-  const write = logfile === '' ? writeToStdout : (line: string) => appendFileSync(logfile, line);
+  // The working directory may go, or change.
+  const path = resolve(logfile);
+  const write = logfile === '' ? writeToStdout : (line: string) => appendFileSync(path, line);
   let linesLost = 0;
   let reason = '';
   if (logfile !== '') {

@@ -120,6 +120,11 @@ export class SharedMemory {
     this.#usedBytes[kind]! += buffer.byteLength;
   }
 
+  /** Counts a buffer as no longer in use because its next owner adopts it. */
+  pass(kind: MemoryKind, buffer: SharedArrayBuffer): void {
+    this.#subtract(kind, buffer);
+  }
+
   /** Takes back a buffer that no thread and no write to a socket uses any more. */
   give(kind: MemoryKind, buffer: SharedArrayBuffer, touchedNow: number = buffer.byteLength): void {
     const pool = this.#pool[kind]!;

@@ -7,8 +7,11 @@
  * An estimate of the heap bytes of a queued command in addition to its arguments: an object and
  * three arrays.
  */
-const QUEUED_COMMAND_BYTES = 400;
+const QUEUED_COMMAND_BYTES = 660;
 const QUEUED_ARGUMENT_BYTES = 8;
+/** V8 keeps the bytes of a typed array of up to this many in its heap, and those of others outside. */
+const HEAP_ARRAY_BYTES_MAX = 64;
+const HEAP_ARGUMENTS_MAX = HEAP_ARRAY_BYTES_MAX / Int32Array.BYTES_PER_ELEMENT;
 
 /** A queued command of a transaction, in the form in which it was received. */
 export interface QueuedCommand {
@@ -80,7 +83,12 @@ export class Client {
   noEvict = false;
   /** Bytes of memory for the queued commands. */
   queuedBytes = 0;
-  /** Bytes of memory for the watched keys and for the subscriptions. */
+  /** The part of {@link queuedBytes} that is in V8's heap. */
+  queuedHeapBytes = 0;
+  /**
+   * Bytes of V8's heap that names take: of keys that it watches or waits for, of its subscriptions,
+   * and its own.
+   */
   namesBytes = 0;
   #queued: QueuedCommand[] | undefined = undefined;
 
@@ -109,6 +117,19 @@ export class Client {
     else this.modes &= ~mode;
   }
 
+  setName(name: string): void {
+    this.namesBytes += name.length - this.name.length;
+    this.name = name;
+  }
+
+  /** What CLIENT SETINFO tells of the client's library. */
+  setLibrary(option: 'lib-name' | 'lib-ver', value: string): void {
+    const before = option === 'lib-name' ? this.libName : this.libVersion;
+    this.namesBytes += value.length - before.length;
+    if (option === 'lib-name') this.libName = value;
+    else this.libVersion = value;
+  }
+
   /** Commands since MULTI, or undefined outside a transaction. */
   get queued(): readonly QueuedCommand[] | undefined {
     return this.#queued;
@@ -127,8 +148,12 @@ export class Client {
   queue(command: QueuedCommand, flags: number): void {
     this.#queued!.push(command);
     this.queuedFlags |= flags;
-    this.queuedBytes +=
-      command.bytes.length + QUEUED_COMMAND_BYTES + command.position.length * QUEUED_ARGUMENT_BYTES;
+    const { length } = command.bytes;
+    const argc = command.position.length;
+    this.queuedBytes += length + QUEUED_COMMAND_BYTES + argc * QUEUED_ARGUMENT_BYTES;
+    this.queuedHeapBytes += QUEUED_COMMAND_BYTES;
+    if (length <= HEAP_ARRAY_BYTES_MAX) this.queuedHeapBytes += length;
+    if (argc <= HEAP_ARGUMENTS_MAX) this.queuedHeapBytes += argc * QUEUED_ARGUMENT_BYTES;
   }
 
   /** Leaves the transaction. The caller makes the watch table forget the watched keys. */
@@ -137,6 +162,7 @@ export class Client {
     this.setMode(ClientMode.QUEUING, false);
     this.queuedFlags = 0;
     this.queuedBytes = 0;
+    this.queuedHeapBytes = 0;
     this.transactionBroken = false;
   }
 }

@@ -89,6 +89,18 @@ export class Keyspace implements DatabaseContext {
     return new Keyspace(share.databases.length, share.hashKey, share, options);
   }
 
+  /**
+   * Gives up the memory of `old`, and returns an empty dataset in a part of it. Needs no memory of
+   * the system. No image of `old` may be read. Stale: all of `old`.
+   */
+  static inPlaceOf(old: Keyspace): Keyspace {
+    for (const database of old.databases) database.expiry.drop();
+    const { memory } = old.arena;
+    const hashKey = { key0: old.hashKey0, key1: old.hashKey1 };
+    const share = { arena: old.arena.salvage(), databases: [], hashKey };
+    return new Keyspace(old.databases.length, hashKey, share, { memory });
+  }
+
   /** Gives up the memory of the dataset. Afterwards only readers of an image may use it. */
   drop(): void {
     for (const database of this.databases) database.expiry.drop();

@@ -1,15 +1,15 @@
 /**
- * What a dump may contain, by who is going to read it: the version in its header, and with it the
+ * What a dump may contain depends on its reader. The version in the header says it, and with it the
  * kinds of values.
  *
  *   reader                          version   plainTypes
- *   Redis 5 and 6, KeyDB, old tools 9         either: version 9 has no listpacks, so collections are plain
+ *   Redis 5 and 6, KeyDB, old tools 9         either: without listpacks, collections are plain
  *   Redis 7.0, Valkey               10
  *   Redis 7.2, Valkey               11
  *   Redis 7.4 and later             12
  *
- * `plainTypes` writes collections element by element even where the version knows blobs; slower,
- * and read by anything.
+ * `plainTypes` writes collections element by element, even where the version knows blobs. That is
+ * slower, and any reader can read it.
  */
 import { unreachable } from '../base/assert.ts';
 import { Encoding, ValueType } from '../keyspace/entry.ts';
@@ -20,6 +20,24 @@ export type RdbVersion = 9 | 10 | 11 | 12;
 export interface Dialect {
   readonly version: RdbVersion;
   readonly plainTypes: boolean;
+}
+
+/** Whether dumps of both can be read by the same readers. */
+export function isSameDialect(one: Dialect, other: Dialect): boolean {
+  return one.version === other.version && one.plainTypes === other.plainTypes;
+}
+
+/** The first bytes of a dump, MAGIC_BYTES of them: whose it is, and its version. */
+export interface Magic {
+  readonly isValkey: boolean;
+  readonly version: number;
+}
+
+/** Reads `magic`, such as `REDIS0011` or `VALKEY080`; undefined when it is none. */
+export function readMagic(magic: string): Magic | undefined {
+  const match = /^(?:REDIS(\d{4})|VALKEY(\d{3}))$/.exec(magic);
+  if (match === null) return undefined;
+  return { isValkey: match[1] === undefined, version: Number(match[1] ?? match[2]) };
 }
 
 /** Functions travel in dumps from this version on. */

@@ -1,13 +1,13 @@
 /**
- * Where the bytes of a dump come from: a file, a byte ring that another thread fills, or memory.
- * All block until they have something, so files and rings are read on a worker.
+ * The sources of a dump's bytes: a file, a byte ring that another thread fills, or memory. All of
+ * them block until they have bytes, so files and rings are read on a worker.
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { ErrorCode, messageOf, OperatingError } from '../base/errors.ts';
 
 export interface ByteFeed {
   /**
-   * Bytes from first to last, or -1 when nobody knows yet. Lengths in a dump are held against it.
+   * Bytes from first to last, or -1 while that is unknown. Lengths in a dump are compared with it.
    */
   readonly totalBytes: number;
   /**
@@ -39,7 +39,7 @@ export class FileFeed implements ByteFeed {
     try {
       return call();
     } catch (error) {
-      // Whatever the file system says; the message names the call.
+      // The error may be any of the file system. Its message names the call.
       throw new OperatingError(ErrorCode.IO, `${this.#path}: ${messageOf(error)}`);
     }
   }

@@ -1,9 +1,9 @@
 /**
- * Walks the entries of a hash table through a reader, bucket by bucket (structs/hash-table.ts draws
- * the layout). For an image on a worker, which has no table object to ask.
+ * Walks the entries of a hash table through a reader, bucket by bucket. structs/hash-table.ts draws
+ * the layout. The walk is for an image on a worker, where no table object exists.
  *
- * A chunk of 64 buckets is copied at once, its refs are gathered, and the entries are visited one
- * after another. Hot path.
+ * The walk copies a chunk of 64 buckets at once, gathers its refs, and visits the entries one after
+ * another. Hot path.
  */
 import {
   BUCKET_ENTRIES,
@@ -26,8 +26,8 @@ const CHUNK_WORDS = CHUNK_BUCKETS * BUCKET_WORDS;
 /** Refs of chunks that are copied at once. */
 const DIRECTORY_WORDS = 1024;
 /**
- * Entries lie anywhere, so each is a miss of the cache: a tenth of the time of a dump, when one
- * waits for each.
+ * Entries lie anywhere in memory, so each visit misses the cache. Waiting for each miss takes a
+ * tenth of the time of a dump.
  */
 const PREFETCH_ENTRIES = 16;
 
@@ -101,7 +101,7 @@ export class TableWalk {
     const entries = this.#entries;
     let count = this.#count;
     for (let place = at + ENTRY_WORD; place < at + BUCKET_WORDS; place++) {
-      // Places are filled in order.
+      // The places of a bucket are filled in order.
       if (words[place] === 0) break;
       entries[count++] = words[place]!;
     }

@@ -1,11 +1,11 @@
 /**
- * Hashes of a dump in all forms that Redis has written: field after field, zipmap, ziplist,
- * listpack, and those of Redis 7.4 and Valkey 9 whose fields may have deadlines. Fields that do
- * have one cannot be kept here: such a hash is refused. No field is believed to be there once only.
- * On the loading worker, and on the main thread for RESTORE.
+ * Reads hashes of a dump in all forms that Redis has written: field after field, zipmap, ziplist,
+ * listpack, and the forms of Redis 7.4 and Valkey 9 whose fields may have deadlines. A hash with a
+ * field that has a deadline is refused, since it cannot be kept here. A field that comes twice is
+ * an error. Runs on the loading worker, and on the main thread for RESTORE.
  *
- * A hash that stays within the limits is put together in the heap as one listpack, any other in a
- * table of the arena. Hot path.
+ * A hash within the limits is built in the heap as one listpack. Any other is built in a table of
+ * the arena. Hot path.
  */
 import { copyBytes } from '../base/byte-copy.ts';
 import { ErrorCode, OperatingError } from '../base/errors.ts';
@@ -37,7 +37,7 @@ const FIELD_KEPT_BYTES = 65536;
 export class HashLoader implements CollectionLoader {
   encoding: Encoding = Encoding.LISTPACK;
   value: Ref = NIL;
-  /** In Valkey's dumps type 22 is another one than in Redis'. */
+  /** Type 22 differs between dumps of Valkey and of Redis. */
   valkey = false;
   readonly #source: DumpSource;
   readonly #keyspace: Keyspace;
@@ -65,7 +65,7 @@ export class HashLoader implements CollectionLoader {
     try {
       this.#read(rdbType);
     } catch (error) {
-      // Whatever the reason is, the hash has no owner.
+      // Nothing owns the hash, whatever the error is.
       this.#freeTable();
       throw error;
     }
@@ -82,7 +82,7 @@ export class HashLoader implements CollectionLoader {
         this.#readFields(rdbType);
         return;
       case RdbType.HASH_METADATA_PRE_GA:
-        // Of Valkey it is a hash with deadlines, of Redis one of a release candidate.
+        // In Valkey's dumps it is a hash with deadlines. In Redis' it is of a release candidate.
         if (!this.valkey)
           throw this.#unsupported(`a value of type ${rdbType} (${rdbTypeName(rdbType)})`);
         this.#readFields(rdbType);
@@ -170,11 +170,11 @@ export class HashLoader implements CollectionLoader {
       if (element.isInteger) builder.appendInt64(element.high, element.low);
       else builder.append(element.bytes, element.position, element.length);
     }
-    // Redis does not look at the lengths here.
+    // Redis does not check the lengths here.
     this.#finishOld(0);
   }
 
-  /** Takes over what a form of old has filled the builder with. */
+  /** Takes the fields of an old form, which are in the builder. */
   #finishOld(longest: number): void {
     const builder = this.#builder;
     if (builder.count % 2 !== 0) throw this.#source.corrupt('a field of a hash has no value');
@@ -192,7 +192,7 @@ export class HashLoader implements CollectionLoader {
   }
 
   /**
-   * Takes the listpack in the view, whose entries are fields, values and, with a stride of 3,
+   * Takes the listpack in the view. Its entries are fields, values and, with a stride of 3,
    * deadlines.
    */
   #takeListpack(stride: number): void {
@@ -270,7 +270,7 @@ export class HashLoader implements CollectionLoader {
   }
 
   /**
-   * Goes on with a table that has what was built so far. The field and the value at hand stay as
+   * Moves the fields that were built so far to a table. The field and the value at hand stay as
    * they are.
    */
   #moveToTable(): void {

@@ -1,9 +1,9 @@
 /**
- * Lists of a dump in all forms that Redis has written: element after element, one ziplist,
- * ziplists, listpacks. On the loading worker, and on the main thread for RESTORE.
+ * Reads lists of a dump in all forms that Redis has written: element after element, one ziplist,
+ * ziplists, listpacks. Runs on the loading worker, and on the main thread for RESTORE.
  *
- * Listpacks become nodes as they are; the elements of older forms are pushed. A list of one node
- * within the limit ends as a listpack. Hot path.
+ * Listpacks become nodes as they are. The elements of older forms are pushed one by one. A list of
+ * one node within the limit becomes a listpack. Hot path.
  */
 import { NIL, type Ref } from '../base/units.ts';
 import type { EncodingLimits } from '../keyspace/encoding-limits.ts';
@@ -50,7 +50,7 @@ export class ListLoader implements CollectionLoader {
     try {
       this.#read(list, rdbType);
     } catch (error) {
-      // Whatever the reason is, the list has no owner.
+      // Nothing owns the list, whatever the error is.
       lists.freeSome(list, Number.POSITIVE_INFINITY);
       throw error;
     }
@@ -101,14 +101,14 @@ export class ListLoader implements CollectionLoader {
     source.string(this.#view);
     const { bytes, position, length } = this.#view;
     if (container === ListContainer.PLAIN) {
-      // However long it is: a short one belongs into a listpack.
+      // Its length decides again: a short element goes into a listpack.
       this.#lists.pushTail(list, bytes, position, length);
       return;
     }
     if (!validateListpack(bytes, position, length, true))
       throw source.corrupt('List listpack integrity check failed.');
     const count = countEntries(bytes, position);
-    // Redis once wrote empty nodes.
+    // Some versions of Redis wrote empty nodes.
     if (count === 0) return;
     this.#lists.appendListpack(list, this.#listpacks.fromBytes(bytes, position, length), count);
   }

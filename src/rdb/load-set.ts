@@ -1,12 +1,12 @@
 /**
- * Sets of a dump in all forms that Redis has written: member after member, intset, listpack. No
- * member is believed to be there once only. On the loading worker, and on the main thread for
+ * Reads sets of a dump in all forms that Redis has written: member after member, intset, listpack.
+ * A member that comes twice is an error. Runs on the loading worker, and on the main thread for
  * RESTORE.
  *
- * As in Redis a set that is written out is an intset while all its members are integers and it is
- * not too large, and a listpack while it stays within the limits; it is built in the arena. A blob
- * is taken as it is, or, when it is larger than the limits here allow, member after member. Hot
- * path.
+ * A set that comes member after member is built in the arena. As in Redis, it is an intset while
+ * all members are integers and the set is small, then a listpack while it is within the limits, and
+ * then a table. A blob within the limits is taken as it is. A larger blob is read member after
+ * member. Hot path.
  */
 import type { OperatingError } from '../base/errors.ts';
 import { NIL, type Ref } from '../base/units.ts';
@@ -65,7 +65,7 @@ export class SetLoader implements CollectionLoader {
       else if (rdbType === RdbType.SET_INTSET) this.#readIntset();
       else this.#readListpack();
     } catch (error) {
-      // Whatever the reason is, the set has no owner.
+      // Nothing owns the set, whatever the error is.
       if (set.ref !== NIL) set.free();
       throw error;
     }

@@ -1,11 +1,20 @@
 /**
- * Streams of a dump, in the three forms that Redis has written (save-stream.ts draws them). Nothing
- * is believed: nodes are checked entry by entry, ids ascend over all of them, and what is pending
- * of consumers is what is pending of their group, each entry once. On the loading worker, and on
- * the main thread for RESTORE.
+ * Reads streams of a dump in the five forms that Redis has written. save-stream.ts draws the first
+ * three. The others add parts that have no counterpart here:
+ *
+ *   type 27, after the consumers of a group   pending entries without a consumer { id }
+ *   types 26 and 27, after the groups         duration · entries max
+ *                                             producers { id { name of an entry · its id } }
+ *                                             names added · names met again
+ *
+ * The bytes are not trusted. Nodes are checked entry by entry. Ids must ascend over all nodes. The
+ * pending entries of the consumers must be those of their group, each of them once. The memory of
+ * producers is passed over. Entries that are pending without a consumer are refused: no command
+ * here could give them to a consumer. Runs on the loading worker, and on the main thread for
+ * RESTORE.
  */
-
 import { bytePosition, SEGMENT_SHIFT } from '../arena/layout.ts';
+import { ErrorCode, OperatingError } from '../base/errors.ts';
 import { NIL, type Ref } from '../base/units.ts';
 import { BytesView, Encoding } from '../keyspace/entry.ts';
 import type { Keyspace } from '../keyspace/keyspace.ts';
@@ -16,9 +25,10 @@ import { StreamNode } from '../structs/stream-node.ts';
 import { isValidStreamNode } from '../structs/stream-node-check.ts';
 import type { CollectionLoader } from './collection-loader.ts';
 import { RdbType } from './opcodes.ts';
+import { SkippedName, type SkippedParts } from './skipped.ts';
 import type { DumpSource } from './source.ts';
 
-/** More entries than that no stream holds. */
+/** A stream holds so many entries at most. */
 const LENGTH_MAX = 0x7fff_ffff;
 const HIGH_ALL_ONES = 0xffff_ffff;
 
@@ -27,13 +37,15 @@ export class StreamLoader implements CollectionLoader {
   value: Ref = NIL;
   readonly #source: DumpSource;
   readonly #keyspace: Keyspace;
+  readonly #skipped: SkippedParts;
   readonly #view = new BytesView();
   readonly #node = new StreamNode();
   readonly #id = new StreamId();
   /** Id of the last entry so far. */
   readonly #last = new StreamId();
 
-  constructor(source: DumpSource, keyspace: Keyspace) {
+  constructor(source: DumpSource, keyspace: Keyspace, skipped: SkippedParts) {
+    this.#skipped = skipped;
     this.#source = source;
     this.#keyspace = keyspace;
   }
@@ -46,6 +58,7 @@ export class StreamLoader implements CollectionLoader {
     try {
       this.#readLog(rdbType);
       this.#readGroups(rdbType);
+      if (rdbType >= RdbType.STREAM_LISTPACKS_4) this.#skipProducers();
     } catch (error) {
       // Whatever the reason is, the stream has no owner.
       streams.freeSome(this.value, Number.POSITIVE_INFINITY);
@@ -164,7 +177,7 @@ export class StreamLoader implements CollectionLoader {
       const seen = source.i64();
       groups.setSeen(consumer, seen);
       // Who was seen was active: older forms know no better.
-      groups.setActive(consumer, rdbType === RdbType.STREAM_LISTPACKS_3 ? source.i64() : seen);
+      groups.setActive(consumer, rdbType >= RdbType.STREAM_LISTPACKS_3 ? source.i64() : seen);
       for (let ids = source.length('the count of what is pending'); ids > 0; ids--) {
         this.#readRawId();
         if (!groups.own(group, consumer, this.#id))
@@ -172,7 +185,37 @@ export class StreamLoader implements CollectionLoader {
         owned++;
       }
     }
+    if (rdbType >= RdbType.STREAM_LISTPACKS_5) this.#refuseUnowned();
     if (owned !== groups.pendingCount(group)) throw source.corrupt('NACK without consumer found');
+  }
+
+  /** XNACK of Redis 8.8 takes a pending entry from its consumer and leaves it pending. */
+  #refuseUnowned(): void {
+    const source = this.#source;
+    const count = source.length('the count of entries without a consumer');
+    if (count === 0) return;
+    throw new OperatingError(
+      ErrorCode.UNSUPPORTED,
+      `a group with ${count} pending entries of no consumer, at position ${source.position}`,
+    );
+  }
+
+  /** The names by which producers' entries are known, so that none is added twice. */
+  #skipProducers(): void {
+    const source = this.#source;
+    source.length('the duration of idempotency');
+    source.length('the limit of names of a producer');
+    const producers = source.length('the count of producers');
+    for (let left = producers; left > 0; left--) {
+      source.string(this.#view);
+      for (let names = source.length('the count of names'); names > 0; names--) {
+        source.string(this.#view);
+        this.#readId(this.#id);
+      }
+    }
+    source.length('the count of names added');
+    source.length('the count of names met again');
+    if (producers > 0) this.#skipped.note(SkippedName.IDEMPOTENCY);
   }
 
   #readRawId(): void {

@@ -1,11 +1,11 @@
 /**
- * Values of a dump, by their type byte: read first, and added to a database only once they are
- * known to be sound, so that a bad payload changes nothing. For the loading worker, and on the main
+ * Reads values of a dump by their type byte. A value is read first. It is added to a database only
+ * when it is sound, so a bad payload changes nothing. Runs on the loading worker, and on the main
  * thread for RESTORE.
  *
- * Strings are read here, collections by a loader per type, which builds them in the arena of the
- * keyspace. After each {@link ValueLoader.read} that returned true either `add` or `discard` is
- * due. Hot path.
+ * Strings are read here. A loader per type reads collections, and builds them in the arena of the
+ * keyspace. The caller owes either `add` or `discard` after each {@link ValueLoader.read} that
+ * returned true. Hot path.
  */
 import { parseInt64, parseInteger } from '../base/bytes.ts';
 import { ErrorCode, OperatingError } from '../base/errors.ts';
@@ -20,7 +20,9 @@ import { ListLoader } from './load-list.ts';
 import { SetLoader } from './load-set.ts';
 import { StreamLoader } from './load-stream.ts';
 import { SortedSetLoader } from './load-zset.ts';
-import { RdbType, rdbTypeName } from './opcodes.ts';
+import { moduleName } from './module-data.ts';
+import { RdbType, rdbTypeName, ValkeyType } from './opcodes.ts';
+import type { SkippedParts } from './skipped.ts';
 import type { DumpSource } from './source.ts';
 
 /** "-9223372036854775808" has 20 bytes; texts up to 15 bytes are within 2^53. */
@@ -47,29 +49,38 @@ export class ValueLoader {
   readonly #sets: SetLoader;
   readonly #sortedSets: SortedSetLoader;
   readonly #streams: StreamLoader;
-  /** What was read last. */
+  /** The value that was read last. */
   #type: ValueType = ValueType.STRING;
   #encoding: Encoding = Encoding.RAW;
   #value: Ref = NIL;
+  #valkey = false;
 
-  constructor(source: DumpSource, keyspace: Keyspace, limits: EncodingLimits) {
+  /** `skipped` is told of parts of values that have no counterpart here. */
+  constructor(
+    source: DumpSource,
+    keyspace: Keyspace,
+    limits: EncodingLimits,
+    skipped: SkippedParts,
+  ) {
     this.#source = source;
     this.#keyspace = keyspace;
     this.#lists = new ListLoader(source, keyspace, limits);
     this.#hashes = new HashLoader(source, keyspace, limits);
     this.#sets = new SetLoader(source, keyspace, limits);
     this.#sortedSets = new SortedSetLoader(source, keyspace, limits);
-    this.#streams = new StreamLoader(source, keyspace);
+    this.#streams = new StreamLoader(source, keyspace, skipped);
   }
 
-  /** Whether the dump is Valkey's own, which gives some type bytes a meaning of its own. */
+  /** Whether the dump is Valkey's own, where some type bytes have another meaning. */
   set valkey(valkey: boolean) {
+    this.#valkey = valkey;
     this.#hashes.valkey = valkey;
   }
 
   /**
-   * Reads a value whose type byte was `rdbType`. False when it is an empty collection, which no key
-   * may hold: Redis once wrote such. Throws UNSUPPORTED for what cannot be held here.
+   * Reads a value whose type byte was `rdbType`. Returns false for an empty collection, which no
+   * key may hold; some versions of Redis wrote them. Throws UNSUPPORTED for what cannot be held
+   * here.
    */
   read(rdbType: number): boolean {
     if (rdbType === RdbType.STRING) {
@@ -77,6 +88,7 @@ export class ValueLoader {
       this.#type = ValueType.STRING;
       return true;
     }
+    if (this.#valkey && rdbType > ValkeyType.HASH_2) throw this.#refusal(rdbType);
     switch (rdbType) {
       case RdbType.LIST:
       case RdbType.LIST_ZIPLIST:
@@ -104,6 +116,8 @@ export class ValueLoader {
       case RdbType.STREAM_LISTPACKS:
       case RdbType.STREAM_LISTPACKS_2:
       case RdbType.STREAM_LISTPACKS_3:
+      case RdbType.STREAM_LISTPACKS_4:
+      case RdbType.STREAM_LISTPACKS_5:
         return this.#readWith(this.#streams, ValueType.STREAM, rdbType);
       default:
         throw this.#refusal(rdbType);
@@ -111,8 +125,8 @@ export class ValueLoader {
   }
 
   /**
-   * Adds what was read last to `database`, under a key that has just been looked for there and is
-   * absent.
+   * Adds the value that was read last to `database`. The caller has just looked for the key there,
+   * and it is absent.
    */
   add(database: Database, key: Uint8Array, keyStart: number, keyLength: number): Ref {
     if (this.#type !== ValueType.STRING)
@@ -122,7 +136,7 @@ export class ValueLoader {
     return database.addString(key, keyStart, keyLength, bytes, position, length, encoding);
   }
 
-  /** Gives back the memory of what was read last. */
+  /** Frees the memory of the value that was read last. */
   discard(): void {
     if (this.#type !== ValueType.STRING)
       this.#keyspace.releaseObject(this.#type, this.#encoding, this.#value);
@@ -137,11 +151,17 @@ export class ValueLoader {
   }
 
   #refusal(type: number): OperatingError {
-    const name = rdbTypeName(type);
-    if (name === undefined) return this.#source.corrupt(`Unknown RDB encoding type ${type}`);
+    const source = this.#source;
+    const name = rdbTypeName(type, this.#valkey);
+    if (name === undefined) return source.corrupt(`Unknown RDB encoding type ${type}`);
+    let module = '';
+    if (type === RdbType.MODULE_2) {
+      source.readLength();
+      module = ` of the module type '${moduleName(source.lengthHigh, source.lengthLow)}'`;
+    }
     return new OperatingError(
       ErrorCode.UNSUPPORTED,
-      `a value of type ${type} (${name}), at position ${this.#source.position}`,
+      `a value of type ${type} (${name})${module}, at position ${source.position}`,
     );
   }
 }

@@ -1,14 +1,14 @@
 /**
- * Sorted sets of a dump in all forms that Redis has written: member after member with the score as
- * text or as a binary double, ziplist, listpack. No member is believed to be there once only, no
- * score to be a number, no listpack to be in order. On the loading worker, and on the main thread
- * for RESTORE.
+ * Reads sorted sets of a dump in all forms that Redis has written: member after member with the
+ * score as text or as a binary double, ziplist, listpack. A member that comes twice, a score that
+ * is no number, and a listpack that is not in order are errors. Runs on the loading worker, and on
+ * the main thread for RESTORE.
  *
  *   score as text    length u8 · so many characters · 253 NaN · 254 inf · 255 -inf
  *
- * A listpack within the limits is taken as it is; all else is added member after member, and is
- * large or small as the limits say. A large set that a dump begins from either end fills its nodes.
- * Hot path.
+ * A listpack within the limits is taken as it is. All other forms are added member after member,
+ * and the limits decide whether the set is large. The nodes of a large set are full when the dump
+ * is in order, from either end. Hot path.
  */
 import { copyBytes } from '../base/byte-copy.ts';
 import { parseFloat64 } from '../base/bytes.ts';
@@ -35,7 +35,7 @@ import { RdbType } from './opcodes.ts';
 import type { DumpSource } from './source.ts';
 import { firstInZiplist, readZiplistElement, validateZiplist, ZIPLIST_END } from './ziplist.ts';
 
-/** Lengths of a score's text that stand for what is no digit. */
+/** Lengths of a score's text that stand for a value without digits. */
 const ScoreText = { NAN: 253, INFINITY: 254, MINUS_INFINITY: 255 } as const;
 
 const MEMBER_FIRST_BYTES = 256;
@@ -71,7 +71,7 @@ export class SortedSetLoader implements CollectionLoader {
       else if (rdbType === RdbType.ZSET_ZIPLIST) this.#readZiplist();
       else this.#readMembers(rdbType === RdbType.ZSET_2);
     } catch (error) {
-      // Whatever the reason is, the set has no owner.
+      // Nothing owns the set, whatever the error is.
       if (set.ref !== NIL) set.free();
       throw error;
     }
@@ -85,8 +85,8 @@ export class SortedSetLoader implements CollectionLoader {
     const view = this.#view;
     const count = source.length('the count of members of a sorted set');
     if (count === 0) return;
-    // Large at first, as in Redis: what passes through a listpack before a long member comes loses
-    // the sign of a zero.
+    // The set is large at first, as in Redis. A score that passes through a listpack loses the sign
+    // of a zero.
     this.#set.create(true);
     for (let i = 0; i < count; i++) {
       source.string(view);
@@ -137,7 +137,7 @@ export class SortedSetLoader implements CollectionLoader {
       at = readZiplistElement(bytes, scoreAt, this.#score);
       const score = scoreOf(this.#score);
       if (score === undefined) throw this.#source.corrupt('Zset ziplist integrity check failed.');
-      // Redis does not look at the lengths here.
+      // Redis does not check the lengths here.
       this.#addElement(score, Number.POSITIVE_INFINITY);
     }
   }

@@ -1,12 +1,16 @@
 /**
- * Loads a dump into an empty keyspace: versions 1 to 12 of Redis, 80 of Valkey. Runs on the loading
- * worker.
+ * Loads a dump into an empty keyspace: versions 1 to 15 of Redis, 80 and 81 of Valkey. Runs on the
+ * loading worker.
  *
- * Input is not trusted: it loads as a whole or ends with an error that names the position. What was
- * loaded by then is dropped with the keyspace.
+ * Input is not trusted. It loads as a whole, or it ends with an error that names the position. The
+ * caller then drops the keyspace with what was loaded so far. What cannot be held here is refused,
+ * with its version, its type and its key. What keys and values do not need is passed over, and
+ * named in the result.
  *
- *   SHORT         the dump ends inside of itself         TOO_NEW       its version is beyond what is read here
- *   CORRUPT       it contradicts the format, or itself   UNSUPPORTED   it holds what cannot be held here
+ *   SHORT         the dump ends inside of itself
+ *   CORRUPT       it contradicts the format, or itself
+ *   TOO_NEW       its version is beyond the versions that are read here
+ *   UNSUPPORTED   it holds what cannot be held here
  *
  * Hot path: one record per key.
  */
@@ -20,24 +24,29 @@ import type { Database } from '../keyspace/database.ts';
 import type { EncodingLimits } from '../keyspace/encoding-limits.ts';
 import { BytesView } from '../keyspace/entry.ts';
 import type { Keyspace } from '../keyspace/keyspace.ts';
+import { readMagic } from './dialect.ts';
 import { ValueLoader } from './load-value.ts';
+import { moduleName, skipKeyMetadata } from './module-data.ts';
 import {
   CHECKSUM_VERSION_MIN,
   MAGIC_BYTES,
+  OPCODE_MIN,
   Opcode,
   RDB_VERSION_MAX,
-  VALKEY_SLOT_IMPORT,
-  VALKEY_VERSION,
+  VALKEY_VERSION_MAX,
+  VALKEY_VERSION_MIN,
+  ValkeyOpcode,
 } from './opcodes.ts';
 import type { ReplicationAux } from './save.ts';
+import { SkippedName, type SkippedPart, SkippedParts } from './skipped.ts';
 import type { DumpSource } from './source.ts';
 
 export interface LoadOptions {
   /** Keys whose deadline lies before this have expired. */
   readonly nowMs: number;
   /**
-   * A replica keeps expired keys, for its primary deletes them; so does who will delete them by its
-   * own stream.
+   * Whether expired keys are kept. A replica keeps them, since its primary deletes them. So does a
+   * primary whose stream will delete them.
    */
   readonly keepExpired: boolean;
   /** `rdbchecksum` */
@@ -47,15 +56,15 @@ export interface LoadOptions {
   readonly limits: EncodingLimits;
 }
 
-/** What a dump says about itself, as far as anybody asks. */
+/** The fields of a dump about itself that have a use here. */
 export interface LoadedAux {
   readonly redisVersion: string | undefined;
   /** Unix time in seconds. */
   readonly ctime: number | undefined;
   readonly usedMemoryBytes: number | undefined;
-  /** Only when all three fields are there and valid. */
+  /** Undefined unless all three fields are there and valid. */
   readonly replication: ReplicationAux | undefined;
-  /** Fields that have no use here, for the log; the first ones. */
+  /** The first fields that have no use here, for the log. */
   readonly others: readonly (readonly [name: string, value: string])[];
 }
 
@@ -64,25 +73,27 @@ export interface LoadResult {
   readonly aux: LoadedAux;
   /** Libraries of functions, opaque. */
   readonly functions: readonly Uint8Array[];
+  /** The parts that were passed over. */
+  readonly skipped: readonly SkippedPart[];
   readonly keysLoaded: number;
   readonly keysExpired: number;
   /**
-   * Keys left out because they hold an empty collection, which some versions of Redis wrote by
-   * mistake.
+   * Keys that were left out, because they hold an empty collection. Some versions of Redis wrote
+   * such keys by mistake.
    */
   readonly keysEmpty: number;
   readonly bytes: number;
 }
 
 export interface LoadProgress {
-  /** Keys that the dump has announced so far; a hint. */
+  /** The keys that the dump has announced so far. It is a hint. */
   keysTotal: number;
   keysLoaded: number;
   keysExpired: number;
   bytes: number;
 }
 
-/** Told of the progress every few hundred kilobytes; may throw to end the load. */
+/** Receives the progress every few hundred kilobytes. It may throw to end the load. */
 export type LoadListener = (progress: LoadProgress) => void;
 
 const PROGRESS_BYTES = 256 * 1024;
@@ -93,7 +104,6 @@ const LONG_TEXT = '(a long text)';
 const CLUSTER_SLOTS = 16384;
 const REPLID_CHARS = 40;
 const KEY_BYTES_FIRST = 4096;
-const MODULE_NAME_CHARS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
 
 /** Reads all of `source`, over `kernels`, into `keyspace`, which is empty. */
 export function loadDump(
@@ -120,14 +130,18 @@ class DumpLoader {
   readonly #functions: Uint8Array[] = [];
   #database: Database;
   #databaseIndex = 0;
+  readonly #skipped = new SkippedParts();
   #valkey = false;
+  #version = 0;
   #keysEmpty = 0;
   #reportAt = PROGRESS_BYTES;
   /** Deadline of the next key, -1 without one. */
   #deadline = -1;
   /** Seconds since the next key was used, -1 when the dump does not say. */
   #idle = -1;
-  /** The key is copied: reading its value may move the window. */
+  /** Metadata of the next key that may not be left out; empty for none. */
+  #refusedMetadata = '';
+  /** A copy of the key, since reading its value may move the window. */
   #key = new Uint8Array(KEY_BYTES_FIRST);
   #keyLength = 0;
 
@@ -143,7 +157,7 @@ class DumpLoader {
     this.#keyspace = keyspace;
     this.#options = options;
     this.#onProgress = onProgress;
-    this.#values = new ValueLoader(source, keyspace, options.limits);
+    this.#values = new ValueLoader(source, keyspace, options.limits, this.#skipped);
     this.#database = keyspace.databases[0]!;
     for (const database of keyspace.databases) database.accessClock = options.accessClock;
   }
@@ -153,8 +167,8 @@ class DumpLoader {
     const version = this.#readMagic();
     for (;;) {
       const opcode = source.u8();
-      // Types are below all opcodes, so a key costs one comparison.
-      if (opcode < VALKEY_SLOT_IMPORT) this.#readKey(opcode);
+      // All types are smaller than all opcodes, so a key costs one comparison.
+      if (opcode < OPCODE_MIN) this.#readKey(opcode);
       else if (opcode === Opcode.EOF) break;
       else this.#readOpcode(opcode);
       if (source.position >= this.#reportAt) this.#report();
@@ -165,6 +179,7 @@ class DumpLoader {
       version,
       aux: this.#loadedAux(),
       functions: this.#functions,
+      skipped: this.#skipped.list(),
       keysLoaded: this.#progress.keysLoaded,
       keysExpired: this.#progress.keysExpired,
       keysEmpty: this.#keysEmpty,
@@ -175,17 +190,19 @@ class DumpLoader {
   #readMagic(): number {
     this.#source.plainBytes(MAGIC_BYTES, this.#view);
     const magic = latin1(this.#view.bytes, this.#view.position, MAGIC_BYTES);
-    const match = /^(?:REDIS(\d{4})|VALKEY(\d{3}))$/.exec(magic);
-    if (match === null) {
+    const read = readMagic(magic);
+    if (read === undefined) {
       throw new OperatingError(ErrorCode.CORRUPT, 'Wrong signature trying to load DB from file');
     }
-    this.#valkey = match[1] === undefined;
+    this.#valkey = read.isValkey;
     this.#values.valkey = this.#valkey;
-    const version = Number(match[1] ?? match[2]);
+    const { version } = read;
+    this.#version = version;
+    const versionMin = this.#valkey ? VALKEY_VERSION_MIN : 1;
+    const versionMax = this.#valkey ? VALKEY_VERSION_MAX : RDB_VERSION_MAX;
     const message = `Can't handle RDB format version ${version}`;
-    if (version < 1) throw new OperatingError(ErrorCode.CORRUPT, message);
-    if (this.#valkey ? version !== VALKEY_VERSION : version > RDB_VERSION_MAX)
-      throw new OperatingError(ErrorCode.TOO_NEW, message);
+    if (version < versionMin) throw new OperatingError(ErrorCode.CORRUPT, message);
+    if (version > versionMax) throw new OperatingError(ErrorCode.TOO_NEW, message);
     return version;
   }
 
@@ -199,7 +216,7 @@ class DumpLoader {
         this.#setDeadline(source.i64());
         return;
       case Opcode.FREQ:
-        // How often a key is used matters to eviction, and there is none.
+        // The frequency of use matters to eviction only, and there is none.
         source.u8();
         return;
       case Opcode.IDLE:
@@ -228,6 +245,7 @@ class DumpLoader {
           throw source.corrupt('Invalid slot number');
         source.length('the count of keys of a slot');
         source.length('the count of deadlines of a slot');
+        this.#skipped.note(SkippedName.SLOT_INFO);
         return;
       case Opcode.FUNCTION_PRE_GA:
         throw new OperatingError(
@@ -235,13 +253,26 @@ class DumpLoader {
           `Pre-release function format not supported, at position ${source.position}`,
         );
       default:
-        if (!this.#valkey) throw source.corrupt(`Unknown RDB encoding type ${opcode}`);
-        this.#skipSlotImport();
+        if (this.#valkey) this.#readValkeyOpcode(opcode);
+        else this.#readNewOpcode(opcode);
     }
   }
 
+  /** An opcode of Redis 8.6 and later that Valkey has given another meaning. */
+  #readNewOpcode(opcode: number): void {
+    if (opcode !== Opcode.KEY_META) throw this.#refusal('hash templates');
+    const refused = skipKeyMetadata(this.#source, this.#view, this.#skipped);
+    if (refused !== '') this.#refusedMetadata = refused;
+  }
+
+  #readValkeyOpcode(opcode: number): void {
+    if (opcode !== ValkeyOpcode.SLOT_IMPORT)
+      throw this.#refusal('commands between the keys (a save without a fork)');
+    this.#skipSlotImport();
+  }
+
   #setDeadline(ms: number): void {
-    // -1 is Redis' "none". Other times before 1970 are past like any, and kept as the earliest that
+    // -1 is Redis' "none". Another time before 1970 has passed. It becomes the earliest time that
     // an entry can hold.
     this.#deadline = ms === -1 ? -1 : Math.max(ms, 0);
   }
@@ -250,7 +281,8 @@ class DumpLoader {
     const source = this.#source;
     source.string(this.#view);
     this.#copyKey();
-    const holdsSomething = this.#values.read(type);
+    if (this.#refusedMetadata !== '') throw this.#keyRefusal(this.#refusedMetadata);
+    const holdsSomething = this.#readValue(type);
     const deadline = this.#deadline;
     const idle = this.#idle;
     this.#deadline = -1;
@@ -273,6 +305,16 @@ class DumpLoader {
     this.#progress.keysLoaded++;
   }
 
+  #readValue(type: number): boolean {
+    try {
+      return this.#values.read(type);
+    } catch (error) {
+      // Other errors name the position only, since the bytes may not belong to this key.
+      if (!(error instanceof OperatingError) || error.code !== ErrorCode.UNSUPPORTED) throw error;
+      throw this.#keyRefusal(error.message);
+    }
+  }
+
   #copyKey(): void {
     const { bytes, position, length } = this.#view;
     if (length > this.#key.length) this.#key = new Uint8Array(length);
@@ -281,8 +323,31 @@ class DumpLoader {
   }
 
   #duplicate(): OperatingError {
+    return this.#source.corrupt(
+      `RDB has duplicated key '${this.#keyName()}' in DB ${this.#databaseIndex}`,
+    );
+  }
+
+  /** The start of the key, in printable characters, for messages. */
+  #keyName(): string {
     const name = latin1(this.#key, 0, Math.min(this.#keyLength, AUX_BYTES_MAX));
-    return this.#source.corrupt(`RDB has duplicated key '${name}' in DB ${this.#databaseIndex}`);
+    return name.replace(/[^\x20-\x7e]/g, '?');
+  }
+
+  #keyRefusal(what: string): OperatingError {
+    return this.#refusal(`the key '${this.#keyName()}' in DB ${this.#databaseIndex}, with ${what}`);
+  }
+
+  /** The error for a part of the dump that has no counterpart here. */
+  #refusal(what: string): OperatingError {
+    const position = /, at position \d+$/.test(what)
+      ? ''
+      : `, at position ${this.#source.position}`;
+    const maker = this.#valkey ? 'Valkey ' : '';
+    return new OperatingError(
+      ErrorCode.UNSUPPORTED,
+      `${maker}RDB version ${this.#version} holds what this node cannot hold: ${what}${position}`,
+    );
   }
 
   #selectDatabase(index: number): void {
@@ -307,7 +372,7 @@ class DumpLoader {
     }
   }
 
-  /** The next string, or undefined when it is longer than any field that is looked at. */
+  /** Returns the next string, or undefined when it is longer than any known field. */
   #shortText(): string | undefined {
     this.#source.string(this.#view);
     if (this.#view.length > AUX_BYTES_MAX) return undefined;
@@ -315,8 +380,8 @@ class DumpLoader {
   }
 
   /**
-   * The data that a module keeps beside the keys. Who goes on without it would write a dump without
-   * it.
+   * The error for data that a module keeps beside the keys. A node without the module cannot write
+   * that data again, so its own dumps would lack it.
    */
   #moduleAux(): OperatingError {
     const source = this.#source;
@@ -331,15 +396,15 @@ class DumpLoader {
   /** A slot that was on its way to another node of a cluster. */
   #skipSlotImport(): void {
     const source = this.#source;
-    const job = this.#shortText();
-    if (this.#others.length < OTHER_AUX_MAX)
-      this.#others.push(['slots on the move', job ?? LONG_TEXT]);
+    // This is the name of the job that moves the slots.
+    source.string(this.#view);
     const ranges = source.length('the count of slot ranges');
     for (let i = 0; i < ranges; i++) {
       const from = source.length('the first slot of a range');
       const to = source.length('the last slot of a range');
       if (from > to || to >= CLUSTER_SLOTS) throw source.corrupt('Invalid slot range');
     }
+    this.#skipped.note(SkippedName.SLOT_IMPORT);
   }
 
   #checkSum(): void {
@@ -396,20 +461,8 @@ const AUX_FIELDS: ReadonlySet<string> = new Set([
   'repl-offset',
 ]);
 
-/** Fields that say what is so here as well, or what nobody asks for. */
+/** Fields that need no line in the log. */
 const IDLE_AUX_FIELDS: ReadonlySet<string> = new Set(['redis-bits', 'aof-base', 'aof-preamble']);
-
-/**
- * The nine characters of a module's id, six bits each from the top; the last ten bits are a
- * version.
- */
-function moduleName(high: number, low: number): string {
-  const id = (BigInt(high) << 32n) | BigInt(low);
-  let name = '';
-  for (let shift = 58n; shift >= 10n; shift -= 6n)
-    name += MODULE_NAME_CHARS[Number((id >> shift) & 63n)];
-  return name;
-}
 
 /** As printf's "%llx". */
 function hex64(high: number, low: number): string {

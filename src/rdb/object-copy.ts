@@ -1,7 +1,7 @@
 /**
- * A copy of one object of the image, for writers that must look into a blob: a listpack that a
- * dialect without listpacks gets element by element. The copy's memory is used again; that of an
- * unusually long object is given up.
+ * A copy of one object of the image. Writers need it to look into a blob, for example into a
+ * listpack that a dialect without listpacks gets element by element. The memory of the copy is used
+ * again. Memory for an unusually long object is freed.
  */
 import type { ObjectReader } from './object-reader.ts';
 
@@ -11,7 +11,7 @@ const KEPT_WORDS = 1 << 18;
 export class ObjectCopy {
   readonly #reader: ObjectReader;
   #words = new Int32Array(FIRST_WORDS);
-  /** Bytes of what was read last, from position 0 on; stale after the next read. */
+  /** The bytes of the last read, from position 0 on. They are stale after the next read. */
   bytes = new Uint8Array(this.#words.buffer);
 
   constructor(reader: ObjectReader) {

@@ -1,7 +1,7 @@
 /**
- * How the writers of values look at objects: copies into the memory of the kernels. A snapshot
- * reads an image (arena/image.ts has the same method), DUMP reads the live arena through the class
- * below.
+ * The way in which writers of values read objects: by copies into the memory of the kernels. A
+ * snapshot reads an image; arena/image.ts has the same method. DUMP reads the live arena through
+ * the class below.
  */
 import type { Arena } from '../arena/arena.ts';
 import { SEGMENT_SHIFT, wordPosition } from '../arena/layout.ts';
@@ -11,7 +11,7 @@ export interface ObjectReader {
    * Copies words [fromWord, fromWord + words) of the object at `ref` into `into` from word `at` on.
    */
   read(ref: number, fromWord: number, words: number, into: Int32Array, at: number): void;
-  /** Tells that the objects `refs[from]` … `refs[end - 1]` are read next. */
+  /** Announces that the objects `refs[from]` … `refs[end - 1]` are read next. */
   prefetch(refs: Int32Array, from: number, end: number): void;
 }
 
@@ -28,6 +28,6 @@ export class ArenaReader implements ObjectReader {
     into.set(this.#arena.i32[ref >>> SEGMENT_SHIFT]!.subarray(start, start + words), at);
   }
 
-  /** One value is dumped at a time: nothing is gained. */
+  /** Does nothing: DUMP reads one value at a time, so there is nothing to gain. */
   prefetch(): void {}
 }

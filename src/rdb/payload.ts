@@ -1,24 +1,35 @@
 /**
  * The payloads of DUMP and RESTORE: one value without its key, closed by a footer.
  *
- *   type u8 · value · version u16 LE · CRC64 of all before, or 0
+ *   [KEY_META …] · type u8 · value · version u16 LE · CRC64 of all before, or 0
  *
- * On the main thread; a codec holds kernels with some megabytes of address space, so a server makes
+ * A payload has no magic. The version alone tells Redis' payloads, up to 15, from Valkey's, 80 and
+ * 81. Main thread. A codec holds kernels with some megabytes of address space, so a server makes
  * one.
  */
 import type { Arena } from '../arena/arena.ts';
+import { ErrorCode, OperatingError } from '../base/errors.ts';
 import { KIB, MIB, type Ref } from '../base/units.ts';
 import { ByteKernels, KERNELS_FREE_START, RDB_STRING_ROOM_BYTES } from '../kernels/kernels.ts';
 import type { Database } from '../keyspace/database.ts';
 import type { EncodingLimits } from '../keyspace/encoding-limits.ts';
+import { BytesView } from '../keyspace/entry.ts';
 import type { Keyspace } from '../keyspace/keyspace.ts';
 import type { Dialect } from './dialect.ts';
 import { BytesFeed } from './feed.ts';
 import { ValueLoader } from './load-value.ts';
+import { skipKeyMetadata } from './module-data.ts';
 import { ArenaReader } from './object-reader.ts';
-import { CHECKSUM_BYTES, RDB_VERSION_MAX } from './opcodes.ts';
+import {
+  CHECKSUM_BYTES,
+  Opcode,
+  RDB_VERSION_MAX,
+  VALKEY_VERSION_MAX,
+  VALKEY_VERSION_MIN,
+} from './opcodes.ts';
 import { ValueWriter } from './save-value.ts';
 import { type ChunkTarget, DumpSink } from './sink.ts';
+import { SkippedParts } from './skipped.ts';
 import { DumpSource, type SourceOptions } from './source.ts';
 import { RECORD_ROOM_BYTES } from './string-writer.ts';
 
@@ -33,6 +44,9 @@ const MEMORY_BYTES = KERNELS_FREE_START + STAGING_BYTES + SINK_BYTES;
 export class PayloadCodec {
   readonly #kernels = new ByteKernels(MEMORY_BYTES);
   readonly #target = new CollectingTarget();
+  readonly #view = new BytesView();
+  /** What was passed over in payloads so far. */
+  readonly skipped = new SkippedParts();
 
   /** The payload of the value of `entry`, in memory of its own. */
   dump(arena: Arena, entry: Ref, dialect: Dialect): Buffer {
@@ -55,8 +69,8 @@ export class PayloadCodec {
   check(bytes: Uint8Array, start: number, length: number): boolean {
     if (length <= FOOTER_BYTES) return false;
     const end = start + length;
-    const version = bytes[end - FOOTER_BYTES]! | (bytes[end - FOOTER_BYTES + 1]! << 8);
-    if (version > RDB_VERSION_MAX) return false;
+    const version = payloadVersion(bytes, end);
+    if (version > RDB_VERSION_MAX && !isValkeyVersion(version)) return false;
     const storedLow = littleEndian32(bytes, end - CHECKSUM_BYTES);
     const storedHigh = littleEndian32(bytes, end - CHECKSUM_BYTES + 4);
     if (storedLow === 0 && storedHigh === 0) return true;
@@ -66,10 +80,9 @@ export class PayloadCodec {
   }
 
   /**
-   * Reads the value of a payload that {@link check} has passed. It changes no database of
-   * `keyspace`: {@link LoadedValue.add} does, or `discard` gives it up; one of both is due before
-   * the next use of the codec. Throws SHORT, CORRUPT, UNSUPPORTED or ARENA_FULL, and has left
-   * nothing behind then.
+   * Reads the value of a payload that {@link check} has accepted. No database of `keyspace` changes
+   * yet. The caller owes either {@link LoadedValue.add} or `discard` before the next use of the
+   * codec. Throws SHORT, CORRUPT, UNSUPPORTED or ARENA_FULL, and leaves nothing behind then.
    */
   load(
     bytes: Uint8Array,
@@ -80,8 +93,20 @@ export class PayloadCodec {
   ): LoadedValue {
     const feed = new BytesFeed(bytes, start, length - FOOTER_BYTES);
     const source = new DumpSource(feed, this.#kernels, SOURCE);
-    const loader = new ValueLoader(source, keyspace, limits);
-    if (!loader.read(source.u8())) throw source.corrupt('a collection is empty');
+    const loader = new ValueLoader(source, keyspace, limits, this.skipped);
+    const valkey = isValkeyVersion(payloadVersion(bytes, start + length));
+    loader.valkey = valkey;
+    let type = source.u8();
+    if (type === Opcode.KEY_META && !valkey) {
+      const refused = skipKeyMetadata(source, this.#view, this.skipped);
+      if (refused !== '')
+        throw new OperatingError(
+          ErrorCode.UNSUPPORTED,
+          `${refused}, at position ${source.position}`,
+        );
+      type = source.u8();
+    }
+    if (!loader.read(type)) throw source.corrupt('a collection is empty');
     return loader;
   }
 }
@@ -89,11 +114,11 @@ export class PayloadCodec {
 export interface LoadedValue {
   /** Adds the value under a key that has just been looked for and is absent. */
   add(database: Database, key: Uint8Array, keyStart: number, keyLength: number): Ref;
-  /** Gives the memory of the value back instead. */
+  /** Frees the memory of the value instead. */
   discard(): void;
 }
 
-/** Keeps what a sink publishes. */
+/** Collects the chunks that a sink publishes. */
 class CollectingTarget implements ChunkTarget {
   readonly chunkBytes = CHUNK_BYTES;
   readonly #chunk = new Uint8Array(CHUNK_BYTES);
@@ -113,6 +138,14 @@ class CollectingTarget implements ChunkTarget {
     return all;
   }
 }
+
+/** The version of the payload that ends at `end`. */
+export function payloadVersion(bytes: Uint8Array, end: number): number {
+  return bytes[end - FOOTER_BYTES]! | (bytes[end - FOOTER_BYTES + 1]! << 8);
+}
+
+const isValkeyVersion = (version: number): boolean =>
+  version >= VALKEY_VERSION_MIN && version <= VALKEY_VERSION_MAX;
 
 function littleEndian32(bytes: Uint8Array, at: number): number {
   return (

@@ -1,7 +1,7 @@
 /**
- * The values of hashes in a dump: a listpack as it is, where the dialect knows it, else field after
- * field. A large hash is walked through the image bucket by bucket (structs/field-table.ts draws a
- * field). Hot path.
+ * Writes the values of hashes to a dump. A listpack is written as it is where the dialect knows it,
+ * and field after field elsewhere. A large hash is walked through the image, bucket by bucket.
+ * structs/field-table.ts draws a field. Hot path.
  */
 import { PAGE_WORDS, wordPosition } from '../arena/layout.ts';
 import { Encoding } from '../keyspace/entry.ts';
@@ -72,7 +72,7 @@ export class HashSaver {
   #saveField(field: number): void {
     const strings = this.#strings;
     const { words, firstWord, start } = strings;
-    // Not past the page: the next one may be no part of the image.
+    // The read stays within the page, since the next page may be no part of the image.
     const have = Math.min(this.#guess, PAGE_WORDS - (wordPosition(field) & (PAGE_WORDS - 1)));
     strings.reader.read(field, 0, have, words, firstWord);
     const fieldBytes = words[firstWord + FieldWord.FIELD]!;

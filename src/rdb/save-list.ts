@@ -1,6 +1,7 @@
 /**
- * The values of lists in a dump: their nodes as they are, where the dialect knows listpacks, else
- * element after element. structs/quicklist-nodes.ts draws list and nodes. Hot path.
+ * Writes the values of lists to a dump. Nodes are written as they are where the dialect knows
+ * listpacks, and element after element elsewhere. structs/quicklist-nodes.ts draws list and nodes.
+ * Hot path.
  */
 import { Encoding } from '../keyspace/entry.ts';
 import {

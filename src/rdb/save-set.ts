@@ -1,7 +1,7 @@
 /**
- * The values of sets in a dump: a listpack or an intset as it is, where the dialect knows it, else
- * member after member. A large set is walked through the image bucket by bucket
- * (structs/member-table.ts draws a member). Hot path.
+ * Writes the values of sets to a dump. A listpack or an intset is written as it is where the
+ * dialect knows it, and member after member elsewhere. A large set is walked through the image,
+ * bucket by bucket. structs/member-table.ts draws a member. Hot path.
  */
 import { PAGE_WORDS, wordPosition } from '../arena/layout.ts';
 import { Encoding } from '../keyspace/entry.ts';
@@ -108,7 +108,7 @@ export class SetSaver {
   #saveMember(member: number): void {
     const strings = this.#strings;
     const { words, firstWord, start } = strings;
-    // Not past the page: the next one may be no part of the image.
+    // The read stays within the page, since the next page may be no part of the image.
     const have = Math.min(this.#guess, PAGE_WORDS - (wordPosition(member) & (PAGE_WORDS - 1)));
     strings.reader.read(member, 0, have, words, firstWord);
     const length = words[firstWord + MemberWord.LENGTH]!;

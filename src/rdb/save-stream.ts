@@ -1,12 +1,13 @@
 /**
- * The values of streams in a dump: nodes as they are, ids and counts, then the groups
- * (structs/stream-entries.ts and structs/stream-groups.ts draw them). Trees are walked through the
+ * Writes the values of streams to a dump: nodes as they are, ids and counts, then the groups.
+ * structs/stream-entries.ts and structs/stream-groups.ts draw them. Trees are walked through the
  * reader, node by node.
  *
  *   nodes { id listpack }  length  last id  [first id  max deleted id  entries added]
- *   groups { name  last id  [entries read]  pending { id time count }  consumers { name seen [active] pending { id } } }
+ *   groups { name  last id  [entries read]  pending { id time count }
+ *            consumers { name seen [active] pending { id } } }
  *
- * What stands in brackets came with types 19 and, the time of activity, 21.
+ * Type 19 brought the parts in brackets, and type 21 brought `active`.
  */
 import {
   ID_ENTRY_WORDS,
@@ -136,7 +137,7 @@ export class StreamSaver {
     reader.read(list, 0, 1, this.#two, 0);
     const count = this.#two[0]!;
     sink.length(count);
-    // Of its own: while groups are saved, their consumers are.
+    // The walk has an array of its own: consumers are saved while their groups are.
     const names = new Int32Array(Math.min(count, NAMES));
     for (let from = 0; from < count; from += NAMES) {
       const some = Math.min(count - from, NAMES);
@@ -160,7 +161,7 @@ export class StreamSaver {
   #walkNode(ref: number, depth: number, save: EntrySaver): void {
     const { reader } = this.#strings;
     const node = this.#nodes[depth]!;
-    // Not past the entries: what is behind may be no part of the image.
+    // The read stays within the entries, since the bytes after them may be no part of the image.
     reader.read(ref, 0, IdNodeWord.ENTRIES, node, 0);
     const count = node[IdNodeWord.COUNT]!;
     reader.read(ref, IdNodeWord.ENTRIES, count * ID_ENTRY_WORDS, node, IdNodeWord.ENTRIES);

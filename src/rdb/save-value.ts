@@ -1,12 +1,12 @@
 /**
- * One entry of a keyspace as a record of a dump: deadline, type, key, value. On the thread of the
- * snapshot over an image, on the main thread over the live arena. Strings are written here, other
- * values by a saver per type.
+ * Writes one entry of a keyspace as a record of a dump: deadline, type, key, value. Runs on the
+ * thread of the snapshot over an image, and on the main thread over the live arena. Strings are
+ * written here. A saver per type writes other values.
  *
  *   staging area (string-writer.ts)     the entry: header, key, value of a string in place
  *
- * An entry is read in one go where the guess of its length, that of the entry before, is long
- * enough. Hot path.
+ * The length of the entry before is the guess for the next one. An entry within the guess is read
+ * at once. Hot path.
  */
 import { PAGE_WORDS, wordPosition } from '../arena/layout.ts';
 import { unreachable } from '../base/assert.ts';
@@ -49,7 +49,7 @@ export class ValueWriter {
   readonly #doubles: Float64Array;
   /** Words read at first: as many as the entry before had. */
   #guess = 32;
-  // What #readEntry found.
+  // The results of #readEntry.
   #meta = 0;
   #deadline = -1;
   #keyBytes = 0;
@@ -139,8 +139,8 @@ export class ValueWriter {
   #readEntry(entry: number): void {
     const reader = this.#reader;
     const { words, firstWord: first, stagingBytes } = this.#strings;
-    // Not past the page: the next one may be no part of the image. Two words are there, objects
-    // start on 8 bytes.
+    // The read stays within the page, since the next page may be no part of the image. Two words
+    // are there in any case, since objects start on 8 bytes.
     let have = Math.min(this.#guess, PAGE_WORDS - (wordPosition(entry) & (PAGE_WORDS - 1)));
     reader.read(entry, 0, have, words, first);
     const meta = words[first]!;

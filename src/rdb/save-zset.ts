@@ -1,8 +1,8 @@
 /**
- * The values of sorted sets in a dump: a listpack as it is, where the dialect knows it, else member
- * after member with its score as a binary double. A large set is walked along the leaves of its
- * index, the highest score first, as Redis does (structs/sorted-index-nodes.ts draws a leaf,
- * sorted-set-member.ts a member). Hot path.
+ * Writes the values of sorted sets to a dump. A listpack is written as it is where the dialect
+ * knows it. Elsewhere each member is written with its score as a binary double. A large set is
+ * walked along the leaves of its index, the highest score first, as Redis does.
+ * structs/sorted-index-nodes.ts draws a leaf, sorted-set-member.ts a member. Hot path.
  */
 import { PAGE_WORDS, wordPosition } from '../arena/layout.ts';
 import { Encoding } from '../keyspace/entry.ts';
@@ -113,7 +113,8 @@ export class SortedSetSaver {
   #saveMember(member: number): void {
     const strings = this.#strings;
     const { words, firstWord, start } = strings;
-    // Not past the page: the next one may be no part of the image. The header may reach into it.
+    // The read stays within the page, since the next page may be no part of the image. The header
+    // may reach into the next page.
     const onPage = PAGE_WORDS - (wordPosition(member) & (PAGE_WORDS - 1));
     const have = Math.max(HEADER_WORDS, Math.min(this.#guess, onPage));
     strings.reader.read(member, 0, have, words, firstWord);

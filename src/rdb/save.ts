@@ -1,11 +1,11 @@
 /**
- * A whole dump: header, what is said about it, functions, the databases, end and checksum. Runs on
+ * Writes a whole dump: header, fields about itself, functions, databases, end and checksum. Runs on
  * the snapshot worker.
  *
  *   kernels' memory   KERNELS_FREE_START
  *                     │ staging: 8 MiB │ sink: a chunk, and room for a staged string │
  *
- * Untouched parts of it cost no memory: they are used only for strings that long.
+ * Parts of it that are not touched cost no memory. Only long strings touch all of it.
  */
 
 import { REDIS_VERSION } from '../base/redis-version.ts';
@@ -59,8 +59,8 @@ export interface SaveResult {
 export type SaveListener = (keys: number, bytes: number) => void;
 
 /**
- * Writes what `reader` shows of `roots` to `target`. Ends with the exception that target, reader or
- * listener throws.
+ * Writes the databases at `roots`, as `reader` shows them, to `target`. Throws what target, reader
+ * or listener throws.
  */
 export function saveDump(
   reader: ObjectReader,

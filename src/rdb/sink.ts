@@ -1,14 +1,14 @@
 /**
- * Where the bytes of a dump come together, and leave in chunks. On the thread of the snapshot, and
- * on the main thread for DUMP.
+ * Collects the bytes of a dump and publishes them in chunks. Runs on the thread of the snapshot,
+ * and on the main thread for DUMP.
  *
  *   kernels' memory   start                         position                      start + areaBytes
  *                     │ bytes not yet published     │ room for what comes next    │
  *                     └ a full chunk leaves from here: checksum, copy to the target's chunk
  *
- * Who writes stores to `memory` at `position` and moves `position` on, then calls
+ * A writer stores to `memory` at `position`, moves `position` on, and then calls
  * {@link DumpSink.settle}. Between two calls there is room for `roomBytes`: one string and a few
- * fields. Stale after each settle: positions into the area. Hot path.
+ * fields. Positions into the area are stale after each settle. Hot path.
  */
 import { assert } from '../base/assert.ts';
 import { ErrorCode, OperatingError } from '../base/errors.ts';
@@ -19,8 +19,8 @@ import { CHECKSUM_BYTES, LENGTH_14_BIT, LENGTH_32_BIT, LENGTH_64_BIT } from './o
 export interface ChunkTarget {
   readonly chunkBytes: number;
   /**
-   * Memory of `chunkBytes` to fill; blocks until there is some. Undefined once nobody wants the
-   * dump any more.
+   * Returns memory of `chunkBytes` to fill. Blocks until there is some. Returns undefined once
+   * nobody wants the dump any more.
    */
   acquire(): Uint8Array | undefined;
   /** Hands over the first `bytes` of what {@link acquire} returned. */
@@ -67,15 +67,15 @@ export class DumpSink {
   }
 
   /**
-   * To be called after each string: publishes what fills a chunk. Throws CANCELLED when nobody
-   * wants it.
+   * Publishes full chunks. The writer calls it after each string. Throws CANCELLED when nobody
+   * wants the dump.
    */
   settle(): void {
     if (this.position >= this.#full) this.#publishChunks();
   }
 
   /**
-   * Publishes all that is there, so that the first bytes leave before the first key is looked at.
+   * Publishes all bytes so far. So the first bytes leave before the first key is read.
    */
   flush(): void {
     this.settle();

@@ -2,15 +2,17 @@
  * Reads the elements of the dump format from a feed, whose bytes are not trusted.
  *
  *   kernels' memory   windowStart   at               end              windowStart + windowBytes
- *                     │ consumed    │ bytes to come  │ free           │  unpacked: one decompressed string  │
+ *                     │ consumed    │ bytes to come  │ free           │ one decompressed string │
  *
- * When the window runs short, the consumed part goes into the checksum, the rest moves to the front
- * and the feed fills what is free. What the window does not hold, a longer string, gets memory of
- * its own: at once when the feed is known to have that many bytes, else as they arrive. So nothing
- * is allocated that the dump does not pay for, except by LZF, which expands at most 88 times.
+ * When the window runs short, the consumed part goes into the checksum. The rest moves to the
+ * front, and the feed fills the free part. A string that is longer than the window gets memory of
+ * its own: at once when the feed has that many bytes for certain, and as they arrive otherwise. So
+ * the dump pays with bytes for all memory that it gets. LZF is the exception: it expands at most 88
+ * times.
  *
- * SHORT: the feed ends inside an element. CORRUPT: an element contradicts the format. Both messages
- * name the position. Stale after each read: the views of strings read before. Hot path.
+ * SHORT means that the feed ends inside an element. CORRUPT means that an element contradicts the
+ * format. Both messages name the position. Views of strings are stale after the next read. Hot
+ * path.
  */
 import { assert } from '../base/assert.ts';
 import { writeDecimal } from '../base/bytes.ts';
@@ -21,11 +23,11 @@ import type { BytesView } from '../keyspace/entry.ts';
 import type { ByteFeed } from './feed.ts';
 import { LENGTH_32_BIT, LENGTH_64_BIT, SPECIAL_STRING, StringForm } from './opcodes.ts';
 
-/** The longest string that is read: what an object of the arena holds, and a little less. */
+/** The longest string that is read. It is a little less than an object of the arena holds. */
 export const STRING_BYTES_MAX = 1024 * MIB - 4096;
 /** A match of three bytes stands for at most 264. */
 const LZF_EXPANSION_MAX = 88;
-/** Memory that a long string gets at first when nobody knows how much is to come. */
+/** The first memory of a long string while the length of the dump is unknown. */
 const LONG_STRING_FIRST_BYTES = 4 * MIB;
 const TWO_POW_32 = 0x1_0000_0000;
 const DECIMAL_BYTES_MAX = 16;
@@ -36,7 +38,7 @@ export interface SourceOptions {
   readonly unpackedBytes: number;
 }
 
-/** For dumps. Memory that is not used costs nothing. */
+/** The areas for dumps. Memory that is not used costs nothing. */
 export const DUMP_SOURCE: SourceOptions = { windowBytes: 2 * MIB, unpackedBytes: 2 * MIB };
 
 /** Kernels with the memory that a source over them needs. */
@@ -45,7 +47,7 @@ export function sourceKernels({ windowBytes, unpackedBytes }: SourceOptions): By
 }
 
 export class DumpSource {
-  /** What {@link readLength} found, in two unsigned halves: some lengths are 64-bit ids. */
+  /** The result of {@link readLength} in two unsigned halves, since some lengths are 64-bit ids. */
   lengthHigh = 0;
   lengthLow = 0;
   readonly #feed: ByteFeed;
@@ -64,8 +66,8 @@ export class DumpSource {
   #summed = KERNELS_FREE_START;
 
   /**
-   * `kernels` come from {@link sourceKernels} with the same options; this source has them to itself
-   * while it reads.
+   * `kernels` come from {@link sourceKernels} with the same options. Nothing else may use them
+   * while this source reads.
    */
   constructor(feed: ByteFeed, kernels: ByteKernels, options: SourceOptions) {
     const { windowBytes, unpackedBytes } = options;
@@ -132,8 +134,8 @@ export class DumpSource {
   }
 
   /**
-   * A length in full as a double, its halves in `lengthHigh` and `lengthLow`; or -1 - form for a
-   * special string.
+   * Returns a length as a double, and its halves in `lengthHigh` and `lengthLow`. Returns -1 - form
+   * for a special string.
    */
   readLength(): number {
     const first = this.u8();
@@ -233,7 +235,7 @@ export class DumpSource {
   }
 
   /**
-   * A long string is decompressed by kernels of its own, since the memory of kernels does not grow.
+   * Decompresses a long string with kernels of its own, since the memory of kernels does not grow.
    */
   #unpackApart(view: BytesView, packed: number, length: number): void {
     const start = KERNELS_FREE_START;

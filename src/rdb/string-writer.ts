@@ -1,13 +1,13 @@
 /**
- * Strings of objects into a dump, for the writers of values. On the thread of the snapshot over an
- * image, on the main thread over the live arena.
+ * Writes strings of objects to a dump, for the writers of values. Runs on the thread of the
+ * snapshot over an image, and on the main thread over the live arena.
  *
  *   staging area of the kernels' memory     start
  *                                           │ an object, or a string of it, or a piece of a string
  *
- * Strings go from the staging area to the sink in one kernel call. One that does not fit the area
- * streams through it in pieces, and is not compressed then: LZF needs the whole string and its
- * output in memory. Stale after each call: the content of the staging area. The sink is settled
+ * A string goes from the staging area to the sink in one kernel call. A string that is longer than
+ * the area passes through it in pieces, and is not compressed: LZF needs the whole string and its
+ * output in memory. The content of the staging area is stale after each call. The sink is settled
  * before and afterwards. Hot path.
  */
 

@@ -1,6 +1,6 @@
 /**
- * Ziplists: what listpacks were in dumps before Redis 7. Read only; a value that comes in one is
- * kept in the encoding of today.
+ * Reads ziplists, which dumps before Redis 7 have in the place of listpacks. Nothing writes them: a
+ * value of a ziplist is kept in the encoding of today.
  *
  *   byte 0   TOTAL   u32 LE: all bytes, header and terminator included
  *   byte 4   TAIL    u32 LE: where the last entry begins; 10 when there is none
@@ -12,13 +12,16 @@
  *            one byte below 254           00xxxxxx                string, 6 bits
  *            254, u32 LE                  01xxxxxx x              string, 14 bits, big-endian
  *                                         10000000 xxxx           string, 32 bits, big-endian
- *                                         c0 d0 e0 f0 fe          integers of 16, 32, 64, 24, 8 bits, LE
+ *                                         c0 d0 e0 f0 fe          16, 32, 64, 24, 8 bits, LE
  *                                         1111xxxx                0 … 12, plus one
  *
- * Bytes of unknown origin pass {@link validateZiplist}; after that the reader trusts them. No
- * state, any thread.
+ * Bytes of unknown origin must pass {@link validateZiplist}. After that the reader trusts them.
+ * There is no state. Any thread.
  *
- *   for (let at = firstInZiplist(base); bytes[at] !== ZIPLIST_END; at = readZiplistElement(bytes, at, view)) …
+ *   for (let at = firstInZiplist(base); bytes[at] !== ZIPLIST_END; ) {
+ *     at = readZiplistElement(bytes, at, view);
+ *     …
+ *   }
  */
 import { int64Number } from '../structs/int64.ts';
 import { type ElementView, readU32 } from '../structs/listpack-read.ts';
@@ -47,8 +50,8 @@ const SMALL_MAX = 0xfd;
 export const firstInZiplist = (base: number): number => base + HEADER_BYTES;
 
 /**
- * The count of entries of [start, start + length) when that is a ziplist, else -1. Looks at every
- * entry.
+ * Returns the count of entries of [start, start + length) when that is a ziplist, else -1. Checks
+ * every entry.
  */
 export function validateZiplist(bytes: Uint8Array, start: number, length: number): number {
   if (length < EMPTY_BYTES || readU32(bytes, start) !== length) return -1;
@@ -70,8 +73,8 @@ export function validateZiplist(bytes: Uint8Array, start: number, length: number
 }
 
 /**
- * Position behind the entry at `at`, or -1 when it is malformed, reaches beyond `end` or has
- * another one before it.
+ * Returns the position behind the entry at `at`. Returns -1 when the entry is malformed, reaches
+ * beyond `end`, or tells a wrong length of the entry before.
  */
 function behindChecked(bytes: Uint8Array, at: number, end: number, before: number): number {
   const backBytes = backLengthBytes(bytes, at);
@@ -138,7 +141,7 @@ function backLengthBytes(bytes: Uint8Array, at: number): number {
 function encodingBytes(first: number): number {
   if (first < STRING_14) return 1;
   if (first < STRING_32) return 2;
-  // The low bits of this byte mean nothing.
+  // The low bits of this byte have no meaning.
   if (first < INT_16) return 5;
   const integer = first === INT_16 || first === INT_32 || first === INT_64 || first === INT_24;
   return integer || first === INT_8 || (first >= SMALL_MIN && first <= SMALL_MAX) ? 1 : 0;

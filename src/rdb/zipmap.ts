@@ -1,10 +1,9 @@
 /**
- * Small hashes of Redis before 2.6, as dumps of that time hold them. Read and never written. Any
- * thread.
+ * Reads zipmaps: the small hashes in dumps of Redis before 2.6. Nothing writes them. Any thread.
  *
  *   count u8 · { length · field · length · free u8 · value · free bytes }* · 0xff
  *
- *   count    of the pairs; 254 or more when they are that many, then it says nothing
+ *   count    the count of pairs; 254 or more tells only that there are that many
  *   length   one byte below 254, or 254 and a u32 LE
  */
 const BIG = 254;
@@ -14,8 +13,8 @@ const END = 255;
 export type ZipmapVisitor = (position: number, length: number) => void;
 
 /**
- * Visits all strings of [start, start + length) of `bytes`; false, after some visits, when that is
- * no zipmap.
+ * Visits all strings of [start, start + length) of `bytes`. Returns false, after some visits, when
+ * that is no zipmap.
  */
 export function readZipmap(
   bytes: Uint8Array,
@@ -37,7 +36,7 @@ export function readZipmap(
 }
 
 /**
- * Visits the string whose length stands at `at`; returns the position behind it, which is `end` at
+ * Visits the string whose length stands at `at`. Returns the position behind it, which is `end` at
  * most, or -1.
  */
 function visitString(

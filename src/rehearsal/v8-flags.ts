@@ -15,6 +15,7 @@
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import type { Worker } from 'node:worker_threads';
 
 /**
  * The amount of code that V8 inlines into one function, in bytes of bytecode. More makes better
@@ -27,6 +28,10 @@ const INLINED_LATER = 2000;
 // The garbage of a command is small and dies at once. A small young generation is collected in a
 // fraction of a millisecond, and saves 5 to 12 MiB.
 setFlagsFromString('--semi-space-growth-factor=1');
+// V8 sets the flag to 2 for the whole process when it makes the heap of a new thread.
+process.on('worker', (worker: Worker) => {
+  worker.once('online', () => setFlagsFromString('--semi-space-growth-factor=1'));
+});
 // A command runs through a dozen small functions. V8's own budget for inlining ends among them.
 setFlagsFromString('--max-inlined-bytecode-size=600');
 inlineAsLater();

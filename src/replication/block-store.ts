@@ -55,12 +55,15 @@ export class BlockStore {
     return this.#slabs * SLAB_BYTES;
   }
 
-  /** Copies bytes[0, length), a compressed block. */
+  /**
+   * Copies bytes[0, length), a compressed block. Throws RangeError, and keeps nothing, when the
+   * system refuses the memory.
+   */
   put(bytes: Uint8Array, length: number, crcLow: number, crcHigh: number): Packed {
     const pieces: Piece[] = [];
     let from = 0;
     while (from < length) {
-      const slab = this.#current();
+      const slab = this.#currentFor(pieces);
       const count = Math.min(length - from, SLAB_BYTES - this.#filled);
       copyBytes(bytes, from, slab.bytes, this.#filled, count);
       pieces.push({ slab, start: this.#filled, length: count });
@@ -86,6 +89,16 @@ export class BlockStore {
     if (this.#slab === undefined || this.#slab.pieces > 0) return;
     this.#giveBack(this.#slab);
     this.#slab = undefined;
+  }
+
+  /** The slab to be filled. Frees the pieces of a block that cannot be continued. */
+  #currentFor(pieces: readonly Piece[]): Slab {
+    try {
+      return this.#current();
+    } catch (error) {
+      this.free({ pieces, bytes: 0, crcLow: 0, crcHigh: 0 });
+      throw error;
+    }
   }
 
   #current(): Slab {

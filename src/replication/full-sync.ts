@@ -8,7 +8,10 @@
  *
  * One snapshot serves all peers that can read it, whenever they come. A late peer gets
  * `+FULLRESYNC id S`, the dump from its first byte, and the stream from S+1. So the log must still
- * cover S+1 and the spool must still have chunk 0. Each peer has its own framing. Pure; other
+ * cover S+1 and the spool must still have chunk 0. Each peer has its own framing.
+ *
+ * A dump that this node gets from its own primary is passed on as it comes, under the same id and
+ * offset. Until it is loaded here it is *ahead*: this node has no log that begins at S. Pure; other
  * modules act on sockets, spool and worker.
  */
 import type { Offset } from '../base/units.ts';
@@ -19,16 +22,15 @@ import type { ReplicationHistory } from './replid.ts';
 
 /** A running or finished snapshot, as far as a joining peer is concerned. */
 export interface JoinableSnapshot {
-  /**
-   * Any value that is equal for dumps which the same peers can read: the dump's version and type
-   * set.
-   */
-  readonly dialect: number;
+  /** The peer reads dumps of this version and type set. */
+  readonly isReadable: boolean;
   /** Bits of `DumpFilter`. */
   readonly filter: number;
   /** The stream of the snapshot, and the offset at its freeze. */
   readonly replid: string;
   readonly offset: Offset;
+  /** It arrives from the primary of this node and is not loaded yet. */
+  readonly isAhead: boolean;
   /** False once the spool has let go of the dump's first bytes. */
   readonly hasFirstChunk: boolean;
   /** The snapshot failed or was cancelled. */
@@ -49,23 +51,21 @@ export const JoinVerdict = {
 } as const;
 export type JoinVerdict = (typeof JoinVerdict)[keyof typeof JoinVerdict];
 
-/**
- * Whether `snapshot` can serve `peer`, which needs `dialect` and whose lag has `limit`. The other
- * verdicts say why the peer needs a new snapshot.
- */
+/** Whether `snapshot` can serve `peer`, whose lag has `limit`. Other verdicts say why it cannot. */
 export function canJoin(
   snapshot: JoinableSnapshot | null,
   peer: ReplicaState,
-  dialect: number,
   history: ReplicationHistory,
   window: LogWindow,
   limit: OutputLimit,
 ): JoinVerdict {
   if (snapshot === null) return JoinVerdict.NONE;
   if (snapshot.failed) return JoinVerdict.FAILED;
-  if (snapshot.dialect !== dialect) return JoinVerdict.DIALECT;
+  if (!snapshot.isReadable) return JoinVerdict.DIALECT;
   if (snapshot.filter !== peer.filter) return JoinVerdict.FILTER;
   if (!snapshot.hasFirstChunk) return JoinVerdict.SPOOL;
+  // One that wants no stream could not tell that the load has failed.
+  if (snapshot.isAhead) return peer.rdbOnly ? JoinVerdict.FILTER : JoinVerdict.JOIN;
   // A second id is as good as the first only up to its offset, and its reader would learn the wrong
   // name for the stream.
   if (snapshot.replid !== history.replid) return JoinVerdict.HISTORY;
@@ -82,12 +82,40 @@ export function canJoin(
  * The bytes before the wait for the dump: the `+FULLRESYNC` line, or nothing for a peer that came
  * by SYNC.
  */
-export function fullSyncLine(
+export function fullSyncLine(peer: ReplicaState, replid: string, offset: Offset): string {
+  return peer.legacy ? '' : fullResyncLine(replid, offset);
+}
+
+/** The version of a dump, which its first bytes tell. */
+export interface DumpVersion {
+  readonly isValkey: boolean;
+  readonly version: number;
+}
+
+/** The newest version of Redis' dumps that each Valkey reads; and the first Valkey that reads 80. */
+export const VALKEY_READS_REDIS = 11 as const;
+const VALKEY_9 = 0x090000;
+const VALKEY_9_VERSION = 80;
+
+/**
+ * Whether `peer` reads a dump of `dump` that another node has made. A peer that has not told what it
+ * reads gets no newer version than the one in which this node would write for it, `ownVersion`; and
+ * none at all when that would be of plain types, because nobody knows the types in the dump.
+ */
+export function readsVersion(
   peer: ReplicaState,
-  history: ReplicationHistory,
-  offset: Offset,
-): string {
-  return peer.legacy ? '' : fullResyncLine(history, offset);
+  dump: DumpVersion,
+  ownVersion: number,
+  ownIsPlain: boolean,
+): boolean {
+  const { version, isValkey } = dump;
+  if (isValkey) {
+    const reads9 = peer.version >= VALKEY_9 && version === VALKEY_9_VERSION;
+    return version <= peer.readsValkey || reads9;
+  }
+  if (version <= peer.readsRedis) return true;
+  if (ownIsPlain) return false;
+  return version <= (peer.version !== 0 ? VALKEY_READS_REDIS : ownVersion);
 }
 
 /**

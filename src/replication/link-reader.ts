@@ -58,6 +58,11 @@ export class LinkReader {
     this.#sink = sink;
   }
 
+  /** Bytes at the end of what has come of a dump that may be its mark. */
+  get heldBytes(): number {
+    return this.#expect === Expect.MARK ? this.#heldBytes : 0;
+  }
+
   /** Expects lines from here on: on a new connection, or after a line. */
   expectLines(): void {
     this.#expect = Expect.LINE;

@@ -18,90 +18,26 @@
  *
  * `cached` is the stream that this node holds: with it, the next PSYNC asks for the bytes after it.
  * Only the module that applies the stream changes it; the link asks for it. Main thread.
- * the place that applies the stream changes it; the link asks for it. Main thread.
  */
 import { assert } from '../base/assert.ts';
 import { asOffset, type Offset } from '../base/units.ts';
+import { handshake, type LinkOptions, request, type Step } from './link-handshake.ts';
+import { type CachedStream, type LinkAction, LinkPhase, ROLE_STATES } from './link-phase.ts';
 import { MARK_BYTES } from './link-reader.ts';
-import { LogLevel, type LogLine, parseInt64 } from './psync.ts';
+import { LinkTrouble, LinkTroubleKind } from './link-trouble.ts';
+import { LogLevel, parseInt64 } from './psync.ts';
 import { isReplid } from './replid.ts';
 
-export const LinkPhase = {
-  /** This node has no primary. */
-  NONE: 'none',
-  /** The link waits for the next attempt. */
-  WAITING: 'waiting',
-  CONNECTING: 'connecting',
-  /** PING was written. */
-  PINGED: 'pinged',
-  /** AUTH and REPLCONF were written, and not all of them are answered. */
-  SHAKING: 'shaking',
-  /** PSYNC was written. */
-  ASKED: 'asked',
-  /** A dump is granted; its header has not come yet. */
-  HEADER: 'header',
-  TRANSFER: 'transfer',
-  /** The dump is here, and is not loaded yet. */
-  LOADING: 'loading',
-  /** The stream flows. */
-  CONNECTED: 'connected',
-} as const;
-export type LinkPhase = (typeof LinkPhase)[keyof typeof LinkPhase];
-
-/** The names of the phases in ROLE. */
-const ROLE_STATES: Readonly<Record<LinkPhase, string>> = {
-  none: 'none',
-  waiting: 'connect',
-  connecting: 'connecting',
-  pinged: 'handshake',
-  shaking: 'handshake',
-  asked: 'handshake',
-  header: 'sync',
-  transfer: 'sync',
-  loading: 'sync',
-  connected: 'connected',
-};
-
-/** This node's data for the handshake, and its timeouts. Read again for each attempt. */
-export interface LinkOptions {
-  readonly user: string;
-  /** `masterauth`; empty for no AUTH. */
-  readonly password: string;
-  readonly listeningPort: number;
-  /** `replica-announce-ip`; empty for none. */
-  readonly announceIp: string;
-  /** The version for `REPLCONF version`; empty for none. */
-  readonly version: string;
-  readonly replTimeoutMs: number;
-}
-
-/** A stream that this node holds: its id, and the offset of the last byte that was applied. */
-export interface CachedStream {
-  readonly replid: string;
-  readonly offset: Offset;
-}
-
-export type LinkAction =
-  | { readonly kind: 'connect' }
-  | { readonly kind: 'write'; readonly text: string }
-  /** Close the connection and ignore it from now on. */
-  | { readonly kind: 'close' }
-  | { readonly kind: 'log'; readonly line: LogLine }
-  /** A dump is granted: once it is loaded, the stream that was held is worthless. */
-  | { readonly kind: 'full'; readonly replid: string; readonly offset: Offset }
-  /** The dump begins: it has `bytes` bytes, or ends with `mark`. */
-  | { readonly kind: 'payload'; readonly bytes: number; readonly mark: string }
-  /** The held stream goes on, under `replid`, or under its old id when that is empty. */
-  | { readonly kind: 'continue'; readonly replid: string }
-  /** The stream that is held may not be asked for again. */
-  | { readonly kind: 'forget' };
-
+/** Those below wait so long for the sync of this node to be granted. */
+const RISING_MS = 5000;
 /**
  * The pause between attempts is a second. After a dump that this node cannot read, it is longer
  * each time.
  */
 const RETRY_MS = 1000;
 const RETRY_MS_MAX = 60_000;
+/** The pause during FAILOVER: writes wait for its end. */
+const FAILOVER_RETRY_MS = 100;
 const SECOND_MS = 1000;
 /** The timeout of one answer of the handshake. Redis' CONFIG_REPL_SYNCIO_TIMEOUT. */
 const ANSWER_TIMEOUT_MS = 5000;
@@ -109,15 +45,6 @@ const NO_REPLID = '0'.repeat(40);
 const SHOWN_CHARS = 256;
 /** A larger size is invalid: no machine has this many bytes. */
 const PAYLOAD_BYTES_MAX = 2 ** 47;
-
-/** A step of the handshake that waits for its answer. */
-interface Step {
-  readonly text: string;
-  /** An error ends the attempt. */
-  readonly isFatal: boolean;
-  /** The log's text before the error. */
-  readonly complaint: string;
-}
 
 export class LinkState {
   phase: LinkPhase = LinkPhase.NONE;
@@ -132,15 +59,27 @@ export class LinkState {
   /** The incoming dump: bytes announced, 0 when there is a mark, and bytes received. */
   payloadBytes = 0;
   payloadReceived = 0;
+  /** Dumps in a row that this node cannot load, and the reason of the last one. */
+  refusedDumps = 0;
+  refusal = '';
+  /** What keeps the link from coming up for good. */
+  readonly trouble = new LinkTrouble();
+  /** The attempt that runs has begun then, and takes long. */
+  #attemptMs = 0;
+  #isLong = false;
   readonly #options: () => LinkOptions;
   readonly #cached: () => CachedStream | undefined;
   #target = '';
   #nextAttemptMs = 0;
-  /** Dumps in a row that could not be read. */
-  #refusedDumps = 0;
   #steps: Step[] = [];
   /** The primary does not know PSYNC: it gives no offsets, so this node sends no ACKs. */
   #isLegacy = false;
+  /** PSYNC was written with FAILOVER. */
+  #asksFailover = false;
+  /** The steps of the next attempt are not logged: they are those of the last one. */
+  #isQuiet = false;
+  /** The last link ended by silence, and no byte of the stream has come since. */
+  #wasSilent = false;
   #lastAckMs = 0;
   #actions: LinkAction[] = [];
 
@@ -158,6 +97,25 @@ export class LinkState {
     return this.phase === LinkPhase.CONNECTED;
   }
 
+  /**
+   * The link is up, and there is a stream on it. After a silence that ended the last link, only
+   * bytes of the stream prove that: nodes in a circle continue each other's stream, and none has
+   * one.
+   */
+  get isConfirmed(): boolean {
+    return this.isUp && !this.#wasSilent;
+  }
+
+  /**
+   * The link is not up, and an attempt to bring it up is under way. A primary that has granted
+   * nothing for long may wait for this very node: those below ask again then.
+   */
+  get isRising(): boolean {
+    const { phase } = this;
+    if (phase === LinkPhase.NONE || phase === LinkPhase.WAITING || this.isUp) return false;
+    return this.isSyncing || !this.#isLong;
+  }
+
   /** Whether a dump is on its way or is being loaded. */
   get isSyncing(): boolean {
     return ROLE_STATES[this.phase] === 'sync';
@@ -167,7 +125,10 @@ export class LinkState {
   follow(target: string, nowMs: number): LinkAction[] {
     if (this.phase !== LinkPhase.NONE) this.#drop(nowMs);
     this.#target = target;
-    this.#refusedDumps = 0;
+    this.#acceptDumps();
+    this.trouble.reset();
+    this.#isQuiet = false;
+    this.#wasSilent = false;
     this.currentAttempts = 0;
     this.downSinceMs = nowMs;
     this.#notice(`Connecting to MASTER ${target}`);
@@ -179,6 +140,7 @@ export class LinkState {
   unfollow(nowMs: number): LinkAction[] {
     if (this.phase !== LinkPhase.NONE) this.#drop(nowMs);
     this.phase = LinkPhase.NONE;
+    this.trouble.reset();
     return this.#take();
   }
 
@@ -206,6 +168,9 @@ export class LinkState {
       this.#warn(`Error condition on socket for SYNC: ${shown(reason || 'connection closed')}`);
     } else if (phase === LinkPhase.TRANSFER || phase === LinkPhase.HEADER) {
       this.#warn(`I/O error trying to sync with MASTER: ${shown(reason || 'connection lost')}`);
+    } else if (phase === LinkPhase.ASKED) {
+      this.#warn('Master did not reply to PSYNC, will try later');
+      if (this.#failoverRefused()) return this.#take();
     } else {
       this.#warn('Master did not respond to command during SYNC handshake');
     }
@@ -231,7 +196,7 @@ export class LinkState {
         if (text !== '') this.#header(text, nowMs);
         break;
       default:
-        this.#refuse(`Unexpected line from MASTER: ${shown(text)}`, nowMs);
+        this.#garbled(`Unexpected line from MASTER: ${shown(text)}`, nowMs);
     }
     return this.#take();
   }
@@ -244,6 +209,7 @@ export class LinkState {
 
   /** Bytes of the stream have come. */
   heard(nowMs: number): void {
+    this.#wasSilent = false;
     this.lastHeardMs = nowMs;
   }
 
@@ -257,7 +223,9 @@ export class LinkState {
   /** The dump is loaded, and is this node's dataset. */
   loaded(offset: Offset, nowMs: number): LinkAction[] {
     assert(this.phase === LinkPhase.LOADING, 'a dump was loaded that is complete');
-    this.#refusedDumps = 0;
+    this.#notice('MASTER <-> REPLICA sync: Swapping active DB with loaded DB');
+    this.#notice('MASTER <-> REPLICA sync: Discarding old DB in background');
+    this.#wasSilent = false;
     this.#notice('MASTER <-> REPLICA sync: Finished with success');
     this.#up(nowMs);
     this.#ack(offset, -1, nowMs);
@@ -265,23 +233,40 @@ export class LinkState {
   }
 
   /**
-   * The dump cannot be loaded. `isFinal` means that another dump would fail too, for example
-   * because this node does not read its version: the pauses before the next attempts grow.
+   * The dump cannot be loaded. `isFinal` means that the next dump would most likely fail too, for
+   * example because this node does not read its version. The pauses before the next attempts grow
+   * then, and the log tells a reason once.
    */
   loadFailed(reason: string, isFinal: boolean, nowMs: number): LinkAction[] {
-    this.#warn(`Failed trying to load the MASTER synchronization DB: ${reason}`);
-    this.#refusedDumps = isFinal ? this.#refusedDumps + 1 : 0;
+    // The next dump may have the same fault at another position.
+    const cause = reason.replace(/, at position \d+$/, '');
+    if (!isFinal || cause !== this.refusal)
+      this.#warn(`Failed trying to load the MASTER synchronization DB: ${printable(reason)}`);
+    if (isFinal) {
+      if (cause !== this.refusal) {
+        this.#notice(
+          'A full sync is tried again after pauses of up to ' +
+            `${RETRY_MS_MAX / SECOND_MS} seconds, until a dump of MASTER can be loaded.`,
+        );
+      }
+      this.refusedDumps++;
+      this.refusal = cause;
+    } else {
+      this.#acceptDumps();
+    }
     this.#do({ kind: 'close' });
     this.#wait(nowMs, this.retryMs);
     return this.#take();
   }
 
-  /** The stream holds bytes that no primary sends: the held stream cannot be trusted. */
+  /**
+   * Bytes have come that no primary sends. In the stream, they tell that the held stream cannot be
+   * trusted. Before it, nothing was applied, and the held stream stays.
+   */
   streamFailed(reason: string, nowMs: number): LinkAction[] {
-    this.#warn(`Protocol error from MASTER: ${shown(reason)}`);
-    this.#do({ kind: 'close' });
-    this.#do({ kind: 'forget' });
-    this.#wait(nowMs, RETRY_MS);
+    const wasApplied = this.phase === LinkPhase.CONNECTED;
+    this.#garbled(`Protocol error from MASTER: ${shown(reason)}`, nowMs);
+    if (wasApplied) this.#do({ kind: 'forget' });
     return this.#take();
   }
 
@@ -294,9 +279,14 @@ export class LinkState {
     return this.#take();
   }
 
-  /** Milliseconds until the attempt after a failed one. */
+  /** Milliseconds until the next attempt; 0 unless the link waits for it. */
+  attemptInMs(nowMs: number): number {
+    return this.phase === LinkPhase.WAITING ? Math.max(0, this.#nextAttemptMs - nowMs) : 0;
+  }
+
+  /** The pause in ms before the attempt after a dump that failed. */
   get retryMs(): number {
-    return Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** Math.min(this.#refusedDumps, 16));
+    return Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** Math.min(this.refusedDumps, 16));
   }
 
   /**
@@ -306,6 +296,7 @@ export class LinkState {
   tick(applied: Offset, fsynced: number, nowMs: number): LinkAction[] {
     const { replTimeoutMs } = this.#options();
     const silentMs = nowMs - this.lastHeardMs;
+    if (nowMs - this.#attemptMs > RISING_MS) this.#isLong = true;
     switch (this.phase) {
       case LinkPhase.WAITING:
         if (nowMs >= this.#nextAttemptMs) {
@@ -323,8 +314,10 @@ export class LinkState {
         }
         break;
       case LinkPhase.ASKED:
-        if (silentMs > replTimeoutMs)
-          this.#later('Master did not reply to PSYNC, will try later', nowMs);
+        if (silentMs > replTimeoutMs) {
+          this.#warn('Master did not reply to PSYNC, will try later');
+          if (!this.#failoverRefused()) this.#giveUp(nowMs);
+        }
         break;
       case LinkPhase.HEADER:
       case LinkPhase.TRANSFER:
@@ -343,6 +336,7 @@ export class LinkState {
       case LinkPhase.CONNECTED:
         if (silentMs > replTimeoutMs) {
           this.#warn('MASTER timeout: no data nor PING received...');
+          this.#wasSilent = true;
           this.#do({ kind: 'close' });
           this.#lost(nowMs);
         } else if (nowMs - this.#lastAckMs >= SECOND_MS) {
@@ -362,6 +356,8 @@ export class LinkState {
 
   #attempt(nowMs: number): void {
     this.phase = LinkPhase.CONNECTING;
+    this.#attemptMs = nowMs;
+    this.#isLong = false;
     this.#isLegacy = false;
     this.lastHeardMs = nowMs;
     this.currentAttempts++;
@@ -377,7 +373,10 @@ export class LinkState {
       text.startsWith('-NOPERM') ||
       text.startsWith('-ERR operation not permitted');
     if (!isAlive) {
-      this.#refuse(`Error reply to PING from master: '${shown(text)}'`, nowMs);
+      const complaint = `Error reply to PING from master: '${shown(text)}'`;
+      // An error may be one that passes, for example of a server that loads its dataset.
+      if (text.startsWith('-')) this.#refuse(complaint, nowMs);
+      else this.#garbled(complaint, nowMs);
       return;
     }
     this.#notice('Master replied to PING, replication can continue...');
@@ -397,7 +396,7 @@ export class LinkState {
       this.#notice(`(Non critical) ${step.complaint}: ${shown(text)}`);
     } else if (!text.startsWith('+')) {
       // The line does not answer REPLCONF: it is of another protocol, or another product.
-      this.#refuse(`Unexpected reply to REPLCONF from master: ${shown(text)}`, nowMs);
+      this.#garbled(`Unexpected reply to REPLCONF from master: ${shown(text)}`, nowMs);
       return;
     }
     if (this.#steps.length === 0) this.#ask();
@@ -406,39 +405,65 @@ export class LinkState {
   #ask(): void {
     const cached = this.#cached();
     this.phase = LinkPhase.ASKED;
+    this.#asksFailover = this.#options().failover;
+    const words = this.#asksFailover ? ['FAILOVER'] : [];
     if (cached === undefined) {
       this.#notice('Partial resynchronization not possible (no cached master)');
-      this.#write(request('PSYNC', '?', '-1'));
+      this.#write(request('PSYNC', '?', '-1', ...words));
       return;
     }
     const next = String(cached.offset + 1);
     this.#notice(`Trying a partial resynchronization (request ${cached.replid}:${next}).`);
-    this.#write(request('PSYNC', cached.replid, next));
+    this.#write(request('PSYNC', cached.replid, next, ...words));
   }
 
   /** The answer to PSYNC. */
   #answered(text: string, nowMs: number): void {
+    if (text.startsWith('+')) this.#isQuiet = false;
     if (text.startsWith('+FULLRESYNC')) {
+      this.#failoverAccepted();
       this.#fullResync(text);
     } else if (text.startsWith('+CONTINUE')) {
       this.#continue(text, nowMs);
     } else if (text.startsWith('-NOMASTERLINK') || text.startsWith('-LOADING')) {
-      this.#later(
-        `Master is currently unable to PSYNC but should be in the future: ${shown(text)}`,
-        nowMs,
-      );
+      this.#later(text, nowMs);
     } else {
       if (text.startsWith('-ERR')) {
         this.#notice(`Master does not support PSYNC or is in error state (reply: ${shown(text)})`);
       } else {
         this.#warn(`Unexpected reply to PSYNC from master: ${shown(text)}`);
       }
+      if (this.#failoverRefused()) return;
       this.#notice('Retrying with SYNC...');
       this.#isLegacy = true;
       this.phase = LinkPhase.HEADER;
       this.#write('SYNC\r\n');
       this.#do({ kind: 'full', replid: NO_REPLID, offset: asOffset(-1) });
     }
+  }
+
+  /** The primary cannot sync now. */
+  #later(text: string, nowMs: number): void {
+    const { trouble } = this;
+    const wasLoop = trouble.kind === LinkTroubleKind.LOOP;
+    const isOrphaned = text.startsWith('-NOMASTERLINK');
+    const pauseMs = isOrphaned ? trouble.refused(text, this.#options().ownId) : RETRY_MS;
+    if (!isOrphaned) trouble.answered();
+    const isLoop = trouble.kind === LinkTroubleKind.LOOP;
+    if (!isLoop) {
+      this.#isQuiet = false;
+      this.#notice(
+        `Master is currently unable to PSYNC but should be in the future: ${shown(text)}`,
+      );
+    } else if (!wasLoop) {
+      this.#warn(
+        `Replication loop: following ${this.#target} leads back to this node, so there is no ` +
+          'primary. Promote one of the nodes: REPLICAOF NO ONE.',
+      );
+    }
+    if (this.#failoverRefused()) return;
+    this.#isQuiet = isLoop;
+    this.#giveUp(nowMs, pauseMs);
   }
 
   #fullResync(text: string): void {
@@ -460,9 +485,12 @@ export class LinkState {
     const cached = this.#cached();
     const [, replid = ''] = text.split(' ');
     if (cached === undefined || (replid !== '' && !isReplid(replid))) {
-      this.#refuse(`Unexpected reply to PSYNC from master: ${shown(text)}`, nowMs);
+      const complaint = `Unexpected reply to PSYNC from master: ${shown(text)}`;
+      if (this.#asksFailover) this.#warn(complaint);
+      if (!this.#failoverRefused()) this.#garbled(complaint, nowMs);
       return;
     }
+    this.#failoverAccepted();
     this.#notice('Successful partial resynchronization with master.');
     const isNew = replid !== '' && replid !== cached.replid;
     if (isNew) this.#warn(`Master replication ID changed to ${replid}`);
@@ -478,7 +506,7 @@ export class LinkState {
       return;
     }
     if (!text.startsWith('$')) {
-      this.#refuse(
+      this.#garbled(
         `Bad protocol from MASTER, the first byte is not '$' (we received '${shown(text)}'), ` +
           'are you sure the host and port are right?',
         nowMs,
@@ -488,7 +516,7 @@ export class LinkState {
     if (text.startsWith('$EOF:')) {
       const mark = text.slice('$EOF:'.length);
       if (mark.length !== MARK_BYTES) {
-        this.#refuse(`Bad protocol from MASTER, a mark of ${mark.length} bytes`, nowMs);
+        this.#garbled(`Bad protocol from MASTER, a mark of ${mark.length} bytes`, nowMs);
         return;
       }
       this.#notice(
@@ -499,7 +527,7 @@ export class LinkState {
     }
     const bytes = parseInt64(text.slice(1));
     if (!(bytes >= 0 && bytes <= PAYLOAD_BYTES_MAX)) {
-      this.#refuse(`Bad protocol from MASTER, a dump of '${shown(text.slice(1))}' bytes`, nowMs);
+      this.#garbled(`Bad protocol from MASTER, a dump of '${shown(text.slice(1))}' bytes`, nowMs);
       return;
     }
     this.#notice(`MASTER <-> REPLICA sync: receiving ${bytes} bytes from master to parser`);
@@ -510,15 +538,26 @@ export class LinkState {
     this.phase = LinkPhase.TRANSFER;
     this.payloadBytes = bytes;
     this.payloadReceived = 0;
+    // The dump is loaded as it comes.
+    this.#notice('MASTER <-> REPLICA sync: Loading DB in memory');
     this.#do({ kind: 'payload', bytes, mark });
   }
 
   #up(nowMs: number): void {
     this.phase = LinkPhase.CONNECTED;
+    this.#acceptDumps();
+    this.#isQuiet = false;
+    this.trouble.answered();
     this.upSinceMs = nowMs;
     this.downSinceMs = -1;
     this.lastHeardMs = nowMs;
     this.currentAttempts = 0;
+  }
+
+  /** Forgets about dumps that were refused. */
+  #acceptDumps(): void {
+    this.refusedDumps = 0;
+    this.refusal = '';
   }
 
   #ack(applied: Offset, fsynced: number, nowMs: number): void {
@@ -531,12 +570,14 @@ export class LinkState {
 
   /**
    * A link that was up is gone. The next attempt comes at once, before the primary's backlog has
-   * moved on.
+   * moved on, unless such links end as soon as they begin.
    */
   #lost(nowMs: number): void {
     this.#notice('Connection with master lost.');
     if (this.#cached() !== undefined) this.#notice('Caching the disconnected master state.');
-    this.#wait(nowMs, 0);
+    const pauseMs = this.trouble.lost(nowMs - this.upSinceMs);
+    this.#wait(nowMs, pauseMs);
+    if (pauseMs > 0) return;
     this.#notice(`Reconnecting to MASTER ${this.#target} after failure`);
     this.#attempt(nowMs);
   }
@@ -544,15 +585,37 @@ export class LinkState {
   /** Gives up an attempt, with a warning; the next one starts in a second. */
   #refuse(text: string, nowMs: number): void {
     this.#warn(text);
-    this.#do({ kind: 'close' });
-    this.#wait(nowMs, RETRY_MS);
+    this.#giveUp(nowMs);
   }
 
-  /** Gives up an attempt without a fault: the primary will be able to sync later. */
-  #later(text: string, nowMs: number): void {
-    this.#notice(text);
+  /** Gives up an attempt because of what no primary sends; each next one starts later. */
+  #garbled(text: string, nowMs: number): void {
+    const upMs = this.phase === LinkPhase.CONNECTED ? nowMs - this.upSinceMs : 0;
+    this.#isQuiet = false;
+    this.#warn(text);
+    this.#giveUp(nowMs, this.trouble.garbled(upMs));
+    // What is the same each time is told once.
+    this.#isQuiet = true;
+  }
+
+  /** Gives up an attempt; the next one starts in `pauseMs`. */
+  #giveUp(nowMs: number, pauseMs = RETRY_MS): void {
     this.#do({ kind: 'close' });
-    this.#wait(nowMs, RETRY_MS);
+    this.#wait(nowMs, pauseMs);
+  }
+
+  /** The target of FAILOVER is the primary now. */
+  #failoverAccepted(): void {
+    if (this.#asksFailover) this.#do({ kind: 'failover', accepted: true });
+    this.#asksFailover = false;
+  }
+
+  /** Ends a failover whose target does not obey. Returns whether there was one. */
+  #failoverRefused(): boolean {
+    if (!this.#asksFailover) return false;
+    this.#asksFailover = false;
+    this.#do({ kind: 'failover', accepted: false });
+    return true;
   }
 
   #drop(nowMs: number): void {
@@ -564,7 +627,8 @@ export class LinkState {
     if (this.downSinceMs < 0) this.downSinceMs = nowMs;
     this.phase = LinkPhase.WAITING;
     this.#steps = [];
-    this.#nextAttemptMs = nowMs + ms;
+    const isFailingOver = this.#options().failover;
+    this.#nextAttemptMs = nowMs + (isFailingOver ? Math.min(ms, FAILOVER_RETRY_MS) : ms);
   }
 
   #write(text: string): void {
@@ -572,6 +636,7 @@ export class LinkState {
   }
 
   #notice(text: string): void {
+    if (this.#isQuiet) return;
     this.#do({ kind: 'log', line: { level: LogLevel.NOTICE, text } });
   }
 
@@ -590,34 +655,9 @@ export class LinkState {
   }
 }
 
-/** AUTH and REPLCONF, written without waiting in between. */
-function handshake({ user, password, listeningPort, announceIp, version }: LinkOptions): Step[] {
-  const steps: Step[] = [];
-  const optional = (what: string, ...words: readonly string[]): void => {
-    const complaint = `Master does not understand REPLCONF ${what}`;
-    steps.push({ text: request('REPLCONF', ...words), isFatal: false, complaint });
-  };
-  if (password !== '') {
-    const words = user === '' ? [password] : [user, password];
-    steps.push({
-      text: request('AUTH', ...words),
-      isFatal: true,
-      complaint: 'Unable to AUTH to MASTER',
-    });
-  }
-  optional('listening-port', 'listening-port', String(listeningPort));
-  if (announceIp !== '') optional('ip-address', 'ip-address', announceIp);
-  optional('capa', 'capa', 'eof', 'capa', 'psync2');
-  if (version !== '') optional('VERSION', 'version', version);
-  return steps;
-}
-
-/** A request of words in latin1. */
-function request(...words: readonly string[]): string {
-  return `*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join('')}`;
-}
-
 /** The primary's words, in a form that cannot break or flood the log. */
 function shown(text: string): string {
-  return text.slice(0, SHOWN_CHARS).replace(/[^\x20-\x7e]/g, '?');
+  return printable(text.slice(0, SHOWN_CHARS));
 }
+
+const printable = (text: string): string => text.replace(/[^\x20-\x7e]/g, '?');

@@ -6,9 +6,18 @@
  *     │
  *     ├─ FAILOVER ─▶ not a replica, or another id ─▶ refuse ; our id ─▶ promote, then decide again without FAILOVER
  *     ├─ failing over, link to the primary down, replies pending, filter without EOF, bad offset ─▶ refuse
+ *     ├─ our id, an offset that we will have soon ─▶ refuse
  *     │
  *     └─ id known (replid, or replid2 up to its offset)  and  the log covers the offset ─▶ continue
  *                                                  else ─▶ full
+ *
+ *   While the link to the primary is down:
+ *
+ *     link                 request that could continue                 request for a full sync
+ *     between attempts     continue by relay-serve-stale-psync,        refuse
+ *                          else refuse
+ *     rising               the same                                    full: the peer waits for what the link brings
+ *     a dump is granted    continue by the option, else full           full: the peer gets that dump
  *
  * Pure. The order of the checks and every text are those of Redis (PSYNC2), since replicas, test
  * suites and operators read them. A refusal that means "not now" must not be a plain error: stock
@@ -54,11 +63,22 @@ export interface PsyncNode {
   readonly isReplica: boolean;
   /** The link to the primary is up and in sync. */
   readonly linkUp: boolean;
+  /** The link is down, and an attempt is under way: a full sync waits for its outcome. */
+  readonly linkRising: boolean;
+  /** A dump was granted to this node and is not loaded yet: the present stream ends with it. */
+  readonly resyncs: boolean;
   readonly failingOver: boolean;
   /**
    * Answer a PSYNC that the backlog covers although the link is down (`relay-serve-stale-psync`).
    */
   readonly serveStalePsync: boolean;
+  /**
+   * This node has a primary, and its link has been up for a short time: more of the stream is on
+   * its way.
+   */
+  readonly catchingUp: boolean;
+  /** The ids of this node and of those above it, for the refusal; empty while not known. */
+  readonly path: string;
 }
 
 /** The part of the log that can be sent. A `StreamLog` is one. */
@@ -85,7 +105,7 @@ export type PsyncDecision =
       readonly kind: 'full';
       /**
        * Without a backlog there is no past: renew the history and start the log before any answer
-       * is sent.
+       * is sent. A node that waits for the stream of its primary makes no history itself.
        */
       readonly needsNewHistory: boolean;
       /** Counts in `sync_partial_err`. */
@@ -98,7 +118,7 @@ export type PsyncDecision =
 const ERROR_FAILOVER_TO_PRIMARY = "-ERR PSYNC FAILOVER can't be sent to a master.\r\n";
 const ERROR_FAILOVER_REPLID = '-ERR PSYNC FAILOVER replid must match my replid.\r\n';
 const ERROR_FAILING_OVER = "-NOMASTERLINK Can't SYNC while failing over\r\n";
-const ERROR_LINK_DOWN = "-NOMASTERLINK Can't SYNC while not connected with my master\r\n";
+const ERROR_LINK_DOWN = "-NOMASTERLINK Can't SYNC while not connected with my master";
 const ERROR_PENDING_OUTPUT = '-ERR SYNC and PSYNC are invalid with pending output\r\n';
 const ERROR_FILTER_NEEDS_EOF = '-ERR Filtered replica requires EOF capability\r\n';
 const ERROR_NOT_AN_INTEGER = '-ERR value is not an integer or out of range\r\n';
@@ -136,17 +156,18 @@ export function decidePsync(
 
   const stale = node.isReplica && !node.linkUp;
   if (node.failingOver) return { kind: 'refuse', errorLine: ERROR_FAILING_OVER, log };
-  if (stale && !node.serveStalePsync) return { kind: 'refuse', errorLine: ERROR_LINK_DOWN, log };
+  if (stale && !node.serveStalePsync && !node.linkRising)
+    return { kind: 'refuse', errorLine: linkDownLine(node), log };
   if (client.hasPendingReplies) return { kind: 'refuse', errorLine: ERROR_PENDING_OUTPUT, log };
   if (client.filtered && !client.capaEof)
     return { kind: 'refuse', errorLine: ERROR_FILTER_NEEDS_EOF, log };
 
   log.push(notice(`Replica ${client.name} asks for synchronization`));
   if (request.command === 'SYNC') {
-    if (stale) return { kind: 'refuse', errorLine: ERROR_LINK_DOWN, log };
+    if (stale && !node.linkRising) return { kind: 'refuse', errorLine: linkDownLine(node), log };
     return {
       kind: 'full',
-      needsNewHistory: !window.active,
+      needsNewHistory: !stale && !window.active,
       countsAsPartialError: false,
       legacy: true,
       log,
@@ -160,7 +181,10 @@ export function decidePsync(
   }
 
   const obstacle = obstacleToContinue(request, offset, client.name, history, window);
-  if (obstacle.length === 0) {
+  const continues = obstacle.length === 0;
+  if (continues && stale && !node.serveStalePsync && !node.resyncs)
+    return { kind: 'refuse', errorLine: linkDownLine(node), log };
+  if (continues && (!stale || node.serveStalePsync)) {
     const from = asOffset(offset);
     const bytes = window.endOffset - from + 1;
     log.push(
@@ -173,12 +197,18 @@ export function decidePsync(
     return { kind: 'continue', from, replyLine, log };
   }
 
+  // A relay that has restarted is behind those below it. Redis gives them a full sync.
+  if (node.catchingUp && sameId(request.replid, history.replid) && offset > window.endOffset + 1) {
+    log.push(notice(`Replica ${client.name} is ahead of this node, which catches up: not now`));
+    return { kind: 'refuse', errorLine: linkDownLine(node), log };
+  }
+
   log.push(...obstacle);
   // The stale relay can continue the stream correctly, but cannot vouch for its dataset.
-  if (stale) return { kind: 'refuse', errorLine: ERROR_LINK_DOWN, log };
+  if (stale && !node.linkRising) return { kind: 'refuse', errorLine: linkDownLine(node), log };
   return {
     kind: 'full',
-    needsNewHistory: !window.active,
+    needsNewHistory: !stale && !window.active,
     countsAsPartialError: !asksForFull(request.replid),
     legacy: false,
     log,
@@ -229,6 +259,11 @@ function obstacleToContinue(
   return lines;
 }
 
+/** Behind Redis' words stand the nodes that lead nowhere: see link-trouble.ts. */
+export function linkDownLine({ path }: Pick<PsyncNode, 'path'>): string {
+  return `${ERROR_LINK_DOWN}${path === '' ? '' : `: ${path}`}\r\n`;
+}
+
 /** The log line after `needsNewHistory` was acted on. */
 export function backlogCreatedLine(history: ReplicationHistory): LogLine {
   return notice(
@@ -245,9 +280,9 @@ export function secondIdLine(history: ReplicationHistory): LogLine {
   );
 }
 
-/** The first line of a full resync, written in the turn that froze the dataset at `endOffset`. */
-export function fullResyncLine(history: ReplicationHistory, endOffset: Offset): string {
-  return `+FULLRESYNC ${history.replid} ${endOffset}\r\n`;
+/** The first line of a full resync: the dump holds the stream `replid` up to `endOffset`. */
+export function fullResyncLine(replid: string, endOffset: Offset): string {
+  return `+FULLRESYNC ${replid} ${endOffset}\r\n`;
 }
 
 function asksForFull(replid: string): boolean {

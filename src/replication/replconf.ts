@@ -3,6 +3,7 @@
  * ends in an error.
  *
  *   listening-port <n>   ip-address <host>   capa <name>   version <x.y.z>       the handshake
+ *   capa headwater-reads-<redis>-<valkey>                                        which dumps a headwater reads
  *   rdb-only 0|1   rdb-filter-only "<list>"   rdb-no-compress 0|1   rdb-no-checksum 0|1      what dump it wants
  *   ack <offset> [fack <offset>]   getack *                                      never answered
  *
@@ -74,6 +75,7 @@ export function applyReplconf(
         else if (capability === 'psync2') peer.capaPsync2 = true;
         // Valkey sends it on a link that is checked itself.
         else if (capability === 'skip-rdb-checksum') peer.wantsNoChecksum = true;
+        else setReads(peer, capability);
         break;
       }
       case 'version': {
@@ -111,6 +113,21 @@ export function applyReplconf(
     }
   }
   return OK;
+}
+
+/**
+ * The capability by which a headwater tells its primary the newest versions of dumps that it reads,
+ * of Redis and of Valkey. Other primaries ignore it.
+ */
+export function readsCapability(redisVersion: number, valkeyVersion: number): string {
+  return `headwater-reads-${redisVersion}-${valkeyVersion}`;
+}
+
+function setReads(peer: ReplicaState, capability: string): void {
+  const match = /^headwater-reads-(\d{1,4})-(\d{1,3})$/.exec(capability);
+  if (match === null) return;
+  peer.readsRedis = Number(match[1]);
+  peer.readsValkey = Number(match[2]);
 }
 
 function isOfStream(option: string): boolean {

@@ -12,11 +12,19 @@
  *       └────────────────────────────────────────────▶ ONLINE ◀─────────────┘              │
  *                                                                       any phase: CLOSE ──┘
  *
+ *   A dump that is passed on while it arrives may be sent before this node has its stream:
+ *
+ *              DUMP_SENT_AHEAD                STREAM_CORKED
+ *   SEND_BULK ────────────────▶ WAIT_STREAM ────────────────▶ CORKED
+ *                                    └──────────────────────▶ ONLINE
+ *                                         STREAM_FLOWS
+ *
  *   phase        INFO          bytes that may be sent                          dropped when silent for repl-timeout
  *   HANDSHAKE                  replies                                         no
  *   WAIT_START   wait_bgsave   "\n" each second                                no
  *   WAIT_DUMP    wait_bgsave   "\n" each second; the dump is being spooled     no
  *   SEND_BULK    send_bulk     the dump                                        no write progress
+ *   WAIT_STREAM  send_bulk     nothing: the stream is not there yet            no ACK nor "\n", unless it came by SYNC
  *   CORKED       online        nothing: the mark must be the last of a read    no ACK nor "\n", unless it came by SYNC
  *   ONLINE       online        the stream                                      no ACK nor "\n", unless it came by SYNC
  *   CLOSED                     what was written before                         it does not close its end
@@ -33,9 +41,10 @@ export const Phase = {
   WAIT_START: 1,
   WAIT_DUMP: 2,
   SEND_BULK: 3,
-  CORKED: 4,
-  ONLINE: 5,
-  CLOSED: 6,
+  WAIT_STREAM: 4,
+  CORKED: 5,
+  ONLINE: 6,
+  CLOSED: 7,
 } as const;
 export type Phase = (typeof Phase)[keyof typeof Phase];
 
@@ -56,8 +65,13 @@ export const PeerEvent = {
   DUMP_SENT_EOF: 5,
   DUMP_SENT_LENGTH: 6,
   DUMP_SENT_RDB_ONLY: 7,
-  ACK: 8,
-  CLOSE: 9,
+  /** The dump was written, and this node does not have the stream after it yet. */
+  DUMP_SENT_AHEAD: 8,
+  /** That stream begins; the replica must acknowledge the dump first, or may have it at once. */
+  STREAM_CORKED: 9,
+  STREAM_FLOWS: 10,
+  ACK: 11,
+  CLOSE: 12,
 } as const;
 export type PeerEvent = (typeof PeerEvent)[keyof typeof PeerEvent];
 
@@ -81,6 +95,11 @@ const TRANSITIONS: Readonly<Record<Phase, ReadonlyMap<PeerEvent, Phase>>> = {
     [PeerEvent.DUMP_SENT_EOF, Phase.CORKED],
     [PeerEvent.DUMP_SENT_LENGTH, Phase.ONLINE],
     [PeerEvent.DUMP_SENT_RDB_ONLY, Phase.CLOSED],
+    [PeerEvent.DUMP_SENT_AHEAD, Phase.WAIT_STREAM],
+  ]),
+  [Phase.WAIT_STREAM]: new Map<PeerEvent, Phase>([
+    [PeerEvent.STREAM_CORKED, Phase.CORKED],
+    [PeerEvent.STREAM_FLOWS, Phase.ONLINE],
   ]),
   [Phase.CORKED]: new Map<PeerEvent, Phase>([[PeerEvent.ACK, Phase.ONLINE]]),
   [Phase.ONLINE]: NEVER,
@@ -98,6 +117,7 @@ const INFO_NAMES: Readonly<Record<Phase, string>> = {
   [Phase.WAIT_START]: 'wait_bgsave',
   [Phase.WAIT_DUMP]: 'wait_bgsave',
   [Phase.SEND_BULK]: 'send_bulk',
+  [Phase.WAIT_STREAM]: 'send_bulk',
   [Phase.CORKED]: 'online',
   [Phase.ONLINE]: 'online',
   [Phase.CLOSED]: '',
@@ -125,6 +145,12 @@ export class ReplicaState {
   capaPsync2: boolean;
   /** `REPLCONF version`, of Valkey replicas, as 0x00MMmmpp; 0 when not announced. */
   version: number;
+  /**
+   * The newest versions of dumps of Redis and of Valkey that it reads, as a headwater announces
+   * them; 0 when not announced.
+   */
+  readsRedis: number;
+  readsValkey: number;
   /** The replica wants a dump and no stream. */
   rdbOnly: boolean;
   /** Bits of {@link DumpFilter}. */
@@ -140,6 +166,8 @@ export class ReplicaState {
    * (`repl-diskless-sync no`).
    */
   spoolsFirst: boolean;
+  /** It has acknowledged a dump whose stream has not begun. */
+  dumpAcked: boolean;
   /** The replica came by SYNC: it need not send ACKs, and is not timed out without them. */
   legacy: boolean;
   /** Greatest offset acknowledged as applied, and as fsynced to its AOF. They only move forward. */
@@ -160,11 +188,14 @@ export class ReplicaState {
     this.capaEof = false;
     this.capaPsync2 = false;
     this.version = 0;
+    this.readsRedis = 0;
+    this.readsValkey = 0;
     this.rdbOnly = false;
     this.filter = DumpFilter.NONE;
     this.wantsNoCompression = false;
     this.wantsNoChecksum = false;
     this.spoolsFirst = false;
+    this.dumpAcked = false;
     this.legacy = false;
     this.ackOffset = asOffset(0);
     this.fsyncedOffset = asOffset(0);
@@ -208,11 +239,21 @@ export class ReplicaState {
     this.phase = next;
   }
 
-  /** The last byte of the dump, mark included, was written. */
-  dumpSent(nowMs: number): void {
-    if (this.rdbOnly) this.apply(PeerEvent.DUMP_SENT_RDB_ONLY, nowMs);
+  /**
+   * The last byte of the dump, mark included, was written. `isAhead`: this node does not have the
+   * stream after it yet.
+   */
+  dumpSent(nowMs: number, isAhead = false): void {
+    if (isAhead) this.apply(PeerEvent.DUMP_SENT_AHEAD, nowMs);
+    else if (this.rdbOnly) this.apply(PeerEvent.DUMP_SENT_RDB_ONLY, nowMs);
     else if (this.framing === Framing.EOF_MARK) this.apply(PeerEvent.DUMP_SENT_EOF, nowMs);
     else this.apply(PeerEvent.DUMP_SENT_LENGTH, nowMs);
+  }
+
+  /** The stream after the dump that was sent is there now. */
+  streamBegins(nowMs: number): void {
+    const isCorked = this.framing === Framing.EOF_MARK && !this.dumpAcked;
+    this.apply(isCorked ? PeerEvent.STREAM_CORKED : PeerEvent.STREAM_FLOWS, nowMs);
   }
 
   /**
@@ -223,6 +264,7 @@ export class ReplicaState {
     if (fsynced > this.fsyncedOffset) this.fsyncedOffset = asOffset(fsynced);
     this.heardMs = nowMs;
     this.hasAcked = true;
+    if (this.phase === Phase.WAIT_STREAM) this.dumpAcked = true;
     if (this.phase !== Phase.CORKED) return false;
     this.apply(PeerEvent.ACK, nowMs);
     return true;
@@ -248,8 +290,11 @@ export class ReplicaState {
       if (this.legacy || nowMs - this.heardMs <= timeoutMs) return '';
       return `Disconnecting timedout replica (streaming sync): ${replicaName(this)}`;
     }
-    const isSilent = this.phase === Phase.SEND_BULK && nowMs - this.wroteMs > timeoutMs;
-    if (isSilent || (this.phase === Phase.CLOSED && nowMs - this.heardMs > timeoutMs)) {
+    const isMute = nowMs - this.heardMs > timeoutMs;
+    const isSilent =
+      (this.phase === Phase.SEND_BULK && nowMs - this.wroteMs > timeoutMs) ||
+      (this.phase === Phase.WAIT_STREAM && !this.legacy && isMute);
+    if (isSilent || (this.phase === Phase.CLOSED && isMute)) {
       return `Disconnecting timedout replica (full sync): ${replicaName(this)}`;
     }
     return '';
@@ -322,6 +367,7 @@ export function roleRow(
   return [shownAddress(peer), String(peer.listeningPort), String(peer.ackOffset)];
 }
 
-function shownAddress(peer: ReplicaState): string {
+/** The address that the replica announced, else that of its socket. */
+export function shownAddress(peer: ReplicaState): string {
   return peer.announcedAddress === '' ? peer.address : peer.announcedAddress;
 }

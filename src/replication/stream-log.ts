@@ -29,15 +29,23 @@
  *    └ not worth it: stays RAW      ▲                                │
  *                                   └──── the last cursor leaves ────┘
  *
+ * When the system refuses memory for a block, the backlog becomes shorter: its oldest block serves
+ * again. If a cursor pins that, all cursors are closed ({@link StreamLog.onRefused}) and a block that
+ * is kept for this case serves; a block whose last write has ended is kept for the next case. An
+ * append fails, and the process ends, when memory is refused again before any of these writes has
+ * ended and new readers have come.
+ *
  * Bytes from a slice stay unchanged until `advance` of that slice: the pin outlasts the write, even
  * past `closeCursor`. Main thread only; the memory is shared for the worker that compresses.
  */
 import { assert, debugAssert } from '../base/assert.ts';
 import { copyBytes, withView } from '../base/byte-copy.ts';
+import { ErrorCode, OperatingError } from '../base/errors.ts';
 import { Lease } from '../base/lease.ts';
 import { MemoryKind, SharedMemory } from '../base/shared-memory.ts';
 import { asOffset, KIB, MIB, type Offset, offsetAfter } from '../base/units.ts';
-import { BlockStore, type Packed } from './block-store.ts';
+import { BlockStore } from './block-store.ts';
+import { Block, StreamCursor } from './log-cursor.ts';
 
 export const BLOCK_BYTES_MIN = 16 * KIB;
 export const BLOCK_BYTES_MAX = MIB;
@@ -50,38 +58,6 @@ const TRIM_BLOCKS_MAX = 64;
 export function blockBytesFor(backlogBytesMax: number): number {
   const quarter = Math.floor(backlogBytesMax / 4 / BLOCK_BYTES_MIN) * BLOCK_BYTES_MIN;
   return Math.max(BLOCK_BYTES_MIN, Math.min(BLOCK_BYTES_MAX, quarter));
-}
-
-export class Block {
-  /** Empty while the block is only {@link packed}. */
-  bytes: Uint8Array<SharedArrayBuffer>;
-  /** Offset of the first byte. */
-  readonly start: Offset;
-  /** Bytes written. */
-  used: number;
-  /** Cursors that stand in the block, including closed ones whose write is in flight. */
-  pins: number;
-  next: Block | null;
-  /**
-   * The log dropped this block while a write was in flight: its memory must not be used again.
-   */
-  detached: boolean;
-  packed: Packed | undefined = undefined;
-  /** Compressing it does not pay. */
-  isHard = false;
-  /** Somebody was asked to expand it. */
-  isWanted = false;
-  /** Cursors that wait for its bytes. */
-  waiting: StreamCursor[] = [];
-
-  constructor(memory: SharedArrayBuffer, start: Offset) {
-    this.bytes = withView(new Uint8Array(memory));
-    this.start = start;
-    this.used = 0;
-    this.pins = 0;
-    this.next = null;
-    this.detached = false;
-  }
 }
 
 const NO_MEMORY = new SharedArrayBuffer(0);
@@ -121,6 +97,12 @@ export class StreamLog {
   onWanted: ((block: Block) => void) | undefined = undefined;
   /** The pool of blocks: a fresh megabyte costs page faults, a used one nothing. */
   readonly #memory: SharedMemory;
+  /** Memory for the block after a refusal. */
+  #reserve: SharedArrayBuffer | undefined = undefined;
+  /** Blocks that left the log at a refusal while a write was in flight. */
+  readonly #leaving = new Set<Block>();
+  /** Must close all cursors. Called from within an append that finds no memory. */
+  onRefused: () => void = () => {};
   /**
    * The bytes that were appended and are not copied yet; counted in endOffset. Owners of the
    * buffers given to {@link appendDeferred} reclaim them here.
@@ -148,13 +130,20 @@ export class StreamLog {
     this.lease = new Lease(() => this.settle());
   }
 
-  /** Begins to record after `endOffset`, with an empty backlog. */
+  /**
+   * Begins to record after `endOffset`, with an empty backlog. Throws ARENA_FULL, having changed
+   * nothing, when the system refuses the memory.
+   */
   start(endOffset: Offset): void {
     assert(!this.active, 'a log starts once');
+    this.#reserve ??= this.#tryTake();
+    const first = this.#tryTake();
+    if (first === undefined || this.#reserve === undefined)
+      throw new OperatingError(ErrorCode.ARENA_FULL, 'the system refuses memory for the stream');
     this.active = true;
     this.endOffset = endOffset;
     this.firstOffset = offsetAfter(endOffset, 1);
-    this.#addBlock();
+    this.#append(new Block(first, this.firstOffset));
   }
 
   /**
@@ -180,6 +169,10 @@ export class StreamLog {
     this.#tail = NO_BLOCK;
     this.#capacityBytes = 0;
     this.firstOffset = offsetAfter(this.endOffset, 1);
+    if (this.#reserve !== undefined) this.#memory.give(MemoryKind.LOG, this.#reserve, 0);
+    this.#reserve = undefined;
+    for (const block of this.#leaving) this.#giveBack(block);
+    this.#leaving.clear();
   }
 
   /** Appends bytes[start … end) by copying them. Must be active. */
@@ -280,6 +273,8 @@ export class StreamLog {
    * is the next one.
    */
   covers(offset: number): boolean {
+    // For a lack of memory this may drop what is asked for.
+    if (this.lease.size !== 0) this.settle();
     return this.active && offset >= this.firstOffset && offset <= this.endOffset + 1;
   }
 
@@ -321,15 +316,7 @@ export class StreamLog {
       const stored = head.packed?.bytes ?? head.used;
       const isLost = head.start < this.#lostBefore;
       if (!isLost && this.storedBytes - stored < this.#backlogBytesMax) break;
-      this.firstOffset = offsetAfter(head.start, head.used);
-      this.#capacityBytes -= head.bytes.length;
-      if (head.packed !== undefined) {
-        this.#savedBytes -= head.used - head.packed.bytes;
-        this.#store.free(head.packed);
-      }
-      this.#blocks[this.#headIndex++] = NO_BLOCK;
-      head.next = null;
-      this.#giveBack(head);
+      this.#giveBack(this.#dropHead());
       dropped++;
     }
     // The spent half goes away in one move per doubling, so a step of the head costs O(1) over
@@ -345,7 +332,13 @@ export class StreamLog {
   unpin(block: Block): void {
     debugAssert(block.pins > 0, 'a pin is taken back once');
     block.pins--;
-    if (block.pins > 0 || block.detached) return;
+    if (block.pins > 0) return;
+    if (block.detached) {
+      if (!this.#leaving.delete(block)) return;
+      if (this.#reserve === undefined && block.bytes.length > 0) this.#reserve = block.bytes.buffer;
+      else this.#giveBack(block);
+      return;
+    }
     if (block.packed !== undefined) this.#dropBytes(block);
     else if (block.next !== null && !block.isHard) this.onPackable?.();
     if (block === this.#blocks[this.#headIndex]) this.trim();
@@ -382,7 +375,10 @@ export class StreamLog {
     this.unpin(block);
   }
 
-  /** Memory for the bytes of a packed block, for {@link unpacked} or {@link lost}. */
+  /**
+   * Memory for the bytes of a packed block, for {@link unpacked} or {@link lost}. Throws RangeError
+   * when the system refuses it.
+   */
   takeBlock(block: Block): SharedArrayBuffer {
     return this.#memory.take(MemoryKind.LOG, block.used);
   }
@@ -410,6 +406,12 @@ export class StreamLog {
     this.#lostBefore = Math.max(this.#lostBefore, block.start + block.used);
     for (const cursor of block.waiting.splice(0)) cursor.fail();
     this.trim();
+  }
+
+  /** There is no memory for a packed block that was wanted: those who wait for it fail. */
+  unavailable(block: Block): void {
+    block.isWanted = false;
+    for (const cursor of block.waiting.splice(0)) cursor.fail();
   }
 
   /** For cursors: `cursor` has come to `block`, which has no bytes. */
@@ -481,143 +483,69 @@ export class StreamLog {
 
   #addBlock(): void {
     this.trim();
-    const old = this.#tail;
-    const start = old === NO_BLOCK ? this.firstOffset : offsetAfter(old.start, old.used);
-    const block = new Block(this.#memory.take(MemoryKind.LOG, this.#blockBytes), start);
-    if (old !== NO_BLOCK) old.next = block;
+    const { start, used } = this.#tail;
+    const memory = this.#tryTake() ?? this.#takeOldest();
+    this.#reserve ??= this.#tryTake();
+    this.#append(new Block(memory, offsetAfter(start, used)));
+  }
+
+  #append(block: Block): void {
+    const sealed = this.#tail;
+    if (sealed !== NO_BLOCK) sealed.next = block;
     this.#blocks.push(block);
     this.#tail = block;
     this.#capacityBytes += block.bytes.length;
-    if (old !== NO_BLOCK) this.onPackable?.();
-  }
-}
-
-/**
- * A reader's place in the log. `next` describes a slice in the fields. `advance` confirms the bytes
- * of it that were written:
- *
- *   if (cursor.next(256 * KIB) > 0) {
- *     write(cursor.bytes, cursor.start, cursor.end, () => cursor.advance(written));
- *   }
- */
-export class StreamCursor {
-  /** The block of the current slice, over a SharedArrayBuffer. */
-  bytes: Uint8Array;
-  /** The slice is bytes[start … end). */
-  start: number;
-  end: number;
-  /** Offset of the next byte to be confirmed: all bytes before it are confirmed. */
-  offset: Offset;
-  /** True from a `next` that returned bytes until `advance`. */
-  inFlight: boolean;
-  closed: boolean;
-  /** The next bytes are being expanded: `next` returns 0 until `onReady` is called. */
-  isWaiting = false;
-  /** The next bytes are lost: there is nothing more to be read. */
-  failed = false;
-  /** Called, in another turn, when the bytes that `next` did not have are there, or are lost. */
-  onReady: (() => void) | undefined = undefined;
-  readonly #log: StreamLog;
-  #block: Block;
-
-  constructor(log: StreamLog, block: Block, offset: Offset) {
-    this.bytes = block.bytes;
-    this.start = offset - block.start;
-    this.end = this.start;
-    this.offset = offset;
-    this.inFlight = false;
-    this.closed = false;
-    this.#log = log;
-    this.#block = block;
-    block.pins++;
+    if (sealed !== NO_BLOCK) this.onPackable?.();
   }
 
-  /** Bytes of the stream that this reader has not confirmed. */
-  get lag(): number {
-    return this.#log.endOffset - this.offset + 1;
-  }
-
-  /**
-   * Returns the size of the next slice, up to `bytesMax` and a block's end; 0 when the reader has
-   * everything.
-   */
-  next(bytesMax: number): number {
-    assert(!this.closed && !this.inFlight, 'a cursor has one slice in flight');
-    this.#log.settle();
-    if (this.end === this.#block.used) this.#hop();
-    if (this.#block.bytes.length === 0) {
-      if (!this.isWaiting && !this.failed) {
-        this.isWaiting = true;
-        this.#log.want(this.#block, this);
-      }
-      return 0;
+  /** Undefined when the system refuses the memory. */
+  #tryTake(): SharedArrayBuffer | undefined {
+    try {
+      return this.#memory.take(MemoryKind.LOG, this.#blockBytes);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      return undefined;
     }
-    // Another cursor may have brought the bytes of a packed block back.
-    this.bytes = this.#block.bytes;
-    // Until now `end` was the confirmed end of the last slice; the new slice begins there.
-    this.start = this.end;
-    const count = Math.min(bytesMax, this.#block.used - this.start);
-    this.end = this.start + count;
-    this.inFlight = count > 0;
-    return count;
   }
 
-  /**
-   * Confirms `bytes` of the slice; fewer than its size means that the rest comes with the next
-   * slice.
-   */
-  advance(bytes: number): void {
-    assert(bytes >= 0 && bytes <= this.end - this.start, 'a cursor advances within its slice');
-    this.inFlight = false;
-    if (this.closed) {
-      this.#log.unpin(this.#block);
-      return;
+  /** The memory of the oldest block, which leaves the log. All before the tail may leave. */
+  #takeOldest(): SharedArrayBuffer {
+    for (;;) {
+      const head = this.#blocks[this.#headIndex]!;
+      if (head.pins !== 0 || head === this.#tail) break;
+      this.#dropHead();
+      // A compressed block has no memory of its own.
+      if (head.bytes.length > 0) return head.bytes.buffer;
     }
-    this.offset = offsetAfter(this.offset, bytes);
-    this.start += bytes;
-    this.end = this.start;
-    if (this.end === this.#block.used) this.#hop();
-  }
-
-  /** For {@link StreamLog.closeCursor}. */
-  close(): void {
-    assert(!this.closed, 'a cursor closes once');
-    this.closed = true;
-    if (this.isWaiting) {
-      const { waiting } = this.#block;
-      const index = waiting.indexOf(this);
-      if (index >= 0) waiting.splice(index, 1);
+    this.onRefused();
+    assert(this.openCursors === 0, 'without memory for the stream nobody reads it');
+    let memory: SharedArrayBuffer | undefined;
+    while (this.#headIndex < this.#blocks.length) {
+      const block = this.#dropHead();
+      block.detached = true;
+      if (block.pins !== 0) this.#leaving.add(block);
+      else if (memory === undefined && block.bytes.length > 0) memory = block.bytes.buffer;
+      else this.#giveBack(block);
     }
-    if (!this.inFlight) this.#log.unpin(this.#block);
+    this.#tail = NO_BLOCK;
+    if (memory === undefined) {
+      memory = this.#reserve;
+      this.#reserve = undefined;
+    }
+    if (memory !== undefined) return memory;
+    throw new OperatingError(ErrorCode.ARENA_FULL, 'the system refuses memory for the stream');
   }
 
-  /** For the log: `block` has its bytes again. */
-  ready(block: Block): void {
-    if (this.closed) return;
-    this.bytes = block.bytes;
-    this.isWaiting = false;
-    this.onReady?.();
-  }
-
-  /** For the log: the bytes are lost. */
-  fail(): void {
-    if (this.closed) return;
-    this.isWaiting = false;
-    this.failed = true;
-    this.onReady?.();
-  }
-
-  /**
-   * Moves to the following block, if there is one, so that a block read to its end is not pinned.
-   */
-  #hop(): void {
-    const block = this.#block;
-    const next = block.next;
-    if (next === null) return;
-    next.pins++;
-    this.#block = next;
-    this.bytes = next.bytes;
-    this.start = this.end = 0;
-    this.#log.unpin(block);
+  #dropHead(): Block {
+    const head = this.#blocks[this.#headIndex]!;
+    this.firstOffset = offsetAfter(head.start, head.used);
+    this.#capacityBytes -= head.bytes.length;
+    if (head.packed !== undefined) {
+      this.#savedBytes -= head.used - head.packed.bytes;
+      this.#store.free(head.packed);
+    }
+    this.#blocks[this.#headIndex++] = NO_BLOCK;
+    head.next = null;
+    return head;
   }
 }

@@ -435,6 +435,12 @@ export class Reply {
     this.#pool.give(buffer);
   }
 
+  /** Drops what is there and all that will be appended: the gate has refused more. */
+  cut(): void {
+    this.discard();
+    this.#cut = true;
+  }
+
   /** Drops the appended bytes, for example when the connection has closed. */
   discard(): void {
     this.#pool.give(this.#bytes);
@@ -459,10 +465,7 @@ export class Reply {
     const old = this.#bytes;
     if (!this.#cut && bytes + this.size > POOLED_BYTES_MIN) {
       // The gate is asked for each chunk except a first one of the usual size.
-      if (this.gate !== undefined && !this.gate.mayGrow(this.size + bytes)) {
-        this.discard();
-        this.#cut = true;
-      }
+      if (this.gate !== undefined && !this.gate.mayGrow(this.size + bytes)) this.cut();
     }
     if (this.#cut) {
       // The bytes are discarded, so they are always written to the same place.

@@ -85,11 +85,21 @@ export class Request {
     return latin1(this.bytes, this.position[index]!, this.length[index]!);
   }
 
+  /** Returns the first `count` bytes of an argument, or all if it has fewer: a char per byte. */
+  latin1Start(index: number, count: number): string {
+    return latin1(this.bytes, this.position[index]!, Math.min(count, this.length[index]!));
+  }
+
   /** Returns the argument in a new array. */
   copy(index: number): Uint8Array {
     const position = this.position[index]!;
     // bytes.slice() cannot be used: for a Buffer it returns a view.
     return Uint8Array.prototype.slice.call(this.bytes, position, position + this.length[index]!);
+  }
+
+  /** For a request that was copied to be kept: the bytes that it and its arrays take. */
+  get keptBytes(): number {
+    return this.bytes.length + this.position.byteLength + this.length.byteLength;
   }
 
   /** Frees the arrays of an unusually long request. */

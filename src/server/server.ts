@@ -5,24 +5,28 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
+import { codeOf, ErrorCode } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { Prng } from '../base/prng.ts';
 import { SharedMemory } from '../base/shared-memory.ts';
 import { asOffset } from '../base/units.ts';
 import type { BlockRequest, ServerPort, Settings, WaitingCall } from '../commands/ports.ts';
 import { type HashKey, Keyspace } from '../keyspace/keyspace.ts';
+import { FailoverState } from '../replication/failover-state.ts';
 import { Feed } from '../replication/feed.ts';
 import type { OutputLimit } from '../replication/output-limit.ts';
 import { ReplicationHistory, randomHex40 } from '../replication/replid.ts';
 import { StreamLog } from '../replication/stream-log.ts';
+import { StreamPosition } from '../replication/stream-position.ts';
 import { BufferPool } from '../resp/buffer-pool.ts';
 import { defaultLimits, type RequestLimits } from '../resp/parser.ts';
 import type { Config } from './config/config.ts';
 import { PubSub } from './dispatch/pubsub.ts';
 import { WatchTable } from './dispatch/watch-table.ts';
+import { ClientMemory } from './net/client-memory.ts';
 import type { Connection } from './net/connection.ts';
 import { Departures } from './net/departures.ts';
-import { ServerStats } from './stats.ts';
+import { ERROR_CODES_MAX, ServerStats } from './stats.ts';
 
 const LRU_CLOCK_MASK = 0xffffff;
 const LRU_RESOLUTION_MS = 1000;
@@ -44,6 +48,8 @@ export const Obstacle = {
   REPLICA: 1 << 4,
   /** The append only file cannot be written. */
   AOF_FAILED: 1 << 5,
+  /** Clients take `maxmemory-clients` or more. */
+  CLIENT_MEMORY: 1 << 6,
 } as const;
 export type Obstacle = (typeof Obstacle)[keyof typeof Obstacle];
 
@@ -89,9 +95,14 @@ export class Server implements ServerPort {
   readonly clients = new Map<number, Connection>();
   /** Sockets of those who were clients, and of those who were turned away. */
   readonly departures = new Departures(() => this.config.values.maxclients - this.clients.size);
+  readonly clientMemory = new ClientMemory<Connection>();
   readonly history: ReplicationHistory;
   readonly streamLog: StreamLog;
   readonly feed: Feed;
+  /** FAILOVER: whether this node is handing its role as the primary over. */
+  readonly failover = new FailoverState();
+  /** The end of the stream, whoever makes it. */
+  readonly position: StreamPosition;
   readonly startedMs: number;
   keyspace: Keyspace;
   eventClasses = 0;
@@ -126,11 +137,6 @@ export class Server implements ServerPort {
    * then either, since the stream must stand still.
    */
   writePauses = 0;
-  /**
-   * The database that the stream has selected at its end, or NO_DB; the upstream's while there is
-   * one.
-   */
-  streamDb: () => number = () => this.feed.selectedDb;
   /** The stream up to here is on disk; -1 without an append only file. */
   syncedOffset: () => number = () => -1;
   #nextClientId = 1;
@@ -149,6 +155,7 @@ export class Server implements ServerPort {
     this.history = new ReplicationHistory(randomBytes);
     this.streamLog = new StreamLog(config.values.replBacklogSize, asOffset(0), this.memory);
     this.feed = new Feed(this.streamLog);
+    this.position = new StreamPosition(this.streamLog, this.history, this.feed);
     this.outputLimits = { normal: NO_LIMIT, pubsub: NO_LIMIT };
     this.startedMs = clock.nowMs();
     this.keyspace = this.#emptyKeyspace();
@@ -200,10 +207,14 @@ export class Server implements ServerPort {
 
   /** Counts an error reply by its first word. */
   noteError(error: string): void {
-    this.stats.errorReplies++;
-    const space = error.indexOf(' ');
-    const code = space < 0 ? error : error.slice(0, space);
-    this.stats.errorsByCode.set(code, (this.stats.errorsByCode.get(code) ?? 0) + 1);
+    const { stats } = this;
+    if (stats.noteError(error)) return;
+    this.log.warning(
+      'Errorstats stopped adding new errors because the number of errors reached the limit ' +
+        `(suggested action: reset with 'CONFIG RESETSTAT'). Limit: ${ERROR_CODES_MAX}.`,
+    );
+    this.log.warning(`Current errors code list: ${[...stats.errorsByCode.keys()].join(', ')}`);
+    stats.stopErrorCodes();
   }
 
   block(call: WaitingCall, request: BlockRequest): void {
@@ -233,9 +244,31 @@ export class Server implements ServerPort {
     this.waits?.databaseModified(dbIndex);
   }
 
-  /** Replaces the dataset by an empty one; constant time, the old arena goes as a whole. */
+  /**
+   * Replaces the dataset by an empty one; constant time, the old arena goes as a whole. Works also
+   * when the system has no memory for another arena.
+   */
   flushAll(): void {
-    this.replaceKeyspace(this.#emptyKeyspace());
+    let empty: Keyspace;
+    try {
+      empty = this.#emptyKeyspace();
+    } catch (error) {
+      if (codeOf(error) !== ErrorCode.ARENA_FULL) throw error;
+      this.#emptyInPlace();
+      return;
+    }
+    this.replaceKeyspace(empty);
+  }
+
+  /**
+   * Empties the dataset within its own memory: in constant time, or, while a snapshot reads it, by
+   * freeing its objects in slices.
+   */
+  #emptyInPlace(): void {
+    const old = this.keyspace;
+    this.databaseModified(-1);
+    if (old.arena.frozen) for (const index of old.databases.keys()) old.flush(index);
+    else this.#serve(Keyspace.inPlaceOf(old));
   }
 
   #emptyKeyspace(): Keyspace {
@@ -252,9 +285,13 @@ export class Server implements ServerPort {
   replaceKeyspace(keyspace: Keyspace): void {
     this.databaseModified(-1);
     const old = this.keyspace;
+    this.#serve(keyspace);
+    old.drop();
+  }
+
+  #serve(keyspace: Keyspace): void {
     this.keyspace = keyspace;
     keyspace.structures.quicklists.plainBytesMin = this.listPlainBytesMin;
     this.onKeyspaceReplaced?.();
-    old.drop();
   }
 }

@@ -1,10 +1,13 @@
 /**
  * What full syncs need of snapshots: one that is started or joined, and its dump as bytes that each
  * peer reads at its own pace. server/persistence/ provides it; tests give a source without workers.
+ *
+ * The dump may be made here, or arrive from the primary of this node and be passed on.
  */
 import type { OperatingError } from '../base/errors.ts';
 import type { Offset } from '../base/units.ts';
 import type { Dialect } from '../rdb/dialect.ts';
+import type { ReplicaState } from '../replication/replica-state.ts';
 
 export interface DumpRequest {
   readonly dialect: Dialect;
@@ -65,26 +68,71 @@ export interface Dump {
 }
 
 export interface DumpSnapshot {
-  readonly request: DumpRequest;
-  /** The stream at the freeze. */
+  /** Bits of `DumpFilter`. */
+  readonly filter: number;
+  /** The stream of the dump, and the offset up to which the dump holds it. */
   readonly startOffset: Offset;
   readonly replid: string;
+  /**
+   * It arrives from the primary of this node and is not loaded yet: its stream is not that of this
+   * node.
+   */
+  readonly isAhead: boolean;
+  /** Bytes of the whole dump when they are known before its end, else -1. */
+  readonly announcedBytes: number;
   readonly state: 'running' | 'done' | 'failed';
   /** It was told to stop: it will fail soon. */
   readonly cancelled: boolean;
   readonly error: OperatingError | undefined;
   readonly spool: Dump;
-  /** `listener` is called when the snapshot is done or has failed. */
+  /** Whether `peer` reads this dump, for which this node would write a dump of its own in `own`. */
+  isReadable(peer: ReplicaState, own: Dialect): boolean;
+  /**
+   * `listener` is called when the snapshot is done or has failed. One that is ahead may fail after
+   * it was done.
+   */
   onEnd(listener: () => void): void;
+}
+
+/** Takes the bytes of a dump that arrives. */
+export interface DumpTaker {
+  /** False once no more bytes are needed: `put` then takes all of them for nothing. */
+  readonly wanted: boolean;
+  /** Copies as many of bytes[start, end) as there is room for; returns where it stopped. */
+  put(bytes: Uint8Array, start: number, end: number): number;
+  /** Resolves when there is room, or when no more bytes are wanted. */
+  waitForRoom(): Promise<void>;
+  /** The dump is complete. */
+  end(): void;
+  /** The dump will not be complete, or this node cannot load it. Harmless behind its use. */
+  fail(): void;
+}
+
+/** A dump that arrives and is passed on. */
+export interface PassedDump extends DumpSnapshot, DumpTaker {
+  /** It is loaded: its stream is this node's stream from now on, and the log begins after it. */
+  loaded(): void;
 }
 
 export interface SnapshotSource {
   /** The snapshot that is being made, or whose dump is still read. */
   readonly running: DumpSnapshot | undefined;
+  /** A snapshot comes soon: what it needs is made ready. */
+  expectSoon(): void;
   /** Freezes the dataset in this very turn. Throws an OperatingError when that is not possible. */
   start(request: DumpRequest): DumpSnapshot;
   /** Fewer dumps are being read than may be at a time. */
   readonly hasRoom: boolean;
   /** Keeps no more of the stream for those who may join a dump than `lagMax` bytes behind it. */
   limitPins(lagMax: number): void;
+}
+
+/** A running load, for INFO. */
+export interface LoadView {
+  readonly startSeconds: number;
+  readonly totalBytes: number;
+  /** The size of the dataset where the dump was made; 0 when the dump does not say. */
+  readonly usedMemoryBytes: number;
+  readonly loadedBytes: number;
+  readonly elapsedSeconds: number;
 }

@@ -108,7 +108,7 @@ export function createRingMemory(
     'ring: a count of spares within its limit',
   );
   const bytes = areasStart(chunkCount) + (chunkCount + spareCount) * chunkBytes;
-  const memory = takeMemory(owner, bytes);
+  const memory = takeRingMemory(owner, bytes);
   const words = new Int32Array(memory, 0, HEADER_WORDS);
   // It may have been a ring before. Lengths are written before they are read.
   words.fill(0);
@@ -122,7 +122,8 @@ export function createRingMemory(
   return memory;
 }
 
-function takeMemory(owner: SharedMemory, bytes: number): SharedArrayBuffer {
+/** Memory for chunks. Throws ARENA_FULL when the system refuses it. */
+export function takeRingMemory(owner: SharedMemory, bytes: number): SharedArrayBuffer {
   try {
     return owner.take(MemoryKind.RING, bytes);
   } catch (error) {
@@ -175,7 +176,7 @@ class RingView {
       0;
     assert(
       filled >= 0 && filled <= this.chunkCount,
-      'ring: released ≤ published ≤ released + count',
+      'ring: released <= published <= released + count',
     );
     return filled;
   }

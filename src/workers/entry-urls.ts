@@ -9,9 +9,9 @@ import { existsSync } from 'node:fs';
 import { assert } from '../base/assert.ts';
 import { packageUrl } from '../base/package-root.ts';
 
-/** The URL of dist/workers/`name`.js. */
+/** The URL of dist/bundle/`name`.js, which is dist/workers/`name`.js with all that it imports. */
 export function workerEntryUrl(name: string): URL {
-  const url = packageUrl(`dist/workers/${name}.js`);
-  assert(existsSync(url), 'dist/workers holds no such entry: build first');
+  const url = packageUrl(`dist/bundle/${name}.js`);
+  assert(existsSync(url), 'dist/bundle holds no such entry: build first');
   return url;
 }

@@ -14,21 +14,25 @@
  * it with `receiveMessageOnPort`. A task is cancelled by a shared word (control-block.ts):
  * piscina's abort would kill the thread.
  *
- * Threads start with the first job or with warm(), stay, and do not keep the process alive while
- * idle; a running job does. `atomics` is disabled because the other modes block an idle worker's
- * event loop, and no `niceIncrement` because that loads a native file. Main thread.
+ * Threads start with a job or with warm(), in a turn of their own: the turn of run() may be a freeze.
+ * They end when they had no job for a while, since each takes 16 MiB, and do not keep the process
+ * alive while idle; a running job does. `atomics` is disabled because the other modes block an idle
+ * worker's event loop, and no `niceIncrement` because that loads a native file. Main thread.
  */
-
+import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { MessagePort, ResourceLimits } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { assert } from '../base/assert.ts';
-import { ErrorCode, messageOf, OperatingError } from '../base/errors.ts';
+import { codeOf, ErrorCode, messageOf, OperatingError } from '../base/errors.ts';
 import { MIB } from '../base/units.ts';
 import { COLLECT, type Outcome, resultOf } from './task-outcome.ts';
+import { hasRoomForThread } from './thread-room.ts';
 
 /** Threads collect after they have seen this many bytes of shared memory, which may be dead now. */
 const SEEN_BYTES_MAX = 32 * MIB;
+/** Threads end after this time without a job. To start one takes about 50 ms of another core. */
+const IDLE_MS = 5000;
 
 export interface PoolOptions {
   /** The duty of the threads, for error messages: 'snapshot', 'load', 'compact'. */
@@ -38,6 +42,8 @@ export interface PoolOptions {
   readonly threads: number;
   /** Limits of a thread's JavaScript heap; a thread that passes them dies, the process does not. */
   readonly resourceLimits?: ResourceLimits;
+  /** Threads end after this time without a job. */
+  readonly idleMs?: number;
   /**
    * Called with an uncaught exception of a thread that has no job to fail; for the log. The thread
    * is replaced as after any other end.
@@ -53,10 +59,12 @@ export interface Pool<Task, Result> {
   readonly duty: string;
   /** Jobs that are queued or running. */
   readonly jobCount: number;
+  /** Whether there are threads now. */
+  readonly isWarm: boolean;
   /**
    * Runs `task` on a free thread, or queues it. Rejects with the operating error that the task
-   * threw; with WORKER_DIED when its thread ended; with CANCELLED when the pool is closed; with
-   * AssertionFailed when the task failed in any other way.
+   * threw; with WORKER_DIED when its thread ended or cannot start; with CANCELLED when the pool is
+   * closed; with AssertionFailed when the task failed in any other way.
    */
   run(task: Task, options?: RunOptions): Promise<Result>;
   /**
@@ -69,7 +77,10 @@ export interface Pool<Task, Result> {
    * it.
    */
   collect(): void;
-  /** Starts the threads now, so that the first job need not wait for them. */
+  /**
+   * Starts the threads unless there are some, and lets them stay for the idle time from now on: a
+   * job that comes soon need not wait for them.
+   */
   warm(): void;
   /**
    * Refuses new jobs, waits for the accepted ones, and ends the threads. Cancel long jobs first.
@@ -89,13 +100,14 @@ class PiscinaPool<Task, Result> implements Pool<Task, Result> {
   readonly duty: string;
   readonly #options: PoolOptions;
   readonly #jobs = new Set<Promise<Result>>();
-  /** Undefined before the first job, and after a thread could not start. */
+  /** Undefined before the first job, after an idle time, and after a thread could not start. */
   #threads: Piscina<Task, Outcome<Result>> | undefined = undefined;
-  /** The end of threads that could not start; close() waits for it. */
+  /** The end of threads that were idle or could not start; close() waits for it. */
   #retired: Promise<void> = Promise.resolve();
   #closed = false;
   /** Since the threads collected last. */
   #seenBytes = 0;
+  #idleTimer: NodeJS.Timeout | undefined = undefined;
 
   constructor(options: PoolOptions) {
     this.duty = options.duty;
@@ -106,10 +118,16 @@ class PiscinaPool<Task, Result> implements Pool<Task, Result> {
     return this.#jobs.size;
   }
 
+  get isWarm(): boolean {
+    return this.#threads !== undefined;
+  }
+
   run(task: Task, options: RunOptions = {}): Promise<Result> {
     const job = this.#runOnThread(task, options);
+    clearTimeout(this.#idleTimer);
     const forget = (): void => {
       this.#jobs.delete(job);
+      this.#watchIdle();
     };
     this.#jobs.add(job);
     job.then(forget, forget);
@@ -132,11 +150,14 @@ class PiscinaPool<Task, Result> implements Pool<Task, Result> {
 
   warm(): void {
     assert(!this.#closed, 'warm: the pool is closed');
+    if (this.#threads === undefined && !hasRoomForThread()) return;
     this.#threads ??= this.#start();
+    this.#watchIdle();
   }
 
   async close(): Promise<void> {
     this.#closed = true;
+    clearTimeout(this.#idleTimer);
     await Promise.allSettled(this.#jobs);
     const threads = this.#threads;
     this.#threads = undefined;
@@ -145,7 +166,16 @@ class PiscinaPool<Task, Result> implements Pool<Task, Result> {
 
   async #runOnThread(task: Task, options: RunOptions): Promise<Result> {
     if (this.#closed) throw new OperatingError(ErrorCode.CANCELLED, `${this.duty} pool is closed`);
-    this.#threads ??= this.#start();
+    if (this.#threads === undefined) {
+      await nextTurn();
+      if (this.#threads === undefined && !hasRoomForThread()) {
+        throw new OperatingError(
+          ErrorCode.WORKER_DIED,
+          `the system refuses memory for a thread of the ${this.duty} pool`,
+        );
+      }
+      this.#threads ??= this.#start();
+    }
     let outcome: Outcome<Result>;
     try {
       outcome = await this.#threads.run(task, { transferList: [...(options.transfer ?? [])] });
@@ -161,7 +191,19 @@ class PiscinaPool<Task, Result> implements Pool<Task, Result> {
     return resultOf(outcome, this.duty);
   }
 
+  /** Ends the threads when no job comes for a while. Their memory, and what they saw, goes back. */
+  #watchIdle(): void {
+    clearTimeout(this.#idleTimer);
+    if (this.#jobs.size > 0 || this.#closed) return;
+    this.#idleTimer = setTimeout(() => {
+      if (this.#threads === undefined) return;
+      this.#seenBytes = 0;
+      this.#retire(this.#threads);
+    }, this.#options.idleMs ?? IDLE_MS).unref();
+  }
+
   #start(): Piscina<Task, Outcome<Result>> {
+    leaveLostDirectory();
     const { entry, threads: count, resourceLimits } = this.#options;
     const threads = new Piscina<Task, Outcome<Result>>({
       filename: fileURLToPath(entry),
@@ -191,5 +233,19 @@ class PiscinaPool<Task, Result> implements Pool<Task, Result> {
   #retire(threads: Piscina<Task, Outcome<Result>>): void {
     this.#threads = undefined;
     this.#retired = Promise.all([this.#retired, threads.destroy()]).then(() => undefined);
+  }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Node.js starts no thread while the working directory is gone. No path of ours depends on it. */
+function leaveLostDirectory(): void {
+  try {
+    realpathSync.native('.');
+  } catch (error) {
+    if (codeOf(error) === undefined) throw error;
+    if (codeOf(error) === 'ENOENT') process.chdir('/');
   }
 }

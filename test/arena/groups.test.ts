@@ -16,6 +16,7 @@ import {
 } from '../../src/arena/layout.ts';
 import { codeOf } from '../../src/base/errors.ts';
 import { Prng } from '../../src/base/prng.ts';
+import { SharedMemory } from '../../src/base/shared-memory.ts';
 import { MIB, type Ref } from '../../src/base/units.ts';
 import { sumOfObjects } from '../fixtures/workers/image-sums.js';
 import { ImageReader } from '../support/image-reader.ts';
@@ -158,6 +159,47 @@ test('what is ensured can be had, and is given back when nobody takes it', () =>
   expect(arena.ensure(150 * MIB, 150 * MIB)).toBe(false);
   expect(arena.ensure(60 * MIB, 60 * MIB)).toBe(true);
   arena.prepareSpare();
+  arena.validate();
+});
+
+test('a system that refuses memory is asked again between commands only, and ever more rarely', () => {
+  const memory = new SharedMemory();
+  const arena = new Arena(undefined, { memory });
+  let asked = 0;
+  const refuse = (isRefusing: boolean): void => {
+    if (!isRefusing) delete (memory as { take?: unknown }).take;
+    else
+      Object.defineProperty(memory, 'take', {
+        configurable: true,
+        value: () => {
+          asked++;
+          throw new RangeError('Array buffer allocation failed');
+        },
+      });
+  };
+  // With the first object comes the spare.
+  arena.alloc(100);
+  refuse(true);
+  const large = 70 * MIB;
+  expect(arena.ensure(large, large)).toBe(false);
+  const once = asked;
+  for (let i = 0; i < 100; i++) expect(arena.ensure(large, large)).toBe(false);
+  expect(asked).toBe(once);
+  expect(arena.isTight).toBe(true);
+  // What is there is still given out.
+  let count = 0;
+  expect(() => {
+    for (;;) if (arena.alloc(MIB) > 0) count++;
+  }).toThrow('bytes left');
+  expect(count).toBeGreaterThan(100);
+  asked = 0;
+  for (let i = 0; i < 100; i++) arena.prepareSpare();
+  expect(asked).toBeLessThan(10);
+  expect(asked).toBeGreaterThan(5);
+  refuse(false);
+  for (let i = 0; i < 32; i++) arena.prepareSpare();
+  expect(arena.isTight).toBe(false);
+  expect(arena.ensure(large, large)).toBe(true);
   arena.validate();
 });
 

@@ -12,7 +12,10 @@ import { RespParser, type RespValue } from '../support/resp-parser.ts';
 
 const commands: [string, CommandSpec][] = [
   ...commandTables,
-  payloadCommands(() => ({ version: 10, plainTypes: false })),
+  payloadCommands(
+    () => ({ version: 10, plainTypes: false }),
+    () => undefined,
+  ),
 ].flatMap((table) => Object.entries(table));
 
 let redis: RealRedis;

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { KIB, MIB } from '../../src/base/units.ts';
 import { type Headwater, startHeadwater } from '../support/headwater.ts';
 import { type RealRedis, startRedis } from '../support/real-redis.ts';
-import type { RespClient } from '../support/resp-client.ts';
+import { encodeCommand, type RespClient } from '../support/resp-client.ts';
 import { RespError } from '../support/resp-parser.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -187,6 +187,73 @@ describe('used_memory', () => {
     await waitFor(async () => (await pending()).every((bytes) => bytes < MIB));
     await queuing.close();
   });
+});
+
+describe('used_memory counts once', () => {
+  /** Bytes that `used_memory` has gained, once V8 has collected what is dead. */
+  async function gain(grow: (to: RespClient) => Promise<unknown>): Promise<[number, number]> {
+    const settled = async (): Promise<number> => {
+      const before = await info('headwater_collections');
+      await client.call('MEMORY', 'PURGE');
+      await waitFor(async () => (await info('headwater_collections')) > before, {
+        what: 'a collection',
+      });
+      return await info('used_memory');
+    };
+    const holder = await server.client();
+    const id = Number(await holder.call('CLIENT', 'ID'));
+    const before = await settled();
+    await grow(holder);
+    const gained = (await settled()) - before;
+    const line = String(await client.call('CLIENT', 'LIST', 'ID', id));
+    const counted = Number(/tot-mem=(\d+)/.exec(line)![1]);
+    expect(await info('mem_clients_normal')).toBeGreaterThan(counted);
+    holder.socket.destroy();
+    return [gained, counted];
+  }
+
+  const keys = Array.from({ length: 200_000 }, (_, i) => `key:${i}`);
+
+  test.each([
+    [
+      'short commands behind MULTI',
+      async (to: RespClient) => {
+        await to.call('MULTI');
+        for (let i = 0; i < 100; i++)
+          await to.pipeline(Array.from({ length: 1000 }, () => ['SET', 'key', 'value']));
+      },
+    ],
+    [
+      'long commands behind MULTI',
+      async (to: RespClient) => {
+        await to.call('MULTI');
+        for (let i = 0; i < 50; i++) await to.call('SET', 'key', 'v'.repeat(MIB));
+      },
+    ],
+    [
+      'the keys of BLPOP',
+      async (to: RespClient) => {
+        to.write(encodeCommand(['BLPOP', ...keys, 0]));
+        await waitFor(async () => (await info('blocked_clients')) === 1);
+      },
+    ],
+    [
+      'the keys of WATCH',
+      async (to: RespClient) => {
+        to.write(encodeCommand(['WATCH', ...keys]));
+        await to.reply();
+      },
+    ],
+  ] satisfies [string, (to: RespClient) => Promise<unknown>][])(
+    '%s',
+    async (_, grow) => {
+      const [gained, counted] = await gain(grow);
+      expect(counted).toBeGreaterThan(45 * MIB);
+      expect(gained / counted).toBeGreaterThan(0.85);
+      expect(gained / counted).toBeLessThan(1.25);
+    },
+    60_000,
+  );
 });
 
 describe('names', () => {

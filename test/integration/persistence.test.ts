@@ -14,6 +14,15 @@ import {
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
+import {
+  dump,
+  moduleId,
+  newerDump,
+  newerPayloads,
+  pair,
+  payload as payloadOf,
+  str,
+} from '../support/dump-writer.ts';
 import { startHeadwater } from '../support/headwater.ts';
 import { findRedisServer, startRedis } from '../support/real-redis.ts';
 import type { RespClient } from '../support/resp-client.ts';
@@ -183,7 +192,9 @@ test('keys that have expired meanwhile are not loaded', async () => {
   await again.close();
 });
 
-test('a dump that is damaged is refused: exit code 1, position and reason, and the file is left alone', async () => {
+test('a dump that is damaged is refused: exit code 1, position and reason, and the file is left alone', {
+  timeout: 120_000,
+}, async () => {
   const server = track(await startHeadwater({}));
   const client = await server.client();
   await client.pipeline(
@@ -212,6 +223,16 @@ test('a dump that is damaged is refused: exit code 1, position and reason, and t
     ],
     ['wrong checksum', changed(good.length - 1, good.at(-1)! ^ 1), /checksum/i],
     ['changed value', changed(good.length >> 1, good[good.length >> 1]! ^ 0x55), /\d+|checksum/i],
+    [
+      'an array',
+      dump('REDIS0014', pair('a', '1'), 28, str('my list'), 1),
+      /RDB version 14 .*'my list' in DB 0, with a value of type 28 \(array\)[\s\S]*Unknown type or opcode when loading DB. Unrecoverable error, aborting now./,
+    ],
+    [
+      'a module',
+      dump('REDIS0012', 7, str('my vectors'), moduleId('vectorset', 1), 0),
+      /RDB version 12 .*'my vectors' in DB 0, .*'vectorset'[\s\S]*Unknown type or opcode/,
+    ],
   ];
   for (const [name, bytes, reason] of cases) {
     const dir = temporaryDirectory('damaged');
@@ -227,6 +248,42 @@ test('a dump that is damaged is refused: exit code 1, position and reason, and t
     expect(failure, name).toMatch(reason);
     expect(readFileSync(file).equals(bytes), name).toBe(true);
   }
+});
+
+test('a dump of Redis 8.8 loads at the start, and the log tells what was passed over', async () => {
+  const dir = temporaryDirectory('newer');
+  writeFileSync(join(dir, 'dump.rdb'), newerDump());
+  const server = track(await startHeadwater({ dir }));
+  const client = await server.client({ bulk: 'buffer' });
+  expect(((await client.call('KEYS', '*')) as Buffer[]).map(String).sort()).toEqual([
+    ...['hash', 'other', 'stream', 'string'],
+  ]);
+  const pending = await client.call('XPENDING', 'other', 'group');
+  expect(String(pending)).toBe('2,1-0,2-0,consumer,2');
+  const passed = server.lines.filter((line) => line.includes('was passed over'));
+  expect(passed.map((line) => /over: (.*) times/.exec(line)?.[1])).toEqual([
+    'slot info (2',
+    "key metadata of class 'KMT1' (2",
+    'idempotency data of stream producers (1',
+  ]);
+  // Payloads of these versions likewise. Each name is told once.
+  for (const { key, payload } of [...newerPayloads(), ...newerPayloads()])
+    expect(String(await client.call('RESTORE', key, 0, payload, 'REPLACE'))).toBe('OK');
+  const told = server.lines.filter((line) => line.includes('RESTORE passes over'));
+  expect(told.map((line) => /use here: ([^"]*)/.exec(line)?.[1])).toEqual([
+    'idempotency data of stream producers',
+    "key metadata of class 'KMT1'",
+  ]);
+  const array = payloadOf(14, 28, 1, 0, 5, 1, 7);
+  expect(String(await client.command('RESTORE', 'string', 0, array, 'REPLACE'))).toBe(
+    'ERR Bad data format',
+  );
+  const future = payloadOf(16, 0, str('v'));
+  expect(String(await client.command('RESTORE', 'string', 0, future, 'REPLACE'))).toBe(
+    'ERR DUMP payload version or checksum are wrong',
+  );
+  expect(String(await client.call('GET', 'string'))).toBe('v');
+  await client.close();
 });
 
 test('save points save, and SAVE, BGSAVE and SHUTDOWN answer as Redis does', async () => {

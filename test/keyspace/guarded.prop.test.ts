@@ -60,7 +60,13 @@ const DELETING = new Set([
 const dialect = { version: 10, plainTypes: false } as const;
 
 function harnessWith(refusals?: Refusals): CommandHarness {
-  const tables = [...commandTables, payloadCommands(() => dialect)];
+  const tables = [
+    ...commandTables,
+    payloadCommands(
+      () => dialect,
+      () => undefined,
+    ),
+  ];
   const arena = refusals === undefined ? {} : { refuses: refusals.refuses };
   return new CommandHarness({ seed: 1, settings: SETTINGS, tables, arena });
 }

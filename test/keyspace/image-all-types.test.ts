@@ -36,7 +36,13 @@ test(`${COMMANDS} commands of all types leave the frozen image as it was`, {
   expect(debugChecks, 'the sums are taken').toBe(true);
   const seed = testSeed('image of all types');
   const dialect = { version: 10, plainTypes: false } as const;
-  const tables = [...commandTables, payloadCommands(() => dialect)];
+  const tables = [
+    ...commandTables,
+    payloadCommands(
+      () => dialect,
+      () => undefined,
+    ),
+  ];
   const harness = new CommandHarness({ seed, settings: SETTINGS, tables });
   // FLUSHALL takes another arena, and the image with it.
   const random = new RandomCommands(new Prng(seed), {

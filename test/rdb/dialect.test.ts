@@ -1,7 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { Encoding, ValueType } from '../../src/keyspace/entry.ts';
 import { type Dialect, rdbTypeOf } from '../../src/rdb/dialect.ts';
-import { Opcode, RdbType, rdbTypeName, StringForm } from '../../src/rdb/opcodes.ts';
+import {
+  ModuleOpcode,
+  Opcode,
+  RdbType,
+  rdbTypeName,
+  StringForm,
+  ValkeyOpcode,
+  ValkeyType,
+} from '../../src/rdb/opcodes.ts';
 
 const types: readonly (readonly [string, ValueType, Encoding, number[], number])[] = [
   // name, type, encoding, type bytes of versions 9 10 11 12, type byte of plain types
@@ -32,7 +40,12 @@ describe('the type byte of', () => {
 });
 
 test('the numbers of the format never change', () => {
+  expect(ValkeyOpcode).toEqual({ UPDATE: 242, SLOT_IMPORT: 243 });
+  expect(ValkeyType).toEqual({ HASH_2: 22, PATH_HASH: 23 });
+  expect(ModuleOpcode).toEqual({ EOF: 0, SINT: 1, UINT: 2, FLOAT: 3, DOUBLE: 4, STRING: 5 });
   expect(Opcode).toEqual({
+    HASH_TEMPLATE: 242,
+    KEY_META: 243,
     SLOT_INFO: 244,
     FUNCTION2: 245,
     FUNCTION_PRE_GA: 246,
@@ -47,9 +60,13 @@ test('the numbers of the format never change', () => {
     EOF: 255,
   });
   expect(Object.values(RdbType)).toEqual([
-    0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25,
+    0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26,
+    27, 28, 29, 30, 31, 32,
   ]);
   expect(StringForm).toEqual({ INT8: 0, INT16: 1, INT32: 2, LZF: 3 });
   expect(rdbTypeName(19)).toBe('stream-listpacks-2');
   expect(rdbTypeName(8)).toBeUndefined();
+  expect([rdbTypeName(22), rdbTypeName(22, true)]).toEqual(['hash-metadata-pre-ga', 'hash-2']);
+  expect([rdbTypeName(26), rdbTypeName(26, true)]).toEqual(['stream-listpacks-4', undefined]);
+  expect(rdbTypeName(21, true)).toBe('stream-listpacks-3');
 });

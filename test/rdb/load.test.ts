@@ -16,7 +16,7 @@ import {
 } from './keyspaces.ts';
 
 const NOW_MS = 1_700_000_000_000;
-const fixture = readFileSync(new URL('../fixtures/handshake.rdb', import.meta.url));
+const fixture = readFileSync(new URL('../fixtures/replication/handshake.rdb', import.meta.url));
 
 type Part = string | number | readonly number[] | Buffer;
 
@@ -100,7 +100,7 @@ test('the dump that a primary sent in 2020 loads', () => {
 });
 
 describe('a dump', () => {
-  test.each(['REDIS0001', 'REDIS0006', 'REDIS0012', 'VALKEY080'])(
+  test.each(['REDIS0001', 'REDIS0006', 'REDIS0012', 'REDIS0015', 'VALKEY080', 'VALKEY081'])(
     'with the header %s loads',
     (magic) => {
       expect(keysOf(dump(magic, ...pair('k', 'v')))).toEqual({ k: 'v' });
@@ -237,12 +237,12 @@ describe('a dump is refused', () => {
       'TOO_NEW',
       /^Can't handle RDB format version 99$/,
     ],
-    ['of version 13', Buffer.from('REDIS0013'), 'TOO_NEW', /^Can't handle RDB format version 13$/],
+    ['of version 16', Buffer.from('REDIS0016'), 'TOO_NEW', /^Can't handle RDB format version 16$/],
     [
       'of a newer Valkey',
-      Buffer.from('VALKEY081'),
+      Buffer.from('VALKEY082'),
       'TOO_NEW',
-      /^Can't handle RDB format version 81$/,
+      /^Can't handle RDB format version 82$/,
     ],
     [
       'with a wrong checksum',
@@ -264,11 +264,16 @@ describe('a dump is refused', () => {
     ],
     [
       'with an unknown opcode',
-      dump(243),
+      dump(241, str('k')),
       'CORRUPT',
-      /^Unknown RDB encoding type 243, at position 10$/,
+      /^Unknown RDB encoding type 241, at position 12$/,
     ],
-    ['with a module', dump(7, str('k')), 'UNSUPPORTED', /type 7 \(module-2\), at position 12$/],
+    [
+      'with a module',
+      dump(7, str('k'), [0x81, 0x2b, 0x1d, 0x40, 0x8a, 0x5f, 0x33, 0x20, 0x01]),
+      'UNSUPPORTED',
+      /type 7 \(module-2\) of the module type 'Kx1Ail8zI', at position 21$/,
+    ],
     [
       'with a pre-release function',
       dump(246),
@@ -302,8 +307,8 @@ describe('a dump is refused', () => {
     expect(failure.message).toMatch(message);
   });
 
-  test.each([6, 7, 22, 23])('that holds type %d', (type) => {
-    expect(failureOf(dump(type, str('k')))).toMatchObject({ code: 'UNSUPPORTED' });
+  test.each([6, 7, 22, 23, 28, 29, 30, 31, 32])('that holds type %d', (type) => {
+    expect(failureOf(dump(type, str('k'), 0))).toMatchObject({ code: 'UNSUPPORTED' });
   });
 });
 

@@ -7,19 +7,20 @@ import {
   JoinVerdict,
   payloadHeader,
   payloadTrailer,
+  readsVersion,
 } from '../../src/replication/full-sync.ts';
 import type { OutputLimit } from '../../src/replication/output-limit.ts';
 import { DumpFilter, Framing, ReplicaState } from '../../src/replication/replica-state.ts';
 import { ReplicationHistory } from '../../src/replication/replid.ts';
 import { StreamLog } from '../../src/replication/stream-log.ts';
 
-const DIALECT = 10;
 const LIMIT: OutputLimit = { hardBytes: 1000, softBytes: 500, softMs: 60_000 };
 const NO_LIMIT: OutputLimit = { hardBytes: 0, softBytes: 0, softMs: 0 };
 const history = new ReplicationHistory((count) => new Uint8Array(count).fill(0xab));
 const window = { active: true, firstOffset: asOffset(501), endOffset: asOffset(1087) };
 const snapshot: JoinableSnapshot = {
-  dialect: DIALECT,
+  isReadable: true,
+  isAhead: false,
   filter: DumpFilter.NONE,
   replid: history.replid,
   offset: asOffset(1000),
@@ -57,7 +58,7 @@ describe('joining a snapshot', () => {
       peer({ rdbOnly: true }),
       JoinVerdict.JOIN,
     ],
-    ['of another dialect', { ...snapshot, dialect: 9 }, peer(), JoinVerdict.DIALECT],
+    ['of another dialect', { ...snapshot, isReadable: false }, peer(), JoinVerdict.DIALECT],
     [
       'that is whole, for functions only',
       snapshot,
@@ -73,8 +74,26 @@ describe('joining a snapshot', () => {
     ],
     ['that failed', { ...snapshot, failed: true }, peer(), JoinVerdict.FAILED],
     ['that is not there', null, peer(), JoinVerdict.NONE],
+    [
+      'that arrives, of a stream that this node does not have yet',
+      { ...snapshot, isAhead: true, replid: 'cd'.repeat(20), offset: asOffset(9999) },
+      peer(),
+      JoinVerdict.JOIN,
+    ],
+    [
+      'that arrives, without wanting a stream',
+      { ...snapshot, isAhead: true },
+      peer({ rdbOnly: true }),
+      JoinVerdict.FILTER,
+    ],
+    [
+      'that arrives, and failed',
+      { ...snapshot, isAhead: true, failed: true },
+      peer(),
+      JoinVerdict.FAILED,
+    ],
   ])('%s', (_name, running, state, verdict) => {
-    expect(canJoin(running, state, DIALECT, history, window, LIMIT)).toBe(verdict);
+    expect(canJoin(running, state, history, window, LIMIT)).toBe(verdict);
   });
 
   test.each([
@@ -85,7 +104,7 @@ describe('joining a snapshot', () => {
     ['the soft limit has no patience', 600, { ...LIMIT, softMs: 0 }, {}, JoinVerdict.LIMIT],
   ])('depends on the output limit: %s', (_name, lag, limit, set, verdict) => {
     const wide = { active: true, firstOffset: asOffset(1), endOffset: asOffset(1000 + lag) };
-    expect(canJoin(snapshot, peer(set), DIALECT, history, wide, limit)).toBe(verdict);
+    expect(canJoin(snapshot, peer(set), history, wide, limit)).toBe(verdict);
   });
 
   // While an image lives, a cursor at S+1 keeps the log for those who come late.
@@ -95,9 +114,29 @@ describe('joining a snapshot', () => {
     const pin = log.openCursor(asOffset(1001));
     const block = new Uint8Array(16 * KIB);
     for (let i = 0; i < 10; i++) log.append(block, 0, block.length);
-    expect(canJoin(snapshot, peer(), DIALECT, history, log, NO_LIMIT)).toBe(JoinVerdict.JOIN);
+    expect(canJoin(snapshot, peer(), history, log, NO_LIMIT)).toBe(JoinVerdict.JOIN);
     log.closeCursor(pin);
-    expect(canJoin(snapshot, peer(), DIALECT, history, log, NO_LIMIT)).toBe(JoinVerdict.LOG);
+    expect(canJoin(snapshot, peer(), history, log, NO_LIMIT)).toBe(JoinVerdict.LOG);
+  });
+});
+
+describe('a dump of another node', () => {
+  const redis = (version: number) => ({ isValkey: false, version });
+  const valkey = (version: number) => ({ isValkey: true, version });
+  test.each([
+    ['a peer that tells nothing, up to what it would get', redis(10), {}, 10, false, true],
+    ['the same, not beyond', redis(11), {}, 10, false, false],
+    ['the same, of Valkey', valkey(80), {}, 12, false, false],
+    ['one that needs plain types', redis(9), {}, 9, true, false],
+    ['a headwater, any that it reads', redis(12), { readsRedis: 12 }, 9, true, true],
+    ['a headwater, none that it does not read', redis(13), { readsRedis: 12 }, 10, false, false],
+    ['a headwater, of Valkey', valkey(80), { readsRedis: 12, readsValkey: 80 }, 10, false, true],
+    ['a Valkey 8', redis(11), { version: 0x080100 }, 10, false, true],
+    ['a Valkey 8, not what Valkey never read', redis(12), { version: 0x080100 }, 12, false, false],
+    ['a Valkey 8, not that of Valkey 9', valkey(80), { version: 0x080100 }, 10, false, false],
+    ['a Valkey 9', valkey(80), { version: 0x090001 }, 10, false, true],
+  ] as const)('is read by %s', (_name, dump, set, own, isPlain, expected) => {
+    expect(readsVersion(peer(set), dump, own, isPlain)).toBe(expected);
   });
 });
 
@@ -118,9 +157,9 @@ describe('around the dump', () => {
       Framing.LENGTH,
       Framing.EOF_MARK,
     ]);
-    expect(fullSyncLine(peer(), history, asOffset(1000))).toBe(
+    expect(fullSyncLine(peer(), history.replid, asOffset(1000))).toBe(
       `+FULLRESYNC ${'ab'.repeat(20)} 1000\r\n`,
     );
-    expect(fullSyncLine(peer({ legacy: true }), history, asOffset(1000))).toBe('');
+    expect(fullSyncLine(peer({ legacy: true }), history.replid, asOffset(1000))).toBe('');
   });
 });

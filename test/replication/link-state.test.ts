@@ -6,13 +6,10 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { asOffset } from '../../src/base/units.ts';
+import type { LinkOptions } from '../../src/replication/link-handshake.ts';
+import type { CachedStream, LinkAction } from '../../src/replication/link-phase.ts';
 import { LinkReader } from '../../src/replication/link-reader.ts';
-import {
-  type CachedStream,
-  type LinkAction,
-  type LinkOptions,
-  LinkState,
-} from '../../src/replication/link-state.ts';
+import { LinkState } from '../../src/replication/link-state.ts';
 
 const OLD = '0a'.repeat(20);
 const NEW = '0b'.repeat(20);
@@ -22,7 +19,10 @@ const OPTIONS: LinkOptions = {
   listeningPort: 6380,
   announceIp: '',
   version: '',
+  capability: '',
   replTimeoutMs: 60_000,
+  ownId: 'a'.repeat(40),
+  failover: false,
 };
 
 interface Played {
@@ -62,6 +62,9 @@ function play(options: Partial<LinkOptions> = {}, cached?: CachedStream): Played
             break;
           case 'continue':
             done.push(`continue ${action.replid || 'same'}`);
+            break;
+          case 'failover':
+            done.push(`failover ${action.accepted ? 'accepted' : 'refused'}`);
             break;
           default:
             done.push(action.kind);
@@ -124,6 +127,9 @@ describe('the handshake', () => {
       'Partial resynchronization not possible (no cached master)',
       `Full resync from master: ${NEW}:4711`,
       'MASTER <-> REPLICA sync: receiving streamed RDB from master with EOF to parser',
+      'MASTER <-> REPLICA sync: Loading DB in memory',
+      'MASTER <-> REPLICA sync: Swapping active DB with loaded DB',
+      'MASTER <-> REPLICA sync: Discarding old DB in background',
       'MASTER <-> REPLICA sync: Finished with success',
     ]);
   });
@@ -139,6 +145,14 @@ describe('the handshake', () => {
         CAPA +
         request('REPLCONF', 'version', '9.1.0'),
     ]);
+  });
+
+  test('tells a further capability with the others', () => {
+    const { at } = play({ capability: 'headwater-reads-12-80' });
+    at(0, follow);
+    at(1, opened);
+    const all = ['eof', 'psync2', 'headwater-reads-12-80'].flatMap((name) => ['capa', name]);
+    expect(at(2, line('+PONG'))).toEqual([PORT + request('REPLCONF', ...all)]);
   });
 
   test('goes on when a primary does not know an option', () => {
@@ -309,12 +323,10 @@ describe('a link that is lost', () => {
   });
 });
 
-test('dumps that cannot be read are asked for with growing pauses', () => {
-  const { at, link } = play();
-  let now = 0;
-  at(now, follow);
-  const pauses: number[] = [];
-  for (let i = 0; i < 8; i++) {
+describe('dumps that cannot be read', () => {
+  /** A full sync whose dump ends with `reason`; returns the pause before the next attempt. */
+  function refuse({ at, link }: Played, nowMs: number, reason: string, isFinal = true): number {
+    let now = nowMs;
     at(now, opened);
     at(now, line('+PONG'));
     at(now, line('+OK'));
@@ -322,15 +334,57 @@ test('dumps that cannot be read are asked for with growing pauses', () => {
     at(now, line(`+FULLRESYNC ${NEW} 0`));
     at(now, line('$5'));
     link.payloadEnded(now);
-    expect(at(now, (l, t) => l.loadFailed('RDB of version 99', true, t))).toEqual(['close']);
-    const failedAt = now;
+    expect(at(now, (l, t) => l.loadFailed(reason, isFinal, t))).toEqual(['close']);
     while (link.phase === 'waiting') {
+      expect(link.attemptInMs(now)).toBe(nowMs + link.retryMs - now);
       now += 500;
       at(now, tick);
     }
-    pauses.push(now - failedAt);
+    expect(link.attemptInMs(now)).toBe(0);
+    return now - nowMs;
   }
-  expect(pauses).toEqual([2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+
+  const complaints = (log: readonly string[]): string[] =>
+    log.filter((text) => text.startsWith('Failed trying') || text.startsWith('A full sync'));
+
+  test('are asked for with growing pauses, and the log tells why once', () => {
+    const played = play();
+    let now = 0;
+    played.at(now, follow);
+    const pauses: number[] = [];
+    for (let i = 0; i < 8; i++) {
+      pauses.push(refuse(played, now, `RDB of version 99, at position ${i}`));
+      now += pauses.at(-1)!;
+    }
+    expect(pauses).toEqual([2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+    expect(played.link).toMatchObject({ refusedDumps: 8, refusal: 'RDB of version 99' });
+    expect(complaints(played.log)).toEqual([
+      'Failed trying to load the MASTER synchronization DB: RDB of version 99, at position 0',
+      'A full sync is tried again after pauses of up to 60 seconds, until a dump of MASTER can be loaded.',
+    ]);
+    refuse(played, now, 'another\nreason');
+    expect(complaints(played.log)[2]).toMatch(/: another\?reason$/);
+  });
+
+  test.each([
+    ['a dump that fits', (p: Played, now: number) => loadOne(p, now)],
+    ['another primary', (p: Played, now: number) => p.at(now, follow)],
+    ['a dump that was cut', (p: Played, now: number) => refuse(p, now, 'short', false)],
+  ])('are forgotten after %s', (_, event) => {
+    const played = play();
+    played.at(0, follow);
+    let now = refuse(played, 0, 'RDB of version 99');
+    now += refuse(played, now, 'RDB of version 99');
+    event(played, now);
+    expect(played.link).toMatchObject({ refusedDumps: 0, refusal: '', retryMs: 1000 });
+  });
+
+  function loadOne({ at, link }: Played, now: number): void {
+    at(now, opened);
+    for (const text of ['+PONG', '+OK', '+OK', `+FULLRESYNC ${NEW} 0`, '$5']) at(now, line(text));
+    link.payloadEnded(now);
+    at(now, (l, t) => l.loaded(asOffset(0), t));
+  }
 });
 
 test('while a dump is loaded the primary hears an empty line each second', () => {
@@ -407,4 +461,48 @@ test('the recorded full sync of a real primary', () => {
   ]);
   expect(Buffer.concat(payload).equals(dump)).toBe(true);
   expect(Buffer.concat(stream).toString()).toBe('*1\r\n$4\r\nPING\r\n');
+});
+
+describe('FAILOVER', () => {
+  const cached: CachedStream = { replid: OLD, offset: asOffset(76) };
+
+  test('asks the target to be the primary, and tries ten times a second until it is there', () => {
+    const { at } = play({ failover: true }, cached);
+    at(0, follow);
+    expect(at(1, (link, now) => link.closed('ECONNREFUSED', now))).toEqual([]);
+    expect(at(50, tick)).toEqual([]);
+    expect(at(101, tick)).toEqual(['connect']);
+    at(102, opened);
+    at(103, line('+PONG'));
+    at(104, line('+OK'));
+    expect(at(105, line('+OK'))).toEqual([request('PSYNC', OLD, '77', 'FAILOVER')]);
+    expect(at(106, line(''))).toEqual([]);
+    expect(at(107, line(`+CONTINUE ${NEW}`))).toEqual([
+      'failover accepted',
+      `continue ${NEW}`,
+      request('REPLCONF', 'ACK', '76'),
+    ]);
+  });
+
+  test('has succeeded with a full sync, too', () => {
+    const { at } = asked({ failover: true }, cached);
+    expect(at(5, line(`+FULLRESYNC ${NEW} 4`))).toEqual(['failover accepted', `full ${NEW} 4`]);
+  });
+
+  test.each([
+    '-ERR PSYNC FAILOVER replid must match my replid.',
+    "-NOMASTERLINK Can't SYNC while failing over",
+    '+CONTINUE x',
+    '+HELLO',
+  ])('has failed with %s: no SYNC, no further attempt', (text) => {
+    const { at } = asked({ failover: true }, cached);
+    expect(at(5, line(text))).toEqual(['failover refused']);
+  });
+
+  test('has failed when the target is gone or silent', () => {
+    const { at } = asked({ failover: true }, cached);
+    expect(at(5, closed)).toEqual(['failover refused']);
+    const silent = asked({ failover: true }, cached);
+    expect(silent.at(70_000, tick)).toEqual(['failover refused']);
+  });
 });

@@ -6,7 +6,8 @@ import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
 import { asOffset, KIB } from '../../src/base/units.ts';
-import { type Block, type StreamCursor, StreamLog } from '../../src/replication/stream-log.ts';
+import type { Block, StreamCursor } from '../../src/replication/log-cursor.ts';
+import { StreamLog } from '../../src/replication/stream-log.ts';
 import { testSeed } from '../support/seed.ts';
 
 interface Reader {

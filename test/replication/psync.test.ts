@@ -38,14 +38,22 @@ const CLIENT: PsyncClient = {
 const PRIMARY: PsyncNode = {
   isReplica: false,
   linkUp: false,
+  linkRising: false,
+  resyncs: false,
   failingOver: false,
   serveStalePsync: false,
+  catchingUp: false,
+  path: '',
 };
 const RELAY: PsyncNode = {
   isReplica: true,
   linkUp: true,
+  linkRising: false,
+  resyncs: false,
   failingOver: false,
   serveStalePsync: false,
+  catchingUp: false,
+  path: '',
 };
 const WINDOW = { active: true, firstOffset: asOffset(501), endOffset: asOffset(1087) };
 const INACTIVE = { active: false, firstOffset: asOffset(1), endOffset: asOffset(0) };
@@ -159,7 +167,7 @@ describe('without a backlog', () => {
     expect(backlogCreatedLine(own).text).toBe(
       `Replication backlog created, my new replication IDs are '${NEW}' and '${NO_REPLID}'`,
     );
-    expect(fullResyncLine(own, asOffset(0))).toBe(`+FULLRESYNC ${NEW} 0\r\n`);
+    expect(fullResyncLine(own.replid, asOffset(0))).toBe(`+FULLRESYNC ${NEW} 0\r\n`);
   });
 });
 
@@ -238,6 +246,31 @@ describe('what is refused, in Redis order and words', () => {
   });
 });
 
+describe('a relay whose link is on its way up', () => {
+  const rising = { ...RELAY, linkUp: false, linkRising: true };
+  const granted = { ...rising, resyncs: true };
+  const stale = { serveStalePsync: true };
+  const covered = psync(OLD, '1000');
+  test.each([
+    ['lets a full sync wait for the outcome', rising, psync('?', '-1'), 'full'],
+    ['the same by SYNC', rising, SYNC, 'full'],
+    ['the same for another history', rising, psync(NEW, '5'), 'full'],
+    ['refuses what it could continue: the link may come up as it was', rising, covered, 'refuse'],
+    ['continues it by its option', { ...rising, ...stale }, covered, 'continue'],
+    ['gives a dump that is granted to all', granted, covered, 'full'],
+    ['but continues by its option', { ...granted, ...stale }, covered, 'continue'],
+  ])('%s', (_name, node, request, kind) => {
+    expect(decidePsync(request, CLIENT, node, history(), WINDOW).kind).toBe(kind);
+  });
+
+  test('makes no history while it waits for one', () => {
+    for (const request of [psync('?', '-1'), SYNC]) {
+      const decision = decidePsync(request, CLIENT, rising, history(), INACTIVE);
+      expect(decision).toMatchObject({ kind: 'full', needsNewHistory: false });
+    }
+  });
+});
+
 describe('a relay', () => {
   test('answers as a primary does while its link is up', () => {
     expect(decidePsync(psync(OLD, '1000'), CLIENT, RELAY, history(), WINDOW).kind).toBe('continue');
@@ -253,6 +286,27 @@ describe('a relay', () => {
       decide(psync(OLD, '3')),
       decide(SYNC),
     ]).toEqual(['continue', 'refuse', 'refuse', 'refuse']);
+  });
+});
+
+describe('a relay that has just come back', () => {
+  const catching = { ...RELAY, catchingUp: true };
+  const decide = (request: PsyncRequest, place = catching): PsyncDecision =>
+    decidePsync(request, CLIENT, place, history(), WINDOW);
+
+  test('asks one that is ahead of it to come later, and does not make it start again', () => {
+    expect(decide(psync(OLD, '1089'))).toMatchObject({
+      kind: 'refuse',
+      errorLine: "-NOMASTERLINK Can't SYNC while not connected with my master\r\n",
+    });
+  });
+
+  test('continues one that is not ahead, and gives all others a full sync', () => {
+    expect(decide(psync(OLD, '1088')).kind).toBe('continue');
+    expect(decide(psync(OLD, '3')).kind).toBe('full');
+    expect(decide(psync(NEW, '1089')).kind).toBe('full');
+    expect(decide(psync('?', '-1')).kind).toBe('full');
+    expect(decide(psync(OLD, '1089'), RELAY).kind).toBe('full');
   });
 });
 

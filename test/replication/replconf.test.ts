@@ -4,6 +4,7 @@ import {
   NO_REPLY,
   parseVersion,
   REPLCONF_OK,
+  readsCapability,
 } from '../../src/replication/replconf.ts';
 import { DumpFilter, PeerEvent, ReplicaState } from '../../src/replication/replica-state.ts';
 
@@ -111,6 +112,13 @@ describe('replies', () => {
     expect(applyReplconf(fresh(), [`a\r\nb${'c'.repeat(5000)}`, '1'], 0).reply).toBe(
       `-ERR Unrecognized REPLCONF option: a  b${'c'.repeat(124)}\r\n`,
     );
+  });
+
+  test('a headwater tells which dumps it reads', () => {
+    const state = fresh();
+    const line = `capa eof capa psync2 capa ${readsCapability(12, 80)} capa headwater-reads-x-1`;
+    expect(apply(state, line)).toBe(REPLCONF_OK);
+    expect([state.capaEof, state.readsRedis, state.readsValkey]).toEqual([true, 12, 80]);
   });
 
   test('options before the faulty one keep their effect', () => {

@@ -30,7 +30,8 @@ function online(ack: number, heardMs = 0): ReplicaState {
 }
 
 describe('the drawing', () => {
-  const { HANDSHAKE, WAIT_START, WAIT_DUMP, SEND_BULK, CORKED, ONLINE, CLOSED } = Phase;
+  const { HANDSHAKE, WAIT_START, WAIT_DUMP, SEND_BULK, WAIT_STREAM, CORKED, ONLINE, CLOSED } =
+    Phase;
   const arrows: readonly (readonly [Phase, PeerEvent, Phase])[] = [
     [HANDSHAKE, PeerEvent.CONTINUE, ONLINE],
     [HANDSHAKE, PeerEvent.FULL, WAIT_START],
@@ -40,6 +41,9 @@ describe('the drawing', () => {
     [SEND_BULK, PeerEvent.DUMP_SENT_EOF, CORKED],
     [SEND_BULK, PeerEvent.DUMP_SENT_LENGTH, ONLINE],
     [SEND_BULK, PeerEvent.DUMP_SENT_RDB_ONLY, CLOSED],
+    [SEND_BULK, PeerEvent.DUMP_SENT_AHEAD, WAIT_STREAM],
+    [WAIT_STREAM, PeerEvent.STREAM_CORKED, CORKED],
+    [WAIT_STREAM, PeerEvent.STREAM_FLOWS, ONLINE],
     [CORKED, PeerEvent.ACK, ONLINE],
   ];
 
@@ -92,6 +96,44 @@ describe('transcripts', () => {
     state.dumpSent(0);
     expect([state.phase, state.takesStream]).toEqual([Phase.ONLINE, true]);
     expect(state.dumpSentText()).toBe('Synchronization with replica 10.0.0.2:6380 succeeded');
+  });
+
+  // A dump that is passed on may be sent before this node has loaded it.
+  describe('a dump that is ahead of the stream here', () => {
+    function sent(capaEof: boolean): ReplicaState {
+      const state = peer((s) => {
+        s.capaEof = capaEof;
+      });
+      state.apply(PeerEvent.FULL, 0);
+      state.apply(PeerEvent.STREAM_DUMP, 0);
+      state.dumpSent(1000, true);
+      return state;
+    }
+
+    test.each([
+      ['$EOF:, acknowledged before', true, true, Phase.ONLINE],
+      ['$EOF:, not acknowledged', true, false, Phase.CORKED],
+      ['$len', false, false, Phase.ONLINE],
+    ])('%s', (_name, capaEof, acks, phase) => {
+      const state = sent(capaEof);
+      if (acks) expect(state.acked(700, 0, 1500)).toBe(false);
+      expect([state.needsKeepalive, state.takesStream, state.isOnline]).toEqual([
+        false,
+        false,
+        false,
+      ]);
+      expect(infoLine(0, state, 1500)).toContain('state=send_bulk');
+      state.streamBegins(2000);
+      expect([state.phase, state.ackOffset]).toEqual([phase, acks ? 700 : 0]);
+    });
+
+    test('ends when the replica is silent, and not when it tells that it loads', () => {
+      const state = sent(true);
+      expect(state.timedOut(61_000, 60_000)).toBe('');
+      expect(state.timedOut(61_001, 60_000)).toContain('(full sync)');
+      state.heardNewline(50_000);
+      expect(state.timedOut(61_001, 60_000)).toBe('');
+    });
   });
 
   test('rdb-only: over with the dump', () => {

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
 import { asOffset, KIB } from '../../src/base/units.ts';
-import { BLOCK_BYTES_MIN, type StreamCursor, StreamLog } from '../../src/replication/stream-log.ts';
+import type { StreamCursor } from '../../src/replication/log-cursor.ts';
+import { BLOCK_BYTES_MIN, StreamLog } from '../../src/replication/stream-log.ts';
 import { testSeed } from '../support/seed.ts';
 
 interface Reader {

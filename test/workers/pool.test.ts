@@ -1,7 +1,9 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { MessageChannel } from 'node:worker_threads';
 import { afterEach, describe, expect, test } from 'vitest';
 import { codeOf } from '../../src/base/errors.ts';
 import { createPool, type Pool, type PoolOptions } from '../../src/workers/pool.ts';
+import { waitFor } from '../support/wait-for.ts';
 
 const fixture = (name: string): URL => new URL(`../fixtures/workers/${name}.js`, import.meta.url);
 
@@ -166,6 +168,45 @@ describe('an entry that does not load', () => {
       expect(pool.jobCount).toBe(0);
     },
   );
+});
+
+describe('a pool that is idle', () => {
+  test('start behind the turn of the first job, and are there for the next', async () => {
+    const pool = poolOf();
+    const job = pool.run({ action: 'echo', value: 1 });
+    expect(pool.isWarm).toBe(false);
+    expect(await job).toMatchObject({ value: 1 });
+    expect(pool.isWarm).toBe(true);
+    expect(pool.jobCount).toBe(0);
+  });
+
+  test('end when no job comes for a while, and the next job starts others', async () => {
+    const pool = poolOf({ idleMs: 50 });
+    for (let round = 0; round < 3; round++) {
+      expect(await pool.run({ action: 'echo', value: round })).toMatchObject({ value: round });
+      await waitFor(() => !pool.isWarm, { what: 'the threads to end' });
+    }
+    pool.warm();
+    expect(pool.isWarm).toBe(true);
+    await waitFor(() => !pool.isWarm, { what: 'the threads to end' });
+  });
+
+  test('stay while a job runs, however long, and while they are wanted', async () => {
+    const pool = poolOf({ idleMs: 20 });
+    const words = sharedWords();
+    const running = pool.run({ action: 'untilTold', shared: words.buffer });
+    // The timer of an idle pool would have fired by then.
+    for (let i = 0; i < 10; i++) await delay(20);
+    expect(pool.isWarm).toBe(true);
+    Atomics.store(words, 1, 5);
+    Atomics.notify(words, 1);
+    expect(await running).toBe(5);
+    for (let i = 0; i < 10; i++) {
+      pool.warm();
+      await delay(5);
+      expect(pool.isWarm).toBe(true);
+    }
+  });
 });
 
 describe('close', () => {

@@ -72,6 +72,14 @@ dbsize
 debug
  : Depends on subcommand.
  ! syscmd
+failover
+ : O(1)
+  - target block =TO optional
+    - host string
+    - port integer
+    - force pure-token =FORCE optional
+  - abort pure-token =ABORT optional
+  - milliseconds integer =TIMEOUT optional
 flushall
  : O(N) where N is the total number of keys in all databases
  ~ 4.0.0 Added the \`ASYNC\` flushing mode modifier.

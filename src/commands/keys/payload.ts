@@ -9,8 +9,7 @@ import { codeOf, ErrorCode } from '../../base/errors.ts';
 import { NIL, type Ref } from '../../base/units.ts';
 import { accessBefore } from '../../keyspace/access-clock.ts';
 import type { Dialect } from '../../rdb/dialect.ts';
-import { CHECKSUM_BYTES } from '../../rdb/opcodes.ts';
-import { type LoadedValue, PayloadCodec } from '../../rdb/payload.ts';
+import { type LoadedValue, PayloadCodec, payloadVersion } from '../../rdb/payload.ts';
 import {
   INT64_DOUBLE_MAX,
   integerArgument,
@@ -37,10 +36,17 @@ interface RestoreOptions {
   idle: number;
 }
 
-/** Returns the table. `dialect` returns the RDB version of new payloads. */
-export function payloadCommands(dialect: () => Dialect): CommandTable {
+/**
+ * Returns the table. `dialect` returns the RDB version of new payloads. `notice` writes to the log
+ * what was left out of a payload, once for each name.
+ */
+export function payloadCommands(
+  dialect: () => Dialect,
+  notice: (text: string) => void,
+): CommandTable {
   /** Made at its first use, since it takes some megabytes of address space. */
   let codec: PayloadCodec | undefined;
+  const told = new Set<string>();
 
   function dump(context: CommandContext): void {
     const entry = context.lookupRead(1);
@@ -77,6 +83,7 @@ export function payloadCommands(dialect: () => Dialect): CommandTable {
       reply.error(BAD_DATA);
       return;
     }
+    if (codec.skipped.nameCount > told.size) tellSkipped(codec);
     const replaced = options.replace && removeKey(context);
     const deadline = ttl > 0 && !options.absolute ? deadlineAfter(ttl, server.nowMs) : ttl;
     if (ttl > 0 && alreadyExpired(context, deadline)) {
@@ -94,6 +101,13 @@ export function payloadCommands(dialect: () => Dialect): CommandTable {
     reply.ok();
   }
 
+  function tellSkipped({ skipped }: PayloadCodec): void {
+    for (const { name } of skipped.list()) {
+      if (!told.has(name)) notice(`RESTORE passes over what has no use here: ${name}`);
+      told.add(name);
+    }
+  }
+
   /**
    * Sends the command to the stream with an absolute deadline, and with a payload that replicas can
    * read.
@@ -105,8 +119,8 @@ export function payloadCommands(dialect: () => Dialect): CommandTable {
     deadlineMs: number,
   ): void {
     const { request, db } = context;
-    const versionAt = request.position[3]! + request.length[3]! - CHECKSUM_BYTES - 2;
-    const version = request.bytes[versionAt]! | (request.bytes[versionAt + 1]! << 8);
+    const end = request.position[3]! + request.length[3]!;
+    const version = payloadVersion(request.bytes, end);
     const tooNew = version > dialect().version;
     if (deadlineMs < 0 && !tooNew) return;
     const words: (Uint8Array | string)[] = Array.from({ length: request.argc }, (_, i) =>

@@ -23,6 +23,7 @@ import { handshakeCommands } from './auth/handshake.ts';
 import { Admission } from './clients/admission.ts';
 import { clientCommands } from './clients/commands.ts';
 import { Descriptors } from './clients/descriptors.ts';
+import { ClientEviction } from './clients/eviction.ts';
 import { clientLine } from './clients/list.ts';
 import { Pause } from './clients/pause.ts';
 import { configCommands } from './config-command.ts';
@@ -91,6 +92,7 @@ export class Admin {
   readonly collector: MemoryCollector;
   readonly admission: Admission;
   readonly descriptors: Descriptors;
+  readonly eviction: ClientEviction;
   readonly listeners: Listeners;
   readonly reload: (save: boolean) => Promise<boolean>;
   readonly restarts: RestartPort;
@@ -118,6 +120,7 @@ export class Admin {
     this.#collectWorkers = host.collectWorkers;
     this.admission = new Admission(server);
     this.descriptors = new Descriptors(server);
+    this.eviction = new ClientEviction(server);
     this.tables = [
       handshakeCommands(this),
       clientCommands(this),
@@ -159,6 +162,7 @@ export class Admin {
       }
       noteCall(this.latency, row, micros);
     };
+    dispatcher.evictClients = (session) => this.eviction.evict(session);
     hookConfig(this);
     housekeeping.onTick(() => {
       this.rates.tick(this.server.stats, this.server.clock.monotonicMs());

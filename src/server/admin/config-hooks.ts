@@ -11,6 +11,7 @@ import type { Server } from '../server.ts';
 import { Obstacle } from '../server.ts';
 import { setAuthenticated } from './auth/handshake.ts';
 import type { Descriptors } from './clients/descriptors.ts';
+import type { ClientEviction } from './clients/eviction.ts';
 import type { SlowLog } from './observe/slow-log.ts';
 
 const EVENTS_TO_SOMEBODY = EventClass.KEYSPACE | EventClass.KEYEVENT;
@@ -23,9 +24,10 @@ export function hookConfig(parts: {
   readonly housekeeping: Housekeeping;
   readonly slowLog: SlowLog;
   readonly descriptors: Descriptors;
+  readonly eviction: ClientEviction;
   readonly listeners: Listeners;
 }): void {
-  const { server, dispatcher, housekeeping, slowLog, descriptors, listeners } = parts;
+  const { server, dispatcher, housekeeping, slowLog, descriptors, eviction, listeners } = parts;
   const { config, log } = server;
   const { values } = config;
 
@@ -66,6 +68,7 @@ export function hookConfig(parts: {
   keep(['maxmemory'], () => {
     server.setObstacle(Obstacle.MEMORY_LIMIT, values.maxmemory > 0);
   });
+  keep(['maxmemory-clients', 'maxmemory'], () => eviction.applyLimit());
   keep(['latency-tracking'], () => {
     dispatcher.clock.trackLatency = values.latencyTracking;
   });

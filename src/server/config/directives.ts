@@ -75,7 +75,10 @@ const network = {
     integer(1, 1, 1000),
     'TLS connections accepted per loop turn',
   ),
-  'maxmemory-clients': accepted(memoryOrPercent('0'), 'memory of all clients; 0 = unlimited'),
+  'maxmemory-clients': obeyed(
+    memoryOrPercent('0'),
+    'most bytes, or % of maxmemory, of all clients; the largest end',
+  ),
   'tracking-table-max-keys': accepted(integer(1000000, 0, LONG_MAX), 'keys of client side caching'),
 } as const;
 
@@ -131,9 +134,9 @@ const replication = {
     integer(0),
     'replicas that end that wait; 0 = no bound',
   ),
-  'repl-diskless-load': accepted(
-    oneOf('disabled', ['disabled', 'on-empty-db', 'swapdb']),
-    'a dump is always loaded beside the dataset',
+  'repl-diskless-load': obeyed(
+    oneOf('swapdb', ['disabled', 'on-empty-db', 'swapdb'], ['flush-before-load']),
+    'what becomes of the old dataset in a full sync',
     { denyLoading: true },
   ),
   'rdb-del-sync-files': accepted(yesNo('no'), 'remove dump files made for replicas'),

@@ -182,12 +182,15 @@ function notOneOf(names: readonly string[]): string {
   return `argument(s) must be one of the following: ${names.join(', ')}`;
 }
 
-export function oneOf<const Names extends readonly string[]>(
-  initial: Names[number],
-  names: Names,
-): Kind<Names[number]> {
-  return single<Names[number]>(names.join('|'), { value: initial, text: initial }, (word) => {
-    const text = names.find((name) => name === word.toLowerCase());
+/** `more` are further names, which Redis 7.2 does not know: its error does not list them. */
+export function oneOf<
+  const Names extends readonly string[],
+  const More extends readonly string[] = readonly [],
+>(initial: Names[number], names: Names, more?: More): Kind<Names[number] | More[number]> {
+  type Name = Names[number] | More[number];
+  const all: readonly Name[] = [...names, ...(more ?? [])];
+  return single<Name>(all.join('|'), { value: initial, text: initial }, (word) => {
+    const text = all.find((name) => name === word.toLowerCase());
     return text === undefined ? notOneOf(names) : { value: text, text };
   });
 }

@@ -32,12 +32,19 @@ import { type Dispatcher, keepRequest } from './dispatcher.ts';
 import { answerLate } from './late-answer.ts';
 import { Session } from './session.ts';
 
+/**
+ * About what a key that is waited for takes on the heap beside its name: its place in the waiter,
+ * and its queue, which is counted for each of its clients.
+ */
+const AWAITED_KEY_BYTES = 270;
+
 interface Waiter {
   readonly session: Session;
   readonly row: CommandRow;
   readonly request: Request;
   readonly block: BlockRequest;
-  readonly keys: readonly { readonly id: string; readonly bytes: Uint8Array }[];
+  /** The keys of the request, by the index of their argument. */
+  readonly keys: readonly { readonly id: string; readonly argument: number }[];
   readonly dbIndex: number;
   /** End of the wait, in ms of the monotonic clock; infinite without a timeout. */
   readonly deadlineMs: number;
@@ -105,10 +112,11 @@ export class Blocking implements Waits {
     assert(row !== undefined, 'a command that waits is running');
     const request = keepRequest(call.request);
     const dbIndex = session.dbIndex;
-    const keys = block.keys.map((index) => {
-      const bytes = request.copy(index);
-      return { id: idOf(dbIndex, bytes, 0, bytes.length), bytes };
-    });
+    const { bytes, position, length } = request;
+    const keys = block.keys.map((argument) => ({
+      id: idOf(dbIndex, bytes, position[argument]!, length[argument]!),
+      argument,
+    }));
     const waiter: Waiter = {
       session,
       row,
@@ -125,6 +133,7 @@ export class Blocking implements Waits {
       const queue = this.#queues.get(id) ?? new Set<Waiter>();
       queue.add(waiter);
       this.#queues.set(id, queue);
+      session.namesBytes += AWAITED_KEY_BYTES + id.length;
     }
     this.anyWaits = true;
     this.#byClient.set(session, waiter);
@@ -178,9 +187,12 @@ export class Blocking implements Waits {
     return true;
   }
 
-  /** Ends all waits with an error: the node's role has changed. */
+  /** Ends all waits with an error, and the connections after it: the node's role has changed. */
   unblockAll(error: string): void {
-    for (const waiter of [...this.#byClient.values()]) this.#end(waiter, error);
+    for (const waiter of [...this.#byClient.values()]) {
+      waiter.session.closeAfterReply = true;
+      this.#end(waiter, error);
+    }
   }
 
   /** The session is gone. */
@@ -214,7 +226,13 @@ export class Blocking implements Waits {
     assert(key !== undefined, 'a waiter stands in the queues of its keys');
     this.#server.clock.tick();
     const db = this.#server.keyspace.databases[waiter.dbIndex]!;
-    const entry = this.#dispatcher.background.findHidden(db, key.bytes, 0, key.bytes.length);
+    const { bytes, position, length } = waiter.request;
+    const entry = this.#dispatcher.background.findHidden(
+      db,
+      bytes,
+      position[key.argument]!,
+      length[key.argument]!,
+    );
     return entry === NIL ? undefined : db.type(entry);
   }
 
@@ -287,6 +305,7 @@ export class Blocking implements Waits {
       const queue = this.#queues.get(id);
       queue?.delete(waiter);
       if (queue?.size === 0) this.#queues.delete(id);
+      waiter.session.namesBytes -= AWAITED_KEY_BYTES + id.length;
     }
     this.anyWaits = this.#queues.size > 0;
   }

@@ -13,7 +13,7 @@ import type { QueuedCommand } from '../../commands/client.ts';
 import { CommandContext, Replicate } from '../../commands/context.ts';
 import { type CommandTable, Flag } from '../../commands/spec.ts';
 import { Request } from '../../resp/request.ts';
-import type { Server } from '../server.ts';
+import { Obstacle, type Server } from '../server.ts';
 import { answerFor, OOM_ERROR } from './boundary.ts';
 import { CallClock } from './call-clock.ts';
 import { CommandLookup, type CommandRow } from './command-lookup.ts';
@@ -86,6 +86,11 @@ export class Dispatcher {
   #callsShare = true;
   readonly clock: CallClock;
   onUnknown: UnknownListener | undefined = undefined;
+  /**
+   * Ends clients before a command, while {@link Obstacle.CLIENT_MEMORY} holds. Returns whether the
+   * session of the command is still there.
+   */
+  evictClients: ((session: Session) => boolean) | undefined = undefined;
   /**
    * A command waits while one of these holds it back; see {@link runPostponed}. Replaced as a
    * whole.
@@ -177,6 +182,8 @@ export class Dispatcher {
 
   /** Runs a request during which the client may get messages, or whose reply may be unwanted. */
   #runApart(session: Session, request: Request, known: CommandRow | undefined): void {
+    const isOver = (this.#server.obstacles & Obstacle.CLIENT_MEMORY) !== 0;
+    if (isOver && this.evictClients?.(session) === false) return;
     const mark = session.callBegan();
     this.#runGuarded(session, request, known);
     session.callEnded(mark);

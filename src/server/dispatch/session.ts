@@ -16,6 +16,9 @@ import type { Reply } from '../../resp/reply.ts';
 import type { Request } from '../../resp/request.ts';
 import type { CommandRow } from './command-lookup.ts';
 
+/** The limit of a client's output is judged for each 16 KiB of messages that are kept. */
+const MESSAGES_ASKED_SHIFT = 14;
+
 /** The replies that a client wants (CLIENT REPLY). SKIP: none to the next command. */
 const ReplyMode = { ON: 0, OFF: 1, SKIP: 2 } as const;
 type ReplyMode = (typeof ReplyMode)[keyof typeof ReplyMode];
@@ -47,6 +50,8 @@ export abstract class Session extends Client {
   #keepsMessages = false;
   readonly #confirmations: Uint8Array[] = [];
   readonly #messages: Uint8Array[] = [];
+  /** Bytes of the messages and confirmations that are kept. */
+  messageBytes = 0;
 
   /** Name of the last command, for CLIENT LIST. */
   get lastCommand(): string {
@@ -102,6 +107,8 @@ export abstract class Session extends Client {
       this.#skipsNext = false;
     }
     this.setMode(ClientMode.MUTED, this.isMuted || this.#replyMode !== ReplyMode.ON);
+    if (this.messageBytes === 0) return;
+    this.messageBytes = 0;
     if (this.#confirmations.length > 0) this.#release(this.#confirmations);
     if (this.#messages.length > 0) this.#release(this.#messages);
   }
@@ -117,7 +124,7 @@ export abstract class Session extends Client {
   /** Takes a message. It follows the reply of the client's running command, if there is one. */
   deliver(message: Uint8Array): void {
     if (this.#keepsMessages) {
-      this.#messages.push(message);
+      this.#keep(this.#messages, message);
       return;
     }
     this.reply.raw(message, 0, message.length);
@@ -126,7 +133,23 @@ export abstract class Session extends Client {
 
   /** Takes a confirmation for a client whose reply is not wanted. */
   confirm(message: Uint8Array): void {
-    this.#confirmations.push(message);
+    this.#keep(this.#confirmations, message);
+  }
+
+  /** Keeps a message, unless it passes the limit of the client's output: then the reply is cut. */
+  #keep(messages: Uint8Array[], message: Uint8Array): void {
+    const { reply } = this;
+    if (reply.isCut) return;
+    const before = this.messageBytes;
+    this.messageBytes += message.length;
+    const isLonger = before >> MESSAGES_ASKED_SHIFT !== this.messageBytes >> MESSAGES_ASKED_SHIFT;
+    if (isLonger && reply.gate?.mayGrow(reply.size + this.messageBytes) === false) {
+      reply.cut();
+      this.#messages.length = 0;
+      this.#confirmations.length = 0;
+      return;
+    }
+    messages.push(message);
   }
 
   #release(messages: Uint8Array[]): void {

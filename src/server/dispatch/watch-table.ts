@@ -15,7 +15,7 @@ import type { Keyspace } from '../../keyspace/keyspace.ts';
 
 const NO_DATABASE = -1;
 /** About what a watched key takes on the heap beside its bytes. */
-const WATCHED_KEY_BYTES = 600;
+const WATCHED_KEY_BYTES = 480;
 
 export class WatchTable {
   readonly #watchers = new Map<string, Set<Client>>();

@@ -36,10 +36,9 @@ import type { Server } from '../server.ts';
 /** No limit applies to the primary; positions in a buffer are 32-bit integers. */
 const BYTES_MAX = 0x7fff_ffff;
 /**
- * The queue of a transaction may take this part of V8's heap, as `queuedBytes` counts it. Short
- * commands take not quite twice as much.
+ * The queue of a transaction may take this part of V8's heap, as `queuedBytes` counts it.
  */
-const HEAP_PER_QUEUE = 3;
+const HEAP_PER_QUEUE = 2;
 
 /** The primary, as a client of this node. */
 export class UpstreamSession extends Session {

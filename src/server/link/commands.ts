@@ -3,6 +3,7 @@ import type { CommandContext } from '../../commands/context.ts';
 import { type CommandTable, Flag, NO_KEYS } from '../../commands/spec.ts';
 import { sessionOf } from '../dispatch/session.ts';
 import type { Server } from '../server.ts';
+import { becomePrimary, becomeReplica } from './roles.ts';
 import type { Upstream } from './upstream.ts';
 
 const PORT_MAX = 65535;
@@ -10,12 +11,15 @@ const PORT_MAX = 65535;
 export function linkCommands(server: Server, upstream: Upstream): CommandTable {
   function replicaof(context: CommandContext): void {
     const { request, reply } = context;
-    const { log, config } = server;
+    const { log } = server;
+    if (server.failover.isActive) {
+      reply.error('ERR REPLICAOF not allowed while failing over.');
+      return;
+    }
     const asked = `'${sessionOf(context).describe()}'`;
     if (request.equalsIgnoreCase(1, 'NO') && request.equalsIgnoreCase(2, 'ONE')) {
       if (upstream.isReplica) {
-        config.assign('replicaof', ['no', 'one']);
-        upstream.unfollow();
+        becomePrimary(server, upstream);
         log.notice(`MASTER MODE enabled (user request from ${asked})`);
       }
       reply.ok();
@@ -38,13 +42,12 @@ export function linkCommands(server: Server, upstream: Upstream): CommandTable {
       reply.simple('OK Already connected to specified master');
       return;
     }
-    const refusal = config.assign('replicaof', [host, String(port)]);
+    const refusal = becomeReplica(server, upstream, host, port);
     if (refusal !== null) {
       reply.error(`ERR ${refusal}`);
       return;
     }
     log.notice(`REPLICAOF ${host}:${port} enabled (user request from ${asked})`);
-    upstream.follow(host, port);
     reply.ok();
   }
 

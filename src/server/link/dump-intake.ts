@@ -1,12 +1,14 @@
 /**
- * Passes a dump from the link to the load worker, through a ring of shared memory. When the ring is
- * full, the rest of a read waits here and the link is told to pause. So at most one read is ever
- * kept.
+ * Passes a dump from the link to those who take it: the load worker, and the replicas below to which
+ * it is passed on. When one of them has no room, the rest of a read waits for it here and the link
+ * is told to pause until all have taken all. So at most one read is kept for each of them.
+ *
+ *   link ──take──▶ ┬ load worker's ring
+ *                  └ the dump that is passed on
  *
  * Main thread.
  */
-import { ErrorCode } from '../../base/errors.ts';
-import type { LoadInput } from '../../workers/load-job.ts';
+import type { DumpTaker } from '../snapshot-source.ts';
 
 const NO_BYTES = new Uint8Array(0);
 
@@ -16,99 +18,76 @@ export interface DumpSourcePort {
   resume(): void;
 }
 
-export class DumpIntake {
-  readonly #input: LoadInput;
-  readonly #link: DumpSourcePort;
-  /** The chunk that is being filled, and how far. */
-  #chunk: Uint8Array | undefined = undefined;
-  #filled = 0;
-  /** The bytes that did not fit. */
-  #waiting = NO_BYTES;
-  #ended = false;
-  #isWaiting = false;
+/** A taker, and the bytes for which it had no room. */
+interface Lane {
+  readonly taker: DumpTaker;
+  waiting: Uint8Array;
+}
 
-  constructor(input: LoadInput, link: DumpSourcePort) {
-    this.#input = input;
+export class DumpIntake {
+  readonly #lanes: readonly Lane[];
+  readonly #link: DumpSourcePort;
+  /** Lanes that have no room. */
+  #fullLanes = 0;
+  #ended = false;
+
+  constructor(takers: readonly DumpTaker[], link: DumpSourcePort) {
+    this.#lanes = takers.map((taker) => ({ taker, waiting: NO_BYTES }));
     this.#link = link;
   }
 
   /** Takes bytes[start, end) by copying them. */
   take(bytes: Uint8Array, start: number, end: number): void {
-    let from = start;
-    if (this.#waiting.length === 0) from = this.#put(bytes, start, end);
-    if (from === end || !this.#input.wanted) return;
-    const rest = bytes.subarray(from, end);
-    const kept = new Uint8Array(this.#waiting.length + rest.length);
-    kept.set(this.#waiting);
-    kept.set(rest, this.#waiting.length);
-    this.#waiting = kept;
-    this.#wait();
+    for (const lane of this.#lanes) this.#give(lane, bytes, start, end);
   }
 
   /** The whole dump was taken. */
   end(): void {
     this.#ended = true;
-    if (this.#waiting.length === 0) this.#finish();
+    for (const { taker, waiting } of this.#lanes) if (waiting.length === 0) taker.end();
   }
 
-  /** Resumes reading, unless a full ring or the end of the dump has paused it. */
+  /** The link is paused because somebody has no room. */
+  get isFull(): boolean {
+    return this.#fullLanes > 0;
+  }
+
+  /** Resumes reading, unless a lack of room or the end of the dump has paused it. */
   resume(): void {
-    if (!this.#isWaiting && !this.#ended) this.#link.resume();
+    if (!this.isFull && !this.#ended) this.#link.resume();
   }
 
   /** No more bytes will come. */
   fail(): void {
-    this.#waiting = NO_BYTES;
-    this.#input.fail(ErrorCode.CANCELLED);
-  }
-
-  /** Copies as many bytes as fit; returns the position where it stopped. */
-  #put(bytes: Uint8Array, start: number, end: number): number {
-    // After a load has ended, another load may use its ring already.
-    if (!this.#input.wanted) {
-      this.#chunk = undefined;
-      return end;
+    for (const lane of this.#lanes) {
+      lane.waiting = NO_BYTES;
+      lane.taker.fail();
     }
-    let from = start;
-    while (from < end) {
-      if (this.#chunk === undefined) {
-        this.#chunk = this.#input.tryAcquire();
-        this.#filled = 0;
-        if (this.#chunk === undefined) return from;
-      }
-      const count = Math.min(end - from, this.#chunk.length - this.#filled);
-      this.#chunk.set(bytes.subarray(from, from + count), this.#filled);
-      this.#filled += count;
-      from += count;
-      if (this.#filled === this.#chunk.length) this.#publish();
+  }
+
+  #give(lane: Lane, bytes: Uint8Array, start: number, end: number): void {
+    const { taker, waiting } = lane;
+    const from = waiting.length === 0 ? taker.put(bytes, start, end) : start;
+    if (from === end || !taker.wanted) return;
+    const kept = new Uint8Array(waiting.length + end - from);
+    kept.set(waiting);
+    kept.set(bytes.subarray(from, end), waiting.length);
+    lane.waiting = kept;
+    if (waiting.length === 0) this.#drain(lane);
+  }
+
+  async #drain(lane: Lane): Promise<void> {
+    const { taker } = lane;
+    if (this.#fullLanes++ === 0) this.#link.pause();
+    while (lane.waiting.length > 0) {
+      await taker.waitForRoom();
+      // It has ended, with or without success: the rest is not needed.
+      if (!taker.wanted) lane.waiting = NO_BYTES;
+      const from = taker.put(lane.waiting, 0, lane.waiting.length);
+      lane.waiting = lane.waiting.slice(from);
     }
-    return from;
-  }
-
-  #publish(): void {
-    if (this.#chunk === undefined || !this.#input.wanted) return;
-    this.#input.publish(this.#filled);
-    this.#chunk = undefined;
-  }
-
-  #finish(): void {
-    if (this.#filled > 0) this.#publish();
-    this.#input.end();
-  }
-
-  async #wait(): Promise<void> {
-    if (this.#isWaiting) return;
-    this.#isWaiting = true;
-    this.#link.pause();
-    while (this.#waiting.length > 0) {
-      await this.#input.waitForRoom();
-      // The load has ended, with or without success: the rest is not needed.
-      if (!this.#input.wanted) this.#waiting = NO_BYTES;
-      const from = this.#put(this.#waiting, 0, this.#waiting.length);
-      this.#waiting = this.#waiting.slice(from);
-    }
-    this.#isWaiting = false;
-    if (this.#ended) this.#finish();
-    else this.#link.resume();
+    this.#fullLanes--;
+    if (this.#ended) taker.end();
+    else this.resume();
   }
 }

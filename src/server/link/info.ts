@@ -1,4 +1,6 @@
 /** INFO and ROLE about the primary above this node. */
+import { LinkTroubleKind } from '../../replication/link-trouble.ts';
+import { type ReplicaState, shownAddress } from '../../replication/replica-state.ts';
 import type { Reply } from '../../resp/reply.ts';
 import type { Server } from '../server.ts';
 import type { Upstream } from './upstream.ts';
@@ -8,9 +10,9 @@ const SECOND_MS = 1000;
 /** The fields of INFO replication after `role:slave`, with their line ends. */
 export function upstreamSection(server: Server, upstream: Upstream): string {
   const { link } = upstream;
-  const { streamLog, config, clock } = server;
+  const { position, config, clock } = server;
   const { values } = config;
-  const offset = streamLog.active ? streamLog.endOffset : 0;
+  const offset = position.active ? position.offset : 0;
   const nowMs = clock.monotonicMs();
   const seconds = (ms: number): number => Math.max(0, Math.floor(ms / SECOND_MS));
   const fields: [name: string, value: string | number][] = [
@@ -47,6 +49,28 @@ export function upstreamSection(server: Server, upstream: Upstream): string {
   return fields.map(([name, value]) => `${name}:${value}\r\n`).join('');
 }
 
+/** Our lines about the link, with their ends: its phase, what it waits for, and what is wrong. */
+export function ownUpstreamFields(
+  server: Server,
+  upstream: Upstream,
+  replicas: Iterable<ReplicaState>,
+): string {
+  const { host, port, link } = upstream;
+  const { trouble } = link;
+  // Two nodes that follow each other may keep their links up until both find them silent.
+  const isBelow = [...replicas].some(
+    (each) => each.listeningPort === port && shownAddress(each) === host,
+  );
+  return (
+    `headwater_upstream_phase:${link.phase}\r\n` +
+    `headwater_upstream_retry_ms:${Math.ceil(link.attemptInMs(server.clock.monotonicMs()))}\r\n` +
+    `headwater_upstream_refused_dumps:${link.refusedDumps}\r\n` +
+    `headwater_upstream_refusal:${link.refusal}\r\n` +
+    `headwater_link_trouble:${isBelow ? LinkTroubleKind.LOOP : trouble.kind}\r\n` +
+    `headwater_link_path:${trouble.path.join(',')}\r\n`
+  );
+}
+
 /** ROLE of a node that has a primary. */
 export function replyReplicaRole(server: Server, upstream: Upstream, reply: Reply): void {
   const { link } = upstream;
@@ -55,5 +79,5 @@ export function replyReplicaRole(server: Server, upstream: Upstream, reply: Repl
   reply.bulkLatin1(upstream.host);
   reply.integer(upstream.port);
   reply.bulkLatin1(link.roleState);
-  reply.integer(link.isUp ? server.streamLog.endOffset : -1);
+  reply.integer(link.isUp ? server.position.offset : -1);
 }

@@ -3,13 +3,15 @@
  * here.
  *
  *   socket ─▶ LinkReader ─┬─ lines ──▶ LinkState ──▶ actions, done here
- *                         ├─ dump ───▶ ring ──▶ load worker ──▶ a new dataset, which takes the place of the old one
+ *                         ├─ dump ─┬─▶ ring ──▶ load worker ──▶ a new dataset, which takes the place of the old one
+ *                         │        └─▶ passed on to the replicas below that need one, as it comes
  *                         └─ stream ─▶ Applier ──▶ dataset, and the log for those below
  *
  * replication/link-state.ts makes the decisions. The old dataset is served until a whole new one is
- * there, also when the sync fails. The swap takes one turn: the dataset, the id and offset of its
- * stream, and the log that begins after it. Replicas below keep their link until that turn. Then
- * they reconnect and learn of the new stream.
+ * there, also when the sync fails, unless `repl-diskless-load` says otherwise (dump-loading.ts). The swap takes one turn: the dataset, the id and offset of its
+ * stream, and the log that begins after it. Replicas below that follow the old stream keep their
+ * link until that turn. Then they reconnect and learn of the new stream. Replicas that get the dump
+ * go on by the log that begins in that turn. If the link or the load fails, they are cut off.
  *
  *   history.replid + log's end     the stream that this node holds, also when it was a primary
  *                                  itself; this node asks for the bytes after it
@@ -21,27 +23,38 @@ import { assert } from '../../base/assert.ts';
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
 import { asOffset, type Offset } from '../../base/units.ts';
 import { Flag } from '../../commands/spec.ts';
-import { encodingLimits } from '../../keyspace/encoding-limits.ts';
-import { LinkReader } from '../../replication/link-reader.ts';
-import { type LinkAction, type LinkOptions, LinkState } from '../../replication/link-state.ts';
+import { RDB_VERSION_MAX, VALKEY_VERSION_MAX } from '../../rdb/opcodes.ts';
+import type { LinkOptions } from '../../replication/link-handshake.ts';
+import type { LinkAction } from '../../replication/link-phase.ts';
+import { LinkReader, MARK_BYTES } from '../../replication/link-reader.ts';
+import { LinkState } from '../../replication/link-state.ts';
 import { LogLevel, secondIdLine } from '../../replication/psync.ts';
+import { readsCapability } from '../../replication/replconf.ts';
 import { isReplid } from '../../replication/replid.ts';
 import { Reply } from '../../resp/reply.ts';
-import { type Loaded, LoadJob, type LoadPool } from '../../workers/load-job.ts';
+import type { Loaded, LoadPool } from '../../workers/load-job.ts';
 import type { CommandRow } from '../dispatch/command-lookup.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import type { Session } from '../dispatch/session.ts';
 import type { Housekeeping } from '../housekeeping.ts';
+import { logLoaded } from '../load-log.ts';
 import { Obstacle, type Server } from '../server.ts';
+import type { LoadView, PassedDump } from '../snapshot-source.ts';
 import { Applier, UpstreamSession } from './applier.ts';
 import { DumpIntake } from './dump-intake.ts';
+import { DumpLoading, LoadWay, loadWay } from './dump-loading.ts';
 
 const SECOND_MS = 1000;
 const READONLY = "READONLY You can't write against a read only replica.";
 const MASTERDOWN =
   "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
-/** Errors of a load that would occur with another dump of the same primary too. */
-const FINAL_ERRORS: ReadonlySet<ErrorCode> = new Set([ErrorCode.TOO_NEW, ErrorCode.UNSUPPORTED]);
+/** Errors of a load that would most likely occur with the next dump of the same primary too. */
+const FINAL_ERRORS: ReadonlySet<ErrorCode> = new Set([
+  ErrorCode.TOO_NEW,
+  ErrorCode.UNSUPPORTED,
+  ErrorCode.CORRUPT,
+  ErrorCode.ARENA_FULL,
+]);
 
 export interface UpstreamParts {
   readonly pool: LoadPool;
@@ -53,10 +66,21 @@ export interface UpstreamParts {
   readonly dropReplicas: (reason: string) => void;
   /** Ends the readers of the log or dataset that is about to go, for example snapshots. */
   readonly leaveStream: () => void;
+  /**
+   * A full sync arrives, and is passed on to those below: the stream `replid` up to `offset`, in
+   * `bytes` bytes, -1 when unknown. Undefined when it cannot be passed on.
+   */
+  readonly passOn: (replid: string, offset: Offset, bytes: number) => PassedDump | undefined;
+  /** The dump is loaded and the log begins after it; `passed` is the same dump for those below. */
+  readonly dumpLoaded: (passed: PassedDump | undefined) => void;
+  /** No attempt to reach the primary is under way. */
+  readonly linkFailed: () => void;
   /** Something was appended to the log. */
   readonly flush: () => void;
-  /** Tells clients that wait for a key that the node's role has changed. */
+  /** Ends the waits of all clients with an error: the node's role has changed. */
   readonly unblockAll: (error: string) => void;
+  /** The target of FAILOVER has answered. */
+  readonly failoverAnswered: (accepted: boolean) => void;
 }
 
 /** A full sync that was granted. */
@@ -64,6 +88,9 @@ interface Grant {
   readonly replid: string;
   readonly offset: Offset;
 }
+
+/** Whether the primary has told the id and the offset of its stream: one without PSYNC does not. */
+const isKnown = ({ replid, offset }: Grant): boolean => isReplid(replid) && offset >= 0;
 
 export class Upstream {
   readonly link: LinkState;
@@ -76,8 +103,14 @@ export class Upstream {
   #applier: Applier | undefined = undefined;
   #socket: Socket | undefined = undefined;
   #grant: Grant | undefined = undefined;
-  #job: LoadJob | undefined = undefined;
+  #loading: DumpLoading | undefined = undefined;
+  /** The old dataset is gone, and the new one is not there yet. */
+  #isFlushed = false;
   #intake: DumpIntake | undefined = undefined;
+  /** Bytes of a dump that was loaded before its mark has come; -1 otherwise. */
+  #loadedBytes = -1;
+  /** The dump that arrives, for those below. */
+  #passed: PassedDump | undefined = undefined;
   /** Resolves the wait for the dump's last byte. */
   #onPayloadEnd: (() => void) | undefined = undefined;
   /** The database that the stream had selected when it was last applied. */
@@ -139,6 +172,16 @@ export class Upstream {
     this.#act(this.link.closed('', this.#nowMs()));
   }
 
+  /** The running load of a dump, for INFO. */
+  get loadView(): LoadView | undefined {
+    return this.#loading?.view;
+  }
+
+  /** The old dataset is gone and the dump of the primary is being loaded. */
+  get loadsAlone(): boolean {
+    return this.#isFlushed;
+  }
+
   /** The database that the stream has selected at the applied offset. */
   get selectedDb(): number {
     return this.#applier?.selectedDb ?? this.#selectedDb;
@@ -151,15 +194,23 @@ export class Upstream {
     this.host = host;
     this.port = port;
     server.isReplica = true;
+    server.position.madeBy(this);
     server.deletesExpired = false;
     server.setObstacle(Obstacle.REPLICA, true);
     if (!wasReplica) {
+      if (server.streamLog.active) {
+        server.log.notice(
+          'Before turning into a replica, using my own master parameters to synthesize a cached ' +
+            'master: I may be able to synchronize with the new master with just a partial transfer.',
+        );
+      }
       // A primary's own stream ends here. The node that continues it selects a database again.
       this.#selectedDb = Math.max(0, server.feed.selectedDb);
-      this.#parts.unblockAll(
-        'UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)',
-      );
     }
+    // Also clients of a replica may wait, for example in XREAD.
+    this.#parts.unblockAll(
+      'UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)',
+    );
     this.#leaveLink();
     this.#act(this.link.follow(`${host}:${port}`, this.#nowMs()));
   }
@@ -177,6 +228,7 @@ export class Upstream {
     this.host = '';
     this.port = 0;
     server.isReplica = false;
+    server.position.madeBy(feed);
     server.deletesExpired = true;
     server.setObstacle(Obstacle.REPLICA, false);
     if (streamLog.active) {
@@ -250,7 +302,10 @@ export class Upstream {
       listeningPort: values.replicaAnnouncePort || this.#parts.port(),
       announceIp: values.replicaAnnounceIp,
       version: '',
+      capability: readsCapability(RDB_VERSION_MAX, VALKEY_VERSION_MAX),
       replTimeoutMs: values.replTimeout * SECOND_MS,
+      ownId: this.#server.runId,
+      failover: this.#server.failover.isRunning,
     };
   }
 
@@ -260,9 +315,11 @@ export class Upstream {
   }
 
   #tick(nowMs: number): void {
-    if (!this.isReplica || (nowMs - this.#secondMs < SECOND_MS && nowMs >= this.#secondMs)) return;
+    const isDue = nowMs - this.#secondMs >= SECOND_MS || nowMs < this.#secondMs;
+    if (!this.isReplica || !(isDue || this.#server.failover.isRunning)) return;
     this.#secondMs = nowMs;
-    if (this.#holders > 0) this.link.heard(this.#nowMs());
+    // What is not read here says nothing about the primary.
+    if (this.#holders > 0 || this.#intake?.isFull === true) this.link.heard(this.#nowMs());
     this.#act(
       this.link.tick(this.#server.streamLog.endOffset, this.#server.syncedOffset(), this.#nowMs()),
     );
@@ -270,6 +327,7 @@ export class Upstream {
 
   #act(actions: readonly LinkAction[]): void {
     for (const action of actions) this.#do(action);
+    if (!this.link.isRising && !this.link.isUp) this.#parts.linkFailed();
   }
 
   #do(action: LinkAction): void {
@@ -302,6 +360,9 @@ export class Upstream {
         this.#startApplying(this.#selectedDb);
         break;
       }
+      case 'failover':
+        this.#parts.failoverAnswered(action.accepted);
+        break;
       default:
         this.#forget();
     }
@@ -345,6 +406,7 @@ export class Upstream {
     server.stats.netReplInputBytes += bytes.length;
     server.stats.readsProcessed++;
     this.#read(() => this.#reader.push(bytes, 0, bytes.length));
+    if (this.#loadedBytes >= 0) this.#checkMark();
   }
 
   /** Takes the bytes that came. Bytes that no primary sends end the link. */
@@ -372,12 +434,15 @@ export class Upstream {
     this.#applier?.stop();
     this.#applier = undefined;
     this.#grant = undefined;
+    this.#loadedBytes = -1;
     this.#onPayloadEnd?.();
     this.#onPayloadEnd = undefined;
     this.#intake?.fail();
     this.#intake = undefined;
-    this.#job?.cancel();
-    this.#job = undefined;
+    this.#passed = undefined;
+    this.#loading?.cancel();
+    this.#loading = undefined;
+    this.#loadEnded(false);
   }
 
   #apply(bytes: Uint8Array, start: number, end: number): void {
@@ -403,27 +468,22 @@ export class Upstream {
     this.#reader.expectStream();
   }
 
-  /** The dump begins: a worker reads it as it comes. */
+  /** The dump begins. */
   #load(bytes: number, mark: string): void {
-    const { config, clock, hashKey, accessClock } = this.#server;
-    const plan = {
-      databaseCount: config.values.databases,
-      hashKey,
-      options: {
-        nowMs: clock.nowMs(),
-        // Only the primary decides which keys expire.
-        keepExpired: true,
-        verifyChecksum: config.values.rdbchecksum,
-        accessClock,
-        limits: encodingLimits(config.values),
-      },
-    };
-    const from = { kind: 'ring', totalBytes: mark === '' ? bytes : -1 } as const;
-    const job = new LoadJob(this.#parts.pool, plan, from, this.#server.memory);
-    this.#job = job;
-    assert(job.input !== undefined, 'a load from a ring has an input');
+    const server = this.#server;
+    const way = loadWay(server.config.values.replDisklessLoad, server.keyspace.keyCount === 0);
+    const totalBytes = mark === '' ? bytes : -1;
+    if (way === LoadWay.FLUSH_FIRST) this.#flushOld();
+    const loading = new DumpLoading(server, this.#parts.pool, way, totalBytes, () =>
+      this.#flushOld(),
+    );
+    this.#loading = loading;
     const socket = this.#socket;
-    this.#intake = new DumpIntake(job.input, {
+    const grant = this.#grant;
+    const canPass = grant !== undefined && isKnown(grant);
+    this.#passed = canPass ? this.#parts.passOn(grant.replid, grant.offset, totalBytes) : undefined;
+    const takers = [loading.taker, ...(this.#passed === undefined ? [] : [this.#passed])];
+    this.#intake = new DumpIntake(takers, {
       pause: () => socket?.pause(),
       resume: () => this.#resume(socket),
     });
@@ -432,10 +492,11 @@ export class Upstream {
     });
     if (mark === '') this.#reader.expectPayload(bytes);
     else this.#reader.expectPayloadUntil(mark);
-    this.#followLoad(job, ended);
+    this.#followLoad(loading, ended);
   }
 
   #payloadEnded(): void {
+    this.#loadedBytes = -1;
     this.link.payloadEnded(this.#nowMs());
     // The bytes after it wait in the kernel until the dump is loaded.
     this.#socket?.pause();
@@ -443,28 +504,51 @@ export class Upstream {
     this.#onPayloadEnd?.();
   }
 
-  async #followLoad(job: LoadJob, payloadEnded: Promise<void>): Promise<void> {
+  async #followLoad(loading: DumpLoading, payloadEnded: Promise<void>): Promise<void> {
     let loaded: Loaded;
     try {
-      loaded = await job.finished;
+      loaded = await loading.finished;
     } catch (error) {
       // An error without a code is a fault of the program, which ends it.
       const code = codeOf(error);
       if (!(error instanceof OperatingError)) throw error;
-      if (this.#job === job) {
+      if (this.#loading === loading) {
         const isFinal = FINAL_ERRORS.has(code as ErrorCode);
         this.#act(this.link.loadFailed(error.message, isFinal, this.#nowMs()));
       }
       return;
     }
+    if (this.#loading === loading && this.#reader.heldBytes > 0) {
+      this.#loadedBytes = loaded.result.bytes;
+      this.#checkMark();
+    }
     await payloadEnded;
+    // The mark may have come before the worker was done.
+    if (this.#loading === loading && this.link.payloadBytes === 0 && !this.#isWhole(loaded))
+      this.#broken();
     while (this.#holders > 0) {
       await new Promise<void>((resolve) => {
         this.#onReleased.push(resolve);
       });
     }
-    if (this.#job === job) this.#take(loaded);
+    if (this.#loading === loading) this.#take(loaded);
     else loaded.keyspace.drop();
+  }
+
+  /** Ends the link when a dump that was loaded is followed by anything but its mark. */
+  #checkMark(): void {
+    const { heldBytes } = this.#reader;
+    if (this.link.payloadReceived + heldBytes >= this.#loadedBytes + MARK_BYTES) this.#broken();
+  }
+
+  /** Whether the dump that was loaded is all that came before the mark. */
+  #isWhole({ result }: Loaded): boolean {
+    return this.link.payloadReceived === result.bytes;
+  }
+
+  #broken(): void {
+    const reason = 'Replication stream EOF marker is broken';
+    this.#act(this.link.loadFailed(reason, false, this.#nowMs()));
   }
 
   /** The dump is loaded: dataset, history and log are those of the primary from this turn on. */
@@ -475,24 +559,55 @@ export class Upstream {
     const { aux, functions } = loaded.result;
     assert(grant !== undefined, 'a dump that was loaded was granted');
     server.clock.tick();
-    this.#job = undefined;
+    logLoaded(server.log, loaded.result, server.clock.nowMs());
+    this.#loading = undefined;
     this.#intake = undefined;
+    const passed = this.#passed;
+    this.#passed = undefined;
+    if (streamLog.active) server.log.notice('Discarding previously cached master state.');
     this.#parts.dropReplicas('a full sync has replaced the dataset');
     this.#parts.leaveStream();
     server.replaceKeyspace(loaded.keyspace);
+    this.#loadEnded(true);
     this.#parts.takeFunctions(functions);
     server.dirty = 0;
     if (streamLog.active) streamLog.drop();
-    const isKnown = isReplid(grant.replid) && grant.offset >= 0;
-    if (isKnown) history.adopt(grant.replid);
+    if (isKnown(grant)) history.adopt(grant.replid);
     else history.renew();
-    streamLog.start(isKnown ? grant.offset : asOffset(0));
+    streamLog.start(isKnown(grant) ? grant.offset : asOffset(0));
+    this.#parts.dumpLoaded(passed);
     this.#selectedDb = aux.replication?.streamDb ?? 0;
     const socket = this.#socket;
     this.#act(this.link.loaded(streamLog.endOffset, this.#nowMs()));
     // Bytes after the dump may have come with it.
     this.#read(() => this.#startApplying(this.#selectedDb));
     this.#resume(socket);
+  }
+
+  /** The old dataset and its stream go, to make room for the dump. Clients get -LOADING. */
+  #flushOld(): void {
+    const server = this.#server;
+    const { streamLog } = server;
+    server.log.notice('MASTER <-> REPLICA sync: Flushing old data');
+    this.#parts.dropReplicas('a full sync replaces the dataset');
+    this.#parts.leaveStream();
+    if (streamLog.active) streamLog.drop();
+    server.flushAll();
+    server.dirty = 0;
+    server.loading = true;
+    this.#isFlushed = true;
+    server.log.notice('MASTER <-> REPLICA sync: Loading DB in memory');
+  }
+
+  /** A load for which the old dataset was flushed is over. */
+  #loadEnded(isLoaded: boolean): void {
+    if (!this.#isFlushed) return;
+    this.#isFlushed = false;
+    this.#server.loading = false;
+    if (!isLoaded)
+      this.#server.log.warning(
+        'The full sync has failed after the old data was flushed: no data is held',
+      );
   }
 
   #resume(socket: Socket | undefined): void {

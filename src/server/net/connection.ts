@@ -2,9 +2,9 @@
  * Hot path. A connected client: its socket, its input and its replies.
  *
  * All connections share one large read buffer, so a read costs no allocation. Requests are parsed
- * where they lie; only an incomplete tail is copied. One write at the end of the loop's turn sends
- * all replies to the requests of a read event (send-queue.ts). Nothing of the shared buffer
- * outlives the event.
+ * where they lie; only an incomplete tail is copied. One write sends all replies to the requests of
+ * a read event, at the end of the loop's turn, or before it when many connections wait
+ * (send-queue.ts). Nothing of the shared buffer outlives the event.
  */
 import type { Socket } from 'node:net';
 import { debugAssert } from '../../base/assert.ts';
@@ -30,6 +30,7 @@ import type { CommandRow } from '../dispatch/command-lookup.ts';
 import type { LookAhead } from '../dispatch/look-ahead.ts';
 import { Session } from '../dispatch/session.ts';
 import type { ServerStats } from '../stats.ts';
+import type { ClientMemory } from './client-memory.ts';
 import type { Departures } from './departures.ts';
 import { pauseReads, resumeReads } from './listener.ts';
 import type { Sender, SendQueue } from './send-queue.ts';
@@ -54,6 +55,8 @@ const SLOWED_INPUT_BYTES_MAX = 64 * KIB;
  */
 const QUERY_BYTES_CHECKED = MIB;
 const QUERY_BYTES_SHOWN = 64;
+/** An estimate of V8's heap that a connection's objects take, its socket included. */
+export const CLIENT_BYTES = 2048;
 
 /** The part of the shared state that a connection needs. */
 export interface ConnectionServer {
@@ -71,6 +74,7 @@ export interface ConnectionServer {
   readonly departures: Departures;
   /** To be called before replies leave. */
   readonly onBeforeReplies: (() => void) | undefined;
+  readonly clientMemory: ClientMemory<Connection>;
   readonly requestLimits: RequestLimits;
   readonly outputLimits: { readonly normal: OutputLimit; readonly pubsub: OutputLimit };
 }
@@ -109,6 +113,9 @@ export class Connection extends Session implements ReplyGate {
   /** Called for each empty line, by which a replica says that it is alive. */
   onEmptyLine: (() => void) | undefined = undefined;
   closed = false;
+  /** For {@link ClientMemory}. */
+  countedBytes = 0;
+  bucket = -1;
   /** See {@link Receiver}: the place for the rest of a large argument. */
   readTarget: Uint8Array | undefined = undefined;
   /** Called when the connection ends, besides the host: for blocked clients, replicas. */
@@ -163,12 +170,14 @@ export class Connection extends Session implements ReplyGate {
     }
     // Most connections have nothing left: all requests have run, and nothing is queued.
     const left = this.reader.pendingBytes + this.queuedBytes;
-    if (left + this.namesBytes > QUERY_BYTES_CHECKED) this.#checkInput();
+    if (this.blocked || left + this.namesBytes > QUERY_BYTES_CHECKED) this.#checkInput();
+    if (server.clientMemory.isOn) server.clientMemory.note(this);
     if (left > 0 && this.#mayRun()) this.readTarget = this.reader.target();
     debugAssert(
       server.streamLog.lease.bytes !== bytes,
       'no bytes of a read are lent beyond its event',
     );
+    this.#host.sendQueue.readEnded();
   }
 
   /** Goes on after the client was blocked. */
@@ -310,6 +319,8 @@ export class Connection extends Session implements ReplyGate {
     }
     if (this.closeAfterReply) this.#leave();
     else if (this.writer.waitingBytes > 0 || this.#gauge.softSinceMs !== -1) this.checkOutput();
+    const { clientMemory } = this.#host.server;
+    if (clientMemory.isOn) clientMemory.note(this);
   }
 
   /** Sends soon what others have appended to the reply: a message, the end of a wait. */
@@ -332,6 +343,8 @@ export class Connection extends Session implements ReplyGate {
    * end; the client is closed in the same turn, and nothing of the reply is sent.
    */
   mayGrow(bytes: number): boolean {
+    const { clientMemory } = this.#host.server;
+    if (clientMemory.isOn) clientMemory.note(this);
     if (this.#mayHave(this.writer.waitingBytes + bytes)) return true;
     this.closeAfterReply = true;
     this.#host.sendQueue.add(this);
@@ -357,12 +370,14 @@ export class Connection extends Session implements ReplyGate {
   /**
    * Cuts the client off when more of its input waits than `client-query-buffer-limit`: an
    * incomplete request, requests after a waiting command, requests for the next turn, queued
-   * commands of a transaction, watched keys, and subscriptions.
+   * commands of a transaction, the command that waits and its keys, watched keys, and
+   * subscriptions.
    */
   #checkInput(): void {
     const { server } = this.#host;
     if (this.closed || this.fromPrimary) return;
-    const bytes = this.reader.pendingBytes + this.queuedBytes + this.namesBytes;
+    const { reader, queuedBytes, namesBytes, heldBytes } = this;
+    const bytes = reader.pendingBytes + queuedBytes + namesBytes + heldBytes;
     if (bytes <= server.requestLimits.queryBytesMax) return;
     this.#inputTooLong();
   }
@@ -379,7 +394,27 @@ export class Connection extends Session implements ReplyGate {
 
   /** Bytes of the command that waits. */
   get heldBytes(): number {
-    return (this.postponed?.bytes.length ?? 0) + (this.waitingRequest?.bytes.length ?? 0);
+    return (this.postponed?.keptBytes ?? 0) + (this.waitingRequest?.keptBytes ?? 0);
+  }
+
+  /** All that the client takes: `tot-mem` of CLIENT LIST. */
+  get memoryBytes(): number {
+    const { reader, reply, writer } = this;
+    return (
+      this.heapBytes -
+      this.queuedHeapBytes +
+      this.queuedBytes +
+      this.heldBytes +
+      reader.ownBytes +
+      reply.heldBytes +
+      writer.waitingBytes +
+      this.messageBytes
+    );
+  }
+
+  /** The part of {@link memoryBytes} that is in V8's heap. */
+  get heapBytes(): number {
+    return CLIENT_BYTES + this.namesBytes + this.queuedHeapBytes;
   }
 
   /** Bytes of replies that the kernel has not taken yet. */

@@ -28,6 +28,11 @@ interface WritableHandle {
   writev(request: WriteRequest, chunks: readonly Uint8Array[], allBuffers: true): number;
 }
 
+/** A socket has no handle any more once it is destroyed. */
+interface HandleOwner extends Socket {
+  readonly _handle?: unknown;
+}
+
 /**
  * The most bytes of several chunks in one request; a larger chunk has a request to itself. Each
  * request gives its memory back separately.
@@ -53,7 +58,7 @@ function onComplete(this: WriteRequest, status: number): void {
 
 /** The only writer of its socket: other writes would not keep the order. */
 export class SocketWriter {
-  readonly #socket: Socket;
+  readonly #socket: HandleOwner;
   readonly #handle: WritableHandle | undefined;
   /** Bytes that the handle has and the kernel has not. */
   #waitingBytes = 0;
@@ -61,7 +66,7 @@ export class SocketWriter {
 
   constructor(socket: Socket) {
     this.#socket = socket;
-    const { _handle } = socket as unknown as { _handle?: unknown };
+    const { _handle } = this.#socket;
     const direct =
       streamWrap !== undefined &&
       typeof _handle === 'object' &&
@@ -91,7 +96,7 @@ export class SocketWriter {
       socket.write(bytes, () => onWritten?.(bytes));
       return false;
     }
-    if (socket.destroyed) {
+    if (socket._handle !== this.#handle) {
       if (onWritten !== undefined) setImmediate(onWritten, bytes);
       return false;
     }

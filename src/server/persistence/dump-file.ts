@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { codeOf, ErrorCode, OperatingError, systemErrorText } from '../../base/errors.ts';
 import { MIB } from '../../base/units.ts';
 import { ReaderNeed } from '../snapshot-source.ts';
-import type { Snapshot } from './snapshots.ts';
+import type { Snapshot } from './snapshot.ts';
 import type { SpoolReader } from './spool.ts';
 
 const WRITE_BYTES_MAX = MIB;

@@ -12,27 +12,19 @@
 import { open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf, ErrorCode, OperatingError, systemErrorText } from '../../base/errors.ts';
-import { asOffset, KIB, MIB } from '../../base/units.ts';
+import { asOffset, KIB } from '../../base/units.ts';
 import { encodingLimits } from '../../keyspace/encoding-limits.ts';
 import { SPECIAL_STRING, StringForm } from '../../rdb/opcodes.ts';
 import type { ReplicationAux } from '../../rdb/save.ts';
 import { type Loaded, LoadJob, type LoadPool } from '../../workers/load-job.ts';
+import { fatalLoadLine, logLoaded } from '../load-log.ts';
 import type { Server } from '../server.ts';
+import type { LoadView } from '../snapshot-source.ts';
 
 /** The first bytes of a dump hold its fields about itself. */
 const HEAD_BYTES = 4 * KIB;
 const USED_MEMORY = '\x08used-mem';
 const MS_PER_SECOND = 1000;
-
-/** A running load, for INFO. */
-export interface LoadView {
-  readonly startSeconds: number;
-  readonly totalBytes: number;
-  /** The size of the dataset where the dump was made; 0 when the dump does not say. */
-  readonly usedMemoryBytes: number;
-  readonly loadedBytes: number;
-  readonly elapsedSeconds: number;
-}
 
 /** The files of an append only file, on their way. */
 export interface ReplayProgress {
@@ -106,6 +98,8 @@ export class DumpLoad {
     } catch (error) {
       if (!(error instanceof OperatingError)) throw error;
       log.warning(`Error loading ${path}: ${error.message}`);
+      const line = fatalLoadLine(error.code);
+      if (line !== undefined) log.warning(line);
       throw new OperatingError(
         error.code,
         'Fatal error loading the DB, check server logs. Exiting.',
@@ -181,26 +175,7 @@ export class DumpLoad {
     try {
       const loaded = await this.#job.finished;
       clock.tick();
-      const { aux, keysLoaded, keysExpired, keysEmpty } = loaded.result;
-      const skipped = keysEmpty > 0 ? `, empty keys skipped: ${keysEmpty}` : '';
-      if (aux.redisVersion !== undefined)
-        log.notice(`Loading RDB produced by version ${aux.redisVersion}`);
-      if (aux.ctime !== undefined) {
-        log.notice(
-          `RDB age ${Math.max(0, Math.floor(clock.nowMs() / MS_PER_SECOND) - aux.ctime)} seconds`,
-        );
-      }
-      if (aux.usedMemoryBytes !== undefined) {
-        log.notice(`RDB memory usage when created ${(aux.usedMemoryBytes / MIB).toFixed(2)} Mb`);
-      }
-      for (const [name, value] of aux.others) {
-        // In this format, a name with a percent sign is meant for people.
-        if (name.startsWith('%')) log.notice(`RDB '${name}': ${value}`);
-        else log.verbose(`RDB field '${name}' is of no use here: ${value}`);
-      }
-      log.notice(
-        `Done loading RDB, keys loaded: ${keysLoaded}, keys expired: ${keysExpired}${skipped}.`,
-      );
+      logLoaded(log, loaded.result, clock.nowMs());
       return loaded;
     } finally {
       this.#job = undefined;

@@ -15,6 +15,7 @@ import { createSnapshotPool } from '../../workers/snapshot-job.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import type { Housekeeping } from '../housekeeping.ts';
 import { Obstacle, type Server } from '../server.ts';
+import type { LoadView } from '../snapshot-source.ts';
 import type { AofDisk } from './aof/aof-disk.ts';
 import { loadAppendOnlyFile } from './aof/aof-load.ts';
 import { AppendOnly } from './aof/append-only.ts';
@@ -39,10 +40,19 @@ export interface LinkPort {
   /** The link does not change the dataset until `release`. */
   hold(): void;
   release(): void;
+  /** The running load of its dump. */
+  readonly loadView: LoadView | undefined;
+  /** The old dataset is gone meanwhile. */
+  readonly loadsAlone: boolean;
 }
 
 /** A node without a primary. */
-const NO_LINK: LinkPort = { hold: () => {}, release: () => {} };
+const NO_LINK: LinkPort = {
+  hold: () => {},
+  release: () => {},
+  loadView: undefined,
+  loadsAlone: false,
+};
 
 /** A node without replication. */
 const NO_REPLICAS: ReplicaPort = { replicasInSync: () => true, replicaReport: () => [] };
@@ -121,10 +131,13 @@ export class Dumps {
     const server = this.#server;
     this.#gate = new WriteGate(server, dispatcher);
     dispatcher.guards.push(
-      (connection, _row, flags) =>
-        server.loading && (flags & Flag.LOADING) === 0 && !connection.fromPrimary
-          ? LOADING_ERROR
-          : undefined,
+      (connection, _row, flags) => {
+        if (!server.loading || (flags & Flag.LOADING) !== 0) return undefined;
+        // The commands of an append only file run while it is loaded.
+        if (connection.fromPrimary) return undefined;
+        // Replicas below may have the dump that is being loaded.
+        return this.link.loadsAlone && (flags & Flag.ON_LINK) !== 0 ? undefined : LOADING_ERROR;
+      },
       (connection, row, flags) => {
         if (!server.hasObstacle(Obstacle.AOF_FAILED) || connection.fromPrimary) return undefined;
         return (flags & Flag.WRITE) !== 0 || row.fullName === 'ping'
@@ -146,6 +159,7 @@ export class Dumps {
     housekeeping.onTick(() => {
       persistence.tick();
       this.appendOnly.tick();
+      this.snapshots.tick();
       shutdown.tick();
     });
   }
@@ -157,6 +171,7 @@ export class Dumps {
       this.snapshots,
       this.dumpLoad,
       this.appendOnly,
+      this.link.loadView,
     );
   }
 

@@ -4,6 +4,7 @@
  */
 
 import type { Server } from '../server.ts';
+import type { LoadView } from '../snapshot-source.ts';
 import type { AppendOnly } from './aof/append-only.ts';
 import type { DumpLoad } from './dump-load.ts';
 import type { Persistence } from './persistence.ts';
@@ -19,6 +20,7 @@ export function persistenceInfo(
   snapshots: Snapshots,
   dumpLoad: DumpLoad,
   appendOnly: AppendOnly,
+  linkLoad: LoadView | undefined,
 ): InfoField[] {
   const current = snapshots.inProgress;
   const { saving } = persistence;
@@ -26,7 +28,7 @@ export function persistenceInfo(
     current === undefined || current.keysTotal === 0 ? 0 : current.keysDone / current.keysTotal;
   return [
     ['loading', server.loading ? 1 : 0],
-    ['async_loading', 0],
+    ['async_loading', linkLoad !== undefined && !server.loading ? 1 : 0],
     ['current_cow_peak', current?.touchedBytes ?? 0],
     ['current_cow_size', current?.touchedBytes ?? 0],
     ['current_cow_size_age', 0],
@@ -50,7 +52,7 @@ export function persistenceInfo(
     ['module_fork_in_progress', 0],
     ['module_fork_last_cow_size', 0],
     ...openFileFields(appendOnly),
-    ...loadFields(dumpLoad),
+    ...loadFields(dumpLoad.view ?? linkLoad),
     ['headwater_snapshots_started', snapshots.startedCount],
     [
       'headwater_last_freeze_usec',
@@ -65,6 +67,7 @@ export function persistenceInfo(
     ['headwater_last_snapshot_keys', snapshots.lastFigures?.keys ?? 0],
     ['headwater_snapshots_open', snapshots.openCount],
     ['headwater_snapshot_pins_dropped', snapshots.pinsDropped],
+    ['headwater_cut_through_bytes', snapshots.passedBytes],
     ['headwater_spool_readers', snapshots.readerCount],
     ['headwater_spool_bytes', snapshots.spoolMemoryBytes + snapshots.spoolFileBytes],
     ['headwater_spool_memory_bytes', snapshots.spoolMemoryBytes],
@@ -104,13 +107,14 @@ function openFileFields(appendOnly: AppendOnly): InfoField[] {
   ];
 }
 
-function loadFields(dumpLoad: DumpLoad): InfoField[] {
-  const { view } = dumpLoad;
+function loadFields(view: LoadView | undefined): InfoField[] {
   if (view === undefined) return [];
   const { startSeconds, totalBytes, usedMemoryBytes, loadedBytes, elapsedSeconds } = view;
   const share = totalBytes === 0 ? 0 : loadedBytes / totalBytes;
   const eta =
-    loadedBytes === 0 ? 1 : Math.round((elapsedSeconds * (totalBytes - loadedBytes)) / loadedBytes);
+    loadedBytes === 0
+      ? 1
+      : Math.max(0, Math.round((elapsedSeconds * (totalBytes - loadedBytes)) / loadedBytes));
   return [
     ['loading_start_time', startSeconds],
     ['loading_total_bytes', totalBytes],

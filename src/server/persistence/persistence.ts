@@ -14,7 +14,8 @@ import type { RdbVersion } from '../../rdb/dialect.ts';
 import { DumpFilter } from '../../replication/replica-state.ts';
 import { Obstacle, type Server } from '../server.ts';
 import { type DumpDisk, realDisk, writeDump } from './dump-file.ts';
-import type { Snapshot, SnapshotRequest, Snapshots } from './snapshots.ts';
+import type { Snapshot, SnapshotRequest } from './snapshot.ts';
+import type { Snapshots } from './snapshots.ts';
 
 /** Seconds between a failed save and the next try of a save point. */
 const RETRY_SECONDS = 5;

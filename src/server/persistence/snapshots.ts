@@ -1,84 +1,42 @@
 /**
  * Snapshots of the dataset: one image at a time. Saves and full syncs read its dump from a spool.
- *
- *   start()      freeze · offset · SELECT forgotten · stream pinned after the offset         one synchronous turn
- *      │
- *   RUNNING ──▶ DONE      the dump is complete and the image thawed; the spool stays until its last reader closes
- *      └──────▶ FAILED    worker died, shadow memory reached snapshot-cow-max, or there is no reader any more
+ * snapshot.ts is the life of one. The dump that arrives from the primary of this node is another
+ * one of the dumps that replicas read: arriving-dump.ts.
  *
  * A finished snapshot that still has readers does not block the next one. Main thread.
  */
 import { PAGE_BYTES } from '../../arena/layout.ts';
-import { assert } from '../../base/assert.ts';
-import { ErrorCode, OperatingError } from '../../base/errors.ts';
-import { KIB, type Offset, offsetAfter } from '../../base/units.ts';
+import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
+import { MIB, type Offset } from '../../base/units.ts';
 import { Keyspace } from '../../keyspace/keyspace.ts';
-import type { Dialect } from '../../rdb/dialect.ts';
-import type { ReplicationAux, SaveOptions } from '../../rdb/save.ts';
 import { DumpFilter } from '../../replication/replica-state.ts';
-import type { StreamCursor } from '../../replication/stream-log.ts';
-import type { RingOptions } from '../../workers/byte-ring.ts';
-import {
-  type SnapshotJob,
-  SnapshotMeans,
-  type SnapshotPool,
-  startSnapshot,
-} from '../../workers/snapshot-job.ts';
+import { SnapshotMeans, type SnapshotPool, startSnapshot } from '../../workers/snapshot-job.ts';
 import type { Server } from '../server.ts';
-import { type OpenSpill, spillsIn } from './spill-file.ts';
+import { ArrivingDump } from './arriving-dump.ts';
+import {
+  ringFor,
+  Snapshot,
+  type SnapshotFigures,
+  type SnapshotParts,
+  type SnapshotRequest,
+  saveOptions,
+} from './snapshot.ts';
+import { spillsIn } from './spill-file.ts';
 import { Spool } from './spool.ts';
 
-export interface SnapshotRequest {
-  readonly dialect: Dialect;
-  /** Bits of {@link DumpFilter}. */
-  readonly filter: number;
-  readonly compress: boolean;
-  readonly checksum: boolean;
-  readonly reason: 'bgsave' | 'replication' | 'aof' | 'debug';
-}
-
-export type SnapshotState = 'running' | 'done' | 'failed';
-
-/** Figures of the snapshot that ended last, with or without success. */
-export interface SnapshotFigures {
-  readonly freezeMicros: number;
-  readonly durationMs: number;
-  /** Memory of the pages that were copied because they were written to. */
-  readonly touchedBytes: number;
-  readonly dumpBytes: number;
-  readonly keys: number;
-}
-
-export interface SnapshotParts {
-  readonly pool: SnapshotPool;
-  /** Function libraries for the dump. */
-  readonly functions?: () => readonly Uint8Array[];
-  /** Makes spill files; for tests. By default they are made in `dir`. */
-  readonly openSpill?: OpenSpill;
-}
-
-interface SnapshotListener {
-  /** The snapshot is done or has failed. */
-  over(snapshot: Snapshot): void;
-  /** The snapshot is over and has no readers any more. */
-  closed(snapshot: Snapshot): void;
-  /** Bytes went to the spool's file, or it was refused. */
-  spilled(bytes: number): void;
-  fileRefused(reason: string): void;
-}
-
-const CHUNK_BYTES_MIN = 4 * KIB;
-const CHUNK_BYTES_MAX = 256 * KIB;
-/** The minimum of chunks in a spool, so that worker, readers and disk can each have one. */
-const CHUNKS_MIN = 8;
-const CHUNKS_MAX = 65536;
 /**
  * The limit of replicas' dumps that are made or read at a time. Each has a ring of
  * `snapshot-spool-memory`, the same amount again for the chunks that sockets hold, and a file of up
  * to the size of the dump.
  */
 export const DUMPS_OPEN_MAX = 4;
-const MS_PER_SECOND = 1000;
+/**
+ * While the dataset is larger, a thread is ready for the next snapshot. A smaller one waits for the
+ * start of a thread: an idle node does without its 16 MiB.
+ */
+const READY_BYTES = 32 * MIB;
+/** Between two attempts to start that thread. */
+const READY_RETRY_MS = 5000;
 const REHEARSALS = 3;
 const REHEARSAL: SnapshotRequest = {
   dialect: { version: 10, plainTypes: false },
@@ -88,183 +46,23 @@ const REHEARSAL: SnapshotRequest = {
   reason: 'debug',
 };
 
-export class Snapshot {
-  readonly id: number;
-  readonly request: SnapshotRequest;
-  /** The stream at the freeze: the dump holds everything up to this offset. */
-  readonly startOffset: Offset;
-  readonly replid: string;
-  /** Wall clock. */
-  readonly startedMs: number;
-  /** `server.dirty` at the freeze. */
-  readonly startDirty: number;
-  readonly spool: Spool;
-  readonly freezeMicros: number;
-  state: SnapshotState = 'running';
-  /** The snapshot was cancelled. */
-  cancelled = false;
-  error: OperatingError | undefined = undefined;
-  readonly #server: Server;
-  readonly #job: SnapshotJob;
-  readonly #startedMonotonicMs: number;
-  readonly #listener: SnapshotListener;
-  readonly #listeners: (() => void)[] = [];
-  /** Keeps the stream from the offset on, so that a replica may still join. */
-  #pin: StreamCursor | undefined;
-
-  /** Freezes and starts the worker, all in the caller's turn. */
-  constructor(
-    id: number,
-    server: Server,
-    request: SnapshotRequest,
-    parts: SnapshotParts,
-    means: SnapshotMeans,
-    listener: SnapshotListener,
-  ) {
-    const { streamLog, feed, history, clock } = server;
-    assert(feed.queuedCommands === 0, 'a snapshot starts between two units of the stream');
-    const startMicros = clock.micros();
-    const aux = replicationAux(server);
-    this.id = id;
-    this.request = request;
-    this.startOffset = streamLog.endOffset;
-    this.replid = history.replid;
-    this.startedMs = clock.nowMs();
-    this.startDirty = server.dirty;
-    this.#server = server;
-    this.#startedMonotonicMs = clock.monotonicMs();
-    this.#listener = listener;
-    const hasData = (request.filter & DumpFilter.NO_DATA) === 0;
-    const { snapshotCowMax } = server.config.values;
-    this.#job = startSnapshot(parts.pool, {
-      keyspace: hasData ? server.keyspace : new Keyspace(1, server.hashKey),
-      save: saveOptions(server, request, aux, parts),
-      cowBytesMax: snapshotCowMax === 0 ? Number.MAX_SAFE_INTEGER : snapshotCowMax,
-      ring: ringFor(server.config.values.snapshotSpoolMemory),
-      memory: server.memory,
-      means,
-    });
-    // Readers of the stream from here on have no database selected.
-    feed.invalidateSelect();
-    this.#pin = streamLog.active
-      ? streamLog.openCursor(offsetAfter(this.startOffset, 1))
-      : undefined;
-    this.freezeMicros = clock.micros() - startMicros;
-    this.spool = new Spool(this.#job.ring, {
-      openSpill:
-        parts.openSpill ?? spillsIn(() => server.config.values.dir, `temp-${process.pid}-${id}-`),
-      onFirstByteGone: () => this.unpinStream(),
-      onIdle: () => this.#nobodyReads(),
-      onSpilled: (bytes) => listener.spilled(bytes),
-      onFileRefused: (reason) => listener.fileRefused(reason),
-      onReleased: () => this.#job.giveRing(this.spool.producedBytes),
-    });
-    this.#follow();
-  }
-
-  /** Keys written so far. */
-  get keysDone(): number {
-    return this.#job.control.keysDone;
-  }
-
-  get keysTotal(): number {
-    return this.#job.control.keysTotal;
-  }
-
-  get touchedBytes(): number {
-    return this.#job.touchedBytes;
-  }
-
-  /** Memory of the page copies that the image needs now. */
-  get copyBytes(): number {
-    return this.#job.copyBytes;
-  }
-
-  /** Calls `listener` when the snapshot is done or has failed; at once when it already is. */
-  onEnd(listener: () => void): void {
-    if (this.state === 'running') this.#listeners.push(listener);
-    else listener();
-  }
-
-  /** Stops the worker; the snapshot fails with CANCELLED. */
-  cancel(): void {
-    if (this.state !== 'running') return;
-    this.cancelled = true;
-    this.#job.cancel();
-  }
-
-  /**
-   * Nobody may join from now on: the stream need not be kept for it. Call it before the log is
-   * dropped.
-   */
-  unpinStream(): void {
-    if (this.#pin === undefined) return;
-    this.#server.streamLog.closeCursor(this.#pin);
-    this.#pin = undefined;
-  }
-
-  /** Whether the stream after the snapshot is still kept for joining replicas. */
-  get pinsStream(): boolean {
-    return this.#pin !== undefined;
-  }
-
-  get figures(): SnapshotFigures {
-    return {
-      freezeMicros: this.freezeMicros,
-      durationMs: this.#server.clock.monotonicMs() - this.#startedMonotonicMs,
-      touchedBytes: this.touchedBytes,
-      dumpBytes: this.spool.producedBytes,
-      keys: this.keysDone,
-    };
-  }
-
-  async #follow(): Promise<void> {
-    const pumped = this.spool.pump();
-    try {
-      try {
-        await this.#job.finished;
-      } finally {
-        // A failed job has cancelled the ring, which ends the pump: the ring's memory is used again
-        // afterwards.
-        await pumped;
-      }
-      // The worker may finish although it was cancelled; its last chunks were not taken then.
-      if (!this.spool.ended)
-        throw new OperatingError(ErrorCode.CANCELLED, 'the snapshot was cancelled');
-      this.state = 'done';
-    } catch (error) {
-      // An error without a code is a fault of the program, which ends it.
-      if (!(error instanceof OperatingError)) throw error;
-      this.#fail(error);
-    }
-    this.#listener.over(this);
-    for (const listener of this.#listeners.splice(0)) listener();
-    if (this.spool.readerCount === 0) this.#nobodyReads();
-  }
-
-  #fail(error: OperatingError): void {
-    this.state = 'failed';
-    this.error = error;
-    this.spool.fail(error);
-    this.unpinStream();
-  }
-
-  #nobodyReads(): void {
-    if (this.state === 'running') {
-      this.cancel();
-      return;
-    }
-    this.spool.close();
-    this.unpinStream();
-    this.#listener.closed(this);
-  }
-}
+/** For a rehearsal without a thread: each job is cancelled. */
+const NO_POOL: SnapshotPool = {
+  duty: 'snapshot',
+  jobCount: 0,
+  isWarm: false,
+  run: () => Promise.reject(new OperatingError(ErrorCode.CANCELLED, 'there is no thread')),
+  saw: () => {},
+  collect: () => {},
+  warm: () => {},
+  close: () => Promise.resolve(),
+};
 
 export class Snapshots {
   /** The snapshot started last, while it is made or its spool has a reader. */
   #latest: Snapshot | undefined = undefined;
-  /** The snapshots whose dump is being made or read: at most one is being made. */
-  readonly #open = new Set<Snapshot>();
+  /** The dumps that are being made, passed on, or read: at most one is being made. */
+  readonly #open = new Set<Snapshot | ArrivingDump>();
   /** Figures of the snapshot that ended last. */
   lastFigures: SnapshotFigures | undefined = undefined;
   /** Snapshots started, as `total_forks`. */
@@ -272,6 +70,9 @@ export class Snapshots {
   /** Total of bytes written to files of spools, and how many of those files were refused. */
   spilledBytes = 0;
   filesRefused = 0;
+  /** Bytes that replicas have read of dumps that were passed on, except those still open. */
+  #passedBytes = 0;
+  #passedCount = 0;
   /** Snapshots that became too old to be joined, see {@link limitPins}. */
   pinsDropped = 0;
   readonly #server: Server;
@@ -279,6 +80,7 @@ export class Snapshots {
   /** For the next snapshot. */
   #means: SnapshotMeans | undefined = undefined;
   #closed = false;
+  #readiedMs = Number.NEGATIVE_INFINITY;
 
   constructor(server: Server, parts: SnapshotParts) {
     this.#server = server;
@@ -298,7 +100,7 @@ export class Snapshots {
     return this.#latest?.state === 'running' ? this.#latest : undefined;
   }
 
-  /** Dumps that are being made or read. */
+  /** Dumps that are being made, passed on, or read. */
   get openCount(): number {
     return this.#open.size;
   }
@@ -335,33 +137,69 @@ export class Snapshots {
   }
 
   /**
-   * Makes a few dumps of nothing, so that the first real snapshot finds its thread started and its
-   * code compiled. Without this the first freeze takes some ten milliseconds, later ones half of
-   * one.
+   * Freezes a dataset of nothing a few times, so that the first real freeze finds its code compiled:
+   * it takes some ten milliseconds without this, and half of one with it. Starts no thread.
    */
   async warm(): Promise<void> {
-    const server = this.#server;
-    const ring = ringFor(server.config.values.snapshotSpoolMemory);
-    const keyspace = new Keyspace(1, server.hashKey);
+    await this.#rehearse(NO_POOL);
+    this.#prepare();
+  }
+
+  /**
+   * Makes a few dumps of nothing, also for the code of the thread, which starts when there is none.
+   * What fails here, the first snapshot will report.
+   */
+  async #rehearse(pool: SnapshotPool): Promise<void> {
     try {
-      for (let i = 0; i < REHEARSALS && !this.#closed; i++) {
-        const save = saveOptions(server, REHEARSAL, undefined, this.#parts);
-        const plan = { keyspace, save, cowBytesMax: PAGE_BYTES, ring, memory: server.memory };
-        const job = startSnapshot(this.#parts.pool, plan);
-        const spool = new Spool(job.ring, {
-          openSpill: spillsIn(() => server.config.values.dir, `temp-${process.pid}-0-`),
-          onFirstByteGone: () => {},
-          onIdle: () => {},
-          onReleased: () => job.giveRing(spool.producedBytes),
-        });
-        await Promise.all([job.finished, spool.pump()]);
-        spool.close();
-      }
+      const keyspace = new Keyspace(1, this.#server.hashKey);
+      for (let i = 0; i < REHEARSALS && !this.#closed; i++)
+        await this.#rehearseOnce(pool, keyspace);
     } catch (error) {
-      // The node ends, or its worker does not work, which the first snapshot will report.
+      // The system refuses memory.
       if (!(error instanceof OperatingError)) throw error;
     }
-    this.#prepare();
+  }
+
+  async #rehearseOnce(pool: SnapshotPool, keyspace: Keyspace): Promise<void> {
+    const server = this.#server;
+    const job = startSnapshot(pool, {
+      keyspace,
+      save: saveOptions(server, REHEARSAL, undefined, this.#parts),
+      cowBytesMax: PAGE_BYTES,
+      ring: ringFor(server.config.values.snapshotSpoolMemory),
+      memory: server.memory,
+    });
+    const spool = new Spool(job.ring, {
+      openSpill: spillsIn(() => server.config.values.dir, `temp-${process.pid}-0-`),
+      onFirstByteGone: () => {},
+      onIdle: () => {},
+      onReleased: () => job.giveRing(spool.producedBytes),
+    });
+    const pumped = spool.pump();
+    try {
+      await job.finished;
+    } catch (error) {
+      // There is no thread, the node ends, or its worker does not work.
+      if (!(error instanceof OperatingError)) throw error;
+    }
+    await pumped;
+    spool.close();
+  }
+
+  /** A snapshot comes soon: its thread starts now, or stays. */
+  expectSoon(): void {
+    if (!this.#closed) this.#parts.pool.warm();
+  }
+
+  /** Called some times per second: keeps a thread ready while the dataset is large. */
+  tick(): void {
+    const { keyspace, clock } = this.#server;
+    if (keyspace.arena.usedBytes < READY_BYTES) return;
+    const nowMs = clock.monotonicMs();
+    if (!this.#parts.pool.isWarm && nowMs - this.#readiedMs < READY_RETRY_MS) return;
+    this.#readiedMs = nowMs;
+    if (this.#parts.pool.isWarm) this.expectSoon();
+    else this.#rehearse(this.#parts.pool);
   }
 
   /**
@@ -391,18 +229,77 @@ export class Snapshots {
         spilled: (bytes) => {
           this.spilledBytes += bytes;
         },
-        fileRefused: (reason) => {
-          this.filesRefused++;
-          this.#server.log.warning(
-            `The dump cannot be spooled to disk (${reason}): its slowest reader sets the pace from now on`,
-          );
-        },
+        fileRefused: (reason) => this.#fileRefused(reason),
       },
     );
     this.#latest = snapshot;
     this.#open.add(snapshot);
     setImmediate(() => this.#prepare());
     return snapshot;
+  }
+
+  /**
+   * Opens the dump of a full sync that arrives at this node, to be passed on: the stream `replid` up
+   * to `startOffset`. Undefined when too many dumps are open, or there is no memory for it.
+   * `onAnnounced` is called once peers may join it.
+   */
+  passOn(
+    replid: string,
+    startOffset: Offset,
+    announcedBytes: number,
+    onAnnounced: (dump: ArrivingDump) => void,
+  ): ArrivingDump | undefined {
+    if (!this.hasRoom) return undefined;
+    try {
+      const dump = this.#openArriving(replid, startOffset, announcedBytes, onAnnounced);
+      this.#open.add(dump);
+      return dump;
+    } catch (error) {
+      if (codeOf(error) !== ErrorCode.ARENA_FULL) throw error;
+      this.#server.log.warning(`The dump is not passed on: ${messageOf(error)}`);
+      return undefined;
+    }
+  }
+
+  #openArriving(
+    replid: string,
+    startOffset: Offset,
+    announcedBytes: number,
+    onAnnounced: (dump: ArrivingDump) => void,
+  ): ArrivingDump {
+    const { config } = this.#server;
+    const prefix = `temp-${process.pid}-passed-${++this.#passedCount}-`;
+    return new ArrivingDump(this.#server, {
+      replid,
+      startOffset,
+      announcedBytes,
+      spill: {
+        openSpill: this.#parts.openSpill ?? spillsIn(() => config.values.dir, prefix),
+        onSpilled: (bytes) => {
+          this.spilledBytes += bytes;
+        },
+        onFileRefused: (reason) => this.#fileRefused(reason),
+      },
+      onAnnounced,
+      onClosed: (closed) => {
+        this.#open.delete(closed);
+        this.#passedBytes += closed.spool.readBytes;
+      },
+    });
+  }
+
+  /** Bytes that replicas have ever read of dumps that were passed on. */
+  get passedBytes(): number {
+    let bytes = this.#passedBytes;
+    for (const dump of this.#open) if (dump instanceof ArrivingDump) bytes += dump.spool.readBytes;
+    return bytes;
+  }
+
+  #fileRefused(reason: string): void {
+    this.filesRefused++;
+    this.#server.log.warning(
+      `The dump cannot be spooled to disk (${reason}): its slowest reader sets the pace from now on`,
+    );
   }
 
   /** Prepares the worker and the ring of the next snapshot, in a separate turn. */
@@ -447,48 +344,4 @@ export class Snapshots {
     this.inProgress?.cancel();
     await this.#parts.pool.close();
   }
-}
-
-/** The replication fields in a dump of `server`; undefined while there is no stream. */
-function replicationAux(server: Server): ReplicationAux | undefined {
-  const { streamLog, history } = server;
-  if (!streamLog.active) return undefined;
-  return {
-    streamDb: Math.max(0, server.streamDb()),
-    replid: history.replid,
-    offset: streamLog.endOffset,
-  };
-}
-
-function saveOptions(
-  server: Server,
-  request: SnapshotRequest,
-  replication: ReplicationAux | undefined,
-  parts: SnapshotParts,
-): SaveOptions {
-  const wantsFunctions = (request.filter & DumpFilter.NO_FUNCTIONS) === 0;
-  return {
-    dialect: request.dialect,
-    compress: request.compress,
-    checksum: request.checksum,
-    aux: {
-      ctime: Math.floor(server.nowMs / MS_PER_SECOND),
-      usedMemoryBytes: server.keyspace.arena.usedBytes,
-      replication,
-      isAofBase: request.reason === 'aof',
-    },
-    functions: wantsFunctions ? (parts.functions?.() ?? []) : [],
-  };
-}
-
-/**
- * A ring whose chunks take `memoryBytes`, with the same amount of untouched memory again for chunks
- * that sockets hold.
- */
-export function ringFor(memoryBytes: number): RingOptions {
-  const wanted = Math.floor(memoryBytes / CHUNKS_MIN / CHUNK_BYTES_MIN) * CHUNK_BYTES_MIN;
-  const chunkBytes = Math.max(CHUNK_BYTES_MIN, Math.min(CHUNK_BYTES_MAX, wanted));
-  let chunkCount = CHUNKS_MIN;
-  while (chunkCount * 2 * chunkBytes <= memoryBytes && chunkCount < CHUNKS_MAX) chunkCount *= 2;
-  return { chunkBytes, chunkCount, spareCount: chunkCount };
 }

@@ -1,51 +1,53 @@
 /**
- * Passes the bytes of a dump from its worker to the readers, which each have their own pace.
+ * Passes the bytes of a dump from its maker to the readers, which each have their own pace. The
+ * maker is a worker that serializes, or the primary of this node whose dump is passed on.
  *
- *   dump    0 ─────────── file.start ───────── ring ──────────────────────── producedBytes
- *           released      spilled to a file    chunks of the worker's ring
+ *   dump    0 ─────────── file.start ───────── memory ────────────────────── producedBytes
+ *           released      spilled to a file    chunks of the source (chunk-source.ts)
  *                         ▲ slow reader        ▲ reader        ▲ reader
  *
- * Chunks stay where the worker put them and readers get slices of them, without a copy. When the
- * ring gets full its oldest chunk leaves, if it may:
+ * Chunks stay where the maker put them and readers get slices of them, without a copy. When there
+ * are too many, the oldest chunk leaves, if it may:
  *
  *   readers not past it            what happens
- *   none                           the worker gets it back; a reader that only keeps the dump open does not count
- *   a save                         the worker waits for the save, which never reads the file
- *   replicas                       it goes to the file, so that the slowest delays neither worker nor others
- *   replicas, file refused         the worker waits for them; one that needs the whole dump first fails
+ *   none                           the source gets it back; a reader that only keeps the dump open does not count
+ *   a save                         the maker waits for the save, which never reads the file
+ *   replicas                       it goes to the file, so that the slowest delays neither maker nor others
+ *   replicas, file refused         the maker waits for them; one that needs the whole dump first fails
  *
  * A reader that is in the file reads it through its own buffer. A file is refused when the system
  * has not created it or not taken a byte (no space, no permission, no descriptor). The refusal
- * holds for the rest of the dump, and memory stays within the ring. The image stays frozen longer
- * then, and `snapshot-cow-max` limits the cost.
+ * holds for the rest of the dump, and memory stays within that of the source. The image stays frozen
+ * longer then, and `snapshot-cow-max` limits the cost.
  *
- * A chunk must not be refilled while a socket holds a slice of it in flight. Its memory is
- * exchanged for a spare one (workers/byte-ring.ts). If spares run out, the readers that hold the
- * chunk fail.
+ * A chunk must not be refilled while a socket holds a slice of it in flight: its slices are counted,
+ * and its memory is exchanged for a spare one. If spares run out, the readers that hold the chunk
+ * fail.
  *
- * A reader may open while byte 0 is still in the ring or in the file. Main thread.
+ * A reader may open while byte 0 is still in memory or in the file. Main thread.
  */
 import { assert } from '../../base/assert.ts';
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
 import { KIB } from '../../base/units.ts';
-import type { RingConsumer } from '../../workers/byte-ring.ts';
 import { ReaderNeed } from '../snapshot-source.ts';
+import type { ChunkSource } from './chunk-source.ts';
 import { type OpenSpill, SpillFile } from './spill-file.ts';
 
 const READ_BYTES = 256 * KIB;
 const NO_BYTES = new Uint8Array(0);
 /** `detachedArea` of a chunk that is still in its place. */
-const IN_RING = -1;
+const IN_PLACE = -1;
 
 /** A chunk of the dump in shared memory. */
 class Chunk {
-  readonly bytes: Uint8Array;
+  /** Only the newest chunk may grow. */
+  bytes: Uint8Array;
   /** Positions in the dump. */
   readonly start: number;
-  readonly end: number;
+  end: number;
   /** Slices in flight. */
   pins = 0;
-  detachedArea = IN_RING;
+  detachedArea = IN_PLACE;
 
   constructor(bytes: Uint8Array, start: number) {
     this.bytes = bytes;
@@ -64,7 +66,7 @@ export interface SpoolOptions {
   readonly onSpilled?: (bytes: number) => void;
   readonly onFileRefused?: (reason: string) => void;
   /**
-   * Called when the spool is closed and no slice is in flight: the memory of the ring is unused.
+   * Called when the spool is closed and no slice is in flight: the memory of the source is unused.
    */
   readonly onReleased?: () => void;
 }
@@ -72,33 +74,35 @@ export interface SpoolOptions {
 export class Spool {
   /** Bytes of the dump so far. */
   producedBytes = 0;
+  /** Bytes that readers have confirmed, of all of them together. */
+  readBytes = 0;
   /** The dump is complete. */
   ended = false;
   /** Why the dump, or the part of it that readers need, will not come; readers fail with it. */
   error: OperatingError | undefined = undefined;
-  readonly #ring: RingConsumer;
+  readonly #source: ChunkSource;
   readonly #options: SpoolOptions;
   readonly #readers = new Set<SpoolReader>();
-  /** Chunks that are in the ring, in order. */
+  /** Chunks that are in memory, in order. */
   readonly #chunks: Chunk[] = [];
-  /** Index of the next chunk that the ring will give. */
+  /** Index of the next chunk that the source will give. */
   #nextIndex = 0;
   #file: SpillFile | undefined = undefined;
   #spilling = false;
   #fileRefused = false;
   #firstByteGone = false;
   /**
-   * Chunks that are free whenever the disk is fast enough, so that the worker does not wait for it.
+   * Chunks that are free whenever the disk is fast enough, so that the maker does not wait for it.
    */
   readonly #headroomChunks: number;
   #closed = false;
   /** Slices in flight, of all chunks. */
   #slices = 0;
 
-  constructor(ring: RingConsumer, options: SpoolOptions) {
-    this.#ring = ring;
+  constructor(source: ChunkSource, options: SpoolOptions) {
+    this.#source = source;
     this.#options = options;
-    this.#headroomChunks = Math.max(1, ring.chunkCount >>> 3);
+    this.#headroomChunks = Math.max(1, source.chunkCount >>> 3);
   }
 
   /** Bytes of the whole dump, -1 until it is complete. */
@@ -142,19 +146,20 @@ export class Spool {
   }
 
   /**
-   * Takes the worker's bytes until the worker has ended. Resolves when no more will come, whether
+   * Takes the maker's bytes until the maker has ended. Resolves when no more will come, whether
    * the dump is complete or not.
    */
   async pump(): Promise<void> {
-    const ring = this.#ring;
+    const source = this.#source;
     for (;;) {
-      await ring.waitForData(this.#nextIndex);
+      await source.waitForData(this.#nextIndex, this.#chunks.at(-1)?.bytes.length ?? 0);
+      if (this.#closed) return;
       // Check for the end before the chunks: a chunk that comes in between is seen next time.
-      const ringEnded = ring.ended;
+      const hasEnded = source.ended;
       this.#takeChunks();
-      if (this.error !== undefined || ring.cancelled) return;
-      if (ringEnded) {
-        if (ring.failure === undefined) this.#end();
+      if (this.error !== undefined || source.cancelled) return;
+      if (hasEnded) {
+        if (source.failure === undefined) this.#end();
         return;
       }
       this.#relieve();
@@ -162,13 +167,13 @@ export class Spool {
   }
 
   /**
-   * The dump will not be complete: readers fail, and the worker is told that its bytes are not
+   * The dump will not be complete: readers fail, and the maker is told that its bytes are not
    * needed.
    */
   fail(error: OperatingError): void {
     if (this.ended || this.error !== undefined) return;
     this.error = error;
-    this.#ring.cancel();
+    this.#source.cancel();
     for (const reader of [...this.#readers]) reader.fail(error);
   }
 
@@ -215,8 +220,8 @@ export class Spool {
     chunk.pins--;
     this.#slices--;
     if (chunk.pins === 0) {
-      if (chunk.detachedArea !== IN_RING) this.#ring.reattach(chunk.detachedArea);
-      chunk.detachedArea = IN_RING;
+      if (chunk.detachedArea !== IN_PLACE) this.#source.reattach(chunk.detachedArea);
+      chunk.detachedArea = IN_PLACE;
     }
     if (this.#closed && this.#slices === 0 && !this.#spilling) this.#options.onReleased?.();
   }
@@ -233,14 +238,20 @@ export class Spool {
   }
 
   #takeChunks(): void {
-    const ring = this.#ring;
-    const end = ring.firstIndex + ring.available;
-    if (this.#nextIndex === end) return;
+    const source = this.#source;
+    const end = source.firstIndex + source.available;
+    const before = this.producedBytes;
+    const last = this.#chunks.at(-1);
+    if (last !== undefined) {
+      last.bytes = source.chunk(this.#nextIndex - 1);
+      this.producedBytes = last.end = last.start + last.bytes.length;
+    }
     while (this.#nextIndex < end) {
-      const chunk = new Chunk(ring.chunk(this.#nextIndex++), this.producedBytes);
+      const chunk = new Chunk(source.chunk(this.#nextIndex++), this.producedBytes);
       this.#chunks.push(chunk);
       this.producedBytes = chunk.end;
     }
+    if (this.producedBytes === before) return;
     for (const reader of [...this.#readers]) reader.wake();
   }
 
@@ -249,9 +260,9 @@ export class Spool {
     for (const reader of [...this.#readers]) reader.wake();
   }
 
-  /** Makes room in the ring while it is too full. */
+  /** Makes room in memory while it is too full. */
   #relieve(): void {
-    const { chunkCount } = this.#ring;
+    const { chunkCount } = this.#source;
     while (
       !this.#spilling &&
       !this.ended &&
@@ -288,12 +299,12 @@ export class Spool {
   }
 
   /**
-   * Gives the oldest chunk back to the worker; false when slices of it are in flight and there is
+   * Gives the oldest chunk back to the source; false when slices of it are in flight and there is
    * no spare memory.
    */
   #release(oldest: Chunk): boolean {
     if (oldest.pins > 0) {
-      const area = this.#ring.detach();
+      const area = this.#source.detach();
       if (area < 0) {
         this.#failHolders(oldest);
         return false;
@@ -301,7 +312,7 @@ export class Spool {
       oldest.detachedArea = area;
     }
     this.#chunks.shift();
-    this.#ring.release(1);
+    this.#source.release(1);
     return true;
   }
 
@@ -317,7 +328,7 @@ export class Spool {
   async #spill(oldest: Chunk): Promise<void> {
     const file = this.#file ?? new SpillFile(this.#options.openSpill, oldest.start);
     this.#file = file;
-    assert(file.end === oldest.start, 'the file ends where the ring begins');
+    assert(file.end === oldest.start, 'the file ends where memory begins');
     this.#spilling = true;
     let failure: unknown;
     try {
@@ -446,6 +457,7 @@ export class SpoolReader {
     const chunk = this.#chunk;
     this.#chunk = undefined;
     if (chunk !== undefined) this.#spool.unpin(chunk);
+    this.#spool.readBytes += bytes;
     if (this.closed) this.#buffer = this.bytes = NO_BYTES;
     this.#spool.moved();
   }

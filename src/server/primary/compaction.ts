@@ -16,7 +16,7 @@
  */
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
 import { MemoryKind } from '../../base/shared-memory.ts';
-import type { Block } from '../../replication/stream-log.ts';
+import type { Block } from '../../replication/log-cursor.ts';
 import { type CompactPool, createCompactPool } from '../../workers/compact-job.ts';
 import type { Server } from '../server.ts';
 
@@ -145,7 +145,16 @@ export class Compaction {
     const { streamLog, log } = this.#server;
     const { packed } = block;
     if (packed === undefined) return;
-    const memory = streamLog.takeBlock(block);
+    let memory: SharedArrayBuffer;
+    try {
+      memory = streamLog.takeBlock(block);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      this.failures++;
+      log.warning('The system refuses memory for a part of the backlog: its replicas are cut off');
+      streamLog.unavailable(block);
+      return;
+    }
     const task = {
       kind: 'unpack',
       from: packed.pieces.map(({ slab, start, length }) => ({

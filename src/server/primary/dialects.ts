@@ -13,13 +13,16 @@
  * sharing a dump. So they are left out when nobody for whom the dump is begun needs them.
  * Main thread.
  */
-import { type Dialect, FUNCTIONS_VERSION_MIN, type RdbVersion } from '../../rdb/dialect.ts';
+import {
+  type Dialect,
+  FUNCTIONS_VERSION_MIN,
+  isSameDialect,
+  type RdbVersion,
+} from '../../rdb/dialect.ts';
+import { VALKEY_READS_REDIS } from '../../replication/full-sync.ts';
 import { Framing, type ReplicaState, replicaName } from '../../replication/replica-state.ts';
 import type { Server } from '../server.ts';
 import type { DumpRequest } from '../snapshot-source.ts';
-
-/** The newest RDB version of Redis that Valkey reads. */
-const VALKEY_VERSION_MAX: RdbVersion = 11;
 
 export class Dialects {
   readonly #server: Server;
@@ -39,25 +42,19 @@ export class Dialects {
     const version = rdbVersion as RdbVersion;
     const isValkey = state.version !== 0;
     return {
-      version: isValkey && version > VALKEY_VERSION_MAX ? VALKEY_VERSION_MAX : version,
+      version: isValkey && version > VALKEY_READS_REDIS ? VALKEY_READS_REDIS : version,
       plainTypes: rdbPlainTypes,
     };
-  }
-
-  /** Equal for peers that can share a dump. */
-  keyOf(state: ReplicaState): number {
-    return dialectKey(this.of(state));
   }
 
   /** The dump for `first`, which `peers` will share: all that wait, `first` among them. */
   requestFor(first: ReplicaState, peers: Iterable<ReplicaState>): DumpRequest {
     const { rdbcompression, rdbchecksum } = this.#server.config.values;
     const dialect = this.of(first);
-    const key = dialectKey(dialect);
     let wantsCompression = false;
     let wantsChecksum = false;
     for (const peer of peers) {
-      if (peer.filter !== first.filter || this.keyOf(peer) !== key) continue;
+      if (peer.filter !== first.filter || !isSameDialect(this.of(peer), dialect)) continue;
       // As in Redis, only a dump that goes to sockets leaves these out.
       const isStreamed = peer.framing === Framing.EOF_MARK;
       wantsCompression ||= !(isStreamed && peer.wantsNoCompression);
@@ -81,10 +78,6 @@ export class Dialects {
         `functions: ${count} libraries are left out`,
     );
   }
-}
-
-export function dialectKey({ version, plainTypes }: Dialect): number {
-  return version * 2 + (plainTypes ? 1 : 0);
 }
 
 /** An IPv4 address without the prefix that it has on a socket for both versions. */

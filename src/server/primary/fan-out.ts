@@ -17,7 +17,8 @@
 import type { Clock } from '../../base/clock.ts';
 import { KIB, MIB } from '../../base/units.ts';
 import { FLUSH_BYTES, FlushPolicy, FlushWhen, PACKET_BYTES } from '../../replication/fan-out.ts';
-import type { StreamCursor, StreamLog } from '../../replication/stream-log.ts';
+import type { StreamCursor } from '../../replication/log-cursor.ts';
+import type { StreamLog } from '../../replication/stream-log.ts';
 
 /**
  * Bytes per peer and flush. All peers together get at most FLUSH_TOTAL_BYTES, unless the minimum
@@ -136,6 +137,8 @@ export class FanOut {
       clearImmediate(this.#immediate);
       this.#immediate = undefined;
     }
+    // For a lack of memory this ends the links of targets.
+    this.#log.settle();
     const targets = this.#targets;
     if (targets.length === 0) return;
     const bytesMax = Math.max(

@@ -15,6 +15,11 @@
  * together, and replicas that reconnect at once after a lost sync, share one serialization without
  * a delay before it. Nothing is written to disk for them.
  *
+ * While this node has no stream of its primary, nothing is frozen for replicas. They wait for the
+ * full sync that this node itself gets, and read that dump as it arrives. Those that cannot read it,
+ * or come too late for its first byte, are served once it is loaded. If the link fails, those that
+ * wait are refused, and those that read are cut off, as Redis does when its transfer fails.
+ *
  * A waiting peer gets an empty line each second. Main thread.
  */
 import { codeOf, ErrorCode, messageOf } from '../../base/errors.ts';
@@ -29,7 +34,7 @@ import {
   ReaderNeed,
   type SnapshotSource,
 } from '../snapshot-source.ts';
-import { type Dialects, dialectKey } from './dialects.ts';
+import type { Dialects } from './dialects.ts';
 import { replicaOutputLimit } from './limits.ts';
 import type { ReplicaPeer } from './replica-peer.ts';
 
@@ -41,6 +46,8 @@ export class FullSyncs {
   /** For INFO: snapshots started for full syncs, and peers that joined one after its start. */
   snapshotsStarted = 0;
   lateJoins = 0;
+  /** For INFO: peers that joined a dump while it arrived. */
+  passedOn = 0;
   /** Snapshots that failed or could not be started, whatever the cause. */
   failures = 0;
   readonly #server: Server;
@@ -49,6 +56,8 @@ export class FullSyncs {
   readonly #dialects: Dialects;
   /** Milliseconds for which a peer has to wait because its last full syncs have led to nothing. */
   waitMs: (peer: ReplicaPeer) => number = () => 0;
+  /** This node has a primary, and its stream is not that of the primary now. */
+  readonly #isStale: () => boolean;
   /** Peers in WAIT_START, in the order in which they asked. */
   readonly #waiting = new Set<ReplicaPeer>();
   /** Peers that read a dump or wait for its end. */
@@ -67,11 +76,18 @@ export class FullSyncs {
   /** When the first of the present waiters began to wait, by the monotonic clock. */
   #waitingSinceMs = 0;
 
-  constructor(server: Server, source: SnapshotSource, random: RandomBytes, dialects: Dialects) {
+  constructor(
+    server: Server,
+    source: SnapshotSource,
+    random: RandomBytes,
+    dialects: Dialects,
+    isStale: () => boolean,
+  ) {
     this.#server = server;
     this.#dialects = dialects;
     this.#source = source;
     this.#random = random;
+    this.#isStale = isStale;
   }
 
   /** A peer in WAIT_START. It may be served within this call. */
@@ -83,7 +99,9 @@ export class FullSyncs {
     if (!this.#waiting.has(peer)) return;
     const pauseMs = this.#pauseMs(peer);
     const waitMs = this.waitMs(peer);
-    if (waitMs > 0)
+    if (this.#isStale())
+      log.notice('The replica waits for the synchronization of this node with its own MASTER');
+    else if (waitMs > 0)
       log.notice(
         `Full sync with ${replicaName(peer.state)} waits for up to ${secondsOf(waitMs)}: the last ` +
           'ones have led to nothing',
@@ -105,6 +123,8 @@ export class FullSyncs {
     peer.releaseDump();
     if (snapshot === undefined || snapshot.state !== 'running' || snapshot.spool.totalBytes >= 0)
       return;
+    // Peers may come as long as it arrives.
+    if (snapshot.isAhead) return;
     for (const other of this.#reading) if (other.snapshot === snapshot) return;
     // Without a reader the snapshot is cancelled, unless it is a save as well.
     if (snapshot === this.#kept) this.#release();
@@ -116,7 +136,52 @@ export class FullSyncs {
 
   /** A peer gets no more of its dump, though the snapshot goes on. */
   dumpLost(peer: ReplicaPeer): void {
-    if (needsDisk(peer)) this.#failed(ErrorCode.IO);
+    const { snapshot } = peer;
+    if (snapshot !== undefined && needsDisk(peer, snapshot) && !snapshot.isAhead)
+      this.#failed(ErrorCode.IO);
+  }
+
+  /** The dump of a full sync arrives at this node: the peers that wait may have it. */
+  arrives(dump: DumpSnapshot): void {
+    this.#keep(dump);
+    this.#serve();
+  }
+
+  /**
+   * The dump that arrived is loaded, and the log begins after it; `dump` is undefined when it was
+   * not passed on. Peers get the stream from now on.
+   */
+  loaded(dump: DumpSnapshot | undefined): ReplicaPeer[] {
+    if (dump === undefined) return [];
+    const sent: ReplicaPeer[] = [];
+    for (const peer of [...this.#reading]) {
+      if (peer.snapshot !== dump) continue;
+      peer.dumpLoaded();
+      if (peer.state.phase !== Phase.SEND_BULK && peer.state.phase !== Phase.WAIT_DUMP)
+        sent.push(peer);
+    }
+    if (this.#kept === dump) {
+      this.#keptSinceMs = this.#server.clock.monotonicMs();
+      if (this.#server.config.values.snapshotKeep === 0) this.#release();
+    }
+    return sent;
+  }
+
+  /**
+   * The link to the primary of this node has failed: peers that wait for it get `errorLine`, and
+   * ask again later.
+   */
+  linkFailed(errorLine: string): void {
+    if (!this.#isStale()) return;
+    for (const peer of [...this.#waiting]) {
+      this.#waiting.delete(peer);
+      peer.refuse(errorLine);
+    }
+  }
+
+  /** The log is about to go: no peer can join a dump of its stream any more. */
+  leaveStream(): void {
+    if (this.#kept?.isAhead !== true) this.#release();
   }
 
   /** Peers that wait for a snapshot, and peers that read one. */
@@ -126,6 +191,13 @@ export class FullSyncs {
 
   get readingCount(): number {
     return this.#reading.size;
+  }
+
+  /** Peers that read, or have read, a dump that is still on its way to this node's dataset. */
+  get aheadCount(): number {
+    let count = 0;
+    for (const peer of this.#reading) if (peer.snapshot?.isAhead === true) count++;
+    return count;
   }
 
   /** Milliseconds until the next snapshot may start after one that failed. */
@@ -149,6 +221,7 @@ export class FullSyncs {
   /** A finished dump is kept only while the backlog can hold the stream after it. */
   #isWorthKeeping(snapshot: DumpSnapshot): boolean {
     const { clock, streamLog } = this.#server;
+    if (snapshot.isAhead) return snapshot.spool.hasFirstByte;
     const keepMs = this.#server.config.values.snapshotKeep * SECOND_MS;
     if (clock.monotonicMs() - this.#keptSinceMs >= keepMs || !snapshot.spool.hasFirstByte)
       return false;
@@ -161,17 +234,27 @@ export class FullSyncs {
   /** Serves the peers that it can. Returns whether no peer waits now. */
   #serve(): boolean {
     if (this.#waiting.size === 0) return true;
+    const isStale = this.#isStale();
     const current = this.#kept ?? this.#source.running;
-    if (current !== undefined) {
+    if (current !== undefined && current.isAhead === isStale) {
       for (const peer of this.#waiting) {
         if (!this.#fits(current, peer)) continue;
-        this.lateJoins++;
-        this.#server.log.notice('Waiting for end of BGSAVE for SYNC');
+        if (isStale) {
+          this.passedOn++;
+          this.#server.log.notice('The replica gets the dump of MASTER as it arrives');
+        } else {
+          this.lateJoins++;
+          this.#server.log.notice('Waiting for end of BGSAVE for SYNC');
+        }
         this.#attach(peer, current);
       }
     }
     if (this.#waiting.size === 0) return true;
-    if (this.#isBusy() || this.#isDelayed()) return false;
+    if (isStale || this.#isBusy()) return false;
+    if (this.#isDelayed()) {
+      this.#source.expectSoon();
+      return false;
+    }
     const first = [...this.#waiting].find(
       (peer) => this.#pauseMs(peer) === 0 && this.waitMs(peer) === 0,
     );
@@ -219,12 +302,19 @@ export class FullSyncs {
       return;
     }
     this.snapshotsStarted++;
-    this.#kept = snapshot;
-    this.#keptSinceMs = this.#server.clock.monotonicMs();
-    this.#keeper = snapshot.spool.openReader(ignoreData, ReaderNeed.NOTHING);
+    this.#keep(snapshot);
     for (const peer of [...this.#waiting])
       if (this.#fits(snapshot, peer)) this.#attach(peer, snapshot);
     if (config.values.snapshotKeep === 0) this.#release();
+  }
+
+  /** Holds `snapshot` open for peers that come later. */
+  #keep(snapshot: DumpSnapshot): void {
+    this.#release();
+    this.#kept = snapshot;
+    this.#keptSinceMs = this.#server.clock.monotonicMs();
+    this.#keeper = snapshot.spool.openReader(ignoreData, ReaderNeed.NOTHING);
+    this.#listenTo(snapshot);
   }
 
   /** Delays the next snapshot, longer each time. A cancelled snapshot has not failed. */
@@ -243,38 +333,42 @@ export class FullSyncs {
   /** The time that `peer` must wait because snapshots of its kind have failed. */
   #pauseMs(peer: ReplicaPeer): number {
     const nowMs = this.#server.clock.monotonicMs();
-    return this.#pauses.leftMs(nowMs, (cause) => needsDisk(peer) || cause !== ErrorCode.IO);
+    const isByLength = peer.state.framing === Framing.LENGTH;
+    return this.#pauses.leftMs(nowMs, (cause) => isByLength || cause !== ErrorCode.IO);
   }
 
   #fits(snapshot: DumpSnapshot, peer: ReplicaPeer): boolean {
     const { history, streamLog } = this.#server;
     if (this.waitMs(peer) > 0) return false;
     // The complete dump that the peer needs has no room on disk.
-    if (needsDisk(peer) && this.#diskPauses()) return false;
+    if (needsDisk(peer, snapshot) && this.#diskPauses()) return false;
     // The peer gets no stream after the dump, so the dump may not be older than its request.
     if (peer.state.rdbOnly && snapshot.startOffset !== streamLog.endOffset) return false;
     const joinable = {
-      dialect: dialectKey(snapshot.request.dialect),
-      filter: snapshot.request.filter,
+      isReadable: snapshot.isReadable(peer.state, this.#dialects.of(peer.state)),
+      isAhead: snapshot.isAhead,
+      filter: snapshot.filter,
       replid: snapshot.replid,
       offset: snapshot.startOffset,
       hasFirstChunk: snapshot.spool.hasFirstByte,
       failed: snapshot.state === 'failed' || snapshot.cancelled,
     };
-    const dialect = this.#dialects.keyOf(peer.state);
     const limit = replicaOutputLimit(this.#server);
-    return canJoin(joinable, peer.state, dialect, history, streamLog, limit) === JoinVerdict.JOIN;
+    return canJoin(joinable, peer.state, history, streamLog, limit) === JoinVerdict.JOIN;
   }
 
   #attach(peer: ReplicaPeer, snapshot: DumpSnapshot): void {
     this.#waiting.delete(peer);
     this.#reading.add(peer);
-    if (!this.#listenedTo.has(snapshot)) {
-      this.#listenedTo.add(snapshot);
-      snapshot.onEnd(() => this.#ended(snapshot));
-    }
-    peer.takeDump(snapshot, this.#server.history, randomHex40(this.#random));
+    this.#listenTo(snapshot);
+    peer.takeDump(snapshot, randomHex40(this.#random));
     if (snapshot.state === 'done' && peer.state.phase === Phase.WAIT_DUMP) peer.dumpReady();
+  }
+
+  #listenTo(snapshot: DumpSnapshot): void {
+    if (this.#listenedTo.has(snapshot)) return;
+    this.#listenedTo.add(snapshot);
+    snapshot.onEnd(() => this.#ended(snapshot));
   }
 
   #ended(snapshot: DumpSnapshot): void {
@@ -282,6 +376,7 @@ export class FullSyncs {
     if (snapshot.state === 'done') {
       const spooled = readers.filter((peer) => peer.state.phase === Phase.WAIT_DUMP);
       for (const peer of spooled) peer.dumpReady();
+      if (snapshot.isAhead) return;
       for (const cause of this.#pauses.causes) {
         if (cause !== ErrorCode.IO || spooled.length > 0) this.#pauses.succeeded(cause);
       }
@@ -313,7 +408,9 @@ export class FullSyncs {
  * A peer that reads a dump while it is made needs no disk. A dump that must be complete first may
  * not fit into memory.
  */
-const needsDisk = (peer: ReplicaPeer): boolean => peer.state.framing === Framing.LENGTH;
+function needsDisk(peer: ReplicaPeer, snapshot: DumpSnapshot): boolean {
+  return peer.state.framing === Framing.LENGTH && snapshot.announcedBytes < 0;
+}
 
 const secondsOf = (ms: number): string => `${Math.ceil(ms / SECOND_MS)} seconds`;
 

@@ -1,14 +1,14 @@
 /** Replication for INFO, ROLE and monitoring. */
 import { infoLine, roleRow } from '../../replication/replica-state.ts';
 import type { Reply } from '../../resp/reply.ts';
-import { upstreamSection } from '../link/info.ts';
+import { ownUpstreamFields, upstreamSection } from '../link/info.ts';
 import { peerLines, throttleFields } from './peer-info.ts';
 import type { Primary } from './primary.ts';
 
 /** The lines of INFO replication with their ends, without the heading. */
 export function replicationSection(primary: Primary): string {
   const { server, states } = primary;
-  const { history, streamLog, config, nowMs } = server;
+  const { history, streamLog, position, config, nowMs } = server;
   const { minReplicasToWrite, minReplicasMaxLag } = config.values;
   const { active } = streamLog;
   const { upstream } = primary;
@@ -26,9 +26,9 @@ export function replicationSection(primary: Primary): string {
     if (line !== '') index++;
     text += line;
   }
-  text += `master_failover_state:no-failover\r\n`;
-  text += `master_replid:${history.replid}\r\nmaster_replid2:${history.replid2}\r\n`;
-  text += `master_repl_offset:${streamLog.endOffset}\r\nsecond_repl_offset:${history.secondOffset}\r\n`;
+  text += `master_failover_state:${server.failover.phase}\r\n`;
+  text += `master_replid:${position.replid}\r\nmaster_replid2:${history.replid2}\r\n`;
+  text += `master_repl_offset:${position.offset}\r\nsecond_repl_offset:${history.secondOffset}\r\n`;
   text += `repl_backlog_active:${active ? 1 : 0}\r\nrepl_backlog_size:${config.values.replBacklogSize}\r\n`;
   text += `repl_backlog_first_byte_offset:${active ? streamLog.firstOffset : 0}\r\n`;
   text += `repl_backlog_histlen:${active ? streamLog.histlen : 0}\r\n`;
@@ -40,11 +40,13 @@ export function replicationSection(primary: Primary): string {
  * search for substrings.
  */
 export function ownReplicationFields(primary: Primary): string {
-  const { fullSyncs, fanOut, server, syncTtfbMs } = primary;
+  const { fullSyncs, fanOut, server, syncTtfbMs, upstream } = primary;
   const { streamLog } = server;
   return (
     `headwater_snapshots_started:${fullSyncs.snapshotsStarted}\r\n` +
     `headwater_late_joins:${fullSyncs.lateJoins}\r\n` +
+    `headwater_cut_through_peers:${fullSyncs.aheadCount}\r\n` +
+    `headwater_cut_through_joins:${fullSyncs.passedOn}\r\n` +
     `headwater_syncs_waiting:${fullSyncs.waitingCount}\r\n` +
     `headwater_syncs_reading:${fullSyncs.readingCount}\r\n` +
     `headwater_sync_failures:${fullSyncs.failures}\r\n` +
@@ -58,6 +60,7 @@ export function ownReplicationFields(primary: Primary): string {
     `headwater_fanout_flushes:${fanOut.flushes}\r\n` +
     `headwater_fanout_writes:${fanOut.writes}\r\n` +
     `headwater_fanout_write_us:${fanOut.writeUs.toFixed(1)}\r\n` +
+    (upstream === undefined ? '' : ownUpstreamFields(server, upstream, primary.states)) +
     peerLines(primary)
   );
 }
@@ -66,7 +69,7 @@ export function ownReplicationFields(primary: Primary): string {
 export function replyRole(primary: Primary, reply: Reply): void {
   reply.array(3);
   reply.bulkLatin1('master');
-  reply.integer(primary.server.streamLog.endOffset);
+  reply.integer(primary.server.position.offset);
   const rows = [...primary.states].map(roleRow).filter((row) => row !== null);
   reply.array(rows.length);
   for (const row of rows) {

@@ -13,7 +13,7 @@
  * src/replication/ makes the decisions, without sockets; this acts on them. Main thread.
  */
 import { randomBytes } from 'node:crypto';
-import { assert } from '../../base/assert.ts';
+import { assert, unreachable } from '../../base/assert.ts';
 import type { Logger } from '../../base/log.ts';
 import { ClientMode } from '../../commands/client.ts';
 import { Flag } from '../../commands/spec.ts';
@@ -23,6 +23,7 @@ import {
   decidePsync,
   LogLevel,
   type LogLine,
+  linkDownLine,
   type PsyncDecision,
   type PsyncNode,
   type PsyncRequest,
@@ -30,6 +31,7 @@ import {
 import { applyReplconf } from '../../replication/replconf.ts';
 import {
   countGood,
+  Framing,
   PeerEvent,
   Phase,
   type ReplicaState,
@@ -38,10 +40,11 @@ import {
 import { StreamTimes } from '../../replication/stream-times.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import type { Housekeeping } from '../housekeeping.ts';
+import { becomePrimary } from '../link/roles.ts';
 import type { Upstream } from '../link/upstream.ts';
 import type { Connection } from '../net/connection.ts';
 import { Obstacle, type Server } from '../server.ts';
-import type { SnapshotSource } from '../snapshot-source.ts';
+import type { DumpSnapshot, SnapshotSource } from '../snapshot-source.ts';
 import { Compaction } from './compaction.ts';
 import { Dialects } from './dialects.ts';
 import { FanOut } from './fan-out.ts';
@@ -74,6 +77,8 @@ export class Primary implements PeerListener {
   readonly throttle: WriteThrottle;
   /** The primary of this node; set once, when the node is wired. */
   upstream: Upstream | undefined = undefined;
+  /** Is told of each ACK; set once, too. */
+  onAck: (() => void) | undefined = undefined;
   /**
    * Milliseconds from the last full sync's request to its dump's first byte; -1 before the first.
    */
@@ -103,7 +108,10 @@ export class Primary implements PeerListener {
     this.waiters = new Waiters(server, this.states, () => server.syncedOffset());
     this.fanOut = new FanOut(server.streamLog, server.clock);
     this.dialects = new Dialects(server);
-    this.fullSyncs = new FullSyncs(server, source, randomBytes, this.dialects);
+    this.fullSyncs = new FullSyncs(server, source, randomBytes, this.dialects, () => {
+      const { upstream } = this;
+      return upstream?.isReplica === true && !upstream.isUp;
+    });
     this.syncWatch = new SyncWatch(server, this.dialects, () => this.writeRate);
     this.fullSyncs.waitMs = (peer) => this.syncWatch.waitMs(peer);
     this.throttle = new WriteThrottle(server, this.peers);
@@ -164,9 +172,23 @@ export class Primary implements PeerListener {
         this.#logLines(decision.log);
         this.#fullSync(peer, decision);
         break;
+      case 'promote':
+        this.#logLines(decision.log);
+        this.#promote(connection);
+        this.sync(connection, { ...request, failover: false });
+        break;
       default:
-        assert(decision.kind !== 'promote', 'only a replica is promoted');
+        unreachable(decision);
     }
+  }
+
+  /** The primary hands its role over to this node: it came as a replica, by `connection`. */
+  #promote(connection: Connection): void {
+    const { server, upstream } = this;
+    assert(upstream?.isReplica === true, 'a replica is promoted');
+    becomePrimary(server, upstream);
+    const asker = `'${connection.describe()}'`;
+    this.#log.notice(`MASTER MODE enabled (failover request from ${asker})`);
   }
 
   /** The state of this node on which the answer to PSYNC depends. */
@@ -174,10 +196,22 @@ export class Primary implements PeerListener {
     const { server, upstream } = this;
     return {
       isReplica: server.isReplica,
-      linkUp: upstream?.isUp ?? true,
-      failingOver: false,
+      linkUp: upstream?.link.isConfirmed ?? true,
+      linkRising: upstream?.link.isRising ?? false,
+      resyncs: upstream?.link.isSyncing ?? false,
+      failingOver: server.failover.isActive,
       serveStalePsync: server.config.values.relayServeStalePsync,
+      catchingUp: this.#catchesUp(),
+      path: upstream?.link.trouble.pathBelow(server.runId) ?? '',
     };
+  }
+
+  /** The link to the primary came up less than `repl-timeout` ago. */
+  #catchesUp(): boolean {
+    const { server, upstream } = this;
+    if (upstream === undefined || !upstream.isUp) return false;
+    const upMs = server.clock.monotonicMs() - upstream.link.upSinceMs;
+    return upMs < server.config.values.replTimeout * SECOND_MS;
   }
 
   /**
@@ -193,9 +227,19 @@ export class Primary implements PeerListener {
     feed.invalidateSelect();
   }
 
-  /** Ends the links of all replicas, so that they ask again. */
+  /** The link to the primary of this node has failed. */
+  linkFailed(): void {
+    const path = this.upstream?.link.trouble.pathBelow(this.server.runId) ?? '';
+    this.fullSyncs.linkFailed(linkDownLine({ path }));
+  }
+
+  /**
+   * Ends the links of all replicas, so that they ask again. Those that wait for a full sync, or get
+   * one that is ahead of this node's stream, are no part of that stream and stay.
+   */
   dropAll(reason: string): void {
     for (const peer of [...this.peers]) {
+      if (peer.state.phase === Phase.WAIT_START || peer.snapshot?.isAhead === true) continue;
       this.#log.notice(`Closing the link of replica ${replicaName(peer.state)}: ${reason}`);
       peer.connection.destroy();
     }
@@ -211,7 +255,10 @@ export class Primary implements PeerListener {
       this.#log.notice(`Synchronization with replica ${replicaName(peer.state)} succeeded`);
       this.#online(peer);
     }
-    if (outcome.acked) this.waiters.noteAck();
+    if (outcome.acked) {
+      this.waiters.noteAck();
+      this.onAck?.();
+    }
   }
 
   /**
@@ -219,7 +266,8 @@ export class Primary implements PeerListener {
    * here.
    */
   turnEnded(): void {
-    if (this.#getackDue && !this.server.isReplica) {
+    // GETACK would move the end of the stream, which stands still while writes are paused.
+    if (this.#getackDue && !this.server.isReplica && this.server.writePauses === 0) {
       this.#getackDue = false;
       this.server.feed.getack();
       this.fanOut.flushUrgently();
@@ -312,6 +360,19 @@ export class Primary implements PeerListener {
     return lines;
   }
 
+  /** The dump that was passed on while it arrived is this node's dataset now. */
+  dumpLoaded(dump: DumpSnapshot | undefined): void {
+    for (const peer of this.fullSyncs.loaded(dump)) {
+      this.fullSyncs.remove(peer);
+      if (!peer.state.takesStream) continue;
+      // The log has told of the others when their dump was sent.
+      if (peer.state.framing === Framing.EOF_MARK)
+        this.#log.notice(`Synchronization with replica ${replicaName(peer.state)} succeeded`);
+      this.#online(peer);
+    }
+    this.#countGood();
+  }
+
   stop(): void {
     this.throttle.stop();
     this.fanOut.stop();
@@ -328,6 +389,8 @@ export class Primary implements PeerListener {
   dumpSent(peer: ReplicaPeer): void {
     this.#log.notice(peer.state.dumpSentText());
     peer.record.dumpSentMs = this.server.clock.monotonicMs();
+    // Its stream is not there yet.
+    if (peer.state.phase === Phase.WAIT_STREAM) return;
     this.fullSyncs.remove(peer);
     if (peer.state.phase === Phase.CLOSED) peer.closeGracefully();
     else if (peer.state.takesStream) this.#online(peer);
@@ -436,6 +499,7 @@ export class Primary implements PeerListener {
     const { values } = this.server.config;
     for (const peer of this.peers) {
       if (peer.state.needsKeepalive) peer.sendKeepalive();
+      if (peer.waitsForDump) peer.state.wrote(nowMs);
       const text = peer.state.timedOut(nowMs, values.replTimeout * SECOND_MS);
       if (text === '') continue;
       this.#log.warning(text);
@@ -445,6 +509,7 @@ export class Primary implements PeerListener {
       // A relay passes on its primary's stream and adds nothing.
       const pinged =
         !this.server.isReplica &&
+        !this.server.failover.silencesPing &&
         this.server.feed.pingWhenQuiet(nowMs, values.replPingReplicaPeriod * SECOND_MS);
       if (pinged) this.fanOut.turnEnded();
       this.#countGood();

@@ -5,6 +5,9 @@
  *   dump           slices of a snapshot's spool, one per turn of the loop, at this peer's own pace
  *   stream         slices of the log, from the snapshot's offset or from where the peer had been
  *
+ * A dump that arrives from the primary of this node may be ahead of the stream here. The cursor then
+ * opens when the dump is loaded, and until then nothing follows the dump.
+ *
  * Bytes go from shared memory to the socket without a copy. A write that the kernel takes at once
  * is over when `write` returns; its later callback is ignored. Else the slice is in flight until
  * the callback, even if the peer is gone meanwhile; its memory may be reused only after that.
@@ -21,10 +24,10 @@ import {
   payloadHeader,
   payloadTrailer,
 } from '../../replication/full-sync.ts';
+import type { StreamCursor } from '../../replication/log-cursor.ts';
 import { OutputGauge } from '../../replication/output-limit.ts';
 import { Framing, PeerEvent, Phase, ReplicaState } from '../../replication/replica-state.ts';
-import type { ReplicationHistory } from '../../replication/replid.ts';
-import type { StreamCursor, StreamLog } from '../../replication/stream-log.ts';
+import type { StreamLog } from '../../replication/stream-log.ts';
 import type { Connection } from '../net/connection.ts';
 import type { Server } from '../server.ts';
 import { type DumpReader, type DumpSnapshot, ReaderNeed } from '../snapshot-source.ts';
@@ -87,6 +90,13 @@ export class ReplicaPeer implements StreamTarget {
     return this.#writing !== Writing.NOTHING;
   }
 
+  /** It has taken all there is of its dump: what it lacks is not made, or has not arrived. */
+  get waitsForDump(): boolean {
+    return (
+      this.state.phase === Phase.SEND_BULK && !this.isWriting && this.#dumpImmediate === undefined
+    );
+  }
+
   /** Bytes of the stream that were not sent to it yet. */
   get streamLag(): number {
     return this.cursor === undefined ? 0 : this.cursor.lag;
@@ -110,19 +120,20 @@ export class ReplicaPeer implements StreamTarget {
   }
 
   /** Begins to read the dump of `snapshot`; `mark` ends it if the framing has a mark. */
-  takeDump(snapshot: DumpSnapshot, history: ReplicationHistory, mark: string): void {
+  takeDump(snapshot: DumpSnapshot, mark: string): void {
     const { state } = this;
     const { nowMs } = this.#server;
     this.snapshot = snapshot;
     this.#mark = mark;
-    if (!state.rdbOnly) this.#openCursor(offsetAfter(snapshot.startOffset, 1));
-    const isFramedByMark = state.framing === Framing.EOF_MARK;
-    const need = isFramedByMark ? ReaderNeed.OWN_PACE : ReaderNeed.WHOLE;
+    if (!state.rdbOnly && !snapshot.isAhead) this.#openCursor(offsetAfter(snapshot.startOffset, 1));
+    const { announcedBytes } = snapshot;
+    const flows = state.framing === Framing.EOF_MARK || announcedBytes >= 0;
+    const need = flows ? ReaderNeed.OWN_PACE : ReaderNeed.WHOLE;
     this.#reader = snapshot.spool.openReader(() => this.sendDump(), need);
-    const line = fullSyncLine(state, history, snapshot.startOffset);
-    if (isFramedByMark) {
+    const line = fullSyncLine(state, snapshot.replid, snapshot.startOffset);
+    if (flows) {
       state.apply(PeerEvent.STREAM_DUMP, nowMs);
-      this.#line(line + payloadHeader(Framing.EOF_MARK, 0, mark));
+      this.#line(line + payloadHeader(state.framing, announcedBytes, mark));
       this.sendDump();
     } else {
       state.apply(PeerEvent.SPOOL_DUMP, nowMs);
@@ -136,6 +147,13 @@ export class ReplicaPeer implements StreamTarget {
     this.state.apply(PeerEvent.DUMP_READY, this.#server.nowMs);
     this.#line(payloadHeader(Framing.LENGTH, this.snapshot.spool.totalBytes, ''));
     this.sendDump();
+  }
+
+  /** The dump that it reads, or has read, is loaded: the log begins after it. */
+  dumpLoaded(): void {
+    assert(this.snapshot !== undefined, 'a peer whose dump is loaded has a snapshot');
+    this.#openCursor(offsetAfter(this.snapshot.startOffset, 1));
+    if (this.state.phase === Phase.WAIT_STREAM) this.state.streamBegins(this.#server.nowMs);
   }
 
   /**
@@ -293,7 +311,7 @@ export class ReplicaPeer implements StreamTarget {
   }
 
   #dumpSent(): void {
-    this.state.dumpSent(this.#server.nowMs);
+    this.state.dumpSent(this.#server.nowMs, this.snapshot?.isAhead === true);
     this.#listener.dumpSent(this);
   }
 }

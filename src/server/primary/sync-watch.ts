@@ -77,6 +77,8 @@ export class SyncWatch {
   closed(peer: ReplicaPeer): void {
     const { state, record } = peer;
     if (record.isJudged || record.dumpSentMs < 0 || state.rdbOnly || state.legacy) return;
+    // Its dump was passed on, and this node could not load it: that is not its fault.
+    if (state.phase === Phase.WAIT_STREAM) return;
     if (state.hasAcked) {
       if (!this.#isOfFullSync(peer)) this.#trials.succeeded(replicaName(state));
       return;

@@ -111,6 +111,14 @@ export class Waiters {
     reply.integer(this.countOf(offset, fsynced));
   }
 
+  /** Ends all waits with an error, and the connections after it: the node's role has changed. */
+  unblockAll(error: string): void {
+    for (const { connection } of [...this.#waiters.values()]) {
+      connection.closeAfterReply = true;
+      this.unblock(connection, error);
+    }
+  }
+
   /** The client waits no more, or is gone. */
   forget(connection: Connection): void {
     const waiter = this.#waiters.get(connection);

@@ -14,7 +14,10 @@ import type { Argument } from '../../support/resp-client.ts';
 
 const tables = (version: RdbVersion) => [
   ...commandTables,
-  payloadCommands(() => ({ version, plainTypes: false })),
+  payloadCommands(
+    () => ({ version, plainTypes: false }),
+    () => undefined,
+  ),
 ];
 
 let redis: RecordedRedis;

@@ -46,8 +46,12 @@ async function realGet(...patterns: string[]): Promise<[string, string][]> {
 test('every name of CONFIG GET * is known, with the same default', async () => {
   const ours = new Map(config.get(['*']));
   const differences = (await realGet('*')).filter(([name, text]) => ours.get(name) !== text);
-  // On purpose: late replicas join a running snapshot.
-  expect(differences).toEqual([['repl-diskless-sync-delay', '5']]);
+  // On purpose: data is served while a new dataset is loaded beside it, and late replicas join a
+  // running snapshot.
+  expect(differences).toEqual([
+    ['repl-diskless-load', 'disabled'],
+    ['repl-diskless-sync-delay', '5'],
+  ]);
 });
 
 const SET_CASES: readonly string[][] = [
@@ -106,6 +110,7 @@ const SET_CASES: readonly string[][] = [
   ['maxmemory-policy', 'x'],
   ['oom-score-adj', 'x'],
   ['appendfsync', 'x'],
+  ['repl-diskless-load', 'SWAPDB'],
   ['repl-diskless-load', 'x'],
   ['sanitize-dump-payload', 'x'],
   ['acl-pubsub-default', 'x'],

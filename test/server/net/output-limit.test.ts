@@ -98,6 +98,40 @@ test('a subscriber is cut off by what others publish, in its own time', async ()
   expect(subscriber.pushes).toEqual([]);
 });
 
+test.each([
+  {
+    name: 'MONITOR shows it',
+    begin: (client: RespClient) => client.call('MONITOR'),
+    limit: 'normal 1mb 0 0',
+  },
+  {
+    name: 'key events tell it',
+    begin: (client: RespClient) => client.call('PSUBSCRIBE', '__key*'),
+    limit: 'pubsub 1mb 0 0',
+  },
+])('a client that does not read what $name is cut off', async ({ begin, limit }) => {
+  await admin.call('CONFIG', 'SET', 'notify-keyspace-events', 'KEA');
+  await admin.call('CONFIG', 'SET', 'client-output-buffer-limit', limit);
+  const watcher = await served.client();
+  await begin(watcher);
+  watcher.socket.pause();
+  const before = cutOffs();
+  const key = 'k'.repeat(100_000);
+  for (let i = 0; i < 400 && cutOffs() === before; i++) await admin.call('SET', key, 'v');
+  expect(cutOffs()).toBe(before + 1);
+  watcher.socket.destroy();
+  await admin.call('CONFIG', 'SET', 'notify-keyspace-events', '');
+});
+
+test('so is a client that asks for COMMAND DOCS again and again', async () => {
+  const asking = await served.client();
+  asking.socket.pause();
+  const before = cutOffs();
+  asking.write(encodeCommand(['COMMAND', 'DOCS']).toString().repeat(200));
+  await waitFor(() => cutOffs() > before, { what: 'the client to be cut off' });
+  asking.socket.destroy();
+});
+
 test('without a limit replies of many chunks arrive whole, whenever they are read', async () => {
   await admin.call('CONFIG', 'SET', 'client-output-buffer-limit', 'normal 0 0 0');
   const bytes = 5_000_000;

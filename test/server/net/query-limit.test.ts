@@ -141,6 +141,54 @@ test.each([
   expect(connection.namesBytes).toBe(0);
 });
 
+const KEYS = Array.from({ length: 1000 }, (_, i) => `key:${i}`);
+test.each([
+  ['BLPOP', (keys: string[]) => ['BLPOP', ...keys, 0]],
+  ['BRPOP', (keys: string[]) => ['BRPOP', ...keys, 0]],
+  ['BZPOPMIN', (keys: string[]) => ['BZPOPMIN', ...keys, 0]],
+  ['BLMPOP', (keys: string[]) => ['BLMPOP', 0, keys.length, ...keys, 'LEFT']],
+  ['XREAD', (keys: string[]) => ['XREAD', 'BLOCK', 0, 'STREAMS', ...keys, ...keys.map(() => '$')]],
+  [
+    'XREADGROUP',
+    (keys: string[]) => [
+      ...['XREADGROUP', 'GROUP', 'g', 'c', 'BLOCK', 0, 'STREAMS'],
+      ...keys,
+      ...keys.map(() => '>'),
+    ],
+  ],
+] satisfies [string, (keys: string[]) => (string | number)[]][])(
+  'what %s waits for counts until it is answered, and is held to the limit',
+  async (name, request) => {
+    if (name === 'XREADGROUP')
+      await admin.pipeline(
+        Array.from({ length: 6000 }, (_, i) => [
+          'XGROUP',
+          'CREATE',
+          `key:${i}`,
+          'g',
+          0,
+          'MKSTREAM',
+        ]),
+      );
+    const before = await cut();
+    const client = await served.client();
+    const connection = [...served.node.server.clients.values()].at(-1)!;
+    client.write(encodeCommand(request(KEYS)));
+    await waitFor(() => connection.blocked, { what: 'the wait' });
+    const { memoryBytes, namesBytes } = connection;
+    expect(namesBytes).toBeGreaterThan(KEYS.length * 200);
+    expect(memoryBytes).toBeGreaterThan(namesBytes + KEYS.length * 20);
+    await admin.call('CLIENT', 'UNBLOCK', connection.id);
+    await waitFor(() => !connection.blocked, { what: 'the end of the wait' });
+    expect([connection.namesBytes, connection.heldBytes]).toEqual([0, 0]);
+    // More of them than the limit allows.
+    client.write(encodeCommand(request(Array.from({ length: 6000 }, (_, i) => `key:${i}`))));
+    await client.closed;
+    expect(await cut()).toBe(before + 1);
+    expect([connection.namesBytes, served.node.blocking.keyCount]).toEqual([0, 0]);
+  },
+);
+
 test('a pipeline that is longer than the limit is no violation, however short its requests are', async () => {
   const before = await cut();
   const count = 400_000;

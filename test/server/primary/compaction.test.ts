@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { KIB, MIB } from '../../../src/base/units.ts';
-import type { Block } from '../../../src/replication/stream-log.ts';
+import type { Block } from '../../../src/replication/log-cursor.ts';
 import { expectSameData } from '../../support/digest.ts';
 import { FakeReplica, type FakeReplicaOptions } from '../../support/fake-replica.ts';
 import { startHeadwater } from '../../support/headwater.ts';

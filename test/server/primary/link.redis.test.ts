@@ -83,7 +83,7 @@ const cases: readonly Case[] = [
   { commands: [['SYNC']], redis: [], redisStays: true, stays: true },
   { commands: [['REPLICAOF', 'NO', 'ONE']], redis: [] },
   { commands: [['REPLICAOF', '127.0.0.1', '1']], redis: [] },
-  { commands: [['FAILOVER']], redis: ['role'], ruins: true, unknown: true },
+  { commands: [['FAILOVER']], redis: ['role'], ruins: true },
   { commands: [['SHUTDOWN', 'NOSAVE']], redis: ['alive', 'client'], ruins: true },
 ];
 

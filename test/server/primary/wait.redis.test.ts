@@ -8,6 +8,7 @@ import { startHeadwater } from '../../support/headwater.ts';
 import { startRedis } from '../../support/real-redis.ts';
 import type { RespClient } from '../../support/resp-client.ts';
 import type { TestServer } from '../../support/server-process.ts';
+import { waitFor } from '../../support/wait-for.ts';
 
 describe.each([
   ['headwater', () => startHeadwater()],
@@ -22,6 +23,10 @@ describe.each([
     writer = await server.client();
     replica = await FakeReplica.attach(server.port, { ack: 'never' });
     await replica.waitForDump();
+    // The real server misses an ACK that comes before it knows that the dump is sent.
+    await waitFor(async () =>
+      (await writer.infoField('replication', 'slave0')).includes('state=online'),
+    );
     replica.ack();
   });
 

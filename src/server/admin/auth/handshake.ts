@@ -97,7 +97,7 @@ export function handshakeCommands({
       reply.error(HELLO_NOAUTH);
       return;
     }
-    if (name > 0) connection.name = request.latin1(name);
+    if (name > 0) connection.setName(request.latin1(name));
     setProtocol(connection, protocol);
     reply.map(7);
     reply.bulkLatin1('server');
@@ -123,7 +123,7 @@ export function handshakeCommands({
     server.pubsub.removeAll(connection);
     monitors.remove(connection);
     connection.dbIndex = 0;
-    connection.name = '';
+    connection.setName('');
     connection.resetReplies();
     connection.noEvict = false;
     connection.noTouch = false;

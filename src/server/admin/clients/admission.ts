@@ -73,7 +73,7 @@ export class Admission {
 
   /** Checks some clients, all of them within about a second. */
   tick(): void {
-    const { clients, config, nowMs, log } = this.#server;
+    const { clients, clientMemory, config, nowMs, log } = this.#server;
     const { hz, timeout } = config.values;
     const count = Math.max(CLIENTS_PER_TICK_MIN, Math.ceil(clients.size / hz));
     for (let i = 0; i < count; i++) {
@@ -86,6 +86,7 @@ export class Admission {
       const connection = next.value;
       connection.reader.releaseIdle();
       connection.checkOutput();
+      if (clientMemory.isOn) clientMemory.note(connection);
       const idleMs = nowMs - connection.lastActiveMs;
       if (timeout > 0 && idleMs > timeout * MS_PER_SECOND && mayTimeOut(connection)) {
         log.verbose('Closing idle client');
@@ -98,6 +99,7 @@ export class Admission {
 function mayTimeOut(connection: Connection): boolean {
   return (
     !connection.isReplica &&
+    !connection.monitor &&
     !connection.fromPrimary &&
     !connection.blocked &&
     !connection.subscribed

@@ -262,7 +262,7 @@ export function clientCommands(parts: {
       context.reply.error(NAME_ERROR);
       return;
     }
-    context.client.name = name;
+    context.client.setName(name);
     context.reply.ok();
   }
 
@@ -274,8 +274,7 @@ export function clientCommands(parts: {
     } else if (!isValidName(value)) {
       reply.error(`ERR ${option} cannot contain spaces, newlines or special characters.`);
     } else {
-      if (option === 'lib-name') client.libName = value;
-      else client.libVersion = value;
+      client.setLibrary(option, value);
       reply.ok();
     }
   }
@@ -386,6 +385,7 @@ export function clientCommands(parts: {
           'Keeps the connection when memory of clients runs out.',
           onOff((connection, on) => {
             connection.noEvict = on;
+            if (server.clientMemory.isOn) server.clientMemory.note(connection);
           }),
         ),
         'NO-TOUCH': own(

@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net';
 import type { PubSub } from '../../dispatch/pubsub.ts';
 import type { UpstreamSession } from '../../link/applier.ts';
-import type { Connection } from '../../net/connection.ts';
+import { CLIENT_BYTES, type Connection } from '../../net/connection.ts';
 
 export type ClientClass = 'normal' | 'master' | 'replica' | 'pubsub';
 
@@ -50,9 +50,6 @@ const FIELDS = [
   ...['omem', 'tot-mem', 'events', 'cmd', 'user', 'redir', 'resp', 'lib-name', 'lib-ver'],
 ];
 
-/** An estimate of the heap that a connection's objects take, its socket included. */
-const CLIENT_BYTES = 2048;
-
 /**
  * The line of a client. `requestBytes` are the bytes of its running command, which the reader has
  * handed over.
@@ -63,7 +60,7 @@ export function clientLine(
   nowMs: number,
   requestBytes: number,
 ): string {
-  const { reader, reply, queued, queuedBytes, namesBytes, heldBytes } = connection;
+  const { reader, reply, queued, queuedBytes, heldBytes } = connection;
   const flags = FLAGS.filter(([, holds]) => holds(connection)).map(([letter]) => letter);
   const pending = reader.pendingBytes;
   const waiting = connection.writer.waitingBytes;
@@ -91,14 +88,7 @@ export function clientLine(
     obl: reply.lastChunkSize,
     oll: connection.writer.waitingWrites + reply.fullChunks,
     omem: waiting + reply.size - reply.lastChunkSize,
-    'tot-mem':
-      CLIENT_BYTES +
-      reader.ownBytes +
-      heldBytes +
-      queuedBytes +
-      namesBytes +
-      reply.heldBytes +
-      waiting,
+    'tot-mem': connection.memoryBytes,
     events: waiting > 0 ? 'rw' : 'r',
     cmd: connection.lastCommand,
     user: 'default',

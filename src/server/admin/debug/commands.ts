@@ -21,6 +21,7 @@ import type { Housekeeping } from '../../housekeeping.ts';
 import type { Connection } from '../../net/connection.ts';
 import { connectionOf, isLocal } from '../../net/connection-of.ts';
 import type { Server } from '../../server.ts';
+import { debugClientBuckets } from './client-buckets.ts';
 import { Digest, digestDataset, digestValue } from './digest.ts';
 import { fuzzGlob } from './glob-fuzz.ts';
 import { debugListpack, debugQuicklist, debugTableOf, debugTables } from './inspect.ts';
@@ -43,6 +44,8 @@ const HELP = [
   '    Change the replication IDs of the instance.',
   'CLIENT-ENFORCE-REPLY-LIST <0|1>',
   '    Without effect: replies are never kept as lists.',
+  'CLIENT-EVICTION',
+  '    Show low level client eviction pools info (maxmemory-clients).',
   'CONFIG-REWRITE-FORCE-ALL',
   '    Like CONFIG REWRITE but writes all configuration options, including',
   '    keywords not listed in original configuration file or default values.',
@@ -281,6 +284,7 @@ export function debugCommands(parts: {
       },
     ],
     'client-enforce-reply-list': [3, 3, withoutEffect],
+    'client-eviction': [2, 2, (context) => debugClientBuckets(context, server.clientMemory)],
     'config-rewrite-force-all': [2, 2, rewriteAll],
     'crash-and-recover': [2, Number.POSITIVE_INFINITY, restart(false)],
     'dict-resizing': [3, 3, withoutEffect],

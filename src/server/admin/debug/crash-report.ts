@@ -31,7 +31,7 @@ export function noteBrokenCall(
 ): BrokenCall {
   const shown = Math.min(request.argc, ARGUMENTS_MAX);
   const words = Array.from({ length: shown }, (_, i) =>
-    isSecret(row, request, i) ? REDACTED : quoted(request.latin1(i).slice(0, ARGUMENT_CHARS_MAX)),
+    isSecret(row, request, i) ? REDACTED : quoted(request.latin1Start(i, ARGUMENT_CHARS_MAX)),
   );
   if (shown < request.argc) words.push(`... (${request.argc - shown} more arguments)`);
   return { error, client: session.describe(), words };

@@ -258,7 +258,7 @@ function statsLines({ server, rates, loopTime, dispatcher }: InfoParts): string[
     expired_time_cap_reached_count: stats.expireCyclesCut,
     expire_cycle_cpu_milliseconds: 0,
     evicted_keys: stats.evictedKeys,
-    evicted_clients: 0,
+    evicted_clients: stats.evictedClients,
     total_eviction_exceeded_time: 0,
     current_eviction_exceeded_time: 0,
     keyspace_hits: stats.keyspaceHits,

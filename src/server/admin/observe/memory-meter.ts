@@ -3,15 +3,16 @@
  *
  *   row          bytes                                                       counts for maxmemory
  *   startup      V8's heap of the empty node, when it begins to serve         no: base cost
- *   heap         growth of V8's heap since then, garbage included             no: it is not the data's, and comes and goes
+ *   heap         growth of V8's heap since then, garbage included, without    no: it is not the data's, and comes and goes
+ *                what clients are known to have there
  *   dataset      objects in the arena and deadlines, as allocated             yes
  *   page copies  pages that the running snapshot needs as they were           no: evicting would copy more
  *   spool        dump bytes that wait for readers, in memory                  no
  *   backlog      the stream, up to `repl-backlog-size`                        yes
  *   pinned       the stream beyond it, kept for replicas that lag             no: evicting would add to it
- *   queries      incomplete requests                                          yes
- *   replies      output that waits for clients, or lies ready for them        yes
- *   queued       commands after MULTI                                         yes
+ *   clients      as `tot-mem` of CLIENT LIST: requests that are not whole or  yes
+ *                wait, queues of MULTI, names, replies that wait, and a base
+ *                per client
  *
  * `used_memory` is the sum of all rows. Unused memory that is held (free pages of the arena, pooled
  * and dead buffers of base/shared-memory.ts) is in no row: it is the difference to the resident
@@ -42,16 +43,22 @@ export interface SnapshotMemory {
   readonly spoolMemoryBytes: number;
 }
 
-/** Buffers of the clients of a class. */
-export interface ClientMemory {
+/** Memory of the clients of a class: some of its parts, all of it, and that in V8's heap. */
+export interface ClassMemory {
   queryBytes: number;
   replyBytes: number;
   queuedBytes: number;
+  bytes: number;
+  heapBytes: number;
 }
 
-const noClients = (): ClientMemory => ({ queryBytes: 0, replyBytes: 0, queuedBytes: 0 });
-const sumOf = ({ queryBytes, replyBytes, queuedBytes }: ClientMemory): number =>
-  queryBytes + replyBytes + queuedBytes;
+const noClients = (): ClassMemory => ({
+  queryBytes: 0,
+  replyBytes: 0,
+  queuedBytes: 0,
+  bytes: 0,
+  heapBytes: 0,
+});
 
 export class MemoryMeter {
   readonly #server: Server;
@@ -64,8 +71,6 @@ export class MemoryMeter {
   rssBytes = 0;
   /** V8's buffers that are not shared. */
   #bufferBytes = 0;
-  /** Watched keys and subscriptions of all clients, as of the last tick. */
-  #namesBytes = 0;
   heapBytes = 0;
   /** As of the last tick. */
   readonly normal = noClients();
@@ -113,26 +118,26 @@ export class MemoryMeter {
     const { normal, replicas } = this;
     Object.assign(normal, noClients());
     Object.assign(replicas, noClients());
-    this.#namesBytes = 0;
     for (const connection of this.#server.clients.values()) {
       const sums = connection.isReplica ? replicas : normal;
-      sums.queryBytes += connection.reader.ownBytes;
-      sums.replyBytes += connection.pendingOutputBytes;
+      sums.queryBytes += connection.reader.ownBytes + connection.heldBytes;
+      sums.replyBytes += connection.reply.heldBytes + connection.writer.waitingBytes;
       sums.queuedBytes += connection.queuedBytes;
-      this.#namesBytes += connection.namesBytes;
+      sums.bytes += connection.memoryBytes;
+      sums.heapBytes += connection.heapBytes;
     }
   }
 
-  /** Growth of V8's heap over the empty node's. */
+  /** Growth of V8's heap over the empty node's, without what clients have there. */
   get heapGrowthBytes(): number {
-    return Math.max(0, this.heapBytes - this.startupBytes);
+    const clientBytes = this.normal.heapBytes + this.replicas.heapBytes;
+    return Math.max(0, this.heapBytes - this.startupBytes - clientBytes);
   }
 
   /** V8's memory that no client is known to use: when it is large, most of it is garbage. */
   get unownedBytes(): number {
     const { clients, bufferPool } = this.#server;
-    const buffers = sumOf(this.normal) + sumOf(this.replicas);
-    const owned = buffers + this.#namesBytes + clients.size * CONNECTION_BYTES;
+    const owned = this.normal.bytes + this.replicas.bytes + clients.size * CONNECTION_BYTES;
     return Math.max(0, this.heapBytes + this.#bufferBytes - owned - bufferPool.heldBytes);
   }
 
@@ -173,12 +178,12 @@ export class MemoryMeter {
   }
 
   get normalClientBytes(): number {
-    return sumOf(this.normal);
+    return this.normal.bytes;
   }
 
   /** Buffers of replicas and the parts of the stream kept only for them, as Redis counts it. */
   get replicaBytes(): number {
-    return sumOf(this.replicas) + this.pinnedBytes;
+    return this.replicas.bytes + this.pinnedBytes;
   }
 
   /** All live memory. */
@@ -188,7 +193,7 @@ export class MemoryMeter {
 
   /** The memory that `maxmemory` limits. Asked before every write. */
   get countedBytes(): number {
-    return this.objectBytes + this.backlogBytes + sumOf(this.normal) + sumOf(this.replicas);
+    return this.objectBytes + this.backlogBytes + this.normal.bytes + this.replicas.bytes;
   }
 
   /** The used memory that `maxmemory` does not limit, besides the base cost. */

@@ -55,7 +55,7 @@ export class SlowLog {
     const { argc } = request;
     const shown = argc > ARGUMENTS_MAX ? ARGUMENTS_MAX - 1 : argc;
     const words = Array.from({ length: shown }, (_, i) =>
-      isSecret(row, request, i) ? REDACTED : shortened(request.latin1(i)),
+      isSecret(row, request, i) ? REDACTED : shortened(request, i),
     );
     if (shown < argc) words.push(`... (${argc - shown} more arguments)`);
     this.#calls.unshift({
@@ -70,9 +70,11 @@ export class SlowLog {
   }
 }
 
-function shortened(word: string): string {
-  const more = word.length - ARGUMENT_CHARS_MAX;
-  return more <= 0 ? word : `${word.slice(0, ARGUMENT_CHARS_MAX)}... (${more} more bytes)`;
+/** No more of a large argument than is shown becomes a string. */
+function shortened(request: Request, index: number): string {
+  const start = request.latin1Start(index, ARGUMENT_CHARS_MAX);
+  const more = request.length[index]! - ARGUMENT_CHARS_MAX;
+  return more <= 0 ? start : `${start}... (${more} more bytes)`;
 }
 
 const { ADMIN, LOADING, STALE } = Flag;

@@ -24,7 +24,8 @@ import { selectBytes } from '../../../resp/stream.ts';
 import { Obstacle, type Server } from '../../server.ts';
 import { writeDump } from '../dump-file.ts';
 import type { Persistence } from '../persistence.ts';
-import type { Snapshot, Snapshots } from '../snapshots.ts';
+import type { Snapshot } from '../snapshot.ts';
+import type { Snapshots } from '../snapshots.ts';
 import type { AofDisk } from './aof-disk.ts';
 import { AofFiles } from './aof-files.ts';
 import type { AofLoaded } from './aof-load.ts';
@@ -203,6 +204,18 @@ export class AppendOnly {
     setImmediate(() => this.#runScheduled());
   }
 
+  /**
+   * The log drops bytes that may be in no file yet, within an append. The files so far belong
+   * together; a new base begins soon.
+   */
+  streamRefused(): void {
+    if (!this.isOn) return;
+    this.#abandon();
+    this.journal.abandon();
+    this.state = 'beginning';
+    this.scheduled = true;
+  }
+
   /** BGREWRITEAOF. Returns whether the rewrite begins now; else it is scheduled. */
   rewriteSoon(): boolean {
     assert(!this.isRewriting, 'one rewrite at a time');
@@ -245,8 +258,8 @@ export class AppendOnly {
   /** What a file of a replica begins with. A primary streams a SELECT by itself. */
   #select(): Uint8Array {
     const server = this.#server;
-    const dbIndex = Math.max(0, server.streamDb());
-    return server.isReplica && dbIndex > 0 ? selectBytes(dbIndex) : NO_BYTES;
+    const { database } = server.position;
+    return server.isReplica && database > 0 ? selectBytes(database) : NO_BYTES;
   }
 
   #runScheduled(): void {

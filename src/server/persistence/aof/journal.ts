@@ -29,8 +29,9 @@ import type { Clock } from '../../../base/clock.ts';
 import { codeOf, ErrorCode, OperatingError, systemErrorText } from '../../../base/errors.ts';
 import type { Logger } from '../../../base/log.ts';
 import { MIB, offsetAfter } from '../../../base/units.ts';
+import type { StreamCursor } from '../../../replication/log-cursor.ts';
 import type { ReplicationHistory } from '../../../replication/replid.ts';
-import type { StreamCursor, StreamLog } from '../../../replication/stream-log.ts';
+import type { StreamLog } from '../../../replication/stream-log.ts';
 import { atLine, besideLine, endLine, timestampLine } from './annotations.ts';
 import type { AofDisk } from './aof-disk.ts';
 
@@ -166,9 +167,8 @@ export class Journal {
    * and this waits for the disk. Returns false when something could not be written.
    */
   close(isFinal: boolean): boolean {
-    const { log, disk } = this.#parts;
-    const cursor = this.#cursor;
-    if (cursor === undefined) return true;
+    const { disk } = this.#parts;
+    if (this.#cursor === undefined) return true;
     this.flush(true);
     const isWhole = this.waitingBytes === 0;
     let isSynced = isWhole;
@@ -185,14 +185,20 @@ export class Journal {
         isSynced = false;
       }
     }
-    log.closeCursor(cursor);
+    this.abandon();
+    return isSynced;
+  }
+
+  /** Closes the file as it is, without another look at the log. */
+  abandon(): void {
+    const cursor = this.#cursor;
+    if (cursor === undefined) return;
+    this.#parts.log.closeCursor(cursor);
     this.#cursor = undefined;
     this.#leaving.push(this.#file);
     this.#file = NO_FILE;
     this.#prefix = new Uint8Array(0);
-    if (isFinal) this.#closeLeaving();
-    else this.#sync();
-    return isSynced;
+    this.#sync();
   }
 
   /** To be called before replies leave. */

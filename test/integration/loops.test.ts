@@ -1,0 +1,213 @@
+/**
+ * Nodes that follow each other in a circle, and what is no primary at all: a clear state, pauses
+ * that grow, a log that does not, and a way back.
+ */
+import { createServer, type Server, type Socket } from 'node:net';
+import { afterEach, describe, expect, test } from 'vitest';
+import { expectSameData, waitForSync } from '../support/digest.ts';
+import { logRecords, startHeadwater } from '../support/headwater.ts';
+import { startRedis } from '../support/real-redis.ts';
+import type { TestServer } from '../support/server-process.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+const running: TestServer[] = [];
+const closing: (() => void)[] = [];
+
+afterEach(async () => {
+  for (const close of closing.splice(0)) close();
+  for (const server of running.splice(0).reverse()) await server.stop();
+});
+
+async function headwater(replicaOf?: number): Promise<TestServer> {
+  const options = replicaOf === undefined ? {} : { replicaOf };
+  const args = [
+    '--enable-debug-command',
+    'yes',
+    '--repl-timeout',
+    '3',
+    '--repl-ping-replica-period',
+    '1',
+  ];
+  const server = await startHeadwater({ ...options, args });
+  running.push(server);
+  return server;
+}
+
+async function redis(): Promise<TestServer> {
+  const server = await startRedis({
+    args: ['--repl-timeout', '3', '--repl-ping-replica-period', '1'],
+  });
+  running.push(server);
+  return server;
+}
+
+async function call(server: TestServer, ...words: (string | number)[]): Promise<unknown> {
+  const client = await server.client();
+  try {
+    return await client.command(...words);
+  } finally {
+    await client.close();
+  }
+}
+
+async function field(server: TestServer, section: string, name: string): Promise<string> {
+  const client = await server.client();
+  const value = await client.infoField(section, name);
+  await client.close();
+  return value;
+}
+
+const follow = (node: TestServer, above: TestServer): Promise<unknown> =>
+  call(node, 'REPLICAOF', '127.0.0.1', above.port);
+const troubleOf = (node: TestServer): Promise<string> =>
+  field(node, 'headwater', 'headwater_link_trouble');
+const linkOf = (node: TestServer): Promise<string> =>
+  field(node, 'replication', 'master_link_status');
+const attempts = (node: TestServer): number =>
+  logRecords(node).filter(({ msg }) => msg === 'MASTER <-> REPLICA sync started').length;
+const warnings = (node: TestServer, text: string): number =>
+  logRecords(node).filter(({ msg }) => msg.includes(text)).length;
+
+/** Waits until the node has found the loop, and makes pauses of more than a second. */
+async function expectLoop(node: TestServer): Promise<void> {
+  await waitFor(async () => (await troubleOf(node)) === 'loop', {
+    what: 'the loop to be found',
+    timeoutMs: 25_000,
+  });
+  await waitFor(async () => (await linkOf(node)) === 'down', { timeoutMs: 25_000 });
+  await waitFor(
+    async () => Number(await field(node, 'headwater', 'headwater_upstream_retry_ms')) > 1500,
+    { what: 'pauses that grow', timeoutMs: 25_000 },
+  );
+  expect(warnings(node, 'Replication loop: following')).toBe(1);
+}
+
+describe('a loop', { timeout: 90_000 }, () => {
+  test('of one node: it says so once, and is itself again when it is promoted', async () => {
+    const node = await headwater();
+    await call(node, 'SET', 'k', 'v');
+    await follow(node, node);
+    await expectLoop(node);
+    const logged = attempts(node);
+    expect(logged).toBeLessThan(5);
+    expect(await call(node, 'GET', 'k')).toBe('v');
+    expect(await call(node, 'REPLICAOF', 'NO', 'ONE')).toBe('OK');
+    expect(await troubleOf(node)).toBe('none');
+    expect(await call(node, 'SET', 'k', 'w')).toBe('OK');
+    expect(attempts(node)).toBe(logged);
+  });
+
+  test('of two nodes ends when one is promoted, without a full sync', async () => {
+    const first = await headwater();
+    const second = await headwater(first.port);
+    await waitForSync(first, second);
+    await call(first, 'SET', 'k', 'v');
+    await follow(first, second);
+    for (const node of [first, second]) await expectLoop(node);
+    expect(await call(first, 'REPLICAOF', 'NO', 'ONE')).toBe('OK');
+    await call(first, 'SET', 'k', 'w');
+    await expectSameData(first, second);
+    expect(await troubleOf(second)).toBe('none');
+    expect(await field(first, 'stats', 'sync_full')).toBe('1');
+  });
+
+  test('of three nodes ends when one is promoted', async () => {
+    const first = await headwater();
+    const second = await headwater(first.port);
+    const third = await headwater(second.port);
+    await waitForSync(first, third);
+    await follow(first, third);
+    for (const node of [first, second, third]) await expectLoop(node);
+    expect((await field(first, 'headwater', 'headwater_link_path')).split(',').length).toBeLessThan(
+      17,
+    );
+    expect(await call(second, 'REPLICAOF', 'NO', 'ONE')).toBe('OK');
+    await call(second, 'SET', 'k', 'w');
+    for (const node of [third, first]) await expectSameData(second, node);
+    for (const node of [third, first]) expect(await troubleOf(node)).toBe('none');
+  });
+
+  test('with a real server in it is no worse than among real servers: an attempt each second', async () => {
+    const ours = await headwater();
+    const stock = await redis();
+    await follow(stock, ours);
+    await waitForSync(ours, stock);
+    await follow(ours, stock);
+    await waitFor(async () => (await linkOf(ours)) === 'down' && (await linkOf(stock)) === 'down', {
+      timeoutMs: 20_000,
+    });
+    const before = [attempts(ours), performance.now()] as const;
+    await waitFor(() => attempts(ours) > before[0] + 2, { timeoutMs: 20_000 });
+    expect(performance.now() - before[1]).toBeGreaterThan(1500);
+    expect(await call(stock, 'REPLICAOF', 'NO', 'ONE')).toBe('OK');
+    await expectSameData(stock, ours);
+  });
+});
+
+describe('what is no primary', () => {
+  /** Answers the first words on each connection with `text`; `hangsUp` after it. */
+  async function impostor(text: string, hangsUp = false): Promise<{ port: number; seen: number }> {
+    const sockets = new Set<Socket>();
+    const state = { port: 0, seen: 0 };
+    const server: Server = createServer((socket) => {
+      sockets.add(socket);
+      state.seen++;
+      socket.on('error', () => {});
+      socket.once('data', () => {
+        socket.write(text);
+        if (hangsUp) socket.end();
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    state.port = (server.address() as { port: number }).port;
+    closing.push(() => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    });
+    return state;
+  }
+
+  const id = 'a'.repeat(40);
+  const shake = '+PONG\r\n+OK\r\n+OK\r\n';
+  test.each([
+    ['speaks HTTP', 'HTTP/1.1 400 Bad Request\r\n\r\n', 'Error reply to PING from master'],
+    ['speaks no lines', 'x'.repeat(100_000), 'Protocol error from MASTER'],
+    ['answers REPLCONF with numbers', '+PONG\r\n:1\r\n:1\r\n', 'Unexpected reply to REPLCONF'],
+    ['answers PSYNC with a bulk', `${shake}$5\r\nhello\r\n*0\r\n`, 'Bad protocol from MASTER'],
+    ['continues what was never held', `${shake}+CONTINUE ${id}\r\n`, 'Unexpected reply to PSYNC'],
+    ['grants a dump without a size', `${shake}+FULLRESYNC ${id} 5\r\n$x\r\n`, 'Bad protocol'],
+  ])('%s: it is told so, with pauses that grow', async (_, text, complaint) => {
+    const node = await headwater();
+    const server = await impostor(text);
+    await call(node, 'REPLICAOF', '127.0.0.1', server.port);
+    await waitFor(
+      async () => Number(await field(node, 'headwater', 'headwater_upstream_retry_ms')) > 3000,
+      { what: 'a pause of four seconds', timeoutMs: 20_000 },
+    );
+    expect(server.seen).toBe(3);
+    expect(await troubleOf(node)).toBe('not-a-primary');
+    expect(warnings(node, complaint)).toBe(3);
+    expect(attempts(node)).toBe(1);
+    // Another primary is tried at once.
+    const head = await redis();
+    await follow(node, head);
+    await waitForSync(head, node);
+    expect(await troubleOf(node)).toBe('none');
+  });
+
+  test('continues the stream and hangs up, each time: no storm of reconnects', async () => {
+    const head = await headwater();
+    const node = await headwater(head.port);
+    await waitForSync(head, node);
+    const replid = await field(node, 'replication', 'master_replid');
+    const server = await impostor(`${shake}+CONTINUE ${replid}\r\n`, true);
+    await call(node, 'REPLICAOF', '127.0.0.1', server.port);
+    await waitFor(
+      async () => Number(await field(node, 'headwater', 'headwater_upstream_retry_ms')) > 1500,
+      { timeoutMs: 20_000 },
+    );
+    expect(server.seen).toBeLessThan(6);
+    await follow(node, head);
+    await waitForSync(head, node);
+  });
+});
