@@ -27,6 +27,7 @@ import { fullSync } from './node/full-sync.ts';
 import { getSet } from './node/get-set.ts';
 import { memory } from './node/memory.ts';
 import { memoryTime } from './node/memory-time.ts';
+import { overflow } from './node/overflow.ts';
 import { stall } from './node/stall.ts';
 import { start } from './node/start.ts';
 import { types } from './node/types.ts';
@@ -42,6 +43,7 @@ const SCENARIOS: readonly Scenario[] = [
   types,
   typesMemory,
   start,
+  overflow,
 ];
 
 const USAGE = `npm run bench [-- [scenario ...] [--smoke] [--runs N] [--json FILE] [--only headwater|redis] [--pin]]

@@ -30,11 +30,12 @@ const SCENARIOS = [
   'types',
   'types-memory',
   'start',
+  'overflow',
 ];
 const WITH_REPLICAS = ['fan-out', 'full-sync', 'stall', 'types-memory'];
 
 /** Figures that only one of the servers has. */
-const OPTIONAL = /(?:^|\.)(?:touched|growth\.rest|pause)$/;
+const OPTIONAL = /(?:^|\.)(?:touched|growth\.rest|pause|free\.up|throttled\.\w+)$/;
 
 const directory = mkdtempSync(join(tmpdir(), 'headwater-bench-smoke-'));
 

@@ -15,7 +15,7 @@
 import { assert } from '../base/assert.ts';
 
 const SAMPLES_MAX = 1024;
-/** The rate of writes is that of about this time. */
+/** The rate of writes is that of about this time, unless told otherwise. */
 const RATE_MS = 2000;
 
 export class StreamTimes {
@@ -60,10 +60,13 @@ export class StreamTimes {
     return Math.max(0, nowMs - cameMs);
   }
 
-  /** Bytes per second that were written lately, for a stream that ends at `endOffset` now. */
-  rate(endOffset: number, nowMs: number): number {
+  /**
+   * Bytes per second that were written in the last `overMs`, for a stream that ends at `endOffset`
+   * now.
+   */
+  rate(endOffset: number, nowMs: number, overMs = RATE_MS): number {
     if (this.#count === 0) return 0;
-    const at = Math.max(0, this.#lastUpTo(this.#times, nowMs - RATE_MS));
+    const at = Math.max(0, this.#lastUpTo(this.#times, nowMs - overMs));
     const ms = nowMs - this.#times[at]!;
     return ms <= 0 ? 0 : (Math.max(0, endOffset - this.#ends[at]!) * 1000) / ms;
   }

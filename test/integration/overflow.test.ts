@@ -4,11 +4,11 @@
  * a real server beside it are those of `npm run bench -- overflow`.
  */
 import { afterEach, expect, test } from 'vitest';
+import { SlowLink } from '../../native-free-bench/lib/slow-link.ts';
 import { expectSameData } from '../support/digest.ts';
 import { type Headwater, startHeadwater } from '../support/headwater.ts';
 import { startRedis } from '../support/real-redis.ts';
 import type { TestServer } from '../support/server-process.ts';
-import { SlowLink } from '../support/slow-link.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const MB = 1_000_000;

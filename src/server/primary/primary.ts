@@ -56,6 +56,8 @@ import { WriteThrottle } from './throttle.ts';
 import { Waiters } from './waiters.ts';
 
 const SECOND_MS = 1000;
+/** A replica that waits for writes to stop is served so soon after that. */
+const PRESENT_MS = 500;
 
 /** CONFIG SET makes of a smaller backlog one of this size, as in Redis. */
 const BACKLOG_MIN = 16_384;
@@ -112,7 +114,7 @@ export class Primary implements PeerListener {
       const { upstream } = this;
       return upstream?.isReplica === true && !upstream.isUp;
     });
-    this.syncWatch = new SyncWatch(server, this.dialects, () => this.writeRate);
+    this.syncWatch = new SyncWatch(server, this.dialects, () => this.#rateOver(PRESENT_MS));
     this.fullSyncs.waitMs = (peer) => this.syncWatch.waitMs(peer);
     this.throttle = new WriteThrottle(server, this.peers);
     this.#log = server.log;
@@ -482,9 +484,13 @@ export class Primary implements PeerListener {
     }
   }
 
-  /** Bytes per second by which the stream grows at present. */
+  /** Bytes per second by which the stream has grown in the last two seconds. */
   get writeRate(): number {
-    return this.times.rate(this.server.streamLog.endOffset, this.server.clock.monotonicMs());
+    return this.#rateOver(2 * SECOND_MS);
+  }
+
+  #rateOver(ms: number): number {
+    return this.times.rate(this.server.streamLog.endOffset, this.server.clock.monotonicMs(), ms);
   }
 
   #sample(): void {

@@ -70,10 +70,14 @@ describe('a replica that was cut off for its output limit after a full sync', ()
     const third = attach();
     await waitFor(() => waiting() === 1);
     expect(logged('Full sync with 127.0.0.1:6380 waits for up to 5 seconds')).toHaveLength(1);
+    // It waits while writes go on.
+    const [peer] = primary.node.primary.peers;
+    const { netOutputBytes } = peer!.connection;
+    while (peer!.connection.netOutputBytes === netOutputBytes) await client.call('SET', 'k', VALUE);
+    expect(waiting()).toBe(1);
     // Another replica is not kept waiting.
     const other = await attach({ listeningPort: 6381 });
     await other.waitForDump();
-    expect(waiting()).toBe(1);
     const replica = await third;
     await replica.waitForDump();
     expect(replica.keepalives).toBeGreaterThan(0);

@@ -3,11 +3,11 @@
  * sockets behind a relay that passes so many bytes per second, or that stand still.
  */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { SlowLink } from '../../../native-free-bench/lib/slow-link.ts';
 import { KIB, MIB } from '../../../src/base/units.ts';
 import { FakeReplica } from '../../support/fake-replica.ts';
 import { type NodeInProcess, startNode } from '../../support/node-in-process.ts';
 import { encodeCommand, type RespClient } from '../../support/resp-client.ts';
-import { SlowLink } from '../../support/slow-link.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
 const LIMIT = ['client-output-buffer-limit replica 4mb 0 0', 'repl-backlog-size 1mb'];
@@ -248,9 +248,19 @@ describe('while writers are slowed', () => {
     const of = [...primary.node.server.clients.values()].find(
       (connection) => connection.slowed && connection.reader.pendingBytes > 0,
     );
-    // What it has sent fills the sockets, and its own queue.
-    await waitFor(() => writer.socket.writableLength > 0 && (of?.reader.pendingBytes ?? 0) > 0);
+    // The rest of the 30 MB fills the sockets and waits at the client, however long others work.
+    const other = await primary.client();
+    for (let i = 0; i < 500; i++) await other.call('GET', 'k');
+    await other.close();
     expect(of!.reader.pendingBytes).toBeLessThan(MIB);
+    expect(writer.socket.writableLength).toBeGreaterThan(10 * MIB);
+    // Once nothing is in the way any more, all of it runs.
+    const { commandsProcessed } = primary.node.server.stats;
+    primary.node.server.config.assign('repl-throttling', ['no']);
+    throttle().judge();
+    await waitFor(() => primary.node.server.stats.commandsProcessed >= commandsProcessed + 3000, {
+      timeoutMs: 30_000,
+    });
     writer.socket.destroy();
   });
 
