@@ -29,6 +29,7 @@ import { fullSync } from './node/full-sync.ts';
 import { getSet } from './node/get-set.ts';
 import { memory } from './node/memory.ts';
 import { memoryTime } from './node/memory-time.ts';
+import { overflow } from './node/overflow.ts';
 import { relayFanOut } from './node/relay-fan-out.ts';
 import { relayLag } from './node/relay-lag.ts';
 import { relaySync } from './node/relay-sync.ts';
@@ -54,6 +55,7 @@ const SCENARIOS: readonly Scenario[] = [
   relayFanOut,
   chainSync,
   chainLatency,
+  overflow,
 ];
 
 const USAGE = `npm run bench [-- [scenario ...] [--smoke] [--runs N] [--json FILE] [--only headwater|redis] [--pin]]

@@ -111,6 +111,7 @@ export class Node implements ConnectionHost {
       failoverAnswered: (accepted) => this.failover.answered(accepted),
     });
     this.primary.upstream = this.upstream;
+    this.primary.dialects.functionCount = () => this.dumps.functions.length;
     this.server.streamLog.onRefused = () => {
       this.primary.dropAll('the system refuses memory for the stream');
       this.dumps.snapshots.unpinStream();

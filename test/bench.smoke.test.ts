@@ -37,6 +37,7 @@ const SCENARIOS = [
   'relay-fan-out',
   'chain-sync',
   'chain-latency',
+  'overflow',
 ];
 const WITH_REPLICAS = [
   'fan-out',
@@ -52,7 +53,7 @@ const WITH_REPLICAS = [
 ];
 
 /** Figures that only one of the servers has. */
-const OPTIONAL = /(?:^|\.)(?:touched|growth\.rest|pause)$/;
+const OPTIONAL = /(?:^|\.)(?:touched|growth\.rest|pause|free\.up|throttled\.\w+)$/;
 
 const directory = mkdtempSync(join(tmpdir(), 'headwater-bench-smoke-'));
 

@@ -73,6 +73,8 @@ export function applyReplconf(
         const capability = value.toLowerCase();
         if (capability === 'eof') peer.capaEof = true;
         else if (capability === 'psync2') peer.capaPsync2 = true;
+        // Valkey sends it on a link that is checked itself.
+        else if (capability === 'skip-rdb-checksum') peer.wantsNoChecksum = true;
         else setReads(peer, capability);
         break;
       }

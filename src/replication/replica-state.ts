@@ -155,7 +155,10 @@ export class ReplicaState {
   rdbOnly: boolean;
   /** Bits of {@link DumpFilter}. */
   filter: number;
-  /** Options of Redis 8.6 and later; a dump with compression and checksum works for them too. */
+  /**
+   * Options of Redis 8.6 and later, and `capa skip-rdb-checksum` of Valkey; a dump with compression
+   * and checksum works for them too.
+   */
   wantsNoCompression: boolean;
   wantsNoChecksum: boolean;
   /**
@@ -170,6 +173,8 @@ export class ReplicaState {
   /** Greatest offset acknowledged as applied, and as fsynced to its AOF. They only move forward. */
   ackOffset: Offset;
   fsyncedOffset: Offset;
+  /** It has acknowledged something, even if that was offset 0. */
+  hasAcked: boolean;
   /** When it last acknowledged or sent an empty line. */
   heardMs: number;
   /** When a write to it last made progress, in SEND_BULK. */
@@ -194,6 +199,7 @@ export class ReplicaState {
     this.legacy = false;
     this.ackOffset = asOffset(0);
     this.fsyncedOffset = asOffset(0);
+    this.hasAcked = false;
     this.heardMs = 0;
     this.wroteMs = 0;
   }
@@ -257,6 +263,7 @@ export class ReplicaState {
     if (offset > this.ackOffset) this.ackOffset = asOffset(offset);
     if (fsynced > this.fsyncedOffset) this.fsyncedOffset = asOffset(fsynced);
     this.heardMs = nowMs;
+    this.hasAcked = true;
     if (this.phase === Phase.WAIT_STREAM) this.dumpAcked = true;
     if (this.phase !== Phase.CORKED) return false;
     this.apply(PeerEvent.ACK, nowMs);

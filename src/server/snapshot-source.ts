@@ -60,6 +60,9 @@ export interface DumpReader {
 export interface Dump {
   readonly totalBytes: number;
   readonly hasFirstByte: boolean;
+  /** Bytes of it that are held now, in memory and in a file. */
+  readonly memoryBytes: number;
+  readonly fileBytes: number;
   /** A snapshot that nobody reads any more is cancelled. */
   openReader(onData: () => void, need: ReaderNeed): DumpReader;
 }

@@ -21,6 +21,8 @@ import { waitFor } from './wait-for.ts';
 
 export interface FakeReplicaOptions {
   readonly host?: string;
+  /** The address that it comes from: '127.0.0.2'. */
+  readonly localAddress?: string;
   /** Its capabilities, as in `REPLCONF capa`. Default eof and psync2. */
   readonly capa?: readonly string[];
   /** The port that it announces. Default 6380. */
@@ -123,7 +125,13 @@ export class FakeReplica {
    * the connection has ended.
    */
   static async attach(port: number, options: FakeReplicaOptions = {}): Promise<FakeReplica> {
-    const socket = connect({ port, host: options.host ?? '127.0.0.1', noDelay: true });
+    const { host = '127.0.0.1', localAddress } = options;
+    const socket = connect({
+      port,
+      host,
+      noDelay: true,
+      ...(localAddress === undefined ? {} : { localAddress }),
+    });
     await once(socket, 'connect');
     const replica = new FakeReplica(socket, options);
     await replica.#shakeHands();

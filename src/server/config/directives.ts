@@ -32,6 +32,7 @@ import {
   ULONG_MAX,
   yesNo,
 } from './kinds.ts';
+import { replicaDialects } from './replica-dialects.ts';
 
 const MAX_PORT = 65535;
 const PROTECTED_ACTIONS = ['no', 'yes', 'local'] as const;
@@ -454,6 +455,15 @@ const own = {
     'answer a PSYNC that the backlog covers although the link to the primary is down',
   ),
   'repl-backlog-compression': obeyed(yesNo('yes'), 'compress the blocks of the backlog'),
+  'repl-throttling': obeyed(yesNo('no'), 'slow writers while a replica is near its output limit'),
+  'repl-throttling-max-delay': obeyed(
+    integer(1000, 1, 60_000),
+    'milliseconds that a write waits at most for that',
+  ),
+  'replica-dialect': obeyed(
+    replicaDialects(),
+    'version of dumps, and plain types, for replicas of an address',
+  ),
   'snapshot-spool-memory': obeyed(memory('32mb'), 'dump bytes kept in memory for replicas'),
   'snapshot-keep': obeyed(integer(5), 'seconds that a dump stays open to late replicas; 0 = off'),
   'rdb-version': obeyed(

@@ -31,6 +31,8 @@ export abstract class Session extends Client {
   blocked = false;
   /** A command that waits until clients are no longer paused. */
   postponed: Request | undefined = undefined;
+  /** It waits because writers are slowed: not much more is read from it meanwhile. */
+  slowed = false;
   /** The command that waits for a key. */
   waitingRequest: Request | undefined = undefined;
   /** The wait for a key, or for replicas, has a timeout. */

@@ -46,6 +46,8 @@ const SEND_AT_ONCE_BYTES = 64 * KIB;
  * first.
  */
 const REPLY_BYTES_PER_EVENT = MIB;
+/** What is read of a slowed writer behind its write, about: one read more may come. */
+const SLOWED_INPUT_BYTES_MAX = 64 * KIB;
 
 /**
  * The least value of `client-query-buffer-limit`, and the bytes of a client's input that the log
@@ -161,6 +163,7 @@ export class Connection extends Session implements ReplyGate {
     else this.reader.push(bytes, 0, count);
     if (this.blocked || this.#running) {
       this.reader.keep();
+      if (this.#isFull && !this.#readsPaused) this.#pauseReads(true);
     } else {
       this.#host.turnBegan();
       this.#work();
@@ -219,7 +222,8 @@ export class Connection extends Session implements ReplyGate {
     else if (this.reply.size > 0 || this.closeAfterReply) host.sendQueue.add(this);
     host.turnEnded();
     const goesOn = left <= 0 && this.#mayRun();
-    if (goesOn !== this.#readsPaused) this.#pauseReads(goesOn);
+    const pauses = goesOn || this.#isFull;
+    if (pauses !== this.#readsPaused) this.#pauseReads(pauses);
     if (goesOn) setImmediate(() => this.#goOn());
   }
 
@@ -232,6 +236,11 @@ export class Connection extends Session implements ReplyGate {
     if (this.closed) return;
     if (isPaused) pauseReads(this.socket);
     else resumeReads(this.socket);
+  }
+
+  /** Enough requests wait behind the one of a slowed writer: the rest may wait at its end. */
+  get #isFull(): boolean {
+    return this.slowed && this.reader.pendingBytes >= SLOWED_INPUT_BYTES_MAX;
   }
 
   #mayRun(): boolean {

@@ -23,14 +23,8 @@
  * A waiting peer gets an empty line each second. Main thread.
  */
 import { codeOf, ErrorCode, messageOf } from '../../base/errors.ts';
-import type { Dialect, RdbVersion } from '../../rdb/dialect.ts';
-import {
-  canJoin,
-  JoinVerdict,
-  SNAPSHOT_FAILED_LINE,
-  VALKEY_READS_REDIS,
-} from '../../replication/full-sync.ts';
-import { DumpFilter, Framing, Phase } from '../../replication/replica-state.ts';
+import { canJoin, JoinVerdict, SNAPSHOT_FAILED_LINE } from '../../replication/full-sync.ts';
+import { DumpFilter, Framing, Phase, replicaName } from '../../replication/replica-state.ts';
 import { randomHex40 } from '../../replication/replid.ts';
 import { RetryPauses } from '../../replication/retry-pauses.ts';
 import type { Server } from '../server.ts';
@@ -40,6 +34,7 @@ import {
   ReaderNeed,
   type SnapshotSource,
 } from '../snapshot-source.ts';
+import type { Dialects } from './dialects.ts';
 import { replicaOutputLimit } from './limits.ts';
 import type { ReplicaPeer } from './replica-peer.ts';
 
@@ -58,6 +53,9 @@ export class FullSyncs {
   readonly #server: Server;
   readonly #source: SnapshotSource;
   readonly #random: RandomBytes;
+  readonly #dialects: Dialects;
+  /** Milliseconds for which a peer has to wait because its last full syncs have led to nothing. */
+  waitMs: (peer: ReplicaPeer) => number = () => 0;
   /** This node has a primary, and its stream is not that of the primary now. */
   readonly #isStale: () => boolean;
   /** Peers in WAIT_START, in the order in which they asked. */
@@ -78,8 +76,15 @@ export class FullSyncs {
   /** When the first of the present waiters began to wait, by the monotonic clock. */
   #waitingSinceMs = 0;
 
-  constructor(server: Server, source: SnapshotSource, random: RandomBytes, isStale: () => boolean) {
+  constructor(
+    server: Server,
+    source: SnapshotSource,
+    random: RandomBytes,
+    dialects: Dialects,
+    isStale: () => boolean,
+  ) {
     this.#server = server;
+    this.#dialects = dialects;
     this.#source = source;
     this.#random = random;
     this.#isStale = isStale;
@@ -93,8 +98,14 @@ export class FullSyncs {
     if (this.#serve()) return;
     if (!this.#waiting.has(peer)) return;
     const pauseMs = this.#pauseMs(peer);
+    const waitMs = this.waitMs(peer);
     if (this.#isStale())
       log.notice('The replica waits for the synchronization of this node with its own MASTER');
+    else if (waitMs > 0)
+      log.notice(
+        `Full sync with ${replicaName(peer.state)} waits for up to ${secondsOf(waitMs)}: the last ` +
+          'ones have led to nothing',
+      );
     else if (this.#isBusy())
       log.notice(
         "Can't attach the replica to the current BGSAVE. Waiting for next BGSAVE for SYNC",
@@ -244,7 +255,9 @@ export class FullSyncs {
       this.#source.expectSoon();
       return false;
     }
-    const first = [...this.#waiting].find((peer) => this.#pauseMs(peer) === 0);
+    const first = [...this.#waiting].find(
+      (peer) => this.#pauseMs(peer) === 0 && this.waitMs(peer) === 0,
+    );
     if (first === undefined) return false;
     this.#release();
     if (!this.#source.hasRoom) {
@@ -279,13 +292,8 @@ export class FullSyncs {
     log.notice(`Starting BGSAVE for SYNC with target: ${target}`);
     let snapshot: DumpSnapshot;
     try {
-      snapshot = this.#source.start({
-        dialect: this.#dialectOf(first),
-        filter: first.state.filter,
-        compress: config.values.rdbcompression,
-        checksum: config.values.rdbchecksum,
-        reason: 'replication',
-      });
+      const states = [...this.#waiting].map(({ state }) => state);
+      snapshot = this.#source.start(this.#dialects.requestFor(first.state, states));
     } catch (error) {
       if (codeOf(error) === undefined) throw error;
       log.warning(`BGSAVE for replication failed: ${messageOf(error)}`);
@@ -331,12 +339,13 @@ export class FullSyncs {
 
   #fits(snapshot: DumpSnapshot, peer: ReplicaPeer): boolean {
     const { history, streamLog } = this.#server;
+    if (this.waitMs(peer) > 0) return false;
     // The complete dump that the peer needs has no room on disk.
     if (needsDisk(peer, snapshot) && this.#diskPauses()) return false;
     // The peer gets no stream after the dump, so the dump may not be older than its request.
     if (peer.state.rdbOnly && snapshot.startOffset !== streamLog.endOffset) return false;
     const joinable = {
-      isReadable: snapshot.isReadable(peer.state, this.#dialectOf(peer)),
+      isReadable: snapshot.isReadable(peer.state, this.#dialects.of(peer.state)),
       isAhead: snapshot.isAhead,
       filter: snapshot.filter,
       replid: snapshot.replid,
@@ -392,17 +401,6 @@ export class FullSyncs {
     this.#keeper?.close();
     this.#keeper = undefined;
     this.#kept = undefined;
-  }
-
-  /** The dialect of a peer's dump: as configured, but for Valkey no newer than it reads. */
-  #dialectOf(peer: ReplicaPeer): Dialect {
-    const { rdbVersion, rdbPlainTypes } = this.#server.config.values;
-    const version = rdbVersion as RdbVersion;
-    const isValkey = peer.state.version !== 0;
-    return {
-      version: isValkey && version > VALKEY_READS_REDIS ? VALKEY_READS_REDIS : version,
-      plainTypes: rdbPlainTypes,
-    };
   }
 }
 

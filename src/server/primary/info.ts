@@ -2,6 +2,7 @@
 import { infoLine, roleRow } from '../../replication/replica-state.ts';
 import type { Reply } from '../../resp/reply.ts';
 import { ownUpstreamFields, upstreamSection } from '../link/info.ts';
+import { peerLines, throttleFields } from './peer-info.ts';
 import type { Primary } from './primary.ts';
 
 /** The lines of INFO replication with their ends, without the heading. */
@@ -55,10 +56,12 @@ export function ownReplicationFields(primary: Primary): string {
     `headwater_backlog_pinned_bytes:${streamLog.pinnedBytes}\r\n` +
     `headwater_backlog_memory_bytes:${streamLog.memoryBytes}\r\n` +
     backlogFields(primary) +
+    throttleFields(primary) +
     `headwater_fanout_flushes:${fanOut.flushes}\r\n` +
     `headwater_fanout_writes:${fanOut.writes}\r\n` +
     `headwater_fanout_write_us:${fanOut.writeUs.toFixed(1)}\r\n` +
-    (upstream === undefined ? '' : ownUpstreamFields(server, upstream, primary.states))
+    (upstream === undefined ? '' : ownUpstreamFields(server, upstream, primary.states)) +
+    peerLines(primary)
   );
 }
 

@@ -37,6 +37,7 @@ import {
   type ReplicaState,
   replicaName,
 } from '../../replication/replica-state.ts';
+import { StreamTimes } from '../../replication/stream-times.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import type { Housekeeping } from '../housekeeping.ts';
 import { becomePrimary } from '../link/roles.ts';
@@ -45,13 +46,18 @@ import type { Connection } from '../net/connection.ts';
 import { Obstacle, type Server } from '../server.ts';
 import type { DumpSnapshot, SnapshotSource } from '../snapshot-source.ts';
 import { Compaction } from './compaction.ts';
+import { Dialects } from './dialects.ts';
 import { FanOut } from './fan-out.ts';
 import { FullSyncs, spoolsFirst } from './full-syncs.ts';
-import { LIMIT_CHECK_BYTES, pinnedLagMax, replicaOutputLimit } from './limits.ts';
+import { pinnedLagMax, replicaOutputLimit } from './limits.ts';
 import { type PeerListener, ReplicaPeer } from './replica-peer.ts';
+import { SyncWatch } from './sync-watch.ts';
+import { WriteThrottle } from './throttle.ts';
 import { Waiters } from './waiters.ts';
 
 const SECOND_MS = 1000;
+/** A replica that waits for writes to stop is served so soon after that. */
+const PRESENT_MS = 500;
 
 /** CONFIG SET makes of a smaller backlog one of this size, as in Redis. */
 const BACKLOG_MIN = 16_384;
@@ -66,6 +72,11 @@ export class Primary implements PeerListener {
   readonly states = new Set<ReplicaState>();
   readonly waiters: Waiters;
   readonly compaction: Compaction;
+  readonly dialects: Dialects;
+  /** When the stream ended where. */
+  readonly times = new StreamTimes();
+  readonly syncWatch: SyncWatch;
+  readonly throttle: WriteThrottle;
   /** The primary of this node; set once, when the node is wired. */
   upstream: Upstream | undefined = undefined;
   /** Is told of each ACK; set once, too. */
@@ -98,10 +109,14 @@ export class Primary implements PeerListener {
     this.compaction = new Compaction(server);
     this.waiters = new Waiters(server, this.states, () => server.syncedOffset());
     this.fanOut = new FanOut(server.streamLog, server.clock);
-    this.fullSyncs = new FullSyncs(server, source, randomBytes, () => {
+    this.dialects = new Dialects(server);
+    this.fullSyncs = new FullSyncs(server, source, randomBytes, this.dialects, () => {
       const { upstream } = this;
       return upstream?.isReplica === true && !upstream.isUp;
     });
+    this.syncWatch = new SyncWatch(server, this.dialects, () => this.#rateOver(PRESENT_MS));
+    this.fullSyncs.waitMs = (peer) => this.syncWatch.waitMs(peer);
+    this.throttle = new WriteThrottle(server, this.peers);
     this.#log = server.log;
     this.#source = source;
     this.#lonelySinceMs = server.nowMs;
@@ -121,6 +136,7 @@ export class Primary implements PeerListener {
 
   /** Registers with the dispatcher and for ticks. */
   wire(dispatcher: Dispatcher, housekeeping: Housekeeping): void {
+    this.throttle.wire(dispatcher);
     dispatcher.guards.push((connection, _row, flags) =>
       (flags & Flag.WRITE) === 0 || connection.fromPrimary ? undefined : this.writeRefusal,
     );
@@ -268,6 +284,7 @@ export class Primary implements PeerListener {
   tick(nowMs: number): void {
     this.server.streamLog.trim();
     this.compaction.tick();
+    this.#sample();
     this.fullSyncs.tick();
     this.#checkLimits(nowMs);
     if (nowMs - this.#secondMs < SECOND_MS && nowMs >= this.#secondMs) return;
@@ -278,12 +295,14 @@ export class Primary implements PeerListener {
   /** The connection of a client is gone. */
   closed(connection: Connection): void {
     this.waiters.forget(connection);
+    this.throttle.forget(connection);
     const peer = this.#byConnection.get(connection);
     if (peer === undefined) return;
     this.#byConnection.delete(connection);
     if (!this.peers.delete(peer)) return;
     this.#log.notice(`Connection with replica ${replicaName(peer.state)} lost.`);
     this.states.delete(peer.state);
+    this.syncWatch.closed(peer);
     this.fanOut.remove(peer);
     this.fullSyncs.remove(peer);
     peer.close();
@@ -357,6 +376,7 @@ export class Primary implements PeerListener {
   }
 
   stop(): void {
+    this.throttle.stop();
     this.fanOut.stop();
     this.fullSyncs.stop();
   }
@@ -365,10 +385,12 @@ export class Primary implements PeerListener {
 
   dumpBegan(peer: ReplicaPeer): void {
     this.syncTtfbMs = this.server.clock.monotonicMs() - peer.askedMs;
+    peer.record.firstByteMs = this.syncTtfbMs;
   }
 
   dumpSent(peer: ReplicaPeer): void {
     this.#log.notice(peer.state.dumpSentText());
+    peer.record.dumpSentMs = this.server.clock.monotonicMs();
     // Its stream is not there yet.
     if (peer.state.phase === Phase.WAIT_STREAM) return;
     this.fullSyncs.remove(peer);
@@ -449,15 +471,34 @@ export class Primary implements PeerListener {
   #checkLimits(nowMs: number): void {
     const { server } = this;
     const { stats } = server;
-    this.#checkOffset = server.streamLog.endOffset + LIMIT_CHECK_BYTES;
+    this.throttle.judge();
+    this.#checkOffset = server.streamLog.endOffset + this.throttle.checkBytes;
     this.#source.limitPins(pinnedLagMax(server));
     const limit = replicaOutputLimit(server);
     for (const peer of this.peers) {
       if (peer.gauge.judge(limit, peer.streamLag, nowMs) === OutputVerdict.WITHIN) continue;
       stats.outputLimitDisconnections++;
+      this.syncWatch.overflowed(peer);
       this.#log.warning(cutOffText(peer.connection.describe()));
       peer.connection.destroy();
     }
+  }
+
+  /** Bytes per second by which the stream has grown in the last two seconds. */
+  get writeRate(): number {
+    return this.#rateOver(2 * SECOND_MS);
+  }
+
+  #rateOver(ms: number): number {
+    return this.times.rate(this.server.streamLog.endOffset, this.server.clock.monotonicMs(), ms);
+  }
+
+  #sample(): void {
+    const nowMs = this.server.clock.monotonicMs();
+    this.times.note(nowMs, this.server.streamLog.endOffset);
+    if (this.peers.size === 0) return;
+    const { writeRate } = this;
+    for (const peer of this.peers) peer.record.sample(peer, nowMs, writeRate);
   }
 
   #eachSecond(nowMs: number): void {

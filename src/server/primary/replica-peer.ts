@@ -32,6 +32,7 @@ import type { Connection } from '../net/connection.ts';
 import type { Server } from '../server.ts';
 import { type DumpReader, type DumpSnapshot, ReaderNeed } from '../snapshot-source.ts';
 import type { FanOut, StreamTarget } from './fan-out.ts';
+import { PeerRecord } from './peer-record.ts';
 
 const DUMP_SLICE_BYTES = 256 * KIB;
 
@@ -59,6 +60,7 @@ export class ReplicaPeer implements StreamTarget {
   snapshot: DumpSnapshot | undefined = undefined;
   /** Time of its request for a full sync, by the monotonic clock. */
   askedMs = 0;
+  readonly record = new PeerRecord();
   readonly #server: Server;
   readonly #fanOut: FanOut;
   readonly #listener: PeerListener;
@@ -238,6 +240,7 @@ export class ReplicaPeer implements StreamTarget {
       else this.#fanOut.wake(this);
     };
     this.cursor = cursor;
+    this.record.startOffset = from - 1;
   }
 
   #line(text: string): void {
@@ -258,6 +261,7 @@ export class ReplicaPeer implements StreamTarget {
     this.#writing = what;
     this.#writingBytes = count;
     this.#count(count);
+    if (what === Writing.DUMP) this.record.dumpBytes += count;
     if (this.connection.writer.write(bytes, this.#onWritten)) this.#writtenAtOnce();
   }
 
