@@ -49,7 +49,7 @@ import { FanOut } from './fan-out.ts';
 import { FullSyncs, spoolsFirst } from './full-syncs.ts';
 import { LIMIT_CHECK_BYTES, pinnedLagMax, replicaOutputLimit } from './limits.ts';
 import { type PeerListener, ReplicaPeer } from './replica-peer.ts';
-import { Waiters } from './waiters.ts';
+import { ERROR_NO_AOF, Waiters } from './waiters.ts';
 
 const SECOND_MS = 1000;
 
@@ -109,6 +109,10 @@ export class Primary implements PeerListener {
       if (server.config.values.replBacklogSize < BACKLOG_MIN)
         server.config.assign('repl-backlog-size', [String(BACKLOG_MIN)]);
       server.streamLog.backlogBytesMax = server.config.values.replBacklogSize;
+      return null;
+    });
+    server.config.onChange(['appendonly'], () => {
+      if (!server.config.values.appendonly) this.waiters.unblockLocal(ERROR_NO_AOF);
       return null;
     });
     this.#noteReplicasWanted();

@@ -172,6 +172,11 @@ export class Replay {
     if (!isBeside) this.#unitLog.note(request, session.inTransaction);
   }
 
+  /** For a run. A part of the stream that is no command. */
+  empty(session: Session, request: Request): void {
+    this.#unitLog.note(request, session.inTransaction);
+  }
+
   /** For a run. A line about the stream; returns the bytes of a command that is beside it. */
   annotation(words: readonly string[]): number {
     const found = parseAnnotation(words);
@@ -249,8 +254,9 @@ class FileRun implements ReplayEnd {
       for (;;) {
         const found = reader.next();
         if (found === Parse.MORE) break;
-        if (found !== Parse.REQUEST) throw this.#badFormat(reader.error);
-        this.#take(reader.request);
+        if (found === Parse.REQUEST) this.#take(reader.request);
+        else if (found === Parse.EMPTY) this.#takeEmpty(reader.request);
+        else throw this.#badFormat(reader.error);
       }
     } finally {
       this.#replay.sliceEnded();
@@ -273,6 +279,13 @@ class FileRun implements ReplayEnd {
     }
     // A line between two units is a part of the file, as long as its command is there.
     if (!this.#session.inTransaction && this.#beside === 0) this.validBytes = this.#position;
+  }
+
+  /** A primary may stream an empty line or request: it has no effect, and counts in the offset. */
+  #takeEmpty(request: Request): void {
+    if (this.#beside > 0) throw this.#badFormat('a command beside the stream is not there');
+    this.#replay.empty(this.#session, request);
+    if (!this.#session.inTransaction) this.validBytes = this.#position;
   }
 
   /** The position in the file behind the request that was returned last. */
