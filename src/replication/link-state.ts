@@ -28,7 +28,7 @@ import { LinkTrouble, LinkTroubleKind } from './link-trouble.ts';
 import { LogLevel, parseInt64 } from './psync.ts';
 import { isReplid } from './replid.ts';
 
-/** Those below wait so long for the sync of this node to be granted. */
+/** Replicas below wait this long for the primary to grant this node a sync. */
 const RISING_MS = 5000;
 /**
  * The pause between attempts is a second. After a dump that this node cannot read, it is longer
@@ -64,8 +64,9 @@ export class LinkState {
   refusal = '';
   /** What keeps the link from coming up for good. */
   readonly trouble = new LinkTrouble();
-  /** The attempt that runs has begun then, and takes long. */
+  /** When the present attempt began, by the monotonic clock. */
   #attemptMs = 0;
+  /** The present attempt has taken longer than RISING_MS. */
   #isLong = false;
   readonly #options: () => LinkOptions;
   readonly #cached: () => CachedStream | undefined;
@@ -140,6 +141,7 @@ export class LinkState {
   unfollow(nowMs: number): LinkAction[] {
     if (this.phase !== LinkPhase.NONE) this.#drop(nowMs);
     this.phase = LinkPhase.NONE;
+    this.#acceptDumps();
     this.trouble.reset();
     return this.#take();
   }
@@ -213,6 +215,11 @@ export class LinkState {
     this.lastHeardMs = nowMs;
   }
 
+  /** This node reads nothing now, so the silence is not that of the primary. */
+  heldBack(nowMs: number): void {
+    this.lastHeardMs = nowMs;
+  }
+
   /** The whole dump has come. */
   payloadEnded(nowMs: number): void {
     assert(this.phase === LinkPhase.TRANSFER, 'a dump ends that has begun');
@@ -239,7 +246,7 @@ export class LinkState {
    */
   loadFailed(reason: string, isFinal: boolean, nowMs: number): LinkAction[] {
     // The next dump may have the same fault at another position.
-    const cause = reason.replace(/, at position \d+$/, '');
+    const cause = printable(reason.replace(/, at position \d+$/, ''));
     if (!isFinal || cause !== this.refusal)
       this.#warn(`Failed trying to load the MASTER synchronization DB: ${printable(reason)}`);
     if (isFinal) {
@@ -471,6 +478,8 @@ export class LinkState {
     const offset = parseInt64(offsetText);
     this.phase = LinkPhase.HEADER;
     if (isReplid(replid) && offset >= 0) {
+      // A node in a circle has nothing to give. The dump tells later whether this is a primary.
+      if (this.trouble.kind === LinkTroubleKind.LOOP) this.trouble.answered();
       this.#notice(`Full resync from master: ${replid}:${offset}`);
       this.#do({ kind: 'full', replid, offset: asOffset(offset) });
       return;

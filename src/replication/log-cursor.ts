@@ -22,7 +22,7 @@ export class Block {
    */
   detached: boolean;
   packed: Packed | undefined = undefined;
-  /** Compressing it does not pay. */
+  /** It stays uncompressed: compressing it does not pay, or was not tried. */
   isHard = false;
   /** Somebody was asked to expand it. */
   isWanted = false;

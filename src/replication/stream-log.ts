@@ -362,9 +362,9 @@ export class StreamLog {
   }
 
   /**
-   * Ends {@link beginPack}: bytes[0, length) are the compressed block. A `length` of 0 tells that
-   * compressing it does not pay, -1 that it was not tried. A block that a cursor has come to
-   * meanwhile stays as it is.
+   * Ends {@link beginPack}: bytes[0, length) are the compressed block. A `length` of 0 means that
+   * the block stays as it is for good, -1 that it may be tried again. A block that a cursor has come
+   * to meanwhile also stays as it is.
    */
   packed(block: Block, bytes: Uint8Array, length: number, crcLow: number, crcHigh: number): void {
     if (length === 0) block.isHard = true;

@@ -4,7 +4,7 @@
  *   way            the dump                                    the old dataset
  *   BESIDE         is loaded as it comes                       is served until the new one is there
  *   FLUSH_FIRST    is loaded as it comes                       goes when the dump begins
- *   STORE_FIRST    goes to a file, and is loaded when whole    is served until then, and goes
+ *   STORE_FIRST    goes to a file, and is loaded when whole    is served until then, and then goes
  *
  * The last two need memory for one dataset only. Commands are refused with -LOADING from the flush
  * until the end of the load, and a load that fails leaves an empty dataset.
@@ -12,7 +12,7 @@
  * Main thread.
  */
 import { join } from 'node:path';
-import { assert } from '../../base/assert.ts';
+import { assert, unreachable } from '../../base/assert.ts';
 import { ErrorCode, OperatingError } from '../../base/errors.ts';
 import { encodingLimits } from '../../keyspace/encoding-limits.ts';
 import { type Loaded, LoadJob, type LoadPlan, type LoadPool } from '../../workers/load-job.ts';
@@ -38,8 +38,10 @@ export function loadWay(
       return LoadWay.FLUSH_FIRST;
     case 'on-empty-db':
       return isEmpty ? LoadWay.FLUSH_FIRST : LoadWay.STORE_FIRST;
-    default:
+    case 'disabled':
       return LoadWay.STORE_FIRST;
+    default:
+      return unreachable(name);
   }
 }
 

@@ -8,10 +8,12 @@
  *                         └─ stream ─▶ Applier ──▶ dataset, and the log for those below
  *
  * replication/link-state.ts makes the decisions. The old dataset is served until a whole new one is
- * there, also when the sync fails, unless `repl-diskless-load` says otherwise (dump-loading.ts). The swap takes one turn: the dataset, the id and offset of its
- * stream, and the log that begins after it. Replicas below that follow the old stream keep their
- * link until that turn. Then they reconnect and learn of the new stream. Replicas that get the dump
- * go on by the log that begins in that turn. If the link or the load fails, they are cut off.
+ * there, also when the sync fails, unless `repl-diskless-load` says otherwise (dump-loading.ts).
+ *
+ * The swap takes one turn. It changes the dataset, the id and offset of its stream, and the log,
+ * which begins after that offset. Replicas below that follow the old stream keep their link until
+ * that turn. Then they reconnect and learn of the new stream. Replicas that read the dump continue
+ * with the log that begins in that turn. If the link or the load fails, their links end.
  *
  *   history.replid + log's end     the stream that this node holds, also when it was a primary
  *                                  itself; this node asks for the bytes after it
@@ -19,7 +21,7 @@
  * Main thread.
  */
 import { connect, type Socket } from 'node:net';
-import { assert } from '../../base/assert.ts';
+import { assert, unreachable } from '../../base/assert.ts';
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
 import { asOffset, type Offset } from '../../base/units.ts';
 import { Flag } from '../../commands/spec.ts';
@@ -251,8 +253,7 @@ export class Upstream {
   release(): void {
     this.#holders--;
     if (this.#holders > 0) return;
-    // The bytes that came meanwhile are read only now: the primary was not silent.
-    this.link.heard(this.#nowMs());
+    this.link.heldBack(this.#nowMs());
     const released = this.#onReleased;
     this.#onReleased = [];
     for (const go of released) go();
@@ -318,8 +319,7 @@ export class Upstream {
     const isDue = nowMs - this.#secondMs >= SECOND_MS || nowMs < this.#secondMs;
     if (!this.isReplica || !(isDue || this.#server.failover.isRunning)) return;
     this.#secondMs = nowMs;
-    // What is not read here says nothing about the primary.
-    if (this.#holders > 0 || this.#intake?.isFull === true) this.link.heard(this.#nowMs());
+    if (this.#holders > 0 || this.#intake?.isFull === true) this.link.heldBack(this.#nowMs());
     this.#act(
       this.link.tick(this.#server.streamLog.endOffset, this.#server.syncedOffset(), this.#nowMs()),
     );
@@ -363,8 +363,11 @@ export class Upstream {
       case 'failover':
         this.#parts.failoverAnswered(action.accepted);
         break;
-      default:
+      case 'forget':
         this.#forget();
+        break;
+      default:
+        unreachable(action);
     }
   }
 
