@@ -269,7 +269,15 @@ test('a relay that is killed goes on with its primary and its replicas, by parti
   );
   await waitForSync(primary, below);
   const link = await first.client();
-  await waitFor(async () => (await link.info('persistence')).get('aof_rewrites') !== '0');
+  // The full sync has begun the files again: a write before the new base is frozen is in the base.
+  await waitFor(async () => {
+    const info = await link.info('persistence');
+    return (
+      info.get('aof_rewrites') !== '0' &&
+      info.get('aof_rewrite_in_progress') === '0' &&
+      info.get('aof_rewrite_scheduled') === '0'
+    );
+  });
   await client.call('SET', 'mark', '1');
   await waitForSync(primary, below);
   await waitFor(() => readFileSync(lastIncrement(dir), 'latin1').includes('mark'));
