@@ -25,6 +25,7 @@ import { handshake, type LinkOptions, request, type Step } from './link-handshak
 import { type CachedStream, type LinkAction, LinkPhase, ROLE_STATES } from './link-phase.ts';
 import { MARK_BYTES } from './link-reader.ts';
 import { LinkTrouble, LinkTroubleKind } from './link-trouble.ts';
+import { LoadWay } from './load-way.ts';
 import { LogLevel, parseInt64 } from './psync.ts';
 import { isReplid } from './replid.ts';
 
@@ -75,6 +76,8 @@ export class LinkState {
   #steps: Step[] = [];
   /** The primary does not know PSYNC: it gives no offsets, so this node sends no ACKs. */
   #isLegacy = false;
+  /** How the present dump is loaded. */
+  #way: LoadWay = LoadWay.BESIDE;
   /** PSYNC was written with FAILOVER. */
   #asksFailover = false;
   /** The steps of the next attempt are not logged: they are those of the last one. */
@@ -230,8 +233,10 @@ export class LinkState {
   /** The dump is loaded, and is this node's dataset. */
   loaded(offset: Offset, nowMs: number): LinkAction[] {
     assert(this.phase === LinkPhase.LOADING, 'a dump was loaded that is complete');
-    this.#notice('MASTER <-> REPLICA sync: Swapping active DB with loaded DB');
-    this.#notice('MASTER <-> REPLICA sync: Discarding old DB in background');
+    if (this.#way === LoadWay.BESIDE) {
+      this.#notice('MASTER <-> REPLICA sync: Swapping active DB with loaded DB');
+      this.#notice('MASTER <-> REPLICA sync: Discarding old DB in background');
+    }
     this.#wasSilent = false;
     this.#notice('MASTER <-> REPLICA sync: Finished with success');
     this.#up(nowMs);
@@ -528,10 +533,7 @@ export class LinkState {
         this.#garbled(`Bad protocol from MASTER, a mark of ${mark.length} bytes`, nowMs);
         return;
       }
-      this.#notice(
-        'MASTER <-> REPLICA sync: receiving streamed RDB from master with EOF to parser',
-      );
-      this.#transfer(0, mark);
+      this.#transfer(0, mark, 'streamed RDB from master with EOF');
       return;
     }
     const bytes = parseInt64(text.slice(1));
@@ -539,17 +541,20 @@ export class LinkState {
       this.#garbled(`Bad protocol from MASTER, a dump of '${shown(text.slice(1))}' bytes`, nowMs);
       return;
     }
-    this.#notice(`MASTER <-> REPLICA sync: receiving ${bytes} bytes from master to parser`);
-    this.#transfer(bytes, '');
+    this.#transfer(bytes, '', `${bytes} bytes from master`);
   }
 
-  #transfer(bytes: number, mark: string): void {
+  #transfer(bytes: number, mark: string, what: string): void {
+    const way = this.#options().loadWay;
+    const target = way === LoadWay.STORE_FIRST ? 'disk' : 'parser';
+    this.#notice(`MASTER <-> REPLICA sync: receiving ${what} to ${target}`);
+    this.#way = way;
     this.phase = LinkPhase.TRANSFER;
     this.payloadBytes = bytes;
     this.payloadReceived = 0;
-    // The dump is loaded as it comes.
-    this.#notice('MASTER <-> REPLICA sync: Loading DB in memory');
-    this.#do({ kind: 'payload', bytes, mark });
+    // In the other ways this line follows the flush of the old data.
+    if (way === LoadWay.BESIDE) this.#notice('MASTER <-> REPLICA sync: Loading DB in memory');
+    this.#do({ kind: 'payload', bytes, mark, way });
   }
 
   #up(nowMs: number): void {

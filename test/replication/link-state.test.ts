@@ -10,6 +10,7 @@ import type { LinkOptions } from '../../src/replication/link-handshake.ts';
 import type { CachedStream, LinkAction } from '../../src/replication/link-phase.ts';
 import { LinkReader } from '../../src/replication/link-reader.ts';
 import { LinkState } from '../../src/replication/link-state.ts';
+import { LoadWay } from '../../src/replication/load-way.ts';
 
 const OLD = '0a'.repeat(20);
 const NEW = '0b'.repeat(20);
@@ -23,6 +24,7 @@ const OPTIONS: LinkOptions = {
   replTimeoutMs: 60_000,
   ownId: 'a'.repeat(40),
   failover: false,
+  loadWay: LoadWay.BESIDE,
 };
 
 interface Played {
@@ -321,6 +323,23 @@ describe('a link that is lost', () => {
     expect(at(5000, tick)).toEqual([]);
     expect(at(5001, closed)).toEqual([]);
   });
+});
+
+test.each([
+  [LoadWay.BESIDE, 'parser', ['Loading DB in memory', 'Swapping active DB with loaded DB']],
+  [LoadWay.FLUSH_FIRST, 'parser', []],
+  [LoadWay.STORE_FIRST, 'disk', []],
+])('the log tells where the dump goes, way %i', (loadWay, target, lines) => {
+  const { link, log, at } = play({ loadWay });
+  at(0, follow);
+  at(0, opened);
+  for (const text of ['+PONG', '+OK', '+OK', `+FULLRESYNC ${NEW} 0`, '$5']) at(0, line(text));
+  link.payloadEnded(0);
+  at(0, (l, now) => l.loaded(asOffset(0), now));
+  expect(log).toContain(`MASTER <-> REPLICA sync: receiving 5 bytes from master to ${target}`);
+  // The others are told where the old data is flushed.
+  const told = log.filter((text) => /Loading DB|Swapping/.test(text));
+  expect(told).toEqual(lines.map((text) => `MASTER <-> REPLICA sync: ${text}`));
 });
 
 describe('a circle of replicas', () => {

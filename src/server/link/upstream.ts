@@ -8,7 +8,7 @@
  *                         └─ stream ─▶ Applier ──▶ dataset, and the log for those below
  *
  * replication/link-state.ts makes the decisions. The old dataset is served until a whole new one is
- * there, also when the sync fails, unless `repl-diskless-load` says otherwise (dump-loading.ts).
+ * there, also when the sync fails, unless `repl-diskless-load` says otherwise (load-way.ts).
  *
  * The swap takes one turn. It changes the dataset, the id and offset of its stream, and the log,
  * which begins after that offset. Replicas below that follow the old stream keep their link until
@@ -30,6 +30,7 @@ import type { LinkOptions } from '../../replication/link-handshake.ts';
 import type { LinkAction } from '../../replication/link-phase.ts';
 import { LinkReader, MARK_BYTES } from '../../replication/link-reader.ts';
 import { LinkState } from '../../replication/link-state.ts';
+import { LoadWay, loadWay } from '../../replication/load-way.ts';
 import { LogLevel, secondIdLine } from '../../replication/psync.ts';
 import { readsCapability } from '../../replication/replconf.ts';
 import { isReplid } from '../../replication/replid.ts';
@@ -44,7 +45,7 @@ import { Obstacle, type Server } from '../server.ts';
 import type { LoadView, PassedDump } from '../snapshot-source.ts';
 import { Applier, UpstreamSession } from './applier.ts';
 import { DumpIntake } from './dump-intake.ts';
-import { DumpLoading, LoadWay, loadWay } from './dump-loading.ts';
+import { DumpLoading } from './dump-loading.ts';
 
 const SECOND_MS = 1000;
 const READONLY = "READONLY You can't write against a read only replica.";
@@ -296,7 +297,8 @@ export class Upstream {
   }
 
   #options(): LinkOptions {
-    const { values } = this.#server.config;
+    const { config, keyspace } = this.#server;
+    const { values } = config;
     return {
       user: values.masteruser,
       password: values.masterauth,
@@ -307,6 +309,7 @@ export class Upstream {
       replTimeoutMs: values.replTimeout * SECOND_MS,
       ownId: this.#server.runId,
       failover: this.#server.failover.isRunning,
+      loadWay: loadWay(values.replDisklessLoad, keyspace.keyCount === 0),
     };
   }
 
@@ -350,7 +353,7 @@ export class Upstream {
         this.#grant = { replid: action.replid, offset: action.offset };
         break;
       case 'payload':
-        this.#load(action.bytes, action.mark);
+        this.#load(action.bytes, action.mark, action.way);
         break;
       case 'continue': {
         const isNew =
@@ -472,9 +475,8 @@ export class Upstream {
   }
 
   /** The dump begins. */
-  #load(bytes: number, mark: string): void {
+  #load(bytes: number, mark: string, way: LoadWay): void {
     const server = this.#server;
-    const way = loadWay(server.config.values.replDisklessLoad, server.keyspace.keyCount === 0);
     const totalBytes = mark === '' ? bytes : -1;
     if (way === LoadWay.FLUSH_FIRST) this.#flushOld();
     const loading = new DumpLoading(server, this.#parts.pool, way, totalBytes, () =>
