@@ -31,7 +31,7 @@ import {
   VALKEY_READS_REDIS,
 } from '../../replication/full-sync.ts';
 import { DumpFilter, Framing, Phase } from '../../replication/replica-state.ts';
-import { randomHex40 } from '../../replication/replid.ts';
+import { type RandomSource, randomHex40 } from '../../replication/replid.ts';
 import { RetryPauses } from '../../replication/retry-pauses.ts';
 import type { Server } from '../server.ts';
 import {
@@ -45,8 +45,6 @@ import type { ReplicaPeer } from './replica-peer.ts';
 
 const SECOND_MS = 1000;
 
-export type RandomBytes = (count: number) => Uint8Array;
-
 export class FullSyncs {
   /** For INFO: snapshots started for full syncs, and peers that joined one after its start. */
   snapshotsStarted = 0;
@@ -57,7 +55,7 @@ export class FullSyncs {
   failures = 0;
   readonly #server: Server;
   readonly #source: SnapshotSource;
-  readonly #random: RandomBytes;
+  readonly #random: RandomSource;
   /** This node has a primary, and its stream is not that of the primary now. */
   readonly #isStale: () => boolean;
   /** Peers in WAIT_START, in the order in which they asked. */
@@ -78,7 +76,12 @@ export class FullSyncs {
   /** When the first of the present waiters began to wait, by the monotonic clock. */
   #waitingSinceMs = 0;
 
-  constructor(server: Server, source: SnapshotSource, random: RandomBytes, isStale: () => boolean) {
+  constructor(
+    server: Server,
+    source: SnapshotSource,
+    random: RandomSource,
+    isStale: () => boolean,
+  ) {
     this.#server = server;
     this.#source = source;
     this.#random = random;
@@ -173,11 +176,12 @@ export class FullSyncs {
     if (this.#kept?.isAhead !== true) this.#release();
   }
 
-  /** Peers that wait for a snapshot, and peers that read one. */
+  /** Peers that wait for a snapshot, or for the link of this node. */
   get waitingCount(): number {
     return this.#waiting.size;
   }
 
+  /** Peers that read a dump, or have read one that is still ahead. */
   get readingCount(): number {
     return this.#reading.size;
   }
