@@ -89,7 +89,7 @@ export class StreamLog {
   /** Bytes that compression has spared: of packed blocks, what they were longer. */
   #savedBytes = 0;
   /** Bytes before this offset cannot be read any more; their blocks leave when nobody stands there. */
-  #lostBefore = 0;
+  #lostBefore: Offset = asOffset(0);
   readonly #store: BlockStore;
   /** A block was sealed, or its last cursor has left it. */
   onPackable: (() => void) | undefined = undefined;
@@ -163,7 +163,7 @@ export class StreamLog {
     }
     this.#store.trim();
     this.#savedBytes = 0;
-    this.#lostBefore = 0;
+    this.#lostBefore = asOffset(0);
     this.#blocks = [];
     this.#headIndex = 0;
     this.#tail = NO_BLOCK;
@@ -212,6 +212,14 @@ export class StreamLog {
     // bytes.
     this.lease.over();
     this.#copy(bytes, start, end);
+  }
+
+  /**
+   * A reader may begin here or later. It is `firstOffset`, unless a block was lost while a reader
+   * stands before it.
+   */
+  get readableFrom(): Offset {
+    return asOffset(Math.max(this.#lostBefore, this.firstOffset));
   }
 
   /** Bytes retained, the backlog's `histlen`. */
@@ -269,13 +277,13 @@ export class StreamLog {
   }
 
   /**
-   * True when a cursor may stand before `offset`: each byte from there on is retained, or `offset`
+   * True when a cursor may stand before `offset`: each byte from there on can be read, or `offset`
    * is the next one.
    */
   covers(offset: number): boolean {
     // For a lack of memory this may drop what is asked for.
     if (this.lease.size !== 0) this.settle();
-    return this.active && offset >= this.firstOffset && offset <= this.endOffset + 1;
+    return this.active && offset >= this.readableFrom && offset <= this.endOffset + 1;
   }
 
   /**
@@ -403,7 +411,8 @@ export class StreamLog {
     block.isWanted = false;
     this.#memory.drop(MemoryKind.LOG, memory);
     if (block.detached) return;
-    this.#lostBefore = Math.max(this.#lostBefore, block.start + block.used);
+    const behind = offsetAfter(block.start, block.used);
+    if (behind > this.#lostBefore) this.#lostBefore = behind;
     for (const cursor of block.waiting.splice(0)) cursor.fail();
     this.trim();
   }
