@@ -18,7 +18,7 @@ export class Block {
   pins: number;
   next: Block | null;
   /**
-   * The log dropped this block while a write was in flight: its memory must not be used again.
+   * The block has left the log. While a write is in flight its memory must not be used again.
    */
   detached: boolean;
   packed: Packed | undefined = undefined;

@@ -405,16 +405,17 @@ export class StreamLog {
 
   /**
    * A packed block that was wanted cannot be expanded. Those who stand in it fail, and the history
-   * begins behind it.
+   * begins behind it. Returns false when the block has left the log meanwhile, so nothing is lost.
    */
-  lost(block: Block, memory: SharedArrayBuffer): void {
+  lost(block: Block, memory: SharedArrayBuffer): boolean {
     block.isWanted = false;
     this.#memory.drop(MemoryKind.LOG, memory);
-    if (block.detached) return;
+    if (block.detached) return false;
     const behind = offsetAfter(block.start, block.used);
     if (behind > this.#lostBefore) this.#lostBefore = behind;
     for (const cursor of block.waiting.splice(0)) cursor.fail();
     this.trim();
+    return true;
   }
 
   /** There is no memory for a packed block that was wanted: those who wait for it fail. */
@@ -531,7 +532,6 @@ export class StreamLog {
     let memory: SharedArrayBuffer | undefined;
     while (this.#headIndex < this.#blocks.length) {
       const block = this.#dropHead();
-      block.detached = true;
       if (block.pins !== 0) this.#leaving.add(block);
       else if (memory === undefined && block.bytes.length > 0) memory = block.bytes.buffer;
       else this.#giveBack(block);
@@ -554,6 +554,7 @@ export class StreamLog {
       this.#store.free(head.packed);
     }
     this.#blocks[this.#headIndex++] = NO_BLOCK;
+    head.detached = true;
     head.next = null;
     return head;
   }

@@ -179,9 +179,10 @@ export class Compaction {
         if (!(error instanceof OperatingError)) throw error;
         if (error.code === ErrorCode.CANCELLED) return;
         if (error.code === ErrorCode.WORKER_DIED && tries < UNPACK_TRIES) continue;
+        // The compressed bytes of a block that has left the log meanwhile may be overwritten.
+        if (!streamLog.lost(block, memory)) return;
         this.failures++;
         log.warning(`A part of the backlog is lost: ${error.message}`);
-        streamLog.lost(block, memory);
         return;
       }
     }
