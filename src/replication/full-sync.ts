@@ -71,7 +71,7 @@ export function canJoin(
   if (snapshot.replid !== history.replid) return JoinVerdict.HISTORY;
   if (!peer.rdbOnly) {
     const next = snapshot.offset + 1;
-    if (!window.active || next < window.firstOffset || next > window.endOffset + 1)
+    if (!window.active || next < window.readableFrom || next > window.endOffset + 1)
       return JoinVerdict.LOG;
     if (passesAtOnce(limit, window.endOffset - snapshot.offset)) return JoinVerdict.LIMIT;
   }

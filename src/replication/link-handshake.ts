@@ -2,6 +2,7 @@
  * The requests of a replica before PSYNC, and what it needs to know for them. The order and the
  * words are those of Redis 7.2. Pure.
  */
+import type { LoadWay } from './load-way.ts';
 
 /** This node's data for the handshake, and its timeouts. Read again for each attempt. */
 export interface LinkOptions {
@@ -20,6 +21,8 @@ export interface LinkOptions {
   readonly ownId: string;
   /** PSYNC asks the other side to become the primary of this node: FAILOVER is in progress. */
   readonly failover: boolean;
+  /** How a dump that begins now is loaded. */
+  readonly loadWay: LoadWay;
 }
 
 /** A step of the handshake that waits for its answer. */

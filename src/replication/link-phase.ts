@@ -1,5 +1,6 @@
 /** The phases of the link to a primary, and what the link asks to be done: see link-state.ts. */
 import type { Offset } from '../base/units.ts';
+import type { LoadWay } from './load-way.ts';
 import type { LogLine } from './psync.ts';
 
 export const LinkPhase = {
@@ -52,8 +53,13 @@ export type LinkAction =
   | { readonly kind: 'log'; readonly line: LogLine }
   /** A dump is granted: once it is loaded, the stream that was held is worthless. */
   | { readonly kind: 'full'; readonly replid: string; readonly offset: Offset }
-  /** The dump begins: it has `bytes` bytes, or ends with `mark`. */
-  | { readonly kind: 'payload'; readonly bytes: number; readonly mark: string }
+  /** The dump begins: it has `bytes` bytes, or ends with `mark`, and is to be loaded in `way`. */
+  | {
+      readonly kind: 'payload';
+      readonly bytes: number;
+      readonly mark: string;
+      readonly way: LoadWay;
+    }
   /** The held stream goes on, under `replid`, or under its old id when that is empty. */
   | { readonly kind: 'continue'; readonly replid: string }
   /** The stream that is held may not be asked for again. */

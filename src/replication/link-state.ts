@@ -25,10 +25,11 @@ import { handshake, type LinkOptions, request, type Step } from './link-handshak
 import { type CachedStream, type LinkAction, LinkPhase, ROLE_STATES } from './link-phase.ts';
 import { MARK_BYTES } from './link-reader.ts';
 import { LinkTrouble, LinkTroubleKind } from './link-trouble.ts';
+import { LoadWay } from './load-way.ts';
 import { LogLevel, parseInt64 } from './psync.ts';
 import { isReplid } from './replid.ts';
 
-/** Those below wait so long for the sync of this node to be granted. */
+/** Replicas below wait this long for the primary to grant this node a sync. */
 const RISING_MS = 5000;
 /**
  * The pause between attempts is a second. After a dump that this node cannot read, it is longer
@@ -64,8 +65,9 @@ export class LinkState {
   refusal = '';
   /** What keeps the link from coming up for good. */
   readonly trouble = new LinkTrouble();
-  /** The attempt that runs has begun then, and takes long. */
+  /** When the present attempt began, by the monotonic clock. */
   #attemptMs = 0;
+  /** The present attempt has taken longer than RISING_MS. */
   #isLong = false;
   readonly #options: () => LinkOptions;
   readonly #cached: () => CachedStream | undefined;
@@ -74,6 +76,8 @@ export class LinkState {
   #steps: Step[] = [];
   /** The primary does not know PSYNC: it gives no offsets, so this node sends no ACKs. */
   #isLegacy = false;
+  /** How the present dump is loaded. */
+  #way: LoadWay = LoadWay.BESIDE;
   /** PSYNC was written with FAILOVER. */
   #asksFailover = false;
   /** The steps of the next attempt are not logged: they are those of the last one. */
@@ -140,6 +144,7 @@ export class LinkState {
   unfollow(nowMs: number): LinkAction[] {
     if (this.phase !== LinkPhase.NONE) this.#drop(nowMs);
     this.phase = LinkPhase.NONE;
+    this.#acceptDumps();
     this.trouble.reset();
     return this.#take();
   }
@@ -213,6 +218,11 @@ export class LinkState {
     this.lastHeardMs = nowMs;
   }
 
+  /** This node reads nothing now, so the silence is not that of the primary. */
+  heldBack(nowMs: number): void {
+    this.lastHeardMs = nowMs;
+  }
+
   /** The whole dump has come. */
   payloadEnded(nowMs: number): void {
     assert(this.phase === LinkPhase.TRANSFER, 'a dump ends that has begun');
@@ -223,8 +233,10 @@ export class LinkState {
   /** The dump is loaded, and is this node's dataset. */
   loaded(offset: Offset, nowMs: number): LinkAction[] {
     assert(this.phase === LinkPhase.LOADING, 'a dump was loaded that is complete');
-    this.#notice('MASTER <-> REPLICA sync: Swapping active DB with loaded DB');
-    this.#notice('MASTER <-> REPLICA sync: Discarding old DB in background');
+    if (this.#way === LoadWay.BESIDE) {
+      this.#notice('MASTER <-> REPLICA sync: Swapping active DB with loaded DB');
+      this.#notice('MASTER <-> REPLICA sync: Discarding old DB in background');
+    }
     this.#wasSilent = false;
     this.#notice('MASTER <-> REPLICA sync: Finished with success');
     this.#up(nowMs);
@@ -239,7 +251,7 @@ export class LinkState {
    */
   loadFailed(reason: string, isFinal: boolean, nowMs: number): LinkAction[] {
     // The next dump may have the same fault at another position.
-    const cause = reason.replace(/, at position \d+$/, '');
+    const cause = printable(reason.replace(/, at position \d+$/, ''));
     if (!isFinal || cause !== this.refusal)
       this.#warn(`Failed trying to load the MASTER synchronization DB: ${printable(reason)}`);
     if (isFinal) {
@@ -471,6 +483,8 @@ export class LinkState {
     const offset = parseInt64(offsetText);
     this.phase = LinkPhase.HEADER;
     if (isReplid(replid) && offset >= 0) {
+      // A node in a circle has nothing to give. The dump tells later whether this is a primary.
+      if (this.trouble.kind === LinkTroubleKind.LOOP) this.trouble.answered();
       this.#notice(`Full resync from master: ${replid}:${offset}`);
       this.#do({ kind: 'full', replid, offset: asOffset(offset) });
       return;
@@ -519,10 +533,7 @@ export class LinkState {
         this.#garbled(`Bad protocol from MASTER, a mark of ${mark.length} bytes`, nowMs);
         return;
       }
-      this.#notice(
-        'MASTER <-> REPLICA sync: receiving streamed RDB from master with EOF to parser',
-      );
-      this.#transfer(0, mark);
+      this.#transfer(0, mark, 'streamed RDB from master with EOF');
       return;
     }
     const bytes = parseInt64(text.slice(1));
@@ -530,17 +541,20 @@ export class LinkState {
       this.#garbled(`Bad protocol from MASTER, a dump of '${shown(text.slice(1))}' bytes`, nowMs);
       return;
     }
-    this.#notice(`MASTER <-> REPLICA sync: receiving ${bytes} bytes from master to parser`);
-    this.#transfer(bytes, '');
+    this.#transfer(bytes, '', `${bytes} bytes from master`);
   }
 
-  #transfer(bytes: number, mark: string): void {
+  #transfer(bytes: number, mark: string, what: string): void {
+    const way = this.#options().loadWay;
+    const target = way === LoadWay.STORE_FIRST ? 'disk' : 'parser';
+    this.#notice(`MASTER <-> REPLICA sync: receiving ${what} to ${target}`);
+    this.#way = way;
     this.phase = LinkPhase.TRANSFER;
     this.payloadBytes = bytes;
     this.payloadReceived = 0;
-    // The dump is loaded as it comes.
-    this.#notice('MASTER <-> REPLICA sync: Loading DB in memory');
-    this.#do({ kind: 'payload', bytes, mark });
+    // In the other ways this line follows the flush of the old data.
+    if (way === LoadWay.BESIDE) this.#notice('MASTER <-> REPLICA sync: Loading DB in memory');
+    this.#do({ kind: 'payload', bytes, mark, way });
   }
 
   #up(nowMs: number): void {

@@ -18,11 +18,11 @@ export class Block {
   pins: number;
   next: Block | null;
   /**
-   * The log dropped this block while a write was in flight: its memory must not be used again.
+   * The block has left the log. While a write is in flight its memory must not be used again.
    */
   detached: boolean;
   packed: Packed | undefined = undefined;
-  /** Compressing it does not pay. */
+  /** It stays uncompressed: compressing it does not pay, or was not tried. */
   isHard = false;
   /** Somebody was asked to expand it. */
   isWanted = false;

@@ -84,7 +84,8 @@ export interface PsyncNode {
 /** The part of the log that can be sent. A `StreamLog` is one. */
 export interface LogWindow {
   readonly active: boolean;
-  readonly firstOffset: Offset;
+  /** Offset of the first byte that can be sent. */
+  readonly readableFrom: Offset;
   readonly endOffset: Offset;
 }
 
@@ -243,7 +244,7 @@ function obstacleToContinue(
     ];
   }
   // One past the end is fine: nothing is missing then.
-  if (window.active && offset >= window.firstOffset && offset <= window.endOffset + 1) return [];
+  if (window.active && offset >= window.readableFrom && offset <= window.endOffset + 1) return [];
   const lines = [
     notice(
       `Unable to partial resync with replica ${name} for lack of backlog (Replica request was: ${request.offset}).`,

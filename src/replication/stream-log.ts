@@ -89,7 +89,7 @@ export class StreamLog {
   /** Bytes that compression has spared: of packed blocks, what they were longer. */
   #savedBytes = 0;
   /** Bytes before this offset cannot be read any more; their blocks leave when nobody stands there. */
-  #lostBefore = 0;
+  #lostBefore: Offset = asOffset(0);
   readonly #store: BlockStore;
   /** A block was sealed, or its last cursor has left it. */
   onPackable: (() => void) | undefined = undefined;
@@ -163,7 +163,7 @@ export class StreamLog {
     }
     this.#store.trim();
     this.#savedBytes = 0;
-    this.#lostBefore = 0;
+    this.#lostBefore = asOffset(0);
     this.#blocks = [];
     this.#headIndex = 0;
     this.#tail = NO_BLOCK;
@@ -212,6 +212,14 @@ export class StreamLog {
     // bytes.
     this.lease.over();
     this.#copy(bytes, start, end);
+  }
+
+  /**
+   * A reader may begin here or later. It is `firstOffset`, unless a block was lost while a reader
+   * stands before it.
+   */
+  get readableFrom(): Offset {
+    return asOffset(Math.max(this.#lostBefore, this.firstOffset));
   }
 
   /** Bytes retained, the backlog's `histlen`. */
@@ -269,13 +277,13 @@ export class StreamLog {
   }
 
   /**
-   * True when a cursor may stand before `offset`: each byte from there on is retained, or `offset`
+   * True when a cursor may stand before `offset`: each byte from there on can be read, or `offset`
    * is the next one.
    */
   covers(offset: number): boolean {
     // For a lack of memory this may drop what is asked for.
     if (this.lease.size !== 0) this.settle();
-    return this.active && offset >= this.firstOffset && offset <= this.endOffset + 1;
+    return this.active && offset >= this.readableFrom && offset <= this.endOffset + 1;
   }
 
   /**
@@ -362,9 +370,9 @@ export class StreamLog {
   }
 
   /**
-   * Ends {@link beginPack}: bytes[0, length) are the compressed block. A `length` of 0 tells that
-   * compressing it does not pay, -1 that it was not tried. A block that a cursor has come to
-   * meanwhile stays as it is.
+   * Ends {@link beginPack}: bytes[0, length) are the compressed block. A `length` of 0 means that
+   * the block stays as it is for good, -1 that it may be tried again. A block that a cursor has come
+   * to meanwhile also stays as it is.
    */
   packed(block: Block, bytes: Uint8Array, length: number, crcLow: number, crcHigh: number): void {
     if (length === 0) block.isHard = true;
@@ -397,15 +405,17 @@ export class StreamLog {
 
   /**
    * A packed block that was wanted cannot be expanded. Those who stand in it fail, and the history
-   * begins behind it.
+   * begins behind it. Returns false when the block has left the log meanwhile, so nothing is lost.
    */
-  lost(block: Block, memory: SharedArrayBuffer): void {
+  lost(block: Block, memory: SharedArrayBuffer): boolean {
     block.isWanted = false;
     this.#memory.drop(MemoryKind.LOG, memory);
-    if (block.detached) return;
-    this.#lostBefore = Math.max(this.#lostBefore, block.start + block.used);
+    if (block.detached) return false;
+    const behind = offsetAfter(block.start, block.used);
+    if (behind > this.#lostBefore) this.#lostBefore = behind;
     for (const cursor of block.waiting.splice(0)) cursor.fail();
     this.trim();
+    return true;
   }
 
   /** There is no memory for a packed block that was wanted: those who wait for it fail. */
@@ -522,7 +532,6 @@ export class StreamLog {
     let memory: SharedArrayBuffer | undefined;
     while (this.#headIndex < this.#blocks.length) {
       const block = this.#dropHead();
-      block.detached = true;
       if (block.pins !== 0) this.#leaving.add(block);
       else if (memory === undefined && block.bytes.length > 0) memory = block.bytes.buffer;
       else this.#giveBack(block);
@@ -545,6 +554,7 @@ export class StreamLog {
       this.#store.free(head.packed);
     }
     this.#blocks[this.#headIndex++] = NO_BLOCK;
+    head.detached = true;
     head.next = null;
     return head;
   }

@@ -1,8 +1,8 @@
 /**
  * The main thread's side of a load: runs the task and takes over the keyspace that it filled.
  *
- *   from a file    startLoad(pool, plan, { kind: 'file', path })
- *   from a ring    startLoad(pool, plan, { kind: 'ring', totalBytes }), then feed `input` until
+ *   from a file    new LoadJob(pool, plan, { kind: 'file', path })
+ *   from a ring    new LoadJob(pool, plan, { kind: 'ring', totalBytes }), then feed `input` until
  *                  nothing more is wanted
  *
  * The old dataset is served until the caller puts the new one in its place.
@@ -152,13 +152,4 @@ export class LoadJob {
   #dropRing(ring: SharedArrayBuffer): void {
     this.#memory.drop(MemoryKind.RING, ring, Math.min(this.control.bytesDone, ring.byteLength));
   }
-}
-
-export function startLoad(
-  pool: LoadPool,
-  plan: LoadPlan,
-  from: LoadFrom,
-  memory?: SharedMemory,
-): LoadJob {
-  return new LoadJob(pool, plan, from, memory);
 }

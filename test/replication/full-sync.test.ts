@@ -17,7 +17,7 @@ import { StreamLog } from '../../src/replication/stream-log.ts';
 const LIMIT: OutputLimit = { hardBytes: 1000, softBytes: 500, softMs: 60_000 };
 const NO_LIMIT: OutputLimit = { hardBytes: 0, softBytes: 0, softMs: 0 };
 const history = new ReplicationHistory((count) => new Uint8Array(count).fill(0xab));
-const window = { active: true, firstOffset: asOffset(501), endOffset: asOffset(1087) };
+const window = { active: true, readableFrom: asOffset(501), endOffset: asOffset(1087) };
 const snapshot: JoinableSnapshot = {
   isReadable: true,
   isAhead: false,
@@ -103,7 +103,7 @@ describe('joining a snapshot', () => {
     ['there is no limit', 5000, NO_LIMIT, {}, JoinVerdict.JOIN],
     ['the soft limit has no patience', 600, { ...LIMIT, softMs: 0 }, {}, JoinVerdict.LIMIT],
   ])('depends on the output limit: %s', (_name, lag, limit, set, verdict) => {
-    const wide = { active: true, firstOffset: asOffset(1), endOffset: asOffset(1000 + lag) };
+    const wide = { active: true, readableFrom: asOffset(1), endOffset: asOffset(1000 + lag) };
     expect(canJoin(snapshot, peer(set), history, wide, limit)).toBe(verdict);
   });
 

@@ -10,6 +10,7 @@ import type { LinkOptions } from '../../src/replication/link-handshake.ts';
 import type { CachedStream, LinkAction } from '../../src/replication/link-phase.ts';
 import { LinkReader } from '../../src/replication/link-reader.ts';
 import { LinkState } from '../../src/replication/link-state.ts';
+import { LoadWay } from '../../src/replication/load-way.ts';
 
 const OLD = '0a'.repeat(20);
 const NEW = '0b'.repeat(20);
@@ -23,6 +24,7 @@ const OPTIONS: LinkOptions = {
   replTimeoutMs: 60_000,
   ownId: 'a'.repeat(40),
   failover: false,
+  loadWay: LoadWay.BESIDE,
 };
 
 interface Played {
@@ -323,6 +325,57 @@ describe('a link that is lost', () => {
   });
 });
 
+test.each([
+  [LoadWay.BESIDE, 'parser', ['Loading DB in memory', 'Swapping active DB with loaded DB']],
+  [LoadWay.FLUSH_FIRST, 'parser', []],
+  [LoadWay.STORE_FIRST, 'disk', []],
+])('the log tells where the dump goes, way %i', (loadWay, target, lines) => {
+  const { link, log, at } = play({ loadWay });
+  at(0, follow);
+  at(0, opened);
+  for (const text of ['+PONG', '+OK', '+OK', `+FULLRESYNC ${NEW} 0`, '$5']) at(0, line(text));
+  link.payloadEnded(0);
+  at(0, (l, now) => l.loaded(asOffset(0), now));
+  expect(log).toContain(`MASTER <-> REPLICA sync: receiving 5 bytes from master to ${target}`);
+  // The others are told where the old data is flushed.
+  const told = log.filter((text) => /Loading DB|Swapping/.test(text));
+  expect(told).toEqual(lines.map((text) => `MASTER <-> REPLICA sync: ${text}`));
+});
+
+describe('a circle of replicas', () => {
+  const answers = (p: Played, now: number, answer: string): void => {
+    p.at(now, opened);
+    for (const text of ['+PONG', '+OK', '+OK', answer]) p.at(now, line(text));
+  };
+
+  test('is no trouble any more once a full sync is granted', () => {
+    const played = play();
+    played.at(0, follow);
+    const path = `${'c'.repeat(40)} ${OPTIONS.ownId}`;
+    answers(played, 0, `-NOMASTERLINK Can't SYNC while not connected with my master: ${path}`);
+    expect(played.link.trouble.kind).toBe('loop');
+    played.at(10_000, tick);
+    answers(played, 10_000, `+FULLRESYNC ${NEW} 0`);
+    expect(played.link.trouble).toMatchObject({ kind: 'none', path: [], isOrphan: false });
+  });
+
+  test('is suspected after a silence, until bytes of the stream have come', () => {
+    const played = play({}, { replid: OLD, offset: asOffset(10) });
+    const { link, at } = played;
+    at(0, follow);
+    answers(played, 0, '+CONTINUE');
+    expect(link.isConfirmed).toBe(true);
+    at(70_000, tick);
+    answers(played, 80_000, '+CONTINUE');
+    expect([link.isUp, link.isConfirmed]).toEqual([true, false]);
+    // A hold says nothing about the primary.
+    link.heldBack(81_000);
+    expect(link.isConfirmed).toBe(false);
+    link.heard(82_000);
+    expect(link.isConfirmed).toBe(true);
+  });
+});
+
 describe('dumps that cannot be read', () => {
   /** A full sync whose dump ends with `reason`; returns the pause before the next attempt. */
   function refuse({ at, link }: Played, nowMs: number, reason: string, isFinal = true): number {
@@ -364,11 +417,14 @@ describe('dumps that cannot be read', () => {
     ]);
     refuse(played, now, 'another\nreason');
     expect(complaints(played.log)[2]).toMatch(/: another\?reason$/);
+    // INFO shows it as a line.
+    expect(played.link.refusal).toBe('another?reason');
   });
 
   test.each([
     ['a dump that fits', (p: Played, now: number) => loadOne(p, now)],
     ['another primary', (p: Played, now: number) => p.at(now, follow)],
+    ['its end as a replica', (p: Played, now: number) => p.at(now, (l, t) => l.unfollow(t))],
     ['a dump that was cut', (p: Played, now: number) => refuse(p, now, 'short', false)],
   ])('are forgotten after %s', (_, event) => {
     const played = play();

@@ -55,8 +55,8 @@ const RELAY: PsyncNode = {
   catchingUp: false,
   path: '',
 };
-const WINDOW = { active: true, firstOffset: asOffset(501), endOffset: asOffset(1087) };
-const INACTIVE = { active: false, firstOffset: asOffset(1), endOffset: asOffset(0) };
+const WINDOW = { active: true, readableFrom: asOffset(501), endOffset: asOffset(1087) };
+const INACTIVE = { active: false, readableFrom: asOffset(1), endOffset: asOffset(0) };
 
 const psync = (replid: string, offset: string, failover = false): PsyncRequest => ({
   command: 'PSYNC',

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { MemoryKind, SharedMemory } from '../../src/base/shared-memory.ts';
 import { asOffset, KIB, MIB } from '../../src/base/units.ts';
-import type { StreamCursor } from '../../src/replication/log-cursor.ts';
+import type { Block, StreamCursor } from '../../src/replication/log-cursor.ts';
 import { BLOCK_BYTES_MIN, blockBytesFor, StreamLog } from '../../src/replication/stream-log.ts';
 
 const text = (value: string): Buffer => Buffer.from(value, 'latin1');
@@ -196,6 +196,35 @@ test('a smaller backlog takes effect, a larger one retains more from then on', (
   log.backlogBytesMax = 64 * KIB;
   for (let i = 0; i < 20; i++) log.append(block, 0, block.length);
   expect(log.histlen).toBe(64 * KIB);
+});
+
+test('a reader may not begin before a lost block, though a slow one stands before it', () => {
+  const log = started(64 * KIB);
+  const block = new Uint8Array(BLOCK_BYTES_MIN);
+  const slow = log.openCursor(asOffset(1));
+  for (let i = 0; i < 4; i++) log.append(block, 0, block.length);
+  append(log, 'tail');
+  const second = log.beginPack()!;
+  log.packed(second, block, 100, 0, 0);
+  let wanted: Block | undefined;
+  log.onWanted = (each) => {
+    wanted = each;
+  };
+  const reader = log.openCursor(second.start);
+  expect(reader.next(10)).toBe(0);
+  log.lost(wanted!, log.takeBlock(wanted!));
+  expect(reader.failed).toBe(true);
+  log.closeCursor(reader);
+  expect(log.firstOffset).toBe(1);
+  const behind = second.start + second.used;
+  expect([second.start, behind - 1, behind].map((offset) => log.covers(offset))).toEqual([
+    false,
+    false,
+    true,
+  ]);
+  log.closeCursor(slow);
+  expect(log.firstOffset).toBe(behind);
+  log.validate();
 });
 
 test('offsets beyond 2^32 and 2^40 stay exact', () => {

@@ -8,9 +8,8 @@ import {
   createLoadPool,
   type LoadFrom,
   type LoadInput,
-  type LoadJob,
+  LoadJob,
   type LoadPool,
-  startLoad,
 } from '../../src/workers/load-job.ts';
 import { createPool } from '../../src/workers/pool.ts';
 import {
@@ -46,7 +45,7 @@ afterEach(() => Promise.all(pools.splice(1).map((each) => each.close())));
 afterAll(() => pool.close());
 
 const start = (from: LoadFrom, on = pool): LoadJob =>
-  startLoad(on, { databaseCount: DATABASES, hashKey: HASH_KEY, options: loadOptions() }, from);
+  new LoadJob(on, { databaseCount: DATABASES, hashKey: HASH_KEY, options: loadOptions() }, from);
 
 /** Feeds bytes in pieces of random sizes while they are wanted; returns how many were taken. */
 async function feed(input: LoadInput, bytes: Uint8Array, pieces: Prng): Promise<number> {

@@ -25,26 +25,22 @@ import type { Socket } from 'node:net';
 import { getHeapStatistics } from 'node:v8';
 import { assert } from '../../base/assert.ts';
 import { ErrorCode, OperatingError } from '../../base/errors.ts';
-import { ClientMode } from '../../commands/client.ts';
 import { Parse, RequestReader } from '../../resp/parser.ts';
 import type { Reply } from '../../resp/reply.ts';
 import type { Request } from '../../resp/request.ts';
 import type { CommandRow } from '../dispatch/command-lookup.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
-import { Session } from '../dispatch/session.ts';
+import { STREAM_BYTES_MAX, STREAM_LIMITS, StreamSession } from '../dispatch/stream-session.ts';
 import { UnitLog } from '../dispatch/unit-log.ts';
 import type { Server } from '../server.ts';
 
-/** No limit applies to the primary; positions in a buffer are 32-bit integers. */
-const BYTES_MAX = 0x7fff_ffff;
 /**
  * The queue of a transaction may take this part of V8's heap, as `queuedBytes` counts it.
  */
 const HEAP_PER_QUEUE = 2;
 
 /** The primary, as a client of this node. */
-export class UpstreamSession extends Session {
-  readonly reply: Reply;
+export class UpstreamSession extends StreamSession {
   readonly socket: Socket;
   readonly address: string;
   readonly localAddressText: string;
@@ -53,30 +49,16 @@ export class UpstreamSession extends Session {
   reader: RequestReader | undefined = undefined;
 
   constructor(id: number, reply: Reply, socket: Socket, nowMs: number) {
-    super(id);
-    this.reply = reply;
+    super(id, reply);
     this.socket = socket;
     this.address = addressText(socket.remoteAddress, socket.remotePort);
     this.localAddressText = addressText(socket.localAddress, socket.localPort);
     this.connectedMs = nowMs;
-    this.fromPrimary = true;
-    this.setMode(ClientMode.UNAUTHENTICATED, false);
   }
 
   describe(): string {
     return `id=${this.id} addr=${this.address} laddr=${this.localAddressText} flags=M`;
   }
-
-  /** The primary gets no replies but ACKs, and the link writes those. */
-  flush(): void {
-    this.reply.discard();
-  }
-
-  flushSoon(): void {}
-
-  resume(): void {}
-
-  endLink(): void {}
 
   destroy(): void {
     this.socket.destroy();
@@ -108,7 +90,10 @@ export class Applier {
     session: UpstreamSession,
     dbIndex: number,
     onGetack: () => void,
-    queuedBytesMax = Math.min(BYTES_MAX, getHeapStatistics().heap_size_limit / HEAP_PER_QUEUE),
+    queuedBytesMax = Math.min(
+      STREAM_BYTES_MAX,
+      getHeapStatistics().heap_size_limit / HEAP_PER_QUEUE,
+    ),
   ) {
     this.#queuedBytesMax = queuedBytesMax;
     this.#onGetack = onGetack;
@@ -117,13 +102,7 @@ export class Applier {
     this.#unitLog = new UnitLog(server.streamLog);
     this.session = session;
     session.dbIndex = Math.min(dbIndex, server.keyspace.databases.length - 1);
-    const limits = {
-      bulkBytesMax: BYTES_MAX,
-      queryBytesMax: BYTES_MAX,
-      inlineBytesMax: 64 * 1024,
-      argumentsMax: BYTES_MAX,
-    };
-    this.#reader = new RequestReader(limits, server.streamLog.lease);
+    this.#reader = new RequestReader(STREAM_LIMITS, server.streamLog.lease);
     session.reader = this.#reader;
   }
 

@@ -1,13 +1,7 @@
 /**
- * The load of a dump that the primary sends, in one of three ways (`repl-diskless-load`):
- *
- *   way            the dump                                    the old dataset
- *   BESIDE         is loaded as it comes                       is served until the new one is there
- *   FLUSH_FIRST    is loaded as it comes                       goes when the dump begins
- *   STORE_FIRST    goes to a file, and is loaded when whole    is served until then, and goes
- *
- * The last two need memory for one dataset only. Commands are refused with -LOADING from the flush
- * until the end of the load, and a load that fails leaves an empty dataset.
+ * The load of a dump that the primary sends, in one of the ways of replication/load-way.ts. Without
+ * BESIDE, commands are refused with -LOADING from the flush until the end of the load, and a load
+ * that fails leaves an empty dataset.
  *
  * Main thread.
  */
@@ -15,6 +9,7 @@ import { join } from 'node:path';
 import { assert } from '../../base/assert.ts';
 import { ErrorCode, OperatingError } from '../../base/errors.ts';
 import { encodingLimits } from '../../keyspace/encoding-limits.ts';
+import { LoadWay } from '../../replication/load-way.ts';
 import { type Loaded, LoadJob, type LoadPlan, type LoadPool } from '../../workers/load-job.ts';
 import type { Server } from '../server.ts';
 import type { DumpTaker, LoadView } from '../snapshot-source.ts';
@@ -22,26 +17,6 @@ import { LoadTaker } from './load-taker.ts';
 import { StoredDump } from './stored-dump.ts';
 
 const MS_PER_SECOND = 1000;
-
-export const LoadWay = { BESIDE: 0, FLUSH_FIRST: 1, STORE_FIRST: 2 } as const;
-export type LoadWay = (typeof LoadWay)[keyof typeof LoadWay];
-
-/** The way for a value of `repl-diskless-load`. */
-export function loadWay(
-  name: 'disabled' | 'on-empty-db' | 'swapdb' | 'flush-before-load',
-  isEmpty: boolean,
-): LoadWay {
-  switch (name) {
-    case 'swapdb':
-      return LoadWay.BESIDE;
-    case 'flush-before-load':
-      return LoadWay.FLUSH_FIRST;
-    case 'on-empty-db':
-      return isEmpty ? LoadWay.FLUSH_FIRST : LoadWay.STORE_FIRST;
-    default:
-      return LoadWay.STORE_FIRST;
-  }
-}
 
 export class DumpLoading {
   /** Takes the bytes of the dump. */

@@ -8,6 +8,7 @@
  *
  * replication/failover-state.ts makes the decisions. Main thread.
  */
+import { unreachable } from '../../base/assert.ts';
 import { integerArgument, SYNTAX_ERROR } from '../../commands/arguments.ts';
 import type { CommandContext } from '../../commands/context.ts';
 import { type CommandTable, Flag, NO_KEYS } from '../../commands/spec.ts';
@@ -120,7 +121,10 @@ export class Failover {
       case 'abort':
         this.#abort(step.reason);
         break;
+      case 'wait':
+        break;
       default:
+        unreachable(step);
     }
   }
 

@@ -8,10 +8,12 @@
  *                         └─ stream ─▶ Applier ──▶ dataset, and the log for those below
  *
  * replication/link-state.ts makes the decisions. The old dataset is served until a whole new one is
- * there, also when the sync fails, unless `repl-diskless-load` says otherwise (dump-loading.ts). The swap takes one turn: the dataset, the id and offset of its
- * stream, and the log that begins after it. Replicas below that follow the old stream keep their
- * link until that turn. Then they reconnect and learn of the new stream. Replicas that get the dump
- * go on by the log that begins in that turn. If the link or the load fails, they are cut off.
+ * there, also when the sync fails, unless `repl-diskless-load` says otherwise (load-way.ts).
+ *
+ * The swap takes one turn. It changes the dataset, the id and offset of its stream, and the log,
+ * which begins after that offset. Replicas below that follow the old stream keep their link until
+ * that turn. Then they reconnect and learn of the new stream. Replicas that read the dump continue
+ * with the log that begins in that turn. If the link or the load fails, their links end.
  *
  *   history.replid + log's end     the stream that this node holds, also when it was a primary
  *                                  itself; this node asks for the bytes after it
@@ -19,7 +21,7 @@
  * Main thread.
  */
 import { connect, type Socket } from 'node:net';
-import { assert } from '../../base/assert.ts';
+import { assert, unreachable } from '../../base/assert.ts';
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
 import { poison } from '../../base/lease.ts';
 import { asOffset, KIB, type Offset } from '../../base/units.ts';
@@ -29,6 +31,7 @@ import type { LinkOptions } from '../../replication/link-handshake.ts';
 import type { LinkAction } from '../../replication/link-phase.ts';
 import { LinkReader, MARK_BYTES } from '../../replication/link-reader.ts';
 import { LinkState } from '../../replication/link-state.ts';
+import { LoadWay, loadWay } from '../../replication/load-way.ts';
 import { LogLevel, secondIdLine } from '../../replication/psync.ts';
 import { readsCapability } from '../../replication/replconf.ts';
 import { isReplid } from '../../replication/replid.ts';
@@ -43,7 +46,7 @@ import { Obstacle, type Server } from '../server.ts';
 import type { LoadView, PassedDump } from '../snapshot-source.ts';
 import { Applier, UpstreamSession } from './applier.ts';
 import { DumpIntake } from './dump-intake.ts';
-import { DumpLoading, LoadWay, loadWay } from './dump-loading.ts';
+import { DumpLoading } from './dump-loading.ts';
 
 const SECOND_MS = 1000;
 /**
@@ -259,8 +262,7 @@ export class Upstream {
   release(): void {
     this.#holders--;
     if (this.#holders > 0) return;
-    // The bytes that came meanwhile are read only now: the primary was not silent.
-    this.link.heard(this.#nowMs());
+    this.link.heldBack(this.#nowMs());
     const released = this.#onReleased;
     this.#onReleased = [];
     for (const go of released) go();
@@ -303,7 +305,8 @@ export class Upstream {
   }
 
   #options(): LinkOptions {
-    const { values } = this.#server.config;
+    const { config, keyspace } = this.#server;
+    const { values } = config;
     return {
       user: values.masteruser,
       password: values.masterauth,
@@ -314,6 +317,7 @@ export class Upstream {
       replTimeoutMs: values.replTimeout * SECOND_MS,
       ownId: this.#server.runId,
       failover: this.#server.failover.isRunning,
+      loadWay: loadWay(values.replDisklessLoad, keyspace.keyCount === 0),
     };
   }
 
@@ -326,8 +330,7 @@ export class Upstream {
     const isDue = nowMs - this.#secondMs >= SECOND_MS || nowMs < this.#secondMs;
     if (!this.isReplica || !(isDue || this.#server.failover.isRunning)) return;
     this.#secondMs = nowMs;
-    // What is not read here says nothing about the primary.
-    if (this.#holders > 0 || this.#intake?.isFull === true) this.link.heard(this.#nowMs());
+    if (this.#holders > 0 || this.#intake?.isFull === true) this.link.heldBack(this.#nowMs());
     this.#act(
       this.link.tick(this.#server.streamLog.endOffset, this.#server.syncedOffset(), this.#nowMs()),
     );
@@ -358,7 +361,7 @@ export class Upstream {
         this.#grant = { replid: action.replid, offset: action.offset };
         break;
       case 'payload':
-        this.#load(action.bytes, action.mark);
+        this.#load(action.bytes, action.mark, action.way);
         break;
       case 'continue': {
         const isNew =
@@ -371,8 +374,11 @@ export class Upstream {
       case 'failover':
         this.#parts.failoverAnswered(action.accepted);
         break;
-      default:
+      case 'forget':
         this.#forget();
+        break;
+      default:
+        unreachable(action);
     }
   }
 
@@ -485,9 +491,8 @@ export class Upstream {
   }
 
   /** The dump begins. */
-  #load(bytes: number, mark: string): void {
+  #load(bytes: number, mark: string, way: LoadWay): void {
     const server = this.#server;
-    const way = loadWay(server.config.values.replDisklessLoad, server.keyspace.keyCount === 0);
     const totalBytes = mark === '' ? bytes : -1;
     if (way === LoadWay.FLUSH_FIRST) this.#flushOld();
     const loading = new DumpLoading(server, this.#parts.pool, way, totalBytes, () =>

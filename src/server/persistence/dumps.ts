@@ -1,10 +1,13 @@
 /**
- * Wires together the modules for dumps of a node: snapshots, saves, the dump at start, DEBUG
- * RELOAD, the shutdown.
+ * Wires together what keeps the dataset of a node: snapshots, saves, the append only file, the load
+ * at the start, DEBUG RELOAD, the shutdown.
  *
- *   Snapshots ◀── full syncs          DumpLoad ◀── start
- *      ▲                                 ▲
- *      └── Persistence ◀── save points, BGSAVE, Shutdown, reload ──┘
+ *   Snapshots ◀─┬─ full syncs
+ *               ├─ Persistence ◀── save points, BGSAVE, the shutdown, DEBUG RELOAD
+ *               └─ AppendOnly ◀── its rewrites: each needs a base
+ *   DumpLoad ◀──┬─ the start, without an append only file
+ *               ├─ the base of an append only file
+ *               └─ DEBUG RELOAD
  *
  * Main thread.
  */

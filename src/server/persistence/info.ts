@@ -78,7 +78,7 @@ export function persistenceInfo(
 }
 
 function appendOnlyFields(appendOnly: AppendOnly): InfoField[] {
-  const { journal, rewriteMs } = appendOnly;
+  const { rewriteMs } = appendOnly;
   return [
     ['aof_enabled', appendOnly.isOn ? 1 : 0],
     ['aof_rewrite_in_progress', appendOnly.isRewriting ? 1 : 0],
@@ -88,7 +88,7 @@ function appendOnlyFields(appendOnly: AppendOnly): InfoField[] {
     ['aof_last_bgrewrite_status', appendOnly.lastSucceeded ? 'ok' : 'err'],
     ['aof_rewrites', appendOnly.rewrites],
     ['aof_rewrites_consecutive_failures', appendOnly.failures],
-    ['aof_last_write_status', journal.isFailing ? 'err' : 'ok'],
+    ['aof_last_write_status', appendOnly.isFailing ? 'err' : 'ok'],
     ['aof_last_cow_size', appendOnly.lastCowBytes],
   ];
 }

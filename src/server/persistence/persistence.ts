@@ -1,6 +1,6 @@
 /**
- * Saving and loading of the dataset: BGSAVE, SAVE, save points, the dump at start, and the result
- * of the last save.
+ * Saving the dataset: BGSAVE, SAVE, save points, and the result of the last save. dump-load.ts loads
+ * it.
  *
  *   BGSAVE, save point ──▶ #begin ──▶ snapshot ──▶ writeDump ──▶ #ended: dirty, status, time of the last save
  *   SAVE, SHUTDOWN, DEBUG RELOAD ──▶ save(): the same, awaited
@@ -216,7 +216,7 @@ export class Persistence {
     return stopWritesOnBgsaveError && save.length > 0 ? MISCONF : undefined;
   }
 
-  /** The options of a save's snapshot; full syncs begin with them and change the dialect. */
+  /** The options of a snapshot for a save, or for the base of an append only file. */
   request(reason: SnapshotRequest['reason']): SnapshotRequest {
     const { rdbVersion, rdbPlainTypes, rdbcompression, rdbchecksum } = this.#server.config.values;
     return {

@@ -38,10 +38,11 @@ export class Compaction {
   #packing = false;
   #isDue = false;
   #closed = false;
-  /** Blocks that will not be tried, and how many that were the last time. */
+  /** Sealed blocks that will still be left as they are. */
   #skip = 0;
+  /** The value that #skip had after the last block that was tried. */
   #skipped = 0;
-  /** Where the stream ended at which time: the age of the history. */
+  /** Ends of the stream with their times, at most one per second: they give the age of the history. */
   #samples: { readonly offset: number; readonly ms: number }[] = [];
   #sampledMs = Number.NEGATIVE_INFINITY;
 
@@ -70,6 +71,8 @@ export class Compaction {
     if (nowMs - this.#sampledMs < MS_PER_SECOND) return;
     this.#sampledMs = nowMs;
     const samples = this.#samples;
+    // The log follows another stream now, whose offsets are lower.
+    if ((samples.at(-1)?.offset ?? 0) > streamLog.endOffset) samples.length = 0;
     let gone = 0;
     while (gone < samples.length && samples[gone]!.offset < streamLog.firstOffset) gone++;
     samples.splice(0, gone);
@@ -176,9 +179,10 @@ export class Compaction {
         if (!(error instanceof OperatingError)) throw error;
         if (error.code === ErrorCode.CANCELLED) return;
         if (error.code === ErrorCode.WORKER_DIED && tries < UNPACK_TRIES) continue;
+        // The compressed bytes of a block that has left the log meanwhile may be overwritten.
+        if (!streamLog.lost(block, memory)) return;
         this.failures++;
         log.warning(`A part of the backlog is lost: ${error.message}`);
-        streamLog.lost(block, memory);
         return;
       }
     }

@@ -25,7 +25,7 @@
 import { codeOf, ErrorCode, messageOf } from '../../base/errors.ts';
 import { canJoin, JoinVerdict, SNAPSHOT_FAILED_LINE } from '../../replication/full-sync.ts';
 import { DumpFilter, Framing, Phase, replicaName } from '../../replication/replica-state.ts';
-import { randomHex40 } from '../../replication/replid.ts';
+import { type RandomSource, randomHex40 } from '../../replication/replid.ts';
 import { RetryPauses } from '../../replication/retry-pauses.ts';
 import type { Server } from '../server.ts';
 import {
@@ -40,8 +40,6 @@ import type { ReplicaPeer } from './replica-peer.ts';
 
 const SECOND_MS = 1000;
 
-export type RandomBytes = (count: number) => Uint8Array;
-
 export class FullSyncs {
   /** For INFO: snapshots started for full syncs, and peers that joined one after its start. */
   snapshotsStarted = 0;
@@ -52,7 +50,7 @@ export class FullSyncs {
   failures = 0;
   readonly #server: Server;
   readonly #source: SnapshotSource;
-  readonly #random: RandomBytes;
+  readonly #random: RandomSource;
   readonly #dialects: Dialects;
   /** Milliseconds for which a peer has to wait because its last full syncs have led to nothing. */
   waitMs: (peer: ReplicaPeer) => number = () => 0;
@@ -79,7 +77,7 @@ export class FullSyncs {
   constructor(
     server: Server,
     source: SnapshotSource,
-    random: RandomBytes,
+    random: RandomSource,
     dialects: Dialects,
     isStale: () => boolean,
   ) {
@@ -184,11 +182,12 @@ export class FullSyncs {
     if (this.#kept?.isAhead !== true) this.#release();
   }
 
-  /** Peers that wait for a snapshot, and peers that read one. */
+  /** Peers that wait for a snapshot, or for the link of this node. */
   get waitingCount(): number {
     return this.#waiting.size;
   }
 
+  /** Peers that read a dump, or have read one that is still ahead. */
   get readingCount(): number {
     return this.#reading.size;
   }

@@ -43,7 +43,6 @@ export function ownReplicationFields(primary: Primary): string {
   const { fullSyncs, fanOut, server, syncTtfbMs, upstream } = primary;
   const { streamLog } = server;
   return (
-    `headwater_snapshots_started:${fullSyncs.snapshotsStarted}\r\n` +
     `headwater_late_joins:${fullSyncs.lateJoins}\r\n` +
     `headwater_cut_through_peers:${fullSyncs.aheadCount}\r\n` +
     `headwater_cut_through_joins:${fullSyncs.passedOn}\r\n` +

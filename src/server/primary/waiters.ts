@@ -14,6 +14,10 @@ import type { Connection } from '../net/connection.ts';
 /** The limit of setTimeout, 24 days. Longer waits are answered then. */
 const TIMER_MS_MAX = 0x7fffffff;
 
+/** The answer to WAITAOF for this node's own disk without an append only file. */
+export const ERROR_NO_AOF =
+  'ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.';
+
 interface Waiter {
   readonly connection: Connection;
   readonly offset: number;
@@ -117,6 +121,12 @@ export class Waiters {
       connection.closeAfterReply = true;
       this.unblock(connection, error);
     }
+  }
+
+  /** Ends the waits for this node's own disk with an error: its append only file is turned off. */
+  unblockLocal(error: string): void {
+    for (const { connection, local } of [...this.#waiters.values()])
+      if (local > 0) this.unblock(connection, error);
   }
 
   /** The client waits no more, or is gone. */

@@ -1,8 +1,13 @@
 /** Compressed history: what is kept, what peers get of it, and what happens when it is damaged. */
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { KIB, MIB } from '../../../src/base/units.ts';
+import { ErrorCode, OperatingError } from '../../../src/base/errors.ts';
+import { asOffset, KIB, MIB } from '../../../src/base/units.ts';
 import type { Block } from '../../../src/replication/log-cursor.ts';
+import { StreamLog } from '../../../src/replication/stream-log.ts';
+import { Compaction } from '../../../src/server/primary/compaction.ts';
+import type { Server } from '../../../src/server/server.ts';
+import type { CompactPool } from '../../../src/workers/compact-job.ts';
 import { expectSameData } from '../../support/digest.ts';
 import { FakeReplica, type FakeReplicaOptions } from '../../support/fake-replica.ts';
 import { startHeadwater } from '../../support/headwater.ts';
@@ -170,6 +175,59 @@ test('a block with another checksum ends the link, and the next sync is a full o
   expect(again.resync).toBe('full');
   await again.waitForDump();
   await stop();
+});
+
+test('the age of the history begins again with another stream, also at a lower offset', () => {
+  let ms = 0;
+  const streamLog = new StreamLog(MIB, asOffset(0));
+  const server = {
+    streamLog,
+    clock: { monotonicMs: () => ms },
+    config: { values: { replBacklogCompression: false }, onChange: () => {} },
+  } as unknown as Server;
+  const ages = new Compaction(server);
+  streamLog.start(asOffset(1_000_000));
+  for (ms = 0; ms <= 60_000; ms += 1000) {
+    streamLog.append(new Uint8Array(10), 0, 10);
+    ages.tick();
+  }
+  expect(ages.historySeconds).toBe(61);
+  streamLog.drop();
+  streamLog.start(asOffset(500));
+  ms += 1000;
+  ages.tick();
+  expect(ages.historySeconds).toBe(0);
+});
+
+test('a block that leaves while it is expanded is no loss', async () => {
+  const streamLog = new StreamLog(64 * KIB, asOffset(0));
+  const lines: string[] = [];
+  const server = {
+    streamLog,
+    log: { warning: (line: string) => lines.push(line) },
+    config: { values: { replBacklogCompression: false }, onChange: () => {} },
+  } as unknown as Server;
+  let fail: (error: Error) => void = () => {};
+  const run = (): Promise<never> =>
+    new Promise((_, reject) => {
+      fail = reject;
+    });
+  const unpacks = new Compaction(server, { run } as unknown as CompactPool);
+  streamLog.start(asOffset(0));
+  const fill = (): void => streamLog.append(new Uint8Array(64 * KIB), 0, 64 * KIB);
+  fill();
+  const block = streamLog.beginPack()!;
+  streamLog.packed(block, new Uint8Array(100), 100, 0, 0);
+  const cursor = streamLog.openCursor(block.start);
+  expect(cursor.next(1)).toBe(0);
+  streamLog.closeCursor(cursor);
+  fill();
+  fill();
+  expect(streamLog.covers(block.start)).toBe(false);
+  fail(new OperatingError(ErrorCode.CORRUPT, 'overwritten'));
+  await new Promise(setImmediate);
+  expect([lines, unpacks.failures]).toEqual([[], 0]);
+  streamLog.validate();
 });
 
 /** Turns a bit of the oldest compressed block. */

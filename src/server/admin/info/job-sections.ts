@@ -25,13 +25,7 @@ export function defineJobInfo(
       .map(([name, value]) => `${name}:${value}`);
   info.define('persistence', () => dumpLines(false));
   info.define('replication', () => linesOf(replicationSection(primary)));
-  info.extend('headwater', () => {
-    const lines = new Map<string, string>();
-    for (const line of [...dumpLines(true), ...linesOf(ownReplicationFields(primary))]) {
-      lines.set(line.slice(0, line.indexOf(':')), line);
-    }
-    return [...lines.values()];
-  });
+  info.extend('headwater', () => [...dumpLines(true), ...linesOf(ownReplicationFields(primary))]);
 }
 
 const linesOf = (text: string): string[] => text.split('\r\n').filter((line) => line !== '');

@@ -395,8 +395,6 @@ function ownLines({ server, loopDelay, memory, collector }: InfoParts): string[]
     headwater_arena_page_bytes: arena.pageUseBytes,
     headwater_image_frozen: arena.frozen ? 1 : 0,
     headwater_image_shadow_pages: arena.shadowPages,
-    headwater_stream_block_bytes: server.streamLog.memoryBytes,
-    headwater_stream_pinned_bytes: server.streamLog.pinnedBytes,
     headwater_spare_buffer_bytes: server.bufferPool.heldBytes,
     headwater_heap_bytes: memory.heapBytes,
     headwater_heap_growth_bytes: memory.heapGrowthBytes,

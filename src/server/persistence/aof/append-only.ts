@@ -98,7 +98,7 @@ export class AppendOnly {
       settings: config.values,
       disk: this.#disk,
       maySync: () => !(config.values.noAppendfsyncOnRewrite && this.isRewriting),
-      onStatus: () => server.setObstacle(Obstacle.AOF_FAILED, this.journal.isFailing),
+      onStatus: () => server.setObstacle(Obstacle.AOF_FAILED, this.isFailing),
       onLost: () => this.streamLost(),
       onSynced: () => this.onSynced(),
       fatal: (line) => {
@@ -110,6 +110,11 @@ export class AppendOnly {
 
   get isOn(): boolean {
     return this.state !== 'off';
+  }
+
+  /** The disk does not take what the file needs. What becomes of a file that is off does not count. */
+  get isFailing(): boolean {
+    return this.isOn && this.journal.isFailing;
   }
 
   get isRewriting(): boolean {
@@ -133,7 +138,7 @@ export class AppendOnly {
 
   /** The refusal of writes, and of PING, while the disk fails; else undefined. */
   get writeRefusal(): string | undefined {
-    if (!this.journal.isFailing) return undefined;
+    if (!this.isFailing) return undefined;
     return `MISCONF Errors writing to the AOF file: ${this.journal.failure}`;
   }
 
@@ -320,7 +325,12 @@ export class AppendOnly {
       this.#rewriting = undefined;
       this.#snapshot = undefined;
     }
-    if (!isDone) return;
+    if (!isDone) {
+      // The next attempt makes an increment of the same name, and nothing may be written to it
+      // before its base is frozen.
+      if (this.state === 'beginning') this.journal.abandon();
+      return;
+    }
     this.rewrites++;
     this.failures = 0;
     this.lastSucceeded = true;
@@ -358,7 +368,7 @@ export class AppendOnly {
     });
     this.lastCowBytes = snapshot.figures.touchedBytes;
     this.#check(generation);
-    await this.#adopt(base, first, snapshot.spool.producedBytes);
+    await this.#adopt(base, first, snapshot.spool.producedBytes, generation);
     return true;
   }
 
@@ -384,10 +394,16 @@ export class AppendOnly {
   }
 
   /** The base is complete: it and the increments from `first` on are the append only file now. */
-  async #adopt(base: AofFile, first: AofFile, baseBytes: number): Promise<void> {
+  async #adopt(
+    base: AofFile,
+    first: AofFile,
+    baseBytes: number,
+    generation: number,
+  ): Promise<void> {
     const { files } = this;
     const { manifest } = files;
     await files.persist(withBase(manifest, base, first));
+    this.#check(generation);
     this.baseBytes = baseBytes;
     this.#closedBytes = 0;
     this.sizeAtRewrite = this.currentBytes;

@@ -133,6 +133,7 @@ export class Journal {
     this.#file = disk.openToAppend(path);
     this.#openings++;
     this.fileBytes = fileBytes;
+    this.#forgetFailures();
     const cursor = log.openCursor(offsetAfter(log.endOffset, 1));
     // While the disk failed for long, what it lacks was compressed.
     cursor.onReady = () => {
@@ -234,6 +235,14 @@ export class Journal {
   async settled(): Promise<void> {
     if (this.syncedOffset < this.writtenOffset || this.#leaving.length > 0) this.#sync();
     while (this.#syncing !== undefined) await this.#syncing;
+  }
+
+  /** What became of the file before says nothing about this one. */
+  #forgetFailures(): void {
+    if (!this.isFailing) return;
+    this.isWriteFailing = false;
+    this.isSyncFailing = false;
+    this.#parts.onStatus();
   }
 
   #begin(select: Uint8Array): void {
@@ -366,22 +375,25 @@ export class Journal {
     opening: number,
   ): Promise<void> {
     const { disk, onStatus } = this.#parts;
-    const wasFailing = this.isSyncFailing;
+    let failure = '';
     try {
       // In order: what is on disk of a file is of use only behind all of the file before it.
       for (const file of files) await disk.sync(file);
-      this.isSyncFailing = false;
     } catch (error) {
-      this.failure = reasonOf(error);
-      this.#complain(`Fail to fsync the AOF file: ${this.failure}`);
-      this.isSyncFailing = true;
+      failure = reasonOf(error);
+      this.#complain(`Fail to fsync the AOF file: ${failure}`);
     }
+    const isFailing = failure !== '';
     this.#syncing = undefined;
-    for (const file of this.#leaving.splice(0, this.isSyncFailing ? 0 : leaving)) disk.close(file);
+    for (const file of this.#leaving.splice(0, isFailing ? 0 : leaving)) disk.close(file);
     if (this.#cursor === undefined) this.#closeLeaving();
-    // Offsets of another stream say nothing about this one.
-    if (!this.isSyncFailing && opening === this.#openings) this.#noteSynced(offset);
-    if (wasFailing !== this.isSyncFailing) onStatus();
+    // The files of an earlier opening, and their offsets, say nothing about the present ones.
+    if (opening !== this.#openings) return;
+    if (isFailing) this.failure = failure;
+    else this.#noteSynced(offset);
+    if (this.isSyncFailing === isFailing) return;
+    this.isSyncFailing = isFailing;
+    onStatus();
   }
 
   #noteSynced(offset: number): void {

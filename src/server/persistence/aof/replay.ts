@@ -15,47 +15,27 @@
 import { open } from 'node:fs/promises';
 import { ErrorCode, OperatingError, systemErrorText } from '../../../base/errors.ts';
 import { asOffset, MIB } from '../../../base/units.ts';
-import { ClientMode } from '../../../commands/client.ts';
 import { Parse, RequestReader } from '../../../resp/parser.ts';
 import { Reply } from '../../../resp/reply.ts';
 import type { Request } from '../../../resp/request.ts';
 import type { Dispatcher } from '../../dispatch/dispatcher.ts';
-import { Session } from '../../dispatch/session.ts';
+import type { Session } from '../../dispatch/session.ts';
+import { STREAM_LIMITS, StreamSession } from '../../dispatch/stream-session.ts';
 import { UnitLog } from '../../dispatch/unit-log.ts';
 import type { Server } from '../../server.ts';
 import { parseAnnotation } from './annotations.ts';
 
 const READ_BYTES = MIB;
-/** Positions in a buffer are 32-bit integers; no other limit applies to a file of this node. */
-const BYTES_MAX = 0x7fff_ffff;
 const ERRORS_SHOWN = 10;
 const HASH = '#'.charCodeAt(0);
 
 /** The commands of a file, as a client of this node. */
-class ReplaySession extends Session {
-  readonly reply: Reply;
+class ReplaySession extends StreamSession {
   readonly address = 'append-only-file';
-
-  constructor(id: number, reply: Reply) {
-    super(id);
-    this.reply = reply;
-    this.fromPrimary = true;
-    this.setMode(ClientMode.UNAUTHENTICATED, false);
-  }
 
   describe(): string {
     return `id=${this.id} addr=${this.address}`;
   }
-
-  flush(): void {
-    this.reply.discard();
-  }
-
-  flushSoon(): void {}
-
-  resume(): void {}
-
-  endLink(): void {}
 
   destroy(): void {}
 }
@@ -112,15 +92,7 @@ export class Replay {
   async file(path: string, from = 0): Promise<ReplayEnd> {
     const server = this.#server;
     const session = new ReplaySession(server.nextClientId(), new Reply(server.bufferPool));
-    const reader = new RequestReader(
-      {
-        bulkBytesMax: BYTES_MAX,
-        queryBytesMax: BYTES_MAX,
-        inlineBytesMax: 64 * 1024,
-        argumentsMax: BYTES_MAX,
-      },
-      server.streamLog.lease,
-    );
+    const reader = new RequestReader(STREAM_LIMITS, server.streamLog.lease);
     const run = new FileRun(this, session, reader, from);
     const file = await onFile(path, () => open(path, 'r'));
     try {
@@ -170,6 +142,11 @@ export class Replay {
     if (reply.errors !== errors) this.#complain(session);
     reply.truncate(0);
     if (!isBeside) this.#unitLog.note(request, session.inTransaction);
+  }
+
+  /** For a run. A part of the stream that is no command. */
+  empty(session: Session, request: Request): void {
+    this.#unitLog.note(request, session.inTransaction);
   }
 
   /** For a run. A line about the stream; returns the bytes of a command that is beside it. */
@@ -249,8 +226,9 @@ class FileRun implements ReplayEnd {
       for (;;) {
         const found = reader.next();
         if (found === Parse.MORE) break;
-        if (found !== Parse.REQUEST) throw this.#badFormat(reader.error);
-        this.#take(reader.request);
+        if (found === Parse.REQUEST) this.#take(reader.request);
+        else if (found === Parse.EMPTY) this.#takeEmpty(reader.request);
+        else throw this.#badFormat(reader.error);
       }
     } finally {
       this.#replay.sliceEnded();
@@ -273,6 +251,13 @@ class FileRun implements ReplayEnd {
     }
     // A line between two units is a part of the file, as long as its command is there.
     if (!this.#session.inTransaction && this.#beside === 0) this.validBytes = this.#position;
+  }
+
+  /** A primary may stream an empty line or request: it has no effect, and counts in the offset. */
+  #takeEmpty(request: Request): void {
+    if (this.#beside > 0) throw this.#badFormat('a command beside the stream is not there');
+    this.#replay.empty(this.#session, request);
+    if (!this.#session.inTransaction) this.validBytes = this.#position;
   }
 
   /** The position in the file behind the request that was returned last. */

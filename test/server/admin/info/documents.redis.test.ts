@@ -27,11 +27,21 @@ afterAll(async () => {
 
 test('docs/operations.md explains each field of our own', async () => {
   const text = read('operations.md');
-  const fields = [...(await own.info('headwater')).keys()];
+  const lines = String(await own.call('INFO', 'headwater')).split('\r\n');
+  const fields = lines.filter((line) => line.includes(':')).map((line) => line.split(':')[0]!);
+  expect(fields.filter((name, index) => fields.indexOf(name) !== index)).toEqual([]);
   expect(fields.length).toBeGreaterThan(20);
   expect(fields.filter((name) => !text.includes(`| \`${name}\``))).toEqual([]);
   const explained = [...text.matchAll(/^\| `(headwater_\w+)`/gm)].map((match) => match[1]!);
   expect(explained.filter((name) => !fields.includes(name))).toEqual([]);
+});
+
+test('snapshots are counted whatever they are for', async () => {
+  const started = async (): Promise<number> =>
+    Number(await own.infoField('headwater', 'headwater_snapshots_started'));
+  const before = await started();
+  await own.call('SAVE');
+  expect(await started()).toBe(before + 1);
 });
 
 test('docs/compatibility.md names each command of Redis that is missing', async () => {
