@@ -592,6 +592,8 @@ export class Upstream {
     this.#parts.dropReplicas('a full sync replaces the dataset');
     this.#parts.leaveStream();
     if (streamLog.active) streamLog.drop();
+    // An append only file may begin a log before a whole dump is here: not one of the old stream.
+    server.history.renew();
     server.flushAll();
     server.dirty = 0;
     server.loading = true;
