@@ -119,7 +119,8 @@ export class Dumps {
     const parts = { files: appendOnly.files, dumpLoad, dispatcher };
     server.loading = true;
     try {
-      await appendOnly.openAtStart(await loadAppendOnlyFile(server, parts, isReplica));
+      const loaded = await loadAppendOnlyFile(server, parts, isReplica);
+      await appendOnly.openAtStart(loaded, isReplica);
     } finally {
       server.loading = false;
     }
