@@ -270,6 +270,11 @@ export class Upstream {
     else this.#forget();
   }
 
+  /** The dataset is another one, for `reason`: the next sync is a full one. */
+  datasetLost(reason: string): void {
+    this.#act(this.link.datasetLost(reason, this.#nowMs()));
+  }
+
   /** Lets the worker release its references to shared memory. */
   collectWorker(): void {
     this.#parts.pool.collect();

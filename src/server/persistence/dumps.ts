@@ -10,6 +10,7 @@
  */
 import { OperatingError } from '../../base/errors.ts';
 import { type CommandTable, Flag } from '../../commands/spec.ts';
+import type { ReplicationAux } from '../../rdb/save.ts';
 import { createLoadPool } from '../../workers/load-job.ts';
 import { createSnapshotPool } from '../../workers/snapshot-job.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
@@ -66,6 +67,8 @@ export class Dumps {
   readonly appendOnly: AppendOnly;
   readonly shutdown: Shutdown;
   readonly commands: CommandTable;
+  /** Is told of a dataset that the stream has not made: DEBUG RELOAD NOSAVE. */
+  onOtherData: () => void = () => {};
   replicas: ReplicaPort = NO_REPLICAS;
   link: LinkPort = NO_LINK;
   /**
@@ -186,7 +189,8 @@ export class Dumps {
     this.link.hold();
     try {
       if (save && (await this.persistence.save()) !== 'saved') return false;
-      await this.dumpLoad.replaceFromFile();
+      const replication = await this.dumpLoad.replaceFromFile();
+      if (!save && !this.#isPresent(replication)) this.onOtherData();
       return true;
     } catch (error) {
       if (!(error instanceof OperatingError)) throw error;
@@ -196,6 +200,12 @@ export class Dumps {
       this.link.release();
       this.#gate?.open();
     }
+  }
+
+  /** Whether a dump of that stream holds what the stream of this node has made. */
+  #isPresent(dump: ReplicationAux | undefined): boolean {
+    const { replid, offset } = this.#server.position;
+    return dump?.replid === replid && dump.offset === offset;
   }
 
   /** Lets the workers release their references to shared memory. */
