@@ -61,6 +61,13 @@ describe('after a full sync that failed behind the flush', () => {
     expect(link.psync).not.toContain(ID);
   });
 
+  test('FAILOVER of the old primary does not promote the empty node', async () => {
+    const { client } = await flushed();
+    const answer = await client.command('PSYNC', ID, END + 1, 'FAILOVER');
+    expect(String(answer)).toContain('PSYNC FAILOVER replid must match my replid.');
+    expect(await client.infoField('replication', 'role')).toBe('slave');
+  });
+
   test.each([['appendonly no'], ['appendonly yes']])(
     'a promoted node goes on under an id that nobody knows, %s',
     async (line) => {
