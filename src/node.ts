@@ -121,6 +121,11 @@ export class Node implements ConnectionHost {
       this.primary.waiters.noteAck();
       this.primary.waiters.serve();
     };
+    this.dumps.onOtherData = () => {
+      if (this.upstream.isReplica) this.upstream.datasetLost('another dump was loaded');
+      else this.primary.diverged('Another dump was loaded');
+      this.dumps.appendOnly.streamLost();
+    };
     this.dumps.replicas = this.primary;
     this.dumps.link = this.upstream;
     this.admin = new Admin(this.server, {
@@ -167,7 +172,7 @@ export class Node implements ConnectionHost {
     this.server.onKeyspaceReplaced = () => this.dispatcher.datasetReplaced();
     this.dispatcher.onDiverged = () => {
       if (this.upstream.isReplica) this.upstream.diverged();
-      else this.primary.diverged();
+      else this.primary.diverged('A command found no memory halfway');
       this.dumps.appendOnly.streamLost();
     };
     this.dispatcher.onBroken = (error, session, row, request) => {

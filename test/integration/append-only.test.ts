@@ -292,6 +292,59 @@ test('a relay that is killed goes on with its primary and its replicas, by parti
   expect((await syncCounts(second)).full).toBe(0);
 }, 60_000);
 
+test.each([
+  ['begun its next increment', false],
+  ['written the SELECT of its next increment', true],
+])(
+  'a relay that is killed before it has %s keeps the database of its stream',
+  async (_, hasLine) => {
+    const primary = await track(startRedis());
+    const client = await primary.client();
+    const dir = temporaryDirectory('aof-select');
+    const first = await startHeadwater({ dir, replicaOf: primary.port, args: APPEND });
+    await waitForSync(primary, first);
+    await waitFor(() => increments(dir).length > 0);
+    await client.call('SELECT', '2');
+    await waitFor(
+      async () => {
+        await client.call('SET', 'before', '1');
+        return readFileSync(lastIncrement(dir), 'latin1').includes('before');
+      },
+      { what: 'the stream in an increment' },
+    );
+    await waitForSync(primary, first);
+    const link = await first.client();
+    await waitFor(async () => {
+      const info = await link.info('persistence');
+      return (
+        info.get('aof_rewrite_in_progress') === '0' && info.get('aof_rewrite_scheduled') === '0'
+      );
+    });
+    const [replid, offset] = [
+      await link.infoField('replication', 'master_replid'),
+      await link.infoField('replication', 'master_repl_offset'),
+    ];
+    await first.kill();
+    // A rewrite names its increment in the manifest before it moves to it.
+    const manifest = join(folderOf(dir), 'appendonly.aof.manifest');
+    const next = 'appendonly.aof.99.incr.aof';
+    const line = hasLine ? `#headwater:at ${replid} ${offset}\n` : '';
+    writeFileSync(join(folderOf(dir), next), line);
+    appendFileSync(manifest, `file ${next} seq 99 type i\n`);
+    const start = () =>
+      startHeadwater({ dir, port: first.port, replicaOf: primary.port, args: APPEND });
+    const second = await start();
+    await client.call('SET', 'after', '2');
+    await expectSameData(primary, second);
+    await waitFor(() => readFileSync(join(folderOf(dir), next), 'latin1').includes('after'));
+    await second.kill();
+    const third = await track(start());
+    await expectSameData(primary, third);
+    expect((await syncCounts(primary)).full).toBe(1);
+  },
+  60_000,
+);
+
 test('a file of before Redis 7 becomes the base', async () => {
   const dir = temporaryDirectory('aof-old');
   writeFileSync(join(dir, 'appendonly.aof'), '*3\r\n$3\r\nSET\r\n$3\r\nold\r\n$1\r\n1\r\n');

@@ -223,6 +223,32 @@ describe('a replica', () => {
     expect((await syncCounts(head)).full).toBe(1);
   });
 
+  test('is one again with those above and below after it has loaded another dump', async () => {
+    const head = await headwater();
+    const node = await headwater(head.port);
+    const tail = await redis(node.port);
+    await call(head, 'SET', 'k', 'saved');
+    await waitForSync(head, tail);
+    for (const server of [head, node]) {
+      await call(server, 'SAVE');
+      // The same data: no replica loses its link.
+      expect(await call(server, 'DEBUG', 'RELOAD', 'NOSAVE')).toBe('OK');
+    }
+    await expectSameData(head, tail);
+    expect([await syncCounts(head), await syncCounts(node)].map(({ full }) => full)).toEqual([
+      1, 1,
+    ]);
+    for (const server of [node, head]) {
+      await call(head, 'SET', 'k', `after the save, ${server.port}`);
+      await waitForSync(head, tail);
+      expect(await call(server, 'DEBUG', 'RELOAD', 'NOSAVE')).toBe('OK');
+      await expectSameData(head, node);
+      await expectSameData(node, tail);
+      expect(await call(tail, 'GET', 'k')).toBe(await call(head, 'GET', 'k'));
+    }
+    expect(await call(head, 'GET', 'k')).toBe('saved');
+  });
+
   test('tells those below of what had expired when it reloaded its dump', async () => {
     const head = await headwater();
     const tail = await redis(head.port);

@@ -280,6 +280,11 @@ export class Upstream {
     else this.#forget();
   }
 
+  /** The dataset is another one, for `reason`: the next sync is a full one. */
+  datasetLost(reason: string): void {
+    this.#act(this.link.datasetLost(reason, this.#nowMs()));
+  }
+
   /** Lets the worker release its references to shared memory. */
   collectWorker(): void {
     this.#parts.pool.collect();
@@ -613,6 +618,8 @@ export class Upstream {
     this.#parts.dropReplicas('a full sync replaces the dataset');
     this.#parts.leaveStream();
     if (streamLog.active) streamLog.drop();
+    // An append only file may begin a log before a whole dump is here: not one of the old stream.
+    server.history.renew();
     server.flushAll();
     server.dirty = 0;
     server.loading = true;

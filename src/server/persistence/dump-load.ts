@@ -111,13 +111,15 @@ export class DumpLoad {
 
   /**
    * Replaces the dataset by that of the dump file, and leaves the history alone. Expired keys are
-   * kept: the primary, here or above, streams their deletion. Rejects when the file cannot be
-   * loaded.
+   * kept: the primary, here or above, streams their deletion. Returns the stream that the dump
+   * tells. Rejects when the file cannot be loaded.
    */
-  async replaceFromFile(): Promise<void> {
+  async replaceFromFile(): Promise<ReplicationAux | undefined> {
     const { dir, dbfilename } = this.#server.config.values;
-    this.#take(await this.#load(join(dir, dbfilename), true));
+    const loaded = await this.#load(join(dir, dbfilename), true);
+    this.#take(loaded);
     this.#server.dirty = 0;
+    return loaded.result.aux.replication;
   }
 
   /**

@@ -13,6 +13,7 @@
  */
 import { OperatingError } from '../../base/errors.ts';
 import { type CommandTable, Flag } from '../../commands/spec.ts';
+import type { ReplicationAux } from '../../rdb/save.ts';
 import { createLoadPool } from '../../workers/load-job.ts';
 import { createSnapshotPool } from '../../workers/snapshot-job.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
@@ -69,6 +70,8 @@ export class Dumps {
   readonly appendOnly: AppendOnly;
   readonly shutdown: Shutdown;
   readonly commands: CommandTable;
+  /** Is told of a dataset that the stream has not made: DEBUG RELOAD NOSAVE. */
+  onOtherData: () => void = () => {};
   replicas: ReplicaPort = NO_REPLICAS;
   link: LinkPort = NO_LINK;
   /**
@@ -122,7 +125,8 @@ export class Dumps {
     const parts = { files: appendOnly.files, dumpLoad, dispatcher };
     server.loading = true;
     try {
-      await appendOnly.openAtStart(await loadAppendOnlyFile(server, parts, isReplica));
+      const loaded = await loadAppendOnlyFile(server, parts, isReplica);
+      await appendOnly.openAtStart(loaded, isReplica);
     } finally {
       server.loading = false;
     }
@@ -188,7 +192,8 @@ export class Dumps {
     this.link.hold();
     try {
       if (save && (await this.persistence.save()) !== 'saved') return false;
-      await this.dumpLoad.replaceFromFile();
+      const replication = await this.dumpLoad.replaceFromFile();
+      if (!save && !this.#isPresent(replication)) this.onOtherData();
       return true;
     } catch (error) {
       if (!(error instanceof OperatingError)) throw error;
@@ -198,6 +203,12 @@ export class Dumps {
       this.link.release();
       this.#gate?.open();
     }
+  }
+
+  /** Whether a dump of that stream holds what the stream of this node has made. */
+  #isPresent(dump: ReplicationAux | undefined): boolean {
+    const { replid, offset } = this.#server.position;
+    return dump?.replid === replid && dump.offset === offset;
   }
 
   /** Lets the workers release their references to shared memory. */

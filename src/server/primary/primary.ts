@@ -221,13 +221,13 @@ export class Primary implements PeerListener {
   }
 
   /**
-   * A command has failed halfway, so the dataset differs from the stream. No replica may continue;
-   * each gets a full sync.
+   * The dataset differs from the stream, for `reason`. No replica may continue; each gets a full
+   * sync.
    */
-  diverged(): void {
+  diverged(reason: string): void {
     const { history, streamLog, feed } = this.server;
     if (!streamLog.active) return;
-    this.#log.warning('A command found no memory halfway: replicas get a full sync');
+    this.#log.warning(`${reason}: replicas get a full sync`);
     this.dropAll('the dataset has changed without the stream');
     history.renew();
     feed.invalidateSelect();

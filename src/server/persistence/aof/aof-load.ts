@@ -152,6 +152,7 @@ class AofLoad {
         streamLog.start(asOffset(replication.offset));
         replay.knowledge.replid = replication.replid;
         replay.knowledge.isTrusted = true;
+        replay.selectedDb = replication.streamDb;
       }
       this.#doneBytes += result.bytes;
       from = result.bytes;

@@ -142,8 +142,11 @@ export class AppendOnly {
     return `MISCONF Errors writing to the AOF file: ${this.journal.failure}`;
   }
 
-  /** Opens the files for writing when the node has loaded them, or has found none. */
-  async openAtStart(loaded: AofLoaded | undefined): Promise<void> {
+  /**
+   * Opens the files for writing when the node has loaded them, or has found none. `isReplica` tells
+   * that it will follow a primary.
+   */
+  async openAtStart(loaded: AofLoaded | undefined, isReplica: boolean): Promise<void> {
     const { streamLog, log } = this.#server;
     if (!streamLog.active) streamLog.start(streamLog.endOffset);
     this.#observe();
@@ -165,7 +168,8 @@ export class AppendOnly {
       bytes = (await this.files.sizeOf(last)) ?? 0;
     }
     await this.files.deleteHistory();
-    this.journal.open(this.files.path(last), bytes, bytes === 0 ? this.#select() : NO_BYTES);
+    const select = bytes === 0 ? this.#select(isReplica) : NO_BYTES;
+    this.journal.open(this.files.path(last), bytes, select);
     this.baseBytes = loaded.baseBytes;
     this.#closedBytes = loaded.totalBytes - loaded.baseBytes - bytes;
     this.sizeAtRewrite = this.currentBytes;
@@ -261,10 +265,9 @@ export class AppendOnly {
   }
 
   /** What a file of a replica begins with. A primary streams a SELECT by itself. */
-  #select(): Uint8Array {
-    const server = this.#server;
-    const { database } = server.position;
-    return server.isReplica && database > 0 ? selectBytes(database) : NO_BYTES;
+  #select(isReplica = this.#server.isReplica): Uint8Array {
+    const { database } = this.#server.position;
+    return isReplica && database > 0 ? selectBytes(database) : NO_BYTES;
   }
 
   #runScheduled(): void {

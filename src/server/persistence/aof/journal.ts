@@ -311,6 +311,8 @@ export class Journal {
       this.#writeFailed(error);
       return false;
     }
+    // A part that was compressed is on its way. The file may end inside of a unit until it is here.
+    if (cursor.lag > 0) return false;
     this.writtenOffset = cursor.offset - 1;
     if (this.isWriteFailing) {
       this.isWriteFailing = false;

@@ -59,7 +59,7 @@ export interface StreamKnowledge {
 
 export class Replay {
   readonly knowledge: StreamKnowledge;
-  /** The database that is selected at the end of the file that was read last. */
+  /** The database that the stream has selected at the end of what was read last. */
   selectedDb = 0;
   readonly #server: Server;
   readonly #dispatcher: Dispatcher;
@@ -205,6 +205,8 @@ class FileRun implements ReplayEnd {
   readonly #reader: RequestReader;
   /** Bytes of the next command, which is beside the stream; 0 for none. */
   #beside = 0;
+  /** A command has run. */
+  #isBegun = false;
 
   constructor(replay: Replay, session: Session, reader: RequestReader, from: number) {
     this.#replay = replay;
@@ -242,7 +244,11 @@ class FileRun implements ReplayEnd {
       if (bytes[start] !== HASH) throw this.#badFormat('a line that is no command');
       const words = Array.from({ length: request.argc }, (_, i) => request.latin1(i));
       this.#beside = this.#replay.annotation(words);
+      // The file goes on with the stream, also when the SELECT that it begins with was cut off.
+      if (!this.#isBegun && this.#replay.knowledge.isTrusted)
+        this.#session.dbIndex = this.#replay.selectedDb;
     } else {
+      this.#isBegun = true;
       const isBeside = this.#beside > 0;
       if (isBeside && this.#beside !== end - start)
         throw this.#badFormat('a command beside the stream of another length');

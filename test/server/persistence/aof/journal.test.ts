@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { createLogger } from '../../../../src/base/log.ts';
 import { asOffset } from '../../../../src/base/units.ts';
+import type { Block } from '../../../../src/replication/log-cursor.ts';
 import { ReplicationHistory } from '../../../../src/replication/replid.ts';
 import { StreamLog } from '../../../../src/replication/stream-log.ts';
 import { type AofDisk, realAofDisk } from '../../../../src/server/persistence/aof/aof-disk.ts';
@@ -64,7 +65,7 @@ class FakeDisk {
   }
 }
 
-function setUp(appendfsync: 'always' | 'everysec' | 'no') {
+function setUp(appendfsync: 'always' | 'everysec' | 'no', aofTimestampEnabled = false) {
   const fake = new FakeDisk();
   const log = new StreamLog(64 * 1024, asOffset(0));
   log.start(asOffset(100));
@@ -87,7 +88,7 @@ function setUp(appendfsync: 'always' | 'everysec' | 'no') {
       format: 'json',
       sink: (line) => lines.push((JSON.parse(line) as { msg: string }).msg),
     }),
-    settings: { appendfsync, aofTimestampEnabled: false },
+    settings: { appendfsync, aofTimestampEnabled },
     disk: fake.disk,
     maySync: () => state.maySync,
     onStatus: () => {
@@ -249,4 +250,36 @@ test('under no-appendfsync-on-rewrite nothing is synced while a rewrite runs', a
   journal.tick();
   await fake.endSyncs();
   expect(state.synced).toEqual([103]);
+});
+
+test('puts no line inside of a command while it waits for a part that was compressed', () => {
+  const { fake, log, journal, append, pass } = setUp('no', true);
+  let wanted: Block | undefined;
+  log.onWanted = (block) => {
+    wanted = block;
+  };
+  fake.room = 0;
+  // A unit that ends in the third block.
+  const unit = 'x'.repeat(2.5 * log.blockBytes);
+  append(unit);
+  journal.beforeReplies();
+  const block = log.beginPack()!;
+  const bytes = block.bytes.slice();
+  log.packed(block, new Uint8Array(10), 10, 0, 0);
+  fake.room = Number.POSITIVE_INFINITY;
+  pass(5000);
+  journal.tick();
+  expect(wanted).toBe(block);
+  pass(5000);
+  journal.tick();
+  const memory = log.takeBlock(block);
+  new Uint8Array(memory).set(bytes);
+  pass(5000);
+  log.unpacked(block, memory);
+  append('next');
+  journal.beforeReplies();
+  expect(journal.waitingBytes).toBe(0);
+  const text = fake.text('a');
+  expect(text.indexOf(unit)).toBeGreaterThan(0);
+  expect(text.replace(unit, '(unit)')).toMatch(/\(unit\)#TS:\d+\r\nnext$/);
 });
