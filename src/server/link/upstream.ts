@@ -18,7 +18,7 @@
  *
  * Main thread.
  */
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { assert } from '../../base/assert.ts';
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
 import { asOffset, type Offset } from '../../base/units.ts';
@@ -43,6 +43,7 @@ import type { LoadView, PassedDump } from '../snapshot-source.ts';
 import { Applier, UpstreamSession } from './applier.ts';
 import { DumpIntake } from './dump-intake.ts';
 import { DumpLoading, LoadWay, loadWay } from './dump-loading.ts';
+import { connectFrom } from './outgoing.ts';
 
 const SECOND_MS = 1000;
 const READONLY = "READONLY You can't write against a read only replica.";
@@ -338,7 +339,7 @@ export class Upstream {
         else log.notice(action.line.text);
         break;
       case 'connect':
-        this.#connect();
+        this.#connect(this.#server.config.values.bindSourceAddr);
         break;
       case 'write':
         this.#socket?.write(action.text, 'latin1');
@@ -368,15 +369,12 @@ export class Upstream {
     }
   }
 
-  #connect(): void {
-    const { values } = this.#server.config;
+  /** Connects from the address `source`, or from any when it is empty. */
+  #connect(source: string): void {
     this.#leaveLink();
     this.#reader.expectLines();
-    const socket = connect({
-      host: this.host,
-      port: this.port,
-      noDelay: true,
-      ...(values.bindSourceAddr === '' ? {} : { localAddress: values.bindSourceAddr }),
+    const socket = connectFrom({ host: this.host, port: this.port }, source, () => {
+      if (isCurrent()) this.#connect('');
     });
     this.#socket = socket;
     if (this.#holders > 0) socket.pause();
