@@ -558,21 +558,20 @@ export class Upstream {
     assert(grant !== undefined, 'a dump that was loaded was granted');
     server.clock.tick();
     logLoaded(server.log, loaded.result, server.clock.nowMs());
+    if (!this.#beginStream(grant)) {
+      loaded.keyspace.drop();
+      return;
+    }
     this.#loading = undefined;
     this.#intake = undefined;
     const passed = this.#passed;
     this.#passed = undefined;
-    if (streamLog.active) server.log.notice('Discarding previously cached master state.');
-    this.#parts.dropReplicas('a full sync has replaced the dataset');
-    this.#parts.leaveStream();
     server.replaceKeyspace(loaded.keyspace);
     this.#loadEnded(true);
     this.#parts.takeFunctions(functions);
     server.dirty = 0;
-    if (streamLog.active) streamLog.drop();
     if (isKnown(grant)) history.adopt(grant.replid);
     else history.renew();
-    streamLog.start(isKnown(grant) ? grant.offset : asOffset(0));
     this.#parts.dumpLoaded(passed);
     this.#selectedDb = aux.replication?.streamDb ?? 0;
     const socket = this.#socket;
@@ -580,6 +579,27 @@ export class Upstream {
     // Bytes after the dump may have come with it.
     this.#read(() => this.#startApplying(this.#selectedDb));
     this.#resume(socket);
+  }
+
+  /**
+   * The log begins again where the dump of `grant` ends. False when the system refuses its memory:
+   * the dataset stays then, without a stream, and the link tries again later.
+   */
+  #beginStream(grant: Grant): boolean {
+    const { streamLog, log } = this.#server;
+    if (streamLog.active) log.notice('Discarding previously cached master state.');
+    this.#parts.dropReplicas('a full sync has replaced the dataset');
+    this.#parts.leaveStream();
+    if (streamLog.active) streamLog.drop();
+    try {
+      streamLog.start(isKnown(grant) ? grant.offset : asOffset(0));
+      return true;
+    } catch (error) {
+      if (!(error instanceof OperatingError)) throw error;
+      this.#server.history.renew();
+      this.#act(this.link.loadFailed(error.message, true, this.#nowMs()));
+      return false;
+    }
   }
 
   /** The old dataset and its stream go, to make room for the dump. Clients get -LOADING. */
