@@ -53,3 +53,14 @@ test.each(['before its last dump', 'in its last dump'])(
     expect(messages).not.toContain("Error trying to save the DB, can't exit.");
   },
 );
+
+test('a SAVE that waits for that of an emptied dataset ends with the node', async () => {
+  const { node, client, stop } = await startNode('save 3600 1');
+  const asker = await client();
+  await asker.call('SET', 'k', 'v');
+  await asker.call('FLUSHALL');
+  await waitFor(() => node.dumps.persistence.busy, { what: 'the save of the empty dataset' });
+  const end = node.dumps.persistence.save();
+  await stop();
+  expect(await end).not.toBe('saved');
+});
