@@ -50,6 +50,14 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+const REFUSED_ALLOCATION =
+  /^(?:Array buffer allocation failed|WebAssembly\.Memory\.grow\(\): Unable to grow)/;
+
+/** The system has refused the engine memory for a buffer, or for that of a WebAssembly instance. */
+export function isRefusedAllocation(error: unknown): boolean {
+  return error instanceof RangeError && REFUSED_ALLOCATION.test(error.message);
+}
+
 /** The C library's words for errors of the system, as Redis prints them. */
 const SYSTEM_WORDS: Readonly<Record<string, string>> = {
   EACCES: 'Permission denied',

@@ -67,12 +67,14 @@ function kernelModule(): WasmModule {
 }
 
 /**
- * Throws ARENA_FULL when the system refuses the memory: V8 reserves some GiB of addresses for each
- * instance, which `ulimit -v` may not leave.
+ * An instance with `pages` pages of memory. Throws ARENA_FULL when the system refuses the memory: V8
+ * reserves some GiB of addresses for each instance, which `ulimit -v` may not leave.
  */
-function instantiate(): KernelExports {
+function instantiate(pages: number): KernelExports {
   try {
-    return new WebAssembly.Instance(kernelModule()).exports;
+    const wasm = new WebAssembly.Instance(kernelModule()).exports;
+    wasm.memory.grow(pages - wasm.memory.buffer.byteLength / PAGE_BYTES);
+    return wasm;
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw new OperatingError(ErrorCode.ARENA_FULL, 'the system refuses memory for WebAssembly');
@@ -100,13 +102,12 @@ export class ByteKernels {
       pages * PAGE_BYTES >= KERNELS_FREE_START && pages <= PAGES_MAX,
       'memory of the kernels: 128 KiB to 4 GiB',
     );
-    const wasm = instantiate();
+    const wasm = instantiate(pages);
     assert(wasm.SCRATCH.value === SCRATCH, 'kernels.wasm is of another layout: build again');
     assert(
       wasm.FREE_START.value === KERNELS_FREE_START,
       'kernels.wasm is of another layout: build again',
     );
-    wasm.memory.grow(pages - wasm.memory.buffer.byteLength / PAGE_BYTES);
     wasm.crcPrepare();
     this.memory = new Uint8Array(wasm.memory.buffer);
     this.freeStart = KERNELS_FREE_START;

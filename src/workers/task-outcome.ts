@@ -9,6 +9,7 @@
  *   returns r                     -> { kind: RESULT, result: r }          -> r
  *   throws OperatingError         -> { kind: OPERATING, code, message }   -> OperatingError,
  *                                                                            with the same code
+ *   has no memory for a buffer    -> { kind: OPERATING, ARENA_FULL, … }   -> OperatingError
  *   throws anything else          -> { kind: PROGRAMMER, message, stack } -> AssertionFailed
  *   ends (exit, uncaught, memory)    none                                 -> OperatingError
  *                                                                            WORKER_DIED
@@ -20,7 +21,13 @@
  */
 import { AssertionFailed, unreachable } from '../base/assert.ts';
 import { collectAtOnce } from '../base/collection.ts';
-import { codeOf, ErrorCode, messageOf, OperatingError } from '../base/errors.ts';
+import {
+  codeOf,
+  ErrorCode,
+  isRefusedAllocation,
+  messageOf,
+  OperatingError,
+} from '../base/errors.ts';
 
 export const OutcomeKind = { RESULT: 0, OPERATING: 1, PROGRAMMER: 2 } as const;
 
@@ -58,6 +65,11 @@ export function asTask<Task, Result>(
       const code = codeOf(error);
       const message = messageOf(error);
       if (isErrorCode(code)) return { kind: OutcomeKind.OPERATING, code, message };
+      // What a task has made until then is its own: nobody else reads it.
+      if (isRefusedAllocation(error)) {
+        const reason = `the system refuses memory: ${message}`;
+        return { kind: OutcomeKind.OPERATING, code: ErrorCode.ARENA_FULL, message: reason };
+      }
       return {
         kind: OutcomeKind.PROGRAMMER,
         message,

@@ -1,10 +1,16 @@
 /** The dump's form of strings: cases by hand, and random ones beside a plain reader and writer. */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
+import { codeOf } from '../../src/base/errors.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { ByteKernels, RDB_STRING_ROOM_BYTES } from '../../src/kernels/kernels.ts';
 import { plainLzfDecompress } from '../../src/kernels/plain-lzf.ts';
 import { testSeed } from '../support/seed.ts';
 import { mixedBytes, randomBytes, sameBytes } from './samples.ts';
+
+/** The types of Node 20 leave it out. */
+declare const WebAssembly: {
+  readonly Memory: { readonly prototype: { grow(pages: number): number } };
+};
 
 const kernels = new ByteKernels(1024 * 1024);
 const memory = kernels.memory;
@@ -176,4 +182,19 @@ describe('a string in a dump', () => {
     expect(() => kernels.rdbString(end - 4, 5, OUTPUT, true)).toThrow('inside the memory');
     expect(() => kernels.rdbString(INPUT, 4, end - 19, true)).toThrow('room for the string');
   });
+});
+
+test('memory that the system refuses is an operating error', () => {
+  const grow = vi.spyOn(WebAssembly.Memory.prototype, 'grow').mockImplementation(() => {
+    throw new RangeError('WebAssembly.Memory.grow(): Unable to grow instance memory');
+  });
+  let code: string | undefined;
+  try {
+    new ByteKernels(1024 * 1024);
+  } catch (error) {
+    code = codeOf(error);
+  }
+  expect(grow).toHaveBeenCalled();
+  grow.mockRestore();
+  expect(code).toBe('ARENA_FULL');
 });

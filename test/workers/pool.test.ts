@@ -71,6 +71,12 @@ describe('a job', () => {
     expect(error).toMatchObject({ message: 'shadow pages used up' });
   });
 
+  test('fails with ARENA_FULL when the system refuses memory for a buffer', async () => {
+    const error = await errorOf(poolOf().run({ action: 'exhaustAddresses' }));
+    expect(codeOf(error)).toBe('ARENA_FULL');
+    expect(String(error)).toMatch(/the system refuses memory: Array buffer allocation failed/);
+  });
+
   test('fails as an assertion when the task has a mistake', async () => {
     const error = await errorOf(poolOf().run({ action: 'throwProgrammer' }));
     expect(error).toMatchObject({

@@ -10,6 +10,7 @@ import {
   NO_KEYS,
 } from '../../commands/spec.ts';
 import type { Reply } from '../../resp/reply.ts';
+import { BIND_ADDRESSES_MAX } from '../config/kinds.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import { answerLate } from '../dispatch/late-answer.ts';
 import { connectionOf, isLocal } from '../net/connection-of.ts';
@@ -67,7 +68,7 @@ export function configCommands(parts: {
       return;
     }
     connection.blocked = true;
-    names.lookUp(hosts).then(() => {
+    names.lookUp(hosts, server.config.values.bind).then(() => {
       const error = assign(words, local);
       if (connection.closed) return;
       answerLate(server, connection, (late) => answer(late, error));
@@ -75,8 +76,16 @@ export function configCommands(parts: {
     });
   }
 
-  /** The words of `bind` whose sockets a CONFIG SET of these pairs would open. */
+  /**
+   * The words of `bind` whose sockets a CONFIG SET of these pairs would open. None when there are too
+   * many: it will be refused.
+   */
   function hostsToOpen(pairs: readonly string[]): readonly string[] {
+    const hosts = hostsOf(pairs);
+    return hosts.length > BIND_ADDRESSES_MAX ? [] : hosts;
+  }
+
+  function hostsOf(pairs: readonly string[]): readonly string[] {
     let hosts: readonly string[] = [];
     for (let i = 0; i + 1 < pairs.length; i += 2) {
       const name = pairs[i]!.toLowerCase();

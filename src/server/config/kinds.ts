@@ -485,7 +485,7 @@ export function keyspaceEvents(): Kind<number> {
   );
 }
 
-const BIND_ADDRESSES_MAX = 16;
+export const BIND_ADDRESSES_MAX = 16;
 
 /** bind: addresses; a leading dash means that a missing one is no error. */
 export function addresses(initial: readonly string[]): Kind<readonly string[]> {

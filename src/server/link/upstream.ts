@@ -20,7 +20,7 @@
  *
  * Main thread.
  */
-import { connect, type Socket } from 'node:net';
+import type { OnReadOpts, Socket } from 'node:net';
 import { assert, unreachable } from '../../base/assert.ts';
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
 import { poison } from '../../base/lease.ts';
@@ -47,6 +47,7 @@ import type { LoadView, PassedDump } from '../snapshot-source.ts';
 import { Applier, UpstreamSession } from './applier.ts';
 import { DumpIntake } from './dump-intake.ts';
 import { DumpLoading } from './dump-loading.ts';
+import { connectFrom } from './outgoing.ts';
 
 const SECOND_MS = 1000;
 /**
@@ -354,7 +355,7 @@ export class Upstream {
         else log.notice(action.line.text);
         break;
       case 'connect':
-        this.#connect();
+        this.#connect(this.#server.config.values.bindSourceAddr);
         break;
       case 'write':
         this.#socket?.write(action.text, 'latin1');
@@ -387,25 +388,23 @@ export class Upstream {
     }
   }
 
-  #connect(): void {
-    const { values } = this.#server.config;
+  /** Connects from the address `source`, or from any when it is empty. */
+  #connect(source: string): void {
     this.#leaveLink();
     this.#reader.expectLines();
     this.#readBuffer ??= Buffer.allocUnsafeSlow(READ_BYTES);
     const buffer = this.#readBuffer;
-    const socket = connect({
-      host: this.host,
-      port: this.port,
-      noDelay: true,
-      ...(values.bindSourceAddr === '' ? {} : { localAddress: values.bindSourceAddr }),
-      // All reads go into one buffer, so that those of a dump leave nothing to collect.
-      onread: {
-        buffer,
-        callback: (count) => {
-          if (isCurrent()) this.#received(buffer, count);
-          return true;
-        },
+    // All reads go into one buffer, so that those of a dump leave nothing to collect.
+    const onread: OnReadOpts = {
+      buffer,
+      callback: (count) => {
+        if (isCurrent()) this.#received(buffer, count);
+        return true;
       },
+    };
+    const destination = { host: this.host, port: this.port, onread };
+    const socket = connectFrom(destination, source, () => {
+      if (isCurrent()) this.#connect('');
     });
     this.#socket = socket;
     if (this.#holders > 0) socket.pause();
@@ -586,21 +585,20 @@ export class Upstream {
     assert(grant !== undefined, 'a dump that was loaded was granted');
     server.clock.tick();
     logLoaded(server.log, loaded.result, server.clock.nowMs());
+    if (!this.#beginStream(grant)) {
+      loaded.keyspace.drop();
+      return;
+    }
     this.#loading = undefined;
     this.#intake = undefined;
     const passed = this.#passed;
     this.#passed = undefined;
-    if (streamLog.active) server.log.notice('Discarding previously cached master state.');
-    this.#parts.dropReplicas('a full sync has replaced the dataset');
-    this.#parts.leaveStream();
     server.replaceKeyspace(loaded.keyspace);
     this.#loadEnded(true);
     this.#parts.takeFunctions(functions);
     server.dirty = 0;
-    if (streamLog.active) streamLog.drop();
     if (isKnown(grant)) history.adopt(grant.replid);
     else history.renew();
-    streamLog.start(isKnown(grant) ? grant.offset : asOffset(0));
     this.#parts.dumpLoaded(passed);
     this.#selectedDb = aux.replication?.streamDb ?? 0;
     const socket = this.#socket;
@@ -608,6 +606,27 @@ export class Upstream {
     // Bytes after the dump may have come with it.
     this.#read(() => this.#startApplying(this.#selectedDb));
     this.#resume(socket);
+  }
+
+  /**
+   * The log begins again where the dump of `grant` ends. False when the system refuses its memory:
+   * the dataset stays then, without a stream, and the link tries again later.
+   */
+  #beginStream(grant: Grant): boolean {
+    const { streamLog, log } = this.#server;
+    if (streamLog.active) log.notice('Discarding previously cached master state.');
+    this.#parts.dropReplicas('a full sync has replaced the dataset');
+    this.#parts.leaveStream();
+    if (streamLog.active) streamLog.drop();
+    try {
+      streamLog.start(isKnown(grant) ? grant.offset : asOffset(0));
+      return true;
+    } catch (error) {
+      if (!(error instanceof OperatingError)) throw error;
+      this.#server.history.renew();
+      this.#act(this.link.loadFailed(error.message, true, this.#nowMs()));
+      return false;
+    }
   }
 
   /** The old dataset and its stream go, to make room for the dump. Clients get -LOADING. */

@@ -27,6 +27,8 @@ export const hostOf = (word: string): string => (word.startsWith('-') ? word.sli
 
 export class HostNames {
   readonly #found = new Map<string, Found>();
+  /** Looks that have not ended. */
+  #running = 0;
   /** The first address of a name; rejects with an error of node:dns. Tests replace it. */
   resolve = async (name: string, family: 4 | 6): Promise<string> =>
     (await lookup(name, { family })).address;
@@ -36,14 +38,27 @@ export class HostNames {
     return words.some((word) => literalOf(hostOf(word)) === undefined);
   }
 
-  /** Looks up all names among these words. Never rejects. */
-  async lookUp(words: readonly string[]): Promise<void> {
+  /**
+   * Looks up all names among these words, and forgets what earlier looks have found, but for the
+   * names among the words `inUse`. Never rejects.
+   */
+  async lookUp(words: readonly string[], inUse: readonly string[] = []): Promise<void> {
     const names = words.map(hostOf).filter((host) => literalOf(host) === undefined);
+    if (this.#running++ === 0) {
+      const kept = new Set(inUse.map(hostOf));
+      for (const name of this.#found.keys()) if (!kept.has(name)) this.#found.delete(name);
+    }
     await Promise.all(
       names.map(async (name) => {
         this.#found.set(name, await this.#find(name));
       }),
     );
+    this.#running--;
+  }
+
+  /** The names that are remembered. */
+  get knownCount(): number {
+    return this.#found.size;
   }
 
   /** The address of a word of `bind` without its minus, by the last look. */

@@ -219,6 +219,7 @@ export class Dumps {
 
   /** Stops loads and snapshots, and their workers. */
   async close(): Promise<void> {
+    this.shutdown.stop();
     await Promise.all([this.snapshots.close(), this.dumpLoad.close()]);
   }
 }

@@ -126,12 +126,23 @@ export class Persistence {
    */
   save(): Promise<SaveEnd> {
     if (this.busy && this.#onlySavesEmptied) {
-      return this.#savingEnded.then(() => (this.busy ? 'failed' : this.save()));
+      return this.#savingEnded.then(() => this.#saveAfterEmptied());
     }
     this.scheduled = false;
     const ended = this.#begin();
     this.#isAwaited = true;
     return ended;
+  }
+
+  #saveAfterEmptied(): Promise<SaveEnd> | SaveEnd {
+    if (this.busy) return 'failed';
+    try {
+      return this.save();
+    } catch (error) {
+      // The node has ended meanwhile.
+      if (codeOf(error) !== ErrorCode.CANCELLED) throw error;
+      return 'cancelled';
+    }
   }
 
   /**

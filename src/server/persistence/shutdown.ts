@@ -58,6 +58,7 @@ export class Shutdown {
    */
   readonly #onCancel = new Map<unknown, () => void>();
   #signalled = false;
+  #isStopped = false;
   /** What follows the end of the node. */
   #atEnd: () => void;
 
@@ -177,6 +178,11 @@ export class Shutdown {
     });
   }
 
+  /** The node stops in another way, as by DEBUG CRASH-AND-RECOVER: a shutdown that runs is over. */
+  stop(): void {
+    this.#isStopped = true;
+  }
+
   async #finish(): Promise<void> {
     assert(this.#state === 'running' || this.#state === 'waiting', 'the end comes once');
     this.#state = 'saving';
@@ -184,8 +190,10 @@ export class Shutdown {
     for (const line of this.#port.replicaReport()) log.notice(line);
     // Clients that wait for a dump may begin the next one when it fails.
     while (this.#persistence.busy) await this.#persistence.stopDumps();
+    if (this.#isStopped) return;
     if (this.#savesAtEnd() && !(await this.#saved())) return;
     await this.#port.closeAppendOnly();
+    if (this.#isStopped) return;
     this.#state = 'ended';
     log.warning('Redis is now ready to exit, bye bye...');
     this.#atEnd();
@@ -202,6 +210,7 @@ export class Shutdown {
     log.notice('Saving the final RDB snapshot before exiting.');
     this.#server.onStage('saving');
     const end = await this.#persistence.save();
+    if (this.#isStopped) return false;
     switch (end) {
       case 'saved':
         return true;

@@ -207,6 +207,31 @@ describe('CONFIG SET', () => {
     await stop();
   });
 
+  test('bind: too many names are not looked up, and names of earlier times are forgotten', async () => {
+    const { node, client: connect, stop } = await startNode();
+    const { names } = node.listeners;
+    let asked = 0;
+    names.resolve = (name) => {
+      asked++;
+      if (name === 'here.example') return Promise.resolve('127.0.0.1');
+      return Promise.reject(Object.assign(new Error('no'), { code: 'ENOTFOUND' }));
+    };
+    const one = await connect();
+    const many = Array.from({ length: 17 }, (_, i) => `name${i}.example`).join(' ');
+    expect(String(await one.command('CONFIG', 'SET', 'bind', many))).toContain(
+      'Too many bind addresses specified.',
+    );
+    expect(asked).toBe(0);
+    await one.call('CONFIG', 'SET', 'bind', 'here.example');
+    for (let i = 0; i < 50; i++) await one.command('CONFIG', 'SET', 'bind', `other${i}.example`);
+    expect(asked).toBe(51);
+    expect(names.knownCount).toBe(2);
+    // The name in use is one of them.
+    expect(names.addressOf('here.example')).toEqual({ address: '127.0.0.1' });
+    await one.close();
+    await stop();
+  });
+
   test('bind: a look-up that ends behind the node opens nothing', async () => {
     const { node, client: connect, stop } = await startNode();
     let found: (address: string) => void = () => {};

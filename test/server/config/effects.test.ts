@@ -80,6 +80,23 @@ describe('a replica', () => {
     await primary.stop();
   });
 
+  test.each(['localhost', '192.0.2.1', '::1', 'no.such.host.invalid', '*', '1'])(
+    'bind-source-addr %j is a wish: the link comes up, as in Redis',
+    async (source) => {
+      const primary = await startRedis();
+      const replicas = await Promise.all([startHeadwater(), startRedis()]);
+      for (const replica of replicas) {
+        const own = await replica.client();
+        expect(await own.call('CONFIG', 'SET', 'bind-source-addr', source)).toBe('OK');
+        expect(await own.call('REPLICAOF', '127.0.0.1', primary.port)).toBe('OK');
+        await linkUp(own);
+        await own.close();
+        await replica.stop();
+      }
+      await primary.stop();
+    },
+  );
+
   test('replica-read-only no lets clients write, and relay-serve-stale-psync serves without a link', async () => {
     const primary = await startRedis();
     const replica = await startHeadwater({ replicaOf: primary.port });

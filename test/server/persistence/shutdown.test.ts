@@ -30,3 +30,37 @@ test('a client that asks for a shutdown and goes is forgotten, and the others ar
   await replica.close();
   await stop();
 });
+
+test.each(['before its last dump', 'in its last dump'])(
+  'a node that is stopped in the middle of a shutdown, %s, ends once',
+  async (when) => {
+    const { node, messages, client, stop } = await startNode('enable-debug-command yes');
+    const asker = await client();
+    await asker.call('DEBUG', 'POPULATE', 200_000, 'key', 100);
+    const isBefore = when.startsWith('before');
+    if (isBefore) await asker.call('BGSAVE');
+    asker.send('SHUTDOWN', 'SAVE');
+    const line = isBefore ? 'User requested shutdown...' : 'Saving the final RDB snapshot';
+    await waitFor(() => messages.some((message) => message.startsWith(line)), { what: line });
+    let exits = 0;
+    node.onExit = () => exits++;
+    // As by DEBUG CRASH-AND-RECOVER, whose end comes first then.
+    await stop();
+    await waitFor(() => !node.dumps.persistence.busy, { what: 'the dump to end' });
+    await new Promise(setImmediate);
+    expect(exits).toBe(0);
+    expect(messages).not.toContain('Redis is now ready to exit, bye bye...');
+    expect(messages).not.toContain("Error trying to save the DB, can't exit.");
+  },
+);
+
+test('a SAVE that waits for that of an emptied dataset ends with the node', async () => {
+  const { node, client, stop } = await startNode('save 3600 1');
+  const asker = await client();
+  await asker.call('SET', 'k', 'v');
+  await asker.call('FLUSHALL');
+  await waitFor(() => node.dumps.persistence.busy, { what: 'the save of the empty dataset' });
+  const end = node.dumps.persistence.save();
+  await stop();
+  expect(await end).not.toBe('saved');
+});

@@ -274,13 +274,23 @@ export class AppendOnly {
     const { persistence } = this.#parts;
     const { loading, streamLog, clock } = this.#server;
     if (!this.scheduled || !this.isOn || this.isRewriting || persistence.busy || loading) return;
-    // After a full sync that failed a replica has no stream; a primary makes one.
-    if (!streamLog.active) {
-      if (this.#server.isReplica) return;
-      streamLog.start(streamLog.endOffset);
-    }
     if (this.failures > 0 && clock.monotonicMs() - this.#failedMs < MS_PER_SECOND) return;
+    // After a full sync that failed a replica has no stream; a primary makes one.
+    if (!streamLog.active && (this.#server.isReplica || !this.#startStream())) return;
     this.#rewrite();
+  }
+
+  /** False when the system refuses the memory: it is asked again in a second. */
+  #startStream(): boolean {
+    const { streamLog } = this.#server;
+    try {
+      streamLog.start(streamLog.endOffset);
+      return true;
+    } catch (error) {
+      if (!(error instanceof OperatingError)) throw error;
+      this.#failed(error);
+      return false;
+    }
   }
 
   /** Begins a rewrite when the file has grown by `auto-aof-rewrite-percentage`. */
@@ -317,12 +327,7 @@ export class AppendOnly {
       if (!isDone) this.scheduled = this.isOn;
     } catch (error) {
       if (!(error instanceof OperatingError)) throw error;
-      if (error.code !== ErrorCode.CANCELLED) {
-        this.#failedMs = clock.monotonicMs();
-        this.failures++;
-        this.lastSucceeded = false;
-        log.warning(`Background AOF rewrite terminated with error: ${error.message}`);
-      }
+      if (error.code !== ErrorCode.CANCELLED) this.#failed(error);
       this.scheduled = this.state === 'beginning';
     } finally {
       this.#rewriting = undefined;
@@ -339,6 +344,14 @@ export class AppendOnly {
     this.lastSucceeded = true;
     this.lastDurationSeconds = Math.floor((clock.monotonicMs() - this.#startedMs) / MS_PER_SECOND);
     log.notice('Background AOF rewrite finished successfully');
+  }
+
+  #failed(error: OperatingError): void {
+    const { log, clock } = this.#server;
+    this.#failedMs = clock.monotonicMs();
+    this.failures++;
+    this.lastSucceeded = false;
+    log.warning(`Background AOF rewrite terminated with error: ${error.message}`);
   }
 
   /** False when it cannot begin now: another dump is being made. */
