@@ -31,7 +31,7 @@ import { Listeners } from './server/net/listeners.ts';
 import { SendQueue } from './server/net/send-queue.ts';
 import { type AofDisk, realAofDisk } from './server/persistence/aof/aof-disk.ts';
 import { Dumps } from './server/persistence/dumps.ts';
-import { replicationCommands } from './server/primary/commands.ts';
+import { ERROR_NO_AOF, replicationCommands } from './server/primary/commands.ts';
 import { Primary } from './server/primary/primary.ts';
 import { Server } from './server/server.ts';
 import { createLoadPool } from './workers/load-job.ts';
@@ -96,7 +96,10 @@ export class Node implements ConnectionHost {
         this.dumps.appendOnly.streamLost();
       },
       flush: () => this.primary.turnEnded(),
-      unblockAll: (error) => this.blocking.unblockAll(error),
+      unblockAll: (error) => {
+        this.blocking.unblockAll(error);
+        this.primary.waiters.unblockAll(error);
+      },
     });
     this.primary.upstream = this.upstream;
     this.server.streamDb = () =>
@@ -105,6 +108,8 @@ export class Node implements ConnectionHost {
       this.primary.waiters.noteAck();
       this.primary.waiters.serve();
     };
+    this.dumps.appendOnly.onTurnedOff = () => this.primary.waiters.refuseLocal(ERROR_NO_AOF);
+    this.dumps.appendOnly.onStep = (event, ms) => this.admin.latency.note(event, ms);
     this.dumps.replicas = this.primary;
     this.dumps.link = this.upstream;
     this.admin = new Admin(this.server, {
@@ -141,9 +146,10 @@ export class Node implements ConnectionHost {
     this.dispatcher = new Dispatcher(this.server, tables);
     this.server.onKeyspaceReplaced = () => this.dispatcher.datasetReplaced();
     this.dispatcher.onDiverged = () => {
+      // First: what the file gets still belongs to the old id.
+      this.dumps.appendOnly.streamLost();
       if (this.upstream.isReplica) this.upstream.diverged();
       else this.primary.diverged();
-      this.dumps.appendOnly.streamLost();
     };
     this.dispatcher.onBroken = (error, session, row, request) => {
       this.#brokenCall = noteBrokenCall(error, session, row, request);

@@ -92,6 +92,7 @@ export class Dumps {
       resumeWrites: () => this.#gate?.open(),
       replicasInSync: () => this.replicas.replicasInSync(),
       replicaReport: () => this.replicas.replicaReport(),
+      owesAppendOnly: () => this.appendOnly.isOwing,
       closeAppendOnly: () => this.appendOnly.close(),
       exit,
     });
@@ -139,8 +140,12 @@ export class Dumps {
       },
     );
     server.config.onChange(['appendonly'], () => {
-      if (server.config.values.appendonly) this.appendOnly.turnOn();
-      else this.appendOnly.turnOff();
+      if (server.config.values.appendonly) return this.appendOnly.turnOn();
+      this.appendOnly.turnOff();
+      return null;
+    });
+    server.config.onChange(['dir'], () => {
+      this.appendOnly.directoryChanged();
       return null;
     });
     housekeeping.onTick(() => {
@@ -171,6 +176,8 @@ export class Dumps {
     try {
       if (save && (await this.persistence.save()) !== 'saved') return false;
       await this.dumpLoad.replaceFromFile();
+      // An older dump is not what the stream has made.
+      if (!save) this.appendOnly.streamLost();
       return true;
     } catch (error) {
       if (!(error instanceof OperatingError)) throw error;
@@ -190,6 +197,6 @@ export class Dumps {
 
   /** Stops loads and snapshots, and their workers. */
   async close(): Promise<void> {
-    await Promise.all([this.snapshots.close(), this.dumpLoad.close()]);
+    await Promise.all([this.snapshots.close(), this.dumpLoad.close(), this.appendOnly.close()]);
   }
 }

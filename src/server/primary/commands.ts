@@ -8,7 +8,8 @@ import { connectionOf } from '../net/connection-of.ts';
 import { replyRole } from './info.ts';
 import type { Primary } from './primary.ts';
 
-const ERROR_NO_AOF = 'ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.';
+export const ERROR_NO_AOF =
+  'ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.';
 const ERROR_WAIT_ON_REPLICA =
   'ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured to be ' +
   'writable (which is not the default) writes to replicas are just local and are not propagated.';

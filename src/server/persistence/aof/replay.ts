@@ -172,8 +172,11 @@ export class Replay {
     if (!isBeside) this.#unitLog.note(request, session.inTransaction);
   }
 
-  /** For a run. A line about the stream; returns the bytes of a command that is beside it. */
-  annotation(words: readonly string[]): number {
+  /**
+   * For a run. A line about the stream; returns the bytes of a command that is beside it. `isFirst`:
+   * the file begins with it.
+   */
+  annotation(words: readonly string[], isFirst: boolean): number {
     const found = parseAnnotation(words);
     const { streamLog } = this.#server;
     switch (found.kind) {
@@ -186,8 +189,9 @@ export class Replay {
           streamLog.start(asOffset(found.offset));
           this.knowledge.isTrusted = true;
         } else if (found.offset !== streamLog.endOffset) {
+          // In the middle of a file nothing was lost by a crash: the file is damaged.
           throw new OperatingError(
-            ErrorCode.SHORT,
+            isFirst ? ErrorCode.SHORT : ErrorCode.CORRUPT,
             `the stream goes on at offset ${found.offset}, and ends at ${streamLog.endOffset} before`,
           );
         }
@@ -263,7 +267,7 @@ class FileRun implements ReplayEnd {
     if (request.inline) {
       if (bytes[start] !== HASH) throw this.#badFormat('a line that is no command');
       const words = Array.from({ length: request.argc }, (_, i) => request.latin1(i));
-      this.#beside = this.#replay.annotation(words);
+      this.#beside = this.#replay.annotation(words, this.validBytes === 0);
     } else {
       const isBeside = this.#beside > 0;
       if (isBeside && this.#beside !== end - start)
