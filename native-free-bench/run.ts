@@ -22,6 +22,7 @@ import { Context, FALSIFICATIONS, type Falsification, type Scenario } from './li
 import { plotOf, type Series } from './lib/series.ts';
 import { redisVersion, type Target, type TargetKind } from './lib/server.ts';
 import { StreamProof } from './lib/stream-proof.ts';
+import { appendOnly } from './node/append-only.ts';
 import { fanOut } from './node/fan-out.ts';
 import { fullSync } from './node/full-sync.ts';
 import { getSet } from './node/get-set.ts';
@@ -42,6 +43,7 @@ const SCENARIOS: readonly Scenario[] = [
   types,
   typesMemory,
   start,
+  appendOnly,
 ];
 
 const USAGE = `npm run bench [-- [scenario ...] [--smoke] [--runs N] [--json FILE] [--only headwater|redis] [--pin]]

@@ -115,6 +115,7 @@ export class Node implements ConnectionHost {
     this.admin = new Admin(this.server, {
       listeners: this.listeners,
       reload: (save) => this.dumps.reload(save),
+      loadAppendOnlyFile: () => this.dumps.loadAppendOnlyFileAgain(this.dispatcher),
       unblock: (connection, error) =>
         this.blocking.unblock(connection, error) || this.primary.waiters.unblock(connection, error),
       snapshotMemory: this.dumps.snapshots,

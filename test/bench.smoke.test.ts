@@ -30,6 +30,7 @@ const SCENARIOS = [
   'types',
   'types-memory',
   'start',
+  'append-only',
 ];
 const WITH_REPLICAS = ['fan-out', 'full-sync', 'stall', 'types-memory'];
 

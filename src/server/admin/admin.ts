@@ -47,6 +47,8 @@ import { StateLog } from './observe/state-log.ts';
 export interface AdminHost {
   readonly listeners: Listeners;
   readonly reload: (save: boolean) => Promise<boolean>;
+  /** DEBUG LOADAOF; returns whether it could begin. */
+  readonly loadAppendOnlyFile: () => Promise<boolean>;
   readonly unblock: (connection: Connection, error?: string) => boolean;
   readonly snapshotMemory: SnapshotMemory;
   readonly restarts: RestartPort;
@@ -93,6 +95,7 @@ export class Admin {
   readonly descriptors: Descriptors;
   readonly listeners: Listeners;
   readonly reload: (save: boolean) => Promise<boolean>;
+  readonly loadAppendOnlyFile: () => Promise<boolean>;
   readonly restarts: RestartPort;
   readonly upstream: Upstream;
   readonly unblock: (connection: Connection, error?: string) => boolean;
@@ -105,6 +108,7 @@ export class Admin {
     this.server = server;
     this.listeners = host.listeners;
     this.reload = host.reload;
+    this.loadAppendOnlyFile = host.loadAppendOnlyFile;
     this.restarts = host.restarts;
     this.upstream = host.upstream;
     this.unblock = host.unblock;

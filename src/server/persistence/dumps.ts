@@ -16,7 +16,7 @@ import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import type { Housekeeping } from '../housekeeping.ts';
 import { Obstacle, type Server } from '../server.ts';
 import type { AofDisk } from './aof/aof-disk.ts';
-import { loadAppendOnlyFile } from './aof/aof-load.ts';
+import { loadAppendOnlyFile, loadAppendOnlyFileAgain } from './aof/aof-load.ts';
 import { AppendOnly } from './aof/append-only.ts';
 import { snapshotCommands } from './commands.ts';
 import { DumpLoad } from './dump-load.ts';
@@ -63,11 +63,13 @@ export class Dumps {
    */
   functions: readonly Uint8Array[] = [];
   readonly #server: Server;
+  readonly #exit: (code: number) => void;
   #gate: WriteGate | undefined = undefined;
 
   /** `exit` ends the process, or the program that runs the node. */
   constructor(server: Server, exit: (code: number) => void, aofDisk: AofDisk) {
     this.#server = server;
+    this.#exit = exit;
     this.snapshots = new Snapshots(server, {
       pool: createSnapshotPool(1),
       functions: () => this.functions,
@@ -182,6 +184,30 @@ export class Dumps {
     } catch (error) {
       if (!(error instanceof OperatingError)) throw error;
       this.#server.log.warning(`Error reloading the dump: ${error.message}`);
+      return false;
+    } finally {
+      this.link.release();
+      this.#gate?.open();
+    }
+  }
+
+  /**
+   * DEBUG LOADAOF: replaces the dataset by that of the append only file. Returns false when this
+   * cannot begin now. A file that cannot be loaded ends the process, as in Redis.
+   */
+  async loadAppendOnlyFileAgain(dispatcher: Dispatcher): Promise<boolean> {
+    const { appendOnly, dumpLoad } = this;
+    this.#gate?.close();
+    this.link.hold();
+    try {
+      if (!(await appendOnly.settled())) return false;
+      const parts = { files: appendOnly.files, dumpLoad, dispatcher };
+      await loadAppendOnlyFileAgain(this.#server, parts);
+      return true;
+    } catch (error) {
+      if (!(error instanceof OperatingError)) throw error;
+      this.#server.log.warning(error.message);
+      this.#exit(1);
       return false;
     } finally {
       this.link.release();

@@ -219,6 +219,17 @@ export class AppendOnly {
     return null;
   }
 
+  /**
+   * Waits for the present rewrite, and writes what the log has. Returns whether the files hold all
+   * that was streamed; without an append only file they hold what they hold.
+   */
+  async settled(): Promise<boolean> {
+    while (this.#rewriting !== undefined) await this.#rewriting;
+    if (this.state === 'beginning') return false;
+    this.journal.flush(true);
+    return this.journal.waitingBytes === 0;
+  }
+
   /** CONFIG SET dir: the append only file begins again in the new directory. */
   directoryChanged(): void {
     if (this.files.directory !== this.#directory) this.streamLost();
@@ -274,6 +285,7 @@ export class AppendOnly {
     }
     this.#runScheduled();
     if (this.state !== 'on' || this.isRewriting || this.#parts.persistence.busy) return;
+    if (this.#server.loading) return;
     if (this.journal.isBroken) this.#replaceBroken();
     else this.#grow();
   }
