@@ -61,6 +61,7 @@ function figures(): Figure[] {
 
 interface SetSample extends Sample {
   readonly result: ClosedResult;
+  readonly serverMicros: number;
 }
 
 async function measure(context: Context): Promise<Measurement> {

@@ -405,3 +405,28 @@ test('BGSAVE says that a base is being written, and waits for it when it is sche
     expect(lines.some((each) => each.startsWith(line))).toBe(true);
   }
 });
+
+test('DEBUG RELOAD NOSAVE begins the file again: the older dump is not what the stream has made', async () => {
+  const made = await start(() => {}, ['appendonly yes', 'enable-debug-command yes']);
+  const { client } = made;
+  await client.call('SET', 'a', '1');
+  await client.call('SAVE');
+  await client.call('SET', 'a', '2');
+  expect(await client.call('DEBUG', 'RELOAD', 'NOSAVE')).toBe('OK');
+  await client.call('SET', 'b', '1');
+  expect(await client.call('WAITAOF', '1', '0', '0')).toEqual([1, 0]);
+  expect(await client.call('GET', 'a')).toBe('1');
+  expect(await afterKill(made, 'a')).toBe('1');
+});
+
+test('a client in WAITAOF is let go when the node becomes a replica', async () => {
+  const made = await start((step) => (step === 'sync' ? new Promise<void>(() => {}) : undefined));
+  const { client, node } = made;
+  const other = await RespClient.connect(node.port);
+  await client.call('SET', 'a', '1');
+  const waiting = client.call('WAITAOF', '1', '0', '0').catch((error: Error) => error.message);
+  await waitFor(() => node.primary.waiters.count === 1);
+  await other.call('REPLICAOF', '127.0.0.1', '1');
+  expect(await waiting).toContain('UNBLOCKED force unblock from blocking operation');
+  await other.close();
+});
