@@ -171,10 +171,12 @@ test('turned off and on while the manifest is written: it is on, and has everyth
   expect(await afterKill(made, 'b')).toBe('2');
 });
 
-test('turned off while the manifest is written: it stays off', async () => {
+test('turned off while the manifest is written: it stays off, and can be turned on', async () => {
+  let renames = 0;
   let toggle = false;
   const made = await start(async (step, path) => {
-    if (!toggle || step !== 'rename' || !path.endsWith('.manifest')) return;
+    // The first manifest names the increment, the second one the base.
+    if (!toggle || step !== 'rename' || !path.endsWith('.manifest') || ++renames < 2) return;
     toggle = false;
     await made.client.call('CONFIG', 'SET', 'appendonly', 'no');
   });
@@ -183,7 +185,12 @@ test('turned off while the manifest is written: it stays off', async () => {
   await client.call('BGREWRITEAOF');
   await waitFor(() => !toggle && !appendOnly.isRewriting);
   expect(appendOnly.state).toBe('off');
-  expect(await client.call('WAITAOF', '0', '0', '0')).toEqual([0, 0]);
+  await client.call('SET', 'a', '1');
+  await client.call('CONFIG', 'SET', 'appendonly', 'yes');
+  await client.call('SET', 'b', '1');
+  expect(await client.call('WAITAOF', '1', '0', '0')).toEqual([1, 0]);
+  expect(await afterKill(made, 'a')).toBe('1');
+  expect(await afterKill(made, 'b')).toBe('1');
 });
 
 test('a stream that ends while the manifest is written: nothing is confirmed before a new base', async () => {
