@@ -193,7 +193,7 @@ export class Dumps {
 
   /**
    * DEBUG LOADAOF: replaces the dataset by that of the append only file. Returns false when this
-   * cannot begin now. A file that cannot be loaded ends the process, as in Redis.
+   * cannot begin now, or there is no such file. A file that cannot be loaded ends the process, as in Redis.
    */
   async loadAppendOnlyFileAgain(dispatcher: Dispatcher): Promise<boolean> {
     const { appendOnly, dumpLoad } = this;
@@ -202,8 +202,7 @@ export class Dumps {
     try {
       if (!(await appendOnly.settled())) return false;
       const parts = { files: appendOnly.files, dumpLoad, dispatcher };
-      await loadAppendOnlyFileAgain(this.#server, parts);
-      return true;
+      return await loadAppendOnlyFileAgain(this.#server, parts);
     } catch (error) {
       if (!(error instanceof OperatingError)) throw error;
       this.#server.log.warning(error.message);

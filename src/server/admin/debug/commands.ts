@@ -231,7 +231,7 @@ export function debugCommands(parts: {
       if (connection.closed) return;
       answerLate(server, connection, (late) => {
         if (hasBegun) late.ok();
-        else late.error('ERR The append only file has not all of the dataset yet');
+        else late.error('ERR There is no append only file, or it has not all of the dataset yet');
       });
       connection.resume();
     });

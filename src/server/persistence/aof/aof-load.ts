@@ -79,18 +79,24 @@ export async function loadAppendOnlyFile(
 
 /**
  * DEBUG LOADAOF: loads the files into the dataset, in place of what it holds. The stream stays as it
- * is. The caller sees to it that nothing else changes the dataset or the files. Rejects when they
- * cannot be loaded: then a part of the dataset is missing.
+ * is. The caller sees to it that nothing else changes the dataset or the files. Returns false, and
+ * changes nothing, when there are no files. Rejects when they cannot be loaded: then a part of the
+ * dataset is missing.
  */
-export async function loadAppendOnlyFileAgain(server: Server, parts: AofLoadParts): Promise<void> {
+export async function loadAppendOnlyFileAgain(
+  server: Server,
+  parts: AofLoadParts,
+): Promise<boolean> {
+  if (!(await parts.files.read())) return false;
   const { deletesExpired } = server;
   server.deletesExpired = false;
   server.loading = true;
   try {
     server.flushAll();
-    if (await parts.files.read()) await new AofLoad(server, parts).again();
+    await new AofLoad(server, parts).again();
     server.dirty = 0;
     server.log.warning('Append Only File loaded by DEBUG LOADAOF');
+    return true;
   } finally {
     server.loading = false;
     server.deletesExpired = deletesExpired;

@@ -50,6 +50,15 @@ test('loads what was written, and the replicas below notice nothing', async () =
   await below.close();
 });
 
+test('without files nothing is loaded, and nothing is lost', async () => {
+  const node = await start();
+  const client = await node.client();
+  await client.call('SET', 'a', '1');
+  await expect(client.call('DEBUG', 'LOADAOF')).rejects.toThrow('There is no append only file');
+  expect(await client.call('GET', 'a')).toBe('1');
+  await client.close();
+});
+
 test('WAITAOF counts a replica that has the write in its own file', async () => {
   const primary = await start('appendonly yes');
   const replica = await start('appendonly yes', `replicaof 127.0.0.1 ${primary.port}`);
