@@ -163,6 +163,8 @@ export class Journal {
       else this.flush(true);
     };
     this.#cursor = cursor;
+    // What is put off must be there in one turn: at the end, or for the next file.
+    log.rawFrom = () => cursor.offset;
     this.writtenOffset = log.endOffset;
     this.syncedOffset = log.endOffset;
     this.#begin(select);
@@ -218,6 +220,7 @@ export class Journal {
       }
     }
     log.closeCursor(cursor);
+    log.rawFrom = () => Number.POSITIVE_INFINITY;
     this.#cursor = undefined;
     this.#leave();
     this.#file = NO_FILE;

@@ -248,6 +248,18 @@ test('a sync that fails is told, and tried again; nothing counts until a base re
   expect(state.synced).toEqual([106]);
 });
 
+test('what is put off is not compressed: it can be written in one turn', () => {
+  const { fake, log, journal, append } = setUp('everysec');
+  fake.room = 0;
+  for (let i = 0; i < 4; i++) append('x'.repeat(log.blockBytes));
+  journal.beforeReplies();
+  expect(journal.waitingBytes).toBe(4 * log.blockBytes);
+  expect(log.beginPack()).toBeUndefined();
+  fake.room = Number.POSITIVE_INFINITY;
+  expect(journal.moveTo('b', new Uint8Array(0))).toBe(true);
+  expect(log.beginPack()).toBeDefined();
+});
+
 test('does not leave a file whose last line is not whole', () => {
   const { fake, journal, history, append, pass } = setUp('no');
   append('one');
