@@ -22,6 +22,7 @@ import { Context, FALSIFICATIONS, type Falsification, type Scenario } from './li
 import { plotOf, type Series } from './lib/series.ts';
 import { redisVersion, type Target, type TargetKind } from './lib/server.ts';
 import { StreamProof } from './lib/stream-proof.ts';
+import { appendOnly } from './node/append-only.ts';
 import { chainLatency } from './node/chain-latency.ts';
 import { chainSync } from './node/chain-sync.ts';
 import { fanOut } from './node/fan-out.ts';
@@ -56,6 +57,7 @@ const SCENARIOS: readonly Scenario[] = [
   chainSync,
   chainLatency,
   overflow,
+  appendOnly,
 ];
 
 const USAGE = `npm run bench [-- [scenario ...] [--smoke] [--runs N] [--json FILE] [--only headwater|redis] [--pin]]

@@ -32,7 +32,7 @@ import { Listeners } from './server/net/listeners.ts';
 import { SendQueue } from './server/net/send-queue.ts';
 import { type AofDisk, realAofDisk } from './server/persistence/aof/aof-disk.ts';
 import { Dumps } from './server/persistence/dumps.ts';
-import { replicationCommands } from './server/primary/commands.ts';
+import { ERROR_NO_AOF, replicationCommands } from './server/primary/commands.ts';
 import { Primary } from './server/primary/primary.ts';
 import { Server } from './server/server.ts';
 import { createLoadPool } from './workers/load-job.ts';
@@ -122,15 +122,19 @@ export class Node implements ConnectionHost {
       this.primary.waiters.serve();
     };
     this.dumps.onOtherData = () => {
+      // First: what the file gets still belongs to the old id.
+      this.dumps.appendOnly.streamLost();
       if (this.upstream.isReplica) this.upstream.datasetLost('another dump was loaded');
       else this.primary.diverged('Another dump was loaded');
-      this.dumps.appendOnly.streamLost();
     };
+    this.dumps.appendOnly.onTurnedOff = () => this.primary.waiters.refuseLocal(ERROR_NO_AOF);
+    this.dumps.appendOnly.onStep = (event, ms) => this.admin.latency.note(event, ms);
     this.dumps.replicas = this.primary;
     this.dumps.link = this.upstream;
     this.admin = new Admin(this.server, {
       listeners: this.listeners,
       reload: (save) => this.dumps.reload(save),
+      loadAppendOnlyFile: () => this.dumps.loadAppendOnlyFileAgain(this.dispatcher),
       unblock: (connection, error) =>
         this.blocking.unblock(connection, error) || this.primary.waiters.unblock(connection, error),
       snapshotMemory: this.dumps.snapshots,
@@ -171,9 +175,10 @@ export class Node implements ConnectionHost {
     this.dispatcher = new Dispatcher(this.server, tables);
     this.server.onKeyspaceReplaced = () => this.dispatcher.datasetReplaced();
     this.dispatcher.onDiverged = () => {
+      // First: what the file gets still belongs to the old id.
+      this.dumps.appendOnly.streamLost();
       if (this.upstream.isReplica) this.upstream.diverged();
       else this.primary.diverged('A command found no memory halfway');
-      this.dumps.appendOnly.streamLost();
     };
     this.dispatcher.onBroken = (error, session, row, request) => {
       this.#brokenCall = noteBrokenCall(error, session, row, request);

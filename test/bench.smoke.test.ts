@@ -38,6 +38,7 @@ const SCENARIOS = [
   'chain-sync',
   'chain-latency',
   'overflow',
+  'append-only',
 ];
 const WITH_REPLICAS = [
   'fan-out',

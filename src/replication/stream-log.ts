@@ -91,6 +91,8 @@ export class StreamLog {
   /** Bytes before this offset cannot be read any more; their blocks leave when nobody stands there. */
   #lostBefore: Offset = asOffset(0);
   readonly #store: BlockStore;
+  /** A reader needs the bytes from here on in the turn in which it asks: they are not compressed. */
+  rawFrom: () => number = () => Number.POSITIVE_INFINITY;
   /** A block was sealed, or its last cursor has left it. */
   onPackable: (() => void) | undefined = undefined;
   /** A cursor has come to a packed block: to be answered by {@link unpacked} or {@link lost}. */
@@ -359,9 +361,10 @@ export class StreamLog {
    * there is none. It is pinned until {@link packed}.
    */
   beginPack(): Block | undefined {
+    const rawFrom = this.rawFrom();
     for (let i = this.#headIndex; i < this.#blocks.length; i++) {
       const block = this.#blocks[i]!;
-      if (block.next === null) return undefined;
+      if (block.next === null || block.start + block.used > rawFrom) return undefined;
       if (block.packed !== undefined || block.isHard || block.pins > 0) continue;
       block.pins++;
       return block;

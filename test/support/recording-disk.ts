@@ -85,6 +85,15 @@ export class RecordingDisk implements AofDisk {
     return realAofDisk.makeDirectory(path);
   }
 
+  async syncFile(path: string): Promise<void> {
+    await realAofDisk.syncFile(path);
+    this.steps.push({ kind: 'sync', path });
+  }
+
+  checkDirectory(path: string): void {
+    realAofDisk.checkDirectory(path);
+  }
+
   async truncate(path: string, bytes: number): Promise<void> {
     await realAofDisk.truncate(path, bytes);
     this.#sizes.set(path, bytes);

@@ -48,6 +48,8 @@ import { StateLog } from './observe/state-log.ts';
 export interface AdminHost {
   readonly listeners: Listeners;
   readonly reload: (save: boolean) => Promise<boolean>;
+  /** DEBUG LOADAOF; returns whether it could begin. */
+  readonly loadAppendOnlyFile: () => Promise<boolean>;
   readonly unblock: (connection: Connection, error?: string) => boolean;
   readonly snapshotMemory: SnapshotMemory;
   readonly restarts: RestartPort;
@@ -95,6 +97,7 @@ export class Admin {
   readonly eviction: ClientEviction;
   readonly listeners: Listeners;
   readonly reload: (save: boolean) => Promise<boolean>;
+  readonly loadAppendOnlyFile: () => Promise<boolean>;
   readonly restarts: RestartPort;
   readonly upstream: Upstream;
   readonly unblock: (connection: Connection, error?: string) => boolean;
@@ -107,6 +110,7 @@ export class Admin {
     this.server = server;
     this.listeners = host.listeners;
     this.reload = host.reload;
+    this.loadAppendOnlyFile = host.loadAppendOnlyFile;
     this.restarts = host.restarts;
     this.upstream = host.upstream;
     this.unblock = host.unblock;

@@ -10,6 +10,10 @@ import type { AppendOnly } from './aof/append-only.ts';
 import { ALREADY_SAVING, type Persistence } from './persistence.ts';
 import { SHUTDOWN_FAILED, type Shutdown, type ShutdownFlags } from './shutdown.ts';
 
+const ALREADY_REWRITING =
+  "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a " +
+  'BGSAVE whenever possible.';
+
 export function snapshotCommands(
   server: ErrorCounter,
   persistence: Persistence,
@@ -40,9 +44,11 @@ export function snapshotCommands(
     const schedule = request.argc === 2 && request.latin1(1).toLowerCase() === 'schedule';
     if (request.argc > 1 && !schedule) {
       reply.error(SYNTAX_ERROR);
-    } else if (persistence.refusesSaves) {
+    } else if (persistence.isRewriting && !schedule && !context.inUnit) {
+      reply.error(ALREADY_REWRITING);
+    } else if (persistence.refusesSaves && !persistence.isRewriting) {
       reply.error(ALREADY_SAVING);
-    } else if (context.inUnit) {
+    } else if (context.inUnit || persistence.isRewriting) {
       // The effects of the transaction so far are not in the stream yet.
       persistence.scheduled = true;
       reply.simple('Background saving scheduled');

@@ -21,7 +21,7 @@ import type { Housekeeping } from '../housekeeping.ts';
 import { Obstacle, type Server } from '../server.ts';
 import type { LoadView } from '../snapshot-source.ts';
 import type { AofDisk } from './aof/aof-disk.ts';
-import { loadAppendOnlyFile } from './aof/aof-load.ts';
+import { loadAppendOnlyFile, loadAppendOnlyFileAgain } from './aof/aof-load.ts';
 import { AppendOnly } from './aof/append-only.ts';
 import { snapshotCommands } from './commands.ts';
 import { DumpLoad } from './dump-load.ts';
@@ -79,11 +79,13 @@ export class Dumps {
    */
   functions: readonly Uint8Array[] = [];
   readonly #server: Server;
+  readonly #exit: (code: number) => void;
   #gate: WriteGate | undefined = undefined;
 
   /** `exit` ends the process, or the program that runs the node. */
   constructor(server: Server, exit: (code: number) => void, aofDisk: AofDisk) {
     this.#server = server;
+    this.#exit = exit;
     this.snapshots = new Snapshots(server, {
       pool: createSnapshotPool(1),
       functions: () => this.functions,
@@ -108,6 +110,7 @@ export class Dumps {
       resumeWrites: () => this.#gate?.open(),
       replicasInSync: () => this.replicas.replicasInSync(),
       replicaReport: () => this.replicas.replicaReport(),
+      owesAppendOnly: () => this.appendOnly.isOwing,
       closeAppendOnly: () => this.appendOnly.close(),
       exit,
     });
@@ -159,8 +162,12 @@ export class Dumps {
       },
     );
     server.config.onChange(['appendonly'], () => {
-      if (server.config.values.appendonly) this.appendOnly.turnOn();
-      else this.appendOnly.turnOff();
+      if (server.config.values.appendonly) return this.appendOnly.turnOn();
+      this.appendOnly.turnOff();
+      return null;
+    });
+    server.config.onChange(['dir'], () => {
+      this.appendOnly.directoryChanged();
       return null;
     });
     housekeeping.onTick(() => {
@@ -193,6 +200,7 @@ export class Dumps {
     try {
       if (save && (await this.persistence.save()) !== 'saved') return false;
       const replication = await this.dumpLoad.replaceFromFile();
+      // An older dump is not what the stream has made.
       if (!save && !this.#isPresent(replication)) this.onOtherData();
       return true;
     } catch (error) {
@@ -211,6 +219,30 @@ export class Dumps {
     return dump?.replid === replid && dump.offset === offset;
   }
 
+  /**
+   * DEBUG LOADAOF: replaces the dataset by that of the append-only file. Returns false when this
+   * cannot begin now, or there is no such file. A file that cannot be loaded ends the process, as
+   * in Redis.
+   */
+  async loadAppendOnlyFileAgain(dispatcher: Dispatcher): Promise<boolean> {
+    const { appendOnly, dumpLoad } = this;
+    this.#gate?.close();
+    this.link.hold();
+    try {
+      if (!(await appendOnly.settled())) return false;
+      const parts = { files: appendOnly.files, dumpLoad, dispatcher };
+      return await loadAppendOnlyFileAgain(this.#server, parts);
+    } catch (error) {
+      if (!(error instanceof OperatingError)) throw error;
+      this.#server.log.warning(error.message);
+      this.#exit(1);
+      return false;
+    } finally {
+      this.link.release();
+      this.#gate?.open();
+    }
+  }
+
   /** Lets the workers release their references to shared memory. */
   collectWorkers(): void {
     this.snapshots.collectWorker();
@@ -220,6 +252,6 @@ export class Dumps {
   /** Stops loads and snapshots, and their workers. */
   async close(): Promise<void> {
     this.shutdown.stop();
-    await Promise.all([this.snapshots.close(), this.dumpLoad.close()]);
+    await Promise.all([this.snapshots.close(), this.dumpLoad.close(), this.appendOnly.close()]);
   }
 }

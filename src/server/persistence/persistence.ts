@@ -88,6 +88,11 @@ export class Persistence {
     return this.busy && !this.#onlySavesEmptied;
   }
 
+  /** The base of an append only file is being made: what Redis calls another child. */
+  get isRewriting(): boolean {
+    return this.#snapshots.inProgress?.request.reason === 'aof';
+  }
+
   get #onlySavesEmptied(): boolean {
     const { inProgress } = this.#snapshots;
     return this.#savesEmptied && (inProgress === undefined || inProgress === this.#saving);

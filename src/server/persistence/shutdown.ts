@@ -33,6 +33,8 @@ export interface ShutdownPort {
   replicasInSync(): boolean;
   /** Lines for the log about replicas that lag, and how many are in sync. */
   replicaReport(): readonly string[];
+  /** The append only file has no base yet, and one is being made: without it the data is lost. */
+  owesAppendOnly(): boolean;
   /** Brings the append only file to the disk, if there is one. */
   closeAppendOnly(): Promise<void>;
   /** Ends the process, or the program that runs the node. */
@@ -188,6 +190,14 @@ export class Shutdown {
     this.#state = 'saving';
     const { log } = this.#server;
     for (const line of this.#port.replicaReport()) log.notice(line);
+    if (this.#port.owesAppendOnly()) {
+      if (!this.#flags.force) {
+        log.warning("Writing initial AOF, can't exit.");
+        this.#failed();
+        return;
+      }
+      log.warning('Writing initial AOF. Exit anyway.');
+    }
     // Clients that wait for a dump may begin the next one when it fails.
     while (this.#persistence.busy) await this.#persistence.stopDumps();
     if (this.#isStopped) return;
@@ -221,12 +231,16 @@ export class Shutdown {
           return true;
         }
         log.warning("Error trying to save the DB, can't exit.");
-        this.#server.onStage('stop failed');
-        this.#cancel();
+        this.#failed();
         return false;
       default:
         return unreachable(end);
     }
+  }
+
+  #failed(): void {
+    this.#server.onStage('stop failed');
+    this.#cancel();
   }
 
   #cancel(): void {

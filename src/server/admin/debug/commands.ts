@@ -65,6 +65,8 @@ const HELP = [
   "    Like HTSTATS but for the hash table stored at <key>'s value.",
   'LISTPACK <key>',
   '    Show low level info about the listpack encoding of <key>, in the log.',
+  'LOADAOF',
+  '    Flush the AOF buffers on disk and reload the AOF in memory.',
   'LOG <message>',
   '    Write <message> to the server log.',
   'OBJECT <key>',
@@ -135,6 +137,8 @@ export function debugCommands(parts: {
   readonly server: Server;
   /** Saves the dataset, if asked to, and loads it again; returns whether this succeeded. */
   readonly reload: (save: boolean) => Promise<boolean>;
+  /** Replaces the dataset by that of the append only file; returns whether it could begin. */
+  readonly loadAppendOnlyFile: () => Promise<boolean>;
   readonly housekeeping: Housekeeping;
   readonly restarts: RestartPort;
 }): CommandTable {
@@ -219,6 +223,23 @@ export function debugCommands(parts: {
     });
   }
 
+  function loadAof(context: CommandContext): void {
+    if (context.inUnit) {
+      context.reply.error('ERR DEBUG LOADAOF is not possible inside a transaction');
+      return;
+    }
+    const connection = connectionOf(context);
+    connection.blocked = true;
+    parts.loadAppendOnlyFile().then((hasBegun) => {
+      if (connection.closed) return;
+      answerLate(server, connection, (late) => {
+        if (hasBegun) late.ok();
+        else late.error('ERR There is no append only file, or it has not all of the dataset yet');
+      });
+      connection.resume();
+    });
+  }
+
   function sleep({ request, reply }: CommandContext): void {
     const seconds = Number.parseFloat(request.latin1(2));
     if (seconds > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, seconds * 1000);
@@ -295,6 +316,7 @@ export function debugCommands(parts: {
     'htstats-key': [3, 4, (context) => debugTableOf(context, server)],
     help: [2, 2, (context) => replyHelp(context, 'DEBUG', HELP)],
     listpack: [3, 3, (context) => debugListpack(context, server)],
+    loadaof: [2, 2, loadAof],
     log: [
       3,
       3,

@@ -6,7 +6,16 @@
  * which the system takes into its page cache. Everything that waits for the disk is asynchronous,
  * and runs on the threads of the file system.
  */
-import { closeSync, fdatasync, fdatasyncSync, openSync, writeSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fdatasync,
+  fdatasyncSync,
+  mkdirSync,
+  openSync,
+  writeSync,
+} from 'node:fs';
 import { mkdir, open, readFile, stat, truncate } from 'node:fs/promises';
 import { type DumpDisk, realDisk } from '../dump-file.ts';
 
@@ -19,9 +28,13 @@ export interface AofDisk extends DumpDisk {
   /** Waits for the disk in this turn. */
   syncNow(file: number): void;
   close(file: number): void;
+  /** Waits until what a file holds is on disk, also what another process has written. */
+  syncFile(path: string): Promise<void>;
   /** Creates or replaces a file, and waits until its content is on disk. */
   writeWhole(path: string, text: string): Promise<void>;
   makeDirectory(path: string): Promise<void>;
+  /** Makes the directory, in this turn. Throws the system's error when nobody can write there. */
+  checkDirectory(path: string): void;
   truncate(path: string, bytes: number): Promise<void>;
   readText(path: string): Promise<string>;
   /** Bytes of a file; undefined when there is none. */
@@ -41,6 +54,14 @@ export const realAofDisk: AofDisk = {
     }),
   syncNow: fdatasyncSync,
   close: closeSync,
+  syncFile: async (path) => {
+    const file = await open(path, 'r');
+    try {
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  },
   writeWhole: async (path, text) => {
     const file = await open(path, 'w', 0o644);
     try {
@@ -52,6 +73,10 @@ export const realAofDisk: AofDisk = {
   },
   makeDirectory: async (path) => {
     await mkdir(path, { mode: 0o755, recursive: true });
+  },
+  checkDirectory: (path) => {
+    mkdirSync(path, { mode: 0o755, recursive: true });
+    accessSync(path, constants.W_OK | constants.X_OK);
   },
   truncate,
   readText: (path) => readFile(path, 'utf8'),

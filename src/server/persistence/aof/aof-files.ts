@@ -99,9 +99,12 @@ export class AofFiles {
     await this.#onDisk(directory, () => disk.syncDirectory(directory));
   }
 
-  /** The next increment. The file is there and empty; the manifest does not name it. */
-  async createIncrement(): Promise<AofFile> {
-    const seq = nextIncrementSeq(this.manifest);
+  /**
+   * The next increment, with a greater number than `afterSeq`. The file is there and empty; the
+   * manifest does not name it.
+   */
+  async createIncrement(afterSeq = 0): Promise<AofFile> {
+    const seq = Math.max(nextIncrementSeq(this.manifest), afterSeq + 1);
     const increment = { name: incrementName(this.prefix, seq), seq };
     const path = this.path(increment);
     await this.#onDisk(this.directory, () => this.#disk.makeDirectory(this.directory));
@@ -132,6 +135,16 @@ export class AofFiles {
       }
     }
     await this.persist(withoutHistory(this.manifest));
+  }
+
+  /** Brings to the disk what the manifest names, whoever has written it, and the names. */
+  async sync(): Promise<void> {
+    const { base, increments } = this.manifest;
+    for (const file of base === undefined ? increments : [base, ...increments]) {
+      const path = this.path(file);
+      await this.#onDisk(path, () => this.#disk.syncFile(path));
+    }
+    await this.#onDisk(this.directory, () => this.#disk.syncDirectory(this.directory));
   }
 
   /** Bytes of a file; undefined when it is not there. */

@@ -26,7 +26,7 @@ import type { Server } from '../../server.ts';
 import type { DumpLoad } from '../dump-load.ts';
 import type { AofFiles } from './aof-files.ts';
 import type { AofFile } from './manifest.ts';
-import { Replay, type ReplayEnd } from './replay.ts';
+import { Replay, type ReplayEnd, type StreamKnowledge } from './replay.ts';
 
 const MS_PER_SECOND = 1000;
 const HEAD_BYTES = 16;
@@ -77,6 +77,32 @@ export async function loadAppendOnlyFile(
   }
 }
 
+/**
+ * DEBUG LOADAOF: loads the files into the dataset, in place of what it holds. The stream stays as it
+ * is. The caller sees to it that nothing else changes the dataset or the files. Returns false, and
+ * changes nothing, when there are no files. Rejects when they cannot be loaded: then a part of the
+ * dataset is missing.
+ */
+export async function loadAppendOnlyFileAgain(
+  server: Server,
+  parts: AofLoadParts,
+): Promise<boolean> {
+  if (!(await parts.files.read())) return false;
+  const { deletesExpired } = server;
+  server.deletesExpired = false;
+  server.loading = true;
+  try {
+    server.flushAll();
+    await new AofLoad(server, parts).again();
+    server.dirty = 0;
+    server.log.warning('Append Only File loaded by DEBUG LOADAOF');
+    return true;
+  } finally {
+    server.loading = false;
+    server.deletesExpired = deletesExpired;
+  }
+}
+
 async function found(files: AofFiles): Promise<boolean> {
   const hasManifest = await files.read();
   const { base, increments } = files.manifest;
@@ -108,11 +134,30 @@ class AofLoad {
   async run(isReplica: boolean): Promise<AofLoaded> {
     const server = this.#server;
     const { history, streamLog, feed } = server;
+    const knowledge = { replid: '', isTrusted: false, isStream: true };
+    const { baseBytes, selectedDb } = await this.#all(knowledge);
+    server.dirty = 0;
+    const totalBytes = this.#doneBytes;
+    if (knowledge.isTrusted && isReplica) history.adopt(knowledge.replid);
+    else if (knowledge.isTrusted) history.restore(knowledge.replid, streamLog.endOffset);
+    else history.renew();
+    // The replicas of the primary begin with the database that the stream had selected.
+    if (isReplica) feed.selectedDb = selectedDb;
+    return { baseBytes, totalBytes, selectedDb };
+  }
+
+  /** As {@link run}, for a node that has its stream. */
+  async again(): Promise<void> {
+    await this.#all({ replid: '', isTrusted: false, isStream: false });
+  }
+
+  async #all(knowledge: StreamKnowledge): Promise<Omit<AofLoaded, 'totalBytes'>> {
+    const server = this.#server;
+    const { streamLog } = server;
     const { base, increments } = this.#files.manifest;
     const baseBytes = base === undefined ? 0 : await this.#sizeOf(base);
     this.#knownBytes = baseBytes;
     for (const increment of increments) this.#knownBytes += await this.#sizeOf(increment);
-    const knowledge = { replid: '', isTrusted: false };
     const replay = new Replay(server, this.#dispatcher, knowledge, (bytes) => {
       this.#doneBytes += bytes;
     });
@@ -125,19 +170,12 @@ class AofLoad {
     });
     try {
       if (base !== undefined) await this.#base(base, baseBytes, replay);
-      if (!streamLog.active) streamLog.start(asOffset(0));
+      if (knowledge.isStream && !streamLog.active) streamLog.start(asOffset(0));
       await this.#increments(increments, replay);
     } finally {
       endProgress();
     }
-    server.dirty = 0;
-    const totalBytes = this.#doneBytes;
-    if (knowledge.isTrusted && isReplica) history.adopt(knowledge.replid);
-    else if (knowledge.isTrusted) history.restore(knowledge.replid, streamLog.endOffset);
-    else history.renew();
-    // The replicas of the primary begin with the database that the stream had selected.
-    if (isReplica) feed.selectedDb = replay.selectedDb;
-    return { baseBytes, totalBytes, selectedDb: replay.selectedDb };
+    return { baseBytes, selectedDb: replay.selectedDb };
   }
 
   async #base(base: AofFile, bytes: number, replay: Replay): Promise<void> {
@@ -148,7 +186,7 @@ class AofLoad {
     if (await isDump(path)) {
       const { result } = await this.#dumpLoad.loadBase(path);
       const { replication } = result.aux;
-      if (replication !== undefined) {
+      if (replication !== undefined && replay.knowledge.isStream) {
         streamLog.start(asOffset(replication.offset));
         replay.knowledge.replid = replication.replid;
         replay.knowledge.isTrusted = true;
@@ -159,7 +197,7 @@ class AofLoad {
     }
     if (from < bytes) {
       // Commands, all of the file or behind a dump: they are not those of a known stream.
-      if (!streamLog.active) streamLog.start(asOffset(0));
+      if (replay.knowledge.isStream && !streamLog.active) streamLog.start(asOffset(0));
       const end = await replay.file(path, from);
       replay.knowledge.isTrusted = false;
       if (end.validBytes < end.fileBytes) await this.#truncate(base, end, []);

@@ -18,7 +18,13 @@
  * Main thread.
  */
 import { assert } from '../../../base/assert.ts';
-import { codeOf, ErrorCode, messageOf, OperatingError } from '../../../base/errors.ts';
+import {
+  codeOf,
+  ErrorCode,
+  messageOf,
+  OperatingError,
+  systemErrorText,
+} from '../../../base/errors.ts';
 import { MIB } from '../../../base/units.ts';
 import { selectBytes } from '../../../resp/stream.ts';
 import { Obstacle, type Server } from '../../server.ts';
@@ -36,6 +42,8 @@ const MS_PER_SECOND = 1000;
 /** After this many failures in a row the next automatic rewrite waits, as in Redis. */
 const FAILURES_FREE = 3;
 const FAILURE_MINUTES_MAX = 60;
+/** A first base that failed is tried again after 1, 2, 4 … seconds, and no later than this. */
+const RETRY_SECONDS_MAX = 60;
 const PERCENT = 100;
 /** What a replica's journal may lag behind a stream that nobody can refuse, while its disk fails. */
 const LAG_BYTES_MAX = 256 * MIB;
@@ -67,6 +75,10 @@ export class AppendOnly {
   sizeAtRewrite = 0;
   /** `syncedOffset` has moved: for WAITAOF. */
   onSynced: () => void = () => {};
+  /** CONFIG SET appendonly no: nothing more will be synced. */
+  onTurnedOff: () => void = () => {};
+  /** A step has held the loop, for LATENCY. */
+  onStep: (event: string, ms: number) => void = () => {};
   readonly #server: Server;
   readonly #parts: AppendOnlyParts;
   readonly #disk: AofDisk;
@@ -74,9 +86,15 @@ export class AppendOnly {
   #closedBytes = 0;
   /** An increment that the manifest names, and that is empty. */
   #spare: AofFile | undefined = undefined;
+  /** Increments of beginnings that came to nothing. No manifest names them. */
+  readonly #unnamed: AofFile[] = [];
+  /** The directory of the files; `dir` may have another value meanwhile. */
+  #directory = '';
   #rewriting: Promise<void> | undefined = undefined;
   #snapshot: Snapshot | undefined = undefined;
   #startedMs = 0;
+  /** The present rewrite makes the first base when the node starts. */
+  #isStart = false;
   #failedMs = Number.NEGATIVE_INFINITY;
   /** Steps when the stream becomes another one: a rewrite from before is worth nothing. */
   #generation = 0;
@@ -101,6 +119,7 @@ export class AppendOnly {
       onStatus: () => server.setObstacle(Obstacle.AOF_FAILED, this.isFailing),
       onLost: () => this.streamLost(),
       onSynced: () => this.onSynced(),
+      onStep: (event, ms) => this.onStep(event, ms),
       fatal: (line) => {
         log.warning(line);
         parts.exit(1);
@@ -115,6 +134,12 @@ export class AppendOnly {
   /** The disk does not take what the file needs. What becomes of a file that is off does not count. */
   get isFailing(): boolean {
     return this.isOn && this.journal.isFailing;
+  }
+
+  /** Nothing of the dataset is on disk yet, and a base is on its way. */
+  get isOwing(): boolean {
+    if (this.state !== 'beginning' || this.failures > 0) return false;
+    return this.isRewriting || (this.scheduled && this.#server.streamLog.active);
   }
 
   get isRewriting(): boolean {
@@ -152,12 +177,13 @@ export class AppendOnly {
     this.#observe();
     if (loaded === undefined) {
       this.state = 'beginning';
-      log.notice('Creating AOF base file and AOF incr file on server start');
-      await this.#rewrite();
+      await this.#rewrite('start');
       if (!this.lastSucceeded)
         throw new OperatingError(ErrorCode.IO, "Can't create the append only file. Exiting.");
       return;
     }
+    // Whoever wrote them has ended, maybe before the disk had them.
+    await this.files.sync();
     let last = this.files.manifest.increments.at(-1);
     let bytes = 0;
     if (last === undefined) {
@@ -176,27 +202,60 @@ export class AppendOnly {
     this.state = 'on';
   }
 
-  /** CONFIG SET appendonly yes. */
-  turnOn(): void {
-    if (this.isOn) return;
-    const { streamLog } = this.#server;
+  /** CONFIG SET appendonly yes. Returns an error text, or null. */
+  turnOn(): string | null {
+    if (this.isOn) return null;
+    const { streamLog, log } = this.#server;
+    try {
+      this.#disk.checkDirectory(this.files.directory);
+    } catch (error) {
+      log.warning(
+        `Can't open or create append-only dir ${this.files.directory}: ${systemErrorText(error)}`,
+      );
+      return 'Unable to turn on AOF. Check server logs.';
+    }
     if (!streamLog.active) streamLog.start(streamLog.endOffset);
     this.#observe();
     this.state = 'beginning';
     this.failures = 0;
     this.scheduled = true;
+    if (this.#parts.persistence.busy) {
+      log.notice(
+        'AOF was enabled but there is already another background operation. An AOF background was ' +
+          'scheduled to start when possible.',
+      );
+    }
     setImmediate(() => this.#runScheduled());
+    return null;
+  }
+
+  /**
+   * Waits for the present rewrite, and writes what the log has. Returns whether the files hold all
+   * that was streamed; without an append only file they hold what they hold.
+   */
+  async settled(): Promise<boolean> {
+    while (this.#rewriting !== undefined) await this.#rewriting;
+    if (this.state === 'beginning') return false;
+    this.journal.flush(true);
+    return this.journal.waitingBytes === 0;
+  }
+
+  /** CONFIG SET dir: the append only file begins again in the new directory. */
+  directoryChanged(): void {
+    if (this.files.directory !== this.#directory) this.streamLost();
   }
 
   /** CONFIG SET appendonly no. The files stay. */
   turnOff(): void {
     if (!this.isOn) return;
+    if (this.isRewriting) this.#server.log.notice('Killing running AOF rewrite child');
     this.#abandon();
     this.journal.close(true);
     this.state = 'off';
     this.scheduled = false;
     this.#server.onBeforeReplies = undefined;
     this.#server.setObstacle(Obstacle.AOF_FAILED, false);
+    this.onTurnedOff();
   }
 
   /**
@@ -247,12 +306,17 @@ export class AppendOnly {
       this.streamLost();
     }
     this.#runScheduled();
-    if (this.state === 'on' && !this.isRewriting && !this.#parts.persistence.busy) this.#grow();
+    if (this.state !== 'on' || this.isRewriting || this.#parts.persistence.busy) return;
+    if (this.#server.loading) return;
+    if (this.journal.isBroken) this.#replaceBroken();
+    else this.#grow();
   }
 
   /** The node ends: all that was streamed goes to the disk. */
   async close(): Promise<void> {
     if (!this.isOn) return;
+    if (this.isRewriting)
+      this.#server.log.warning('There is a child rewriting the AOF. Killing it!');
     this.#abandon();
     await this.#rewriting;
     if (this.journal.isOpen) this.#server.log.notice('Calling fsync() on the AOF file.');
@@ -261,6 +325,7 @@ export class AppendOnly {
   }
 
   #observe(): void {
+    this.#directory = this.files.directory;
     this.#server.onBeforeReplies = () => this.journal.beforeReplies();
   }
 
@@ -274,13 +339,14 @@ export class AppendOnly {
     const { persistence } = this.#parts;
     const { loading, streamLog, clock } = this.#server;
     if (!this.scheduled || !this.isOn || this.isRewriting || persistence.busy || loading) return;
-    if (this.failures > 0 && clock.monotonicMs() - this.#failedMs < MS_PER_SECOND) return;
+    const pauseMs = Math.min(2 ** (this.failures - 1), RETRY_SECONDS_MAX) * MS_PER_SECOND;
+    if (this.failures > 0 && clock.monotonicMs() - this.#failedMs < pauseMs) return;
     // After a full sync that failed a replica has no stream; a primary makes one.
     if (!streamLog.active && (this.#server.isReplica || !this.#startStream())) return;
     this.#rewrite();
   }
 
-  /** False when the system refuses the memory: it is asked again in a second. */
+  /** False when the system refuses the memory: it is asked again later. */
   #startStream(): boolean {
     const { streamLog } = this.#server;
     try {
@@ -293,25 +359,37 @@ export class AppendOnly {
     }
   }
 
+  /** Begins a rewrite because a sync has failed: what the file holds is not sure. */
+  #replaceBroken(): void {
+    if (this.#isLimited) return;
+    this.#server.log.warning('Starting a rewrite of the AOF: what a failed fsync left is not sure');
+    this.#rewrite();
+  }
+
+  get #isLimited(): boolean {
+    if (this.failures < FAILURES_FREE) return false;
+    const minutes = Math.min(2 ** (this.failures - FAILURES_FREE), FAILURE_MINUTES_MAX);
+    return this.#server.clock.monotonicMs() - this.#failedMs < minutes * 60 * MS_PER_SECOND;
+  }
+
   /** Begins a rewrite when the file has grown by `auto-aof-rewrite-percentage`. */
   #grow(): void {
-    const { config, log, clock } = this.#server;
+    const { config, log } = this.#server;
     const { autoAofRewritePercentage, autoAofRewriteMinSize } = config.values;
     const { currentBytes } = this;
     if (autoAofRewritePercentage === 0 || currentBytes <= autoAofRewriteMinSize) return;
     const base = Math.max(1, this.sizeAtRewrite);
     const growth = Math.floor((currentBytes * PERCENT) / base - PERCENT);
     if (growth < autoAofRewritePercentage) return;
-    if (this.failures >= FAILURES_FREE) {
-      const minutes = Math.min(2 ** (this.failures - FAILURES_FREE), FAILURE_MINUTES_MAX);
-      if (clock.monotonicMs() - this.#failedMs < minutes * 60 * MS_PER_SECOND) return;
-    }
+    if (this.#isLimited) return;
     log.notice(`Starting automatic rewriting of AOF on ${growth}% growth`);
     this.#rewrite();
   }
 
-  #rewrite(): Promise<void> {
+  /** At the start it makes the first base, which does not count. */
+  #rewrite(when: 'start' | 'later' = 'later'): Promise<void> {
     this.scheduled = false;
+    this.#isStart = when === 'start';
     this.#startedMs = this.#server.clock.monotonicMs();
     const running = this.#rewriteOnce();
     this.#rewriting = running;
@@ -333,12 +411,7 @@ export class AppendOnly {
       this.#rewriting = undefined;
       this.#snapshot = undefined;
     }
-    if (!isDone) {
-      // The next attempt makes an increment of the same name, and nothing may be written to it
-      // before its base is frozen.
-      if (this.state === 'beginning') this.journal.abandon();
-      return;
-    }
+    if (!isDone || this.#isStart) return;
     this.rewrites++;
     this.failures = 0;
     this.lastSucceeded = true;
@@ -359,12 +432,14 @@ export class AppendOnly {
     const { log, streamLog } = this.#server;
     const { persistence } = this.#parts;
     const { files } = this;
+    this.#directory = files.directory;
     if (this.state === 'beginning') {
       // Files of earlier times keep their names until they are replaced.
       await files.read();
       this.#spare = undefined;
     }
-    const first = this.#spare ?? (await files.createIncrement());
+    // One that the journal still writes to is not to be created again.
+    const first = this.#spare ?? (await files.createIncrement(this.#unnamed.at(-1)?.seq));
     if (this.state === 'on' && this.#spare === undefined) {
       this.#spare = first;
       await files.addIncrement(first);
@@ -372,18 +447,29 @@ export class AppendOnly {
     this.#check(generation);
     if (persistence.busy || !streamLog.active) return false;
     // One turn from here to the snapshot.
-    log.notice(`Creating AOF incr file ${first.name} on background rewrite`);
+    const base = files.nextBase();
+    const when = this.#isStart ? 'server start' : 'background rewrite';
+    if (this.#isStart) log.notice(`Creating AOF base file ${base.name} on ${when}`);
+    log.notice(`Creating AOF incr file ${first.name} on ${when}`);
     const snapshot = this.#freeze(first);
     this.#snapshot = snapshot;
-    const base = files.nextBase();
+    if (!this.#isStart)
+      log.notice(`Background append only file rewriting started by pid ${process.pid}`);
+    const temporaryName = `temp-rewriteaof-bg-${process.pid}.aof`;
     await writeDump(snapshot, {
       directory: files.directory,
       name: base.name,
-      temporaryName: `temp-rewriteaof-bg-${process.pid}.aof`,
+      temporaryName,
       disk: this.#disk,
     });
     this.lastCowBytes = snapshot.figures.touchedBytes;
     this.#check(generation);
+    if (!this.#isStart) {
+      log.notice('Background AOF rewrite terminated with success');
+      log.notice(
+        `Successfully renamed the temporary AOF base file ${temporaryName} into ${base.name}`,
+      );
+    }
     await this.#adopt(base, first, snapshot.spool.producedBytes, generation);
     return true;
   }
@@ -406,6 +492,7 @@ export class AppendOnly {
       throw new OperatingError(ErrorCode.IO, `${first.name}: ${messageOf(error)}`);
     }
     if (this.#spare === first) this.#spare = undefined;
+    else this.#unnamed.push(first);
     return snapshots.start(persistence.request('aof'));
   }
 
@@ -418,15 +505,30 @@ export class AppendOnly {
   ): Promise<void> {
     const { files } = this;
     const { manifest } = files;
-    await files.persist(withBase(manifest, base, first));
+    // Those that came to nothing are history like those that are replaced.
+    const increments = [
+      ...manifest.increments.filter(({ seq }) => this.#unnamed.every((file) => file.seq !== seq)),
+      ...this.#unnamed,
+    ];
+    await files.persist(withBase({ ...manifest, increments }, base, first));
+    this.#unnamed.length = 0;
+    // The files belong together; but the journal may have left them while the disk was busy.
     this.#check(generation);
+    this.journal.replaced();
     this.baseBytes = baseBytes;
     this.#closedBytes = 0;
     this.sizeAtRewrite = this.currentBytes;
     this.state = 'on';
     this.onSynced();
-    this.#server.log.notice(`Successfully created the AOF base file ${base.name}`);
-    if (!this.#server.config.values.aofDisableAutoGc) await files.deleteHistory();
+    if (this.#server.config.values.aofDisableAutoGc) return;
+    for (const { name } of files.manifest.history)
+      this.#server.log.notice(`Removing the history file ${name} in the background`);
+    try {
+      await files.deleteHistory();
+    } catch (error) {
+      if (codeOf(error) === undefined) throw error;
+      this.#server.log.warning(`Removing the replaced AOF files: ${messageOf(error)}`);
+    }
   }
 
   /** The stream has become another one meanwhile, or the file was turned off. */

@@ -19,6 +19,10 @@
  * A write that fails is tried again once a second from the byte where it stopped. Meanwhile the log
  * keeps the bytes, and the node refuses writes of clients.
  *
+ * A sync that failed says nothing good about the next one: the system may have dropped the pages.
+ * So from a failed sync on, `syncedOffset` stands still until a new base has replaced the file, see
+ * {@link Journal.isBroken}.
+ *
  * Invariant: bytes go from the log to the file in order and once. An increment is left for the next
  * one only when it has all bytes so far, so no command is split between two files.
  *
@@ -41,6 +45,7 @@ const POSTPONED_MS_MAX = 2000;
 const RETRY_MS = 1000;
 const COMPLAINT_MS = 30_000;
 const MS_PER_SECOND = 1000;
+const MICROS_PER_MS = 1000;
 const NO_FILE = -1;
 
 export interface JournalSettings {
@@ -63,8 +68,16 @@ export interface JournalParts {
   readonly onLost: () => void;
   /** `syncedOffset` has moved. */
   readonly onSynced: () => void;
+  /** A step has held the loop for `ms`; `event` is Redis' name for LATENCY. */
+  readonly onStep: (event: string, ms: number) => void;
   /** Under `always` a byte could not be brought to the disk: the node cannot keep its word. */
   readonly fatal: (line: string) => void;
+}
+
+/** A file that is full. */
+interface LeavingFile {
+  readonly file: number;
+  readonly serial: number;
 }
 
 export class Journal {
@@ -90,10 +103,14 @@ export class Journal {
   #toldSecond = 0;
   /** Steps each time that the journal opens. */
   #openings = 0;
+  /** The count of files so far: the number of the present one. */
+  #serial = 0;
+  /** The last file whose sync has failed; 0 for none. */
+  #brokenSerial = 0;
   /** A thread syncs. */
   #syncing: Promise<void> | undefined = undefined;
   /** Files that are full: they are synced before the present one, and closed. */
-  readonly #leaving: number[] = [];
+  readonly #leaving: LeavingFile[] = [];
   #syncedMs = 0;
   #postponedMs = -1;
   #retryMs = 0;
@@ -118,6 +135,11 @@ export class Journal {
     return this.#cursor?.lag ?? 0;
   }
 
+  /** A sync of a file in use has failed: only a new base makes sure of what the file holds. */
+  get isBroken(): boolean {
+    return this.#brokenSerial > 0;
+  }
+
   get isSyncing(): boolean {
     return this.#syncing !== undefined;
   }
@@ -132,6 +154,8 @@ export class Journal {
     assert(log.active, 'a journal follows a stream');
     this.#file = disk.openToAppend(path);
     this.#openings++;
+    this.#serial++;
+    this.#brokenSerial = 0;
     this.fileBytes = fileBytes;
     this.#forgetFailures();
     const cursor = log.openCursor(offsetAfter(log.endOffset, 1));
@@ -141,6 +165,8 @@ export class Journal {
       else this.flush(true);
     };
     this.#cursor = cursor;
+    // What is put off must be there in one turn: at the end, or for the next file.
+    log.rawFrom = () => cursor.offset;
     this.writtenOffset = log.endOffset;
     this.syncedOffset = log.endOffset;
     this.#begin(select);
@@ -153,14 +179,21 @@ export class Journal {
   moveTo(path: string, select: Uint8Array): boolean {
     const { disk } = this.#parts;
     this.flush(true);
-    if (this.waitingBytes > 0) return false;
+    if (this.waitingBytes > 0 || this.#prefix.length > 0) return false;
     const file = disk.openToAppend(path);
-    this.#leaving.push(this.#file);
+    this.#leave();
     this.#file = file;
+    this.#serial++;
     this.fileBytes = 0;
     this.#begin(select);
     this.#sync();
     return true;
+  }
+
+  /** A base holds all that the files before the present one have: they need not be on disk. */
+  replaced(): void {
+    if (this.#brokenSerial < this.#serial) this.#brokenSerial = 0;
+    this.#closeLeaving();
   }
 
   /**
@@ -171,7 +204,7 @@ export class Journal {
     const { disk } = this.#parts;
     if (this.#cursor === undefined) return true;
     this.flush(true);
-    const isWhole = this.waitingBytes === 0;
+    const isWhole = this.waitingBytes === 0 && this.#prefix.length === 0;
     let isSynced = isWhole;
     if (isWhole && isFinal) {
       this.#prefix = Buffer.from(endLine(this.writtenOffset), 'latin1');
@@ -179,6 +212,7 @@ export class Journal {
     }
     if (isFinal) {
       try {
+        for (const { file } of this.#leaving) disk.syncNow(file);
         disk.syncNow(this.#file);
         if (isWhole) this.#noteSynced(this.writtenOffset);
       } catch (error) {
@@ -194,9 +228,11 @@ export class Journal {
   abandon(): void {
     const cursor = this.#cursor;
     if (cursor === undefined) return;
-    this.#parts.log.closeCursor(cursor);
+    const { log } = this.#parts;
+    log.closeCursor(cursor);
+    log.rawFrom = () => Number.POSITIVE_INFINITY;
     this.#cursor = undefined;
-    this.#leaving.push(this.#file);
+    this.#leave();
     this.#file = NO_FILE;
     this.#prefix = new Uint8Array(0);
     this.#sync();
@@ -214,19 +250,33 @@ export class Journal {
       return;
     }
     this.flush(false);
-    this.#syncWhenDue();
+    const { history, settings } = this.#parts;
+    // The node has become a primary, or its primary has a new id: a restart must know.
+    if (history.replid !== this.#toldReplid && this.writtenOffset === this.#parts.log.endOffset) {
+      this.#annotate();
+      this.flush(false);
+    }
+    // A rewrite, or another policy, has put the sync off.
+    if (settings.appendfsync === 'always' && this.#isSyncWanted) this.#syncNow();
+    else this.#syncWhenDue();
   }
 
   /** Writes what the log has; `force` also while a thread syncs. */
   flush(force: boolean): void {
     const cursor = this.#cursor;
     if (cursor === undefined || (cursor.lag === 0 && this.#prefix.length === 0)) return;
-    const { clock, settings } = this.#parts;
+    const { clock, settings, onStep } = this.#parts;
     if (this.isWriteFailing && !force && clock.monotonicMs() < this.#retryMs) return;
     if (!force && this.#isPostponed()) return;
     this.#postponedMs = -1;
     if (cursor.lag > 0 && this.writtenOffset === cursor.offset - 1) this.#annotate();
-    if (!this.#write(cursor)) return;
+    const isSyncing = this.#syncing !== undefined;
+    const startMicros = clock.micros();
+    const isWritten = this.#write(cursor);
+    const ms = (clock.micros() - startMicros) / MICROS_PER_MS;
+    onStep('aof-write', ms);
+    onStep(isSyncing ? 'aof-write-pending-fsync' : 'aof-write-alone', ms);
+    if (!isWritten) return;
     if (settings.appendfsync === 'always') this.#syncNow();
     else this.#syncWhenDue();
   }
@@ -243,6 +293,15 @@ export class Journal {
     this.isWriteFailing = false;
     this.isSyncFailing = false;
     this.#parts.onStatus();
+  }
+
+  get #isSyncWanted(): boolean {
+    if (this.isSyncFailing || this.#leaving.length > 0) return true;
+    return this.syncedOffset !== this.writtenOffset;
+  }
+
+  #leave(): void {
+    this.#leaving.push({ file: this.#file, serial: this.#serial });
   }
 
   #begin(select: Uint8Array): void {
@@ -338,11 +397,13 @@ export class Journal {
   }
 
   #syncNow(): void {
-    const { disk, maySync, fatal } = this.#parts;
+    const { disk, maySync, fatal, clock, onStep } = this.#parts;
     if (!maySync()) return;
+    const startMicros = clock.micros();
     try {
-      for (const file of this.#leaving) disk.syncNow(file);
+      for (const { file } of this.#leaving) disk.syncNow(file);
       disk.syncNow(this.#file);
+      onStep('aof-fsync-always', (clock.micros() - startMicros) / MICROS_PER_MS);
     } catch (error) {
       fatal(
         `Can't persist AOF for fsync error when the AOF fsync policy is 'always': ${reasonOf(error)}. Exiting...`,
@@ -356,7 +417,7 @@ export class Journal {
   #syncWhenDue(): void {
     const { settings, clock, maySync } = this.#parts;
     if (this.#syncing !== undefined || settings.appendfsync !== 'everysec') return;
-    if (this.syncedOffset === this.writtenOffset && this.#leaving.length === 0) return;
+    if (!this.#isSyncWanted) return;
     if (!maySync() || clock.monotonicMs() - this.#syncedMs < SYNC_MS) return;
     this.#sync();
   }
@@ -365,29 +426,36 @@ export class Journal {
   #sync(): void {
     if (this.#syncing !== undefined) return;
     this.#syncedMs = this.#parts.clock.monotonicMs();
-    const files = [...this.#leaving, ...(this.#file === NO_FILE ? [] : [this.#file])];
     const leaving = this.#leaving.length;
+    const files = [...this.#leaving];
+    if (this.#file !== NO_FILE) files.push({ file: this.#file, serial: this.#serial });
     this.#syncing = this.#syncFiles(files, leaving, this.writtenOffset, this.#openings);
   }
 
   async #syncFiles(
-    files: readonly number[],
+    files: readonly LeavingFile[],
     leaving: number,
     offset: number,
     opening: number,
   ): Promise<void> {
     const { disk, onStatus } = this.#parts;
     let failure = '';
+    let present = 0;
     try {
       // In order: what is on disk of a file is of use only behind all of the file before it.
-      for (const file of files) await disk.sync(file);
+      for (const { file, serial } of files) {
+        present = serial;
+        await disk.sync(file);
+      }
     } catch (error) {
       failure = reasonOf(error);
       this.#complain(`Fail to fsync the AOF file: ${failure}`);
+      if (opening === this.#openings) this.#brokenSerial = present;
     }
     const isFailing = failure !== '';
     this.#syncing = undefined;
-    for (const file of this.#leaving.splice(0, isFailing ? 0 : leaving)) disk.close(file);
+    const done = this.#leaving.splice(0, isFailing ? 0 : leaving);
+    for (const { file } of done) disk.close(file);
     if (this.#cursor === undefined) this.#closeLeaving();
     // The files of an earlier opening, and their offsets, say nothing about the present ones.
     if (opening !== this.#openings) return;
@@ -399,7 +467,7 @@ export class Journal {
   }
 
   #noteSynced(offset: number): void {
-    if (offset <= this.syncedOffset) return;
+    if (offset <= this.syncedOffset || this.isBroken) return;
     this.syncedOffset = offset;
     this.#parts.onSynced();
   }
@@ -407,7 +475,7 @@ export class Journal {
   /** Closes the files that no thread uses. */
   #closeLeaving(): void {
     if (this.#syncing !== undefined) return;
-    for (const file of this.#leaving.splice(0)) this.#parts.disk.close(file);
+    for (const { file } of this.#leaving.splice(0)) this.#parts.disk.close(file);
   }
 
   /** Logs an error, the same kind at most twice a minute. */

@@ -6,7 +6,9 @@
  * belongs to the stream goes to the log as it came (dispatch/unit-log.ts), so that the offset is
  * right, and so that replicas that lagged when the node ended find their bytes in the backlog.
  *
- * The file is read in slices, and a slice is a turn of the loop. A file may end inside of a command
+ * The file is read in slices, and a slice is a turn of the loop. While one runs the next one is
+ * read. As on a socket, requests that lie whole in a slice are parsed together, and their memory is
+ * read ahead (dispatch/look-ahead.ts). A file may end inside of a command
  * or transaction, because the node, or its machine, ended in the middle of a write: `validBytes`
  * tells where the last whole unit ends. Bytes that are no commands are an error with its position.
  *
@@ -14,11 +16,14 @@
  */
 import { open } from 'node:fs/promises';
 import { ErrorCode, OperatingError, systemErrorText } from '../../../base/errors.ts';
-import { asOffset, MIB } from '../../../base/units.ts';
+import { asOffset, KIB, MIB } from '../../../base/units.ts';
+import type { Database } from '../../../keyspace/database.ts';
 import { Parse, RequestReader } from '../../../resp/parser.ts';
 import { Reply } from '../../../resp/reply.ts';
 import type { Request } from '../../../resp/request.ts';
+import type { CommandRow } from '../../dispatch/command-lookup.ts';
 import type { Dispatcher } from '../../dispatch/dispatcher.ts';
+import { LookAhead } from '../../dispatch/look-ahead.ts';
 import type { Session } from '../../dispatch/session.ts';
 import { STREAM_LIMITS, StreamSession } from '../../dispatch/stream-session.ts';
 import { UnitLog } from '../../dispatch/unit-log.ts';
@@ -26,6 +31,9 @@ import type { Server } from '../../server.ts';
 import { parseAnnotation } from './annotations.ts';
 
 const READ_BYTES = MIB;
+/** A request of up to so many bytes that ends in the next slice is moved before that slice. */
+const TAIL_BYTES_MAX = 64 * KIB;
+const NO_BYTES = new Uint8Array(0);
 const ERRORS_SHOWN = 10;
 const HASH = '#'.charCodeAt(0);
 
@@ -51,6 +59,8 @@ export interface ReplayEnd {
 
 /** What the files have told about the stream so far. */
 export interface StreamKnowledge {
+  /** What the files bring is the stream. False when the node has its stream already. */
+  readonly isStream: boolean;
   /** The history that the stream belongs to; '' when no file has told. */
   replid: string;
   /** Offsets are those of that history. */
@@ -64,6 +74,7 @@ export class Replay {
   readonly #server: Server;
   readonly #dispatcher: Dispatcher;
   readonly #unitLog: UnitLog;
+  readonly lookAhead: LookAhead;
   /** Bytes read of all files, for INFO. */
   readonly #onProgress: (bytes: number) => void;
   /** The file was closed by an `end` line: only an `at` line may follow. */
@@ -82,6 +93,9 @@ export class Replay {
     this.#dispatcher = dispatcher;
     this.knowledge = knowledge;
     this.#unitLog = new UnitLog(server.streamLog);
+    this.lookAhead = new LookAhead(dispatcher.lookup, () => {
+      for (const db of server.keyspace.databases) db.forgetAhead();
+    });
     this.#onProgress = onProgress;
   }
 
@@ -92,20 +106,26 @@ export class Replay {
   async file(path: string, from = 0): Promise<ReplayEnd> {
     const server = this.#server;
     const session = new ReplaySession(server.nextClientId(), new Reply(server.bufferPool));
-    const reader = new RequestReader(STREAM_LIMITS, server.streamLog.lease);
-    const run = new FileRun(this, session, reader, from);
+    const run = new FileRun(this, session, from);
     const file = await onFile(path, () => open(path, 'r'));
     try {
-      const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
-      for (;;) {
-        const { bytesRead } = await onFile(path, () =>
-          file.read(buffer, 0, READ_BYTES, run.fileBytes),
-        );
-        if (bytesRead === 0) break;
+      const read = (buffer: Uint8Array<ArrayBuffer>, position: number) =>
+        onFile(path, () => file.read(buffer, TAIL_BYTES_MAX, READ_BYTES, position));
+      let slice = await read(new Uint8Array(TAIL_BYTES_MAX + READ_BYTES), from);
+      let spare: Uint8Array<ArrayBuffer> = new Uint8Array(TAIL_BYTES_MAX + READ_BYTES);
+      while (slice.bytesRead > 0) {
+        const { buffer, bytesRead } = slice;
         if (this.isCancelled)
           throw new OperatingError(ErrorCode.CANCELLED, 'the load was cancelled');
         server.clock.tick();
-        run.push(buffer, bytesRead);
+        const next = read(spare, run.fileBytes + bytesRead);
+        spare = buffer;
+        try {
+          run.push(buffer, bytesRead);
+        } finally {
+          // Also when this slice is the last one that counts, the file is closed after the read.
+          slice = await next;
+        }
         this.#onProgress(bytesRead);
       }
     } finally {
@@ -118,18 +138,33 @@ export class Replay {
     return run;
   }
 
-  /** For a run. The request is a command: runs it, and takes it into the log unless it is beside. */
-  command(session: Session, request: Request, isBeside: boolean, position: number): void {
+  /** The database that the next commands of `session` run in. */
+  databaseOf(session: Session): Database {
+    return this.#server.keyspace.databases[session.dbIndex]!;
+  }
+
+  /**
+   * For a run. The request is a command, whose row may be known: runs it, and takes it into the log
+   * unless it is beside.
+   */
+  command(
+    session: Session,
+    request: Request,
+    known: CommandRow | undefined,
+    isBeside: boolean,
+    position: number,
+  ): void {
     const dispatcher = this.#dispatcher;
+    const { isStream } = this.knowledge;
     if (this.#isSealed && this.knowledge.isTrusted) {
       this.knowledge.isTrusted = false;
       this.#server.log.warning(
         'Another server has written to the append only file: replicas will get a full sync',
       );
     }
-    if (
-      dispatcher.lookup.find(request.bytes, request.position[0]!, request.length[0]!) === undefined
-    ) {
+    const row =
+      known ?? dispatcher.lookup.find(request.bytes, request.position[0]!, request.length[0]!);
+    if (row === undefined) {
       throw new OperatingError(
         ErrorCode.CORRUPT,
         `Unknown command '${request.latin1(0).slice(0, 128)}' reading the append only file at byte ${position}`,
@@ -138,24 +173,28 @@ export class Replay {
     const { reply } = session;
     const errors = reply.errors;
     // A request for an ACK is a part of the stream, and has no effect.
-    if (!request.equalsIgnoreCase(0, 'REPLCONF')) dispatcher.run(session, request);
+    if (row.fullName !== 'replconf') dispatcher.run(session, request, row);
     if (reply.errors !== errors) this.#complain(session);
     reply.truncate(0);
-    if (!isBeside) this.#unitLog.note(request, session.inTransaction);
+    if (!isBeside && isStream) this.#unitLog.note(request, session.inTransaction);
   }
 
   /** For a run. A part of the stream that is no command. */
   empty(session: Session, request: Request): void {
-    this.#unitLog.note(request, session.inTransaction);
+    if (this.knowledge.isStream) this.#unitLog.note(request, session.inTransaction);
   }
 
-  /** For a run. A line about the stream; returns the bytes of a command that is beside it. */
-  annotation(words: readonly string[]): number {
+  /**
+   * For a run. A line about the stream; returns the bytes of a command that is beside it. `isFirst`:
+   * the file begins with it.
+   */
+  annotation(words: readonly string[], isFirst: boolean): number {
     const found = parseAnnotation(words);
     const { streamLog } = this.#server;
     switch (found.kind) {
       case 'at':
         this.#isSealed = false;
+        if (!this.knowledge.isStream) return 0;
         if (this.knowledge.replid === '' || !this.knowledge.isTrusted) {
           // The first to tell: what the log has so far belongs to nobody.
           streamLog.settle();
@@ -163,8 +202,9 @@ export class Replay {
           streamLog.start(asOffset(found.offset));
           this.knowledge.isTrusted = true;
         } else if (found.offset !== streamLog.endOffset) {
+          // In the middle of a file nothing was lost by a crash: the file is damaged.
           throw new OperatingError(
-            ErrorCode.SHORT,
+            isFirst ? ErrorCode.SHORT : ErrorCode.CORRUPT,
             `the stream goes on at offset ${found.offset}, and ends at ${streamLog.endOffset} before`,
           );
         }
@@ -178,6 +218,10 @@ export class Replay {
       default:
         return 0;
     }
+  }
+
+  newReader(): RequestReader {
+    return new RequestReader(STREAM_LIMITS, this.#server.streamLog.lease);
   }
 
   /** For a run: the end of a slice. */
@@ -202,16 +246,18 @@ class FileRun implements ReplayEnd {
   validBytes: number;
   readonly #replay: Replay;
   readonly #session: Session;
-  readonly #reader: RequestReader;
+  #reader: RequestReader;
+  /** The beginning of a request that ends in the next slice, if it is short. */
+  #tail: Uint8Array = NO_BYTES;
   /** Bytes of the next command, which is beside the stream; 0 for none. */
   #beside = 0;
   /** A command has run. */
   #isBegun = false;
 
-  constructor(replay: Replay, session: Session, reader: RequestReader, from: number) {
+  constructor(replay: Replay, session: Session, from: number) {
     this.#replay = replay;
     this.#session = session;
-    this.#reader = reader;
+    this.#reader = replay.newReader();
     this.fileBytes = from;
     this.validBytes = from;
   }
@@ -220,30 +266,68 @@ class FileRun implements ReplayEnd {
     return this.#session.inTransaction;
   }
 
+  /** Runs the slice that lies behind TAIL_BYTES_MAX bytes of room. Overwrites the room. */
   push(bytes: Uint8Array, count: number): void {
     const reader = this.#reader;
-    reader.push(bytes, 0, count);
+    const tail = this.#tail;
+    const end = TAIL_BYTES_MAX + count;
+    bytes.set(tail, TAIL_BYTES_MAX - tail.length);
+    reader.push(bytes, TAIL_BYTES_MAX - tail.length, end);
     this.fileBytes += count;
     try {
       for (;;) {
+        if (this.#runAhead() > 0) continue;
         const found = reader.next();
         if (found === Parse.MORE) break;
-        if (found === Parse.REQUEST) this.#take(reader.request);
+        if (found === Parse.REQUEST) this.#take(reader.request, undefined);
         else if (found === Parse.EMPTY) this.#takeEmpty(reader.request);
         else throw this.#badFormat(reader.error);
       }
     } finally {
       this.#replay.sliceEnded();
-      reader.keep();
     }
+    this.#keep(bytes, end);
   }
 
-  #take(request: Request): void {
+  /** A reader that goes on from its own copy of a request cannot look ahead: a fresh one can. */
+  #keep(bytes: Uint8Array, end: number): void {
+    const reader = this.#reader;
+    const { pendingBytes } = reader;
+    if (pendingBytes > Math.min(TAIL_BYTES_MAX, end - TAIL_BYTES_MAX)) {
+      reader.keep();
+      this.#tail = NO_BYTES;
+      return;
+    }
+    this.#tail = bytes.slice(end - pendingBytes, end);
+    reader.release();
+    this.#reader = this.#replay.newReader();
+  }
+
+  /** Runs requests that lie whole in the slice; returns their count. */
+  #runAhead(): number {
+    const reader = this.#reader;
+    const replay = this.#replay;
+    const { requests, rows } = replay.lookAhead;
+    const count = reader.lookAhead(requests);
+    if (count === 0) return 0;
+    replay.lookAhead.prepare(replay.databaseOf(this.#session), count);
+    for (let at = 0; at < count; ) {
+      const request = requests[at]!;
+      const repeats = request.repeats > 0;
+      reader.take(request);
+      this.#take(request, rows[at]);
+      if (repeats) request.moveOn();
+      else at++;
+    }
+    return count;
+  }
+
+  #take(request: Request, row: CommandRow | undefined): void {
     const { bytes, start, end } = request;
     if (request.inline) {
       if (bytes[start] !== HASH) throw this.#badFormat('a line that is no command');
       const words = Array.from({ length: request.argc }, (_, i) => request.latin1(i));
-      this.#beside = this.#replay.annotation(words);
+      this.#beside = this.#replay.annotation(words, this.validBytes === 0);
       // The file goes on with the stream, also when the SELECT that it begins with was cut off.
       if (!this.#isBegun && this.#replay.knowledge.isTrusted)
         this.#session.dbIndex = this.#replay.selectedDb;
@@ -253,7 +337,8 @@ class FileRun implements ReplayEnd {
       if (isBeside && this.#beside !== end - start)
         throw this.#badFormat('a command beside the stream of another length');
       this.#beside = 0;
-      this.#replay.command(this.#session, request, isBeside, this.#position - (end - start));
+      const at = this.#position - (end - start);
+      this.#replay.command(this.#session, request, row, isBeside, at);
     }
     // A line between two units is a part of the file, as long as its command is there.
     if (!this.#session.inTransaction && this.#beside === 0) this.validBytes = this.#position;

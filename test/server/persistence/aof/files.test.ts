@@ -39,9 +39,10 @@ test('names follow appendfilename and appenddirname', async () => {
 test('grows until a rewrite is due, and begins from a small base again', async () => {
   await start('auto-aof-rewrite-percentage 100', 'auto-aof-rewrite-min-size 100kb');
   await fill(50);
-  expect(appendOnly().rewrites).toBe(1);
+  // The first base does not count, as in Redis.
+  expect(appendOnly().rewrites).toBe(0);
   await fill(100);
-  await waitFor(() => appendOnly().rewrites === 2 && !appendOnly().isRewriting);
+  await waitFor(() => appendOnly().rewrites === 1 && !appendOnly().isRewriting);
   expect(node.messages.some((line) => /automatic rewriting of AOF on \d+% growth/.test(line))).toBe(
     true,
   );
@@ -57,7 +58,7 @@ test('aof-disable-auto-gc keeps what a rewrite replaces', async () => {
   await start('aof-disable-auto-gc yes');
   await fill(10);
   await client.call('BGREWRITEAOF');
-  await waitFor(() => appendOnly().rewrites === 2 && !appendOnly().isRewriting);
+  await waitFor(() => appendOnly().rewrites === 1 && !appendOnly().isRewriting);
   expect(names()).toEqual([
     'appendonly.aof.1.base.rdb',
     'appendonly.aof.1.incr.aof',
@@ -83,7 +84,7 @@ test('a rewrite that fails leaves the files in use, and is told', async () => {
   expect(await client.call('WAITAOF', '1', '0', '0')).toEqual([1, 0]);
   rmdirSync(place);
   await client.call('BGREWRITEAOF');
-  await waitFor(() => appendOnly().rewrites === 2 && !appendOnly().isRewriting);
+  await waitFor(() => appendOnly().rewrites === 1 && !appendOnly().isRewriting);
   expect((await client.info('persistence')).get('aof_last_bgrewrite_status')).toBe('ok');
   expect(names()).toHaveLength(3);
 });
@@ -93,7 +94,7 @@ test('BGREWRITEAOF says what Redis says', async () => {
   await client.call('MULTI');
   await client.call('BGREWRITEAOF');
   expect(await client.call('EXEC')).toEqual(['Background append only file rewriting scheduled']);
-  await waitFor(() => appendOnly().rewrites === 2 && !appendOnly().isRewriting);
+  await waitFor(() => appendOnly().rewrites === 1 && !appendOnly().isRewriting);
   const [first, second] = await client.pipeline([['BGREWRITEAOF'], ['BGREWRITEAOF']]);
   expect(first).toBe('Background append only file rewriting started');
   expect(String(second)).toContain('Background append only file rewriting already in progress');

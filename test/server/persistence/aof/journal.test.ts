@@ -71,10 +71,17 @@ function setUp(appendfsync: 'always' | 'everysec' | 'no', aofTimestampEnabled = 
   log.start(asOffset(100));
   const lines: string[] = [];
   let ms = 10_000;
-  const state = { statuses: 0, synced: [] as number[], fatal: [] as string[], maySync: true };
+  const state = {
+    statuses: 0,
+    synced: [] as number[],
+    fatal: [] as string[],
+    steps: new Set<string>(),
+    maySync: true,
+  };
+  const history = new ReplicationHistory((count) => new Uint8Array(count).fill(0xab));
   const journal: Journal = new Journal({
     log,
-    history: new ReplicationHistory((count) => new Uint8Array(count).fill(0xab)),
+    history,
     clock: {
       nowMs: () => ms,
       wallMicros: () => ms * 1000,
@@ -98,6 +105,7 @@ function setUp(appendfsync: 'always' | 'everysec' | 'no', aofTimestampEnabled = 
     onSynced: () => {
       state.synced.push(journal.syncedOffset);
     },
+    onStep: (event) => state.steps.add(event),
     fatal: (line) => state.fatal.push(line),
   });
   journal.open('a', 0, new Uint8Array(0));
@@ -105,7 +113,7 @@ function setUp(appendfsync: 'always' | 'everysec' | 'no', aofTimestampEnabled = 
   const pass = (milliseconds: number): void => {
     ms += milliseconds;
   };
-  return { fake, log, journal, lines, state, append, pass };
+  return { fake, log, history, journal, lines, state, append, pass };
 }
 
 const HEAD = `#headwater:at ${'ab'.repeat(20)} 100\r\n`;
@@ -213,7 +221,7 @@ test('does not leave a file that has not all bytes', () => {
   expect(fake.text('a')).toBe(`${HEAD}one`);
 });
 
-test('a sync that fails is told, and tried again; nothing counts as synced meanwhile', async () => {
+test('a sync that fails is told, and tried again; nothing counts until a base replaces the file', async () => {
   const { fake, journal, append, pass, state } = setUp('everysec');
   fake.syncFails = true;
   append('one');
@@ -227,7 +235,76 @@ test('a sync that fails is told, and tried again; nothing counts as synced meanw
   journal.tick();
   await fake.endSyncs();
   expect(journal.isFailing).toBe(false);
+  // The system may have dropped the pages that it could not write.
+  expect(journal.isBroken).toBe(true);
+  expect(state.synced).toEqual([]);
+  expect(journal.moveTo('b', new Uint8Array(0))).toBe(true);
+  await fake.endSyncs();
+  journal.replaced();
+  append('two');
+  journal.flush(true);
+  pass(1000);
+  journal.tick();
+  await fake.endSyncs();
+  expect(state.synced).toEqual([106]);
+});
+
+test('what is put off is not compressed: it can be written in one turn', () => {
+  const { fake, log, journal, append } = setUp('everysec');
+  fake.room = 0;
+  for (let i = 0; i < 4; i++) append('x'.repeat(log.blockBytes));
+  journal.beforeReplies();
+  expect(journal.waitingBytes).toBe(4 * log.blockBytes);
+  expect(log.beginPack()).toBeUndefined();
+  fake.room = Number.POSITIVE_INFINITY;
+  expect(journal.moveTo('b', new Uint8Array(0))).toBe(true);
+  expect(log.beginPack()).toBeDefined();
+});
+
+test('does not leave a file whose last line is not whole', () => {
+  const { fake, journal, history, append, pass } = setUp('no');
+  append('one');
+  journal.beforeReplies();
+  history.adopt('cd'.repeat(20));
+  fake.room = 5;
+  journal.tick();
+  expect(journal.waitingBytes).toBe(0);
+  expect(journal.moveTo('b', new Uint8Array(0))).toBe(false);
+  fake.room = 1000;
+  pass(1000);
+  expect(journal.moveTo('b', new Uint8Array(0))).toBe(true);
+  expect(fake.text('a')).toBe(`${HEAD}one#headwater:at ${'cd'.repeat(20)} 103\r\n`);
+});
+
+test('a new id is told although nothing is streamed under it', () => {
+  const { fake, journal, history, append } = setUp('no');
+  append('one');
+  journal.beforeReplies();
+  history.adopt('cd'.repeat(20));
+  journal.tick();
+  journal.tick();
+  expect(fake.text('a')).toBe(`${HEAD}one#headwater:at ${'cd'.repeat(20)} 103\r\n`);
+});
+
+test('under always a sync that a rewrite put off comes without another write', () => {
+  const { journal, append, state } = setUp('always');
+  state.maySync = false;
+  append('one');
+  journal.beforeReplies();
+  expect(state.synced).toEqual([]);
+  state.maySync = true;
+  journal.tick();
   expect(state.synced).toEqual([103]);
+  expect([...state.steps]).toEqual(['aof-write', 'aof-write-alone', 'aof-fsync-always']);
+});
+
+test('closing for good waits for the file before, too', () => {
+  const { fake, journal, append } = setUp('everysec');
+  append('one');
+  journal.moveTo('b', new Uint8Array(0));
+  const before = fake.syncs;
+  journal.close(true);
+  expect(fake.syncs - before).toBe(2);
 });
 
 test('closes for good with a line that nothing follows', async () => {
