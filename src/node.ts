@@ -32,8 +32,9 @@ import { Listeners } from './server/net/listeners.ts';
 import { SendQueue } from './server/net/send-queue.ts';
 import { type AofDisk, realAofDisk } from './server/persistence/aof/aof-disk.ts';
 import { Dumps } from './server/persistence/dumps.ts';
-import { ERROR_NO_AOF, replicationCommands } from './server/primary/commands.ts';
+import { replicationCommands } from './server/primary/commands.ts';
 import { Primary } from './server/primary/primary.ts';
+import { ERROR_NO_AOF } from './server/primary/waiters.ts';
 import { Server } from './server/server.ts';
 import { createLoadPool } from './workers/load-job.ts';
 
@@ -127,7 +128,7 @@ export class Node implements ConnectionHost {
       if (this.upstream.isReplica) this.upstream.datasetLost('another dump was loaded');
       else this.primary.diverged('Another dump was loaded');
     };
-    this.dumps.appendOnly.onTurnedOff = () => this.primary.waiters.refuseLocal(ERROR_NO_AOF);
+    this.dumps.appendOnly.onTurnedOff = () => this.primary.waiters.unblockLocal(ERROR_NO_AOF);
     this.dumps.appendOnly.onStep = (event, ms) => this.admin.latency.note(event, ms);
     this.dumps.replicas = this.primary;
     this.dumps.link = this.upstream;

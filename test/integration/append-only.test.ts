@@ -269,11 +269,11 @@ test('a relay that is killed goes on with its primary and its replicas, by parti
   );
   await waitForSync(primary, below);
   const link = await first.client();
-  // One base at the start, and one of the dataset that the full sync has brought.
+  // A base of the dataset that the full sync has brought; the one at the start does not count.
   await waitFor(async () => {
     const info = await link.info('persistence');
     return (
-      Number(info.get('aof_rewrites')) >= 2 &&
+      Number(info.get('aof_rewrites')) >= 1 &&
       info.get('aof_rewrite_in_progress') === '0' &&
       info.get('aof_rewrite_scheduled') === '0'
     );

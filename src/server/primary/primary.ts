@@ -53,7 +53,7 @@ import { pinnedLagMax, replicaOutputLimit } from './limits.ts';
 import { type PeerListener, ReplicaPeer } from './replica-peer.ts';
 import { SyncWatch } from './sync-watch.ts';
 import { WriteThrottle } from './throttle.ts';
-import { ERROR_NO_AOF, Waiters } from './waiters.ts';
+import { Waiters } from './waiters.ts';
 
 const SECOND_MS = 1000;
 /** A replica that waits for writes to stop is served so soon after that. */
@@ -124,10 +124,6 @@ export class Primary implements PeerListener {
       if (server.config.values.replBacklogSize < BACKLOG_MIN)
         server.config.assign('repl-backlog-size', [String(BACKLOG_MIN)]);
       server.streamLog.backlogBytesMax = server.config.values.replBacklogSize;
-      return null;
-    });
-    server.config.onChange(['appendonly'], () => {
-      if (!server.config.values.appendonly) this.waiters.unblockLocal(ERROR_NO_AOF);
       return null;
     });
     this.#noteReplicasWanted();

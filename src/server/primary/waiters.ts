@@ -106,17 +106,6 @@ export class Waiters {
     return true;
   }
 
-  /** Ends all waits with `error`: the offsets are those of another stream now. */
-  unblockAll(error: string): void {
-    for (const connection of [...this.#waiters.keys()]) this.unblock(connection, error);
-  }
-
-  /** Ends the waits for this node's own disk with `error`: there is no append only file any more. */
-  refuseLocal(error: string): void {
-    for (const { connection, local } of [...this.#waiters.values()])
-      if (local > 0) this.unblock(connection, error);
-  }
-
   /** WAIT answers the count of replicas; WAITAOF whether this node has it on disk, and the count. */
   reply(reply: Reply, offset: number, fsynced: boolean): void {
     if (fsynced) {

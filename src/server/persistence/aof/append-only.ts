@@ -250,12 +250,13 @@ export class AppendOnly {
     if (!this.isOn) return;
     if (this.isRewriting) this.#server.log.notice('Killing running AOF rewrite child');
     this.#abandon();
+    // Before the last sync: those who wait for it get an error, as in Redis.
+    this.onTurnedOff();
     this.journal.close(true);
     this.state = 'off';
     this.scheduled = false;
     this.#server.onBeforeReplies = undefined;
     this.#server.setObstacle(Obstacle.AOF_FAILED, false);
-    this.onTurnedOff();
   }
 
   /**

@@ -1,8 +1,8 @@
 /** DEBUG LOADAOF: the dataset is that of the files again, and the stream goes on as if nothing was. */
 import { afterEach, expect, test } from 'vitest';
+import { RandomCommands } from '../../../../native-free-bench/lib/random-commands.ts';
 import { Prng } from '../../../../src/base/prng.ts';
 import { type NodeInProcess, startNode } from '../../../support/node-in-process.ts';
-import { RandomCommands } from '../../../support/random-commands.ts';
 import { testSeed } from '../../../support/seed.ts';
 import { waitFor } from '../../../support/wait-for.ts';
 

@@ -45,8 +45,8 @@ test('a beginning that is tried again writes no command twice', async () => {
   await waitFor(() => appendOnly().failures > 0 && !appendOnly().isRewriting);
   rmdirSync(place);
   const create = files.createIncrement.bind(files);
-  files.createIncrement = async () => {
-    const increment = await create();
+  files.createIncrement = async (after) => {
+    const increment = await create(after);
     await client.call('INCR', 'count');
     return increment;
   };
