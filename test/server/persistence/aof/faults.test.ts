@@ -389,6 +389,7 @@ test('BGSAVE says that a base is being written, and waits for it when it is sche
   let isStarted = false;
   const made = await start((step) => {
     if (step !== 'create' || !isStarted) return undefined;
+    isStarted = false;
     return new Promise<void>((resolve) => {
       release = resolve;
     });
@@ -409,7 +410,7 @@ test('BGSAVE says that a base is being written, and waits for it when it is sche
     'Removing the history file appendonly.aof.1.incr.aof in the background',
     'Background AOF rewrite finished successfully',
   ]) {
-    expect(lines.some((each) => each.startsWith(line))).toBe(true);
+    await waitFor(() => lines.some((each) => each.startsWith(line)), { what: line });
   }
 });
 
