@@ -56,10 +56,7 @@ test('an append only file that begins again waits for it', async () => {
   served = await startNode('rehearsal no', 'appendonly yes');
   const { messages, node } = served;
   const client = await served.client();
-  const isOn = async (): Promise<boolean> =>
-    (await client.infoField('persistence', 'aof_base_size')) !== undefined &&
-    messages.some((line) => line.startsWith('Successfully created the AOF base file'));
-  await waitFor(isOn, { what: 'the append only file' });
+  await waitFor(() => node.dumps.appendOnly.state === 'on', { what: 'the append only file' });
   await client.call('SET', 'k', 'v');
   // As after a full sync that has failed, and REPLICAOF NO ONE.
   node.dumps.appendOnly.streamLost();
