@@ -8,12 +8,17 @@
  * get smaller is recognized by its first block: of the following ones only each second is tried,
  * then each fourth, down to one in 16.
  *
+ * While the loop is busy, the worker rests behind each block for seven times as long as the block took:
+ * a core that compresses is a core that the node, its clients and replicas do without. A flood that
+ * outruns the worker is stored as it is.
+ *
  * A worker that dies, or refuses for lack of memory, leaves the block as it is. A peer that waits is
  * answered by the next worker. A block that has another checksum than before ends the links of the
  * peers in it; they get a full sync.
  *
  * Main thread.
  */
+import { performance } from 'node:perf_hooks';
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
 import { MemoryKind } from '../../base/shared-memory.ts';
 import type { Block } from '../../replication/log-cursor.ts';
@@ -21,6 +26,10 @@ import { type CompactPool, createCompactPool } from '../../workers/compact-job.t
 import type { Server } from '../server.ts';
 
 const SKIPPED_MAX = 15;
+/** The loop is busy when it works for more than this part of the time. */
+const BUSY_SHARE = 0.8;
+/** The worker's rest, in times of a block. */
+const REST = 7;
 /** How often a block that a peer waits for is tried when workers die. */
 const UNPACK_TRIES = 3;
 const SAMPLES_MAX = 4096;
@@ -36,6 +45,7 @@ export class Compaction {
   /** The target of the worker. */
   #scratch: SharedArrayBuffer | undefined = undefined;
   #packing = false;
+  #loopUse = performance.eventLoopUtilization();
   #isDue = false;
   #closed = false;
   /** Sealed blocks that will still be left as they are. */
@@ -109,11 +119,21 @@ export class Compaction {
       while (!this.#closed && this.#server.config.values.replBacklogCompression) {
         const block = this.#server.streamLog.beginPack();
         if (block === undefined) break;
+        const startMs = this.#server.clock.monotonicMs();
         if (!(await this.#pack(block))) break;
+        const tookMs = this.#server.clock.monotonicMs() - startMs;
+        if (this.#isBusy()) await rest(tookMs * REST);
       }
     } finally {
       this.#packing = false;
     }
+  }
+
+  /** Whether the loop has been busy since this was asked before. */
+  #isBusy(): boolean {
+    const before = this.#loopUse;
+    this.#loopUse = performance.eventLoopUtilization();
+    return performance.eventLoopUtilization(this.#loopUse, before).utilization > BUSY_SHARE;
   }
 
   /** False when no worker could do it: the next sealed block tries again. */
@@ -197,3 +217,8 @@ export class Compaction {
     return this.#scratch;
   }
 }
+
+const rest = (ms: number): Promise<void> =>
+  new Promise((resolve) => {
+    setTimeout(resolve, ms).unref();
+  });
