@@ -10,11 +10,12 @@
  *
  * The exit code is 0 without faults, 1 with faults, and 2 for wrong arguments.
  */
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Prng } from '../src/base/prng.ts';
 import { MIB } from '../src/base/units.ts';
 import { type ChainPlan, ChainRun } from './lib/chain-run.ts';
+import { runProgram, UsageError } from './lib/program.ts';
 
 const ROUND_MS = 10_000;
 const MINUTE_MS = 60_000;
@@ -27,8 +28,6 @@ const USAGE = `npm run chains [-- [--minutes N] [--wide] [--relay headwater|redi
 --relay K        the relays: headwater (default) or redis
 --backlog BYTES  repl-backlog-size of all nodes (default 128 MiB); below 64 MiB full syncs are no fault
 --seed N         of the commands, and of when which link does what (default: a new one)`;
-
-class UsageError extends Error {}
 
 interface Options {
   readonly minutes: number;
@@ -119,17 +118,4 @@ async function main(argv: readonly string[], root: string): Promise<number> {
   return faults.length === 0 ? 0 : 1;
 }
 
-// The handlers of `exit` kill the servers.
-process.on('SIGINT', () => process.exit(130));
-process.on('SIGTERM', () => process.exit(143));
-
-try {
-  // This file runs from dist-bench/native-free-bench/.
-  process.exitCode = await main(process.argv.slice(2), resolve(import.meta.dirname, '..', '..'));
-} catch (error) {
-  const isUsage =
-    error instanceof UsageError || (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE');
-  if (!isUsage) throw error;
-  console.error(`${(error as Error).message}\n\n${USAGE}`);
-  process.exitCode = 2;
-}
+await runProgram(main, USAGE);

@@ -12,10 +12,11 @@
  * in the stream was an error on a replica. The exit code is 0 without faults, 1 with
  * faults, and 2 for wrong arguments.
  */
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Prng } from '../src/base/prng.ts';
 import { FLOODS, Flooded, type FloodKind } from './lib/flood.ts';
+import { runProgram, UsageError } from './lib/program.ts';
 import type { Target } from './lib/server.ts';
 import { median } from './lib/statistics.ts';
 
@@ -29,8 +30,6 @@ kinds: ${FLOODS.map((kind) => kind.name).join(' ')} (all of them when none is na
 --chain       the flooded primary is a redis-server with two relays below it, headwater or redis as --primary says, and
               a redis-server at the end; the relays save dumps all the while
 --seed N      where requests are cut, and how many wait behind a BLPOP (default: a new one)`;
-
-class UsageError extends Error {}
 
 interface Options {
   readonly kinds: readonly FloodKind[];
@@ -152,17 +151,4 @@ async function main(argv: readonly string[], root: string): Promise<number> {
   return faults.length === 0 ? 0 : 1;
 }
 
-// The handlers of `exit` kill the servers.
-process.on('SIGINT', () => process.exit(130));
-process.on('SIGTERM', () => process.exit(143));
-
-try {
-  // This file runs from dist-bench/native-free-bench/.
-  process.exitCode = await main(process.argv.slice(2), resolve(import.meta.dirname, '..', '..'));
-} catch (error) {
-  const isUsage =
-    error instanceof UsageError || (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE');
-  if (!isUsage) throw error;
-  console.error(`${(error as Error).message}\n\n${USAGE}`);
-  process.exitCode = 2;
-}
+await runProgram(main, USAGE);

@@ -8,6 +8,7 @@ import { cpus, release, totalmem } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { GIB } from '../src/base/units.ts';
+import { runProgram, UsageError } from './lib/program.ts';
 import {
   headerLines,
   type Machine,
@@ -84,7 +85,6 @@ interface Options {
   readonly falsify: Falsification | null;
 }
 
-class UsageError extends Error {}
 /** The streams of a measured server were wrong. */
 class ProofError extends Error {}
 
@@ -297,17 +297,4 @@ async function main(argv: readonly string[], root: string): Promise<number> {
   return scenarios.some((scenario) => scenario.errors.length > 0) ? 1 : 0;
 }
 
-// The handlers of `exit` kill the servers.
-process.on('SIGINT', () => process.exit(130));
-process.on('SIGTERM', () => process.exit(143));
-
-try {
-  // This file runs from dist-bench/native-free-bench/.
-  process.exitCode = await main(process.argv.slice(2), resolve(import.meta.dirname, '..', '..'));
-} catch (error) {
-  const isUsage =
-    error instanceof UsageError || (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE');
-  if (!isUsage) throw error;
-  console.error(`${(error as Error).message}\n\n${USAGE}`);
-  process.exitCode = 2;
-}
+await runProgram(main, USAGE);
