@@ -6,6 +6,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
+import { call } from '../support/ask.ts';
 import { expectSameData, syncCounts, waitForSync } from '../support/digest.ts';
 import { FakeReplica } from '../support/fake-replica.ts';
 import { startHeadwater } from '../support/headwater.ts';
@@ -83,15 +84,6 @@ afterEach(async () => {
   for (const impostor of impostors.splice(0)) impostor.close();
   for (const server of running.splice(0).reverse()) await server.stop();
 });
-
-async function call(server: TestServer, ...words: (string | number)[]): Promise<unknown> {
-  const client = await server.client();
-  try {
-    return await client.command(...words);
-  } finally {
-    await client.close();
-  }
-}
 
 async function field(server: TestServer, name: string): Promise<string> {
   const client = await server.client();

@@ -4,6 +4,7 @@
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
+import { call } from '../support/ask.ts';
 import { expectSameData, waitForSync } from '../support/digest.ts';
 import { logRecords, startHeadwater } from '../support/headwater.ts';
 import { startRedis } from '../support/real-redis.ts';
@@ -39,15 +40,6 @@ async function redis(): Promise<TestServer> {
   });
   running.push(server);
   return server;
-}
-
-async function call(server: TestServer, ...words: (string | number)[]): Promise<unknown> {
-  const client = await server.client();
-  try {
-    return await client.command(...words);
-  } finally {
-    await client.close();
-  }
 }
 
 async function field(server: TestServer, section: string, name: string): Promise<string> {

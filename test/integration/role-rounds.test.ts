@@ -5,6 +5,7 @@
  * number of promotions (10 cover each node by both ways).
  */
 import { afterEach, expect, test } from 'vitest';
+import { call } from '../support/ask.ts';
 import { expectSameData, syncCounts, waitForSync } from '../support/digest.ts';
 import { startHeadwater } from '../support/headwater.ts';
 import { startRedis } from '../support/real-redis.ts';
@@ -42,15 +43,6 @@ afterEach(async () => {
   for (const server of [...running].reverse()) await server.stop();
   running.clear();
 });
-
-async function call(server: TestServer, ...words: (string | number)[]): Promise<unknown> {
-  const client = await server.client();
-  try {
-    return await client.command(...words);
-  } finally {
-    await client.close();
-  }
-}
 
 async function field(server: TestServer, name: string): Promise<string> {
   const client = await server.client();
