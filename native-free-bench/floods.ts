@@ -110,7 +110,7 @@ async function main(argv: readonly string[], root: string): Promise<number> {
       ? { kind: 'redis', command: [redis], version: '' }
       : {
           kind: 'headwater',
-          command: [process.execPath, join(root, 'bin', 'headwater.js')],
+          command: [join(root, 'bin', 'headwater.js')],
           version: '',
         };
   const start = (): Promise<Flooded> =>

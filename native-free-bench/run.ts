@@ -143,7 +143,7 @@ function targetsOf(options: Options, root: string): Target[] {
       version: string;
     };
     const program = join(root, 'bin', 'headwater.js');
-    targets.push({ kind: 'headwater', command: command(process.execPath, program), version });
+    targets.push({ kind: 'headwater', command: command(program), version });
   }
   const redis = process.env['HEADWATER_REDIS_SERVER'] ?? '';
   const version = redis === '' ? null : redisVersion(redis);
