@@ -49,6 +49,7 @@ async function expectLoop(node: TestServer): Promise<void> {
     async () => Number(await field(node, 'headwater', 'headwater_upstream_retry_ms')) > 1500,
     { what: 'pauses that grow', timeoutMs: 25_000 },
   );
+  await node.waitForLine('Replication loop: following');
   expect(warnings(node, 'Replication loop: following')).toBe(1);
 }
 
@@ -164,6 +165,7 @@ describe.concurrent('what is no primary', { timeout: 60_000 }, () => {
     );
     expect(server.seen).toBe(3);
     expect(await troubleOf(node)).toBe('not-a-primary');
+    await waitFor(() => warnings(node, complaint) >= 3, { what: 'three complaints' });
     expect(warnings(node, complaint)).toBe(3);
     expect(attempts(node)).toBe(1);
     // Another primary is tried at once.

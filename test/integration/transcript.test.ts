@@ -141,6 +141,7 @@ async function playPrimary(servers: Servers, maker: Maker): Promise<Played> {
   expect(info.get('slave_repl_offset')).toBe('14');
   expect(info.get('master_replid')).toBe(RecordedId.PRIMARY);
   await client.close();
+  await server.waitForLine('Finished with success');
   const log = logFrom(messagesOf(maker, server), 'Before turning into a replica', {
     [`127.0.0.1:${port}`]: 'PRIMARY',
     [replid]: 'OWN ID',
@@ -246,6 +247,7 @@ async function playReplica(servers: Servers, maker: Maker): Promise<Answered> {
   const info = await client.info('replication');
   const replid = info.get('master_replid')!;
   await client.close();
+  await server.waitForLine('Synchronization with replica 127.0.0.1:6379 succeeded');
   const log = logFrom(messagesOf(maker, server), 'Replica 127.0.0.1', { [replid]: 'NEW ID' });
   return { answers: answers.map((line) => line.replace(replid, RecordedId.PRIMARY)), dump, log };
 }

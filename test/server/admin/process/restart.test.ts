@@ -156,7 +156,7 @@ describe.skipIf(hasExecve)('the thin parent', { concurrent: true }, () => {
     const pid = serving(node);
     process.kill(node.pid, 'SIGKILL');
     await waitFor(() => !lives(pid), { what: 'the successor to end' });
-    expect(node.output).toContain('The parent of this process is gone');
+    await node.waitForLine('The parent of this process is gone');
   });
 
   test('holds nothing of the dataset', async ({ servers }) => {
@@ -209,7 +209,7 @@ describe.concurrent('a restart that cannot be', () => {
     renameSync(node.dir, `${node.dir}-away`);
     expect(await client.command('DEBUG', 'RESTART')).toEqual(FAILED);
     renameSync(`${node.dir}-away`, node.dir);
-    expect(node.output).toContain("Can't restart: error preparing for shutdown");
+    await node.waitForLine("Can't restart: error preparing for shutdown");
     expect(await client.call('SAVE')).toBe('OK');
     expect(await client.call('SET', 'a', '2')).toBe('OK');
     expect(await client.infoField('errorstats', 'errorstat_ERR')).toBe('count=2');
