@@ -33,6 +33,7 @@ describe('under ulimit -n 1024', () => {
   });
 
   test('maxclients is fitted, in the words of Redis', async () => {
+    await waitFor(() => messages(server).length >= 3);
     expect(messages(server).slice(0, 3)).toEqual([
       `You requested maxclients of 10000 requiring at least ${10000 + RESERVED_DESCRIPTORS} max file descriptors.`,
       `Server can't set maximum open files to ${10000 + RESERVED_DESCRIPTORS} because of OS error: Operation not permitted.`,

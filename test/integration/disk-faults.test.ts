@@ -100,6 +100,7 @@ test('a log on a full device costs lines and nothing else', async () => {
   const server = await startHeadwater({ args: ['--logfile', '/dev/full'] });
   const client = await server.client();
   expect(await client.call('SAVE')).toBe('OK');
+  await server.waitForLine('cannot be written');
   const told = server.lines.filter((line) => line.includes('cannot be written'));
   expect(told).toEqual([
     '# The log file /dev/full cannot be written: No space left on device. Log lines are lost until it can.',

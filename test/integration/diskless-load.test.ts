@@ -78,7 +78,9 @@ describe.each(WAYS)('%s', (way) => {
       }[way],
     );
     const isStored = way === 'disabled' || way === 'on-empty-db';
-    expect(files().length).toBe(isStored ? 1 : 0);
+    // The file is made while the first bytes wait for it.
+    if (isStored) await waitFor(() => files().length === 1, { what: 'the file of the dump' });
+    else expect(files()).toEqual([]);
     link.write(rest());
     await waitFor(() => upstream.isUp);
     expect(await state()).toBe('loading 0, async 0, no old data');

@@ -5,23 +5,16 @@
  */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect } from 'vitest';
 import { call } from '../support/ask.ts';
 import { expectSameData, syncCounts, waitForSync } from '../support/digest.ts';
 import { FakeReplica } from '../support/fake-replica.ts';
-import { startHeadwater } from '../support/headwater.ts';
-import { startRedis } from '../support/real-redis.ts';
 import type { RespClient } from '../support/resp-client.ts';
 import { RespError } from '../support/resp-parser.ts';
 import type { TestServer } from '../support/server-process.ts';
+import { type Servers, test } from '../support/servers.ts';
 import { SteadyWriter } from '../support/steady-writer.ts';
 import { waitFor } from '../support/wait-for.ts';
-
-type Start = (replicaOf?: number) => Promise<TestServer>;
-
-const running: TestServer[] = [];
-const fakes: FakeReplica[] = [];
-const impostors: Impostor[] = [];
 
 /** A target that answers PSYNC with a line, or hangs up. */
 class Impostor {
@@ -60,30 +53,12 @@ class Impostor {
   }
 }
 
-const kinds: Record<string, Start> = {
-  headwater: async (replicaOf) => {
-    const args = ['--enable-debug-command', 'yes', '--repl-backlog-size', '16mb'];
-    const server = await startHeadwater({
-      ...(replicaOf === undefined ? {} : { replicaOf }),
-      args,
-    });
-    running.push(server);
-    return server;
-  },
-  redis: async (replicaOf) => {
-    const args = ['--repl-backlog-size', '16mb'];
-    const server = await startRedis({ ...(replicaOf === undefined ? {} : { replicaOf }), args });
-    running.push(server);
-    return server;
-  },
-};
-const start = (kind: string, replicaOf?: number): Promise<TestServer> => kinds[kind]!(replicaOf);
-
-afterEach(async () => {
-  for (const fake of fakes.splice(0)) await fake.close();
-  for (const impostor of impostors.splice(0)) impostor.close();
-  for (const server of running.splice(0).reverse()) await server.stop();
-});
+function start(servers: Servers, kind: string, replicaOf?: number): Promise<TestServer> {
+  const options = replicaOf === undefined ? {} : { replicaOf };
+  const args = ['--repl-backlog-size', '16mb'];
+  if (kind === 'redis') return servers.redis({ ...options, args });
+  return servers.headwater({ ...options, args: ['--enable-debug-command', 'yes', ...args] });
+}
 
 async function field(server: TestServer, name: string): Promise<string> {
   const client = await server.client();
@@ -124,11 +99,13 @@ const pairs: [string, string][] = [
   ['headwater', 'headwater'],
 ];
 
-describe.each(pairs)('from %s to %s', (above, below) => {
-  test('the role goes to and fro under writes: no write lost, partial resyncs only', async () => {
-    const head = await start(above);
-    const nodes = [head, await start(below, head.port)];
-    const third = await start('redis', head.port);
+describe.concurrent.each(pairs)('from %s to %s', (above, below) => {
+  test('the role goes to and fro under writes: no write lost, partial resyncs only', async ({
+    servers,
+  }) => {
+    const head = await start(servers, above);
+    const nodes = [head, await start(servers, below, head.port)];
+    const third = await start(servers, 'redis', head.port);
     for (const replica of [nodes[1]!, third]) await waitForOnline(head, replica);
     let at = 0;
     const writer = new SteadyWriter(() => nodes[at]!.port);
@@ -151,11 +128,15 @@ describe.each(pairs)('from %s to %s', (above, below) => {
 });
 
 /** The node that hands over; what is expected of headwater is what the real server does. */
-describe.each(['redis', 'headwater'])('%s', (kind) => {
+describe.concurrent.each(['redis', 'headwater'])('%s', (kind) => {
   /** A replica that is in sync when it has attached, and acknowledges no more. */
-  async function mute(head: TestServer, listeningPort = 6380): Promise<FakeReplica> {
+  async function mute(
+    servers: Servers,
+    head: TestServer,
+    listeningPort = 6380,
+  ): Promise<FakeReplica> {
     const replica = await FakeReplica.attach(head.port, { ack: 'never', listeningPort });
-    fakes.push(replica);
+    servers.atEnd(() => replica.close());
     await replica.waitForDump();
     replica.ack();
     await waitFor(async () => (await field(head, 'slave0')).includes('state=online'));
@@ -164,8 +145,8 @@ describe.each(['redis', 'headwater'])('%s', (kind) => {
     return replica;
   }
 
-  test('refuses what may not begin, in the words of the real server', async () => {
-    const head = await start(kind);
+  test('refuses what may not begin, in the words of the real server', async ({ servers }) => {
+    const head = await start(servers, kind);
     const client = await head.client();
     const said = async (...lines: string[]): Promise<string[]> => {
       const replies: string[] = [];
@@ -215,7 +196,7 @@ describe.each(['redis', 'headwater'])('%s', (kind) => {
     ]);
     await client.call('CONFIG', 'SET', 'rdbcompression', 'no');
     await client.call('DEBUG', 'POPULATE', 20_000, 'key', 1000);
-    await mute(head);
+    await mute(servers, head);
     // One that does not read its dump.
     const late = connect({ port: head.port, host: '127.0.0.1' });
     late.on('error', () => {});
@@ -280,9 +261,9 @@ describe.each(['redis', 'headwater'])('%s', (kind) => {
     await client.close();
   });
 
-  test('refuses as a replica, and by another id', async () => {
-    const head = await start('redis');
-    const node = await start(kind, head.port);
+  test('refuses as a replica, and by another id', async ({ servers }) => {
+    const head = await start(servers, 'redis');
+    const node = await start(servers, kind, head.port);
     await waitForSync(head, node);
     const client = await node.client();
     expect(await replyText(client, 'FAILOVER')).toBe(
@@ -296,13 +277,13 @@ describe.each(['redis', 'headwater'])('%s', (kind) => {
     await client.close();
   });
 
-  test('gives up when time is up, and what waited runs', async () => {
-    const head = await start(kind);
-    const replica = await mute(head);
+  test('gives up when time is up, and what waited runs', async ({ servers }) => {
+    const head = await start(servers, kind);
+    const replica = await mute(servers, head);
     const [client, writer] = [await head.client(), await head.client()];
     const id = await field(head, 'master_replid');
     await client.call('SET', 'k', '1');
-    await client.call('FAILOVER', 'TIMEOUT', 300);
+    await client.call('FAILOVER', 'TIMEOUT', 1500);
     expect(await stateOf(head)).toBe('waiting-for-sync');
     const write = writer.command('INCR', 'k');
     expect(await client.call('GET', 'k')).toBe('1');
@@ -318,9 +299,9 @@ describe.each(['redis', 'headwater'])('%s', (kind) => {
     await Promise.all([client.close(), writer.close()]);
   });
 
-  test('holds the stream still while it waits, whatever clients do', async () => {
-    const head = await start(kind);
-    const replica = await mute(head);
+  test('holds the stream still while it waits, whatever clients do', async ({ servers }) => {
+    const head = await start(servers, kind);
+    const replica = await mute(servers, head);
     const [client, writer, waiter] = [
       await head.client(),
       await head.client(),
@@ -360,9 +341,11 @@ describe.each(['redis', 'headwater'])('%s', (kind) => {
     for (const each of [client, writer, waiter, publisher, popper]) await each.close();
   });
 
-  test('hands over while clients wait: each gets its answer, as of a replica', async () => {
-    const head = await start(kind);
-    const target = await start(kind === 'redis' ? 'headwater' : 'redis', head.port);
+  test('hands over while clients wait: each gets its answer, as of a replica', async ({
+    servers,
+  }) => {
+    const head = await start(servers, kind);
+    const target = await start(servers, kind === 'redis' ? 'headwater' : 'redis', head.port);
     await waitForOnline(head, target);
     await call(head, 'SET', 'k', '1');
     const names = ['popper', 'waiter', 'writer', 'transaction', 'reader'] as const;
@@ -403,9 +386,9 @@ describe.each(['redis', 'headwater'])('%s', (kind) => {
     for (const each of [writer, transaction, reader]) await each.close();
   });
 
-  test('waits also for the end of CLIENT PAUSE', async () => {
-    const head = await start(kind);
-    await mute(head);
+  test('waits also for the end of CLIENT PAUSE', async ({ servers }) => {
+    const head = await start(servers, kind);
+    await mute(servers, head);
     const [client, writer] = [await head.client(), await head.client()];
     await client.call('SET', 'k', 'u');
     await client.call('CLIENT', 'PAUSE', 60_000, 'WRITE');
@@ -421,9 +404,11 @@ describe.each(['redis', 'headwater'])('%s', (kind) => {
     await Promise.all([client.close(), writer.close()]);
   });
 
-  test('FORCE fails over to one that has less, and takes what that one has', async () => {
-    const head = await start(kind);
-    const target = await start(kind === 'redis' ? 'headwater' : 'redis', head.port);
+  test('FORCE fails over to one that has less, and takes what that one has', async ({
+    servers,
+  }) => {
+    const head = await start(servers, kind);
+    const target = await start(servers, kind === 'redis' ? 'headwater' : 'redis', head.port);
     await waitForOnline(head, target);
     target.pause();
     await call(head, 'SET', 'k', 'v');
@@ -441,9 +426,9 @@ describe.each(['redis', 'headwater'])('%s', (kind) => {
     await writer.close();
   });
 
-  test('ABORT while the target is asked makes the node a primary again', async () => {
-    const head = await start(kind);
-    const target = await start(kind === 'redis' ? 'headwater' : 'redis', head.port);
+  test('ABORT while the target is asked makes the node a primary again', async ({ servers }) => {
+    const head = await start(servers, kind);
+    const target = await start(servers, kind === 'redis' ? 'headwater' : 'redis', head.port);
     await waitForOnline(head, target);
     const id = await field(head, 'master_replid');
     target.pause();
@@ -465,32 +450,31 @@ describe.each(['redis', 'headwater'])('%s', (kind) => {
     await writer.close();
   });
 
-  test('tries a target that has died until ABORT', async () => {
-    const head = await start(kind);
-    const target = await start('redis', head.port);
+  test('tries a target that has died until ABORT', async ({ servers }) => {
+    const head = await start(servers, kind);
+    const target = await start(servers, 'redis', head.port);
     await waitForOnline(head, target);
     target.pause();
     await call(head, 'SET', 'k', '1');
     expect(await call(head, 'FAILOVER', ...toTarget(target), 'FORCE', 'TIMEOUT', 100)).toBe('OK');
     await waitFor(async () => (await stateOf(head)) === 'failover-in-progress');
     await target.kill();
-    running.splice(running.indexOf(target), 1);
     await waitFor(() => head.lines.filter((line) => line.includes('sync started')).length > 5);
     expect(await stateOf(head)).toBe('failover-in-progress');
     expect(await call(head, 'FAILOVER', 'ABORT')).toBe('OK');
     expect(await call(head, 'INCR', 'k')).toBe(2);
   });
 
-  test.each([
+  test.for([
     ['says no', '-ERR PSYNC FAILOVER replid must match my replid.\r\n'],
     ['cannot now', "-NOMASTERLINK Can't SYNC while failing over\r\n"],
     ['says something else', '+HELLO\r\n'],
     ['hangs up', ''],
-  ])('is the primary again when the target %s', async (_, answer) => {
-    const head = await start(kind);
-    const target = await Impostor.listen(answer);
-    impostors.push(target);
-    const replica = await mute(head, target.port);
+  ])('is the primary again when the target %s', async ([, answer], { servers }) => {
+    const head = await start(servers, kind);
+    const target = await Impostor.listen(answer!);
+    servers.atEnd(() => target.close());
+    const replica = await mute(servers, head, target.port);
     const id = await field(head, 'master_replid');
     await call(head, 'SET', 'k', '1');
     await replica.waitForCommand('SET', 'k', '1');

@@ -13,7 +13,6 @@ import { testSeed } from '../support/seed.ts';
 
 const REQUESTS = 150_000;
 const CHAIN_REQUESTS = 50_000;
-const ROUNDS = 2;
 const TIMEOUT_MS = 120_000;
 
 const target: Target = {
@@ -34,11 +33,7 @@ describe(`a stock replica holds the same after ${REQUESTS} requests at once`, ()
   test.each(FLOODS)('$name', { timeout: TIMEOUT_MS }, async (kind) => {
     expect(flooded.can(kind), 'redis-cli is there').toBe(true);
     const prng = new Prng(testSeed(`flood ${kind.name}`));
-    const faults: string[] = [];
-    for (let round = 0; round < ROUNDS; round++) {
-      faults.push((await flooded.flood(kind, REQUESTS, prng)).fault);
-    }
-    expect(faults).toEqual(faults.map(() => ''));
+    expect((await flooded.flood(kind, REQUESTS, prng)).fault).toBe('');
   });
 });
 
@@ -53,10 +48,6 @@ describe(`each node of a chain holds the same after ${CHAIN_REQUESTS} requests a
 
   test.each(FLOODS)('$name', { timeout: TIMEOUT_MS }, async (kind) => {
     const prng = new Prng(testSeed(`flood of a chain ${kind.name}`));
-    const faults: string[] = [];
-    for (let round = 0; round < ROUNDS; round++) {
-      faults.push((await flooded.flood(kind, CHAIN_REQUESTS, prng)).fault);
-    }
-    expect(faults).toEqual(faults.map(() => ''));
+    expect((await flooded.flood(kind, CHAIN_REQUESTS, prng)).fault).toBe('');
   });
 });

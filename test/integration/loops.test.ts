@@ -3,43 +3,21 @@
  * that grow, a log that does not, and a way back.
  */
 import { createServer, type Server, type Socket } from 'node:net';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect } from 'vitest';
 import { call } from '../support/ask.ts';
 import { expectSameData, waitForSync } from '../support/digest.ts';
-import { logRecords, startHeadwater } from '../support/headwater.ts';
-import { startRedis } from '../support/real-redis.ts';
+import { logRecords } from '../support/headwater.ts';
 import type { TestServer } from '../support/server-process.ts';
+import { type Servers, test } from '../support/servers.ts';
 import { waitFor } from '../support/wait-for.ts';
 
-const running: TestServer[] = [];
-const closing: (() => void)[] = [];
+const TIMEOUTS = ['--repl-timeout', '3', '--repl-ping-replica-period', '1'];
 
-afterEach(async () => {
-  for (const close of closing.splice(0)) close();
-  for (const server of running.splice(0).reverse()) await server.stop();
-});
+const redis = (servers: Servers): Promise<TestServer> => servers.redis({ args: TIMEOUTS });
 
-async function headwater(replicaOf?: number): Promise<TestServer> {
+function headwater(servers: Servers, replicaOf?: number): Promise<TestServer> {
   const options = replicaOf === undefined ? {} : { replicaOf };
-  const args = [
-    '--enable-debug-command',
-    'yes',
-    '--repl-timeout',
-    '3',
-    '--repl-ping-replica-period',
-    '1',
-  ];
-  const server = await startHeadwater({ ...options, args });
-  running.push(server);
-  return server;
-}
-
-async function redis(): Promise<TestServer> {
-  const server = await startRedis({
-    args: ['--repl-timeout', '3', '--repl-ping-replica-period', '1'],
-  });
-  running.push(server);
-  return server;
+  return servers.headwater({ ...options, args: ['--enable-debug-command', 'yes', ...TIMEOUTS] });
 }
 
 async function field(server: TestServer, section: string, name: string): Promise<string> {
@@ -71,12 +49,15 @@ async function expectLoop(node: TestServer): Promise<void> {
     async () => Number(await field(node, 'headwater', 'headwater_upstream_retry_ms')) > 1500,
     { what: 'pauses that grow', timeoutMs: 25_000 },
   );
+  await node.waitForLine('Replication loop: following');
   expect(warnings(node, 'Replication loop: following')).toBe(1);
 }
 
-describe('a loop', { timeout: 90_000 }, () => {
-  test('of one node: it says so once, and is itself again when it is promoted', async () => {
-    const node = await headwater();
+describe.concurrent('a loop', { timeout: 90_000 }, () => {
+  test('of one node: it says so once, and is itself again when it is promoted', async ({
+    servers,
+  }) => {
+    const node = await headwater(servers);
     await call(node, 'SET', 'k', 'v');
     await follow(node, node);
     await expectLoop(node);
@@ -89,9 +70,9 @@ describe('a loop', { timeout: 90_000 }, () => {
     expect(attempts(node)).toBe(logged);
   });
 
-  test('of two nodes ends when one is promoted, without a full sync', async () => {
-    const first = await headwater();
-    const second = await headwater(first.port);
+  test('of two nodes ends when one is promoted, without a full sync', async ({ servers }) => {
+    const first = await headwater(servers);
+    const second = await headwater(servers, first.port);
     await waitForSync(first, second);
     await call(first, 'SET', 'k', 'v');
     await follow(first, second);
@@ -103,10 +84,10 @@ describe('a loop', { timeout: 90_000 }, () => {
     expect(await field(first, 'stats', 'sync_full')).toBe('1');
   });
 
-  test('of three nodes ends when one is promoted', async () => {
-    const first = await headwater();
-    const second = await headwater(first.port);
-    const third = await headwater(second.port);
+  test('of three nodes ends when one is promoted', async ({ servers }) => {
+    const first = await headwater(servers);
+    const second = await headwater(servers, first.port);
+    const third = await headwater(servers, second.port);
     await waitForSync(first, third);
     await follow(first, third);
     for (const node of [first, second, third]) await expectLoop(node);
@@ -119,9 +100,11 @@ describe('a loop', { timeout: 90_000 }, () => {
     for (const node of [third, first]) expect(await troubleOf(node)).toBe('none');
   });
 
-  test('with a real server in it is no worse than among real servers: an attempt each second', async () => {
-    const ours = await headwater();
-    const stock = await redis();
+  test('with a real server in it is no worse than among real servers: an attempt each second', async ({
+    servers,
+  }) => {
+    const ours = await headwater(servers);
+    const stock = await redis(servers);
     await follow(stock, ours);
     await waitForSync(ours, stock);
     await follow(ours, stock);
@@ -136,9 +119,13 @@ describe('a loop', { timeout: 90_000 }, () => {
   });
 });
 
-describe('what is no primary', () => {
+describe.concurrent('what is no primary', { timeout: 60_000 }, () => {
   /** Answers the first words on each connection with `text`; `hangsUp` after it. */
-  async function impostor(text: string, hangsUp = false): Promise<{ port: number; seen: number }> {
+  async function impostor(
+    servers: Servers,
+    text: string,
+    hangsUp = false,
+  ): Promise<{ port: number; seen: number }> {
     const sockets = new Set<Socket>();
     const state = { port: 0, seen: 0 };
     const server: Server = createServer((socket) => {
@@ -152,7 +139,7 @@ describe('what is no primary', () => {
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     state.port = (server.address() as { port: number }).port;
-    closing.push(() => {
+    servers.atEnd(() => {
       for (const socket of sockets) socket.destroy();
       server.close();
     });
@@ -161,16 +148,16 @@ describe('what is no primary', () => {
 
   const id = 'a'.repeat(40);
   const shake = '+PONG\r\n+OK\r\n+OK\r\n';
-  test.each([
+  test.for([
     ['speaks HTTP', 'HTTP/1.1 400 Bad Request\r\n\r\n', 'Error reply to PING from master'],
     ['speaks no lines', 'x'.repeat(100_000), 'Protocol error from MASTER'],
     ['answers REPLCONF with numbers', '+PONG\r\n:1\r\n:1\r\n', 'Unexpected reply to REPLCONF'],
     ['answers PSYNC with a bulk', `${shake}$5\r\nhello\r\n*0\r\n`, 'Bad protocol from MASTER'],
     ['continues what was never held', `${shake}+CONTINUE ${id}\r\n`, 'Unexpected reply to PSYNC'],
     ['grants a dump without a size', `${shake}+FULLRESYNC ${id} 5\r\n$x\r\n`, 'Bad protocol'],
-  ])('%s: it is told so, with pauses that grow', async (_, text, complaint) => {
-    const node = await headwater();
-    const server = await impostor(text);
+  ])('%s: it is told so, with pauses that grow', async ([, text, complaint], { servers }) => {
+    const node = await headwater(servers);
+    const server = await impostor(servers, text);
     await call(node, 'REPLICAOF', '127.0.0.1', server.port);
     await waitFor(
       async () => Number(await field(node, 'headwater', 'headwater_upstream_retry_ms')) > 3000,
@@ -178,21 +165,24 @@ describe('what is no primary', () => {
     );
     expect(server.seen).toBe(3);
     expect(await troubleOf(node)).toBe('not-a-primary');
+    await waitFor(() => warnings(node, complaint) >= 3, { what: 'three complaints' });
     expect(warnings(node, complaint)).toBe(3);
     expect(attempts(node)).toBe(1);
     // Another primary is tried at once.
-    const head = await redis();
+    const head = await redis(servers);
     await follow(node, head);
     await waitForSync(head, node);
     expect(await troubleOf(node)).toBe('none');
   });
 
-  test('continues the stream and hangs up, each time: no storm of reconnects', async () => {
-    const head = await headwater();
-    const node = await headwater(head.port);
+  test('continues the stream and hangs up, each time: no storm of reconnects', async ({
+    servers,
+  }) => {
+    const head = await headwater(servers);
+    const node = await headwater(servers, head.port);
     await waitForSync(head, node);
     const replid = await field(node, 'replication', 'master_replid');
-    const server = await impostor(`${shake}+CONTINUE ${replid}\r\n`, true);
+    const server = await impostor(servers, `${shake}+CONTINUE ${replid}\r\n`, true);
     await call(node, 'REPLICAOF', '127.0.0.1', server.port);
     await waitFor(
       async () => Number(await field(node, 'headwater', 'headwater_upstream_retry_ms')) > 1500,

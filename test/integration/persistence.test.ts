@@ -136,7 +136,7 @@ test('a dump of redis-server is loaded, in plain and in old versions of the form
   expect(await contentOf(ours)).toEqual(before);
   expect(await ours.call('SAVE')).toBe('OK');
   expect(readFileSync(join(dir, 'dump.rdb')).subarray(0, 9).toString()).toBe('REDIS0009');
-  expect(server.output).toContain('Done loading RDB, keys loaded: ');
+  await server.waitForLine('Done loading RDB, keys loaded: ');
   await client.close();
   await ours.close();
 });
@@ -260,8 +260,9 @@ test('a dump of Redis 8.8 loads at the start, and the log tells what was passed 
   ]);
   const pending = await client.call('XPENDING', 'other', 'group');
   expect(String(pending)).toBe('2,1-0,2-0,consumer,2');
-  const passed = server.lines.filter((line) => line.includes('was passed over'));
-  expect(passed.map((line) => /over: (.*) times/.exec(line)?.[1])).toEqual([
+  const linesWith = (text: string): string[] => server.lines.filter((line) => line.includes(text));
+  await waitFor(() => linesWith('was passed over').length >= 3, { what: 'three lines' });
+  expect(linesWith('was passed over').map((line) => /over: (.*) times/.exec(line)?.[1])).toEqual([
     'slot info (2',
     "key metadata of class 'KMT1' (2",
     'idempotency data of stream producers (1',
@@ -269,11 +270,10 @@ test('a dump of Redis 8.8 loads at the start, and the log tells what was passed 
   // Payloads of these versions likewise. Each name is told once.
   for (const { key, payload } of [...newerPayloads(), ...newerPayloads()])
     expect(String(await client.call('RESTORE', key, 0, payload, 'REPLACE'))).toBe('OK');
-  const told = server.lines.filter((line) => line.includes('RESTORE passes over'));
-  expect(told.map((line) => /use here: ([^"]*)/.exec(line)?.[1])).toEqual([
-    'idempotency data of stream producers',
-    "key metadata of class 'KMT1'",
-  ]);
+  await waitFor(() => linesWith('RESTORE passes over').length >= 2, { what: 'two lines' });
+  expect(
+    linesWith('RESTORE passes over').map((line) => /use here: ([^"]*)/.exec(line)?.[1]),
+  ).toEqual(['idempotency data of stream producers', "key metadata of class 'KMT1'"]);
   const array = payloadOf(14, 28, 1, 0, 5, 1, 7);
   expect(String(await client.command('RESTORE', 'string', 0, array, 'REPLACE'))).toBe(
     'ERR Bad data format',
@@ -329,7 +329,7 @@ test('SHUTDOWN that cannot save leaves the server running; FORCE ends it', async
   await client.call('SET', 'key', 'value');
   const refused = await client.command('SHUTDOWN');
   expect((refused as RespError).message).toBe('ERR Errors trying to SHUTDOWN. Check logs.');
-  expect(server.output).toContain("Error trying to save the DB, can't exit.");
+  await server.waitForLine("Error trying to save the DB, can't exit.");
   expect(await client.call('GET', 'key')).toBe('value');
   const write = await client.command('SET', 'key', 'other');
   expect((write as RespError).message).toMatch(/^MISCONF /);

@@ -4,36 +4,23 @@
  * a full sync without need.
  */
 import { createServer, type Server, type Socket } from 'node:net';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect } from 'vitest';
 import { CutLink } from '../support/cut-link.ts';
 import { digestOf, expectSameData, syncCounts, waitForSync } from '../support/digest.ts';
-import { startHeadwater } from '../support/headwater.ts';
-import { startRedis } from '../support/real-redis.ts';
 import { RespError } from '../support/resp-parser.ts';
 import { type TestServer, temporaryDirectory } from '../support/server-process.ts';
+import { type Servers, test } from '../support/servers.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const DEBUG = ['--enable-debug-command', 'yes'];
-const running: { stop(): Promise<void> }[] = [];
-const closing: (() => Promise<void>)[] = [];
 
-afterEach(async () => {
-  for (const close of closing.splice(0)) await close();
-  // From the tail up, so that nobody logs a primary that is gone.
-  for (const server of running.splice(0).reverse()) await server.stop();
-});
-
-async function redis(replicaOf?: number, ...args: string[]): Promise<TestServer> {
-  const server = await startRedis({ ...(replicaOf === undefined ? {} : { replicaOf }), args });
-  running.push(server);
-  return server;
+function redis(servers: Servers, replicaOf?: number, ...args: string[]): Promise<TestServer> {
+  return servers.redis({ ...(replicaOf === undefined ? {} : { replicaOf }), args });
 }
 
-async function headwater(replicaOf?: number, ...args: string[]): Promise<TestServer> {
+function headwater(servers: Servers, replicaOf?: number, ...args: string[]): Promise<TestServer> {
   const options = replicaOf === undefined ? {} : { replicaOf };
-  const server = await startHeadwater({ ...options, args: [...DEBUG, ...args] });
-  running.push(server);
-  return server;
+  return servers.headwater({ ...options, args: [...DEBUG, ...args] });
 }
 
 async function call(server: TestServer, ...words: (string | number)[]): Promise<unknown> {
@@ -74,17 +61,19 @@ async function replidOf(server: TestServer): Promise<unknown> {
   return id;
 }
 
-describe('a chain of a real primary, two headwaters and a real replica', () => {
-  test('holds the same at each hop, under one id, and so after cuts, with partial resyncs only', async () => {
-    const head = await redis();
+describe.concurrent('a chain of a real primary, two headwaters and a real replica', () => {
+  test('holds the same at each hop, under one id, and so after cuts, with partial resyncs only', async ({
+    servers,
+  }) => {
+    const head = await redis(servers);
     await write(head, 0);
     const upper = await CutLink.to(head.port);
-    closing.push(() => upper.close());
-    const first = await headwater(upper.port, '--repl-backlog-size', '16mb');
+    servers.atEnd(() => upper.close());
+    const first = await headwater(servers, upper.port, '--repl-backlog-size', '16mb');
     const lower = await CutLink.to(first.port);
-    closing.push(() => lower.close());
-    const second = await headwater(lower.port, '--repl-backlog-size', '16mb');
-    const tail = await redis(second.port);
+    servers.atEnd(() => lower.close());
+    const second = await headwater(servers, lower.port, '--repl-backlog-size', '16mb');
+    const tail = await redis(servers, second.port);
     await call(head, 'CONFIG', 'SET', 'repl-backlog-size', '16mb');
     for (const server of [first, second, tail]) await waitForSync(head, server);
     for (let round = 1; round <= 3; round++) {
@@ -100,9 +89,9 @@ describe('a chain of a real primary, two headwaters and a real replica', () => {
     expect((await syncCounts(first)).partial).toBeGreaterThan(0);
   });
 
-  test('acknowledges, so that WAIT at the head counts', async () => {
-    const head = await redis();
-    const relay = await headwater(head.port);
+  test('acknowledges, so that WAIT at the head counts', async ({ servers }) => {
+    const head = await redis(servers);
+    const relay = await headwater(servers, head.port);
     await waitForSync(head, relay);
     const client = await head.client();
     for (let i = 0; i < 20; i++) {
@@ -113,12 +102,14 @@ describe('a chain of a real primary, two headwaters and a real replica', () => {
     await expectSameData(head, relay);
   });
 
-  test('goes on by partial resyncs when a node is promoted and the old head follows it', async () => {
-    const head = await redis();
+  test('goes on by partial resyncs when a node is promoted and the old head follows it', async ({
+    servers,
+  }) => {
+    const head = await redis(servers);
     await write(head, 0);
-    const first = await headwater(head.port);
-    const second = await headwater(first.port);
-    const tail = await redis(second.port);
+    const first = await headwater(servers, head.port);
+    const second = await headwater(servers, first.port);
+    const tail = await redis(servers, second.port);
     for (const server of [first, second, tail]) await waitForSync(head, server);
     expect(await call(first, 'REPLICAOF', 'NO', 'ONE')).toBe('OK');
     await write(first, 1);
@@ -136,10 +127,10 @@ describe('a chain of a real primary, two headwaters and a real replica', () => {
   });
 });
 
-describe('a replica', () => {
-  test('refuses writes, WAIT, and says what it is', async () => {
-    const head = await redis();
-    const node = await headwater(head.port);
+describe.concurrent('a replica', () => {
+  test('refuses writes, WAIT, and says what it is', async ({ servers }) => {
+    const head = await redis(servers);
+    const node = await headwater(servers, head.port);
     await waitForSync(head, node);
     expect(String(await call(node, 'SET', 'k', 'v'))).toContain(
       "READONLY You can't write against a read only",
@@ -160,9 +151,9 @@ describe('a replica', () => {
     await client.close();
   });
 
-  test('inside MULTI stops writing where it becomes one', async () => {
-    const head = await redis();
-    const node = await headwater();
+  test('inside MULTI stops writing where it becomes one', async ({ servers }) => {
+    const head = await redis(servers);
+    const node = await headwater(servers);
     const client = await node.client();
     for (const words of [
       ['MULTI'],
@@ -179,13 +170,12 @@ describe('a replica', () => {
     await expectSameData(head, node);
   });
 
-  test('answers from old data, or not, while the link is down', async () => {
-    const head = await redis();
-    const node = await headwater(head.port);
+  test('answers from old data, or not, while the link is down', async ({ servers }) => {
+    const head = await redis(servers);
+    const node = await headwater(servers, head.port);
     await call(head, 'SET', 'k', 'v');
     await waitForSync(head, node);
     await head.stop();
-    running.splice(running.indexOf(head), 1);
     await waitFor(async () =>
       String(await call(node, 'INFO', 'replication')).includes('link_status:down'),
     );
@@ -195,9 +185,9 @@ describe('a replica', () => {
     expect(String(await call(node, 'INFO', 'server'))).toContain('redis_version');
   });
 
-  test('hides what has expired and leaves its deletion to the primary', async () => {
-    const head = await redis();
-    const node = await headwater(head.port);
+  test('hides what has expired and leaves its deletion to the primary', async ({ servers }) => {
+    const head = await redis(servers);
+    const node = await headwater(servers, head.port);
     await call(head, 'DEBUG', 'SET-ACTIVE-EXPIRE', 0);
     await call(head, 'SET', 'k', 'v', 'PX', 50);
     await waitForSync(head, node);
@@ -208,11 +198,13 @@ describe('a replica', () => {
     expect(await call(node, 'DBSIZE')).toBe(0);
   });
 
-  test('holds what its primary holds after it has reloaded its dump under the stream', async () => {
-    const head = await redis();
+  test('holds what its primary holds after it has reloaded its dump under the stream', async ({
+    servers,
+  }) => {
+    const head = await redis(servers);
     await write(head, 0);
-    const node = await headwater(head.port);
-    const tail = await redis(node.port);
+    const node = await headwater(servers, head.port);
+    const tail = await redis(servers, node.port);
     await waitForSync(head, tail);
     for (let round = 1; round < 5; round++) {
       const [reloaded] = await Promise.all([call(node, 'DEBUG', 'RELOAD'), write(head, round)]);
@@ -223,10 +215,12 @@ describe('a replica', () => {
     expect((await syncCounts(head)).full).toBe(1);
   });
 
-  test('is one again with those above and below after it has loaded another dump', async () => {
-    const head = await headwater();
-    const node = await headwater(head.port);
-    const tail = await redis(node.port);
+  test('is one again with those above and below after it has loaded another dump', async ({
+    servers,
+  }) => {
+    const head = await headwater(servers);
+    const node = await headwater(servers, head.port);
+    const tail = await redis(servers, node.port);
     await call(head, 'SET', 'k', 'saved');
     await waitForSync(head, tail);
     for (const server of [head, node]) {
@@ -249,9 +243,9 @@ describe('a replica', () => {
     expect(await call(head, 'GET', 'k')).toBe('saved');
   });
 
-  test('tells those below of what had expired when it reloaded its dump', async () => {
-    const head = await headwater();
-    const tail = await redis(head.port);
+  test('tells those below of what had expired when it reloaded its dump', async ({ servers }) => {
+    const head = await headwater(servers);
+    const tail = await redis(servers, head.port);
     await waitForSync(head, tail);
     await call(head, 'DEBUG', 'SET-ACTIVE-EXPIRE', 0);
     await call(head, 'SET', 'k', 'v', 'PX', 20);
@@ -262,32 +256,33 @@ describe('a replica', () => {
     expect(await call(tail, 'DBSIZE')).toBe(0);
   });
 
-  test('comes back after a restart by a partial resync', async () => {
-    const head = await redis();
+  test('comes back after a restart by a partial resync', async ({ servers }) => {
+    const head = await redis(servers);
     await write(head, 0);
     const dir = temporaryDirectory('restarted');
-    const node = await startHeadwater({ replicaOf: head.port, args: DEBUG, dir });
+    const node = await servers.headwater({ replicaOf: head.port, args: DEBUG, dir });
     await waitForSync(head, node);
     expect(await call(node, 'SAVE')).toBe('OK');
     await write(head, 1);
     await node.stop();
-    const again = await startHeadwater({ replicaOf: head.port, args: DEBUG, dir });
-    running.push(again);
+    const again = await servers.headwater({ replicaOf: head.port, args: DEBUG, dir });
     await expectSameData(head, again);
     expect((await syncCounts(head)).full).toBe(1);
     expect((await syncCounts(head)).partial).toBe(1);
   });
 
-  test('keeps what it holds when a full sync is cut, at any place, and then gets the new one', async () => {
-    const old = await redis();
+  test('keeps what it holds when a full sync is cut, at any place, and then gets the new one', async ({
+    servers,
+  }) => {
+    const old = await redis(servers);
     await call(old, 'SET', 'old', '1');
-    const node = await headwater(old.port);
+    const node = await headwater(servers, old.port);
     await waitForSync(old, node);
-    const head = await redis();
+    const head = await redis(servers);
     await call(head, 'DEBUG', 'POPULATE', 40_000, 'key', 200);
     await call(head, 'CONFIG', 'SET', 'rdb-key-save-delay', 20);
     const link = await CutLink.to(head.port);
-    closing.push(() => link.close());
+    servers.atEnd(() => link.close());
     const before = await digestOf(node);
     await call(node, 'REPLICAOF', '127.0.0.1', link.port);
     for (let i = 0; i < 5; i++) {
@@ -303,9 +298,12 @@ describe('a replica', () => {
   });
 });
 
-describe('a primary that is none', () => {
+describe.concurrent('a primary that is none', () => {
   /** Answers each connection with `text` as soon as something comes. */
-  async function impostor(text: string): Promise<Server & { port: number; seen: number }> {
+  async function impostor(
+    servers: Servers,
+    text: string,
+  ): Promise<Server & { port: number; seen: number }> {
     const sockets = new Set<Socket>();
     const server = createServer((socket) => {
       sockets.add(socket);
@@ -316,7 +314,7 @@ describe('a primary that is none', () => {
     server.seen = 0;
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     server.port = (server.address() as { port: number }).port;
-    closing.push(async () => {
+    servers.atEnd(async () => {
       for (const socket of sockets) socket.destroy();
       server.close();
     });
@@ -325,7 +323,7 @@ describe('a primary that is none', () => {
 
   const id = 'a'.repeat(40);
   const shake = '+PONG\r\n+OK\r\n+OK\r\n';
-  test.each([
+  test.for([
     ['speaks HTTP', 'HTTP/1.1 400 Bad Request\r\n\r\n'],
     ['sends a line without an end', 'x'.repeat(5000)],
     ['grants a dump of garbage', `${shake}+FULLRESYNC ${id} 5\r\n$20\r\nthis is no dump at al`],
@@ -336,10 +334,10 @@ describe('a primary that is none', () => {
       'announces a dump beyond all limits',
       `${shake}+FULLRESYNC ${id} 5\r\n$99999999999999999999\r\n`,
     ],
-  ])('%s: the node goes on, holds what it held, and tries again', async (_, text) => {
-    const node = await headwater();
+  ])('%s: the node goes on, holds what it held, and tries again', async ([, text], { servers }) => {
+    const node = await headwater(servers);
     await call(node, 'SET', 'k', 'v');
-    const server = await impostor(text);
+    const server = await impostor(servers, text!);
     await call(node, 'REPLICAOF', '127.0.0.1', server.port);
     await waitFor(() => server.seen >= 2, { timeoutMs: 15_000 });
     expect(await call(node, 'GET', 'k')).toBe('v');

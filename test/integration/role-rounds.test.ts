@@ -4,12 +4,11 @@
  * the primary of all is killed and comes back with an old dump. TEST_ROLE_ROUNDS sets the
  * number of promotions (10 cover each node by both ways).
  */
-import { afterEach, expect, test } from 'vitest';
+import { describe, expect } from 'vitest';
 import { call } from '../support/ask.ts';
 import { expectSameData, syncCounts, waitForSync } from '../support/digest.ts';
-import { startHeadwater } from '../support/headwater.ts';
-import { startRedis } from '../support/real-redis.ts';
 import { type TestServer, temporaryDirectory } from '../support/server-process.ts';
+import { type Servers, test } from '../support/servers.ts';
 import { mixedWrites, SteadyWriter } from '../support/steady-writer.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -18,8 +17,6 @@ const ROUND_MS = 60_000;
 const WRITES_PER_ROUND = 30;
 
 type Kind = 'headwater' | 'redis';
-
-const running = new Set<TestServer>();
 
 /** A PING that a paused primary streams would put it ahead of the node that takes over. */
 const ARGS = ['--repl-backlog-size', '32mb', '--repl-ping-replica-period', '3600'];
@@ -30,19 +27,11 @@ interface Place {
   readonly port?: number;
 }
 
-async function start(kind: Kind, place: Place = {}): Promise<TestServer> {
-  const server =
-    kind === 'redis'
-      ? await startRedis({ ...place, args: ARGS })
-      : await startHeadwater({ ...place, args: [...ARGS, '--enable-debug-command', 'yes'] });
-  running.add(server);
-  return server;
+function start(servers: Servers, kind: Kind, place: Place = {}): Promise<TestServer> {
+  return kind === 'redis'
+    ? servers.redis({ ...place, args: ARGS })
+    : servers.headwater({ ...place, args: [...ARGS, '--enable-debug-command', 'yes'] });
 }
-
-afterEach(async () => {
-  for (const server of [...running].reverse()) await server.stop();
-  running.clear();
-});
 
 async function field(server: TestServer, name: string): Promise<string> {
   const client = await server.client();
@@ -82,82 +71,94 @@ async function failOver(from: TestServer, to: TestServer): Promise<void> {
   await waitFor(async () => (await field(to, 'role')) === 'master');
 }
 
-test(`each node in turn is made the primary, under writes: ${ROUNDS} rounds, partial resyncs only`, {
-  timeout: ROUNDS * ROUND_MS,
-}, async () => {
-  const kinds: Kind[] = ['headwater', 'headwater', 'redis', 'redis', 'redis'];
-  const nodes = [await start(kinds[0]!)];
-  for (const kind of kinds.slice(1)) nodes.push(await start(kind, { replicaOf: nodes[0]!.port }));
-  for (const node of nodes.slice(1)) await waitForSync(nodes[0]!, node);
-  let at = 0;
-  const writer = new SteadyWriter(() => nodes[at]!.port, { before: mixedWrites });
-  for (let round = 0; round < ROUNDS; round++) {
-    const [from, to] = [nodes[at]!, nodes[(at + 1) % nodes.length]!];
-    const others = nodes.filter((node) => node !== from && node !== to);
-    const seen = writer.confirmed;
-    await waitFor(() => writer.confirmed > seen + WRITES_PER_ROUND, { timeoutMs: 20_000 });
-    // One of the others stands below the one that takes over, one below another.
-    if (round > 0) await call(others[0]!, 'REPLICAOF', '127.0.0.1', to.port);
-    if (round > 0) await call(others[1]!, 'REPLICAOF', '127.0.0.1', others[2]!.port);
-    if (round % 2 === 0) await promote(from, to, others);
-    else await failOver(from, to);
-    at = (at + 1) % nodes.length;
-    for (const node of others) await call(node, 'REPLICAOF', '127.0.0.1', to.port);
-  }
-  await writer.stop();
-  const primary = nodes[at]!;
-  for (const node of nodes) if (node !== primary) await expectSameData(primary, node);
-  await writer.expectAllThere(primary);
-  expect(await fullSyncs(nodes), reasons(nodes)).toBe(nodes.length - 1);
-});
-
-test('each node of a chain in turn is shut down, and killed, and comes back: the data agree', {
-  timeout: 180_000,
-}, async () => {
-  const kinds: Kind[] = ['redis', 'headwater', 'headwater', 'redis'];
-  const chain: TestServer[] = [];
-  for (const [i, kind] of kinds.entries()) {
-    const dir = temporaryDirectory('chain');
-    chain.push(await start(kind, { dir, ...(i === 0 ? {} : { replicaOf: chain[i - 1]!.port }) }));
-  }
-  for (const node of chain.slice(1)) await waitForSync(chain[0]!, node);
-  const writer = new SteadyWriter(() => chain[0]!.port, { before: mixedWrites });
-  for (const end of ['shutdown', 'kill'] as const) {
-    for (const [i, kind] of kinds.entries()) {
-      const node = chain[i]!;
-      const others = chain.filter((other) => other !== node);
-      const before = await fullSyncs(others);
-      if (end === 'kill') await call(node, 'SAVE');
+describe.concurrent('roles change:', () => {
+  test(`each node in turn is made the primary, under writes: ${ROUNDS} rounds, partial resyncs only`, {
+    timeout: ROUNDS * ROUND_MS,
+  }, async ({ servers }) => {
+    const kinds: Kind[] = ['headwater', 'headwater', 'redis', 'redis', 'redis'];
+    const nodes = [await start(servers, kinds[0]!)];
+    for (const kind of kinds.slice(1))
+      nodes.push(await start(servers, kind, { replicaOf: nodes[0]!.port }));
+    for (const node of nodes.slice(1)) await waitForSync(nodes[0]!, node);
+    let at = 0;
+    const writer = new SteadyWriter(() => nodes[at]!.port, { before: mixedWrites });
+    for (let round = 0; round < ROUNDS; round++) {
+      const [from, to] = [nodes[at]!, nodes[(at + 1) % nodes.length]!];
+      const others = nodes.filter((node) => node !== from && node !== to);
       const seen = writer.confirmed;
       await waitFor(() => writer.confirmed > seen + WRITES_PER_ROUND, { timeoutMs: 20_000 });
-      if (end === 'kill') {
-        await node.kill();
-      } else {
-        // The connection ends without an answer.
-        await call(node, 'SHUTDOWN', 'SAVE').catch(() => {});
-        await node.exited;
-      }
-      running.delete(node);
-      const { dir, port } = node;
-      chain[i] = await start(kind, {
-        dir,
-        port,
-        ...(i === 0 ? {} : { replicaOf: chain[i - 1]!.port }),
-      });
-      const again = writer.confirmed;
-      await waitFor(() => writer.confirmed > again + WRITES_PER_ROUND, { timeoutMs: 20_000 });
-      await call(chain[0]!, 'CLIENT', 'PAUSE', 60_000, 'WRITE');
-      for (const below of chain.slice(1)) {
-        await expectSameData(chain[0]!, below, { timeoutMs: 30_000 });
-      }
-      await call(chain[0]!, 'CLIENT', 'UNPAUSE');
-      const full = (await fullSyncs(others)) + (await fullSyncs([chain[i]!])) - before;
-      // A primary that is killed has lost writes that those below have: they start again.
-      const isLost = end === 'kill' && i === 0;
-      if (!isLost)
-        expect(full, `full syncs after the ${end} of node ${i}: ${reasons(chain)}`).toBe(0);
-      else expect(full).toBeGreaterThan(0);
+      // One of the others stands below the one that takes over, one below another.
+      if (round > 0) await call(others[0]!, 'REPLICAOF', '127.0.0.1', to.port);
+      if (round > 0) await call(others[1]!, 'REPLICAOF', '127.0.0.1', others[2]!.port);
+      if (round % 2 === 0) await promote(from, to, others);
+      else await failOver(from, to);
+      at = (at + 1) % nodes.length;
+      for (const node of others) await call(node, 'REPLICAOF', '127.0.0.1', to.port);
     }
-  }
-  await writer.stop();
+    await writer.stop();
+    const primary = nodes[at]!;
+    for (const node of nodes) if (node !== primary) await expectSameData(primary, node);
+    await writer.expectAllThere(primary);
+    expect(await fullSyncs(nodes), reasons(nodes)).toBe(nodes.length - 1);
+  });
+
+  test.for([
+    ['is shut down', 'shutdown'],
+    ['is killed', 'kill'],
+  ])(
+    'each node of a chain in turn %s, and comes back: the data agree',
+    {
+      timeout: 120_000,
+    },
+    async ([, end], { servers }) => {
+      const kinds: Kind[] = ['redis', 'headwater', 'headwater', 'redis'];
+      const chain: TestServer[] = [];
+      for (const [i, kind] of kinds.entries()) {
+        const dir = temporaryDirectory('chain');
+        chain.push(
+          await start(servers, kind, {
+            dir,
+            ...(i === 0 ? {} : { replicaOf: chain[i - 1]!.port }),
+          }),
+        );
+      }
+      for (const node of chain.slice(1)) await waitForSync(chain[0]!, node);
+      const writer = new SteadyWriter(() => chain[0]!.port, { before: mixedWrites });
+      for (const [i, kind] of kinds.entries()) {
+        const node = chain[i]!;
+        const others = chain.filter((other) => other !== node);
+        const before = await fullSyncs(others);
+        if (end === 'kill') await call(node, 'SAVE');
+        const seen = writer.confirmed;
+        await waitFor(() => writer.confirmed > seen + WRITES_PER_ROUND, { timeoutMs: 20_000 });
+        if (end === 'kill') {
+          await node.kill();
+        } else {
+          // The connection ends without an answer.
+          await call(node, 'SHUTDOWN', 'SAVE').catch(() => {});
+          await node.exited;
+        }
+        const { dir, port } = node;
+        chain[i] = await start(servers, kind, {
+          dir,
+          port,
+          ...(i === 0 ? {} : { replicaOf: chain[i - 1]!.port }),
+        });
+        const again = writer.confirmed;
+        await waitFor(() => writer.confirmed > again + WRITES_PER_ROUND, { timeoutMs: 20_000 });
+        await call(chain[0]!, 'CLIENT', 'PAUSE', 60_000, 'WRITE');
+        for (const below of chain.slice(1)) {
+          await expectSameData(chain[0]!, below, { timeoutMs: 30_000 });
+        }
+        await call(chain[0]!, 'CLIENT', 'UNPAUSE');
+        const full = (await fullSyncs(others)) + (await fullSyncs([chain[i]!])) - before;
+        // A primary that is killed has lost writes that those below have: they start again.
+        const isLost = end === 'kill' && i === 0;
+        if (!isLost)
+          expect(full, `full syncs after the ${end} of node ${i}: ${reasons(chain)}`).toBe(0);
+        else expect(full).toBeGreaterThan(0);
+      }
+      await writer.stop();
+    },
+  );
 });

@@ -5,27 +5,19 @@
  */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect } from 'vitest';
 import { loadBytes, loadOptions, modelOf } from '../rdb/keyspaces.ts';
 import { FakeReplica } from '../support/fake-replica.ts';
-import { logRecords, startHeadwater } from '../support/headwater.ts';
-import { startRedis } from '../support/real-redis.ts';
+import { logRecords } from '../support/headwater.ts';
 import { RecordedId, recordedDump, recordedSteps } from '../support/recorded-sync.ts';
 import type { TestServer } from '../support/server-process.ts';
+import { type Servers, test } from '../support/servers.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 type Maker = 'headwater' | 'redis-server';
 
-const running: { stop(): Promise<void> }[] = [];
-
-afterEach(async () => {
-  for (const server of running.splice(0).reverse()) await server.stop();
-});
-
-async function start(maker: Maker, ...args: string[]): Promise<TestServer> {
-  const server = await (maker === 'headwater' ? startHeadwater({ args }) : startRedis({ args }));
-  running.push(server);
-  return server;
+function start(servers: Servers, maker: Maker, ...args: string[]): Promise<TestServer> {
+  return maker === 'headwater' ? servers.headwater({ args }) : servers.redis({ args });
 }
 
 /** The messages of the log, without time and level. */
@@ -73,8 +65,12 @@ test('the record is that of a whole full sync', () => {
 });
 
 /** A former primary, so that it has a history of its own to ask for. */
-async function formerPrimary(maker: Maker): Promise<{ server: TestServer; replid: string }> {
+async function formerPrimary(
+  servers: Servers,
+  maker: Maker,
+): Promise<{ server: TestServer; replid: string }> {
   const server = await start(
+    servers,
     maker,
     ...['--replica-announce-port', '6379', '--repl-diskless-load', 'swapdb'],
   );
@@ -94,8 +90,8 @@ interface Played {
 }
 
 /** Plays the recorded primary to a replica, which is told to follow it. */
-async function playPrimary(maker: Maker): Promise<Played> {
-  const { server, replid } = await formerPrimary(maker);
+async function playPrimary(servers: Servers, maker: Maker): Promise<Played> {
+  const { server, replid } = await formerPrimary(servers, maker);
   let received = Buffer.alloc(0);
   let socket: Socket | undefined;
   const primary = createServer({ noDelay: true }, (accepted) => {
@@ -108,11 +104,9 @@ async function playPrimary(maker: Maker): Promise<Played> {
   primary.listen(0, '127.0.0.1');
   await once(primary, 'listening');
   const { port } = primary.address() as AddressInfo;
-  running.push({
-    stop: async () => {
-      socket?.destroy();
-      primary.close();
-    },
+  servers.atEnd(() => {
+    socket?.destroy();
+    primary.close();
   });
   const client = await server.client();
   expect(await client.call('REPLICAOF', '127.0.0.1', port)).toBe('OK');
@@ -147,6 +141,7 @@ async function playPrimary(maker: Maker): Promise<Played> {
   expect(info.get('slave_repl_offset')).toBe('14');
   expect(info.get('master_replid')).toBe(RecordedId.PRIMARY);
   await client.close();
+  await server.waitForLine('Finished with success');
   const log = logFrom(messagesOf(maker, server), 'Before turning into a replica', {
     [`127.0.0.1:${port}`]: 'PRIMARY',
     [replid]: 'OWN ID',
@@ -159,9 +154,9 @@ async function playPrimary(maker: Maker): Promise<Played> {
   }
 }
 
-describe('as the replica of the recorded primary', () => {
-  test('headwater sends what the recorded replica sent', async () => {
-    const { requests } = await playPrimary('headwater');
+describe.concurrent('as the replica of the recorded primary', () => {
+  test('headwater sends what the recorded replica sent', async ({ servers }) => {
+    const { requests } = await playPrimary(servers, 'headwater');
     const recorded = Buffer.concat(said('replica')).toString('latin1');
     const acks = (text: string): string[] =>
       text.split('*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK\r\n').slice(1);
@@ -176,8 +171,11 @@ describe('as the replica of the recorded primary', () => {
     expect(sent).toEqual([...sent].sort((a, b) => a.length - b.length));
   });
 
-  test('headwater sends what a redis-server sends, and logs what it logs', async () => {
-    const [ours, theirs] = [await playPrimary('headwater'), await playPrimary('redis-server')];
+  test('headwater sends what a redis-server sends, and logs what it logs', async ({ servers }) => {
+    const [ours, theirs] = await Promise.all([
+      playPrimary(servers, 'headwater'),
+      playPrimary(servers, 'redis-server'),
+    ]);
     const withoutAcks = ({ requests }: Played): string => {
       const text = requests.toString('latin1');
       return text.slice(0, text.indexOf('*3\r\n$8\r\nREPLCONF\r\n$3\r\nACK'));
@@ -195,8 +193,9 @@ interface Answered {
 }
 
 /** Plays the recorded replica to a primary that has the recorded keys. */
-async function playReplica(maker: Maker): Promise<Answered> {
+async function playReplica(servers: Servers, maker: Maker): Promise<Answered> {
   const server = await start(
+    servers,
     maker,
     ...['--repl-diskless-sync', 'no', '--repl-ping-replica-period', '1'],
     ...(maker === 'headwater' ? ['--rdb-version', '9'] : []),
@@ -211,7 +210,7 @@ async function playReplica(maker: Maker): Promise<Answered> {
     received = Buffer.concat([received, bytes]);
   });
   socket.on('error', () => {});
-  running.push({ stop: async () => void socket.destroy() });
+  servers.atEnd(() => socket.destroy());
   const answers: string[] = [];
   let at = 0;
   const takeLine = async (): Promise<string> => {
@@ -248,13 +247,14 @@ async function playReplica(maker: Maker): Promise<Answered> {
   const info = await client.info('replication');
   const replid = info.get('master_replid')!;
   await client.close();
+  await server.waitForLine('Synchronization with replica 127.0.0.1:6379 succeeded');
   const log = logFrom(messagesOf(maker, server), 'Replica 127.0.0.1', { [replid]: 'NEW ID' });
   return { answers: answers.map((line) => line.replace(replid, RecordedId.PRIMARY)), dump, log };
 }
 
-describe('as the primary of the recorded replica', () => {
-  test('headwater answers what the recorded primary answered', async () => {
-    const { answers, dump } = await playReplica('headwater');
+describe.concurrent('as the primary of the recorded replica', () => {
+  test('headwater answers what the recorded primary answered', async ({ servers }) => {
+    const { answers, dump } = await playReplica(servers, 'headwater');
     const recorded = said('primary').filter((bytes) => bytes !== recordedDump);
     const lines = recorded.map((bytes) => bytes.toString('latin1').replace(/^([^*].*)\r\n$/, '$1'));
     const [length] = lines.splice(4, 1);
@@ -271,8 +271,13 @@ describe('as the primary of the recorded replica', () => {
     });
   });
 
-  test('headwater answers what a redis-server answers, and logs what it logs', async () => {
-    const [ours, theirs] = [await playReplica('headwater'), await playReplica('redis-server')];
+  test('headwater answers what a redis-server answers, and logs what it logs', async ({
+    servers,
+  }) => {
+    const [ours, theirs] = await Promise.all([
+      playReplica(servers, 'headwater'),
+      playReplica(servers, 'redis-server'),
+    ]);
     const known = (answers: readonly string[]): string[] =>
       // The lengths of the dumps differ. 7.0 says "ping", as no version before and after it.
       answers.filter((line) => !/^\$\d+$/.test(line)).map((line) => line.replace('ping', 'PING'));

@@ -1,6 +1,7 @@
 /** Processes of redis-sentinel, which watch one group and replace its primary. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { expect } from 'vitest';
 import { findRedisServer } from './real-redis.ts';
 import type { RespClient } from './resp-client.ts';
 import { launch, type TestServer, temporaryDirectory } from './server-process.ts';
@@ -15,11 +16,15 @@ export interface SentinelOptions {
   readonly failoverTimeoutMs: number;
 }
 
-/** Starts one sentinel on 127.0.0.1. It is the same executable as the server. */
-export function startSentinel(options: SentinelOptions): Promise<TestServer> {
+/**
+ * Starts one sentinel on 127.0.0.1. It is the same executable as the server. It reads INFO and
+ * says hello more often than one does: it waits for four periods of hellos before it makes a
+ * primary that came back a replica.
+ */
+export async function startSentinel(options: SentinelOptions): Promise<TestServer> {
   const dir = temporaryDirectory('sentinel');
   const file = join(dir, 'sentinel.conf');
-  return launch({
+  const sentinel = await launch({
     name: 'redis-sentinel',
     command: findRedisServer(),
     dir,
@@ -37,6 +42,11 @@ export function startSentinel(options: SentinelOptions): Promise<TestServer> {
       return [file, '--sentinel'];
     },
   });
+  const client = await sentinel.client();
+  const periods = ['INFO-PERIOD', 2000, 'PUBLISH-PERIOD', 500];
+  expect(await client.call('SENTINEL', 'DEBUG', ...periods)).toBe('OK');
+  await client.close();
+  return sentinel;
 }
 
 /** The port of the node that the sentinel takes for the primary. */

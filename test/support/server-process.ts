@@ -168,7 +168,7 @@ class ServerProcess implements TestServer {
   async ready(): Promise<void> {
     await waitFor(() => this.#answersPing(), {
       what: `${this.name} to answer PING`,
-      timeoutMs: 20_000,
+      timeoutMs: 30_000,
     });
   }
 

@@ -5,7 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 export interface WaitOptions {
-  /** What is awaited, as it completes the sentence "waited 10000 ms for …". */
+  /** What is awaited, as it completes the sentence "waited 20000 ms for …". */
   readonly what?: string;
   readonly timeoutMs?: number;
 }
@@ -23,7 +23,7 @@ const POLL_MS = 5;
  */
 export async function waitFor<T>(
   condition: () => T | Promise<T>,
-  { what = 'a condition', timeoutMs = 10_000 }: WaitOptions = {},
+  { what = 'a condition', timeoutMs = 20_000 }: WaitOptions = {},
 ): Promise<Exclude<T, Unmet>> {
   const deadline = performance.now() + timeoutMs;
   for (let polls = 0; ; polls++) {

@@ -4,7 +4,7 @@
  * dataset replaces that of the test before.
  */
 import { readFileSync } from 'node:fs';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import { Prng } from '../../../src/base/prng.ts';
 import { MIB } from '../../../src/base/units.ts';
 import type { LinkState } from '../../../src/replication/link-state.ts';
@@ -36,7 +36,8 @@ import { encodeCommand, type RespClient } from '../../support/resp-client.ts';
 import { testSeed } from '../../support/seed.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
-/** Nodes that go from primary to primary, for tests side by side: most of their time is waiting. */
+// Most of the time of these tests is waiting for pauses and timeouts of nodes in this process.
+vi.setConfig({ maxConcurrency: 12 });
 
 /** A node, and the text in the dataset that it serves. */
 class Follower {

@@ -12,35 +12,24 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, describe, expect, test } from 'vitest';
-import {
-  type Headwater,
-  type HeadwaterOptions,
-  startHeadwater,
-} from '../../../support/headwater.ts';
+import { describe, expect } from 'vitest';
+import type { Headwater, HeadwaterOptions } from '../../../support/headwater.ts';
 import { startNode } from '../../../support/node-in-process.ts';
 import { RespClient } from '../../../support/resp-client.ts';
 import { RespError } from '../../../support/resp-parser.ts';
 import { temporaryDirectory } from '../../../support/server-process.ts';
+import { type Servers, test } from '../../../support/servers.ts';
 import { waitFor } from '../../../support/wait-for.ts';
 
 /** Node.js can replace the program of a process: there is no second process then. */
 const hasExecve = 'execve' in process;
 const FAILED = new RespError('ERR failed to restart the server. Check server logs.');
 
-let server: Headwater | undefined;
-
-afterEach(async () => {
-  await server?.stop();
-  server = undefined;
-});
-
-async function start(options: HeadwaterOptions = {}): Promise<Headwater> {
-  server = await startHeadwater({
+function start(servers: Servers, options: HeadwaterOptions = {}): Promise<Headwater> {
+  return servers.headwater({
     ...options,
     args: ['--enable-debug-command', 'yes', '--save', '3600', '1', ...(options.args ?? [])],
   });
-  return server;
 }
 
 /** Process ids of the children of a process. */
@@ -71,8 +60,10 @@ async function again(node: Headwater, ...words: string[]): Promise<RespClient> {
   return port;
 }
 
-test('RESTART keeps the data, CRASH-AND-RECOVER what was saved, again and again', async () => {
-  const node = await start();
+test.concurrent('RESTART keeps the data, CRASH-AND-RECOVER what was saved, again and again', async ({
+  servers,
+}) => {
+  const node = await start(servers);
   let client = await node.client();
   await client.call('SET', 'a', '1');
   client = await again(node, 'RESTART');
@@ -98,8 +89,8 @@ test('RESTART keeps the data, CRASH-AND-RECOVER what was saved, again and again'
   expect(node.output).toContain('Received SIGTERM scheduling shutdown...');
 });
 
-test('RESTART writes the configuration to its file', async () => {
-  const node = await start({ conf: 'slowlog-max-len 5\n' });
+test.concurrent('RESTART writes the configuration to its file', async ({ servers }) => {
+  const node = await start(servers, { conf: 'slowlog-max-len 5\n' });
   let client = await node.client();
   await client.call('CONFIG', 'SET', 'slowlog-max-len', '77');
   client = await again(node, 'RESTART');
@@ -109,16 +100,16 @@ test('RESTART writes the configuration to its file', async () => {
   expect(await client.call('CONFIG', 'GET', 'slowlog-max-len')).toEqual(['slowlog-max-len', '77']);
 });
 
-test('SHUTDOWN of the new program ends the process', async () => {
-  const node = await start();
+test.concurrent('SHUTDOWN of the new program ends the process', async ({ servers }) => {
+  const node = await start(servers);
   const client = await again(node, 'CRASH-AND-RECOVER');
   client.write('SHUTDOWN NOSAVE\r\n');
   await node.exited;
   expect(node.exitCode).toBe(0);
 });
 
-test('SIGTERM during the delay ends the process', async () => {
-  const node = await start();
+test.concurrent('SIGTERM during the delay ends the process', async ({ servers }) => {
+  const node = await start(servers);
   const client = await node.client();
   client.write('DEBUG RESTART 600000\r\n');
   await node.waitForLine('bye bye...');
@@ -134,42 +125,42 @@ test('SIGTERM during the delay ends the process', async () => {
   expect(starts(node)).toBe(1);
 });
 
-describe.skipIf(hasExecve)('the thin parent', () => {
-  test('ends with the signal that ends the successor', async () => {
-    const node = await start();
+describe.skipIf(hasExecve)('the thin parent', { concurrent: true }, () => {
+  test('ends with the signal that ends the successor', async ({ servers }) => {
+    const node = await start(servers);
     const client = await again(node, 'CRASH-AND-RECOVER');
     client.write('DEBUG SEGFAULT\r\n');
     await node.exited;
     expect(node.exitCode).toBeNull();
   });
 
-  test('ends with the exit code of the successor', async () => {
-    const node = await start();
+  test('ends with the exit code of the successor', async ({ servers }) => {
+    const node = await start(servers);
     const client = await again(node, 'CRASH-AND-RECOVER');
     client.write('DEBUG PANIC\r\n');
     await node.exited;
     expect(node.exitCode).toBe(1);
   });
 
-  test.each(['SIGHUP', 'SIGUSR1'] as const)('%s changes nothing', async (signal) => {
-    const node = await start();
+  test.for(['SIGHUP', 'SIGUSR1'] as const)('%s changes nothing', async (signal, { servers }) => {
+    const node = await start(servers);
     const client = await again(node, 'CRASH-AND-RECOVER');
     process.kill(node.pid, signal);
     expect(await client.call('PING')).toBe('PONG');
     expect(node.hasExited).toBe(false);
   });
 
-  test('takes the successor with it when it is killed', async () => {
-    const node = await start();
+  test('takes the successor with it when it is killed', async ({ servers }) => {
+    const node = await start(servers);
     await again(node, 'CRASH-AND-RECOVER');
     const pid = serving(node);
     process.kill(node.pid, 'SIGKILL');
     await waitFor(() => !lives(pid), { what: 'the successor to end' });
-    expect(node.output).toContain('The parent of this process is gone');
+    await node.waitForLine('The parent of this process is gone');
   });
 
-  test('holds nothing of the dataset', async () => {
-    const node = await start();
+  test('holds nothing of the dataset', async ({ servers }) => {
+    const node = await start(servers);
     const client = await node.client();
     await client.call('DEBUG', 'POPULATE', '1000000', 'key', '200');
     const residentKib = (): number =>
@@ -181,12 +172,14 @@ describe.skipIf(hasExecve)('the thin parent', () => {
   });
 });
 
-test('the process of the start stands in the pid file and for systemd', async () => {
+test.concurrent('the process of the start stands in the pid file and for systemd', async ({
+  servers,
+}) => {
   const dir = temporaryDirectory('notify');
   const log = join(dir, 'told');
   writeFileSync(join(dir, 'systemd-notify'), `#!/bin/sh\necho "$*" >> '${log}'\n`);
   chmodSync(join(dir, 'systemd-notify'), 0o755);
-  const node = await start({
+  const node = await start(servers, {
     args: ['--pidfile', 'run.pid', '--supervised', 'systemd'],
     env: { NOTIFY_SOCKET: join(dir, 'socket'), PATH: `${dir}:${process.env['PATH']}` },
   });
@@ -205,9 +198,9 @@ test('the process of the start stands in the pid file and for systemd', async ()
   expect(told().join()).toContain('STOPPING=1');
 });
 
-describe('a restart that cannot be', () => {
-  test('leaves the node as it is', async () => {
-    const node = await start();
+describe.concurrent('a restart that cannot be', () => {
+  test('leaves the node as it is', async ({ servers }) => {
+    const node = await start(servers);
     const client = await node.client();
     await client.call('SET', 'a', '1');
     expect(await client.command('DEBUG', 'RESTART', 'x')).toEqual(
@@ -216,7 +209,7 @@ describe('a restart that cannot be', () => {
     renameSync(node.dir, `${node.dir}-away`);
     expect(await client.command('DEBUG', 'RESTART')).toEqual(FAILED);
     renameSync(`${node.dir}-away`, node.dir);
-    expect(node.output).toContain("Can't restart: error preparing for shutdown");
+    await node.waitForLine("Can't restart: error preparing for shutdown");
     expect(await client.call('SAVE')).toBe('OK');
     expect(await client.call('SET', 'a', '2')).toBe('OK');
     expect(await client.infoField('errorstats', 'errorstat_ERR')).toBe('count=2');
@@ -227,8 +220,8 @@ describe('a restart that cannot be', () => {
     ]);
   });
 
-  test('because the configuration cannot be written', async () => {
-    const node = await start({ conf: 'slowlog-max-len 5\n' });
+  test('because the configuration cannot be written', async ({ servers }) => {
+    const node = await start(servers, { conf: 'slowlog-max-len 5\n' });
     const client = await node.client();
     const file = String(await client.infoField('server', 'config_file'));
     rmSync(file);
