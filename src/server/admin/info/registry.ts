@@ -1,7 +1,6 @@
 /**
- * INFO as a list of sections in Redis' order. Each part of the server defines its own sections. A
- * later definition of a section replaces an earlier one, and any part may add lines to the end of a
- * section.
+ * INFO as a list of sections in Redis' order. Each part of the server defines its own sections, each
+ * once, and any part may add lines to the end of a section.
  *
  * Names of our own fields contain no name of a Redis field, since tools search for the first
  * occurrence of a name.
@@ -38,8 +37,9 @@ const NOT_BY_DEFAULT: ReadonlySet<InfoSection> = new Set(['commandstats', 'laten
 export class InfoRegistry {
   readonly #lines = new Map<InfoSection, InfoLines[]>();
 
-  /** Sets the lines of a section. */
+  /** Sets the lines of a section, which nobody else defines. */
   define(section: InfoSection, lines: InfoLines): void {
+    assert(!this.#lines.has(section), 'a section is defined once');
     this.#lines.set(section, [lines]);
   }
 

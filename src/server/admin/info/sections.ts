@@ -1,7 +1,6 @@
 /**
- * The sections of INFO that the server itself can fill. Snapshots and replication redefine theirs
- * when they are there (see registry.ts); the sections here hold without them. A missing feature
- * still has its fields, as zeros: tools read them.
+ * The sections of INFO that the server itself fills; job-sections.ts has those of snapshots and
+ * replication. A missing feature still has its fields, as zeros: tools read them.
  */
 
 import { endianness, machine, release, type } from 'node:os';
@@ -46,9 +45,7 @@ export function defineInfo(parts: InfoParts): void {
   info.define('server', () => serverLines(parts));
   info.define('clients', () => clientLines(parts));
   info.define('memory', () => memoryLines(parts));
-  info.define('persistence', () => persistenceLines(parts));
   info.define('stats', () => statsLines(parts));
-  info.define('replication', () => replicationLines(parts));
   info.define('cpu', cpuLines);
   info.define('modules', () => []);
   info.define('commandstats', () => rowLines(parts, commandLine));
@@ -184,46 +181,6 @@ const percent = (part: number, whole: number): string =>
   `${((100 * part) / Math.max(1, whole)).toFixed(2)}%`;
 const ratio = (a: number, b: number): string => (a / Math.max(1, b)).toFixed(2);
 
-function persistenceLines({ server }: InfoParts): string[] {
-  return fieldLines({
-    loading: server.loading ? 1 : 0,
-    async_loading: 0,
-    current_cow_peak: 0,
-    current_cow_size: 0,
-    current_cow_size_age: 0,
-    current_fork_perc: '0.00',
-    current_save_keys_processed: 0,
-    current_save_keys_total: 0,
-    rdb_changes_since_last_save: server.dirty,
-    rdb_bgsave_in_progress: 0,
-    rdb_last_save_time: Math.floor(server.startedMs / 1000),
-    rdb_last_bgsave_status: 'ok',
-    rdb_last_bgsave_time_sec: -1,
-    rdb_current_bgsave_time_sec: -1,
-    rdb_saves: 0,
-    rdb_last_cow_size: 0,
-    rdb_last_load_keys_expired: 0,
-    rdb_last_load_keys_loaded: 0,
-    ...appendOnlyFields,
-  });
-}
-
-/** There is no append only file; tools read these fields. */
-export const appendOnlyFields = {
-  aof_enabled: 0,
-  aof_rewrite_in_progress: 0,
-  aof_rewrite_scheduled: 0,
-  aof_last_rewrite_time_sec: -1,
-  aof_current_rewrite_time_sec: -1,
-  aof_last_bgrewrite_status: 'ok',
-  aof_rewrites: 0,
-  aof_rewrites_consecutive_failures: 0,
-  aof_last_write_status: 'ok',
-  aof_last_cow_size: 0,
-  module_fork_in_progress: 0,
-  module_fork_last_cow_size: 0,
-} as const;
-
 /** Microseconds of all calls. */
 function commandMicros({ lookup }: Dispatcher): number {
   let sum = 0;
@@ -299,23 +256,6 @@ function statsLines({ server, rates, loopTime, dispatcher }: InfoParts): string[
     acl_access_denied_cmd: 0,
     acl_access_denied_key: 0,
     acl_access_denied_channel: 0,
-  });
-}
-
-function replicationLines({ server }: InfoParts): string[] {
-  const { history, streamLog } = server;
-  return fieldLines({
-    role: 'master',
-    connected_slaves: 0,
-    master_failover_state: 'no-failover',
-    master_replid: history.replid,
-    master_replid2: history.replid2,
-    master_repl_offset: streamLog.endOffset,
-    second_repl_offset: history.secondOffset,
-    repl_backlog_active: streamLog.active ? 1 : 0,
-    repl_backlog_size: streamLog.backlogBytesMax,
-    repl_backlog_first_byte_offset: streamLog.active ? streamLog.firstOffset : 0,
-    repl_backlog_histlen: streamLog.active ? streamLog.histlen : 0,
   });
 }
 
