@@ -457,12 +457,14 @@ export class AppendOnly {
     if (!this.#isStart)
       log.notice(`Background append only file rewriting started by pid ${process.pid}`);
     const temporaryName = `temp-rewriteaof-bg-${process.pid}.aof`;
-    await writeDump(snapshot, {
+    const written = writeDump(snapshot, {
       directory: files.directory,
       name: base.name,
       temporaryName,
       disk: this.#disk,
     });
+    persistence.baseBegins(written);
+    await written;
     this.lastCowBytes = snapshot.figures.touchedBytes;
     this.#check(generation);
     if (!this.#isStart) {
