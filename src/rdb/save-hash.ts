@@ -47,10 +47,10 @@ export class HashSaver {
 
   /** Writes what follows the key of a hash whose type byte was `rdbType`. */
   save(rdbType: RdbType, encoding: Encoding, value: number): void {
-    const { reader, sink } = this.#strings;
+    const { reader } = this.#strings;
     if (encoding === Encoding.HASHTABLE) {
       reader.read(value, 0, TABLE_BYTES / 4, this.#header, 0);
-      sink.length(this.#header[TableWord.COUNT]!);
+      this.#strings.count(this.#header[TableWord.COUNT]!);
       this.#walk.walk(value, this.#visitor);
       return;
     }
@@ -61,7 +61,7 @@ export class HashSaver {
     }
     this.#copy.readListpack(value);
     const { bytes } = this.#copy;
-    sink.length(countEntries(bytes, 0) / 2);
+    this.#strings.count(countEntries(bytes, 0) / 2);
     for (let at = LISTPACK_HEADER_BYTES; bytes[at] !== TERMINATOR; at = behindEntry(bytes, at)) {
       readElement(bytes, at, this.#element);
       elementToBytes(this.#element, this.#text);

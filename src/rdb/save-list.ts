@@ -41,19 +41,19 @@ export class ListSaver {
     const asNodes = rdbType === RdbType.LIST_QUICKLIST_2;
     if (encoding === Encoding.QUICKLIST) this.#saveChain(asNodes, value);
     else if (asNodes) {
-      this.#strings.sink.length(1);
+      this.#strings.count(1);
       this.#savePacked(value, 0);
     } else {
       this.#copy.readListpack(value);
-      this.#strings.sink.length(countEntries(this.#copy.bytes, 0));
+      this.#strings.count(countEntries(this.#copy.bytes, 0));
       this.#saveElements(0);
     }
   }
 
   #saveChain(asNodes: boolean, value: number): void {
-    const { reader, sink } = this.#strings;
+    const { reader } = this.#strings;
     reader.read(value, 0, LIST_BYTES / 4, this.#list, 0);
-    sink.length(this.#list[asNodes ? ListWord.NODES : ListWord.COUNT]!);
+    this.#strings.count(this.#list[asNodes ? ListWord.NODES : ListWord.COUNT]!);
     const node = this.#node;
     for (let next = this.#list[ListWord.HEAD]!; next !== 0; next = node[NodeWord.NEXT]!) {
       reader.read(next, 0, NODE_BYTES / 4, node, 0);
@@ -61,7 +61,7 @@ export class ListSaver {
       const start = node[NodeWord.START]!;
       const plain = node[NodeWord.PLAIN]!;
       if (plain !== PACKED) {
-        if (asNodes) sink.length(ListContainer.PLAIN);
+        if (asNodes) this.#strings.sink.length(ListContainer.PLAIN);
         this.#strings.object(block, 0, plain);
       } else if (asNodes) {
         this.#savePacked(block, start);

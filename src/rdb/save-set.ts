@@ -60,9 +60,9 @@ export class SetSaver {
   }
 
   #saveTable(value: number): void {
-    const { reader, sink } = this.#strings;
+    const { reader } = this.#strings;
     reader.read(value, 0, TABLE_BYTES / 4, this.#header, 0);
-    sink.length(this.#header[TableWord.COUNT]!);
+    this.#strings.count(this.#header[TableWord.COUNT]!);
     this.#walk.walk(value, this.#visitor);
   }
 
@@ -76,7 +76,7 @@ export class SetSaver {
     }
     copy.read(value, bytes);
     const count = intsetCount(copy.bytes, 0);
-    this.#strings.sink.length(count);
+    this.#strings.count(count);
     const element = this.#element;
     for (let i = 0; i < count; i++) {
       readInteger(copy.bytes, 0, i, this.#integer);
@@ -89,7 +89,7 @@ export class SetSaver {
   }
 
   #saveListpack(rdbType: RdbType, value: number): void {
-    const { reader, sink } = this.#strings;
+    const { reader } = this.#strings;
     if (rdbType === RdbType.SET_LISTPACK) {
       reader.read(value, 0, 1, this.#header, 0);
       this.#strings.object(value, 0, this.#header[0]! >>> 0);
@@ -97,7 +97,7 @@ export class SetSaver {
     }
     this.#copy.readListpack(value);
     const { bytes } = this.#copy;
-    sink.length(countEntries(bytes, 0));
+    this.#strings.count(countEntries(bytes, 0));
     for (let at = LISTPACK_HEADER_BYTES; bytes[at] !== TERMINATOR; at = behindEntry(bytes, at)) {
       readElement(bytes, at, this.#element);
       elementToBytes(this.#element, this.#text);

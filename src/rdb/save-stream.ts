@@ -1,7 +1,7 @@
 /**
  * Writes the values of streams to a dump: nodes as they are, ids and counts, then the groups.
  * structs/stream-entries.ts and structs/stream-groups.ts draw them. Trees are walked through the
- * reader, node by node.
+ * reader, see id-tree-walk.ts.
  *
  *   nodes { id listpack }  length  last id  [first id  max deleted id  entries added]
  *   groups { name  last id  [entries read]  pending { id time count }
@@ -9,14 +9,6 @@
  *
  * Type 19 brought the parts in brackets, and type 21 brought `active`.
  */
-import {
-  ID_ENTRY_WORDS,
-  ID_NODE_WORDS_MAX,
-  ID_TREE_LEVELS_MAX,
-  IdNodeWord,
-  IdTreeWord,
-} from '../structs/id-tree.ts';
-import { NAME_LIST_FIRST_WORD } from '../structs/name-list.ts';
 import { STREAM_WORDS, StreamWord } from '../structs/stream-entries.ts';
 import {
   ConsumerWord,
@@ -27,15 +19,10 @@ import {
   NAMED_HEADER_BYTES,
   NAMED_HEADER_WORDS,
 } from '../structs/stream-groups.ts';
-import { ID_BYTES, ID_WORDS, StreamId } from '../structs/stream-id.ts';
+import { ID_BYTES, type StreamId } from '../structs/stream-id.ts';
+import { IdTreeWalk } from './id-tree-walk.ts';
 import { LENGTH_64_BIT, RdbType } from './opcodes.ts';
 import type { StringWriter } from './string-writer.ts';
-
-/** Told of each entry of a tree. */
-type EntrySaver = (id: StreamId, value: number) => void;
-
-/** Refs of a list of names that are read at once. */
-const NAMES = 256;
 
 export class StreamSaver {
   readonly #strings: StringWriter;
@@ -48,17 +35,13 @@ export class StreamSaver {
   readonly #consumerDoubles = new Float64Array(this.#consumer.buffer);
   readonly #delivery = new Int32Array(DELIVERY_BYTES / 4);
   readonly #deliveryDoubles = new Float64Array(this.#delivery.buffer);
-  /** By depth: the nodes on the way down a tree. */
-  readonly #nodes = Array.from(
-    { length: ID_TREE_LEVELS_MAX },
-    () => new Int32Array(ID_NODE_WORDS_MAX),
-  );
+  readonly #tree: IdTreeWalk;
   readonly #two = new Int32Array(2);
-  readonly #id = new StreamId();
   readonly #idBytes = new Uint8Array(ID_BYTES);
 
   constructor(strings: StringWriter) {
     this.#strings = strings;
+    this.#tree = new IdTreeWalk(strings.reader);
   }
 
   /** Writes what follows the key of a stream whose type byte was `rdbType`. */
@@ -67,8 +50,8 @@ export class StreamSaver {
     const header = this.#header;
     reader.read(value, 0, STREAM_WORDS, header, 0);
     const nodes = header[StreamWord.NODES]!;
-    sink.length(this.#treeCount(nodes));
-    this.#walk(nodes, (id, node) => {
+    sink.length(this.#tree.count(nodes));
+    this.#tree.walk(nodes, (id, node) => {
       id.toBytes(this.#idBytes, 0);
       this.#strings.bytes(this.#idBytes, 0, ID_BYTES);
       reader.read(node, 0, 1, this.#two, 0);
@@ -97,8 +80,8 @@ export class StreamSaver {
       else sink.length(read);
     }
     const pending = group[GroupWord.PENDING]!;
-    sink.length(this.#treeCount(pending));
-    this.#walk(pending, (id, delivery) => {
+    sink.length(this.#tree.count(pending));
+    this.#tree.walk(pending, (id, delivery) => {
       this.#saveRawId(id);
       reader.read(delivery, 0, DELIVERY_BYTES / 4, this.#delivery, 0);
       sink.i64(this.#deliveryDoubles[DeliveryWord.TIME / 2]!);
@@ -120,8 +103,8 @@ export class StreamSaver {
     if (rdbType === RdbType.STREAM_LISTPACKS_3)
       sink.i64(this.#consumerDoubles[ConsumerWord.ACTIVE / 2]!);
     const pending = consumer[ConsumerWord.PENDING]!;
-    sink.length(this.#treeCount(pending));
-    this.#walk(pending, (id) => {
+    sink.length(this.#tree.count(pending));
+    this.#tree.walk(pending, (id) => {
       this.#saveRawId(id);
       sink.settle();
     });
@@ -129,49 +112,8 @@ export class StreamSaver {
 
   /** Writes the count of a list, and calls `save` for each of its objects. */
   #eachName(list: number, save: (ref: number) => void): void {
-    const { reader, sink } = this.#strings;
-    if (list === 0) {
-      sink.length(0);
-      return;
-    }
-    reader.read(list, 0, 1, this.#two, 0);
-    const count = this.#two[0]!;
-    sink.length(count);
-    // The walk has an array of its own: consumers are saved while their groups are.
-    const names = new Int32Array(Math.min(count, NAMES));
-    for (let from = 0; from < count; from += NAMES) {
-      const some = Math.min(count - from, NAMES);
-      reader.read(list, NAME_LIST_FIRST_WORD + from, some, names, 0);
-      for (let i = 0; i < some; i++) save(names[i]!);
-    }
-  }
-
-  #treeCount(tree: number): number {
-    this.#strings.reader.read(tree, 0, 2, this.#two, 0);
-    return this.#two[IdTreeWord.COUNT]!;
-  }
-
-  /** Visits all entries of a tree in order. */
-  #walk(tree: number, save: EntrySaver): void {
-    this.#strings.reader.read(tree, 0, 2, this.#two, 0);
-    const root = this.#two[IdTreeWord.ROOT]!;
-    if (root !== 0) this.#walkNode(root, 0, save);
-  }
-
-  #walkNode(ref: number, depth: number, save: EntrySaver): void {
-    const { reader } = this.#strings;
-    const node = this.#nodes[depth]!;
-    // The read stays within the entries, since the bytes after them may be no part of the image.
-    reader.read(ref, 0, IdNodeWord.ENTRIES, node, 0);
-    const count = node[IdNodeWord.COUNT]!;
-    reader.read(ref, IdNodeWord.ENTRIES, count * ID_ENTRY_WORDS, node, IdNodeWord.ENTRIES);
-    const isLeaf = node[IdNodeWord.LEVEL] === 0;
-    for (let i = 0, word: number = IdNodeWord.ENTRIES; i < count; i++, word += ID_ENTRY_WORDS) {
-      if (isLeaf) {
-        this.#id.fromWords(node, word);
-        save(this.#id, node[word + ID_WORDS]!);
-      } else this.#walkNode(node[word + ID_WORDS]!, depth + 1, save);
-    }
+    this.#strings.sink.length(this.#tree.nameCount(list));
+    this.#tree.eachName(list, save);
   }
 
   #saveRawId(id: StreamId): void {

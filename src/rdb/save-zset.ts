@@ -69,23 +69,25 @@ export class SortedSetSaver {
     }
     this.#copy.readListpack(value);
     const { bytes } = this.#copy;
-    strings.sink.length(countEntries(bytes, 0) / 2);
+    strings.count(countEntries(bytes, 0) / 2);
     for (let at = LISTPACK_HEADER_BYTES; bytes[at] !== TERMINATOR; ) {
       readElement(bytes, at, this.#element);
       elementToBytes(this.#element, this.#text);
-      strings.bytes(this.#element.bytes, this.#element.position, this.#element.length);
       at = behindEntry(bytes, at);
       this.#double[0] = readScore(bytes, at, this.#score);
-      this.#saveScore(this.#doubleWords[0]!, this.#doubleWords[1]!);
+      if (strings.scoresFirst) strings.score(this.#doubleWords[0]!, this.#doubleWords[1]!);
+      strings.bytes(this.#element.bytes, this.#element.position, this.#element.length);
+      if (!strings.scoresFirst) strings.score(this.#doubleWords[0]!, this.#doubleWords[1]!);
       at = behindEntry(bytes, at);
     }
   }
 
   #saveIndex(value: number): void {
-    const { reader, sink } = this.#strings;
+    const strings = this.#strings;
+    const { reader } = strings;
     const node = this.#node;
     reader.read(value, 0, INDEX_BYTES / 4, this.#header, 0);
-    sink.length(this.#header[IndexWord.COUNT]!);
+    strings.count(this.#header[IndexWord.COUNT]!);
     reader.read(this.#header[IndexWord.ROOT]!, 0, NODE_WORDS, node, 0);
     for (let level = this.#header[IndexWord.HEIGHT]!; level > 0; level--) {
       const last = node[NodeWord.COUNT]! - 1;
@@ -93,21 +95,15 @@ export class SortedSetSaver {
     }
     for (;;) {
       for (let place = node[NodeWord.COUNT]! - 1; place >= 0; place--) {
-        this.#saveMember(node[LEAF_MEMBERS_WORD + place]!);
         const score = SCORES_WORD + 2 * place;
-        this.#saveScore(node[score]!, node[score + 1]!);
+        if (strings.scoresFirst) strings.score(node[score]!, node[score + 1]!);
+        this.#saveMember(node[LEAF_MEMBERS_WORD + place]!);
+        if (!strings.scoresFirst) strings.score(node[score]!, node[score + 1]!);
       }
       const previous = node[NodeWord.PREVIOUS]!;
       if (previous === 0) return;
       reader.read(previous, 0, NODE_WORDS, node, 0);
     }
-  }
-
-  #saveScore(low: number, high: number): void {
-    const { sink } = this.#strings;
-    sink.u32(low);
-    sink.u32(high);
-    sink.settle();
   }
 
   #saveMember(member: number): void {

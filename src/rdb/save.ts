@@ -9,6 +9,7 @@
  */
 
 import { REDIS_VERSION } from '../base/redis-version.ts';
+import { MIB } from '../base/units.ts';
 import { ByteKernels, KERNELS_FREE_START, RDB_STRING_ROOM_BYTES } from '../kernels/kernels.ts';
 import type { DatabaseRoot } from '../keyspace/keyspace.ts';
 import { type Dialect, FUNCTIONS_VERSION_MIN } from './dialect.ts';
@@ -20,7 +21,7 @@ import { type ChunkTarget, DumpSink } from './sink.ts';
 import { RECORD_ROOM_BYTES } from './string-writer.ts';
 
 /** Strings up to this are compressed where that pays; longer ones are written as they are. */
-export const COMPRESSED_BYTES_MAX = 8 * 1024 * 1024;
+export const STAGING_BYTES = 8 * MIB;
 
 /** Where the dump stands in a replication history. */
 export interface ReplicationAux {
@@ -39,6 +40,12 @@ export interface SaveAux {
   readonly isAofBase?: boolean;
 }
 
+/** What stands before and behind a dataset that is written as commands. */
+export interface CommandForm {
+  readonly firstLines: string;
+  readonly lastLines: string;
+}
+
 export interface SaveOptions {
   readonly dialect: Dialect;
   /** `rdbcompression` */
@@ -48,6 +55,8 @@ export interface SaveOptions {
   readonly aux: SaveAux;
   /** Libraries of functions, opaque. Left out where the dialect has no place for them. */
   readonly functions: readonly Uint8Array[];
+  /** Writes commands instead of a dump, see rewrite/rewrite.ts. */
+  readonly commands?: CommandForm | undefined;
 }
 
 export interface SaveResult {
@@ -69,9 +78,8 @@ export function saveDump(
   options: SaveOptions,
   onProgress: SaveListener,
 ): SaveResult {
-  const sinkStart = KERNELS_FREE_START + COMPRESSED_BYTES_MAX;
-  const sinkBytes =
-    target.chunkBytes + COMPRESSED_BYTES_MAX + RDB_STRING_ROOM_BYTES + RECORD_ROOM_BYTES;
+  const sinkStart = KERNELS_FREE_START + STAGING_BYTES;
+  const sinkBytes = target.chunkBytes + STAGING_BYTES + RDB_STRING_ROOM_BYTES + RECORD_ROOM_BYTES;
   const kernels = new ByteKernels(sinkStart + sinkBytes);
   const sink = new DumpSink(kernels, sinkStart, sinkBytes, target, options.checksum);
   writeHeader(sink, kernels, options);
@@ -81,7 +89,7 @@ export function saveDump(
     dialect: options.dialect,
     compress: options.compress,
     stagingStart: KERNELS_FREE_START,
-    stagingBytes: COMPRESSED_BYTES_MAX,
+    stagingBytes: STAGING_BYTES,
   });
   const walk = new TableWalk(reader);
   let keys = 0;

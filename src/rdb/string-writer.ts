@@ -1,6 +1,7 @@
 /**
  * Writes strings of objects to a dump, for the writers of values. Runs on the thread of the
- * snapshot over an image, and on the main thread over the live arena.
+ * snapshot over an image, and on the main thread over the live arena. rewrite/command-writer.ts is
+ * the same for a dataset that is written as commands.
  *
  *   staging area of the kernels' memory     start
  *                                           │ an object, or a string of it, or a piece of a string
@@ -43,6 +44,8 @@ export class StringWriter {
   readonly start: number;
   readonly firstWord: number;
   readonly stagingBytes: number;
+  /** The score of a member stands before it. */
+  readonly scoresFirst: boolean = false;
   readonly #kernels: ByteKernels;
   readonly #compress: boolean;
 
@@ -65,6 +68,19 @@ export class StringWriter {
     this.#compress = options.compress;
   }
 
+  /** Writes how many elements follow: members, fields with their values, nodes of a list. */
+  count(elements: number): void {
+    this.sink.length(elements);
+  }
+
+  /** Writes a score, given as the halves of a double. */
+  score(low: number, high: number): void {
+    const { sink } = this;
+    sink.u32(low);
+    sink.u32(high);
+    sink.settle();
+  }
+
   /** Writes a string that is in the staging area. */
   staged(position: number, bytes: number): void {
     const { sink } = this;
@@ -82,7 +98,7 @@ export class StringWriter {
       return;
     }
     this.sink.length(bytes);
-    this.#stream(ref, fromWord, skip, bytes);
+    this.pieces(ref, fromWord, skip, bytes);
   }
 
   /** Writes bytes of any array as a string. */
@@ -99,7 +115,8 @@ export class StringWriter {
     this.staged(at, length);
   }
 
-  #stream(ref: number, fromWord: number, skip: number, bytes: number): void {
+  /** Writes bytes of an object as they are, from byte `skip` of word `fromWord` on. */
+  pieces(ref: number, fromWord: number, skip: number, bytes: number): void {
     const { sink } = this;
     const pieceWords = Math.min(PIECE_WORDS, this.stagingBytes >>> 2);
     for (let left = skip + bytes; left > 0; ) {

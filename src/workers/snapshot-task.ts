@@ -1,6 +1,6 @@
 /**
- * Worker entry: writes a frozen image as a dump into a byte ring. snapshot-job.ts is the main
- * thread's side.
+ * Worker entry: writes a frozen image as a dump, or as commands, into a byte ring. snapshot-job.ts
+ * is the main thread's side.
  *
  * New shadow pages are announced on a port before any mark leads to them. The task never returns to
  * its event loop; it fetches the message when it meets an unknown chunk.
@@ -14,7 +14,8 @@ import { FreezeWord } from '../arena/pages.ts';
 import { assert } from '../base/assert.ts';
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../base/errors.ts';
 import type { KeyspaceImage } from '../keyspace/keyspace.ts';
-import { type SaveOptions, type SaveResult, saveDump } from '../rdb/save.ts';
+import { saveCommands } from '../rdb/rewrite/rewrite.ts';
+import { type SaveListener, type SaveOptions, type SaveResult, saveDump } from '../rdb/save.ts';
 import { RingProducer } from './byte-ring.ts';
 import { SnapshotControl } from './control-block.ts';
 import { asTask } from './task-outcome.ts';
@@ -43,7 +44,7 @@ function snapshot(task: SnapshotTask): SaveResult {
   control.start();
   try {
     const image = new Image(task.image.arena, chunksFrom(task.shadows));
-    const result = saveDump(image, task.image.roots, ring, task.options, (keys, bytes) => {
+    const result = save(image, task, ring, (keys, bytes) => {
       control.keysDone = keys;
       control.bytesDone = bytes;
       if (control.cancelled)
@@ -66,6 +67,17 @@ function snapshot(task: SnapshotTask): SaveResult {
   } finally {
     task.shadows.close();
   }
+}
+
+function save(
+  image: Image,
+  { image: { roots }, options }: SnapshotTask,
+  ring: RingProducer,
+  onProgress: SaveListener,
+): SaveResult {
+  const { commands, functions } = options;
+  if (commands === undefined) return saveDump(image, roots, ring, options, onProgress);
+  return saveCommands(image, roots, ring, commands, functions, onProgress);
 }
 
 const COW_LIMIT_MESSAGE = 'copy-on-write memory reached snapshot-cow-max';

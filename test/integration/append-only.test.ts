@@ -22,8 +22,9 @@ import { describe, expect } from 'vitest';
 import { RandomCommands } from '../../native-free-bench/lib/random-commands.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { digestOf, expectSameData, syncCounts, waitForSync } from '../support/digest.ts';
+import { EVERY_ENCODING_CONFIG, everyEncoding } from '../support/every-encoding.ts';
 import { findRedisServer } from '../support/real-redis.ts';
-import type { RespClient } from '../support/resp-client.ts';
+import type { Argument, RespClient } from '../support/resp-client.ts';
 import { testSeed } from '../support/seed.ts';
 import { temporaryDirectory } from '../support/server-process.ts';
 import { test } from '../support/servers.ts';
@@ -141,6 +142,57 @@ describe.concurrent('the append only file', () => {
     await redis.stop();
 
     const back = await servers.headwater({ dir, args: APPEND });
+    expect(await digestOf(back)).toBe(theirs);
+  });
+
+  test('a base of commands, ours and that of redis-server, is loaded by both', async ({
+    servers,
+  }) => {
+    const prng = new Prng(testSeed('plain base'));
+    const args = [...APPEND, '--aof-use-rdb-preamble', 'no'];
+    const dir = temporaryDirectory('aof-plain');
+    let node = await servers.headwater({ dir, args: [...args, ...EVERY_ENCODING_CONFIG] });
+    const replica = await servers.redis({ replicaOf: node.port });
+    const client = await node.client();
+    await client.pipeline(new RandomCommands(prng, { without: WITHOUT_EXPIRY }).batch(3000));
+    await client.pipeline(everyEncoding as Argument[][]);
+    await waitForSync(node, replica);
+    await rewritten(client);
+    await client.call('SET', 'behind', '1');
+    await client.call('WAITAOF', '1', '0', '0');
+    const digest = await digestOf(node);
+    const bases = readdirSync(folderOf(dir)).filter((name) => name.includes('.base.'));
+    expect(bases).toEqual(['appendonly.aof.2.base.aof']);
+    expect(checkAof(dir)).toContain('All AOF files and manifest are valid');
+    await client.close();
+    await node.kill();
+
+    const both = temporaryDirectory('aof-plain-both');
+    cpSync(folderOf(dir), folderOf(both), { recursive: true });
+    const redisArgs = [
+      '--appendonly',
+      'yes',
+      '--aof-use-rdb-preamble',
+      'no',
+      ...EVERY_ENCODING_CONFIG,
+    ];
+    const redis = await servers.redis({ dir: both, args: redisArgs });
+    expect(await digestOf(redis)).toBe(digest);
+    expect(redis.output).not.toContain('CRITICAL');
+
+    // Killed and started again, the node goes on: its replica needs no full sync.
+    node = await servers.headwater({ dir, port: node.port, args });
+    expect(await digestOf(node)).toBe(digest);
+    await expectSameData(node, replica);
+    expect((await syncCounts(node)).full).toBe(0);
+
+    const other = await redis.client();
+    await rewritten(other);
+    await other.call('SET', 'foreign', 'yes');
+    const theirs = await digestOf(redis);
+    await other.close();
+    await redis.stop();
+    const back = await servers.headwater({ dir: both, args });
     expect(await digestOf(back)).toBe(theirs);
   });
 

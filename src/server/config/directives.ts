@@ -387,7 +387,7 @@ const appendOnly = {
   'auto-aof-rewrite-percentage': obeyed(integer(100), 'growth that brings a rewrite'),
   'auto-aof-rewrite-min-size': obeyed(memory('64mb'), 'the least size for that'),
   'aof-load-truncated': obeyed(yesNo('yes'), 'start with a file whose end is lost'),
-  'aof-use-rdb-preamble': accepted(yesNo('yes'), 'append only file'),
+  'aof-use-rdb-preamble': obeyed(yesNo('yes'), 'bases are dumps; else commands'),
   'aof-timestamp-enabled': obeyed(yesNo('no'), 'lines with the time between commands'),
   'aof-rewrite-incremental-fsync': accepted(yesNo('yes'), 'append only file'),
   'aof-disable-auto-gc': obeyed(yesNo('no'), 'keep the files that a rewrite replaces'),

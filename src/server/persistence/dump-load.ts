@@ -184,6 +184,11 @@ export class DumpLoad {
     }
   }
 
+  /** Takes libraries of functions that a base of commands has. */
+  takeFunctions(libraries: readonly Uint8Array[]): void {
+    this.#parts.takeFunctions(libraries);
+  }
+
   #take(loaded: Loaded): void {
     const { functions, keysLoaded, keysExpired } = loaded.result;
     this.keysLoaded = keysLoaded;

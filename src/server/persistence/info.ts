@@ -26,6 +26,8 @@ export function persistenceInfo(
   const { saving } = persistence;
   const share =
     current === undefined || current.keysTotal === 0 ? 0 : current.keysDone / current.keysTotal;
+  const isSaving =
+    saving !== undefined || (current !== undefined && current.request.reason !== 'aof');
   return [
     ['loading', server.loading ? 1 : 0],
     ['async_loading', linkLoad !== undefined && !server.loading ? 1 : 0],
@@ -36,7 +38,7 @@ export function persistenceInfo(
     ['current_save_keys_processed', current?.keysDone ?? 0],
     ['current_save_keys_total', current?.keysTotal ?? 0],
     ['rdb_changes_since_last_save', server.dirty],
-    ['rdb_bgsave_in_progress', persistence.busy && !persistence.isRewriting ? 1 : 0],
+    ['rdb_bgsave_in_progress', isSaving ? 1 : 0],
     ['rdb_last_save_time', persistence.lastSaveSeconds],
     ['rdb_last_bgsave_status', persistence.lastSucceeded ? 'ok' : 'err'],
     ['rdb_last_bgsave_time_sec', persistence.lastDurationSeconds],

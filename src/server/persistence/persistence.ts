@@ -56,6 +56,8 @@ export class Persistence {
   /** The running save. */
   #saving: Snapshot | undefined = undefined;
   #savingEnded: Promise<unknown> = Promise.resolve();
+  #hasBase = false;
+  #baseEnded: Promise<void> = Promise.resolve();
   #saves = 0;
 
   constructor(server: Server, snapshots: Snapshots, disk: DumpDisk = realDisk) {
@@ -75,9 +77,9 @@ export class Persistence {
     return this.#saving;
   }
 
-  /** Whether a save or a full sync is making a dump: no other can begin. */
+  /** Whether a save, a base or a full sync is on its way: no other save or base can begin. */
   get busy(): boolean {
-    return this.#saving !== undefined || this.#snapshots.inProgress !== undefined;
+    return this.#saving !== undefined || this.#snapshots.inProgress !== undefined || this.#hasBase;
   }
 
   /**
@@ -88,9 +90,12 @@ export class Persistence {
     return this.busy && !this.#onlySavesEmptied;
   }
 
-  /** The base of an append only file is being made: what Redis calls another child. */
+  /**
+   * The base of an append only file is being made: what Redis calls another child. The disk may
+   * need longer for it than the worker.
+   */
   get isRewriting(): boolean {
-    return this.#snapshots.inProgress?.request.reason === 'aof';
+    return this.#hasBase || this.#snapshots.inProgress?.request.reason === 'aof';
   }
 
   get #onlySavesEmptied(): boolean {
@@ -103,6 +108,15 @@ export class Persistence {
    */
   get owesEmptied(): boolean {
     return this.#owesEmptied;
+  }
+
+  /** The base of an append only file goes to the disk until `written` settles. */
+  baseBegins(written: Promise<void>): void {
+    const ended = (): void => {
+      this.#hasBase = false;
+    };
+    this.#hasBase = true;
+    this.#baseEnded = written.then(ended, ended);
   }
 
   /**
@@ -182,8 +196,8 @@ export class Persistence {
   }
 
   /**
-   * Ends the save or full sync that makes a dump, and waits for that end. The save of an emptied
-   * dataset is completed.
+   * Ends the save, base or full sync that makes a dump, and waits for that end. The save of an
+   * emptied dataset is completed.
    */
   async stopDumps(): Promise<void> {
     this.scheduled = false;
@@ -200,6 +214,7 @@ export class Persistence {
       await new Promise<void>((resolve) => snapshot.onEnd(resolve));
     }
     await this.#savingEnded;
+    await this.#baseEnded;
   }
 
   /** Runs save points and scheduled saves. Called at each tick. */

@@ -13,7 +13,7 @@ import { ErrorCode, OperatingError } from '../../base/errors.ts';
 import { KIB, type Offset, offsetAfter } from '../../base/units.ts';
 import { Keyspace } from '../../keyspace/keyspace.ts';
 import { type Dialect, isSameDialect } from '../../rdb/dialect.ts';
-import type { ReplicationAux, SaveOptions } from '../../rdb/save.ts';
+import type { CommandForm, ReplicationAux, SaveOptions } from '../../rdb/save.ts';
 import type { StreamCursor } from '../../replication/log-cursor.ts';
 import { DumpFilter, type ReplicaState } from '../../replication/replica-state.ts';
 import type { RingOptions } from '../../workers/byte-ring.ts';
@@ -34,6 +34,8 @@ export interface SnapshotRequest {
   readonly compress: boolean;
   readonly checksum: boolean;
   readonly reason: 'bgsave' | 'replication' | 'aof' | 'debug';
+  /** The dataset is written as commands, which no replica reads. */
+  readonly commands?: CommandForm;
 }
 
 export type SnapshotState = 'running' | 'done' | 'failed';
@@ -154,7 +156,7 @@ export class Snapshot {
   }
 
   isReadable(_peer: ReplicaState, own: Dialect): boolean {
-    return isSameDialect(own, this.request.dialect);
+    return this.request.commands === undefined && isSameDialect(own, this.request.dialect);
   }
 
   /** Keys written so far. */
@@ -279,6 +281,7 @@ export function saveOptions(
       isAofBase: request.reason === 'aof',
     },
     functions: wantsFunctions ? (parts.functions?.() ?? []) : [],
+    commands: request.commands,
   };
 }
 

@@ -12,6 +12,7 @@ import { codeOf, ErrorCode, OperatingError, systemErrorText } from '../../../bas
 import type { AofDisk } from './aof-disk.ts';
 import {
   type AofFile,
+  type BaseForm,
   baseName,
   EMPTY_MANIFEST,
   formatManifest,
@@ -118,9 +119,9 @@ export class AofFiles {
   }
 
   /** The next base; the file is not there. */
-  nextBase(): AofFile {
+  nextBase(form: BaseForm): AofFile {
     const seq = nextBaseSeq(this.manifest);
-    return { name: baseName(this.prefix, seq), seq };
+    return { name: baseName(this.prefix, seq, form), seq };
   }
 
   /** Deletes the files that the manifest calls history. One that cannot be deleted stays history. */

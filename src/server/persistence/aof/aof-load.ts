@@ -1,7 +1,8 @@
 /**
- * Loads the append only file when the node starts: the base in a worker, then the increments.
+ * Loads the append only file when the node starts: the base, a dump in a worker and commands here,
+ * then the increments.
  *
- *   manifest ─▶ base (dump: offset and id of its stream) ─▶ increments (the stream after it)
+ *   manifest ─▶ base (offset and id of its stream) ─▶ increments (the stream after it)
  *                                                            │
  *            ┌───────────────────────────────────────────────┘
  *            ▼
@@ -169,7 +170,7 @@ class AofLoad {
       },
     });
     try {
-      if (base !== undefined) await this.#base(base, baseBytes, replay);
+      if (base !== undefined) await this.#base(base, baseBytes, replay, increments.length > 0);
       if (knowledge.isStream && !streamLog.active) streamLog.start(asOffset(0));
       await this.#increments(increments, replay);
     } finally {
@@ -178,7 +179,7 @@ class AofLoad {
     return { baseBytes, selectedDb: replay.selectedDb };
   }
 
-  async #base(base: AofFile, bytes: number, replay: Replay): Promise<void> {
+  async #base(base: AofFile, bytes: number, replay: Replay, hasIncrements: boolean): Promise<void> {
     const { log, streamLog } = this.#server;
     const startMs = this.#nowMs();
     const path = this.#files.path(base);
@@ -196,11 +197,15 @@ class AofLoad {
       from = result.bytes;
     }
     if (from < bytes) {
-      // Commands, all of the file or behind a dump: they are not those of a known stream.
+      // Commands, all of the file or behind a dump.
       if (replay.knowledge.isStream && !streamLog.active) streamLog.start(asOffset(0));
-      const end = await replay.file(path, from);
-      replay.knowledge.isTrusted = false;
-      if (end.validBytes < end.fileBytes) await this.#truncate(base, end, []);
+      const end = await replay.base(path, from);
+      if (replay.libraries.length > 0) this.#dumpLoad.takeFunctions(replay.libraries);
+      if (end.validBytes < end.fileBytes) {
+        // As in Redis. A base is complete before the manifest names it.
+        if (hasIncrements) throw truncatedEarly();
+        await this.#truncate(base, end, []);
+      }
     }
     const seconds = (this.#nowMs() - startMs) / MS_PER_SECOND;
     log.notice(`DB loaded from base file ${base.name}: ${seconds.toFixed(3)} seconds`);
@@ -244,12 +249,7 @@ class AofLoad {
       );
     }
     for (const next of later) {
-      if (!(await isOwn(this.#files.path(next)))) {
-        throw new Unusable(
-          ErrorCode.CORRUPT,
-          'Fatal error: the truncated file is not the last file',
-        );
-      }
+      if (!(await isOwn(this.#files.path(next)))) throw truncatedEarly();
     }
     log.warning(what);
     log.warning(`!!! Truncating the AOF ${file.name} at offset ${end.validBytes} !!!`);
@@ -292,6 +292,9 @@ class AofLoad {
     return this.#server.clock.monotonicMs();
   }
 }
+
+const truncatedEarly = (): Unusable =>
+  new Unusable(ErrorCode.CORRUPT, 'Fatal error: the truncated file is not the last file');
 
 /** Whether a base is a dump, by its first bytes. */
 const isDump = async (path: string): Promise<boolean> =>

@@ -26,12 +26,14 @@ import {
   systemErrorText,
 } from '../../../base/errors.ts';
 import { MIB } from '../../../base/units.ts';
+import type { CommandForm } from '../../../rdb/save.ts';
 import { selectBytes } from '../../../resp/stream.ts';
 import { Obstacle, type Server } from '../../server.ts';
 import { writeDump } from '../dump-file.ts';
 import type { Persistence } from '../persistence.ts';
 import type { Snapshot } from '../snapshot.ts';
 import type { Snapshots } from '../snapshots.ts';
+import { baseLine, endLine, timestampLine } from './annotations.ts';
 import type { AofDisk } from './aof-disk.ts';
 import { AofFiles } from './aof-files.ts';
 import type { AofLoaded } from './aof-load.ts';
@@ -430,7 +432,7 @@ export class AppendOnly {
 
   /** False when it cannot begin now: another dump is being made. */
   async #makeBase(generation: number): Promise<boolean> {
-    const { log, streamLog } = this.#server;
+    const { log, streamLog, config } = this.#server;
     const { persistence } = this.#parts;
     const { files } = this;
     this.#directory = files.directory;
@@ -448,7 +450,7 @@ export class AppendOnly {
     this.#check(generation);
     if (persistence.busy || !streamLog.active) return false;
     // One turn from here to the snapshot.
-    const base = files.nextBase();
+    const base = files.nextBase(config.values.aofUseRdbPreamble ? 'rdb' : 'aof');
     const when = this.#isStart ? 'server start' : 'background rewrite';
     if (this.#isStart) log.notice(`Creating AOF base file ${base.name} on ${when}`);
     log.notice(`Creating AOF incr file ${first.name} on ${when}`);
@@ -457,12 +459,14 @@ export class AppendOnly {
     if (!this.#isStart)
       log.notice(`Background append only file rewriting started by pid ${process.pid}`);
     const temporaryName = `temp-rewriteaof-bg-${process.pid}.aof`;
-    await writeDump(snapshot, {
+    const written = writeDump(snapshot, {
       directory: files.directory,
       name: base.name,
       temporaryName,
       disk: this.#disk,
     });
+    persistence.baseBegins(written);
+    await written;
     this.lastCowBytes = snapshot.figures.touchedBytes;
     this.#check(generation);
     if (!this.#isStart) {
@@ -478,6 +482,7 @@ export class AppendOnly {
   /** Moves the journal to `first` and freezes the dataset, in one turn. */
   #freeze(first: AofFile): Snapshot {
     const { persistence, snapshots } = this.#parts;
+    const { config } = this.#server;
     const path = this.files.path(first);
     const before = this.journal.fileBytes;
     try {
@@ -494,7 +499,21 @@ export class AppendOnly {
     }
     if (this.#spare === first) this.#spare = undefined;
     else this.#unnamed.push(first);
-    return snapshots.start(persistence.request('aof'));
+    const request = persistence.request('aof');
+    if (config.values.aofUseRdbPreamble) return snapshots.start(request);
+    return snapshots.start({ ...request, commands: this.#commandForm() });
+  }
+
+  /** What stands around the commands of a base that begins now. */
+  #commandForm(): CommandForm {
+    const { position, config, nowMs } = this.#server;
+    const { replid, offset, database } = position;
+    const { aofTimestampEnabled } = config.values;
+    const time = aofTimestampEnabled ? timestampLine(Math.floor(nowMs / MS_PER_SECOND)) : '';
+    return {
+      firstLines: baseLine(replid, offset, database) + time,
+      lastLines: endLine(offset),
+    };
   }
 
   /** The base is complete: it and the increments from `first` on are the append only file now. */

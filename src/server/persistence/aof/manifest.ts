@@ -28,7 +28,11 @@ export const EMPTY_MANIFEST: Manifest = { base: undefined, increments: [], histo
 
 const LINE_BYTES_MAX = 1024;
 
-export const baseName = (prefix: string, seq: number): string => `${prefix}.${seq}.base.rdb`;
+/** A base is a dump, or commands. */
+export type BaseForm = 'rdb' | 'aof';
+
+export const baseName = (prefix: string, seq: number, form: BaseForm): string =>
+  `${prefix}.${seq}.base.${form}`;
 export const incrementName = (prefix: string, seq: number): string => `${prefix}.${seq}.incr.aof`;
 export const manifestName = (prefix: string): string => `${prefix}.manifest`;
 

@@ -1,6 +1,6 @@
 /**
  * Hot path. Runs the commands of a file: an increment of the append only file, or a base of
- * commands.
+ * commands. Those of a base that this program wrote make a dataset, and are no part of the stream.
  *
  * The commands run as those of a primary do: nobody expires a key or refuses memory for them. What
  * belongs to the stream goes to the log as it came (dispatch/unit-log.ts), so that the offset is
@@ -35,6 +35,7 @@ const READ_BYTES = MIB;
 const TAIL_BYTES_MAX = 64 * KIB;
 const NO_BYTES = new Uint8Array(0);
 const ERRORS_SHOWN = 10;
+const NO_DATASET = -1;
 const HASH = '#'.charCodeAt(0);
 
 /** The commands of a file, as a client of this node. */
@@ -79,6 +80,14 @@ export class Replay {
   readonly #onProgress: (bytes: number) => void;
   /** The file was closed by an `end` line: only an `at` line may follow. */
   #isSealed = false;
+  /** The commands of the present file make a dataset, whose stream has selected this database. */
+  #datasetDb = NO_DATASET;
+  /** The present file is a base, or what follows a dump in it. */
+  #isBase = false;
+  /** The base is not as it was written: what the increments tell was true of another one. */
+  #isAltered = false;
+  /** Libraries of functions in bases. */
+  readonly libraries: Uint8Array[] = [];
   #errors = 0;
   isCancelled = false;
 
@@ -97,6 +106,29 @@ export class Replay {
       for (const db of server.keyspace.databases) db.forgetAhead();
     });
     this.#onProgress = onProgress;
+  }
+
+  /**
+   * Runs the commands of a base from byte `from` on. The history is known afterwards when this
+   * program wrote the base, and all of it is there. Throws as {@link file}.
+   */
+  async base(path: string, from: number): Promise<ReplayEnd> {
+    const { knowledge } = this;
+    this.#isBase = true;
+    knowledge.isTrusted = false;
+    try {
+      const end = await this.file(path, from);
+      // Of the commands that somebody else wrote nobody knows where in a history they stand.
+      if (this.#datasetDb === NO_DATASET) knowledge.isTrusted = false;
+      else {
+        this.selectedDb = this.#datasetDb;
+        if (!this.#isSealed) this.#distrust('The base of the append only file has lost its end');
+      }
+      return end;
+    } finally {
+      this.#isBase = false;
+      this.#datasetDb = NO_DATASET;
+    }
   }
 
   /**
@@ -155,16 +187,15 @@ export class Replay {
     position: number,
   ): void {
     const dispatcher = this.#dispatcher;
-    const { isStream } = this.knowledge;
-    if (this.#isSealed && this.knowledge.isTrusted) {
-      this.knowledge.isTrusted = false;
-      this.#server.log.warning(
-        'Another server has written to the append only file: replicas will get a full sync',
-      );
-    }
+    if (this.#isSealed && this.knowledge.isTrusted)
+      this.#distrust('Another server has written to the append only file');
     const row =
       known ?? dispatcher.lookup.find(request.bytes, request.position[0]!, request.length[0]!);
     if (row === undefined) {
+      if (request.equalsIgnoreCase(0, 'FUNCTION')) {
+        this.#function(session, request, isBeside);
+        return;
+      }
       throw new OperatingError(
         ErrorCode.CORRUPT,
         `Unknown command '${request.latin1(0).slice(0, 128)}' reading the append only file at byte ${position}`,
@@ -176,7 +207,30 @@ export class Replay {
     if (row.fullName !== 'replconf') dispatcher.run(session, request, row);
     if (reply.errors !== errors) this.#complain(session);
     reply.truncate(0);
-    if (!isBeside && isStream) this.#unitLog.note(request, session.inTransaction);
+    if (!isBeside) this.#note(session, request);
+  }
+
+  /**
+   * FUNCTION is no command here. The libraries of a base are kept for the dumps of this node, as
+   * those of a dump are. In a stream it has no effect, as on the link to a primary.
+   */
+  #function(session: Session, request: Request, isBeside: boolean): void {
+    if (this.#isBase && request.argc >= 3 && request.equalsIgnoreCase(1, 'LOAD'))
+      this.libraries.push(request.copy(request.argc - 1));
+    else this.#server.log.warning('FUNCTION in the append only file has no effect');
+    if (!isBeside) this.#note(session, request);
+  }
+
+  /** Nobody knows where in a history the files stand. */
+  #distrust(reason: string): void {
+    this.knowledge.isTrusted = false;
+    if (this.#isBase) this.#isAltered = true;
+    this.#server.log.warning(`${reason}: replicas will get a full sync`);
+  }
+
+  #note(session: Session, request: Request): void {
+    if (this.knowledge.isStream && this.#datasetDb === NO_DATASET)
+      this.#unitLog.note(request, session.inTransaction);
   }
 
   /** For a run. A part of the stream that is no command. */
@@ -192,9 +246,12 @@ export class Replay {
     const found = parseAnnotation(words);
     const { streamLog } = this.#server;
     switch (found.kind) {
+      case 'base':
+        if (this.#isBase && isFirst) this.#beginDataset(found.replid, found.offset, found.db);
+        return 0;
       case 'at':
         this.#isSealed = false;
-        if (!this.knowledge.isStream) return 0;
+        if (!this.knowledge.isStream || this.#isAltered) return 0;
         if (this.knowledge.replid === '' || !this.knowledge.isTrusted) {
           // The first to tell: what the log has so far belongs to nobody.
           streamLog.settle();
@@ -218,6 +275,18 @@ export class Replay {
       default:
         return 0;
     }
+  }
+
+  /** The commands that follow are no part of the stream: it goes on behind them. */
+  #beginDataset(replid: string, offset: number, db: number): void {
+    const { streamLog } = this.#server;
+    this.#datasetDb = db;
+    if (!this.knowledge.isStream) return;
+    streamLog.settle();
+    streamLog.drop();
+    streamLog.start(asOffset(offset));
+    this.knowledge.replid = replid;
+    this.knowledge.isTrusted = true;
   }
 
   newReader(): RequestReader {

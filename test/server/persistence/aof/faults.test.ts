@@ -9,6 +9,7 @@ import { createLogger } from '../../../../src/base/log.ts';
 import { Node } from '../../../../src/node.ts';
 import { loadConfig } from '../../../../src/server/config/load.ts';
 import { type AofDisk, realAofDisk } from '../../../../src/server/persistence/aof/aof-disk.ts';
+import { Gate } from '../../../support/gate.ts';
 import { RespClient } from '../../../support/resp-client.ts';
 import { temporaryDirectory } from '../../../support/server-process.ts';
 import { waitFor } from '../../../support/wait-for.ts';
@@ -27,12 +28,21 @@ interface Running {
 }
 
 const running: Running[] = [];
+const gates: Gate[] = [];
 afterEach(async () => {
+  for (const gate of gates.splice(0)) gate.open();
   for (const { client, node } of running.splice(0)) {
     await client.close();
     await node.stop();
   }
 });
+
+/** A gate that the end of the test opens. */
+function newGate(state: 'open' | 'closed'): Gate {
+  const gate = new Gate(state === 'open');
+  gates.push(gate);
+  return gate;
+}
 
 /** A disk that calls `before` before its steps; those of one turn take no promise. */
 function diskWith(before: Before): AofDisk {
@@ -119,6 +129,12 @@ async function afterKill({ directory, appendOnly }: Running, key: string): Promi
   return await client.call('GET', key);
 }
 
+/** The node may have begun one by itself, after a sync that failed. */
+async function rewrite(client: RespClient): Promise<void> {
+  const answer = await client.call('BGREWRITEAOF').catch((error: Error) => error.message);
+  expect(answer).toMatch(/rewriting (?:started|scheduled|already in progress)/);
+}
+
 const isOn = ({ appendOnly }: Running): boolean =>
   appendOnly.state === 'on' && !appendOnly.isRewriting;
 
@@ -131,17 +147,20 @@ test('a first base that fails is made again in a file that nobody writes to', as
     ['appendonly no'],
   );
   const { client, appendOnly } = made;
-  await client.call('CONFIG', 'SET', 'appendonly', 'yes');
-  await waitFor(() => appendOnly.failures === 1 && !appendOnly.isRewriting);
-  await client.call('INCR', 'n');
-  // A write between the new file of the second try and the freeze of its base.
+  // A write between the new file of the second try and the freeze of its base. That try comes after
+  // a second, also when nobody is ready for it.
   const { createIncrement } = appendOnly.files;
+  let increments = 0;
   appendOnly.files.createIncrement = async (after) => {
     const increment = await createIncrement.call(appendOnly.files, after);
-    await client.call('INCR', 'n');
+    if (++increments === 2) await client.call('INCR', 'n');
     return increment;
   };
+  await client.call('CONFIG', 'SET', 'appendonly', 'yes');
+  await waitFor(() => creates === 1 && !appendOnly.isRewriting);
+  await client.call('INCR', 'n');
   await waitFor(() => isOn(made));
+  expect(increments).toBe(2);
   await client.call('INCR', 'n');
   expect(await client.call('WAITAOF', '1', '0', '0')).toEqual([1, 0]);
   expect(await client.call('GET', 'n')).toBe('3');
@@ -236,13 +255,10 @@ test('what was read at the start is brought to the disk before anything counts a
 });
 
 test('WAITAOF ends with an error when the file is turned off', async () => {
-  let release = (): void => {};
+  const gate = newGate('closed');
   const made = await start((step) => {
     if (step === 'syncNow') throw systemError('EIO');
-    if (step !== 'sync') return undefined;
-    return new Promise<void>((resolve) => {
-      release = resolve;
-    });
+    return step === 'sync' ? gate.pass() : undefined;
   });
   const { client, node } = made;
   const other = await RespClient.connect(node.port);
@@ -250,20 +266,15 @@ test('WAITAOF ends with an error when the file is turned off', async () => {
   const waiting = client.call('WAITAOF', '1', '0', '0').catch((error: Error) => error.message);
   await waitFor(() => node.primary.waiters.count === 1);
   await other.call('CONFIG', 'SET', 'appendonly', 'no');
-  release();
+  gate.open();
   expect(String(await waiting)).toContain('appendonly is disabled');
   await other.close();
 });
 
 test('SHUTDOWN is refused while the first base is on its way, as in Redis', async () => {
-  let release = (): void => {};
+  const gate = newGate('closed');
   const made = await start(
-    async (step) => {
-      if (step !== 'create') return;
-      await new Promise<void>((resolve) => {
-        release = resolve;
-      });
-    },
+    (step) => (step === 'create' ? gate.pass() : undefined),
     ['appendonly no'],
   );
   const { client, lines } = made;
@@ -273,10 +284,8 @@ test('SHUTDOWN is refused while the first base is on its way, as in Redis', asyn
   const refusal = await client.call('SHUTDOWN', 'NOSAVE').catch((error: Error) => error.message);
   expect(String(refusal)).toContain('Errors trying to SHUTDOWN');
   expect(lines).toContain("Writing initial AOF, can't exit.");
-  await waitFor(() => {
-    release();
-    return isOn(made);
-  });
+  gate.open();
+  await waitFor(() => isOn(made));
   await client.call('SET', 'b', '1');
   expect(await afterKill(made, 'a')).toBe('1');
 });
@@ -368,7 +377,7 @@ test('each step of a rewrite may fail once: the node goes on, and nothing is los
   let count = 0;
   for (const step of steps) {
     failing = step;
-    await client.call('BGREWRITEAOF');
+    await rewrite(client);
     await waitFor(() => failing === undefined && !appendOnly.isRewriting, { what: step });
     await waitFor(() => !appendOnly.journal.isFailing, { what: `the end of ${step}` });
     await client.call('INCR', 'n');
@@ -378,30 +387,25 @@ test('each step of a rewrite may fail once: the node goes on, and nothing is los
     // The next one is done well, whatever was left.
     await waitFor(() => !appendOnly.isRewriting);
     const { rewrites } = appendOnly;
-    await client.call('BGREWRITEAOF');
+    await rewrite(client);
     await waitFor(() => appendOnly.rewrites > rewrites && isOn(made), { what: `after ${step}` });
     expect(await afterKill(made, 'n'), step).toBe(String(count));
   }
 }, 60_000);
 
 test('BGSAVE says that a base is being written, and waits for it when it is scheduled', async () => {
-  let release: (() => void) | undefined;
-  let isStarted = false;
-  const made = await start((step) => {
-    if (step !== 'create' || !isStarted) return undefined;
-    isStarted = false;
-    return new Promise<void>((resolve) => {
-      release = resolve;
-    });
-  });
+  const gate = newGate('open');
+  const made = await start((step) => (step === 'create' ? gate.pass() : undefined));
   const { client, node, lines } = made;
-  isStarted = true;
+  gate.close();
   await client.call('BGREWRITEAOF');
-  await waitFor(() => release !== undefined);
+  // The worker is done with a small dataset long before the disk.
+  const { snapshots } = node.dumps;
+  await waitFor(() => gate.waitingCount === 1 && snapshots.inProgress === undefined);
   await expect(client.call('BGSAVE')).rejects.toThrow("can't BGSAVE right now");
   expect(await client.call('BGSAVE', 'SCHEDULE')).toBe('Background saving scheduled');
   expect((await client.info('persistence')).get('rdb_bgsave_in_progress')).toBe('0');
-  release!();
+  gate.open();
   await waitFor(() => node.dumps.persistence.saveCount === 1);
   for (const line of [
     'Background append only file rewriting started by pid',
@@ -428,7 +432,8 @@ test('DEBUG RELOAD NOSAVE begins the file again: the older dump is not what the 
 });
 
 test('a client in WAITAOF is let go when the node becomes a replica', async () => {
-  const made = await start((step) => (step === 'sync' ? new Promise<void>(() => {}) : undefined));
+  const gate = newGate('closed');
+  const made = await start((step) => (step === 'sync' ? gate.pass() : undefined));
   const { client, node } = made;
   const other = await RespClient.connect(node.port);
   await client.call('SET', 'a', '1');

@@ -113,7 +113,8 @@ test('a full sync from a primary begins the files again', async () => {
   await waitFor(() => appendOnly().rewrites > before && appendOnly().state === 'on');
   await above.call('SET', 'later', '1');
   await waitFor(async () => (await client.call('GET', 'later')) === '1');
-  expect(appendOnly().journal.writtenOffset).toBe(node.node.server.streamLog.endOffset);
+  // While a thread syncs, a write is put off.
+  await waitFor(() => appendOnly().journal.writtenOffset === node.node.server.streamLog.endOffset);
   expect(names()).toHaveLength(3);
   expect(existsSync(join(appendOnly().files.directory, 'appendonly.aof.2.base.rdb'))).toBe(true);
   await above.close();

@@ -7,6 +7,7 @@ import { Node } from '../../../../src/node.ts';
 import { loadConfig } from '../../../../src/server/config/load.ts';
 import { type AofDisk, realAofDisk } from '../../../../src/server/persistence/aof/aof-disk.ts';
 import type { AppendOnly } from '../../../../src/server/persistence/aof/append-only.ts';
+import { Gate } from '../../../support/gate.ts';
 import { RespClient } from '../../../support/resp-client.ts';
 import { temporaryDirectory } from '../../../support/server-process.ts';
 import { waitFor } from '../../../support/wait-for.ts';
@@ -98,26 +99,21 @@ test('a disk that fails refuses no write once the file is off', async () => {
 });
 
 test('WAITAOF ends with an error when the file is turned off', async () => {
-  let isStuck = false;
-  let go: () => void = () => {};
+  const gate = new Gate(true);
   await start(temporaryDirectory('aof-wait'), 'yes', {
     ...realAofDisk,
     sync: async (file) => {
-      if (isStuck)
-        await new Promise<void>((resolve) => {
-          go = resolve;
-        });
+      await gate.pass();
       await realAofDisk.sync(file);
     },
   });
-  isStuck = true;
+  gate.close();
   const waiting = await RespClient.connect(node.port);
   await waiting.call('SET', 'a', '1');
   const answer = waiting.call('WAITAOF', '1', '0', '0').catch((error: Error) => error);
   await waitFor(() => node.primary.waiters.count === 1);
   await client.call('CONFIG', 'SET', 'appendonly', 'no');
-  isStuck = false;
-  go();
+  gate.open();
   expect(String(await answer)).toContain(
     'ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.',
   );
