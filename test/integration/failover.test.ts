@@ -86,6 +86,23 @@ async function waitForOnline(primary: TestServer, replica: TestServer): Promise<
   await client.close();
 }
 
+/** Waits until the replica follows the stream of the primary under its present id. */
+async function waitForId(primary: TestServer, replica: TestServer): Promise<void> {
+  const what = `the replica at ${replica.port} to follow the stream of ${primary.port}`;
+  await waitFor(
+    async () =>
+      (await field(replica, 'master_link_status')) === 'up' &&
+      (await field(replica, 'master_replid')) === (await field(primary, 'master_replid')),
+    { what },
+  );
+}
+
+async function fullSyncs(...nodes: TestServer[]): Promise<number> {
+  let full = 0;
+  for (const node of nodes) full += (await syncCounts(node)).full;
+  return full;
+}
+
 async function expectRoles(primary: TestServer, replica: TestServer): Promise<void> {
   await waitFor(async () => (await stateOf(replica)) === 'no-failover', { what: 'the end' });
   await waitFor(async () => (await field(primary, 'role')) === 'master');
@@ -117,13 +134,28 @@ describe.concurrent.each(pairs)('from %s to %s', (above, below) => {
       await expectRoles(to, from);
       at = 1 - at;
       await call(third, 'REPLICAOF', '127.0.0.1', to.port);
+      await waitForId(to, third);
     }
     await writer.stop();
     await writer.expectAllThere(nodes[at]!);
     for (const replica of [nodes[1 - at]!, third]) await expectSameData(nodes[at]!, replica);
-    let full = 0;
-    for (const node of [...nodes, third]) full += (await syncCounts(node)).full;
-    expect(full).toBe(2);
+    expect(await fullSyncs(...nodes, third)).toBe(2);
+  });
+
+  test('a replica that misses two changes of the role needs a full sync: one old id is known', async () => {
+    const head = await start(above);
+    const other = await start(below, head.port);
+    const third = await start('redis', head.port);
+    for (const replica of [other, third]) await waitForOnline(head, replica);
+    third.pause();
+    expect(await call(head, 'FAILOVER', ...toTarget(other))).toBe('OK');
+    await expectRoles(other, head);
+    await waitForId(other, head);
+    expect(await call(other, 'FAILOVER', ...toTarget(head))).toBe('OK');
+    await expectRoles(head, other);
+    third.resume();
+    await expectSameData(head, third);
+    expect(await fullSyncs(head, other, third)).toBe(3);
   });
 });
 

@@ -204,7 +204,8 @@ export function xsetid(context: CommandContext): void {
 function maySetId(context: CommandContext, entries: StreamEntries, entriesAdded: number): boolean {
   const { reply } = context;
   entries.readMaxDeleted(lastId);
-  if (id.compare(lastId) < 0) {
+  // A primary of Redis 7.0 does not check this: its replicas must follow it, or refuse what it adds.
+  if (id.compare(lastId) < 0 && !context.client.fromPrimary) {
     reply.error('ERR The ID specified in XSETID is smaller than current max_deleted_entry_id');
     return false;
   }
