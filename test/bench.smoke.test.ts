@@ -10,12 +10,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { compileBench } from '../bin/compile-bench.js';
 import { checksumOf, stringKeys } from '../native-free-bench/lib/dataset.ts';
 import { lagsOf } from '../native-free-bench/lib/lag.ts';
 import { REPORT_SCHEMA, type Report, rowOf } from '../native-free-bench/lib/report.ts';
 import { ReplySkimmer, RequestWriter } from '../native-free-bench/lib/resp.ts';
 import type { TargetKind } from '../native-free-bench/lib/server.ts';
 import { median, quantile } from '../native-free-bench/lib/statistics.ts';
+import { findRedisServer } from './support/real-redis.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const hasHeadwater = existsSync(join(root, 'dist', 'cli.js'));
@@ -67,10 +69,27 @@ interface BenchRun {
   readonly reportFile: string;
 }
 
-async function runBench(name: string, ...args: readonly string[]): Promise<BenchRun> {
+/** Runs `script`, and reads the report that it writes. */
+async function runScript(script: string, name: string, args: readonly string[]): Promise<BenchRun> {
   const reportFile = join(directory, `${name}.json`);
-  const words = [join(root, 'bin', 'bench.js'), '--smoke', '--json', reportFile, ...args];
-  const bench = spawn(process.execPath, words, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  const words = [join(root, script), '--smoke', '--json', reportFile, ...args];
+  const { code, output } = await outputOf(words);
+  if (!existsSync(reportFile)) throw new Error(`no report:\n${output}`);
+  const report = JSON.parse(readFileSync(reportFile, 'utf8')) as Report;
+  return { code, output, report, reportFile };
+}
+
+async function outputOf(words: readonly string[]): Promise<{ code: number; output: string }> {
+  const env = {
+    ...process.env,
+    HEADWATER_REDIS_SERVER: findRedisServer(),
+    HEADWATER_BENCH_SELF: hasHeadwater ? '1' : '',
+  };
+  const bench = spawn(process.execPath, [...words], {
+    cwd: root,
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let output = '';
   for (const stream of [bench.stdout, bench.stderr]) {
     stream.setEncoding('utf8');
@@ -79,20 +98,31 @@ async function runBench(name: string, ...args: readonly string[]): Promise<Bench
     });
   }
   const [code] = await once(bench, 'close');
-  if (!existsSync(reportFile)) throw new Error(`no report:\n${output}`);
-  const report = JSON.parse(readFileSync(reportFile, 'utf8')) as Report;
-  return { code: Number(code), output, report, reportFile };
+  return { code: Number(code), output };
 }
 
 describe('npm run bench -- --smoke', () => {
-  let run: BenchRun;
+  /** All scenarios, by two processes side by side: much of their time is waiting. */
+  let runs: readonly BenchRun[];
   let report: Report;
   let output: string;
 
   beforeAll(async () => {
-    run = await runBench('report');
-    ({ report, output } = run);
+    // Once for both, since the compiler writes what they load.
+    expect(compileBench()).toBe(true);
+    const program = 'dist-bench/native-free-bench/run.js';
+    const half = (rest: number): string[] => SCENARIOS.filter((_, i) => i % 2 === rest);
+    const halves = [half(0), half(1)];
+    runs = await Promise.all(halves.map((names, i) => runScript(program, `half-${i}`, names)));
+    const scenarios = runs.flatMap((run) => run.report.scenarios);
+    report = { ...runs[0]!.report, scenarios };
+    output = runs.map((run) => run.output).join('\n');
   }, TIMEOUT_MS);
+
+  test('measures all scenarios when none is named', async () => {
+    const { output: help } = await outputOf([join(root, 'bin', 'bench.js'), '--smoke', '--help']);
+    expect(help).toContain(`\nscenarios: ${SCENARIOS.join(' ')} (all of them`);
+  });
 
   test('says what was measured, on what, and how', () => {
     expect(report.schema).toBe(REPORT_SCHEMA);
@@ -102,7 +132,7 @@ describe('npm run bench -- --smoke', () => {
     expect(report.commandLine).toContain('--smoke');
     expect(report.redis).toMatch(/^(Redis|Valkey) \d/);
     expect(report.headwater !== null).toBe(hasHeadwater);
-    expect(report.scenarios.map(({ name }) => name)).toEqual(SCENARIOS);
+    expect(report.scenarios.map(({ name }) => name).sort()).toEqual([...SCENARIOS].sort());
   });
 
   test.each(SCENARIOS)('%s measures every figure, on one workload', (name) => {
@@ -142,11 +172,16 @@ describe('npm run bench -- --smoke', () => {
   });
 
   test('ends well', () => {
-    expect(run.code, output).toBe(0);
+    expect(
+      runs.map(({ code }) => code),
+      output,
+    ).toEqual([0, 0]);
   });
 
   test('writes the tables for people too', () => {
-    const markdown = readFileSync(run.reportFile.replace('.json', '.md'), 'utf8');
+    const markdown = runs
+      .map(({ reportFile }) => readFileSync(reportFile.replace('.json', '.md'), 'utf8'))
+      .join('\n');
     for (const name of SCENARIOS) {
       expect(output).toContain(`${name}: `);
       expect(markdown).toContain(`## ${name}`);
@@ -162,14 +197,13 @@ describe('npm run bench -- --smoke fan-out --falsify', () => {
     '%s: the report is an error and has no figures',
     { timeout: TIMEOUT_MS },
     async (what, fault) => {
-      const { code, output, report } = await runBench(
-        what,
+      const { code, output, report } = await runScript('bin/bench.js', what, [
         'fan-out',
         '--only',
         'redis',
         '--falsify',
         what,
-      );
+      ]);
       const [scenario] = report.scenarios;
       expect(code).toBe(1);
       expect(output).toMatch(/^ERROR: redis: /m);

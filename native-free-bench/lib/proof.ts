@@ -22,7 +22,7 @@ import type { StreamRange } from './stream-proof.ts';
 
 const SYNC_TIMEOUT_MS = 300_000;
 const BROKEN_OFF = 'a stock replica broke off what was played to it';
-const FLOOD_REQUESTS = { full: 400_000, smoke: 100_000 };
+const FLOOD_REQUESTS = { full: 400_000, smoke: 30_000 };
 
 /** Resolves once every fake replica is at the primary's offset. */
 export async function allCaughtUp(server: Server, replicas: Child<ReplicaApi>): Promise<void> {

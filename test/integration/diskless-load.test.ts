@@ -3,14 +3,13 @@
  * loaded, and when that fails.
  */
 import { readdirSync } from 'node:fs';
-import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect } from 'vitest';
 import { expectSameData } from '../support/digest.ts';
 import { FakeReplica } from '../support/fake-replica.ts';
-import { startHeadwater } from '../support/headwater.ts';
 import { fillWithNoise } from '../support/links.ts';
 import { FakePrimary } from '../support/manual-primary.ts';
 import { startNode } from '../support/node-in-process.ts';
-import { startRedis } from '../support/real-redis.ts';
+import { type Servers, test } from '../support/servers.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const ID = 'ab'.repeat(20);
@@ -18,12 +17,7 @@ const KEYS = 2000;
 const WAYS = ['swapdb', 'flush-before-load', 'disabled', 'on-empty-db'] as const;
 type Way = (typeof WAYS)[number];
 
-const closing: (() => Promise<unknown>)[] = [];
 let dump: Buffer;
-
-afterEach(async () => {
-  for (const close of closing.splice(0).reverse()) await close();
-});
 
 beforeAll(async () => {
   const node = await startNode();
@@ -37,13 +31,13 @@ beforeAll(async () => {
 });
 
 /** A node that has sent PSYNC to a fake primary; with `old`, it holds one key. */
-async function replica(way: Way, old = true) {
+async function replica(servers: Servers, way: Way, old = true) {
   const primary = await FakePrimary.listen();
-  closing.push(() => primary.close());
+  servers.atEnd(() => primary.close());
   const node = await startNode(`repl-diskless-load ${way}`);
-  closing.push(() => node.stop());
+  servers.atEnd(() => node.stop());
   const client = await node.client();
-  closing.push(() => client.close());
+  servers.atEnd(() => client.close());
   if (old) await client.call('SET', 'old', '1');
   await client.call('REPLICAOF', '127.0.0.1', primary.port);
   const link = await primary.nextSync();
@@ -63,9 +57,9 @@ const rest = (): Buffer => dump.subarray(dump.length / 2);
 const header = (): string => `+FULLRESYNC ${ID} 1000\r\n$${dump.length}\r\n`;
 const LOADING = 'LOADING Redis is loading the dataset in memory';
 
-describe.each(WAYS)('%s', (way) => {
-  test('while the dump arrives, and after it', async () => {
-    const { node, client, link, state, files } = await replica(way);
+describe.concurrent.each(WAYS)('%s', (way) => {
+  test('while the dump arrives, and after it', async ({ servers }) => {
+    const { node, client, link, state, files } = await replica(servers, way);
     const { upstream } = node.node;
     link.write(header(), half());
     await waitFor(() => upstream.link.payloadReceived === half().length);
@@ -90,8 +84,8 @@ describe.each(WAYS)('%s', (way) => {
     expect(isFlushed).toBe(way !== 'swapdb');
   });
 
-  test('when the link fails halfway, and the next sync goes well', async () => {
-    const { node, primary, client, link, state, files } = await replica(way);
+  test('when the link fails halfway, and the next sync goes well', async ({ servers }) => {
+    const { node, primary, client, link, state, files } = await replica(servers, way);
     const { upstream } = node.node;
     link.write(header(), half());
     await waitFor(() => upstream.link.payloadReceived === half().length);
@@ -109,8 +103,8 @@ describe.each(WAYS)('%s', (way) => {
     expect(await client.call('DBSIZE')).toBe(KEYS);
   });
 
-  test('when the dump turns out to be broken at its end', async () => {
-    const { node, client, link, state, files } = await replica(way);
+  test('when the dump turns out to be broken at its end', async ({ servers }) => {
+    const { node, client, link, state, files } = await replica(servers, way);
     const broken = Buffer.from(dump);
     broken[broken.length - 1]! ^= 1;
     link.write(header(), broken);
@@ -121,12 +115,12 @@ describe.each(WAYS)('%s', (way) => {
     await waitFor(() => files().length === 0, { what: 'the file to be removed' });
   });
 
-  test('passes the dump on all the same', async () => {
-    const { node, link } = await replica(way);
+  test('passes the dump on all the same', async ({ servers }) => {
+    const { node, link } = await replica(servers, way);
     link.write(header(), half());
     await waitFor(() => node.node.upstream.link.payloadReceived === half().length);
     const below = await FakeReplica.attach(node.port);
-    closing.push(() => below.close());
+    servers.atEnd(() => below.close());
     await waitFor(() => below.dumpBytes > 0, { what: 'a part of the dump below' });
     link.write(rest());
     await below.waitForDump();
@@ -136,22 +130,22 @@ describe.each(WAYS)('%s', (way) => {
     expect(below.isClosed).toBe(false);
   });
 
-  test('ends with what a real primary holds', async () => {
-    const head = await startRedis();
-    closing.push(() => head.stop());
+  test('ends with what a real primary holds', async ({ servers }) => {
+    const head = await servers.redis();
     const writer = await head.client();
     await writer.call('DEBUG', 'POPULATE', 5000, 'key', 100);
     const args = ['--enable-debug-command', 'yes', '--repl-diskless-load', way];
-    const node = await startHeadwater({ args, replicaOf: head.port });
-    closing.push(() => node.stop());
+    const node = await servers.headwater({ args, replicaOf: head.port });
     await writer.pipeline(Array.from({ length: 500 }, (_, i) => ['INCRBY', `n${i % 7}`, i]));
     await writer.close();
     await expectSameData(head, node);
   });
 });
 
-test('on-empty-db loads as the dump comes when there is no data to lose', async () => {
-  const { node, client, link, files } = await replica('on-empty-db', false);
+test.concurrent('on-empty-db loads as the dump comes when there is no data to lose', async ({
+  servers,
+}) => {
+  const { node, client, link, files } = await replica(servers, 'on-empty-db', false);
   link.write(header(), half());
   await waitFor(() => node.node.upstream.link.payloadReceived === half().length);
   expect((await client.info('persistence')).get('loading')).toBe('1');
@@ -161,8 +155,10 @@ test('on-empty-db loads as the dump comes when there is no data to lose', async 
   expect(await client.call('DBSIZE')).toBe(KEYS);
 });
 
-test('a dump that cannot be written to disk ends the attempt, and the old data stays', async () => {
-  const { node, primary, client, link } = await replica('disabled');
+test.concurrent('a dump that cannot be written to disk ends the attempt, and the old data stays', async ({
+  servers,
+}) => {
+  const { node, primary, client, link } = await replica(servers, 'disabled');
   // Nobody can make a file there.
   node.node.server.config.assign('dir', ['/proc']);
   link.write(header(), dump);

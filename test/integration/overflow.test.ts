@@ -3,32 +3,19 @@
  * `repl-throttling` it is never cut off, and without it comes back to an end as well. The figures of
  * a real server beside it are those of `npm run bench -- overflow`.
  */
-import { afterEach, expect, test } from 'vitest';
+import { expect } from 'vitest';
 import { SlowLink } from '../../native-free-bench/lib/slow-link.ts';
 import { expectSameData } from '../support/digest.ts';
-import { type Headwater, startHeadwater } from '../support/headwater.ts';
-import { startRedis } from '../support/real-redis.ts';
-import type { TestServer } from '../support/server-process.ts';
+import type { Headwater } from '../support/headwater.ts';
+import { test } from '../support/servers.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const MB = 1_000_000;
 const LIMIT = ['--client-output-buffer-limit', 'replica 4mb 4mb 1', '--repl-backlog-size', '1mb'];
 const WRITERS = 4;
 
-let primary: Headwater;
-let replica: TestServer | undefined;
-let link: SlowLink | undefined;
-
-afterEach(async () => {
-  await replica?.stop();
-  await link?.close();
-  await primary.stop();
-  replica = undefined;
-  link = undefined;
-});
-
 /** Writes `bytes` by several clients, at most 20 MB/s in all. Values cannot be compressed. */
-async function write(bytes: number): Promise<void> {
+async function write(primary: Headwater, bytes: number): Promise<void> {
   const startMs = performance.now();
   let written = 0;
   let state = 1;
@@ -51,19 +38,20 @@ async function write(bytes: number): Promise<void> {
   for (const writer of writers) await writer.close();
 }
 
-test.each(['yes', 'no'])(
+test.concurrent.for(['yes', 'no'])(
   'a slow replica under fast writes ends in sync with repl-throttling %s',
   { timeout: 120_000 },
-  async (throttling) => {
-    primary = await startHeadwater({
+  async (throttling, { servers }) => {
+    const primary = await servers.headwater({
       args: [...LIMIT, '--enable-debug-command', 'yes', '--repl-throttling', throttling],
     });
-    await write(4 * MB);
-    link = await SlowLink.to(primary.port, 2 * MB);
-    replica = await startRedis({ replicaOf: link.port });
+    await write(primary, 4 * MB);
+    const link = await SlowLink.to(primary.port, 2 * MB);
+    servers.atEnd(() => link.close());
+    const replica = await servers.redis({ replicaOf: link.port });
     const client = await primary.client();
     await waitFor(async () => Number(await client.infoField('stats', 'sync_full')) > 0);
-    await write(16 * MB);
+    await write(primary, 16 * MB);
     await expectSameData(primary, replica, { timeoutMs: 60_000 });
     const stats = await client.info('stats');
     const own = await client.info('headwater');

@@ -3,31 +3,60 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect } from 'vitest';
 import { CutLink } from '../support/cut-link.ts';
 import { digestOf, expectSameData, syncCounts, waitForSync } from '../support/digest.ts';
-import { type Headwater, startHeadwater } from '../support/headwater.ts';
-import { findRedisServer, startRedis } from '../support/real-redis.ts';
+import type { Headwater } from '../support/headwater.ts';
+import { findRedisServer } from '../support/real-redis.ts';
 import type { RespClient } from '../support/resp-client.ts';
 import { type TestServer, temporaryDirectory } from '../support/server-process.ts';
+import { type Servers, test } from '../support/servers.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const run = promisify(execFile);
 
-let primary: Headwater;
-let client: RespClient;
-let replicas: TestServer[];
-let writers: RespClient[];
-
-async function start(...args: string[]): Promise<void> {
-  primary = await startHeadwater({ args: ['--enable-debug-command', 'yes', ...args] });
-  client = await primary.client();
+interface Started {
+  readonly primary: Headwater;
+  readonly client: RespClient;
+  /** The replicas that were started. */
+  readonly replicas: TestServer[];
+  replica(port?: number, ...args: string[]): Promise<TestServer>;
+  /** Writes until `stop` is called; that resolves when the last write is answered. */
+  keepWriting(): Promise<{ stop: () => Promise<void> }>;
 }
 
-async function replica(port: number = primary.port, ...args: string[]): Promise<TestServer> {
-  const server = await startRedis({ replicaOf: port, args });
-  replicas.push(server);
-  return server;
+async function start(servers: Servers, ...args: string[]): Promise<Started> {
+  const primary = await servers.headwater({ args: ['--enable-debug-command', 'yes', ...args] });
+  const client = await primary.client();
+  servers.atEnd(() => client.close());
+  const replicas: TestServer[] = [];
+  return {
+    primary,
+    client,
+    replicas,
+    replica: async (port = primary.port, ...more) => {
+      const server = await servers.redis({ replicaOf: port, args: more });
+      replicas.push(server);
+      return server;
+    },
+    keepWriting: async () => {
+      const writer = await primary.client();
+      servers.atEnd(() => writer.close());
+      let stopped = false;
+      const writing = (async () => {
+        for (let round = 0; !stopped; round++) {
+          await writer.pipeline(mixedCommands(500, round));
+          await new Promise(setImmediate);
+        }
+      })();
+      return {
+        stop: async () => {
+          stopped = true;
+          await writing;
+        },
+      };
+    },
+  };
 }
 
 /** Commands of many kinds over a few databases. */
@@ -47,39 +76,9 @@ function mixedCommands(count: number, round: number): (string | number)[][] {
   return commands;
 }
 
-/** Writes until `stop` is called; resolves when the last write is answered. */
-async function keepWriting(): Promise<{ stop: () => Promise<void> }> {
-  const writer = await primary.client();
-  writers.push(writer);
-  let stopped = false;
-  const writing = (async () => {
-    for (let round = 0; !stopped; round++) {
-      await writer.pipeline(mixedCommands(500, round));
-      await new Promise(setImmediate);
-    }
-  })();
-  return {
-    stop: async () => {
-      stopped = true;
-      await writing;
-    },
-  };
-}
-
-beforeEach(() => {
-  replicas = [];
-  writers = [];
-});
-afterEach(async () => {
-  for (const writer of writers) await writer.close();
-  await client.close();
-  for (const server of replicas) await server.stop();
-  await primary.stop();
-});
-
-describe('real replicas', () => {
-  test('attach during writes and hold the same afterwards', async () => {
-    await start();
+describe.concurrent('real replicas', () => {
+  test('attach during writes and hold the same afterwards', async ({ servers }) => {
+    const { primary, client, replica, keepWriting } = await start(servers);
     await client.pipeline(mixedCommands(3000, 1));
     const writing = await keepWriting();
     const below = await replica();
@@ -90,8 +89,8 @@ describe('real replicas', () => {
     expect(await syncCounts(primary)).toEqual({ full: 1, partial: 0, refused: 0 });
   });
 
-  test('agree about keys that expire at any moment', async () => {
-    await start();
+  test('agree about keys that expire at any moment', async ({ servers }) => {
+    const { primary, client, replica, keepWriting } = await start(servers);
     const writer = await keepWriting();
     const below = await replica();
     await below.waitForLine('Finished with success');
@@ -114,8 +113,10 @@ describe('real replicas', () => {
     expect(Number(await client.infoField('stats', 'expired_keys'))).toBeGreaterThan(100);
   });
 
-  test('ten at once during writes are served by one snapshot', async () => {
-    await start();
+  test('ten at once during writes are served by one snapshot', { timeout: 90_000 }, async ({
+    servers,
+  }) => {
+    const { primary, client, replica, replicas, keepWriting } = await start(servers);
     await client.pipeline(mixedCommands(3000, 1));
     const writing = await keepWriting();
     await Promise.all(
@@ -126,10 +127,14 @@ describe('real replicas', () => {
     for (const below of replicas) await expectSameData(primary, below, { timeoutMs: 30_000 });
     expect(await syncCounts(primary)).toEqual({ full: 10, partial: 0, refused: 0 });
     expect(await client.infoField('everything', 'headwater_snapshots_started')).toBe('1');
-  }, 90_000);
+  });
 
-  test('come back after a cut under load with what they missed', async () => {
-    await start('--repl-backlog-size', '64mb');
+  test('come back after a cut under load with what they missed', async ({ servers }) => {
+    const { primary, client, replica, keepWriting } = await start(
+      servers,
+      '--repl-backlog-size',
+      '64mb',
+    );
     const link = await CutLink.to(primary.port);
     const below = await replica(link.port);
     await below.waitForLine('Finished with success');
@@ -150,8 +155,8 @@ describe('real replicas', () => {
     await link.close();
   });
 
-  test('that missed more than the backlog holds get a full sync', async () => {
-    await start('--repl-backlog-size', '16kb');
+  test('that missed more than the backlog holds get a full sync', async ({ servers }) => {
+    const { primary, client, replica } = await start(servers, '--repl-backlog-size', '16kb');
     const link = await CutLink.to(primary.port);
     const below = await replica(link.port);
     await below.waitForLine('Finished with success');
@@ -167,13 +172,13 @@ describe('real replicas', () => {
     await link.close();
   });
 
-  test.each([
+  test.for([
     ['a dump to their disk, sent as it is made', [], ['--repl-diskless-load', 'disabled']],
     ['a dump that they parse from the socket', [], ['--repl-diskless-load', 'swapdb']],
     ['a dump of known length', ['--repl-diskless-sync', 'no'], []],
     ['a dump in plain types', ['--rdb-version', '9', '--rdb-plain-types', 'yes'], []],
-  ])('take %s', async (_, primaryArgs, replicaArgs) => {
-    await start(...primaryArgs);
+  ])('take %s', async ([, primaryArgs, replicaArgs], { servers }) => {
+    const { primary, client, replica } = await start(servers, ...primaryArgs);
     await client.pipeline(mixedCommands(2000, 5));
     const below = await replica(primary.port, ...replicaArgs);
     await below.waitForLine('Finished with success');
@@ -182,8 +187,8 @@ describe('real replicas', () => {
     expect((await syncCounts(primary)).full).toBe(1);
   });
 
-  test('acknowledge to WAIT, and are named by INFO and CLIENT LIST', async () => {
-    await start();
+  test('acknowledge to WAIT, and are named by INFO and CLIENT LIST', async ({ servers }) => {
+    const { client, replica } = await start(servers);
     const below = await replica();
     await below.waitForLine('Finished with success');
     await client.call('SET', 'k', 'v');
@@ -195,8 +200,8 @@ describe('real replicas', () => {
     expect(String(await client.call('CLIENT', 'LIST', 'TYPE', 'replica'))).toMatch(/ flags=S /);
   });
 
-  test('get transactions as a whole, and nothing of WAIT inside of them', async () => {
-    await start();
+  test('get transactions as a whole, and nothing of WAIT inside of them', async ({ servers }) => {
+    const { primary, client, replica } = await start(servers);
     const below = await replica();
     await below.waitForLine('Finished with success');
     const replies = await client.pipeline([
@@ -212,9 +217,11 @@ describe('real replicas', () => {
   });
 });
 
-describe('tools', () => {
-  test('redis-cli --rdb writes a dump that redis-check-rdb is content with', async () => {
-    await start();
+describe.concurrent('tools', () => {
+  test('redis-cli --rdb writes a dump that redis-check-rdb is content with', async ({
+    servers,
+  }) => {
+    const { primary, client } = await start(servers);
     await client.pipeline(mixedCommands(2000, 1));
     const file = join(temporaryDirectory('rdb'), 'backup.rdb');
     const { stdout, stderr } = await run('redis-cli', ['-p', String(primary.port), '--rdb', file]);
@@ -226,16 +233,16 @@ describe('tools', () => {
     expect(check.stdout).toContain('RDB looks OK!');
   });
 
-  test('redis-cli --functions-rdb gets a dump without keys', async () => {
-    await start();
+  test('redis-cli --functions-rdb gets a dump without keys', async ({ servers }) => {
+    const { primary, client } = await start(servers);
     await client.call('SET', 'secret', 'x');
     const file = join(temporaryDirectory('rdb'), 'functions.rdb');
     await run('redis-cli', ['-p', String(primary.port), '--functions-rdb', file]);
     expect(readFileSync(file, 'latin1')).not.toContain('secret');
   });
 
-  test('redis-cli --replica shows the stream', async () => {
-    await start();
+  test('redis-cli --replica shows the stream', async ({ servers }) => {
+    const { primary, client } = await start(servers);
     const child = execFile('redis-cli', ['-p', String(primary.port), '--replica']);
     let output = '';
     child.stdout!.on('data', (text: string) => {

@@ -217,7 +217,9 @@ class ServerProcess implements TestServer {
     try {
       client = await this.client();
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') return false;
+      const { code } = error as NodeJS.ErrnoException;
+      // It does not listen yet, or has just ended: then the next look finds that.
+      if (code === 'ECONNREFUSED' || code === 'ECONNRESET') return false;
       throw error;
     }
     const reply = await client.command('PING').catch(() => null);

@@ -40,6 +40,8 @@ interface Departure {
 }
 
 export class Departures {
+  /** {@link LINGER_MS}. A test makes it shorter before the first socket leaves. */
+  lingerMs = LINGER_MS;
   readonly #sockets = new Map<Socket, Departure>();
   readonly #roomLeft: () => number;
   #timer: NodeJS.Timeout | undefined = undefined;
@@ -76,7 +78,7 @@ export class Departures {
       first.destroy();
       this.#gone(first);
     }
-    this.#timer ??= setInterval(() => this.#look(), LINGER_MS).unref();
+    this.#timer ??= setInterval(() => this.#look(), this.lingerMs).unref();
   }
 
   /** Cuts all of them. */
@@ -92,7 +94,7 @@ export class Departures {
       if (bytes === departure.waitingBytes) departure.looks++;
       else departure.looks = 0;
       departure.waitingBytes = bytes;
-      const looksMax = bytes === 0 ? 2 : STALL_MS / LINGER_MS;
+      const looksMax = bytes === 0 ? 2 : STALL_MS / this.lingerMs;
       if (departure.looks >= looksMax) socket.destroy();
     }
   }

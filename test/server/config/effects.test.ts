@@ -51,7 +51,7 @@ describe('sockets', () => {
   });
 });
 
-describe('a replica', () => {
+describe.concurrent('a replica', () => {
   test('replicaof, masteruser, masterauth, bind-source-addr and what it announces', async () => {
     // To Redis 127.0.0.2 is no address of this machine.
     const primary = await startRedis({ args: ['--protected-mode', 'no'] });
@@ -130,7 +130,7 @@ describe('a replica', () => {
   });
 });
 
-describe('dumps', () => {
+describe.concurrent('dumps', () => {
   test('rdbchecksum no leaves the checksum out', async () => {
     for (const [value, isZero] of [
       ['yes', false],
@@ -164,7 +164,7 @@ describe('dumps', () => {
   });
 });
 
-describe('the end', () => {
+describe.concurrent('the end', () => {
   /** Ends a server that has a key and a save point, and tells whether it left a dump. */
   async function savesAt(signal: 'SIGINT' | 'SIGTERM', ...args: string[]): Promise<boolean> {
     const server: Headwater = await startHeadwater({ args: ['--save', '3600', '1', ...args] });
@@ -210,7 +210,7 @@ describe('the end', () => {
   });
 });
 
-describe('limits and modes', () => {
+describe.concurrent('limits and modes', () => {
   test('databases, set-max-listpack-value and set-max-listpack-entries', async () => {
     const { client, stop } = await startNode(
       'databases 3',
@@ -319,7 +319,7 @@ describe('limits and modes', () => {
     await client.call('REPLICAOF', 'NO', 'ONE');
     await client.call('REPLICAOF', '127.0.0.1', '1');
     for (const line of ['S .*Connecting to MASTER', 'M .*MASTER MODE', 'S .*REPLICAOF 127.0.0.1:1'])
-      expect(server.output).toMatch(new RegExp(`^\\d+:${line}`, 'm'));
+      await server.waitForLine(new RegExp(`^\\d+:${line}`));
     await client.close();
     await server.stop();
   });

@@ -18,6 +18,8 @@ let admin: RespClient;
 
 beforeAll(async () => {
   served = await startNode('maxclients 100', 'rehearsal no', 'repl-diskless-sync-delay 0');
+  // Most peers here keep their end open, and each test waits until they are cut.
+  served.node.server.departures.lingerMs = 150;
   admin = await served.client();
 });
 

@@ -1,6 +1,6 @@
 /** Compressed history: what is kept, what peers get of it, and what happens when it is damaged. */
 import { randomBytes } from 'node:crypto';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { expect } from 'vitest';
 import { ErrorCode, OperatingError } from '../../../src/base/errors.ts';
 import { asOffset, KIB, MIB } from '../../../src/base/units.ts';
 import type { Block } from '../../../src/replication/log-cursor.ts';
@@ -10,45 +10,10 @@ import type { Server } from '../../../src/server/server.ts';
 import type { CompactPool } from '../../../src/workers/compact-job.ts';
 import { expectSameData } from '../../support/digest.ts';
 import { FakeReplica, type FakeReplicaOptions } from '../../support/fake-replica.ts';
-import { startHeadwater } from '../../support/headwater.ts';
 import { type NodeInProcess, startNode } from '../../support/node-in-process.ts';
-import { startRedis } from '../../support/real-redis.ts';
 import type { RespClient } from '../../support/resp-client.ts';
-import type { TestServer } from '../../support/server-process.ts';
+import { type Servers, test } from '../../support/servers.ts';
 import { waitFor } from '../../support/wait-for.ts';
-
-let primary: NodeInProcess;
-let client: RespClient;
-let replicas: FakeReplica[];
-let servers: TestServer[];
-
-beforeEach(() => {
-  replicas = [];
-  servers = [];
-});
-afterEach(async () => {
-  for (const replica of replicas) await replica.close();
-  for (const server of servers) await server.stop();
-});
-
-async function start(...lines: string[]): Promise<void> {
-  primary = await startNode(...lines);
-  client = await primary.client();
-}
-
-async function stop(): Promise<void> {
-  await client.close();
-  await primary.stop();
-}
-
-async function attach(options: FakeReplicaOptions = {}): Promise<FakeReplica> {
-  const replica = await FakeReplica.attach(primary.port, options);
-  replicas.push(replica);
-  return replica;
-}
-
-const log = () => primary.node.server.streamLog;
-const compaction = () => primary.node.primary.compaction;
 
 function record(number: number): string {
   const user = { id: number, name: `user-${number % 977}`, active: number % 3 === 0 };
@@ -59,23 +24,56 @@ function record(number: number): string {
   });
 }
 
-/** Writes about `bytes` bytes of JSON, no faster than a worker packs them. */
-async function write(bytes: number): Promise<void> {
-  const until = log().endOffset + bytes;
-  const packs = (): boolean => primary.node.server.config.values.replBacklogCompression;
-  for (let i = 0; log().endOffset < until; i += 200) {
-    await client.pipeline(
-      Array.from({ length: 200 }, (_, j) => ['SET', `key:${(i + j) % 5000}`, record(i + j)]),
-    );
-    if (packs()) await packedAll();
-  }
+interface Started {
+  readonly primary: NodeInProcess;
+  readonly client: RespClient;
+  log(): StreamLog;
+  compaction(): Compaction;
+  attach(options?: FakeReplicaOptions): Promise<FakeReplica>;
+  packedAll(): Promise<boolean>;
+  /** Writes about `bytes` bytes of JSON, no faster than a worker packs them. */
+  write(bytes: number): Promise<void>;
 }
 
-const packedAll = (): Promise<boolean> =>
-  waitFor(() => log().packedBlocks.toPack === 0, { what: 'all sealed blocks to be packed' });
+async function start(servers: Servers, ...lines: string[]): Promise<Started> {
+  const primary = await startNode(...lines);
+  servers.atEnd(() => primary.stop());
+  const client = await primary.client();
+  servers.atEnd(() => client.close());
+  const log = (): StreamLog => primary.node.server.streamLog;
+  const packedAll = (): Promise<boolean> =>
+    waitFor(() => log().packedBlocks.toPack === 0, { what: 'all sealed blocks to be packed' });
+  return {
+    primary,
+    client,
+    log,
+    compaction: () => primary.node.primary.compaction,
+    attach: async (options = {}) => {
+      const replica = await FakeReplica.attach(primary.port, options);
+      servers.atEnd(() => replica.close());
+      return replica;
+    },
+    packedAll,
+    write: async (bytes) => {
+      const until = log().endOffset + bytes;
+      const packs = (): boolean => primary.node.server.config.values.replBacklogCompression;
+      for (let i = 0; log().endOffset < until; i += 200) {
+        await client.pipeline(
+          Array.from({ length: 200 }, (_, j) => ['SET', `key:${(i + j) % 5000}`, record(i + j)]),
+        );
+        if (packs()) await packedAll();
+      }
+    },
+  };
+}
 
-test('keeps several times its size, and a peer from far back gets every byte', async () => {
-  await start('repl-backlog-size 256kb');
+test.concurrent('keeps several times its size, and a peer from far back gets every byte', async ({
+  servers,
+}) => {
+  const { client, log, compaction, attach, packedAll, write } = await start(
+    servers,
+    'repl-backlog-size 256kb',
+  );
   const first = await attach();
   await first.waitForDump();
   await first.waitForOffset(log().endOffset);
@@ -100,16 +98,15 @@ test('keeps several times its size, and a peer from far back gets every byte', a
   const info = await client.info('headwater');
   expect(Number(info.get('headwater_backlog_ratio'))).toBeGreaterThan(3);
   expect(Number(info.get('headwater_backlog_raw_bytes'))).toBe(log().histlen);
-  await stop();
 });
 
-test('a replica that stood still while its history was compressed goes on by itself', async () => {
-  const node = await startHeadwater({
+test.concurrent('a replica that stood still while its history was compressed goes on by itself', async ({
+  servers,
+}) => {
+  const node = await servers.headwater({
     args: ['--repl-backlog-size', '1mb', '--enable-debug-command', 'yes'],
   });
-  servers.push(node);
-  const replica = await startRedis({ replicaOf: node.port });
-  servers.push(replica);
+  const replica = await servers.redis({ replicaOf: node.port });
   const writer = await node.client();
   await waitFor(async () => (await writer.info('replication')).get('connected_slaves') === '1');
   await expectSameData(node, replica);
@@ -126,20 +123,25 @@ test('a replica that stood still while its history was compressed goes on by its
   await expectSameData(node, replica);
   expect((await writer.info('stats')).get('sync_full')).toBe('1');
   await writer.close();
-}, 30_000);
+});
 
-test('data that does not get smaller stays as it is, and is rarely tried', async () => {
-  await start('repl-backlog-size 1mb');
+test.concurrent('data that does not get smaller stays as it is, and is rarely tried', async ({
+  servers,
+}) => {
+  const { client, log, compaction, attach } = await start(servers, 'repl-backlog-size 1mb');
   await (await attach({ countOnly: true })).waitForDump();
   for (let i = 0; i < 300; i++) await client.call('SET', `noise:${i}`, randomBytes(32 * KIB));
   await waitFor(() => log().packedBlocks.toPack === 0);
   expect(compaction().packedCount).toBe(0);
   expect(log().storedBytes).toBe(log().histlen);
-  await stop();
 });
 
-test('can be switched off and on', async () => {
-  await start('repl-backlog-size 256kb', 'repl-backlog-compression no');
+test.concurrent('can be switched off and on', async ({ servers }) => {
+  const { client, log, compaction, attach, packedAll, write } = await start(
+    servers,
+    'repl-backlog-size 256kb',
+    'repl-backlog-compression no',
+  );
   await (await attach({ countOnly: true })).waitForDump();
   await write(600 * KIB);
   // The replica reads behind the writes.
@@ -153,18 +155,22 @@ test('can be switched off and on', async () => {
   const before = compaction().packedCount;
   await write(600 * KIB);
   expect(compaction().packedCount).toBeLessThanOrEqual(before + 1);
-  await stop();
 });
 
-test('a block with another checksum ends the link, and the next sync is a full one', async () => {
-  await start('repl-backlog-size 256kb');
+test.concurrent('a block with another checksum ends the link, and the next sync is a full one', async ({
+  servers,
+}) => {
+  const { primary, log, attach, packedAll, write } = await start(
+    servers,
+    'repl-backlog-size 256kb',
+  );
   const first = await attach({ countOnly: true });
   await first.waitForDump();
   const { offset, replid } = first;
   await write(600 * KIB);
   await first.waitForOffset(log().endOffset);
   await packedAll();
-  damageOldest();
+  damageOldest(log());
   const back = await attach({ replid, from: offset + 1, countOnly: true });
   expect(back.resync).toBe('partial');
   await back.closed;
@@ -175,10 +181,9 @@ test('a block with another checksum ends the link, and the next sync is a full o
   const again = await attach({ replid, from: offset + 1, countOnly: true });
   expect(again.resync).toBe('full');
   await again.waitForDump();
-  await stop();
 });
 
-test('the age of the history begins again with another stream, also at a lower offset', () => {
+test.concurrent('the age of the history begins again with another stream, also at a lower offset', () => {
   let ms = 0;
   const streamLog = new StreamLog(MIB, asOffset(0));
   const server = {
@@ -200,7 +205,7 @@ test('the age of the history begins again with another stream, also at a lower o
   expect(ages.historySeconds).toBe(0);
 });
 
-test('a block that leaves while it is expanded is no loss', async () => {
+test.concurrent('a block that leaves while it is expanded is no loss', async () => {
   const streamLog = new StreamLog(64 * KIB, asOffset(0));
   const lines: string[] = [];
   const server = {
@@ -232,17 +237,22 @@ test('a block that leaves while it is expanded is no loss', async () => {
 });
 
 /** Turns a bit of the oldest compressed block. */
-function damageOldest(): void {
-  const original = log().onWanted!;
-  log().onWanted = (block: Block) => {
+function damageOldest(streamLog: StreamLog): void {
+  const original = streamLog.onWanted!;
+  streamLog.onWanted = (block: Block) => {
     const { slab, start } = block.packed!.pieces[0]!;
     slab.bytes[start + 40]! ^= 1;
     original(block);
   };
 }
 
-test('peers come and go in compressed history, and nothing is held for those that left', async () => {
-  await start('repl-backlog-size 256kb');
+test.concurrent('peers come and go in compressed history, and nothing is held for those that left', async ({
+  servers,
+}) => {
+  const { primary, log, attach, packedAll, write } = await start(
+    servers,
+    'repl-backlog-size 256kb',
+  );
   const first = await attach({ countOnly: true });
   await first.waitForDump();
   const { offset, replid } = first;
@@ -258,5 +268,4 @@ test('peers come and go in compressed history, and nothing is held for those tha
   await waitFor(() => log().memoryBytes < 2 * MIB);
   log().validate();
   expect(log().openCursors).toBe(1);
-  await stop();
 });
