@@ -26,6 +26,7 @@ import { StreamProof } from './lib/stream-proof.ts';
 import { appendOnly } from './node/append-only.ts';
 import { chainLatency } from './node/chain-latency.ts';
 import { chainSync } from './node/chain-sync.ts';
+import { diskStall } from './node/disk-stall.ts';
 import { fanOut } from './node/fan-out.ts';
 import { fullSync } from './node/full-sync.ts';
 import { getSet } from './node/get-set.ts';
@@ -59,6 +60,7 @@ const SCENARIOS: readonly Scenario[] = [
   chainLatency,
   overflow,
   appendOnly,
+  diskStall,
 ];
 
 const USAGE = `npm run bench [-- [scenario ...] [--smoke] [--runs N] [--json FILE] [--only headwater|redis] [--pin]]

@@ -41,6 +41,7 @@ const SCENARIOS = [
   'chain-latency',
   'overflow',
   'append-only',
+  'disk-stall',
 ];
 const WITH_REPLICAS = [
   'fan-out',
