@@ -10,6 +10,8 @@
  * write to a socket. So the next collection waits until as much has died again, or for RETRY_MS.
  * Memory that died during the collection may have been seen alive, and counts again.
  *
+ * Large buffers that were collected go back to the system one after another, with pauses.
+ *
  * Memory of V8 without an owner is left over from clients: replies that were never read, a long
  * queue of MULTI, a million keys of WATCH. V8 collects it only when it needs room, and a quiet node
  * needs none. This collection waits for a quiet loop, however long that takes: under load V8
@@ -37,6 +39,8 @@ const RETRY_MS = 60_000;
  * longer after each try in vain.
  */
 const UNOWNED_RETRY_MS = 2000;
+/** Between two large buffers that go back to the system. To unmap one takes about 5 ms. */
+const RELEASE_PAUSE_MS = 25;
 const MICROS_PER_MS = 1000;
 
 interface Running {
@@ -77,6 +81,7 @@ export class MemoryCollector {
     }
   });
   #running: Running | undefined = undefined;
+  #releaseTimer: NodeJS.Timeout | undefined = undefined;
   #dueSinceMs = -1;
   /** Dead bytes that the last collection did not collect, and the time when it ended. */
   #leftBytes = 0;
@@ -88,6 +93,7 @@ export class MemoryCollector {
 
   constructor(memory: SharedMemory) {
     this.#memory = memory;
+    memory.holdsBack = true;
   }
 
   get isRunning(): boolean {
@@ -101,6 +107,7 @@ export class MemoryCollector {
    */
   tick(nowMs: number, isQuiet: boolean, unownedBytes = 0): void {
     this.#memory.tick(nowMs);
+    this.#releaseSlowly();
     this.#unownedBytes = unownedBytes;
     this.#unownedLeftBytes = Math.min(this.#unownedLeftBytes, unownedBytes);
     if (this.#running !== undefined) {
@@ -124,6 +131,19 @@ export class MemoryCollector {
 
   stop(): void {
     this.#pauses.disconnect();
+    clearTimeout(this.#releaseTimer);
+    this.#memory.holdsBack = false;
+    while (this.#memory.leavingBytes > 0) this.#memory.release();
+  }
+
+  /** Gives the collected buffers that are held back to the system, one in each pause. */
+  #releaseSlowly(): void {
+    if (this.#releaseTimer !== undefined || this.#memory.leavingBytes === 0) return;
+    this.#releaseTimer = setTimeout(() => {
+      this.#releaseTimer = undefined;
+      this.#memory.release();
+      this.#releaseSlowly();
+    }, RELEASE_PAUSE_MS).unref();
   }
 
   #isDue(nowMs: number): boolean {

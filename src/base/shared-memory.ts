@@ -7,11 +7,12 @@
  *   (system) ─────▶ in use ──────────────────────────────▶ pooled ──── take ───▶ in use
  *                     │                                      │  kept too long, or too many of them
  *                     └── drop: another thread may read it ──┴──▶ dead ── V8 collects ──▶ (system)
+ *                                                                         └▶ leaving ── release ┘
  *
  * V8 gives a SharedArrayBuffer back to the system when a full collection of each isolate that saw
  * it has found it dead. A server that keeps its data outside of V8's heap has a full collection
  * once in many minutes. So the owner counts the dead bytes, and memory-collector.ts starts a
- * collection when there are many.
+ * collection when there are many. It also gives large buffers back one by one (held-buffer.ts).
  *
  * Untouched memory costs nothing. So a returned buffer is counted by its touched bytes, which the
  * giver knows best, and not by its length.
@@ -24,6 +25,7 @@
  * node's owner adopts the memory that it hands over.
  */
 import { assert } from './assert.ts';
+import { HeldBuffer } from './held-buffer.ts';
 import { poison } from './lease.ts';
 import { MIB } from './units.ts';
 
@@ -49,6 +51,8 @@ const RULES: readonly KindRule[] = [
 const POOLED_MS_MAX = 2000;
 /** Up to this many pooled bytes stay, for the log, whose blocks come and go all the time. */
 export const POOLED_BYTES_KEPT = 4 * MIB;
+/** Dead buffers with so many touched bytes are held back: to unmap them takes a millisecond. */
+const HELD_BYTES_MIN = 8 * MIB;
 /** The debug mode overwrites at most this many bytes of a buffer: tests drop thousands of them. */
 const POISONED_BYTES_MAX = MIB;
 
@@ -59,20 +63,35 @@ interface Pooled {
   readonly sinceMs: number;
 }
 
+/** What is known of a buffer that died. */
+interface Dead {
+  readonly bytes: number;
+  /** Keeps its memory from going with the collection. */
+  readonly held: HeldBuffer | undefined;
+}
+
 export class SharedMemory {
+  /** Whether large dead buffers are held back until {@link release}: its caller sets this. */
+  holdsBack = false;
   /** By kind: bytes of buffers that are in use, touched or not. */
   readonly #usedBytes: number[] = RULES.map(() => 0);
   /** By kind; the buffer that was given back last is at the end. */
   readonly #pool: Pooled[][] = RULES.map(() => []);
-  readonly #dead = new FinalizationRegistry<number>((bytes) => {
-    this.#deadBytes -= bytes;
-    this.#collectedBytes += bytes;
+  readonly #dead = new FinalizationRegistry<Dead>((dead) => {
+    this.#deadBytes -= dead.bytes;
+    this.#collectedBytes += dead.bytes;
+    if (dead.held !== undefined) this.#leave(dead.held, dead.bytes);
   });
+  /** All that are held back, collected or not. */
+  readonly #held = new Set<HeldBuffer>();
+  /** Collected buffers that are held back, and their touched bytes. */
+  readonly #leaving: { readonly held: HeldBuffer; readonly bytes: number }[] = [];
   /** Touched bytes of reused buffers in use: the system has already provided these pages. */
   readonly #touchedBefore = new WeakMap<SharedArrayBuffer, number>();
   #pooledBytes = 0;
   #deadBytes = 0;
   #collectedBytes = 0;
+  #leavingBytes = 0;
   #nowMs = 0;
 
   /** Bytes of a kind that are in use, touched or not. */
@@ -95,6 +114,11 @@ export class SharedMemory {
     return this.#collectedBytes;
   }
 
+  /** Touched bytes that V8 has found dead and that {@link release} will give to the system. */
+  get leavingBytes(): number {
+    return this.#leavingBytes;
+  }
+
   /**
    * A buffer of `bytes` bytes; see the header for its content. Throws RangeError when the system
    * refuses the memory.
@@ -110,7 +134,7 @@ export class SharedMemory {
       this.#touchedBefore.set(pooled.buffer, pooled.touchedBytes);
       return pooled.buffer;
     }
-    const buffer = new SharedArrayBuffer(bytes);
+    const buffer = this.#allocate(bytes);
     this.#usedBytes[kind]! += bytes;
     return buffer;
   }
@@ -162,6 +186,15 @@ export class SharedMemory {
     if (this.#pooledBytes > POOLED_BYTES_KEPT) this.#empty(nowMs - POOLED_MS_MAX);
   }
 
+  /** Gives the next collected buffer that is held back to the system, in a later turn. */
+  release(): void {
+    const next = this.#leaving.shift();
+    if (next === undefined) return;
+    this.#leavingBytes -= next.bytes;
+    this.#held.delete(next.held);
+    next.held.release();
+  }
+
   /** Drops all pooled buffers. */
   purge(): void {
     this.#empty(Number.POSITIVE_INFINITY);
@@ -185,7 +218,32 @@ export class SharedMemory {
   #die(buffer: SharedArrayBuffer, touchedBytes: number): void {
     if (touchedBytes === 0) return;
     this.#deadBytes += touchedBytes;
-    this.#dead.register(buffer, touchedBytes);
+    const isHeld = this.holdsBack && touchedBytes >= HELD_BYTES_MIN;
+    const held = isHeld ? new HeldBuffer(buffer) : undefined;
+    if (held !== undefined) this.#held.add(held);
+    this.#dead.register(buffer, { bytes: touchedBytes, held });
+  }
+
+  #leave(held: HeldBuffer, bytes: number): void {
+    // It was given up meanwhile.
+    if (!this.#held.has(held)) return;
+    this.#leaving.push({ held, bytes });
+    this.#leavingBytes += bytes;
+    if (!this.holdsBack) this.release();
+  }
+
+  /** Before it refuses memory V8 collects. When that is not enough, nothing is held back. */
+  #allocate(bytes: number): SharedArrayBuffer {
+    try {
+      return new SharedArrayBuffer(bytes);
+    } catch (error) {
+      if (!(error instanceof RangeError) || this.#held.size === 0) throw error;
+      for (const held of this.#held) held.giveUp();
+      this.#held.clear();
+      this.#leaving.length = 0;
+      this.#leavingBytes = 0;
+      return new SharedArrayBuffer(bytes);
+    }
   }
 
   #subtract(kind: MemoryKind, buffer: SharedArrayBuffer): void {

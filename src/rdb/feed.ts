@@ -3,6 +3,7 @@
  * them block until they have bytes, so files and rings are read on a worker.
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { copyBytes } from '../base/byte-copy.ts';
 import { ErrorCode, messageOf, OperatingError } from '../base/errors.ts';
 
 export interface ByteFeed {
@@ -68,7 +69,7 @@ export class RingFeed implements ByteFeed {
     const chunk = this.#chunk;
     if (chunk === undefined) return 0;
     const count = Math.min(bytes, chunk.length - this.#taken);
-    into.set(chunk.subarray(this.#taken, this.#taken + count), at);
+    copyBytes(chunk, this.#taken, into, at, count);
     this.#taken += count;
     if (this.#taken === chunk.length) {
       this.#chunk = undefined;

@@ -9,6 +9,7 @@
  */
 import { ErrorCode } from '../base/errors.ts';
 import { MemoryKind, SharedMemory } from '../base/shared-memory.ts';
+import { MIB } from '../base/units.ts';
 import { type HashKey, Keyspace } from '../keyspace/keyspace.ts';
 import type { LoadOptions, LoadResult } from '../rdb/load.ts';
 import { createRingMemory, RingProducer } from './byte-ring.ts';
@@ -16,6 +17,12 @@ import { LoadControl } from './control-block.ts';
 import { workerEntryUrl } from './entry-urls.ts';
 import type { DumpPlace, LoadTask, LoadTaskResult } from './load-task.ts';
 import { createPool, type Pool } from './pool.ts';
+
+/**
+ * The main thread wakes the worker once per chunk, and a worker that has caught up sleeps after
+ * each. With chunks of 256 KiB the two took turns a thousand times in a dump of 300 MB.
+ */
+const RING = { chunkBytes: MIB, chunkCount: 32 } as const;
 
 export type LoadPool = Pool<LoadTask, LoadTaskResult>;
 
@@ -109,7 +116,7 @@ export class LoadJob {
     this.#pool = pool;
     this.#memory = memory;
     let place: DumpPlace;
-    this.#ring = from.kind === 'ring' ? createRingMemory({}, memory) : undefined;
+    this.#ring = from.kind === 'ring' ? createRingMemory(RING, memory) : undefined;
     if (from.kind === 'ring') {
       this.input = new LoadInput(this.#ring!);
       place = { kind: 'ring', memory: this.#ring!, totalBytes: from.totalBytes };

@@ -2,7 +2,9 @@
  * The owner of shared memory: what it reuses, what it counts, and that a collection is brought
  * about.
  */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
+import { CollectionWatch, collectAtOnce } from '../../src/base/collection.ts';
+import { HeldBuffer } from '../../src/base/held-buffer.ts';
 import {
   DEAD_BYTES_MAX,
   MemoryCollector,
@@ -122,6 +124,92 @@ describe('collections', () => {
     expect(memory.deadBytes).toBe(0);
     expect(memory.collectedBytes).toBe(DEAD_BYTES_MAX);
     collector.stop();
+  });
+
+  test('large buffers keep their memory through the collection, and leave one by one', async () => {
+    const memory = new SharedMemory();
+    const collector = new MemoryCollector(memory);
+    for (let i = 0; i < 3; i++) lose(memory, 32 * MIB);
+    lose(memory, KIB);
+    collector.tick(0, true);
+    const leaving: number[] = [];
+    await waitFor(() => {
+      collector.tick(1, true);
+      if (leaving.at(-1) !== memory.leavingBytes) leaving.push(memory.leavingBytes);
+      return memory.collectedBytes > 0 && memory.leavingBytes === 0;
+    });
+    expect(leaving).toEqual([0, 96 * MIB, 64 * MIB, 32 * MIB, 0]);
+    expect([memory.deadBytes, memory.collectedBytes]).toEqual([0, 96 * MIB + KIB]);
+    collector.stop();
+  });
+
+  test('a held buffer keeps its bytes resident, and gives them back when it is released', async () => {
+    const bytes = 256 * MIB;
+    const before = process.memoryUsage.rss();
+    let held: HeldBuffer | undefined;
+    // Apart, so that nothing here refers to the buffer.
+    const make = (): void => {
+      const buffer = new SharedArrayBuffer(bytes);
+      new Uint8Array(buffer).fill(1);
+      held = new HeldBuffer(buffer);
+    };
+    make();
+    const watch = new CollectionWatch();
+    await waitFor(() => {
+      collectAtOnce();
+      return watch.hasEnded;
+    });
+    expect(process.memoryUsage.rss() - before).toBeGreaterThan(bytes * 0.8);
+    held!.release();
+    await waitFor(() => process.memoryUsage.rss() - before < bytes * 0.2);
+  });
+
+  test('nothing is held back from a taker whom the system refuses memory', async () => {
+    const memory = new SharedMemory();
+    const collector = new MemoryCollector(memory);
+    const bytes = 256 * MIB;
+    const before = process.memoryUsage.rss();
+    // Apart, so that nothing here refers to the buffer.
+    const make = (): void => {
+      const buffer = memory.take(SHADOW, bytes);
+      new Uint8Array(buffer).fill(1);
+      memory.drop(SHADOW, buffer);
+    };
+    make();
+    const Real = SharedArrayBuffer;
+    let refusals = 0;
+    vi.stubGlobal(
+      'SharedArrayBuffer',
+      class {
+        constructor(length: number) {
+          if (++refusals === 1) throw new RangeError('Array buffer allocation failed');
+          // biome-ignore lint/correctness/noConstructorReturn: the real one serves behind it
+          return new Real(length);
+        }
+      },
+    );
+    expect(memory.take(SHADOW, KIB).byteLength).toBe(KIB);
+    vi.unstubAllGlobals();
+    expect(refusals).toBe(2);
+    await waitFor(() => {
+      collectAtOnce();
+      return process.memoryUsage.rss() - before < bytes * 0.2;
+    });
+    expect([memory.leavingBytes, memory.deadBytes]).toEqual([0, 0]);
+    collector.stop();
+  });
+
+  test('once the collector has stopped, nothing is held back', async () => {
+    const memory = new SharedMemory();
+    const collector = new MemoryCollector(memory);
+    lose(memory, 32 * MIB);
+    collector.stop();
+    lose(memory, 32 * MIB);
+    await waitFor(() => {
+      collectAtOnce();
+      return memory.collectedBytes === 64 * MIB;
+    });
+    expect(memory.leavingBytes).toBe(0);
   });
 
   test('what somebody still holds brings no second one about for a while', async () => {

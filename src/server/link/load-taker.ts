@@ -3,6 +3,7 @@
  *
  * Main thread.
  */
+import { copyBytes } from '../../base/byte-copy.ts';
 import { ErrorCode } from '../../base/errors.ts';
 import type { LoadInput } from '../../workers/load-job.ts';
 import type { DumpTaker } from '../snapshot-source.ts';
@@ -35,7 +36,7 @@ export class LoadTaker implements DumpTaker {
         if (this.#chunk === undefined) return from;
       }
       const count = Math.min(end - from, this.#chunk.length - this.#filled);
-      this.#chunk.set(bytes.subarray(from, from + count), this.#filled);
+      copyBytes(bytes, from, this.#chunk, this.#filled, count);
       this.#filled += count;
       from += count;
       if (this.#filled === this.#chunk.length) this.#publish();

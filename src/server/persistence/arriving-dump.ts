@@ -33,6 +33,8 @@ import { Spool, type SpoolOptions } from './spool.ts';
 
 /** About one read of the link. */
 const CHUNK_BYTES_MAX = 64 * KIB;
+/** Bytes that do not fill a chunk are passed on after this time. A primary sends 16 KiB at a time. */
+const GROWTH_DELAY_MS = 2;
 
 export interface ArrivingDumpOptions {
   readonly replid: string;
@@ -75,7 +77,8 @@ export class ArrivingDump implements PassedDump {
     this.announcedBytes = options.announcedBytes;
     this.#server = server;
     this.#options = options;
-    this.#chunks = new GatheredChunks(ringFor(snapshotSpoolMemory, CHUNK_BYTES_MAX), server.memory);
+    const shape = ringFor(snapshotSpoolMemory, CHUNK_BYTES_MAX);
+    this.#chunks = new GatheredChunks(shape, server.memory, GROWTH_DELAY_MS);
     this.spool = new Spool(this.#chunks, {
       ...options.spill,
       onFirstByteGone: () => this.unpinStream(),

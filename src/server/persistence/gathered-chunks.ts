@@ -1,9 +1,11 @@
 /**
  * Chunks that the main thread fills itself, from bytes that come in pieces of any size. A chunk can
- * be read while it still grows, so a small piece waits for nothing and takes no whole chunk.
+ * be read while it still grows, so a small piece takes no whole chunk. It waits for a moment in
+ * which more may come: each hop of a chain pays for a write and a read of its own per piece.
  *
  *   memory   ┌ area ┬ area ┬ area ┬ area ┬ … ┐      chunkCount + spareCount areas of chunkBytes
  *   chunks   firstIndex … the last one, which grows         each lies in one area
+ *   shown    firstIndex … shownEnd - 1                      all whole ones, and the last after a moment
  *   detached areas of released chunks that sockets still read     at most spareCount
  *
  * Areas are taken in the order in which they came back last, so memory that was never needed is
@@ -32,6 +34,13 @@ export class GatheredChunks implements ChunkSource {
   readonly #memory: SharedArrayBuffer;
   readonly #chunkBytes: number;
   readonly #spareCount: number;
+  readonly #growthDelayMs: number;
+  /** Readers get the chunks before this index. */
+  #shownEnd = 0;
+  /** The chunks before this index are full. */
+  #wholeEnd = 0;
+  /** Runs while there are bytes that readers are not told of. */
+  #growthTimer: NodeJS.Timeout | undefined = undefined;
   /** From `firstIndex` on. */
   readonly #chunks: Gathered[] = [];
   readonly #freeAreas: number[] = [];
@@ -42,14 +51,19 @@ export class GatheredChunks implements ChunkSource {
   #onData: (() => void)[] = [];
   #onRoom: (() => void)[] = [];
 
-  /** Throws ARENA_FULL when there is no memory. */
+  /**
+   * Readers are told of the bytes of a chunk that still grows after `growthDelayMs`; 0: at once.
+   * Throws ARENA_FULL when there is no memory.
+   */
   constructor(
     { chunkBytes, chunkCount, spareCount }: Required<Omit<RingOptions, 'firstCount'>>,
     owner: SharedMemory,
+    growthDelayMs = 0,
   ) {
     this.chunkCount = chunkCount;
     this.#chunkBytes = chunkBytes;
     this.#spareCount = spareCount;
+    this.#growthDelayMs = growthDelayMs;
     this.#owner = owner;
     this.#memory = takeRingMemory(owner, (chunkCount + spareCount) * chunkBytes);
   }
@@ -70,7 +84,7 @@ export class GatheredChunks implements ChunkSource {
       copyBytes(bytes, from, last.bytes, used, count);
       from += count;
     }
-    if (from > start) wakeAll(this.#onData);
+    if (from > start) this.#announce();
     return from;
   }
 
@@ -83,7 +97,7 @@ export class GatheredChunks implements ChunkSource {
   /** The dump is complete. */
   end(): void {
     this.ended = true;
-    wakeAll(this.#onData);
+    this.#showAll();
   }
 
   /** Gives the memory back: no chunk and no slice of one is read any more. */
@@ -95,7 +109,7 @@ export class GatheredChunks implements ChunkSource {
   // For the spool.
 
   get available(): number {
-    return this.#chunks.length;
+    return Math.max(0, this.#shownEnd - this.firstIndex);
   }
 
   chunk(index: number): Uint8Array {
@@ -136,6 +150,7 @@ export class GatheredChunks implements ChunkSource {
 
   cancel(): void {
     this.cancelled = true;
+    this.#stopTimer();
     wakeAll(this.#onData);
     wakeAll(this.#onRoom);
   }
@@ -148,9 +163,38 @@ export class GatheredChunks implements ChunkSource {
     );
   }
 
-  #hasMore(index: number, lastBytes: number): boolean {
+  /** Shows the chunks that are full, and the last one soon. */
+  #announce(): void {
     const end = this.firstIndex + this.#chunks.length;
-    return end > index || (end > this.firstIndex && this.#chunks.at(-1)!.bytes.length > lastBytes);
+    const isWhole = this.#chunks.at(-1)!.bytes.length === this.#chunkBytes;
+    const wholeEnd = isWhole ? end : end - 1;
+    if (this.#growthDelayMs === 0) {
+      this.#showAll();
+    } else if (wholeEnd > this.#wholeEnd) {
+      this.#wholeEnd = wholeEnd;
+      this.#shownEnd = Math.max(this.#shownEnd, wholeEnd);
+      this.#stopTimer();
+      wakeAll(this.#onData);
+    }
+    if (isWhole || this.#growthDelayMs === 0) return;
+    this.#growthTimer ??= setTimeout(() => this.#showAll(), this.#growthDelayMs);
+  }
+
+  #showAll(): void {
+    this.#stopTimer();
+    this.#shownEnd = this.firstIndex + this.#chunks.length;
+    wakeAll(this.#onData);
+  }
+
+  #stopTimer(): void {
+    clearTimeout(this.#growthTimer);
+    this.#growthTimer = undefined;
+  }
+
+  #hasMore(index: number, lastBytes: number): boolean {
+    const end = this.#shownEnd;
+    if (end > index) return true;
+    return end > this.firstIndex && this.chunk(end - 1).length > lastBytes;
   }
 
   /** The chunk that takes the next byte; undefined when all are full. */

@@ -10,6 +10,7 @@ import type { RawFile } from '../../../src/server/persistence/spill-file.ts';
 import { Spool } from '../../../src/server/persistence/spool.ts';
 import { ReaderNeed } from '../../../src/server/snapshot-source.ts';
 import { testSeed } from '../../support/seed.ts';
+import { waitFor } from '../../support/wait-for.ts';
 
 const CHUNK_BYTES = 64;
 const CHUNK_COUNT = 8;
@@ -37,9 +38,9 @@ function memoryFile(): RawFile {
   };
 }
 
-function setUp(memory = new SharedMemory()) {
+function setUp({ memory = new SharedMemory(), growthDelayMs = 0 } = {}) {
   const shape = { chunkBytes: CHUNK_BYTES, chunkCount: CHUNK_COUNT, spareCount: CHUNK_COUNT };
-  const chunks = new GatheredChunks(shape, memory);
+  const chunks = new GatheredChunks(shape, memory, growthDelayMs);
   let spilledBytes = 0;
   const spool = new Spool(chunks, {
     openSpill: async () => memoryFile(),
@@ -94,7 +95,7 @@ describe('gathered chunks', () => {
     test(`reach readers of all speeds, as they came: round ${round}`, async () => {
       const prng = new Prng(testSeed('gathered chunks') + round);
       const dump = Buffer.from(Uint8Array.from({ length: DUMP_BYTES }, () => prng.below(256)));
-      const { chunks, spool, pumped } = setUp();
+      const { chunks, spool, pumped } = setUp({ growthDelayMs: round % 2 });
       const readers = [0, 1, 3, 20].map((holdTurns) => read(spool, prng, holdTurns));
       await Promise.all([gather(chunks, dump, prng), pumped]);
       for (const got of await Promise.all(readers)) expect(got.equals(dump)).toBe(true);
@@ -118,6 +119,28 @@ describe('gathered chunks', () => {
     expect(chunks.available).toBe(1);
   });
 
+  test('in pieces go on together: whole chunks at once, the rest after a moment', async () => {
+    const { chunks, spool } = setUp({ growthDelayMs: 20 });
+    let woken = 0;
+    const reader = spool.openReader(() => woken++, ReaderNeed.OWN_PACE);
+    expect(reader.next(1000)).toBe(0);
+    const piece = new Uint8Array(CHUNK_BYTES / 4 + 1);
+    for (let i = 0; i < 3; i++) {
+      chunks.put(piece, 0, piece.length);
+      await new Promise(setImmediate);
+    }
+    expect([woken, spool.producedBytes]).toEqual([0, 0]);
+    chunks.put(piece, 0, piece.length);
+    await new Promise(setImmediate);
+    expect([woken, spool.producedBytes]).toEqual([1, CHUNK_BYTES]);
+    await waitFor(() => spool.producedBytes === 4 * piece.length);
+    // Bytes that no moment and no full chunk has shown yet are shown by the end.
+    chunks.put(piece, 0, 1);
+    chunks.end();
+    await waitFor(() => spool.ended);
+    expect(spool.producedBytes).toBe(4 * piece.length + 1);
+  });
+
   test('have no room beyond their memory while a reader stands still and nothing can spill', async () => {
     const { chunks, spool } = setUp();
     spool.openReader(() => {}, ReaderNeed.WORKER_WAITS);
@@ -136,7 +159,7 @@ describe('gathered chunks', () => {
 
   test('without readers keep the newest, and give all memory back when the spool closes', async () => {
     const memory = new SharedMemory();
-    const { chunks, spool, pumped, spilledBytes } = setUp(memory);
+    const { chunks, spool, pumped, spilledBytes } = setUp({ memory });
     const prng = new Prng(testSeed('gathered chunks'));
     await Promise.all([gather(chunks, Buffer.alloc(DUMP_BYTES), prng), pumped]);
     expect([spool.hasFirstByte, spool.totalBytes, spilledBytes()]).toEqual([false, DUMP_BYTES, 0]);

@@ -343,7 +343,7 @@ function ownLines({ server, loopDelay, memory, collector }: InfoParts): string[]
     headwater_reply_bytes: memory.normal.replyBytes + memory.replicas.replyBytes,
     headwater_multi_bytes: memory.normal.queuedBytes + memory.replicas.queuedBytes,
     headwater_pooled_bytes: server.memory.pooledBytes,
-    headwater_dead_bytes: server.memory.deadBytes,
+    headwater_dead_bytes: server.memory.deadBytes + server.memory.leavingBytes,
     headwater_collected_bytes: server.memory.collectedBytes,
     headwater_collections: collector.count,
     headwater_last_collection_pause_usec: collector.lastPauseMicros,

@@ -220,7 +220,7 @@ function statsOf(server: Server, memory: MemoryMeter): Stat[] {
     int('headwater.clients.multi', memory.normal.queuedBytes + memory.replicas.queuedBytes),
     int('headwater.heap-growth', memory.heapGrowthBytes),
     int('headwater.pooled', server.memory.pooledBytes),
-    int('headwater.dead', server.memory.deadBytes),
+    int('headwater.dead', server.memory.deadBytes + server.memory.leavingBytes),
   ];
 }
 
