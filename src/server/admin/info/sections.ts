@@ -314,8 +314,8 @@ function replicationLines({ server }: InfoParts): string[] {
     second_repl_offset: history.secondOffset,
     repl_backlog_active: streamLog.active ? 1 : 0,
     repl_backlog_size: streamLog.backlogBytesMax,
-    repl_backlog_first_byte_offset: streamLog.active ? streamLog.firstOffset : 0,
-    repl_backlog_histlen: streamLog.active ? streamLog.histlen : 0,
+    repl_backlog_first_byte_offset: streamLog.active ? streamLog.readableFrom : 0,
+    repl_backlog_histlen: streamLog.active ? streamLog.readableBytes : 0,
   });
 }
 
