@@ -130,6 +130,7 @@ export class Node implements ConnectionHost {
     };
     this.dumps.appendOnly.onTurnedOff = () => this.primary.waiters.unblockLocal(ERROR_NO_AOF);
     this.dumps.appendOnly.onStep = (event, ms) => this.admin.latency.note(event, ms);
+    this.dumps.snapshots.onFrozen = (ms) => this.admin.latency.note('fork', ms);
     this.dumps.replicas = this.primary;
     this.dumps.link = this.upstream;
     this.admin = new Admin(this.server, {

@@ -6,31 +6,39 @@
  *   wide    stock primary ─╳─▶ headwater ─╳─▶ stock replica 1
  *                                        ─╳─▶ …
  *                                        ─╳─▶ stock replica N         ╳ a link that misbehaves
+ *   fleet   headwater ─╳─▶ stock replica 1
+ *                     ─╳─▶ …
+ *                     ─╳─▶ stock replica N
  *
  * A round is some seconds of writes and misbehaviour. At its end every link is mended, and when all
  * have caught up, each node must hold what the head holds, under the same id and at the same offset.
- * The logs are larger than what is written while a link is down, so nobody may need a second full
- * sync.
+ * In the chain and wide the logs are larger than what is written while a link is down, so nobody
+ * may need a second full sync. In the fleet the log is small, and each full sync is judged by itself
+ * (sync-judge.ts).
  */
 import { once } from 'node:events';
 import net from 'node:net';
 import type { Prng } from '../../src/base/prng.ts';
 import { MIB } from '../../src/base/units.ts';
 import { isCaughtUp } from './chain.ts';
+import { ControlClient } from './control-client.ts';
 import { digestOf } from './follower.ts';
 import { RandomCommands } from './random-commands.ts';
 import type { Argument } from './random-words.ts';
 import { ReplySkimmer } from './resp.ts';
 import { pause, until } from './scenario.ts';
 import { Server, type Target } from './server.ts';
+import { type Judgement, loggedFulls, SyncJudge } from './sync-judge.ts';
 import { UnsteadyLink } from './unsteady-link.ts';
 
 export interface ChainPlan {
   readonly target: Target;
   /** Path of the redis-server at the head and at the tail. */
   readonly redis: string;
-  /** Stock replicas below one relay, or 0 for the chain. */
+  /** Stock replicas below one relay, or 0. */
   readonly wide: number;
+  /** Stock replicas below a primary of the target's kind, or 0. Without both it is a chain. */
+  readonly fleet: number;
   /** `repl-backlog-size` of every node. */
   readonly backlogBytes: number;
 }
@@ -44,6 +52,10 @@ export interface ChainRound {
   readonly full: number;
   /** From the end of the writes until all had caught up. */
   readonly catchUpMs: number;
+  /** Of the fleet: all syncs since the start, judged one by one. */
+  readonly judgement: Judgement | undefined;
+  /** Of the fleet: the history at the end, and blocks that were expanded since the start. */
+  readonly history: string;
   /** Empty when all hold the same. */
   readonly faults: readonly string[];
 }
@@ -70,6 +82,9 @@ const BATCH_PAUSE_MS = 5;
 const LARGE_ONE_IN = 100;
 const LARGE_BYTES_MAX = 2 * MIB;
 const MISBEHAVE_EVERY_MS = 400;
+/** In the fleet each link misbehaves so often, and is down so long: history shall be gone at times. */
+const LINK_MISBEHAVES_EVERY_MS = 2000;
+const FLEET_CUT_MS_MAX = 6000;
 const CUT_MS_MAX = 1500;
 const SHORT_STALL_MS_MAX = 1000;
 /** Longer than `repl-timeout` at times, so that both sides give the link up. */
@@ -80,6 +95,7 @@ const RATE_MIN = 20_000;
 const RATE_MAX = 2 * MIB;
 const CATCH_UP_TIMEOUT_MS = 120_000;
 const WAIT_MS = 10;
+const SAMPLE_MS = 5;
 
 const OPTIONS = [
   ['--enable-debug-command', 'yes'],
@@ -93,32 +109,45 @@ export class ChainRun {
   readonly nodes: readonly Node[];
   readonly #prng: Prng;
   readonly #commands: RandomCommands;
-  readonly #hasHistory: boolean;
+  readonly #plan: ChainPlan;
+  readonly #judge = new SyncJudge();
+  #sampling: Promise<void> | undefined = undefined;
+  #stopped = false;
 
-  private constructor(head: Server, nodes: readonly Node[], prng: Prng, hasHistory: boolean) {
+  private constructor(head: Server, nodes: readonly Node[], prng: Prng, plan: ChainPlan) {
     this.head = head;
     this.nodes = nodes;
     this.#prng = prng;
     this.#commands = new RandomCommands(prng, { without: WITHOUT });
-    this.#hasHistory = hasHistory;
+    this.#plan = plan;
   }
 
   /** Starts all nodes and resolves once they are in sync. */
   static async start(plan: ChainPlan, prng: Prng): Promise<ChainRun> {
     const stock: Target = { kind: 'redis', command: [plan.redis], version: '' };
     const options = [...OPTIONS, '--repl-backlog-size', String(plan.backlogBytes)];
-    const head = await Server.start(stock, options, true);
+    const ofFleet = [...ownOptions(plan.target), '--loglevel', 'notice'];
+    const head =
+      plan.fleet > 0
+        ? await Server.start(plan.target, [...options, ...ofFleet], true)
+        : await Server.start(stock, options, true);
     const nodes: Node[] = [];
-    const run = new ChainRun(head, nodes, prng, plan.backlogBytes >= 64 * MIB);
+    const run = new ChainRun(head, nodes, prng, plan);
     const attach = async (name: string, target: Target, above: Server): Promise<Server> => {
       const link = await UnsteadyLink.to(above.port);
-      const own = target.kind === 'headwater' ? ['--rehearsal', 'no'] : [];
       const follow = ['--replicaof', '127.0.0.1', String(link.port)];
-      const server = await Server.start(target, [...options, ...own, ...follow], true);
+      const words = [...options, ...ownOptions(target), ...follow];
+      const server = await Server.start(target, words, true);
       nodes.push({ name, server, link });
       return server;
     };
     try {
+      if (plan.fleet > 0) {
+        run.#sampling = run.#sample();
+        for (let i = 1; i <= plan.fleet; i++) await attach(`replica ${i}`, stock, head);
+        await run.#caughtUp();
+        return run;
+      }
       const relay = await attach('relay 1', plan.target, head);
       if (plan.wide === 0) {
         const second = await attach('relay 2', plan.target, relay);
@@ -135,6 +164,8 @@ export class ChainRun {
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#sampling;
     for (const { server, link } of [...this.nodes].reverse()) {
       await server.stop();
       await link.close();
@@ -161,7 +192,57 @@ export class ChainRun {
     }
     const catchUpMs = performance.now() - stoppedMs;
     const { partial, full } = await this.#syncs();
-    return { ...written, misbehaviours, partial, full, catchUpMs, faults };
+    const ofFleet = this.#plan.fleet > 0;
+    const judgement = ofFleet ? await this.#judged() : undefined;
+    if (judgement !== undefined) faults.push(...judgement.faults);
+    const history = ofFleet ? await this.#history() : '';
+    return { ...written, misbehaviours, partial, full, catchUpMs, judgement, history, faults };
+  }
+
+  /** Asks for the first offset of the head all the time, by a connection of its own. */
+  async #sample(): Promise<void> {
+    const control = await ControlClient.connect(this.head.port);
+    while (!this.#stopped) {
+      const askedMs = performance.now();
+      const fields = await control.info('replication');
+      const first = Number(fields.get('repl_backlog_first_byte_offset'));
+      this.#judge.note({ askedMs, answeredMs: performance.now(), first });
+      await pause(SAMPLE_MS);
+    }
+    control.close();
+  }
+
+  /** All syncs so far, judged. */
+  async #judged(): Promise<Judgement> {
+    // A later sample than every answer.
+    await pause(2 * SAMPLE_MS);
+    await this.head.control.must('PING');
+    await pause(2 * SAMPLE_MS);
+    const logged = loggedFulls(this.head.log);
+    let [fresh, gone, partial] = [0, 0, 0];
+    let [missedMin, missedMax] = [Number.POSITIVE_INFINITY, 0];
+    const faults: string[] = [];
+    for (const { name, server, link } of this.nodes) {
+      const one = this.#judge.judge(name, link.syncs, logged.get(String(server.port)) ?? []);
+      fresh += one.fresh;
+      gone += one.gone;
+      partial += one.partial;
+      missedMin = Math.min(missedMin, one.missedMin);
+      missedMax = Math.max(missedMax, one.missedMax);
+      faults.push(...one.faults);
+    }
+    return { fresh, gone, partial, missedMin, missedMax, faults };
+  }
+
+  /** The history of the head, and what the small log has led to. */
+  async #history(): Promise<string> {
+    const fields = await this.head.control.info('headwater');
+    const rawBytes = Number(fields.get('headwater_backlog_raw_bytes'));
+    const ratio = fields.get('headwater_backlog_ratio');
+    const unpacks = fields.get('headwater_backlog_unpacks');
+    const waits = this.head.log.split('waits for up to').length - 1;
+    const told = `${(rawBytes / 1e6).toFixed(1)} MB, 1 : ${ratio}, ${unpacks} blocks expanded`;
+    return waits === 0 ? told : `${told}, ${waits} full syncs told to wait`;
   }
 
   /** Thresholds of encodings show in digests, so all nodes get the same. */
@@ -190,7 +271,11 @@ export class ChainRun {
   }
 
   #largeValue(): Argument[] {
-    const length = this.#prng.below(LARGE_BYTES_MAX);
+    const { fleet, backlogBytes } = this.#plan;
+    // One value shall not be longer than all that the log of a fleet keeps.
+    const length = this.#prng.below(
+      fleet > 0 ? Math.min(LARGE_BYTES_MAX, backlogBytes / 8) : LARGE_BYTES_MAX,
+    );
     return [
       'SET',
       `large${this.#prng.below(3)}`,
@@ -202,7 +287,7 @@ export class ChainRun {
     let count = 0;
     const mending = new Map<UnsteadyLink, Promise<void>>();
     while (performance.now() < endMs) {
-      await pause(this.#prng.below(2 * MISBEHAVE_EVERY_MS));
+      await pause(this.#prng.below(2 * this.#misbehaveEveryMs));
       const { link } = this.nodes[this.#prng.below(this.nodes.length)]!;
       if (mending.has(link)) continue;
       count++;
@@ -219,10 +304,15 @@ export class ChainRun {
     return count;
   }
 
+  get #misbehaveEveryMs(): number {
+    const { fleet } = this.#plan;
+    return fleet > 0 ? Math.ceil(LINK_MISBEHAVES_EVERY_MS / fleet) : MISBEHAVE_EVERY_MS;
+  }
+
   /** Begins some misbehaviour of `link`, and returns for how many milliseconds. */
   #begin(link: UnsteadyLink): number {
     const prng = this.#prng;
-    switch (prng.below(4)) {
+    switch (prng.below(5)) {
       case 0:
         link.throttle(RATE_MIN + prng.below(RATE_MAX));
         return prng.below(THROTTLE_MS_MAX);
@@ -231,10 +321,14 @@ export class ChainRun {
         return prng.below(
           prng.below(LONG_STALL_ONE_IN) === 0 ? LONG_STALL_MS_MAX : SHORT_STALL_MS_MAX,
         );
+      case 2:
+        link.end();
+        return 0;
       default:
         link.cut();
         // Half of them only break the connection.
-        return prng.below(2) === 0 ? 0 : prng.below(CUT_MS_MAX);
+        if (prng.below(2) === 0) return 0;
+        return prng.below(this.#plan.fleet > 0 ? FLEET_CUT_MS_MAX : CUT_MS_MAX);
     }
   }
 
@@ -276,7 +370,9 @@ export class ChainRun {
       }
     }
     const { full } = await this.#syncs();
-    if (this.#hasHistory && full !== this.nodes.length)
+    const { fleet, backlogBytes } = this.#plan;
+    const hasHistory = fleet === 0 && backlogBytes >= 64 * MIB;
+    if (hasHistory && full !== this.nodes.length)
       faults.push(`${full} full syncs of ${this.nodes.length} nodes, though there was history`);
     return faults;
   }
@@ -310,6 +406,10 @@ export class ChainRun {
     return lines.join('; ');
   }
 }
+
+/** Options of a server that is not measured. */
+const ownOptions = ({ kind }: Target): readonly string[] =>
+  kind === 'headwater' ? ['--rehearsal', 'no'] : [];
 
 /** Returns the first keys with another value or deadline below than above, each with its type. */
 async function differingKeys(above: Server, below: Server): Promise<string[]> {

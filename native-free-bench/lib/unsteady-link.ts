@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events';
 import net from 'node:net';
+import { ConnectionWitness, type WitnessedSync } from './sync-witness.ts';
 
 const MS_PER_SECOND = 1000;
 
@@ -12,13 +13,20 @@ class Pipe {
   readonly #from: net.Socket;
   readonly #to: net.Socket;
   readonly #link: UnsteadyLink;
+  readonly #observe: (bytes: Buffer) => void;
   #timer: NodeJS.Timeout | undefined = undefined;
   #waitsForDrain = false;
 
-  constructor(from: net.Socket, to: net.Socket, link: UnsteadyLink) {
+  constructor(
+    from: net.Socket,
+    to: net.Socket,
+    link: UnsteadyLink,
+    observe: (bytes: Buffer) => void,
+  ) {
     this.#from = from;
     this.#to = to;
     this.#link = link;
+    this.#observe = observe;
     from.on('data', (bytes: Buffer) => this.#pass(bytes));
     to.on('drain', () => {
       this.#waitsForDrain = false;
@@ -41,6 +49,7 @@ class Pipe {
 
   #pass(bytes: Buffer): void {
     const { bytesPerSecond } = this.#link;
+    this.#observe(bytes);
     if (!this.#to.write(bytes)) this.#waitsForDrain = true;
     if (bytesPerSecond > 0) {
       this.stop();
@@ -61,6 +70,8 @@ export class UnsteadyLink {
   isStalled = false;
   /** The rate of each direction, or 0 without a limit. */
   bytesPerSecond = 0;
+  /** The syncs that were asked for through this link. */
+  readonly syncs: WitnessedSync[] = [];
   readonly #server: net.Server;
   readonly #sockets = new Set<net.Socket>();
   readonly #pipes = new Set<Pipe>();
@@ -84,6 +95,11 @@ export class UnsteadyLink {
   cut(): void {
     this.#isCut = true;
     for (const socket of this.#sockets) socket.resetAndDestroy();
+  }
+
+  /** Ends all connections, as a host does that shuts down: what was sent before arrives. */
+  end(): void {
+    for (const socket of this.#sockets) socket.end();
   }
 
   /** Passes nothing in either direction until {@link mend}. New connections are accepted. */
@@ -123,11 +139,12 @@ export class UnsteadyLink {
       return;
     }
     const above = net.connect({ port: target, host: '127.0.0.1', noDelay: true });
-    for (const [from, to] of [
-      [below, above],
-      [above, below],
+    const witness = new ConnectionWitness(this.syncs);
+    for (const [from, to, observe] of [
+      [below, above, (bytes: Buffer) => witness.up(bytes)],
+      [above, below, (bytes: Buffer) => witness.down(bytes)],
     ] as const) {
-      const pipe = new Pipe(from, to, this);
+      const pipe = new Pipe(from, to, this, observe);
       this.#sockets.add(from);
       this.#pipes.add(pipe);
       // Resets are expected here. 'close' follows each error.

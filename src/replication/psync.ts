@@ -250,6 +250,11 @@ function obstacleToContinue(
       `Unable to partial resync with replica ${name} for lack of backlog (Replica request was: ${request.offset}).`,
     ),
   ];
+  // Not in Redis. It tells by how much the history is too short.
+  if (window.active) {
+    const { readableFrom, endOffset } = window;
+    lines.push(notice(`The backlog begins at offset ${readableFrom} and ends at ${endOffset}.`));
+  }
   if (offset > window.endOffset) {
     lines.push(
       warning(

@@ -123,6 +123,11 @@ const INFO_NAMES: Readonly<Record<Phase, string>> = {
   [Phase.CLOSED]: '',
 };
 
+/** The phase as INFO and the log name it; empty for a peer that is not to be shown. */
+export function phaseName({ phase }: ReplicaState): string {
+  return INFO_NAMES[phase];
+}
+
 /**
  * How the dump is framed: by its length, known once it is complete, or by a mark of 40 characters
  * at its end.
@@ -351,7 +356,7 @@ export function replicaName(peer: ReplicaState): string {
  * to be shown.
  */
 export function infoLine(index: number, peer: ReplicaState, nowMs: number): string {
-  const state = INFO_NAMES[peer.phase];
+  const state = phaseName(peer);
   if (state === '') return '';
   return (
     `slave${index}:ip=${shownAddress(peer)},port=${peer.listeningPort},state=${state},` +

@@ -229,6 +229,11 @@ export class StreamLog {
     return this.endOffset - this.firstOffset + 1;
   }
 
+  /** Bytes from {@link readableFrom} on. */
+  get readableBytes(): number {
+    return this.endOffset - this.readableFrom + 1;
+  }
+
   /** Bytes that the retained ones take: compressed blocks count as they are stored. */
   get storedBytes(): number {
     return this.histlen - this.#savedBytes;
@@ -421,9 +426,13 @@ export class StreamLog {
     return true;
   }
 
-  /** There is no memory for a packed block that was wanted: those who wait for it fail. */
-  unavailable(block: Block): void {
+  /**
+   * A packed block that was wanted cannot be expanded now, and is whole: those who wait for it fail,
+   * and others may want it again. `memory` was taken for it.
+   */
+  unavailable(block: Block, memory?: SharedArrayBuffer): void {
     block.isWanted = false;
+    if (memory !== undefined) this.#memory.drop(MemoryKind.LOG, memory);
     for (const cursor of block.waiting.splice(0)) cursor.fail();
   }
 

@@ -6,10 +6,12 @@
  *   full sync ──▶ cut off ──▶ full sync ──▶ cut off ──▶ waits 5 s ──▶ full sync ──▶ cut off ──▶
  *   waits 10 s ──▶ … at most 5 minutes
  *
- * The wait ends at once when what was in the way is gone: writes come slower than the replica read,
- * or limits have changed. A replica that goes on well for a while after a full sync begins again.
- * A replica is known by its address and the port that it announced. Pure; times are those of the
- * monotonic clock.
+ * The wait ends at once when what was in the way is gone: writes come at less than half of what the
+ * replica read, or at less than a twentieth of what they did, or limits have changed. The second
+ * counts for a replica that was cut off so soon that nothing is known of its pace: sockets had taken
+ * the whole dump, and nothing of the stream. A replica that goes on well for a while after a full
+ * sync begins again. A replica is known by its address and the port that it announced. Pure; times
+ * are those of the monotonic clock.
  */
 
 /** Failures in a row from which on the replica waits. */
@@ -19,6 +21,8 @@ export const TRIAL_PAUSE_MAX_MS = 300_000;
 /** A full sync has led to something when its replica is still there so long after it. */
 export const STEADY_MS = 60_000;
 const NAMES_MAX = 1024;
+/** Writes of so small a part of the rate that was in the way are calm. */
+const CALM_SHARE = 20;
 
 export const TrialEnd = {
   /** It was cut off for its output limit. */
@@ -45,7 +49,7 @@ interface Row {
   count: number;
   untilMs: number;
   /** The rate below which writes are no longer in the way. */
-  readRate: number;
+  calmRate: number;
 }
 
 export class SyncTrials {
@@ -62,7 +66,7 @@ export class SyncTrials {
       end: trial.end,
       count,
       untilMs: nowMs + pauseMs,
-      readRate: trial.readRate,
+      calmRate: Math.max(trial.readRate / 2, trial.writeRate / CALM_SHARE),
     });
     if (this.#rows.size > NAMES_MAX) this.#rows.delete(this.#rows.keys().next().value!);
     return count;
@@ -77,7 +81,7 @@ export class SyncTrials {
   leftMs(name: string, writeRate: number, nowMs: number): number {
     const row = this.#rows.get(name);
     if (row === undefined || row.count < TRIALS_MAX) return 0;
-    if (row.end === TrialEnd.OVERFLOW && writeRate < row.readRate / 2) return 0;
+    if (row.end === TrialEnd.OVERFLOW && writeRate < row.calmRate) return 0;
     return Math.max(0, row.untilMs - nowMs);
   }
 

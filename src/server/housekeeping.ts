@@ -22,6 +22,7 @@ const SHARE_PER_EFFORT = 2;
 const DELETIONS_PER_LOOK = 16;
 const BUCKETS_PER_LOOK = 8;
 const PAUSE_MS = 3;
+const MICROS_PER_MS = 1000;
 
 /** Microseconds of a slice, for an `active-expire-effort` from 1 to 10. */
 export function sliceMicros(effort: number): number {
@@ -37,6 +38,8 @@ export class Housekeeping {
   readonly #tickers: Ticker[] = [];
   /** Called after each slice: what has expired is in the stream. */
   afterSlice: (() => void) | undefined = undefined;
+  /** Is told how long a step took, by the name of its event of LATENCY. */
+  onStep: (event: string, ms: number) => void = () => {};
   /** No tickers and no slices under DEBUG PAUSE-CRON 1. */
   paused = false;
   #timer: NodeJS.Timeout | undefined;
@@ -88,10 +91,12 @@ export class Housekeeping {
   #slice(): void {
     this.#sliceTimer = undefined;
     if (this.paused) return;
-    this.#server.clock.tick();
-    const endUs =
-      this.#server.clock.micros() + sliceMicros(this.#server.config.values.activeExpireEffort);
+    const { clock, config } = this.#server;
+    clock.tick();
+    const startUs = clock.micros();
+    const endUs = startUs + sliceMicros(config.values.activeExpireEffort);
     const moreDue = this.#expire(endUs);
+    this.onStep('expire-cycle', (clock.micros() - startUs) / MICROS_PER_MS);
     const moreToFree = this.#free(endUs);
     this.afterSlice?.();
     if (moreDue || moreToFree) this.#sliceTimer = setTimeout(() => this.#slice(), PAUSE_MS);

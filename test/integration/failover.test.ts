@@ -142,10 +142,12 @@ describe.concurrent.each(pairs)('from %s to %s', (above, below) => {
     expect(await fullSyncs(...nodes, third)).toBe(2);
   });
 
-  test('a replica that misses two changes of the role needs a full sync: one old id is known', async () => {
-    const head = await start(above);
-    const other = await start(below, head.port);
-    const third = await start('redis', head.port);
+  test('a replica that misses two changes of the role needs a full sync: one old id is known', async ({
+    servers,
+  }) => {
+    const head = await start(servers, above);
+    const other = await start(servers, below, head.port);
+    const third = await start(servers, 'redis', head.port);
     for (const replica of [other, third]) await waitForOnline(head, replica);
     third.pause();
     expect(await call(head, 'FAILOVER', ...toTarget(other))).toBe('OK');

@@ -77,6 +77,7 @@ describe('PSYNC by id and offset', () => {
     `Partial resynchronization not accepted: Requested offset for second ID was ${asked}, but I can reply up to 1088`;
   const lack = (asked: number): string =>
     `Unable to partial resync with replica 10.0.0.2:6380 for lack of backlog (Replica request was: ${asked}).`;
+  const begins = 'The backlog begins at offset 501 and ends at 1087.';
   const beyond =
     'Warning: replica 10.0.0.2:6380 tried to PSYNC with an offset that is greater than the master replication offset.';
   const accepted = (from: number): string =>
@@ -87,12 +88,12 @@ describe('PSYNC by id and offset', () => {
     ['a byte in the middle', NEW, '1000', 'continue', [accepted(1000)]],
     ['upper-case id', NEW.toUpperCase(), '1000', 'continue', [accepted(1000)]],
     ['the first byte retained', NEW, '501', 'continue', [accepted(501)]],
-    ['a byte before that', NEW, '500', 'full', [lack(500)]],
+    ['a byte before that', NEW, '500', 'full', [lack(500), begins]],
     ['the last byte', NEW, '1087', 'continue', [accepted(1087)]],
     ['nothing missing: end + 1', NEW, '1088', 'continue', [accepted(1088)]],
-    ['beyond the end', NEW, '1089', 'full', [lack(1089), beyond]],
-    ['known id without an offset (Dragonfly)', NEW, '-1', 'full', [lack(-1)]],
-    ['offset 0', NEW, '0', 'full', [lack(0)]],
+    ['beyond the end', NEW, '1089', 'full', [lack(1089), begins, beyond]],
+    ['known id without an offset (Dragonfly)', NEW, '-1', 'full', [lack(-1), begins]],
+    ['offset 0', NEW, '0', 'full', [lack(0), begins]],
     ['second id up to its offset, inclusive', OLD, '1088', 'continue', [accepted(1088)]],
     ['second id, upper case', OLD.toUpperCase(), '700', 'continue', [accepted(700)]],
     ['second id beyond its offset', OLD, '1089', 'full', [second(1089)]],

@@ -45,6 +45,14 @@ describe('a replica', () => {
     expect(trials.leftMs('a', 20e6, 0)).toBe(0);
   });
 
+  test('that was cut off before its pace was known does not wait once writes are calm', () => {
+    const trials = new SyncTrials();
+    for (let i = 0; i < 3; i++) trials.failed('a', { ...overflow, readRate: 0 }, 0);
+    expect(trials.leftMs('a', 1.1e6, 0)).toBe(10_000);
+    expect(trials.leftMs('a', 0.9e6, 0)).toBe(0);
+    expect(trials.leftMs('a', 0, 0)).toBe(0);
+  });
+
   test('that fails in another way begins again', () => {
     const trials = new SyncTrials();
     trials.failed('a', overflow, 0);

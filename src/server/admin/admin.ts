@@ -168,7 +168,9 @@ export class Admin {
     };
     dispatcher.evictClients = (session) => this.eviction.evict(session);
     hookConfig(this);
+    housekeeping.onStep = (event, ms) => this.latency.note(event, ms);
     housekeeping.onTick(() => {
+      this.#watchLoop();
       this.rates.tick(this.server.stats, this.server.clock.monotonicMs());
       this.loopTime.tick(this.server.clock.monotonicMs());
       this.memory.tick();
@@ -194,6 +196,12 @@ export class Admin {
   purgeMemory(): void {
     this.collector.purge(this.server.clock.monotonicMs());
     this.#collectWorkers();
+  }
+
+  /** A loop that stood still is an event of LATENCY, whatever it was that took the time. */
+  #watchLoop(): void {
+    if (this.server.config.values.latencyMonitorThreshold === 0) this.loopDelay.restLongest();
+    else this.latency.note('event-loop', this.loopDelay.takeLongestMs());
   }
 
   #tickCollector(): void {

@@ -65,6 +65,8 @@ export class Snapshots {
   readonly #open = new Set<Snapshot | ArrivingDump>();
   /** Figures of the snapshot that ended last. */
   lastFigures: SnapshotFigures | undefined = undefined;
+  /** Is told for how many milliseconds each freeze took. */
+  onFrozen: (ms: number) => void = () => {};
   /** Snapshots started, as `total_forks`. */
   startedCount = 0;
   /** Total of bytes written to files of spools, and how many of those files were refused. */
@@ -232,6 +234,7 @@ export class Snapshots {
         fileRefused: (reason) => this.#fileRefused(reason),
       },
     );
+    this.onFrozen(snapshot.freezeMicros / 1000);
     this.#latest = snapshot;
     this.#open.add(snapshot);
     setImmediate(() => this.#prepare());

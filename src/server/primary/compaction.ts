@@ -13,8 +13,9 @@
  * outruns the worker is stored as it is.
  *
  * A worker that dies, or refuses for lack of memory, leaves the block as it is. A peer that waits is
- * answered by the next worker. A block that has another checksum than before ends the links of the
- * peers in it; they get a full sync.
+ * answered by the next worker; when several have died in a row its link ends, and it may ask again.
+ * A block that has another checksum than before ends the links of the peers that would come to it;
+ * they get a full sync.
  *
  * Main thread.
  */
@@ -40,6 +41,8 @@ export class Compaction {
   packedCount = 0;
   unpackedCount = 0;
   failures = 0;
+  /** A part of the log is lost: peers that stand before it will not get through. */
+  onLost: () => void = () => {};
   readonly #server: Server;
   readonly #pool: CompactPool;
   /** The target of the worker. */
@@ -198,11 +201,19 @@ export class Compaction {
       } catch (error) {
         if (!(error instanceof OperatingError)) throw error;
         if (error.code === ErrorCode.CANCELLED) return;
-        if (error.code === ErrorCode.WORKER_DIED && tries < UNPACK_TRIES) continue;
+        if (error.code === ErrorCode.WORKER_DIED) {
+          if (tries < UNPACK_TRIES) continue;
+          // The bytes are whole: whoever asks again may find a worker.
+          this.failures++;
+          log.warning(`A part of the backlog cannot be read now: ${error.message}`);
+          streamLog.unavailable(block, memory);
+          return;
+        }
         // The compressed bytes of a block that has left the log meanwhile may be overwritten.
         if (!streamLog.lost(block, memory)) return;
         this.failures++;
         log.warning(`A part of the backlog is lost: ${error.message}`);
+        this.onLost();
         return;
       }
     }

@@ -279,6 +279,8 @@ export class FullSyncs {
     const { values } = this.#server.config;
     const delayMs = values.replDisklessSyncDelay * 1000;
     if (delayMs === 0 || !values.replDisklessSync) return false;
+    // As in Redis, one that needs the length first does not wait, and takes the others along.
+    for (const { state } of this.#waiting) if (state.framing === Framing.LENGTH) return false;
     const replicasMax = values.replDisklessSyncMaxReplicas;
     if (replicasMax > 0 && this.#waiting.size >= replicasMax) return false;
     return this.#server.clock.monotonicMs() - this.#waitingSinceMs < delayMs;

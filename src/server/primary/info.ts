@@ -8,7 +8,7 @@ import type { Primary } from './primary.ts';
 /** The lines of INFO replication with their ends, without the heading. */
 export function replicationSection(primary: Primary): string {
   const { server, states } = primary;
-  const { history, streamLog, position, config, nowMs } = server;
+  const { history, streamLog, position, config, clock } = server;
   const { minReplicasToWrite, minReplicasMaxLag } = config.values;
   const { active } = streamLog;
   const { upstream } = primary;
@@ -22,7 +22,7 @@ export function replicationSection(primary: Primary): string {
   }
   let index = 0;
   for (const state of states) {
-    const line = infoLine(index, state, nowMs);
+    const line = infoLine(index, state, clock.turnMs());
     if (line !== '') index++;
     text += line;
   }
@@ -30,8 +30,8 @@ export function replicationSection(primary: Primary): string {
   text += `master_replid:${position.replid}\r\nmaster_replid2:${history.replid2}\r\n`;
   text += `master_repl_offset:${position.offset}\r\nsecond_repl_offset:${history.secondOffset}\r\n`;
   text += `repl_backlog_active:${active ? 1 : 0}\r\nrepl_backlog_size:${config.values.replBacklogSize}\r\n`;
-  text += `repl_backlog_first_byte_offset:${active ? streamLog.firstOffset : 0}\r\n`;
-  text += `repl_backlog_histlen:${active ? streamLog.histlen : 0}\r\n`;
+  text += `repl_backlog_first_byte_offset:${active ? streamLog.readableFrom : 0}\r\n`;
+  text += `repl_backlog_histlen:${active ? streamLog.readableBytes : 0}\r\n`;
   return text;
 }
 

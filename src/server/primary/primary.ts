@@ -34,6 +34,7 @@ import {
   Framing,
   PeerEvent,
   Phase,
+  phaseName,
   type ReplicaState,
   replicaName,
 } from '../../replication/replica-state.ts';
@@ -107,6 +108,7 @@ export class Primary implements PeerListener {
   constructor(server: Server, source: SnapshotSource) {
     this.server = server;
     this.compaction = new Compaction(server);
+    this.compaction.onLost = () => this.#dropBefore(server.streamLog.readableFrom);
     this.waiters = new Waiters(server, this.states, () => server.syncedOffset());
     this.fanOut = new FanOut(server.streamLog, server.clock);
     this.dialects = new Dialects(server);
@@ -119,7 +121,7 @@ export class Primary implements PeerListener {
     this.throttle = new WriteThrottle(server, this.peers);
     this.#log = server.log;
     this.#source = source;
-    this.#lonelySinceMs = server.nowMs;
+    this.#lonelySinceMs = server.clock.turnMs();
     server.config.onChange(['repl-backlog-size'], () => {
       if (server.config.values.replBacklogSize < BACKLOG_MIN)
         server.config.assign('repl-backlog-size', [String(BACKLOG_MIN)]);
@@ -140,7 +142,7 @@ export class Primary implements PeerListener {
     dispatcher.guards.push((connection, _row, flags) =>
       (flags & Flag.WRITE) === 0 || connection.fromPrimary ? undefined : this.writeRefusal,
     );
-    housekeeping.onTick((nowMs) => this.tick(nowMs));
+    housekeeping.onTick(() => this.tick());
     housekeeping.afterSlice = () => this.turnEnded();
   }
 
@@ -247,10 +249,20 @@ export class Primary implements PeerListener {
     }
   }
 
+  /** Ends the links of replicas that would come to a part of the log that is lost. */
+  #dropBefore(offset: number): void {
+    for (const peer of [...this.peers]) {
+      if (peer.cursor === undefined || peer.cursor.offset >= offset) continue;
+      const name = replicaName(peer.state);
+      this.#log.notice(`Closing the link of replica ${name}: what it would be sent is lost`);
+      peer.connection.destroy();
+    }
+  }
+
   /** REPLCONF with `args`, the words after it. */
   replconf(connection: Connection, args: readonly string[]): void {
     const peer = this.#peerOf(connection);
-    const outcome = applyReplconf(peer.state, args, this.server.nowMs);
+    const outcome = applyReplconf(peer.state, args, this.#turnMs);
     if (outcome.reply.startsWith('-')) connection.reply.error(outcome.reply.slice(1, -2));
     else if (outcome.reply !== '') connection.reply.ok();
     if (outcome.uncorked) {
@@ -277,19 +289,20 @@ export class Primary implements PeerListener {
       this.fanOut.turnEnded();
     }
     this.waiters.serve();
-    if (this.server.streamLog.endOffset >= this.#checkOffset) this.#checkLimits(this.server.nowMs);
+    if (this.server.streamLog.endOffset >= this.#checkOffset) this.#checkLimits();
   }
 
   /** Called `hz` times per second. */
-  tick(nowMs: number): void {
+  tick(): void {
+    const turnMs = this.#turnMs;
     this.server.streamLog.trim();
     this.compaction.tick();
     this.#sample();
     this.fullSyncs.tick();
-    this.#checkLimits(nowMs);
-    if (nowMs - this.#secondMs < SECOND_MS && nowMs >= this.#secondMs) return;
-    this.#secondMs = nowMs;
-    this.#eachSecond(nowMs);
+    this.#checkLimits();
+    if (turnMs - this.#secondMs < SECOND_MS) return;
+    this.#secondMs = turnMs;
+    this.#eachSecond(turnMs);
   }
 
   /** The connection of a client is gone. */
@@ -306,7 +319,7 @@ export class Primary implements PeerListener {
     this.fanOut.remove(peer);
     this.fullSyncs.remove(peer);
     peer.close();
-    if (this.peers.size === 0) this.#lonelySinceMs = this.server.nowMs;
+    if (this.peers.size === 0) this.#lonelySinceMs = this.#turnMs;
     this.#countGood();
   }
 
@@ -327,8 +340,8 @@ export class Primary implements PeerListener {
   }
 
   /**
-   * For a shutdown: whether each online replica has acknowledged all writes; asks those that have
-   * not. May be called repeatedly; no write may come meanwhile.
+   * For a shutdown: whether each replica, in whatever phase, has acknowledged all writes; asks those
+   * that have not. May be called repeatedly; no write may come meanwhile.
    */
   replicasInSync(): boolean {
     const { streamLog, feed } = this.server;
@@ -354,11 +367,11 @@ export class Primary implements PeerListener {
     const lines = late.map(
       (state) =>
         `Lagging replica ${replicaName(state)} reported offset ${offset - state.ackOffset} behind master, ` +
-        `lag=${state.lagSeconds(this.server.nowMs)}, state=online.`,
+        `lag=${state.lagSeconds(this.#turnMs)}, state=${phaseName(state)}.`,
     );
-    const online = [...this.states].filter((state) => state.isOnline).length;
-    if (online > 0)
-      lines.push(`${online - late.length} of ${online} replicas are in sync when shutting down.`);
+    const count = this.states.size;
+    if (count > 0)
+      lines.push(`${count - late.length} of ${count} replicas are in sync when shutting down.`);
     return lines;
   }
 
@@ -430,7 +443,7 @@ export class Primary implements PeerListener {
     const { state } = peer;
     state.legacy = decision.legacy;
     state.spoolsFirst = spoolsFirst(server.config.values.replDisklessSync, state.filter);
-    state.apply(PeerEvent.FULL, server.nowMs);
+    state.apply(PeerEvent.FULL, this.#turnMs);
     peer.askedMs = server.clock.monotonicMs();
     this.fullSyncs.add(peer);
   }
@@ -453,9 +466,7 @@ export class Primary implements PeerListener {
   }
 
   #lagging(offset: number): ReplicaState[] {
-    return [...this.states].filter(
-      (state) => state.isOnline && !state.legacy && state.ackOffset < offset,
-    );
+    return [...this.states].filter((state) => state.ackOffset < offset);
   }
 
   #peerOf(connection: Connection): ReplicaPeer {
@@ -468,7 +479,7 @@ export class Primary implements PeerListener {
   }
 
   /** Cuts off replicas that hold too much of the log, and limits what kept snapshots hold of it. */
-  #checkLimits(nowMs: number): void {
+  #checkLimits(): void {
     const { server } = this;
     const { stats } = server;
     this.throttle.judge();
@@ -476,12 +487,19 @@ export class Primary implements PeerListener {
     this.#source.limitPins(pinnedLagMax(server));
     const limit = replicaOutputLimit(server);
     for (const peer of this.peers) {
-      if (peer.gauge.judge(limit, peer.streamLag, nowMs) === OutputVerdict.WITHIN) continue;
+      if (peer.gauge.judge(limit, peer.streamLag, this.#turnMs) === OutputVerdict.WITHIN) continue;
       stats.outputLimitDisconnections++;
       this.syncWatch.overflowed(peer);
       this.#log.warning(cutOffText(peer.connection.describe()));
       peer.connection.destroy();
     }
+  }
+
+  /**
+   * The time of replicas: a step of the system's clock makes nobody silent, and no history old.
+   */
+  get #turnMs(): number {
+    return this.server.clock.turnMs();
   }
 
   /** Bytes per second by which the stream has grown in the last two seconds. */
@@ -501,12 +519,12 @@ export class Primary implements PeerListener {
     for (const peer of this.peers) peer.record.sample(peer, nowMs, writeRate);
   }
 
-  #eachSecond(nowMs: number): void {
+  #eachSecond(turnMs: number): void {
     const { values } = this.server.config;
     for (const peer of this.peers) {
       if (peer.state.needsKeepalive) peer.sendKeepalive();
-      if (peer.waitsForDump) peer.state.wrote(nowMs);
-      const text = peer.state.timedOut(nowMs, values.replTimeout * SECOND_MS);
+      if (peer.waitsForDump) peer.state.wrote(turnMs);
+      const text = peer.state.timedOut(turnMs, values.replTimeout * SECOND_MS);
       if (text === '') continue;
       this.#log.warning(text);
       peer.connection.destroy();
@@ -516,11 +534,11 @@ export class Primary implements PeerListener {
       const pinged =
         !this.server.isReplica &&
         !this.server.failover.silencesPing &&
-        this.server.feed.pingWhenQuiet(nowMs, values.replPingReplicaPeriod * SECOND_MS);
+        this.server.feed.pingWhenQuiet(turnMs, values.replPingReplicaPeriod * SECOND_MS);
       if (pinged) this.fanOut.turnEnded();
       this.#countGood();
     } else {
-      this.#dropBacklogWhenDue(nowMs);
+      this.#dropBacklogWhenDue(turnMs);
     }
   }
 
@@ -528,14 +546,14 @@ export class Primary implements PeerListener {
    * A primary without replicas for `repl-backlog-ttl` forgets its history. The next replica gets a
    * full sync.
    */
-  #dropBacklogWhenDue(nowMs: number): void {
+  #dropBacklogWhenDue(turnMs: number): void {
     const { streamLog, history, feed, config } = this.server;
     const ttl = config.values.replBacklogTtl;
     if (
       this.server.isReplica ||
       !streamLog.active ||
       ttl === 0 ||
-      nowMs - this.#lonelySinceMs <= ttl * SECOND_MS
+      turnMs - this.#lonelySinceMs <= ttl * SECOND_MS
     )
       return;
     // A snapshot still holds the log: this is tried again in a second.
@@ -555,7 +573,7 @@ export class Primary implements PeerListener {
   #countGood(): void {
     this.goodReplicas = countGood(
       this.states,
-      this.server.nowMs,
+      this.#turnMs,
       this.server.config.values.minReplicasMaxLag,
     );
   }

@@ -109,12 +109,12 @@ export class ReplicaPeer implements StreamTarget {
 
   /** An empty line came. */
   heardNewline(): void {
-    this.state.heardNewline(this.#server.nowMs);
+    this.state.heardNewline(this.#server.clock.turnMs());
   }
 
   /** Grants its request, and tells from which offset on it will get the stream. */
   continueFrom(replyLine: string, from: Offset): void {
-    this.state.apply(PeerEvent.CONTINUE, this.#server.nowMs);
+    this.state.apply(PeerEvent.CONTINUE, this.#server.clock.turnMs());
     this.#line(replyLine);
     this.#openCursor(from);
   }
@@ -122,7 +122,7 @@ export class ReplicaPeer implements StreamTarget {
   /** Begins to read the dump of `snapshot`; `mark` ends it if the framing has a mark. */
   takeDump(snapshot: DumpSnapshot, mark: string): void {
     const { state } = this;
-    const { nowMs } = this.#server;
+    const nowMs = this.#server.clock.turnMs();
     this.snapshot = snapshot;
     this.#mark = mark;
     if (!state.rdbOnly && !snapshot.isAhead) this.#openCursor(offsetAfter(snapshot.startOffset, 1));
@@ -144,7 +144,7 @@ export class ReplicaPeer implements StreamTarget {
   /** The dump that it waits for is complete: its length can be told. */
   dumpReady(): void {
     assert(this.snapshot !== undefined, 'a peer that waits for a dump has a snapshot');
-    this.state.apply(PeerEvent.DUMP_READY, this.#server.nowMs);
+    this.state.apply(PeerEvent.DUMP_READY, this.#server.clock.turnMs());
     this.#line(payloadHeader(Framing.LENGTH, this.snapshot.spool.totalBytes, ''));
     this.sendDump();
   }
@@ -153,7 +153,8 @@ export class ReplicaPeer implements StreamTarget {
   dumpLoaded(): void {
     assert(this.snapshot !== undefined, 'a peer whose dump is loaded has a snapshot');
     this.#openCursor(offsetAfter(this.snapshot.startOffset, 1));
-    if (this.state.phase === Phase.WAIT_STREAM) this.state.streamBegins(this.#server.nowMs);
+    if (this.state.phase === Phase.WAIT_STREAM)
+      this.state.streamBegins(this.#server.clock.turnMs());
   }
 
   /**
@@ -207,7 +208,7 @@ export class ReplicaPeer implements StreamTarget {
   /** Writes a last line and closes. */
   refuse(line: string): void {
     this.#line(line);
-    this.state.apply(PeerEvent.CLOSE, this.#server.nowMs);
+    this.state.apply(PeerEvent.CLOSE, this.#server.clock.turnMs());
     this.closeGracefully();
   }
 
@@ -219,7 +220,8 @@ export class ReplicaPeer implements StreamTarget {
 
   /** The connection is gone. A slice in flight stays with the socket until its callback. */
   close(): void {
-    if (this.state.phase !== Phase.CLOSED) this.state.apply(PeerEvent.CLOSE, this.#server.nowMs);
+    if (this.state.phase !== Phase.CLOSED)
+      this.state.apply(PeerEvent.CLOSE, this.#server.clock.turnMs());
     this.releaseDump();
     if (this.cursor !== undefined) this.#log.closeCursor(this.cursor);
   }
@@ -275,7 +277,7 @@ export class ReplicaPeer implements StreamTarget {
         break;
       case Writing.DUMP:
         this.#reader!.advance(this.#writingBytes);
-        this.state.wrote(this.#server.nowMs);
+        this.state.wrote(this.#server.clock.turnMs());
         // Other work runs between two slices.
         this.#dumpImmediate = setImmediate(this.#onDumpTurn);
         break;
@@ -300,7 +302,7 @@ export class ReplicaPeer implements StreamTarget {
         this.#reader!.advance(this.#writingBytes);
         if (this.snapshot === undefined) this.#reader = undefined;
         if (closed) break;
-        this.state.wrote(this.#server.nowMs);
+        this.state.wrote(this.#server.clock.turnMs());
         this.sendDump();
         break;
       case Writing.TRAILER:
@@ -311,7 +313,7 @@ export class ReplicaPeer implements StreamTarget {
   }
 
   #dumpSent(): void {
-    this.state.dumpSent(this.#server.nowMs, this.snapshot?.isAhead === true);
+    this.state.dumpSent(this.#server.clock.turnMs(), this.snapshot?.isAhead === true);
     this.#listener.dumpSent(this);
   }
 }

@@ -1,13 +1,16 @@
 /** Compressed history: what is kept, what peers get of it, and what happens when it is damaged. */
 import { randomBytes } from 'node:crypto';
 import { expect } from 'vitest';
+import { SystemClock } from '../../../src/base/clock.ts';
 import { ErrorCode, OperatingError } from '../../../src/base/errors.ts';
+import { SharedMemory } from '../../../src/base/shared-memory.ts';
 import { asOffset, KIB, MIB } from '../../../src/base/units.ts';
 import type { Block } from '../../../src/replication/log-cursor.ts';
 import { StreamLog } from '../../../src/replication/stream-log.ts';
 import { Compaction } from '../../../src/server/primary/compaction.ts';
 import type { Server } from '../../../src/server/server.ts';
-import type { CompactPool } from '../../../src/workers/compact-job.ts';
+import { type CompactPool, createCompactPool } from '../../../src/workers/compact-job.ts';
+import { createPool } from '../../../src/workers/pool.ts';
 import { expectSameData } from '../../support/digest.ts';
 import { FakeReplica, type FakeReplicaOptions } from '../../support/fake-replica.ts';
 import { type NodeInProcess, startNode } from '../../support/node-in-process.ts';
@@ -234,6 +237,93 @@ test.concurrent('a block that leaves while it is expanded is no loss', async () 
   await new Promise(setImmediate);
   expect([lines, unpacks.failures]).toEqual([[], 0]);
   streamLog.validate();
+});
+
+test.concurrent('workers that die leave blocks as they are, and a peer may ask again', async () => {
+  const entry = new URL('../../support/dying-snapshot-task.mjs', import.meta.url);
+  const dying = createPool<unknown, unknown>({ duty: 'compact', entry, threads: 1 });
+  const healthy = createCompactPool();
+  let dies = true;
+  const run: CompactPool['run'] = (task) =>
+    dies ? (dying.run(task) as ReturnType<CompactPool['run']>) : healthy.run(task);
+  const streamLog = new StreamLog(64 * KIB, asOffset(0));
+  const lines: string[] = [];
+  const values = { replBacklogCompression: true };
+  const server = {
+    streamLog,
+    memory: new SharedMemory(),
+    clock: new SystemClock(),
+    log: { warning: (line: string) => lines.push(line) },
+    config: { values, onChange: () => {} },
+  } as unknown as Server;
+  const work = new Compaction(server, { run } as unknown as CompactPool);
+  streamLog.start(asOffset(0));
+  const fill = (byte: number): void =>
+    streamLog.append(new Uint8Array(16 * KIB).fill(byte), 0, 16 * KIB);
+  fill(1);
+  fill(2);
+  await waitFor(() => work.failures === 1, { what: 'the worker to die' });
+  expect(lines).toEqual([expect.stringMatching(/stays uncompressed: compact worker died/)]);
+  expect(streamLog.packedBlocks).toEqual({ packed: 0, toPack: 1 });
+
+  // The next sealed block tries again, with a worker that lives.
+  dies = false;
+  fill(3);
+  await waitFor(() => streamLog.packedBlocks.packed === 2);
+  dies = true;
+  const first = streamLog.openCursor(streamLog.firstOffset);
+  expect(first.next(1)).toBe(0);
+  await waitFor(() => first.failed, { what: 'three workers to have died' });
+  expect(lines.at(-1)).toMatch(/A part of the backlog cannot be read now: compact worker died/);
+  streamLog.closeCursor(first);
+  // Nothing is lost: the next reader gets it.
+  expect(streamLog.readableFrom).toBe(streamLog.firstOffset);
+  dies = false;
+  const second = streamLog.openCursor(streamLog.firstOffset);
+  expect(second.next(1)).toBe(0);
+  await waitFor(() => !second.isWaiting);
+  expect(second.next(16 * KIB)).toBe(16 * KIB);
+  expect([second.bytes[second.start], second.bytes[second.end - 1]]).toEqual([1, 1]);
+  second.advance(16 * KIB);
+  streamLog.closeCursor(second);
+  streamLog.validate();
+  await Promise.all([dying.close(), healthy.close()]);
+});
+
+test.concurrent('a replica that stands before a lost part is cut off at once, and the log lets go of it', async ({
+  servers,
+}) => {
+  const { primary, client, log, attach, packedAll, write } = await start(
+    servers,
+    'repl-backlog-size 256kb',
+  );
+  const first = await attach({ countOnly: true, listeningPort: 7001 });
+  const slow = await attach({ countOnly: true, listeningPort: 7002 });
+  await first.waitForDump();
+  await slow.waitForDump();
+  const { offset, replid } = first;
+  const { blockBytes } = log();
+  await write(600 * KIB);
+  await first.waitForOffset(log().endOffset);
+  await slow.waitForOffset(log().endOffset);
+  await packedAll();
+  // It has asked for the oldest bytes and stands there. The block behind it is damaged.
+  const peer = [...primary.node.primary.peers].find(({ state }) => state.listeningPort === 7002)!;
+  const cursor = log().openCursor(asOffset(offset + 1));
+  const atEnd = peer.cursor!;
+  peer.cursor = cursor;
+  damageOldest(log());
+  const from = offset + 1 + 2 * blockBytes;
+  const back = await attach({ replid, from, countOnly: true, listeningPort: 7003 });
+  await back.closed;
+  await slow.closed;
+  log().closeCursor(atEnd);
+  await waitFor(() => primary.node.primary.peers.size === 1);
+  expect(first.isClosed).toBe(false);
+  expect(log().firstOffset).toBeGreaterThan(from);
+  const info = await client.info('replication');
+  expect(Number(info.get('repl_backlog_first_byte_offset'))).toBe(log().firstOffset);
+  log().validate();
 });
 
 /** Turns a bit of the oldest compressed block. */

@@ -65,7 +65,7 @@ const stages: readonly Stage[] = [
     name: 'waits for a snapshot',
     phase: Phase.WAIT_START,
     lines: ['repl-diskless-sync-delay 3600'],
-    options: { legacySync: true },
+    options: { legacySync: true, capa: ['eof'] },
     reads: false,
   },
   {
@@ -138,6 +138,51 @@ test('replicas that ask, vanish and ask again leave nothing behind', async () =>
     await replica.vanish();
   }
 });
+
+test('a hundred replicas that come back each second go on where they were, and cost no memory', async () => {
+  await start('repl-backlog-size 1mb', 'maxclients 1000');
+  const { streamLog, stats } = primary.node.server;
+  const come = (port: number, last?: FakeReplica): Promise<FakeReplica> =>
+    FakeReplica.attach(primary.port, {
+      countOnly: true,
+      listeningPort: port,
+      ...(last === undefined ? {} : { replid: last.replid, from: last.offset + 1 }),
+    });
+  let fleet = await Promise.all(Array.from({ length: 100 }, (_, i) => come(10_000 + i)));
+  await Promise.all(fleet.map((replica) => replica.waitForDump()));
+  expect(stats.syncFull).toBe(100);
+  const memoryBytes = streamLog.memoryBytes;
+  for (let round = 0; round < 10; round++) {
+    await Promise.all(fleet.map((replica) => replica.vanish()));
+    // Less than the history.
+    await client.pipeline(
+      Array.from({ length: 50 }, (_, i) => ['SET', `k${i}`, `${round} `.repeat(500)]),
+    );
+    fleet = await Promise.all(fleet.map((replica, i) => come(10_000 + i, replica)));
+    expect(fleet.filter(({ resync }) => resync !== 'partial')).toEqual([]);
+  }
+  await Promise.all(fleet.map((replica) => replica.waitForOffset(streamLog.endOffset)));
+  expect(stats.syncFull).toBe(100);
+  expect(stats.syncPartialOk).toBe(1000);
+  expect(peers().length).toBe(100);
+  expect(streamLog.memoryBytes).toBeLessThan(memoryBytes + 2 * MIB);
+  await Promise.all(fleet.map((replica) => replica.vanish()));
+}, 60_000);
+
+test('a hundred replicas that never come further than their dump share one at a time', async () => {
+  await start('snapshot-keep 5');
+  const { fullSyncs } = primary.node.primary;
+  const { snapshots } = primary.node.dumps;
+  for (let round = 0; round < 5; round++) {
+    const fleet = await Promise.all(
+      Array.from({ length: 100 }, (_, i) => attachStalled({ listeningPort: 10_000 + i })),
+    );
+    expect(snapshots.openCount).toBeLessThanOrEqual(4);
+    await Promise.all(fleet.map((replica) => replica.vanish()));
+    await waitFor(() => peers().length === 0, { what: 'the fleet to be gone' });
+  }
+  expect(fullSyncs.snapshotsStarted).toBeLessThanOrEqual(10);
+}, 60_000);
 
 test('a replica that never reads its dump is dropped after repl-timeout', async () => {
   await start('repl-timeout 1');

@@ -1,6 +1,12 @@
 /**
  * LATENCY: samples per event of operations that took longer than `latency-monitor-threshold` ms,
  * and the distribution of the latencies of commands, which is kept anyway.
+ *
+ *   command, fast-command    a command, by its flag FAST
+ *   event-loop               the loop stood still, for whatever reason: these and others
+ *   fork                     the dataset was frozen for a snapshot; Redis forks for that
+ *   expire-cycle             a slice of deletions of expired keys
+ *   aof-write, aof-write-pending-fsync, aof-write-alone, aof-fsync-always   the append-only file
  */
 import { container, replyHelp } from '../../../commands/container.ts';
 import type { CommandContext } from '../../../commands/context.ts';
@@ -129,7 +135,7 @@ export function latencyCommands(parts: {
   function doctor({ reply }: CommandContext): void {
     if (server.config.values.latencyMonitorThreshold === 0) reply.verbatim('txt', DISABLED);
     else if (latency.events.size === 0) reply.verbatim('txt', NOTHING_SEEN);
-    else reply.verbatim('txt', report(latency.events));
+    else reply.verbatim('txt', report(server, latency.events));
   }
 
   function histogram({ request, reply }: CommandContext): void {
@@ -252,10 +258,46 @@ function ageText(seconds: number): string {
   return seconds < 86400 ? `${Math.floor(seconds / 3600)}h` : `${Math.floor(seconds / 86400)}d`;
 }
 
-function report(events: ReadonlyMap<string, EventSamples>): string {
+function report(server: Server, events: ReadonlyMap<string, EventSamples>): string {
   const lines = [...events].map(([event, { samples, maxMs }], i) => {
     const mean = samples.reduce((sum, { ms }) => sum + ms, 0) / samples.length;
     return `${i + 1}. ${event}: ${samples.length} latency spikes (average ${mean.toFixed(0)}ms). Worst all time event ${maxMs}ms.`;
   });
-  return `Dave, I have observed latency spikes in this Redis instance. You don't mind talking about it, do you Dave?\n\n${lines.join('\n')}\n`;
+  const advice = [...events.keys()].map((event) => adviceOn(event, server)).filter((a) => a !== '');
+  return (
+    "Dave, I have observed latency spikes in this Redis instance. You don't mind talking about it, do you Dave?\n\n" +
+    `${lines.join('\n')}\n` +
+    (advice.length === 0
+      ? ''
+      : `\nI have a few advices for you:\n\n${[...new Set(advice)].map((a) => `- ${a}`).join('\n')}\n`)
+  );
+}
+
+/** What helps, as far as this node knows, or an empty text. */
+function adviceOn(event: string, { config }: Server): string {
+  const { slowlogLogSlowerThan, appendfsync } = config.values;
+  switch (event) {
+    case 'command':
+      return slowlogLogSlowerThan < 0
+        ? "SLOWLOG would tell which commands were slow, and is off: 'CONFIG SET slowlog-log-slower-than <microseconds>'."
+        : `SLOWLOG GET tells which commands took longer than ${slowlogLogSlowerThan} microseconds. Commands on whole large values, KEYS, SORT and their like are better replaced, or run elsewhere.`;
+    case 'fast-command':
+      return 'Commands that never take long were slow: the machine is busy, swaps, or another virtual machine takes its processors.';
+    case 'event-loop':
+      return 'While the event loop stands still nobody is served. Events at the same second tell what it was; without one it was a collection of garbage by V8, or the machine had no processor for this process.';
+    case 'fork':
+      return "Freezing the dataset for a snapshot grows with the number of segments: fewer snapshots help, for replicas by a larger 'repl-backlog-size', for files by other save points.";
+    case 'expire-cycle':
+      return "Many keys expire at once: deadlines that are spread, or a lower 'active-expire-effort', make the slices shorter.";
+    case 'aof-fsync-always':
+      return "Each write waits for the disk: 'appendfsync everysec' does not.";
+    case 'aof-write':
+    case 'aof-write-alone':
+    case 'aof-write-pending-fsync':
+      return appendfsync === 'everysec'
+        ? "The disk takes the append only file slowly: 'no-appendfsync-on-rewrite yes' helps while a dump or a rewrite is written, a faster disk always."
+        : 'The disk takes the append only file slowly.';
+    default:
+      return '';
+  }
 }

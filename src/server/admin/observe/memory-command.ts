@@ -25,6 +25,13 @@ const DOCTOR_BYTES_MIN = 5 * 1024 * 1024;
 /** Elements of a large value that MEMORY USAGE samples by default. */
 const SAMPLES_DEFAULT = 5;
 const HIGH_FRAGMENTATION = 1.4;
+/** Peak over present memory. */
+const HIGH_PEAK = 1.5;
+/** Mean bytes of a client, and bytes of the stream beyond the backlog, as in Redis. */
+const CLIENT_BYTES_MANY = 200 * 1024;
+const PINNED_BYTES_MANY = 10 * 1024 * 1024;
+/** Part of all memory that is only there for a snapshot. */
+const SNAPSHOT_SHARE_MANY = 0.5;
 
 const HELP = [
   'DOCTOR',
@@ -105,16 +112,13 @@ export function memoryCommands(parts: MemoryParts): CommandTable {
       reply.verbatim('txt', EMPTY_INSTANCE);
       return;
     }
-    const waste = arena.pageUseBytes / Math.max(1, arena.usedBytes);
-    if (waste <= HIGH_FRAGMENTATION) {
-      reply.verbatim('txt', HEALTHY);
-      return;
-    }
+    const issues = issuesOf(server, memory);
     reply.verbatim(
       'txt',
-      'Sam, I detected a few issues in this Redis instance memory implants:\n\n' +
-        ` * High fragmentation: the pages of the dataset take ${waste.toFixed(2)} times what its objects need. Deleting ` +
-        'many keys leaves pages half empty; they fill again as keys come, and a restart packs them.\n',
+      issues.length === 0
+        ? HEALTHY
+        : 'Sam, I detected a few issues in this Redis instance memory implants:\n\n' +
+            `${issues.map((issue) => ` * ${issue}\n`).join('\n')}`,
     );
   }
 
@@ -170,6 +174,43 @@ export function memoryCommands(parts: MemoryParts): CommandTable {
     },
   };
 }
+
+/** What MEMORY DOCTOR finds, in words with the figures. */
+function issuesOf({ keyspace, clients, config }: Server, memory: MemoryMeter): string[] {
+  const { arena } = keyspace;
+  const { usedBytes, peakBytes, pinnedBytes, spoolBytes, copyBytes, normal } = memory;
+  const issues: string[] = [];
+  if (peakBytes > HIGH_PEAK * usedBytes)
+    issues.push(
+      `Peak memory: this node has used ${inMb(peakBytes)}, and uses ${inMb(usedBytes)} now. What is ` +
+        'not used goes back to the system when the node is quiet, or by MEMORY PURGE.',
+    );
+  const waste = arena.pageUseBytes / Math.max(1, arena.usedBytes);
+  if (waste > HIGH_FRAGMENTATION)
+    issues.push(
+      `High fragmentation: the pages of the dataset take ${waste.toFixed(2)} times what its objects need. Deleting ` +
+        'many keys leaves pages half empty; they fill again as keys come, and a restart packs them.',
+    );
+  const each = normal.bytes / Math.max(1, clients.size);
+  if (each > CLIENT_BYTES_MANY)
+    issues.push(
+      `Big client buffers: clients take ${inMb(normal.bytes)}, ${inMb(each)} each. Replies that are not ` +
+        'read and long pipelines do that; CLIENT LIST tells whose, maxmemory-clients bounds it.',
+    );
+  if (pinnedBytes > PINNED_BYTES_MANY)
+    issues.push(
+      `Big replica buffers: replicas that lag hold ${inMb(pinnedBytes)} of the stream beyond ` +
+        `'repl-backlog-size ${config.values.replBacklogSize}'. INFO headwater tells the lag of each.`,
+    );
+  if (spoolBytes + copyBytes > usedBytes * SNAPSHOT_SHARE_MANY)
+    issues.push(
+      `Snapshot: ${inMb(copyBytes)} of copied pages and ${inMb(spoolBytes)} of the dump are held until the ` +
+        "snapshot and its readers end. 'snapshot-cow-max' and 'snapshot-spool-memory' bound them.",
+    );
+  return issues;
+}
+
+const inMb = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 
 type Stat =
   | readonly [name: string, kind: 'integer' | 'double', value: number]
