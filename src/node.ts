@@ -25,6 +25,8 @@ import type { LookAhead } from './server/dispatch/look-ahead.ts';
 import { Housekeeping } from './server/housekeeping.ts';
 import { linkCommands } from './server/link/commands.ts';
 import { Failover } from './server/link/failover.ts';
+import { HopAsker } from './server/link/hop-asker.ts';
+import { LoopWalk } from './server/link/loop-walk.ts';
 import { Upstream } from './server/link/upstream.ts';
 import { Connection, type ConnectionHost } from './server/net/connection.ts';
 import { readInPlace } from './server/net/listener.ts';
@@ -60,6 +62,8 @@ export class Node implements ConnectionHost {
   readonly primary: Primary;
   readonly upstream: Upstream;
   readonly failover: Failover;
+  readonly hopAsker: HopAsker;
+  readonly loopWalk: LoopWalk;
   readonly admin: Admin;
   readonly listeners = new Listeners(
     (socket) => this.accept(socket),
@@ -112,6 +116,9 @@ export class Node implements ConnectionHost {
       failoverAnswered: (accepted) => this.failover.answered(accepted),
     });
     this.primary.upstream = this.upstream;
+    this.hopAsker = new HopAsker(this.server, this.upstream, this.primary.chain);
+    this.primary.chain.asker = this.hopAsker;
+    this.loopWalk = new LoopWalk(this.server, this.upstream);
     this.primary.dialects.functionCount = () => this.dumps.functions.length;
     this.server.streamLog.onRefused = () => {
       this.primary.dropAll('the system refuses memory for the stream');
@@ -194,6 +201,8 @@ export class Node implements ConnectionHost {
     this.primary.wire(this.dispatcher, this.housekeeping);
     this.upstream.wire(this.dispatcher, this.housekeeping);
     this.failover.wire(this.housekeeping);
+    this.hopAsker.wire(this.housekeeping);
+    this.loopWalk.wire(this.housekeeping);
     this.admin.wire(this.dispatcher, this.housekeeping);
   }
 
@@ -264,6 +273,8 @@ export class Node implements ConnectionHost {
     for (const connection of this.server.clients.values()) connection.destroy();
     this.server.departures.stop();
     this.primary.stop();
+    this.hopAsker.stop();
+    this.loopWalk.stop();
     await Promise.all([this.upstream.close(), this.dumps.close(), this.primary.compaction.close()]);
   }
 

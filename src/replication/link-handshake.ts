@@ -14,8 +14,8 @@ export interface LinkOptions {
   readonly announceIp: string;
   /** The version for `REPLCONF version`; empty for none. */
   readonly version: string;
-  /** A further capability; empty for none. */
-  readonly capability: string;
+  /** Further capabilities. */
+  readonly capabilities: readonly string[];
   readonly replTimeoutMs: number;
   /** The run id of this node. */
   readonly ownId: string;
@@ -41,7 +41,7 @@ export function handshake({
   listeningPort,
   announceIp,
   version,
-  capability,
+  capabilities,
 }: LinkOptions): Step[] {
   const steps: Step[] = [];
   const optional = (what: string, ...words: readonly string[]): void => {
@@ -58,8 +58,8 @@ export function handshake({
   }
   optional('listening-port', 'listening-port', String(listeningPort));
   if (announceIp !== '') optional('ip-address', 'ip-address', announceIp);
-  const further = capability === '' ? [] : ['capa', capability];
-  optional('capa', 'capa', 'eof', 'capa', 'psync2', ...further);
+  const all = ['eof', 'psync2', ...capabilities];
+  optional('capa', ...all.flatMap((name) => ['capa', name]));
   if (version !== '') optional('VERSION', 'version', version);
   return steps;
 }

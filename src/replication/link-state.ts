@@ -24,9 +24,10 @@ import { asOffset, type Offset } from '../base/units.ts';
 import { handshake, type LinkOptions, request, type Step } from './link-handshake.ts';
 import { type CachedStream, type LinkAction, LinkPhase, ROLE_STATES } from './link-phase.ts';
 import { MARK_BYTES } from './link-reader.ts';
-import { LinkTrouble, LinkTroubleKind } from './link-trouble.ts';
+import { LinkTrouble, LinkTroubleKind, loopText } from './link-trouble.ts';
 import { LoadWay } from './load-way.ts';
 import { LogLevel, parseInt64 } from './psync.ts';
+import { introducedId } from './replconf.ts';
 import { isReplid } from './replid.ts';
 
 /** Replicas below wait this long for the primary to grant this node a sync. */
@@ -65,6 +66,9 @@ export class LinkState {
   refusal = '';
   /** What keeps the link from coming up for good. */
   readonly trouble = new LinkTrouble();
+  /** The run id of the primary, when it is a headwater that has told it; empty otherwise. */
+  primaryId = '';
+  #introducedId = '';
   /** When the present attempt began, by the monotonic clock. */
   #attemptMs = 0;
   /** The present attempt has taken longer than RISING_MS. */
@@ -131,6 +135,7 @@ export class LinkState {
     this.#target = target;
     this.#acceptDumps();
     this.trouble.reset();
+    this.primaryId = '';
     this.#isQuiet = false;
     this.#wasSilent = false;
     this.currentAttempts = 0;
@@ -146,6 +151,13 @@ export class LinkState {
     this.phase = LinkPhase.NONE;
     this.#acceptDumps();
     this.trouble.reset();
+    this.primaryId = '';
+    return this.#take();
+  }
+
+  /** The nodes above have told, on links that are up, that they lead back to this one. */
+  loopSeen(): LinkAction[] {
+    this.#tellLoop();
     return this.#take();
   }
 
@@ -215,6 +227,7 @@ export class LinkState {
   /** Bytes of the stream have come. */
   heard(nowMs: number): void {
     this.#wasSilent = false;
+    this.trouble.isLoopTold = false;
     this.lastHeardMs = nowMs;
   }
 
@@ -393,6 +406,7 @@ export class LinkState {
     }
     this.#notice('Master replied to PING, replication can continue...');
     this.phase = LinkPhase.SHAKING;
+    this.#introducedId = '';
     this.#steps = handshake(this.#options());
     this.#write(this.#steps.map((step) => step.text).join(''));
   }
@@ -411,7 +425,10 @@ export class LinkState {
       this.#garbled(`Unexpected reply to REPLCONF from master: ${shown(text)}`, nowMs);
       return;
     }
-    if (this.#steps.length === 0) this.#ask();
+    this.#introducedId = introducedId(text) || this.#introducedId;
+    if (this.#steps.length > 0) return;
+    this.primaryId = this.#introducedId;
+    this.#ask();
   }
 
   #ask(): void {
@@ -457,7 +474,6 @@ export class LinkState {
   /** The primary cannot sync now. */
   #later(text: string, nowMs: number): void {
     const { trouble } = this;
-    const wasLoop = trouble.kind === LinkTroubleKind.LOOP;
     const isOrphaned = text.startsWith('-NOMASTERLINK');
     const pauseMs = isOrphaned ? trouble.refused(text, this.#options().ownId) : RETRY_MS;
     if (!isOrphaned) trouble.answered();
@@ -467,15 +483,17 @@ export class LinkState {
       this.#notice(
         `Master is currently unable to PSYNC but should be in the future: ${shown(text)}`,
       );
-    } else if (!wasLoop) {
-      this.#warn(
-        `Replication loop: following ${this.#target} leads back to this node, so there is no ` +
-          'primary. Promote one of the nodes: REPLICAOF NO ONE.',
-      );
+    } else {
+      this.#tellLoop();
     }
     if (this.#failoverRefused()) return;
     this.#isQuiet = isLoop;
     this.#giveUp(nowMs, pauseMs);
+  }
+
+  #tellLoop(): void {
+    if (!this.trouble.isLoopTold) this.#warn(loopText(this.#target));
+    this.trouble.isLoopTold = true;
   }
 
   #fullResync(text: string): void {

@@ -6,14 +6,15 @@
  *   not-a-primary    answers, a dump or a stream that no primary sends    1 s, 2 s, … 60 s
  *   short links      links that end less than a second after +CONTINUE    none, 1 s, 2 s, … 8 s
  *
- * A loop is found by the refusals. A relay whose own primary has refused it names itself, and those
+ * A loop whose links are up is found by what the nodes tell each other (hops.ts), one that has
+ * none by the refusals. A relay whose own primary has refused it names itself, and those
  * that it knows above it:
  *
  *   A asks B, B asks C, C asks A     all three are replicas, none has a stream
  *   B to A: … not connected with my master: B C A        A finds itself: a loop
  *
- * Other products add nothing to their refusal, and ignore what follows. A loop with one of them is
- * not found, and an attempt is made each second, as by Redis. A loop ends when one of its nodes is
+ * Other products add nothing to their refusal, and ignore what follows. Behind one of them the nodes
+ * are those that a walk has found (server/link/loop-walk.ts). A loop ends when one of its nodes is
  * promoted: the next refusal, or the next answer, no longer leads back. Pure.
  */
 import { isReplid } from './replid.ts';
@@ -41,6 +42,12 @@ export class LinkTrouble {
   path: readonly string[] = [];
   /** The primary of this node has refused it, since its own link is down. */
   isOrphan = false;
+  /** The log has told of a loop, and no stream has come since. */
+  isLoopTold = false;
+  /** It named no nodes above: it is of another product, or not refused itself. */
+  isUnnamed = false;
+  /** The nodes above that the last walk has found. */
+  #walked: readonly string[] = [];
   /** Failures in a row for the present reason. */
   #count = 0;
   #shortLinks = 0;
@@ -48,8 +55,8 @@ export class LinkTrouble {
   /** Another primary is followed. */
   reset(): void {
     this.kind = LinkTroubleKind.NONE;
-    this.path = [];
-    this.isOrphan = false;
+    this.#forgetPath();
+    this.isLoopTold = false;
     this.#count = 0;
     this.#shortLinks = 0;
   }
@@ -57,8 +64,12 @@ export class LinkTrouble {
   /** The primary has answered as one. */
   answered(): void {
     this.kind = LinkTroubleKind.NONE;
-    this.path = [];
-    this.isOrphan = false;
+    this.#forgetPath();
+  }
+
+  /** The primary names no nodes above it, and a walk has met `path`; empty when it came to none. */
+  walked(path: readonly string[]): void {
+    this.#walked = path.length <= PATH_NODES_MAX && path.every(isReplid) ? path : [];
   }
 
   /**
@@ -67,6 +78,8 @@ export class LinkTrouble {
   refused(line: string, ownId: string): number {
     this.isOrphan = true;
     this.path = pathIn(line);
+    this.isUnnamed = this.path.length === 0;
+    if (this.isUnnamed) this.path = this.#walked;
     const isLoop = this.path.includes(ownId);
     this.#note(isLoop ? LinkTroubleKind.LOOP : LinkTroubleKind.NONE);
     return isLoop ? Math.min(this.#pauseMs, LOOP_PAUSE_MS_MAX) : PAUSE_MS;
@@ -77,8 +90,7 @@ export class LinkTrouble {
    * pause in ms.
    */
   garbled(upMs: number): number {
-    this.path = [];
-    this.isOrphan = false;
+    this.#forgetPath();
     if (upMs >= STEADY_MS) this.#count = 0;
     this.#note(LinkTroubleKind.NOT_A_PRIMARY);
     return Math.min(this.#pauseMs, PAUSE_MS_MAX);
@@ -96,6 +108,13 @@ export class LinkTrouble {
     return this.isOrphan ? [ownId, ...this.path].slice(0, PATH_NODES_MAX).join(' ') : '';
   }
 
+  #forgetPath(): void {
+    this.path = [];
+    this.isOrphan = false;
+    this.isUnnamed = false;
+    this.#walked = [];
+  }
+
   get #pauseMs(): number {
     return PAUSE_MS * 2 ** Math.min(this.#count - 1, 16);
   }
@@ -105,6 +124,14 @@ export class LinkTrouble {
     this.kind = kind;
     this.#count = kind === LinkTroubleKind.NONE ? 0 : this.#count + 1;
   }
+}
+
+/** The log line about a loop. `target` is the primary that is followed. */
+export function loopText(target: string): string {
+  return (
+    `Replication loop: following ${target} leads back to this node, so there is no primary. ` +
+    'Promote one of the nodes: REPLICAOF NO ONE.'
+  );
 }
 
 /** The ids that a refusal names; none if it names what is no id. */

@@ -4,6 +4,7 @@
  *
  *   listening-port <n>   ip-address <host>   capa <name>   version <x.y.z>       the handshake
  *   capa headwater-reads-<redis>-<valkey>                                        which dumps a headwater reads
+ *   capa headwater-hops-<run id>                                                 a headwater asks for the chain
  *   rdb-only 0|1   rdb-filter-only "<list>"   rdb-no-compress 0|1   rdb-no-checksum 0|1      what dump it wants
  *   ack <offset> [fack <offset>]   getack *                                      never answered
  *
@@ -38,13 +39,22 @@ export interface ReplconfOutcome {
   readonly uncorked: boolean;
   /** GETACK came: a node with a primary replies with its own ACK. */
   readonly getack: boolean;
+  /** A headwater has told its run id, and wants to know that of this node. */
+  readonly introduced: boolean;
 }
 
-const OK: ReplconfOutcome = { reply: REPLCONF_OK, acked: false, uncorked: false, getack: false };
-const SILENT: ReplconfOutcome = { reply: NO_REPLY, acked: false, uncorked: false, getack: false };
-const GETACK: ReplconfOutcome = { reply: NO_REPLY, acked: false, uncorked: false, getack: true };
-const ACKED: ReplconfOutcome = { reply: NO_REPLY, acked: true, uncorked: false, getack: false };
-const UNCORKED: ReplconfOutcome = { reply: NO_REPLY, acked: true, uncorked: true, getack: false };
+const SILENT: ReplconfOutcome = {
+  reply: NO_REPLY,
+  acked: false,
+  uncorked: false,
+  getack: false,
+  introduced: false,
+};
+const OK: ReplconfOutcome = { ...SILENT, reply: REPLCONF_OK };
+const INTRODUCED: ReplconfOutcome = { ...OK, introduced: true };
+const GETACK: ReplconfOutcome = { ...SILENT, getack: true };
+const ACKED: ReplconfOutcome = { ...SILENT, acked: true };
+const UNCORKED: ReplconfOutcome = { ...ACKED, uncorked: true };
 
 /** Applies `args`, the words after REPLCONF, to `peer`. */
 export function applyReplconf(
@@ -53,6 +63,7 @@ export function applyReplconf(
   nowMs: number,
 ): ReplconfOutcome {
   if (args.length % 2 !== 0) return failed(ERROR_SYNTAX);
+  let isIntroduced = false;
   for (let i = 0; i < args.length; i += 2) {
     const option = args[i]!;
     const value = args[i + 1]!;
@@ -75,6 +86,7 @@ export function applyReplconf(
         else if (capability === 'psync2') peer.capaPsync2 = true;
         // Valkey sends it on a link that is checked itself.
         else if (capability === 'skip-rdb-checksum') peer.wantsNoChecksum = true;
+        else if (setNodeId(peer, capability)) isIntroduced = true;
         else setReads(peer, capability);
         break;
       }
@@ -112,7 +124,7 @@ export function applyReplconf(
         return failed(`-ERR Unrecognized REPLCONF option: ${shown(option)}\r\n`);
     }
   }
-  return OK;
+  return isIntroduced ? INTRODUCED : OK;
 }
 
 /**
@@ -121,6 +133,31 @@ export function applyReplconf(
  */
 export function readsCapability(redisVersion: number, valkeyVersion: number): string {
   return `headwater-reads-${redisVersion}-${valkeyVersion}`;
+}
+
+/**
+ * The capability by which the headwater `id` tells that it asks for the chain above it. Other
+ * primaries ignore it.
+ */
+export function hopsCapability(id: string): string {
+  return `headwater-hops-${id}`;
+}
+
+/** The answer of the headwater `id` to the REPLCONF with that capability, behind its `+`. */
+export function introduction(id: string): string {
+  return `OK headwater-hops ${id}`;
+}
+
+/** The run id in such an answer; empty in that of another product. */
+export function introducedId(line: string): string {
+  return /^\+OK headwater-hops ([0-9a-f]{40})$/.exec(line)?.[1] ?? '';
+}
+
+function setNodeId(peer: ReplicaState, capability: string): boolean {
+  const id = /^headwater-hops-([0-9a-f]{40})$/.exec(capability)?.[1];
+  if (id === undefined) return false;
+  peer.nodeId = id;
+  return true;
 }
 
 function setReads(peer: ReplicaState, capability: string): void {
@@ -212,7 +249,7 @@ function flagError(value: string): string {
 }
 
 function failed(reply: string): ReplconfOutcome {
-  return { reply, acked: false, uncorked: false, getack: false };
+  return { ...SILENT, reply };
 }
 
 /** A word of the client, safe within one line of a reply. */

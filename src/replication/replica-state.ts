@@ -156,6 +156,8 @@ export class ReplicaState {
    */
   readsRedis: number;
   readsValkey: number;
+  /** The run id that a headwater announces; empty for other products. */
+  nodeId: string;
   /** The replica wants a dump and no stream. */
   rdbOnly: boolean;
   /** Bits of {@link DumpFilter}. */
@@ -195,6 +197,7 @@ export class ReplicaState {
     this.version = 0;
     this.readsRedis = 0;
     this.readsValkey = 0;
+    this.nodeId = '';
     this.rdbOnly = false;
     this.filter = DumpFilter.NONE;
     this.wantsNoCompression = false;
@@ -362,6 +365,11 @@ export function infoLine(index: number, peer: ReplicaState, nowMs: number): stri
     `slave${index}:ip=${shownAddress(peer)},port=${peer.listeningPort},state=${state},` +
     `offset=${peer.ackOffset},lag=${peer.lagSeconds(nowMs)}\r\n`
   );
+}
+
+/** The state of a peer as INFO names it; `none` for one that INFO does not show. */
+export function infoState(peer: ReplicaState): string {
+  return INFO_NAMES[peer.phase] || 'none';
 }
 
 /** A peer's row in ROLE, three bulk strings, or null when it is not online. */

@@ -38,6 +38,19 @@ const attempts = (node: TestServer): number =>
 const warnings = (node: TestServer, text: string): number =>
   logRecords(node).filter(({ msg }) => msg.includes(text)).length;
 
+const pathOf = async (node: TestServer): Promise<string[]> =>
+  (await field(node, 'headwater', 'headwater_link_path')).split(',').filter((id) => id !== '');
+const runId = (node: TestServer): Promise<string> => field(node, 'server', 'run_id');
+
+/** Redis tries each second, also in a loop. */
+async function expectNoStorm(stock: TestServer): Promise<void> {
+  const tried = (): number =>
+    stock.lines.filter((line) => line.includes('MASTER <-> REPLICA sync started')).length;
+  const [before, sinceMs] = [tried(), performance.now()];
+  await waitFor(() => tried() > before + 2, { timeoutMs: 20_000 });
+  expect(performance.now() - sinceMs).toBeGreaterThan(1500);
+}
+
 /** Waits until the node has found the loop, and makes pauses of more than a second. */
 async function expectLoop(node: TestServer): Promise<void> {
   await waitFor(async () => (await troubleOf(node)) === 'loop', {
@@ -100,7 +113,7 @@ describe.concurrent('a loop', { timeout: 90_000 }, () => {
     for (const node of [third, first]) expect(await troubleOf(node)).toBe('none');
   });
 
-  test('with a real server in it is no worse than among real servers: an attempt each second', async ({
+  test('of a stock node and this one is found by what the stock node tells', async ({
     servers,
   }) => {
     const ours = await headwater(servers);
@@ -108,14 +121,65 @@ describe.concurrent('a loop', { timeout: 90_000 }, () => {
     await follow(stock, ours);
     await waitForSync(ours, stock);
     await follow(ours, stock);
-    await waitFor(async () => (await linkOf(ours)) === 'down' && (await linkOf(stock)) === 'down', {
-      timeoutMs: 20_000,
-    });
-    const before = [attempts(ours), performance.now()] as const;
-    await waitFor(() => attempts(ours) > before[0] + 2, { timeoutMs: 20_000 });
-    expect(performance.now() - before[1]).toBeGreaterThan(1500);
+    await expectLoop(ours);
+    expect(await pathOf(ours)).toEqual([await runId(stock), await runId(ours)]);
+    await expectNoStorm(stock);
     expect(await call(stock, 'REPLICAOF', 'NO', 'ONE')).toBe('OK');
     await expectSameData(stock, ours);
+    expect(await troubleOf(ours)).toBe('none');
+  });
+
+  test('of three with a stock node among them is found by each of ours', async ({ servers }) => {
+    const first = await headwater(servers);
+    const stock = await redis(servers);
+    await follow(stock, first);
+    const third = await headwater(servers, stock.port);
+    await waitForSync(first, third);
+    await follow(first, third);
+    for (const node of [first, third]) await expectLoop(node);
+    await expectNoStorm(stock);
+    expect(await call(first, 'REPLICAOF', 'NO', 'ONE')).toBe('OK');
+    await call(first, 'SET', 'k', 'w');
+    for (const node of [stock, third]) await expectSameData(first, node);
+    expect(await troubleOf(third)).toBe('none');
+  });
+
+  test('of three with two stock nodes is found', async ({ servers }) => {
+    const ours = await headwater(servers);
+    const second = await redis(servers);
+    await follow(second, ours);
+    const third = await redis(servers);
+    await follow(third, second);
+    await waitForSync(ours, third);
+    await follow(ours, third);
+    await expectLoop(ours);
+    expect(await pathOf(ours)).toEqual(await Promise.all([third, second, ours].map(runId)));
+    for (const node of [second, third]) await expectNoStorm(node);
+    expect(await call(third, 'REPLICAOF', 'NO', 'ONE')).toBe('OK');
+    await call(third, 'SET', 'k', 'w');
+    for (const node of [ours, second]) await expectSameData(third, node);
+  });
+
+  test('is not what a stock primary is in that has lost its own', async ({ servers }) => {
+    const head = await redis(servers);
+    const stock = await redis(servers);
+    await follow(stock, head);
+    await waitForSync(head, stock);
+    const ours = await headwater(servers, stock.port);
+    await waitForSync(head, ours);
+    await head.kill();
+    await waitFor(async () => (await linkOf(stock)) === 'down', { timeoutMs: 20_000 });
+    // The link to the stock node stays up until the silence has lasted.
+    await waitFor(async () => (await linkOf(ours)) === 'down', { timeoutMs: 20_000 });
+    const before = attempts(ours);
+    await waitFor(() => attempts(ours) > before + 5, { timeoutMs: 30_000 });
+    expect(await troubleOf(ours)).toBe('none');
+    expect(await pathOf(ours)).toEqual([]);
+    expect(warnings(ours, 'Replication loop')).toBe(0);
+    // It was asked for INFO, and has refused nothing but syncs.
+    const client = await stock.client();
+    expect([...(await client.info('errorstats')).keys()]).toEqual(['errorstat_NOMASTERLINK']);
+    await client.close();
   });
 });
 

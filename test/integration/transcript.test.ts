@@ -52,7 +52,11 @@ const said = (by: 'replica' | 'primary'): Buffer[] =>
   steps.filter((step) => step.by === by).map((step) => step.bytes);
 const STOCK_CAPABILITIES =
   '*5\r\n$8\r\nREPLCONF\r\n$4\r\ncapa\r\n$3\r\neof\r\n$4\r\ncapa\r\n$6\r\npsync2\r\n';
-const OWN_CAPABILITY = `${STOCK_CAPABILITIES.replace('*5', '*7')}$4\r\ncapa\r\n$21\r\nheadwater-reads-15-81\r\n`;
+const OWN_CAPABILITIES = new RegExp(
+  `${STOCK_CAPABILITIES.replaceAll('$', '\\$').replace('*5', '\\*9')}` +
+    '\\$4\r\ncapa\r\n\\$21\r\nheadwater-reads-15-81\r\n' +
+    '\\$4\r\ncapa\r\n\\$55\r\nheadwater-hops-[0-9a-f]{40}\r\n',
+);
 const ACK = /^\*3\r\n\$8\r\nREPLCONF\r\n\$3\r\nACK\r\n/;
 
 test('the record is that of a whole full sync', () => {
@@ -116,8 +120,9 @@ async function playPrimary(servers: Servers, maker: Maker): Promise<Played> {
     received
       .toString('latin1')
       .replace(/^\n+|(?<=\n)\n/g, '')
-      // A headwater also tells which dumps it reads: primaries ignore capabilities that they do not know.
-      .replace(OWN_CAPABILITY, STOCK_CAPABILITIES);
+      // A headwater also tells which dumps it reads, and its run id: primaries ignore capabilities
+      // that they do not know.
+      .replace(OWN_CAPABILITIES, STOCK_CAPABILITIES);
   const count = (text: string): number => whole().split(text).length - 1;
   for (const [i, { by, bytes }] of steps.entries()) {
     if (by === 'primary') {

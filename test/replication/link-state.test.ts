@@ -20,7 +20,7 @@ const OPTIONS: LinkOptions = {
   listeningPort: 6380,
   announceIp: '',
   version: '',
-  capability: '',
+  capabilities: [],
   replTimeoutMs: 60_000,
   ownId: 'a'.repeat(40),
   failover: false,
@@ -149,12 +149,31 @@ describe('the handshake', () => {
     ]);
   });
 
-  test('tells a further capability with the others', () => {
-    const { at } = play({ capability: 'headwater-reads-12-80' });
+  test('tells further capabilities with the others', () => {
+    const { at } = play({ capabilities: ['headwater-reads-12-80'] });
     at(0, follow);
     at(1, opened);
     const all = ['eof', 'psync2', 'headwater-reads-12-80'].flatMap((name) => ['capa', name]);
     expect(at(2, line('+PONG'))).toEqual([PORT + request('REPLCONF', ...all)]);
+  });
+
+  test('knows the run id of a headwater, and of no other primary', () => {
+    const { at, link } = play();
+    const shake = (...answers: string[]): string => {
+      at(0, (state) => state.follow('127.0.0.1:6379', 0));
+      at(1, opened);
+      for (const answer of ['+PONG', ...answers]) at(2, line(answer));
+      return link.primaryId;
+    };
+    expect(shake('+OK', `+OK headwater-hops ${NEW}`)).toBe(NEW);
+    // The id stays while another attempt is made, and goes when another node answers.
+    at(3, (state, nowMs) => state.closed('', nowMs));
+    expect(link.primaryId).toBe(NEW);
+    expect(shake('+OK', '+OK')).toBe('');
+    expect(shake('+OK', `+OK headwater-hops ${NEW.slice(1)}`)).toBe('');
+    expect(shake('+OK', `+OK headwater-hops ${NEW}`)).toBe(NEW);
+    at(4, (state, nowMs) => state.unfollow(nowMs));
+    expect(link.primaryId).toBe('');
   });
 
   test('goes on when a primary does not know an option', () => {

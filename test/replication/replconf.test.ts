@@ -1,6 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import {
   applyReplconf,
+  hopsCapability,
+  introducedId,
+  introduction,
   NO_REPLY,
   parseVersion,
   REPLCONF_OK,
@@ -119,6 +122,18 @@ describe('replies', () => {
     const line = `capa eof capa psync2 capa ${readsCapability(12, 80)} capa headwater-reads-x-1`;
     expect(apply(state, line)).toBe(REPLCONF_OK);
     expect([state.capaEof, state.readsRedis, state.readsValkey]).toEqual([true, 12, 80]);
+  });
+
+  test('a headwater tells its run id, and is told that of this node', () => {
+    const state = fresh();
+    const id = '0a'.repeat(20);
+    const words = `capa eof capa ${hopsCapability(id)} capa headwater-hops-x`.split(' ');
+    expect(applyReplconf(state, words, 0)).toMatchObject({ reply: REPLCONF_OK, introduced: true });
+    expect(state.nodeId).toBe(id);
+    expect(applyReplconf(state, ['capa', 'eof'], 0).introduced).toBe(false);
+    expect(introducedId(`+${introduction(id)}`)).toBe(id);
+    for (const other of ['+OK', `+OK ${id}`, `+OK headwater-hops ${id} `, `-${introduction(id)}`])
+      expect(introducedId(other)).toBe('');
   });
 
   test('options before the faulty one keep their effect', () => {

@@ -454,6 +454,10 @@ const own = {
     yesNo('no'),
     'answer a PSYNC that the backlog covers although the link to the primary is down',
   ),
+  'chain-reports': obeyed(
+    yesNo('yes'),
+    'tell the nodes of a chain, when they are headwaters, how far each hop lags',
+  ),
   'repl-backlog-compression': obeyed(yesNo('yes'), 'compress the blocks of the backlog'),
   'repl-throttling': obeyed(yesNo('no'), 'slow writers while a replica is near its output limit'),
   'repl-throttling-max-delay': obeyed(

@@ -54,6 +54,7 @@ export function ownUpstreamFields(
   server: Server,
   upstream: Upstream,
   replicas: Iterable<ReplicaState>,
+  isLoop: boolean,
 ): string {
   const { host, port, link } = upstream;
   const { trouble } = link;
@@ -66,7 +67,7 @@ export function ownUpstreamFields(
     `headwater_upstream_retry_ms:${Math.ceil(link.attemptInMs(server.clock.monotonicMs()))}\r\n` +
     `headwater_upstream_refused_dumps:${link.refusedDumps}\r\n` +
     `headwater_upstream_refusal:${link.refusal}\r\n` +
-    `headwater_link_trouble:${isBelow ? LinkTroubleKind.LOOP : trouble.kind}\r\n` +
+    `headwater_link_trouble:${isLoop || isBelow ? LinkTroubleKind.LOOP : trouble.kind}\r\n` +
     `headwater_link_path:${trouble.path.join(',')}\r\n`
   );
 }

@@ -33,7 +33,7 @@ import { LinkReader, MARK_BYTES } from '../../replication/link-reader.ts';
 import { LinkState } from '../../replication/link-state.ts';
 import { LoadWay, loadWay } from '../../replication/load-way.ts';
 import { LogLevel, secondIdLine } from '../../replication/psync.ts';
-import { readsCapability } from '../../replication/replconf.ts';
+import { hopsCapability, readsCapability } from '../../replication/replconf.ts';
 import { isReplid } from '../../replication/replid.ts';
 import { Reply } from '../../resp/reply.ts';
 import type { Loaded, LoadPool } from '../../workers/load-job.ts';
@@ -286,6 +286,11 @@ export class Upstream {
     this.#act(this.link.datasetLost(reason, this.#nowMs()));
   }
 
+  /** The nodes above have told that they lead back to this one. */
+  loopSeen(): void {
+    this.#act(this.link.loopSeen());
+  }
+
   /** Lets the worker release its references to shared memory. */
   collectWorker(): void {
     this.#parts.pool.collect();
@@ -319,7 +324,10 @@ export class Upstream {
       listeningPort: values.replicaAnnouncePort || this.#parts.port(),
       announceIp: values.replicaAnnounceIp,
       version: '',
-      capability: readsCapability(RDB_VERSION_MAX, VALKEY_VERSION_MAX),
+      capabilities: [
+        readsCapability(RDB_VERSION_MAX, VALKEY_VERSION_MAX),
+        ...(values.chainReports ? [hopsCapability(this.#server.runId)] : []),
+      ],
       replTimeoutMs: values.replTimeout * SECOND_MS,
       ownId: this.#server.runId,
       failover: this.#server.failover.isRunning,

@@ -59,7 +59,10 @@ export function ownReplicationFields(primary: Primary): string {
     `headwater_fanout_flushes:${fanOut.flushes}\r\n` +
     `headwater_fanout_writes:${fanOut.writes}\r\n` +
     `headwater_fanout_write_us:${fanOut.writeUs.toFixed(1)}\r\n` +
-    (upstream === undefined ? '' : ownUpstreamFields(server, upstream, primary.states)) +
+    (upstream === undefined
+      ? ''
+      : ownUpstreamFields(server, upstream, primary.states, primary.chain.isLoop)) +
+    primary.chain.info() +
     peerLines(primary)
   );
 }

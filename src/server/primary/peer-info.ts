@@ -61,6 +61,7 @@ function fields(primary: Primary, peer: ReplicaPeer): string {
     ['peer', replicaName(state)],
     ['lag_bytes', lag],
     ['lag_ms', Math.round(times.lagMs(has, endOffset, nowMs))],
+    ['ack_lag_ms', Math.round(record.ackLagMs)],
     ['unsent', unsent],
     ['in_flight', cursor === undefined ? 0 : Math.max(0, lag - unsent)],
     ['rate', Math.round(record.streamRate.rate)],
@@ -74,6 +75,7 @@ function fields(primary: Primary, peer: ReplicaPeer): string {
     ['ttfb_ms', record.firstByteMs < 0 ? -1 : record.firstByteMs.toFixed(3)],
     ['history_left', left],
     ['overrun_s', rate < 1 ? -1 : Math.floor(left / rate)],
+    ['id', state.nodeId],
   ];
   return words.map(([name, value]) => `${name}=${value}`).join(',');
 }

@@ -27,6 +27,10 @@ export class PeerRecord {
   firstByteMs = -1;
   /** When its dump was written whole, by the monotonic clock; -1 before. */
   dumpSentMs = -1;
+  /** Its lag when its last ACK came, and when that was, by the monotonic clock; -1 before one. */
+  ackLagBytes = -1;
+  ackLagMs = -1;
+  ackedMs = -1;
   readonly dumpRate = new RateMeter();
   readonly streamRate = new RateMeter();
   /** The end of its full sync was judged already. */

@@ -28,7 +28,7 @@ import {
   type PsyncNode,
   type PsyncRequest,
 } from '../../replication/psync.ts';
-import { applyReplconf } from '../../replication/replconf.ts';
+import { applyReplconf, introduction } from '../../replication/replconf.ts';
 import {
   countGood,
   Framing,
@@ -46,6 +46,7 @@ import type { Upstream } from '../link/upstream.ts';
 import type { Connection } from '../net/connection.ts';
 import { Obstacle, type Server } from '../server.ts';
 import type { DumpSnapshot, SnapshotSource } from '../snapshot-source.ts';
+import { Chain } from './chain.ts';
 import { Compaction } from './compaction.ts';
 import { Dialects } from './dialects.ts';
 import { FanOut } from './fan-out.ts';
@@ -76,6 +77,7 @@ export class Primary implements PeerListener {
   readonly dialects: Dialects;
   /** When the stream ended where. */
   readonly times = new StreamTimes();
+  readonly chain: Chain;
   readonly syncWatch: SyncWatch;
   readonly throttle: WriteThrottle;
   /** The primary of this node; set once, when the node is wired. */
@@ -116,6 +118,7 @@ export class Primary implements PeerListener {
       const { upstream } = this;
       return upstream?.isReplica === true && !upstream.isUp;
     });
+    this.chain = new Chain(server, this.peers, this.times, () => this.upstream);
     this.syncWatch = new SyncWatch(server, this.dialects, () => this.#rateOver(PRESENT_MS));
     this.fullSyncs.waitMs = (peer) => this.syncWatch.waitMs(peer);
     this.throttle = new WriteThrottle(server, this.peers);
@@ -261,18 +264,36 @@ export class Primary implements PeerListener {
 
   /** REPLCONF with `args`, the words after it. */
   replconf(connection: Connection, args: readonly string[]): void {
+    if (this.#answersHops(connection, args)) return;
     const peer = this.#peerOf(connection);
     const outcome = applyReplconf(peer.state, args, this.#turnMs);
-    if (outcome.reply.startsWith('-')) connection.reply.error(outcome.reply.slice(1, -2));
-    else if (outcome.reply !== '') connection.reply.ok();
+    const { reply } = connection;
+    const { chainReports } = this.server.config.values;
+    if (outcome.reply.startsWith('-')) reply.error(outcome.reply.slice(1, -2));
+    else if (outcome.introduced && chainReports) reply.simple(introduction(this.server.runId));
+    else if (outcome.reply !== '') reply.ok();
     if (outcome.uncorked) {
       this.#log.notice(`Synchronization with replica ${replicaName(peer.state)} succeeded`);
       this.#online(peer);
     }
     if (outcome.acked) {
+      this.chain.acked(peer);
       this.waiters.noteAck();
       this.onAck?.();
     }
+  }
+
+  /** `REPLCONF headwater-hops <run id> headwater-below <hops>` of a headwater below. */
+  #answersHops(connection: Connection, args: readonly string[]): boolean {
+    const [word, id, secondWord, below] = args;
+    const isAsked =
+      word === 'headwater-hops' && secondWord === 'headwater-below' && args.length === 4;
+    // On a replica's link there are no replies.
+    if (!isAsked || connection.isReplica || !this.server.config.values.chainReports) return false;
+    const answer = this.chain.answer(id!, below!);
+    if (answer === undefined) connection.reply.error('ERR invalid list of hops');
+    else connection.reply.bulkLatin1(answer);
+    return true;
   }
 
   /**

@@ -49,7 +49,7 @@ test('docs/operations.md explains each field of a replica, and no other', async 
   const text = readFileSync(DOCUMENT, 'utf8');
   const from = text.indexOf('`headwater_replica0`');
   expect(from).toBeGreaterThan(0);
-  const to = text.indexOf('\n## ', from);
+  const to = text.indexOf('\n#', from);
   const rows = [...text.slice(from, to).matchAll(/^\| `(\w+)`/gm)].map((match) => match[1]);
   expect(rows).toEqual([...(await fields()).keys()]);
 });
