@@ -61,6 +61,14 @@ const OPTIONAL = /(?:^|\.)(?:touched|growth\.rest|pause|free\.up|throttled\.\w+)
 
 const directory = mkdtempSync(join(tmpdir(), 'headwater-bench-smoke-'));
 
+/** The compiled bench, which `bin/bench.js` compiles and runs. */
+const PROGRAM = 'dist-bench/native-free-bench/run.js';
+
+// Once for all runs, since the compiler writes what they load.
+beforeAll(() => {
+  expect(compileBench()).toBe(true);
+}, TIMEOUT_MS);
+
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 interface BenchRun {
@@ -109,19 +117,16 @@ describe('npm run bench -- --smoke', () => {
   let output: string;
 
   beforeAll(async () => {
-    // Once for both, since the compiler writes what they load.
-    expect(compileBench()).toBe(true);
-    const program = 'dist-bench/native-free-bench/run.js';
     const half = (rest: number): string[] => SCENARIOS.filter((_, i) => i % 2 === rest);
     const halves = [half(0), half(1)];
-    runs = await Promise.all(halves.map((names, i) => runScript(program, `half-${i}`, names)));
+    runs = await Promise.all(halves.map((names, i) => runScript(PROGRAM, `half-${i}`, names)));
     const scenarios = runs.flatMap((run) => run.report.scenarios);
     report = { ...runs[0]!.report, scenarios };
     output = runs.map((run) => run.output).join('\n');
   }, TIMEOUT_MS);
 
   test('measures all scenarios when none is named', async () => {
-    const { output: help } = await outputOf([join(root, 'bin', 'bench.js'), '--smoke', '--help']);
+    const { output: help } = await outputOf([join(root, PROGRAM), '--help']);
     expect(help).toContain(`\nscenarios: ${SCENARIOS.join(' ')} (all of them`);
   });
 
@@ -192,13 +197,13 @@ describe('npm run bench -- --smoke', () => {
 
 describe('npm run bench -- --smoke fan-out --falsify', () => {
   test.each([
-    ['stream', / got another byte at offset \d+/],
-    ['dataset', /DEBUG DIGEST is \w+ at the replica and \w+ at its primary/],
+    ['stream', 'bin/bench.js', / got another byte at offset \d+/],
+    ['dataset', PROGRAM, /DEBUG DIGEST is \w+ at the replica and \w+ at its primary/],
   ])(
     '%s: the report is an error and has no figures',
     { timeout: TIMEOUT_MS },
-    async (what, fault) => {
-      const { code, output, report } = await runScript('bin/bench.js', what, [
+    async (what, script, fault) => {
+      const { code, output, report } = await runScript(script, what, [
         'fan-out',
         '--only',
         'redis',
