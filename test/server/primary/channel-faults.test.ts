@@ -1,5 +1,6 @@
 // Either of the two connections of a replica ends, or stops, in each phase of its full sync.
 import { afterEach, describe, expect, test } from 'vitest';
+import { ErrorCode, OperatingError } from '../../../src/base/errors.ts';
 import { ORPHANS_MAX } from '../../../src/server/primary/channels.ts';
 import {
   askRedis,
@@ -106,6 +107,9 @@ describe('the dump connection ends', () => {
     const first = keep(await openRedisDump(primary.port, id));
     await until('Delay next BGSAVE for diskless SYNC');
     expect(await replicas()).toBe('1');
+    // An empty line would be counted as a byte of the stream.
+    await first.waitForBytes(1);
+    expect([first.pending.toString('latin1')[0], main.pending.length]).toEqual(['\n', 0]);
     await first.vanish();
     await until('Connection with replica (rdbchannel) 127.0.0.1:6380 lost.');
     const second = keep(await openRedisDump(primary.port, id));
@@ -170,27 +174,45 @@ describe('the dump connection ends', () => {
     // It is a client as any other, and may begin again.
     expect(await main.call('PSYNC', '?', -1)).toBe('+DUALCHANNELSYNC');
   });
+});
 
-  test('when the snapshot fails: it is told so, and the main connection waits for another', async () => {
+describe('a snapshot that fails', () => {
+  test('to start is told to the connection for the dump, and the main one waits for another', async () => {
     await start();
     await fill(10, 10);
     const main = keep(await openMain(primary.port, 'rdb-channel-repl'));
     const id = await askRedis(main);
-    await client.call('CONFIG', 'SET', 'repl-diskless-sync-delay', 1000);
+    const { snapshots } = primary.node.dumps;
+    const startSnapshot = snapshots.start.bind(snapshots);
+    snapshots.start = () => {
+      throw new OperatingError(ErrorCode.IO, 'no memory');
+    };
+    const refused = keep(await openRedisDump(primary.port, id));
+    expect(await refused.line()).toBe("-ERR BGSAVE failed, replication can't continue");
+    await refused.waitForClose();
+    snapshots.start = startSnapshot;
     const dump = keep(await openRedisDump(primary.port, id));
-    await until('Delay next BGSAVE for diskless SYNC');
-    primary.node.primary.fullSyncs.linkFailed('');
-    await client.call('CLIENT', 'KILL', 'ID', await idOf('SC'));
-    await dump.waitForClose();
-    expect(main.isClosed).toBe(false);
-    expect(primary.node.primary.channels.waitsForDump(id)).toBe(true);
+    const { offset } = await granted(dump);
+    await dump.takeDump(await dump.line());
+    await client.call('SET', 'k', 'v');
+    await main.waitForBytes(logEnd() - offset);
+  });
+
+  test('on its way ends both connections', async () => {
+    await start();
+    await fillALot();
+    const redis = await redisPair();
+    const valkey = await valkeyPair();
+    await continueValkey(valkey.main, valkey.end);
+    primary.node.dumps.snapshots.inProgress?.cancel();
+    for (const { main, dump } of [redis, valkey]) {
+      dump.socket.resume();
+      await main.waitForClose();
+      await dump.waitForClose();
+    }
+    expect(await replicas()).toBe('0');
   });
 });
-
-async function idOf(flags: string): Promise<string> {
-  const text = String(await client.call('CLIENT', 'LIST', 'TYPE', 'replica'));
-  return new RegExp(`id=(\\d+) .* flags=${flags} `).exec(text)![1]!;
-}
 
 describe('the main connection ends', () => {
   test('of Redis, before the other one asks: that one is told nothing else', async () => {
