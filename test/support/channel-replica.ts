@@ -7,10 +7,14 @@ import { Wire } from './wire.ts';
 const PORT = 6380;
 
 /** The first connection of both: all up to the answer to PSYNC. */
-export async function openMain(port: number, capability: string): Promise<Wire> {
+export async function openMain(
+  port: number,
+  capability: string,
+  listeningPort = PORT,
+): Promise<Wire> {
   const main = await Wire.open(port);
   await main.call('PING');
-  await main.call('REPLCONF', 'listening-port', PORT);
+  await main.call('REPLCONF', 'listening-port', listeningPort);
   await main.call('REPLCONF', 'capa', 'eof', 'capa', 'psync2', 'capa', capability);
   return main;
 }

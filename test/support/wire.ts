@@ -18,11 +18,13 @@ export class Wire {
   /** The dump, as far as {@link takeDump} has come. */
   dump: Buffer = Buffer.alloc(0);
   #pending: Buffer = Buffer.alloc(0);
+  /** What came behind {@link #pending}, not joined to it yet. */
+  #chunks: Buffer[] = [];
 
   private constructor(socket: Socket) {
     this.socket = socket;
     socket.on('data', (chunk: Buffer) => {
-      this.#pending = Buffer.concat([this.#pending, chunk]);
+      this.#chunks.push(chunk);
     });
     socket.on('error', () => {});
     socket.once('close', () => {
@@ -38,6 +40,8 @@ export class Wire {
 
   /** What has come and was not taken. */
   get pending(): Buffer {
+    if (this.#chunks.length > 0) this.#pending = Buffer.concat([this.#pending, ...this.#chunks]);
+    this.#chunks = [];
     return this.#pending;
   }
 
@@ -49,9 +53,9 @@ export class Wire {
   async line(): Promise<string> {
     for (;;) {
       const end = await waitFor(() => {
-        const at = this.#pending.indexOf(LF);
+        const at = this.pending.indexOf(LF);
         if (at >= 0) return at + 1;
-        if (this.isClosed) throw new Error(`closed behind '${this.#pending.toString('latin1')}'`);
+        if (this.isClosed) throw new Error(`closed behind '${this.pending.toString('latin1')}'`);
         return undefined;
       });
       const text = this.#pending.toString('latin1', 0, end - 1).replace(/\r$/, '');
@@ -72,10 +76,13 @@ export class Wire {
     const mark = Buffer.from(header.slice('$EOF:'.length), 'latin1');
     if (!header.startsWith('$EOF:') || mark.length !== MARK_BYTES)
       throw new Error(`no header of a dump: '${header}'`);
+    let searched = 0;
     const at = await waitFor(
       () => {
-        const found = this.#pending.indexOf(mark);
-        if (found < 0 && this.isClosed) throw new Error('closed inside of the dump');
+        const wasClosed = this.isClosed;
+        const found = this.pending.indexOf(mark, Math.max(0, searched - MARK_BYTES));
+        searched = this.pending.length;
+        if (found < 0 && wasClosed) throw new Error('closed inside of the dump');
         return found < 0 ? undefined : found + 1;
       },
       { what: 'the end of the dump', timeoutMs: 20_000 },
@@ -86,8 +93,8 @@ export class Wire {
   }
 
   async waitForBytes(count: number): Promise<void> {
-    await waitFor(() => this.#pending.length >= count, {
-      what: `${count} bytes, of which ${this.#pending.length} are there`,
+    await waitFor(() => this.pending.length >= count, {
+      what: `${count} bytes, of which ${this.pending.length} are there`,
     });
   }
 

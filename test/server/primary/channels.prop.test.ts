@@ -43,6 +43,7 @@ test('pairs that are cut at random steps', { timeout: 60_000 }, async () => {
   const begin = streamLog.endOffset;
   const whole: { readonly from: number; readonly bytes: Buffer }[] = [];
   let cut = 0;
+  let nextPort = 7000;
 
   async function run(): Promise<void> {
     const isRedis = below(2) === 0;
@@ -58,7 +59,9 @@ test('pairs that are cut at random steps', { timeout: 60_000 }, async () => {
       cut++;
       return true;
     };
-    const main = await openMain(node.port, isRedis ? 'rdb-channel-repl' : 'dual-channel');
+    // One that leaves behind its dump again and again would have to wait.
+    const ownPort = nextPort++;
+    const main = await openMain(node.port, isRedis ? 'rdb-channel-repl' : 'dual-channel', ownPort);
     wires.push(main);
     if (await ends(0)) return;
     const id = isRedis ? await askRedis(main) : 0;
