@@ -50,6 +50,8 @@ export const ClientMode = {
   REPLICA: 1 << 4,
   /** The client does not want all replies (CLIENT REPLY). */
   MUTED: 1 << 5,
+  /** The connection of a replica for its dump alone. Set besides REPLICA. */
+  DUMP_CHANNEL: 1 << 6,
 } as const;
 export type ClientMode = (typeof ClientMode)[keyof typeof ClientMode];
 
@@ -110,6 +112,10 @@ export class Client {
 
   get isReplica(): boolean {
     return (this.modes & ClientMode.REPLICA) !== 0;
+  }
+
+  get isDumpChannel(): boolean {
+    return (this.modes & ClientMode.DUMP_CHANNEL) !== 0;
   }
 
   setMode(mode: ClientMode, isOn: boolean): void {

@@ -147,7 +147,7 @@ export class FailoverState {
 }
 
 function find(replicas: readonly ReplicaState[], target: FailoverTarget): ReplicaState | undefined {
-  return replicas.find((replica) => matches(replica, target));
+  return replicas.find((replica) => !replica.isAuxiliary && matches(replica, target));
 }
 
 function matches(replica: ReplicaState, { host, port }: FailoverTarget): boolean {

@@ -17,7 +17,7 @@
 import type { Offset } from '../base/units.ts';
 import { type OutputLimit, passesAtOnce } from './output-limit.ts';
 import { fullResyncLine, type LogWindow } from './psync.ts';
-import { Framing, type ReplicaState } from './replica-state.ts';
+import { Channel, Framing, type ReplicaState } from './replica-state.ts';
 import type { ReplicationHistory } from './replid.ts';
 
 /** A running or finished snapshot, as far as a joining peer is concerned. */
@@ -35,6 +35,8 @@ export interface JoinableSnapshot {
   readonly hasFirstChunk: boolean;
   /** The snapshot failed or was cancelled. */
   readonly failed: boolean;
+  /** The database that the stream after it has selected, or -1 when only the dump tells. */
+  readonly streamDb: number;
 }
 
 export const JoinVerdict = {
@@ -45,6 +47,7 @@ export const JoinVerdict = {
   DIALECT: 'the snapshot is in another dialect',
   FILTER: 'the snapshot is filtered otherwise',
   HISTORY: 'the snapshot belongs to another stream',
+  DATABASE: "the snapshot does not tell the stream's database",
   SPOOL: 'the first bytes of the dump are gone',
   LOG: 'the log no longer covers the snapshot',
   LIMIT: 'what follows the snapshot passes the output limit',
@@ -69,7 +72,9 @@ export function canJoin(
   // A second id is as good as the first only up to its offset, and its reader would learn the wrong
   // name for the stream.
   if (snapshot.replid !== history.replid) return JoinVerdict.HISTORY;
-  if (!peer.rdbOnly) {
+  // The line before the dump tells it.
+  if (peer.channel === Channel.VALKEY && snapshot.streamDb < 0) return JoinVerdict.DATABASE;
+  if (peer.needsLog) {
     const next = snapshot.offset + 1;
     if (!window.active || next < window.readableFrom || next > window.endOffset + 1)
       return JoinVerdict.LOG;

@@ -9,7 +9,7 @@
  *     ├─ our id, an offset that we will have soon ─▶ refuse
  *     │
  *     └─ id known (replid, or replid2 up to its offset)  and  the log covers the offset ─▶ continue
- *                                                  else ─▶ full
+ *                                                  else ─▶ full, or a second connection for the dump
  *
  *   While the link to the primary is down:
  *
@@ -24,6 +24,7 @@
  * replicas would fall back to SYNC.
  */
 import { asOffset, type Offset } from '../base/units.ts';
+import { Channel } from './replica-state.ts';
 import type { ReplicationHistory } from './replid.ts';
 
 export const LogLevel = { NOTICE: 'notice', WARNING: 'warning' } as const;
@@ -55,6 +56,10 @@ export interface PsyncClient {
   readonly capaPsync2: boolean;
   /** It asked for less than the whole dump. */
   readonly filtered: boolean;
+  /** It can open a second connection for its dump, and this node honours that. */
+  readonly channel: Channel;
+  /** It is such a second connection. */
+  readonly isDumpChannel: boolean;
 }
 
 /** The facts about this node. */
@@ -113,6 +118,15 @@ export type PsyncDecision =
       readonly countsAsPartialError: boolean;
       /** The peer came by SYNC: expect no ACK from it, and send it no `+FULLRESYNC` line. */
       readonly legacy: boolean;
+      readonly log: readonly LogLine[];
+    }
+  | {
+      /** A full sync whose dump shall go by a second connection, which the peer opens. */
+      readonly kind: 'channel';
+      readonly channel: Channel;
+      /** As in `full`; Valkey begins its history when the second connection asks. */
+      readonly needsNewHistory: boolean;
+      readonly countsAsPartialError: boolean;
       readonly log: readonly LogLine[];
     };
 
@@ -181,7 +195,7 @@ export function decidePsync(
     return { kind: 'refuse', errorLine: ERROR_NOT_AN_INTEGER, log };
   }
 
-  const obstacle = obstacleToContinue(request, offset, client.name, history, window);
+  const obstacle = obstacleToContinue(request, offset, client, history, window);
   const continues = obstacle.length === 0;
   if (continues && stale && !node.serveStalePsync && !node.resyncs)
     return { kind: 'refuse', errorLine: linkDownLine(node), log };
@@ -207,27 +221,42 @@ export function decidePsync(
   log.push(...obstacle);
   // The stale relay can continue the stream correctly, but cannot vouch for its dataset.
   if (stale && !node.linkRising) return { kind: 'refuse', errorLine: linkDownLine(node), log };
-  return {
-    kind: 'full',
-    needsNewHistory: !stale && !window.active,
-    countsAsPartialError: !asksForFull(request.replid),
-    legacy: false,
-    log,
-  };
+  const countsAsPartialError = !asksForFull(request.replid);
+  const needsNewHistory = !stale && !window.active;
+  const { channel } = client;
+  // A node that waits for its own dump passes that on, on the one connection that is there.
+  if (channel !== Channel.NONE && !client.isDumpChannel && !stale) {
+    log.push(notice(channelText(client.name, channel)));
+    const begins = needsNewHistory && channel === Channel.REDIS;
+    return { kind: 'channel', channel, needsNewHistory: begins, countsAsPartialError, log };
+  }
+  return { kind: 'full', needsNewHistory, countsAsPartialError, legacy: false, log };
+}
+
+function channelText(name: string, channel: Channel): string {
+  const [sync, connection] =
+    channel === Channel.REDIS ? ['rdb channel', 'rdb'] : ['dual channel', 'RDB'];
+  return (
+    `Replica ${name} is capable of ${sync} synchronization, and partial sync isn't possible. ` +
+    `Full sync will continue with dedicated ${connection} channel.`
+  );
 }
 
 /** The reason, in Redis' words, why the request cannot be continued; empty when it can. */
 function obstacleToContinue(
   request: PsyncRequest,
   offset: number,
-  name: string,
+  { name, isDumpChannel }: PsyncClient,
   history: ReplicationHistory,
   window: LogWindow,
 ): LogLine[] {
   const isFirst = sameId(request.replid, history.replid);
   const isSecond = sameId(request.replid, history.replid2);
   if (!isFirst && !(isSecond && offset <= history.secondOffset)) {
-    if (asksForFull(request.replid)) return [notice(`Full resync requested by replica ${name}`)];
+    if (asksForFull(request.replid)) {
+      const which = isDumpChannel ? ' (rdb-channel)' : '';
+      return [notice(`Full resync requested by replica ${name}${which}`)];
+    }
     if (isSecond) {
       return [
         notice(

@@ -6,6 +6,7 @@
  *   capa headwater-reads-<redis>-<valkey>                                        which dumps a headwater reads
  *   capa headwater-hops-<run id>                                                 a headwater asks for the chain
  *   rdb-only 0|1   rdb-filter-only "<list>"   rdb-no-compress 0|1   rdb-no-checksum 0|1      what dump it wants
+ *   rdb-channel 0|1   main-ch-client-id <id>   set-rdb-client-id <id>            the two connections of one replica
  *   ack <offset> [fack <offset>]   getack *                                      never answered
  *
  * Once the peer is a replica, only the last line has an effect: its dump and stream are already
@@ -13,10 +14,10 @@
  * does.
  *
  * Unknown *capabilities* are ignored and unknown *options* are errors: a peer takes OK to an option
- * as a promise (Valkey's and Redis' second connections, KeyDB's uuid), and treats the error as
- * non-critical. Options before a faulty one keep their effect, as in Redis. Arguments are latin1
+ * as a promise (KeyDB's uuid), and treats the error as non-critical. Options before a faulty one keep their effect, as in Redis. Arguments are latin1
  * strings, so that bytes stay bytes. Main thread.
  */
+import type { ChannelDoor } from './channels.ts';
 import { parseInt64 } from './psync.ts';
 import { DumpFilter, type ReplicaState } from './replica-state.ts';
 
@@ -35,7 +36,7 @@ export interface ReplconfOutcome {
   readonly reply: string;
   /** A replica's ACK was recorded: WAIT and FAILOVER may need to check it. */
   readonly acked: boolean;
-  /** This ACK lets the stream flow to the peer. */
+  /** This ACK ends the full sync: the stream flows to the peer, if it did not before. */
   readonly uncorked: boolean;
   /** GETACK came: a node with a primary replies with its own ACK. */
   readonly getack: boolean;
@@ -61,6 +62,7 @@ export function applyReplconf(
   peer: ReplicaState,
   args: readonly string[],
   nowMs: number,
+  channels: ChannelDoor,
 ): ReplconfOutcome {
   if (args.length % 2 !== 0) return failed(ERROR_SYNTAX);
   let isIntroduced = false;
@@ -84,6 +86,9 @@ export function applyReplconf(
         const capability = value.toLowerCase();
         if (capability === 'eof') peer.capaEof = true;
         else if (capability === 'psync2') peer.capaPsync2 = true;
+        // One that this node does not honour now is as one that it does not know.
+        else if (capability === 'rdb-channel-repl') peer.capaRdbChannel ||= channels.honoursRedis;
+        else if (capability === 'dual-channel') peer.capaDualChannel ||= channels.honoursValkey;
         // Valkey sends it on a link that is checked itself.
         else if (capability === 'skip-rdb-checksum') peer.wantsNoChecksum = true;
         else if (setNodeId(peer, capability)) isIntroduced = true;
@@ -113,6 +118,25 @@ export function applyReplconf(
       case 'rdb-no-checksum': {
         if (!isFlag(value)) return failed(flagError(value));
         peer.wantsNoChecksum = value === '1';
+        break;
+      }
+      case 'rdb-channel': {
+        if (!isFlag(value)) return failed(flagError(value));
+        peer.isDumpChannel = value === '1';
+        break;
+      }
+      case 'main-ch-client-id': {
+        const id = parseInt64(value);
+        if (Number.isNaN(id)) return failed(ERROR_NOT_AN_INTEGER);
+        if (!channels.waitsForDump(id)) return failed(unknownId(`: ${value}`));
+        peer.mainId = id;
+        break;
+      }
+      case 'set-rdb-client-id': {
+        const id = parseInt64(value);
+        if (Number.isNaN(id)) return failed(ERROR_NOT_AN_INTEGER);
+        if (!channels.reserves(id)) return failed(unknownId(` ${value}`));
+        peer.dumpId = id;
         break;
       }
       case 'rdb-filter-only': {
@@ -238,6 +262,11 @@ function unquotedWords(text: string): string[] | null {
     words[i] = word.slice(1, -1);
   }
   return words;
+}
+
+/** Redis has a colon before the id, Valkey has none. */
+function unknownId(shownId: string): string {
+  return `-ERR Unrecognized RDB client id${shownId}\r\n`;
 }
 
 function isFlag(value: string): boolean {

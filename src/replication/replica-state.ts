@@ -19,6 +19,13 @@
  *                                    └──────────────────────▶ ONLINE
  *                                         STREAM_FLOWS
  *
+ *   A replica that gets its dump by a second connection (channels.ts) has its stream meanwhile, by
+ *   its main connection. The other one goes the way of a replica that wants the dump alone.
+ *
+ *               OFFER_CHANNEL                STREAM_BESIDE                ACK
+ *   HANDSHAKE ────────────────▶ WAIT_CHANNEL ─────────────▶ BESIDE_DUMP ──────▶ ONLINE
+ *       └─────────────────── CONTINUE_BESIDE ────────────────▶─┘
+ *
  *   phase        INFO          bytes that may be sent                          dropped when silent for repl-timeout
  *   HANDSHAKE                  replies                                         no
  *   WAIT_START   wait_bgsave   "\n" each second                                no
@@ -27,6 +34,8 @@
  *   WAIT_STREAM  send_bulk     nothing: the stream is not there yet            no ACK nor "\n", unless it came by SYNC
  *   CORKED       online        nothing: the mark must be the last of a read    no ACK nor "\n", unless it came by SYNC
  *   ONLINE       online        the stream                                      no ACK nor "\n", unless it came by SYNC
+ *   WAIT_CHANNEL wait_bgsave   nothing: it would be counted as stream          without a connection for the dump
+ *   BESIDE_DUMP  see Channel   the stream                                      no ACK, "\n" nor write progress behind the dump
  *   CLOSED                     what was written before                         it does not close its end
  *
  * A "\n" to a replica in ONLINE would be counted in its offset, one inside the dump would break it.
@@ -45,6 +54,8 @@ export const Phase = {
   CORKED: 5,
   ONLINE: 6,
   CLOSED: 7,
+  WAIT_CHANNEL: 8,
+  BESIDE_DUMP: 9,
 } as const;
 export type Phase = (typeof Phase)[keyof typeof Phase];
 
@@ -72,6 +83,12 @@ export const PeerEvent = {
   STREAM_FLOWS: 10,
   ACK: 11,
   CLOSE: 12,
+  /** It was told to open a second connection for its dump. */
+  OFFER_CHANNEL: 13,
+  /** The dump begins on the second connection, and the stream on this one. */
+  STREAM_BESIDE: 14,
+  /** The stream was granted to a replica whose dump goes by a second connection. */
+  CONTINUE_BESIDE: 15,
 } as const;
 export type PeerEvent = (typeof PeerEvent)[keyof typeof PeerEvent];
 
@@ -85,6 +102,8 @@ const TRANSITIONS: Readonly<Record<Phase, ReadonlyMap<PeerEvent, Phase>>> = {
   [Phase.HANDSHAKE]: new Map<PeerEvent, Phase>([
     [PeerEvent.CONTINUE, Phase.ONLINE],
     [PeerEvent.FULL, Phase.WAIT_START],
+    [PeerEvent.OFFER_CHANNEL, Phase.WAIT_CHANNEL],
+    [PeerEvent.CONTINUE_BESIDE, Phase.BESIDE_DUMP],
   ]),
   [Phase.WAIT_START]: new Map<PeerEvent, Phase>([
     [PeerEvent.STREAM_DUMP, Phase.SEND_BULK],
@@ -104,6 +123,8 @@ const TRANSITIONS: Readonly<Record<Phase, ReadonlyMap<PeerEvent, Phase>>> = {
   [Phase.CORKED]: new Map<PeerEvent, Phase>([[PeerEvent.ACK, Phase.ONLINE]]),
   [Phase.ONLINE]: NEVER,
   [Phase.CLOSED]: NEVER,
+  [Phase.WAIT_CHANNEL]: new Map<PeerEvent, Phase>([[PeerEvent.STREAM_BESIDE, Phase.BESIDE_DUMP]]),
+  [Phase.BESIDE_DUMP]: new Map<PeerEvent, Phase>([[PeerEvent.ACK, Phase.ONLINE]]),
 };
 
 /** The phase after `event`, or -1 when the drawing has no arrow for it. */
@@ -121,7 +142,21 @@ const INFO_NAMES: Readonly<Record<Phase, string>> = {
   [Phase.CORKED]: 'online',
   [Phase.ONLINE]: 'online',
   [Phase.CLOSED]: '',
+  [Phase.WAIT_CHANNEL]: 'wait_bgsave',
+  [Phase.BESIDE_DUMP]: 'send_bulk_and_stream',
 };
+/** BESIDE_DUMP as Valkey calls it. */
+const VALKEY_BESIDE_DUMP = 'bg_transfer';
+
+/** How a replica gets its dump by a second connection: see channels.ts. */
+export const Channel = {
+  NONE: 0,
+  /** Redis 8, `repl-rdb-channel`. */
+  REDIS: 1,
+  /** Valkey 8, `dual-channel-replication-enabled`. */
+  VALKEY: 2,
+} as const;
+export type Channel = (typeof Channel)[keyof typeof Channel];
 
 /** The phase as INFO and the log name it; empty for a peer that is not to be shown. */
 export function phaseName({ phase }: ReplicaState): string {
@@ -177,6 +212,19 @@ export class ReplicaState {
   dumpAcked: boolean;
   /** The replica came by SYNC: it need not send ACKs, and is not timed out without them. */
   legacy: boolean;
+  /** Capabilities that were announced while this node honoured them. */
+  capaRdbChannel: boolean;
+  capaDualChannel: boolean;
+  /** `REPLCONF rdb-channel`: the connection is the second one, for the dump. */
+  isDumpChannel: boolean;
+  /** The client id of the other connection, as this one has named it, or 0. */
+  mainId: number;
+  dumpId: number;
+  channel: Channel;
+  /** On the connection for the dump: the state of the main connection, while that is there. */
+  main: ReplicaState | undefined;
+  /** On the main connection: the state of the other one, until its dump is sent. */
+  dump: ReplicaState | undefined;
   /** Greatest offset acknowledged as applied, and as fsynced to its AOF. They only move forward. */
   ackOffset: Offset;
   fsyncedOffset: Offset;
@@ -205,6 +253,14 @@ export class ReplicaState {
     this.spoolsFirst = false;
     this.dumpAcked = false;
     this.legacy = false;
+    this.capaRdbChannel = false;
+    this.capaDualChannel = false;
+    this.isDumpChannel = false;
+    this.mainId = 0;
+    this.dumpId = 0;
+    this.channel = Channel.NONE;
+    this.main = undefined;
+    this.dump = undefined;
     this.ackOffset = asOffset(0);
     this.fsyncedOffset = asOffset(0);
     this.hasAcked = false;
@@ -212,7 +268,10 @@ export class ReplicaState {
     this.wroteMs = 0;
   }
 
-  /** True from the answer to PSYNC on: INFO counts these replicas in `connected_slaves`. */
+  /**
+   * True from the answer to PSYNC on: INFO counts these replicas in `connected_slaves`, but for
+   * {@link isAuxiliary} ones.
+   */
   get isReplica(): boolean {
     return this.phase !== Phase.HANDSHAKE && this.phase !== Phase.CLOSED;
   }
@@ -223,7 +282,17 @@ export class ReplicaState {
 
   /** True when stream bytes may be written to it. */
   get takesStream(): boolean {
-    return this.phase === Phase.ONLINE;
+    return this.phase === Phase.ONLINE || this.phase === Phase.BESIDE_DUMP;
+  }
+
+  /** Another connection, which is listed, stands for the replica. */
+  get isAuxiliary(): boolean {
+    return this.main !== undefined;
+  }
+
+  /** The replica needs the stream after its dump, here or by its main connection. */
+  get needsLog(): boolean {
+    return !this.rdbOnly || this.isDumpChannel;
   }
 
   /**
@@ -264,16 +333,14 @@ export class ReplicaState {
     this.apply(isCorked ? PeerEvent.STREAM_CORKED : PeerEvent.STREAM_FLOWS, nowMs);
   }
 
-  /**
-   * Records an ACK. Returns true when it uncorked the stream, which may be written from now on.
-   */
+  /** Records an ACK. Returns true when it ends the full sync. */
   acked(offset: number, fsynced: number, nowMs: number): boolean {
     if (offset > this.ackOffset) this.ackOffset = asOffset(offset);
     if (fsynced > this.fsyncedOffset) this.fsyncedOffset = asOffset(fsynced);
     this.heardMs = nowMs;
     this.hasAcked = true;
     if (this.phase === Phase.WAIT_STREAM) this.dumpAcked = true;
-    if (this.phase !== Phase.CORKED) return false;
+    if (this.phase !== Phase.CORKED && this.phase !== Phase.BESIDE_DUMP) return false;
     this.apply(PeerEvent.ACK, nowMs);
     return true;
   }
@@ -299,9 +366,13 @@ export class ReplicaState {
       return `Disconnecting timedout replica (streaming sync): ${replicaName(this)}`;
     }
     const isMute = nowMs - this.heardMs > timeoutMs;
+    const isStuck = nowMs - this.wroteMs > timeoutMs;
+    const isAlone = this.dump === undefined;
     const isSilent =
-      (this.phase === Phase.SEND_BULK && nowMs - this.wroteMs > timeoutMs) ||
-      (this.phase === Phase.WAIT_STREAM && !this.legacy && isMute);
+      (this.phase === Phase.SEND_BULK && isStuck) ||
+      (this.phase === Phase.WAIT_STREAM && !this.legacy && isMute) ||
+      (this.phase === Phase.WAIT_CHANNEL && isAlone && isMute) ||
+      (this.phase === Phase.BESIDE_DUMP && isAlone && isMute && isStuck);
     if (isSilent || (this.phase === Phase.CLOSED && isMute)) {
       return `Disconnecting timedout replica (full sync): ${replicaName(this)}`;
     }
@@ -359,17 +430,30 @@ export function replicaName(peer: ReplicaState): string {
  * to be shown.
  */
 export function infoLine(index: number, peer: ReplicaState, nowMs: number): string {
-  const state = phaseName(peer);
+  if (peer.isAuxiliary) return '';
+  const isBeside = peer.phase === Phase.BESIDE_DUMP;
+  const isValkey = peer.channel === Channel.VALKEY;
+  const state = isBeside && isValkey ? VALKEY_BESIDE_DUMP : phaseName(peer);
   if (state === '') return '';
+  let type = '';
+  if (isValkey && isBeside) type = ',type=main-channel';
+  else if (isValkey && peer.isDumpChannel) type = ',type=rdb-channel';
   return (
     `slave${index}:ip=${shownAddress(peer)},port=${peer.listeningPort},state=${state},` +
-    `offset=${peer.ackOffset},lag=${peer.lagSeconds(nowMs)}\r\n`
+    `offset=${peer.ackOffset},lag=${peer.lagSeconds(nowMs)}${type}\r\n`
   );
 }
 
 /** The state of a peer as INFO names it; `none` for one that INFO does not show. */
 export function infoState(peer: ReplicaState): string {
   return INFO_NAMES[peer.phase] || 'none';
+}
+
+/** `connected_slaves`: the two connections of a replica count once. */
+export function countReplicas(peers: Iterable<ReplicaState>): number {
+  let count = 0;
+  for (const peer of peers) if (!peer.isAuxiliary) count++;
+  return count;
 }
 
 /** A peer's row in ROLE, three bulk strings, or null when it is not online. */

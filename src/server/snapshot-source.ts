@@ -73,6 +73,8 @@ export interface DumpSnapshot {
   /** The stream of the dump, and the offset up to which the dump holds it. */
   readonly startOffset: Offset;
   readonly replid: string;
+  /** The database that the stream has selected there, or -1 when only the dump tells. */
+  readonly streamDb: number;
   /**
    * It arrives from the primary of this node and is not loaded yet: its stream is not that of this
    * node.

@@ -1,6 +1,7 @@
 /** FAILOVER as decisions: what a primary waits for, and when it hands over or gives up. */
 import { beforeEach, describe, expect, test } from 'vitest';
 import { asOffset } from '../../src/base/units.ts';
+import { pair } from '../../src/replication/channels.ts';
 import { type FailoverRequest, FailoverState } from '../../src/replication/failover-state.ts';
 import { PeerEvent, ReplicaState } from '../../src/replication/replica-state.ts';
 
@@ -18,6 +19,14 @@ function replica(address: string, port: number, ack: number, isOnline = true): R
 let state: FailoverState;
 beforeEach(() => {
   state = new FailoverState();
+});
+
+// The connection for a dump announces the port of its main one.
+test('a target with two connections is the main one', () => {
+  const main = replica('10.0.0.2', 6380, 100);
+  const dump = replica('10.0.0.2', 6380, 0, false);
+  pair(main, dump);
+  expect(state.refusal({ ...ANY, target: TARGET }, false, [dump, main])).toBeUndefined();
 });
 
 describe('the wait', () => {

@@ -10,7 +10,7 @@ import {
   readsVersion,
 } from '../../src/replication/full-sync.ts';
 import type { OutputLimit } from '../../src/replication/output-limit.ts';
-import { DumpFilter, Framing, ReplicaState } from '../../src/replication/replica-state.ts';
+import { Channel, DumpFilter, Framing, ReplicaState } from '../../src/replication/replica-state.ts';
 import { ReplicationHistory } from '../../src/replication/replid.ts';
 import { StreamLog } from '../../src/replication/stream-log.ts';
 
@@ -26,6 +26,7 @@ const snapshot: JoinableSnapshot = {
   offset: asOffset(1000),
   hasFirstChunk: true,
   failed: false,
+  streamDb: 0,
 };
 const peer = (set: Partial<ReplicaState> = {}): ReplicaState =>
   Object.assign(new ReplicaState('10.0.0.2'), set);
@@ -57,6 +58,36 @@ describe('joining a snapshot', () => {
       { ...snapshot, offset: asOffset(499) },
       peer({ rdbOnly: true }),
       JoinVerdict.JOIN,
+    ],
+    [
+      'of before the request, by a second connection',
+      { ...snapshot, offset: asOffset(1080) },
+      peer({ rdbOnly: true, isDumpChannel: true, channel: Channel.VALKEY }),
+      JoinVerdict.JOIN,
+    ],
+    [
+      'whose stream has left the log, by a second connection',
+      { ...snapshot, offset: asOffset(499) },
+      peer({ rdbOnly: true, isDumpChannel: true, channel: Channel.REDIS }),
+      JoinVerdict.LOG,
+    ],
+    [
+      'that does not tell its database, by the second connection of Valkey',
+      { ...snapshot, streamDb: -1 },
+      peer({ rdbOnly: true, isDumpChannel: true, channel: Channel.VALKEY }),
+      JoinVerdict.DATABASE,
+    ],
+    [
+      'the same, by the second connection of Redis',
+      { ...snapshot, streamDb: -1 },
+      peer({ rdbOnly: true, isDumpChannel: true, channel: Channel.REDIS }),
+      JoinVerdict.JOIN,
+    ],
+    [
+      'that arrives, by a second connection',
+      { ...snapshot, isAhead: true },
+      peer({ rdbOnly: true, isDumpChannel: true, channel: Channel.REDIS }),
+      JoinVerdict.FILTER,
     ],
     ['of another dialect', { ...snapshot, isReadable: false }, peer(), JoinVerdict.DIALECT],
     [

@@ -11,6 +11,7 @@ import {
   parseInt64,
   secondIdLine,
 } from '../../src/replication/psync.ts';
+import { Channel } from '../../src/replication/replica-state.ts';
 import { NO_REPLID, ReplicationHistory } from '../../src/replication/replid.ts';
 
 const OLD = '0a'.repeat(20);
@@ -34,6 +35,8 @@ const CLIENT: PsyncClient = {
   capaEof: true,
   capaPsync2: true,
   filtered: false,
+  channel: Channel.NONE,
+  isDumpChannel: false,
 };
 const PRIMARY: PsyncNode = {
   isReplica: false,
@@ -244,6 +247,65 @@ describe('what is refused, in Redis order and words', () => {
       WINDOW,
     );
     expect(decision).toEqual({ kind: 'ignore' });
+  });
+});
+
+describe('a replica that can open a second connection for its dump', () => {
+  const redis = { ...CLIENT, channel: Channel.REDIS };
+  const valkey = { ...CLIENT, channel: Channel.VALKEY };
+  const decide = (request: PsyncRequest, client: PsyncClient, node = PRIMARY, window = WINDOW) =>
+    decidePsync(request, client, node, history(), window);
+
+  test.each([
+    ['of Redis, for a full sync', psync('?', '-1'), redis, 'channel'],
+    ['of Valkey, for a full sync', psync('?', '-1'), valkey, 'channel'],
+    ['whose history is not known', psync(NEW, '5'), redis, 'channel'],
+    ['that can go on', psync(OLD, '1000'), redis, 'continue'],
+    ['that comes by SYNC', SYNC, redis, 'full'],
+    ['that is the second connection', psync('?', '-1'), { ...redis, isDumpChannel: true }, 'full'],
+  ])('%s', (_name, request, client, kind) => {
+    expect(decide(request, client).kind).toBe(kind);
+  });
+
+  test('is told so in the words of its kind', () => {
+    const told = (client: PsyncClient): string[] => {
+      const decision = decide(psync('?', '-1'), client);
+      return 'log' in decision ? decision.log.map(({ text }) => text) : [];
+    };
+    const common = "synchronization, and partial sync isn't possible. Full sync will continue with";
+    expect(told(redis)).toContain(
+      `Replica 10.0.0.2:6380 is capable of rdb channel ${common} dedicated rdb channel.`,
+    );
+    expect(told(valkey)).toContain(
+      `Replica 10.0.0.2:6380 is capable of dual channel ${common} dedicated RDB channel.`,
+    );
+    expect(told({ ...CLIENT, isDumpChannel: true })).toContain(
+      'Full resync requested by replica 10.0.0.2:6380 (rdb-channel)',
+    );
+  });
+
+  test('counts as a partial resync that failed only when it named a history', () => {
+    for (const [request, counts] of [
+      [psync('?', '-1'), false],
+      [psync(NEW, '5'), true],
+    ] as const)
+      expect(decide(request, valkey)).toMatchObject({ countsAsPartialError: counts });
+  });
+
+  // Valkey makes it when the second connection asks.
+  test('gets a new history at once only from Redis', () => {
+    expect(decide(psync('?', '-1'), redis, PRIMARY, INACTIVE)).toMatchObject({
+      needsNewHistory: true,
+    });
+    expect(decide(psync('?', '-1'), valkey, PRIMARY, INACTIVE)).toMatchObject({
+      needsNewHistory: false,
+    });
+  });
+
+  test('gets the dump that arrives on its one connection', () => {
+    const rising = { ...RELAY, linkUp: false, linkRising: true };
+    expect(decide(psync('?', '-1'), redis, rising).kind).toBe('full');
+    expect(decide(psync('?', '-1'), redis, RELAY).kind).toBe('channel');
   });
 });
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { ChannelDoor } from '../../src/replication/channels.ts';
 import {
   applyReplconf,
   hopsCapability,
@@ -11,8 +12,18 @@ import {
 } from '../../src/replication/replconf.ts';
 import { DumpFilter, PeerEvent, ReplicaState } from '../../src/replication/replica-state.ts';
 
-const apply = (state: ReplicaState, line: string): string =>
-  applyReplconf(state, words(line), 1000).reply;
+/** A node that honours both kinds of second connections; 42 and 43 wait for their other half. */
+const OPEN: ChannelDoor = {
+  honoursRedis: true,
+  honoursValkey: true,
+  waitsForDump: (id) => id === 42,
+  reserves: (id) => id === 43,
+};
+const SHUT: ChannelDoor = { ...OPEN, honoursRedis: false, honoursValkey: false };
+const applyWords = (state: ReplicaState, args: readonly string[], nowMs = 0, door = OPEN) =>
+  applyReplconf(state, args, nowMs, door);
+const apply = (state: ReplicaState, line: string, door = OPEN): string =>
+  applyWords(state, words(line), 1000, door).reply;
 const words = (line: string): string[] => (line === '' ? [] : line.split(' '));
 const fresh = (): ReplicaState => new ReplicaState('10.0.0.2');
 const attached = (): ReplicaState => {
@@ -87,9 +98,7 @@ describe('replies', () => {
     ['capa eof capa', '-ERR syntax error\r\n'],
     ['ack', '-ERR syntax error\r\n'],
     ['uuid 1234', '-ERR Unrecognized REPLCONF option: uuid\r\n'],
-    ['rdb-channel 1', '-ERR Unrecognized REPLCONF option: rdb-channel\r\n'],
-    ['set-rdb-client-id 7', '-ERR Unrecognized REPLCONF option: set-rdb-client-id\r\n'],
-    ['Main-Ch-Client-Id 42', '-ERR Unrecognized REPLCONF option: Main-Ch-Client-Id\r\n'],
+    ['Set-Cluster-Node-Id 42', '-ERR Unrecognized REPLCONF option: Set-Cluster-Node-Id\r\n'],
     ['listening-port abc', NOT_INTEGER],
     ['listening-port 9223372036854775808', NOT_INTEGER],
     ['rdb-only x', NOT_INTEGER],
@@ -112,7 +121,7 @@ describe('replies', () => {
   });
 
   test('an option of the client stays within one line and within bounds', () => {
-    expect(applyReplconf(fresh(), [`a\r\nb${'c'.repeat(5000)}`, '1'], 0).reply).toBe(
+    expect(applyWords(fresh(), [`a\r\nb${'c'.repeat(5000)}`, '1']).reply).toBe(
       `-ERR Unrecognized REPLCONF option: a  b${'c'.repeat(124)}\r\n`,
     );
   });
@@ -128,9 +137,12 @@ describe('replies', () => {
     const state = fresh();
     const id = '0a'.repeat(20);
     const words = `capa eof capa ${hopsCapability(id)} capa headwater-hops-x`.split(' ');
-    expect(applyReplconf(state, words, 0)).toMatchObject({ reply: REPLCONF_OK, introduced: true });
+    expect(applyReplconf(state, words, 0, OPEN)).toMatchObject({
+      reply: REPLCONF_OK,
+      introduced: true,
+    });
     expect(state.nodeId).toBe(id);
-    expect(applyReplconf(state, ['capa', 'eof'], 0).introduced).toBe(false);
+    expect(applyReplconf(state, ['capa', 'eof'], 0, OPEN).introduced).toBe(false);
     expect(introducedId(`+${introduction(id)}`)).toBe(id);
     for (const other of ['+OK', `+OK ${id}`, `+OK headwater-hops ${id} `, `-${introduction(id)}`])
       expect(introducedId(other)).toBe('');
@@ -143,6 +155,50 @@ describe('replies', () => {
   });
 });
 
+describe('second connections', () => {
+  test.each([
+    ['rdb-channel-repl', OPEN, true, false],
+    ['RDB-CHANNEL-REPL', SHUT, false, false],
+    ['dual-channel', OPEN, false, true],
+    ['dual-channel', SHUT, false, false],
+  ])('capa %s counts only while it is honoured (%#)', (name, door, redis, valkey) => {
+    const state = fresh();
+    expect(apply(state, `capa ${name}`, door)).toBe(REPLCONF_OK);
+    expect([state.capaRdbChannel, state.capaDualChannel]).toEqual([redis, valkey]);
+  });
+
+  test('what a second connection of Redis 8 sends', () => {
+    const state = fresh();
+    const line = 'capa eof rdb-only 1 rdb-channel 1 main-ch-client-id 42 listening-port 6380';
+    expect(apply(state, line, SHUT)).toBe(REPLCONF_OK);
+    expect(state).toMatchObject({ rdbOnly: true, isDumpChannel: true, mainId: 42 });
+    expect(apply(state, 'rdb-channel 0')).toBe(REPLCONF_OK);
+    expect(state.isDumpChannel).toBe(false);
+  });
+
+  test('what the main connection of Valkey sends', () => {
+    const state = fresh();
+    expect(apply(state, 'set-rdb-client-id 43', SHUT)).toBe(REPLCONF_OK);
+    expect(state.dumpId).toBe(43);
+  });
+
+  // As in replication.c of Redis 8.0 (with a colon) and Valkey 8.0 (without).
+  test.each([
+    ['main-ch-client-id 41', '-ERR Unrecognized RDB client id: 41\r\n'],
+    ['main-ch-client-id -1', '-ERR Unrecognized RDB client id: -1\r\n'],
+    ['main-ch-client-id x', '-ERR value is not an integer or out of range\r\n'],
+    ['set-rdb-client-id 42', '-ERR Unrecognized RDB client id 42\r\n'],
+    ['set-rdb-client-id 1.5', '-ERR value is not an integer or out of range\r\n'],
+    ['rdb-channel 2', '-ERR value is out of range, value must between 0 and 1\r\n'],
+    ['rdb-channel yes', '-ERR value is not an integer or out of range\r\n'],
+    ['rdb-channel', '-ERR syntax error\r\n'],
+  ])('%s', (line, reply) => {
+    const state = fresh();
+    expect(apply(state, line)).toBe(reply);
+    expect([state.mainId, state.dumpId, state.isDumpChannel]).toEqual([0, 0, false]);
+  });
+});
+
 describe('rdb-filter-only', () => {
   test.each([
     ['functions', DumpFilter.NO_DATA],
@@ -151,7 +207,7 @@ describe('rdb-filter-only', () => {
     ['', DumpFilter.NO_DATA | DumpFilter.NO_FUNCTIONS],
   ])('%j', (list, filter) => {
     const state = fresh();
-    expect(applyReplconf(state, ['rdb-filter-only', list], 0).reply).toBe(REPLCONF_OK);
+    expect(applyWords(state, ['rdb-filter-only', list]).reply).toBe(REPLCONF_OK);
     expect(state.filter).toBe(filter);
   });
 });
@@ -166,14 +222,14 @@ describe('ACK', () => {
     ['capa eof ack 7', 7, 0, true],
   ])('%s', (line, ack, fsynced, acked) => {
     const state = attached();
-    const outcome = applyReplconf(state, words(line), 5000);
+    const outcome = applyWords(state, words(line), 5000);
     expect(outcome).toMatchObject({ reply: NO_REPLY, acked, uncorked: false });
     expect([state.ackOffset, state.fsyncedOffset]).toEqual([ack, fsynced]);
   });
 
   test('of a client that is no replica means nothing', () => {
     const state = fresh();
-    expect(applyReplconf(state, ['ack', '100'], 0)).toMatchObject({
+    expect(applyWords(state, ['ack', '100'])).toMatchObject({
       reply: NO_REPLY,
       acked: false,
     });
@@ -185,9 +241,9 @@ describe('ACK', () => {
     state.capaEof = true;
     state.apply(PeerEvent.FULL, 0);
     state.apply(PeerEvent.STREAM_DUMP, 0);
-    expect(applyReplconf(state, ['ack', '0'], 0).uncorked).toBe(false);
+    expect(applyWords(state, ['ack', '0']).uncorked).toBe(false);
     state.dumpSent(0);
-    expect([0, 0].map(() => applyReplconf(state, ['ack', '0'], 0).uncorked)).toEqual([true, false]);
+    expect([0, 0].map(() => applyWords(state, ['ack', '0']).uncorked)).toEqual([true, false]);
   });
 });
 

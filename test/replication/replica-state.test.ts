@@ -1,9 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { asOffset } from '../../src/base/units.ts';
+import { pair, unpair } from '../../src/replication/channels.ts';
 import {
+  Channel,
   countAcked,
   countFsynced,
   countGood,
+  countReplicas,
   infoLine,
   PeerEvent,
   Phase,
@@ -32,6 +35,7 @@ function online(ack: number, heardMs = 0): ReplicaState {
 describe('the drawing', () => {
   const { HANDSHAKE, WAIT_START, WAIT_DUMP, SEND_BULK, WAIT_STREAM, CORKED, ONLINE, CLOSED } =
     Phase;
+  const { WAIT_CHANNEL, BESIDE_DUMP } = Phase;
   const arrows: readonly (readonly [Phase, PeerEvent, Phase])[] = [
     [HANDSHAKE, PeerEvent.CONTINUE, ONLINE],
     [HANDSHAKE, PeerEvent.FULL, WAIT_START],
@@ -45,6 +49,10 @@ describe('the drawing', () => {
     [WAIT_STREAM, PeerEvent.STREAM_CORKED, CORKED],
     [WAIT_STREAM, PeerEvent.STREAM_FLOWS, ONLINE],
     [CORKED, PeerEvent.ACK, ONLINE],
+    [HANDSHAKE, PeerEvent.OFFER_CHANNEL, WAIT_CHANNEL],
+    [WAIT_CHANNEL, PeerEvent.STREAM_BESIDE, BESIDE_DUMP],
+    [HANDSHAKE, PeerEvent.CONTINUE_BESIDE, BESIDE_DUMP],
+    [BESIDE_DUMP, PeerEvent.ACK, ONLINE],
   ];
 
   test('has these arrows, CLOSE from everywhere, and no others', () => {
@@ -145,6 +153,82 @@ describe('transcripts', () => {
     state.dumpSent(0);
     expect(state.phase).toBe(Phase.CLOSED);
     expect(state.dumpSentText()).toContain('rdb only replica (10.0.0.2:6380)');
+  });
+});
+
+// The stream waits at the replica, and not here, while the dump takes its time.
+describe('two connections', () => {
+  const second = (main?: ReplicaState): ReplicaState => {
+    const state = peer((s) => {
+      s.rdbOnly = s.isDumpChannel = true;
+      s.channel = main?.channel ?? Channel.VALKEY;
+    });
+    state.apply(PeerEvent.FULL, 0);
+    if (main !== undefined) pair(main, state);
+    return state;
+  };
+
+  test('of Redis: the stream flows beside the dump, and the first ACK ends the sync', () => {
+    const main = peer((s) => {
+      s.channel = Channel.REDIS;
+    });
+    main.apply(PeerEvent.OFFER_CHANNEL, 0);
+    expect([main.isReplica, main.needsKeepalive, main.takesStream]).toEqual([true, false, false]);
+    expect(infoLine(0, main, 0)).toContain('state=wait_bgsave,offset=0,lag=0\r\n');
+    const dump = second(main);
+    dump.apply(PeerEvent.STREAM_DUMP, 0);
+    main.apply(PeerEvent.STREAM_BESIDE, 1000);
+    expect([main.takesStream, main.isOnline, dump.takesStream]).toEqual([true, false, false]);
+    expect(infoLine(0, main, 9000)).toContain('state=send_bulk_and_stream,offset=0,lag=0\r\n');
+    expect([infoLine(1, dump, 0), countReplicas([main, dump])]).toEqual(['', 1]);
+    expect(countAcked([main, dump], 0)).toBe(0);
+    expect(main.acked(1087, 0, 9000)).toBe(true);
+    expect(infoLine(0, main, 9000)).toContain('state=online,offset=1087,lag=0\r\n');
+    expect(countAcked([main, dump], 1087)).toBe(1);
+  });
+
+  test('of Valkey: told by type, until the sync is over', () => {
+    const dump = second();
+    expect(infoLine(0, dump, 0)).toContain('state=wait_bgsave,offset=0,lag=0,type=rdb-channel\r\n');
+    const main = peer((s) => {
+      s.channel = Channel.VALKEY;
+    });
+    main.apply(PeerEvent.CONTINUE_BESIDE, 0);
+    pair(main, dump);
+    expect(infoLine(0, main, 0)).toContain(
+      'state=bg_transfer,offset=0,lag=0,type=main-channel\r\n',
+    );
+    expect(infoLine(0, dump, 0)).toBe('');
+    expect(main.acked(5, 0, 0)).toBe(true);
+    expect(infoLine(0, main, 0)).toContain('state=online,offset=5,lag=0\r\n');
+  });
+
+  test('count twice when they do not belong together any more', () => {
+    const main = peer();
+    main.apply(PeerEvent.OFFER_CHANNEL, 0);
+    const [first, other] = [second(main), second(main)];
+    expect(countReplicas([main, first, other])).toBe(2);
+    expect(unpair(other)).toBe(main);
+    expect(unpair(other)).toBeUndefined();
+    expect(countReplicas([main, first, other])).toBe(3);
+  });
+
+  test('the main one ends only when it is alone and silent', () => {
+    const TEXT = 'Disconnecting timedout replica (full sync): 10.0.0.2:6380';
+    const main = peer();
+    main.apply(PeerEvent.OFFER_CHANNEL, 0);
+    expect([main.timedOut(60_000, 60_000), main.timedOut(60_001, 60_000)]).toEqual(['', TEXT]);
+    const dump = second(main);
+    expect(main.timedOut(90_000, 60_000)).toBe('');
+    main.apply(PeerEvent.STREAM_BESIDE, 0);
+    expect(main.timedOut(90_000, 60_000)).toBe('');
+    unpair(dump);
+    expect(main.timedOut(60_001, 60_000)).toBe(TEXT);
+    main.wrote(50_000);
+    expect(main.timedOut(60_001, 60_000)).toBe('');
+    expect(main.timedOut(110_001, 60_000)).toBe(TEXT);
+    main.heardNewline(100_000);
+    expect(main.timedOut(110_001, 60_000)).toBe('');
   });
 });
 

@@ -154,8 +154,8 @@ const replication = {
     oneOf('ignore', ['ignore', 'panic', 'panic-on-replicas']),
     'what to do when a command of the stream fails',
   ),
-  'repl-rdb-channel': accepted(yesNo('no'), 'a second connection for the dump (Redis 8)'),
-  'dual-channel-replication-enabled': accepted(yesNo('no'), 'the same (Valkey 8)'),
+  'repl-rdb-channel': obeyed(yesNo('no'), 'a second connection for the dump (Redis 8)'),
+  'dual-channel-replication-enabled': obeyed(yesNo('no'), 'the same (Valkey 8)'),
   'replica-full-sync-buffer-limit': accepted(
     memory('0'),
     'stream bytes held back during a sync (Redis 8)',

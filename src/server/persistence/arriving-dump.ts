@@ -53,6 +53,8 @@ export class ArrivingDump implements PassedDump {
   readonly filter = DumpFilter.NONE;
   readonly startOffset: Offset;
   readonly replid: string;
+  /** It stands in the dump, which is not read here. */
+  readonly streamDb = -1;
   readonly announcedBytes: number;
   readonly spool: Spool;
   state: 'running' | 'done' | 'failed' = 'running';

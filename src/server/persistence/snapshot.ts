@@ -81,6 +81,7 @@ export class Snapshot {
   /** The stream at the freeze: the dump holds everything up to this offset. */
   readonly startOffset: Offset;
   readonly replid: string;
+  readonly streamDb: number;
   /** Wall clock. */
   readonly startedMs: number;
   /** `server.dirty` at the freeze. */
@@ -118,6 +119,7 @@ export class Snapshot {
     this.request = request;
     this.startOffset = position.offset;
     this.replid = position.replid;
+    this.streamDb = aux?.streamDb ?? 0;
     this.startedMs = clock.nowMs();
     this.startDirty = server.dirty;
     this.#server = server;

@@ -24,7 +24,14 @@
  */
 import { codeOf, ErrorCode, messageOf } from '../../base/errors.ts';
 import { canJoin, JoinVerdict, SNAPSHOT_FAILED_LINE } from '../../replication/full-sync.ts';
-import { DumpFilter, Framing, Phase, replicaName } from '../../replication/replica-state.ts';
+import {
+  Channel,
+  DumpFilter,
+  Framing,
+  Phase,
+  type ReplicaState,
+  replicaName,
+} from '../../replication/replica-state.ts';
 import { type RandomSource, randomHex40 } from '../../replication/replid.ts';
 import { RetryPauses } from '../../replication/retry-pauses.ts';
 import type { Server } from '../server.ts';
@@ -290,7 +297,7 @@ export class FullSyncs {
   #start(first: ReplicaPeer): void {
     const { log, config } = this.#server;
     const target = first.state.framing === Framing.EOF_MARK ? 'replicas sockets' : 'disk';
-    log.notice(`Starting BGSAVE for SYNC with target: ${target}`);
+    log.notice(`Starting BGSAVE for SYNC with target: ${target}${channelOf(first.state)}`);
     let snapshot: DumpSnapshot;
     try {
       const states = [...this.#waiting].map(({ state }) => state);
@@ -344,7 +351,7 @@ export class FullSyncs {
     // The complete dump that the peer needs has no room on disk.
     if (needsDisk(peer, snapshot) && this.#diskPauses()) return false;
     // The peer gets no stream after the dump, so the dump may not be older than its request.
-    if (peer.state.rdbOnly && snapshot.startOffset !== streamLog.endOffset) return false;
+    if (!peer.state.needsLog && snapshot.startOffset !== streamLog.endOffset) return false;
     const joinable = {
       isReadable: snapshot.isReadable(peer.state, this.#dialects.of(peer.state)),
       isAhead: snapshot.isAhead,
@@ -353,6 +360,7 @@ export class FullSyncs {
       offset: snapshot.startOffset,
       hasFirstChunk: snapshot.spool.hasFirstByte,
       failed: snapshot.state === 'failed' || snapshot.cancelled,
+      streamDb: snapshot.streamDb,
     };
     const limit = replicaOutputLimit(this.#server);
     return canJoin(joinable, peer.state, history, streamLog, limit) === JoinVerdict.JOIN;
@@ -413,6 +421,12 @@ function needsDisk(peer: ReplicaPeer, snapshot: DumpSnapshot): boolean {
   return peer.state.framing === Framing.LENGTH && snapshot.announcedBytes < 0;
 }
 
+/** The words of Redis and of Valkey for a dump that goes by a second connection. */
+function channelOf({ channel }: ReplicaState): string {
+  if (channel === Channel.NONE) return '';
+  return channel === Channel.REDIS ? ' (rdb-channel)' : ' using: dual-channel';
+}
+
 const secondsOf = (ms: number): string => `${Math.ceil(ms / SECOND_MS)} seconds`;
 
 /** For the keeper, which holds the dump open and reads nothing. */
@@ -420,8 +434,8 @@ function ignoreData(): void {}
 
 /**
  * Whether a dump must be complete before it is sent (`repl-diskless-sync no`). A filtered dump
- * never must.
+ * never must, nor one on a second connection.
  */
-export function spoolsFirst(disklessSync: boolean, filter: number): boolean {
-  return !disklessSync && filter === DumpFilter.NONE;
+export function spoolsFirst(disklessSync: boolean, peer: ReplicaState): boolean {
+  return !disklessSync && peer.filter === DumpFilter.NONE && !peer.isDumpChannel;
 }

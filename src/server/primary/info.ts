@@ -1,5 +1,5 @@
 /** Replication for INFO, ROLE and monitoring. */
-import { infoLine, roleRow } from '../../replication/replica-state.ts';
+import { countReplicas, infoLine, roleRow } from '../../replication/replica-state.ts';
 import type { Reply } from '../../resp/reply.ts';
 import { ownUpstreamFields, upstreamSection } from '../link/info.ts';
 import { peerLines, throttleFields } from './peer-info.ts';
@@ -16,7 +16,7 @@ export function replicationSection(primary: Primary): string {
     upstream?.isReplica === true
       ? `role:slave\r\n${upstreamSection(server, upstream)}`
       : 'role:master\r\n';
-  text += `connected_slaves:${states.size}\r\n`;
+  text += `connected_slaves:${countReplicas(states)}\r\n`;
   if (minReplicasToWrite > 0 && minReplicasMaxLag > 0) {
     text += `min_slaves_good_slaves:${primary.goodReplicas}\r\n`;
   }
@@ -26,6 +26,8 @@ export function replicationSection(primary: Primary): string {
     if (line !== '') index++;
     text += line;
   }
+  const { honoursValkey, reservedCount } = primary.channels;
+  if (honoursValkey || reservedCount > 0) text += `replicas_waiting_psync:${reservedCount}\r\n`;
   text += `master_failover_state:${server.failover.phase}\r\n`;
   text += `master_replid:${position.replid}\r\nmaster_replid2:${history.replid2}\r\n`;
   text += `master_repl_offset:${position.offset}\r\nsecond_repl_offset:${history.secondOffset}\r\n`;

@@ -58,7 +58,8 @@ export function pressureOf({ record, state, streamLag }: MeasuredPeer): PeerPres
   return {
     lag: streamLag,
     readRate: record.streamRate.rate,
-    takesStream: state.takesStream,
+    // A replica that gets its dump by another connection may leave the stream unread meanwhile.
+    takesStream: state.phase === Phase.BESIDE_DUMP ? record.streamRate.rate > 0 : state.takesStream,
     dumpLeftBytes: total < 0 ? -1 : Math.max(0, total - record.dumpBytes),
     dumpRate: record.dumpRate.rate,
   };

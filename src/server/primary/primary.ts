@@ -17,6 +17,7 @@ import { assert, unreachable } from '../../base/assert.ts';
 import type { Logger } from '../../base/log.ts';
 import { ClientMode } from '../../commands/client.ts';
 import { Flag } from '../../commands/spec.ts';
+import { channelFor, DUAL_CHANNEL } from '../../replication/channels.ts';
 import { cutOffText, OutputVerdict } from '../../replication/output-limit.ts';
 import {
   backlogCreatedLine,
@@ -30,6 +31,7 @@ import {
 } from '../../replication/psync.ts';
 import { applyReplconf, introduction } from '../../replication/replconf.ts';
 import {
+  Channel,
   countGood,
   Framing,
   PeerEvent,
@@ -47,6 +49,7 @@ import type { Connection } from '../net/connection.ts';
 import { Obstacle, type Server } from '../server.ts';
 import type { DumpSnapshot, SnapshotSource } from '../snapshot-source.ts';
 import { Chain } from './chain.ts';
+import { Channels } from './channels.ts';
 import { Compaction } from './compaction.ts';
 import { Dialects } from './dialects.ts';
 import { FanOut } from './fan-out.ts';
@@ -68,6 +71,7 @@ export class Primary implements PeerListener {
   readonly server: Server;
   readonly fanOut: FanOut;
   readonly fullSyncs: FullSyncs;
+  readonly channels: Channels;
   /** Replicas, in the order in which they came. */
   readonly peers = new Set<ReplicaPeer>();
   /** Their states. */
@@ -113,6 +117,7 @@ export class Primary implements PeerListener {
     this.compaction.onLost = () => this.#dropBefore(server.streamLog.readableFrom);
     this.waiters = new Waiters(server, this.states, () => server.syncedOffset());
     this.fanOut = new FanOut(server.streamLog, server.clock);
+    this.channels = new Channels(server, this.fanOut);
     this.dialects = new Dialects(server);
     this.fullSyncs = new FullSyncs(server, source, randomBytes, this.dialects, () => {
       const { upstream } = this;
@@ -162,6 +167,8 @@ export class Primary implements PeerListener {
       capaEof: state.capaEof,
       capaPsync2: state.capaPsync2,
       filtered: state.filter !== 0,
+      channel: channelFor(state),
+      isDumpChannel: state.isDumpChannel,
     };
     const decision = decidePsync(request, client, this.#place(), history, streamLog);
     switch (decision.kind) {
@@ -178,6 +185,10 @@ export class Primary implements PeerListener {
       case 'full':
         this.#logLines(decision.log);
         this.#fullSync(peer, decision);
+        break;
+      case 'channel':
+        this.#logLines(decision.log);
+        this.#offerChannel(peer, decision);
         break;
       case 'promote':
         this.#logLines(decision.log);
@@ -245,8 +256,11 @@ export class Primary implements PeerListener {
    * one that is ahead of this node's stream, are no part of that stream and stay.
    */
   dropAll(reason: string): void {
+    this.channels.releaseAll();
     for (const peer of [...this.peers]) {
-      if (peer.state.phase === Phase.WAIT_START || peer.snapshot?.isAhead === true) continue;
+      const { phase } = peer.state;
+      const isWaiting = phase === Phase.WAIT_START || phase === Phase.WAIT_CHANNEL;
+      if (isWaiting || peer.snapshot?.isAhead === true) continue;
       this.#log.notice(`Closing the link of replica ${replicaName(peer.state)}: ${reason}`);
       peer.connection.destroy();
     }
@@ -266,7 +280,8 @@ export class Primary implements PeerListener {
   replconf(connection: Connection, args: readonly string[]): void {
     if (this.#answersHops(connection, args)) return;
     const peer = this.#peerOf(connection);
-    const outcome = applyReplconf(peer.state, args, this.#turnMs);
+    const isFed = peer.state.takesStream;
+    const outcome = applyReplconf(peer.state, args, this.#turnMs, this.channels);
     const { reply } = connection;
     const { chainReports } = this.server.config.values;
     if (outcome.reply.startsWith('-')) reply.error(outcome.reply.slice(1, -2));
@@ -274,7 +289,9 @@ export class Primary implements PeerListener {
     else if (outcome.reply !== '') reply.ok();
     if (outcome.uncorked) {
       this.#log.notice(`Synchronization with replica ${replicaName(peer.state)} succeeded`);
-      this.#online(peer);
+      this.channels.synced(peer);
+      if (isFed) this.#countGood();
+      else this.#online(peer);
     }
     if (outcome.acked) {
       this.chain.acked(peer);
@@ -334,11 +351,13 @@ export class Primary implements PeerListener {
     if (peer === undefined) return;
     this.#byConnection.delete(connection);
     if (!this.peers.delete(peer)) return;
-    this.#log.notice(`Connection with replica ${replicaName(peer.state)} lost.`);
+    const which = peer.state.isDumpChannel ? ' (rdbchannel)' : '';
+    this.#log.notice(`Connection with replica${which} ${replicaName(peer.state)} lost.`);
     this.states.delete(peer.state);
     this.syncWatch.closed(peer);
     this.fanOut.remove(peer);
     this.fullSyncs.remove(peer);
+    this.channels.closed(peer);
     peer.close();
     if (this.peers.size === 0) this.#lonelySinceMs = this.#turnMs;
     this.#countGood();
@@ -425,6 +444,7 @@ export class Primary implements PeerListener {
   dumpSent(peer: ReplicaPeer): void {
     this.#log.notice(peer.state.dumpSentText());
     peer.record.dumpSentMs = this.server.clock.monotonicMs();
+    this.channels.dumpSent(peer);
     // Its stream is not there yet.
     if (peer.state.phase === Phase.WAIT_STREAM) return;
     this.fullSyncs.remove(peer);
@@ -441,29 +461,52 @@ export class Primary implements PeerListener {
     peer.connection.destroy();
   }
 
+  channelBegins(peer: ReplicaPeer, snapshot: DumpSnapshot): string | undefined {
+    return this.channels.begins(peer, snapshot);
+  }
+
   #continue(peer: ReplicaPeer, decision: PsyncDecision & { kind: 'continue' }): void {
     this.server.stats.syncPartialOk++;
     this.#adopt(peer);
-    peer.continueFrom(decision.replyLine, decision.from);
+    const isBeside = this.channels.expects(peer);
+    peer.continueFrom(decision.replyLine, decision.from, isBeside);
+    if (isBeside) this.channels.continued(peer);
     this.fanOut.add(peer);
     this.#countGood();
   }
 
+  /** The peer shall open a second connection for its dump. */
+  #offerChannel(peer: ReplicaPeer, decision: PsyncDecision & { kind: 'channel' }): void {
+    const { channel, countsAsPartialError, needsNewHistory } = decision;
+    if (countsAsPartialError) this.server.stats.syncPartialErr++;
+    if (channel === Channel.VALKEY) {
+      // It asks once more, and is no replica before that.
+      peer.connection.reply.simple(DUAL_CHANNEL);
+      return;
+    }
+    if (needsNewHistory) this.#beginHistory();
+    this.#adopt(peer);
+    this.channels.offer(peer);
+  }
+
+  #beginHistory(): void {
+    const { history, streamLog, feed } = this.server;
+    history.renew();
+    streamLog.start(streamLog.endOffset);
+    feed.invalidateSelect();
+    this.#logLines([backlogCreatedLine(history)]);
+  }
+
   #fullSync(peer: ReplicaPeer, decision: PsyncDecision & { kind: 'full' }): void {
     const { server } = this;
-    const { history, streamLog } = server;
     server.stats.syncFull++;
     if (decision.countsAsPartialError) server.stats.syncPartialErr++;
-    if (decision.needsNewHistory) {
-      history.renew();
-      streamLog.start(streamLog.endOffset);
-      server.feed.invalidateSelect();
-      this.#logLines([backlogCreatedLine(history)]);
-    }
+    if (decision.needsNewHistory) this.#beginHistory();
     this.#adopt(peer);
     const { state } = peer;
     state.legacy = decision.legacy;
-    state.spoolsFirst = spoolsFirst(server.config.values.replDisklessSync, state.filter);
+    state.spoolsFirst = spoolsFirst(server.config.values.replDisklessSync, state);
+    if (state.isDumpChannel) this.channels.asks(peer, decision.legacy);
     state.apply(PeerEvent.FULL, this.#turnMs);
     peer.askedMs = server.clock.monotonicMs();
     this.fullSyncs.add(peer);
@@ -473,6 +516,7 @@ export class Primary implements PeerListener {
   #adopt(peer: ReplicaPeer): void {
     const { connection } = peer;
     connection.setMode(ClientMode.REPLICA, true);
+    connection.setMode(ClientMode.DUMP_CHANNEL, peer.state.isDumpChannel);
     // Without replies, a replica would stay linked whatever it sends.
     connection.unmute();
     if (this.server.config.values.replDisableTcpNodelay) connection.socket.setNoDelay(false);
@@ -507,6 +551,7 @@ export class Primary implements PeerListener {
     this.#checkOffset = server.streamLog.endOffset + this.throttle.checkBytes;
     this.#source.limitPins(pinnedLagMax(server));
     const limit = replicaOutputLimit(server);
+    this.channels.checkLimits(limit, this.#turnMs);
     for (const peer of this.peers) {
       if (peer.gauge.judge(limit, peer.streamLag, this.#turnMs) === OutputVerdict.WITHIN) continue;
       stats.outputLimitDisconnections++;
@@ -542,6 +587,7 @@ export class Primary implements PeerListener {
 
   #eachSecond(turnMs: number): void {
     const { values } = this.server.config;
+    this.channels.eachSecond(turnMs);
     for (const peer of this.peers) {
       if (peer.state.needsKeepalive) peer.sendKeepalive();
       if (peer.waitsForDump) peer.state.wrote(turnMs);

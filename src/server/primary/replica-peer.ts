@@ -5,6 +5,8 @@
  *   dump           slices of a snapshot's spool, one per turn of the loop, at this peer's own pace
  *   stream         slices of the log, from the snapshot's offset or from where the peer had been
  *
+ * A replica that gets its dump by a second connection is two of these: channels.ts.
+ *
  * A dump that arrives from the primary of this node may be ahead of the stream here. The cursor then
  * opens when the dump is loaded, and until then nothing follows the dump.
  *
@@ -48,6 +50,11 @@ export interface PeerListener {
   dumpSent(peer: ReplicaPeer): void;
   /** The rest of the dump will not come. */
   dumpFailed(peer: ReplicaPeer): void;
+  /**
+   * The dump of `snapshot` begins on a second connection. Returns the line before it, when that is
+   * not the usual one.
+   */
+  channelBegins(peer: ReplicaPeer, snapshot: DumpSnapshot): string | undefined;
 }
 
 export class ReplicaPeer implements StreamTarget {
@@ -60,11 +67,14 @@ export class ReplicaPeer implements StreamTarget {
   snapshot: DumpSnapshot | undefined = undefined;
   /** Time of its request for a full sync, by the monotonic clock. */
   askedMs = 0;
-  readonly record = new PeerRecord();
+  /** The two connections of a replica share one. */
+  record = new PeerRecord();
   readonly #server: Server;
   readonly #fanOut: FanOut;
   readonly #listener: PeerListener;
   readonly #log: StreamLog;
+  /** Where it stood in the stream when {@link noteProgress} last saw it move. */
+  #seenOffset = -1;
   #reader: DumpReader | undefined = undefined;
   #mark = '';
   #writing: Writing = Writing.NOTHING;
@@ -113,10 +123,40 @@ export class ReplicaPeer implements StreamTarget {
   }
 
   /** Grants its request, and tells from which offset on it will get the stream. */
-  continueFrom(replyLine: string, from: Offset): void {
-    this.state.apply(PeerEvent.CONTINUE, this.#server.clock.turnMs());
-    this.#line(replyLine);
+  continueFrom(replyLine: string, from: Offset, isBeside: boolean): void {
+    this.answer(replyLine, isBeside ? PeerEvent.CONTINUE_BESIDE : PeerEvent.CONTINUE);
     this.#openCursor(from);
+  }
+
+  /** Writes the answer to its request. */
+  answer(line: string, event: PeerEvent): void {
+    this.state.apply(event, this.#server.clock.turnMs());
+    this.#line(line);
+  }
+
+  /** It gets the stream from `from` on, while its dump goes by another connection. */
+  streamBeside(from: Offset): void {
+    this.state.apply(PeerEvent.STREAM_BESIDE, this.#server.clock.turnMs());
+    this.#openCursor(from);
+  }
+
+  /** Keeps the stream from `from` on for its main connection. */
+  reserve(from: Offset): void {
+    this.#openCursor(from);
+  }
+
+  /** Its place in the log, which it no longer closes. */
+  yieldCursor(): StreamCursor | undefined {
+    const { cursor } = this;
+    this.cursor = undefined;
+    return cursor;
+  }
+
+  /** Called each second: what it has read of the stream since shows that it is alive. */
+  noteProgress(nowMs: number): void {
+    if (this.cursor === undefined || this.cursor.offset === this.#seenOffset) return;
+    this.#seenOffset = this.cursor.offset;
+    this.state.wrote(nowMs);
   }
 
   /** Begins to read the dump of `snapshot`; `mark` ends it if the framing has a mark. */
@@ -130,7 +170,9 @@ export class ReplicaPeer implements StreamTarget {
     const flows = state.framing === Framing.EOF_MARK || announcedBytes >= 0;
     const need = flows ? ReaderNeed.OWN_PACE : ReaderNeed.WHOLE;
     this.#reader = snapshot.spool.openReader(() => this.sendDump(), need);
-    const line = fullSyncLine(state, snapshot.replid, snapshot.startOffset);
+    const line =
+      (state.isDumpChannel ? this.#listener.channelBegins(this, snapshot) : undefined) ??
+      fullSyncLine(state, snapshot.replid, snapshot.startOffset);
     if (flows) {
       state.apply(PeerEvent.STREAM_DUMP, nowMs);
       this.#line(line + payloadHeader(state.framing, announcedBytes, mark));

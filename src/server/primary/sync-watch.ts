@@ -98,6 +98,7 @@ export class SyncWatch {
   /** It still gets its dump, or has had it for a short time only. */
   #isOfFullSync({ state, record }: ReplicaPeer): boolean {
     if (state.phase === Phase.SEND_BULK || state.phase === Phase.WAIT_DUMP) return true;
+    if (state.phase === Phase.BESIDE_DUMP) return true;
     return record.dumpSentMs >= 0 && this.#nowMs - record.dumpSentMs < STEADY_MS;
   }
 

@@ -32,6 +32,7 @@ const FLAGS: readonly (readonly [string, (connection: Connection) => boolean])[]
   ['O', (c) => c.monitor],
   ['S', (c) => c.isReplica && !c.monitor],
   ['M', (c) => c.fromPrimary],
+  ['C', (c) => c.isDumpChannel],
   ['P', (c) => c.subscribed],
   ['x', (c) => c.queued !== undefined],
   ['b', (c) => c.blocked],
