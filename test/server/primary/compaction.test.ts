@@ -2,12 +2,14 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ErrorCode, OperatingError } from '../../../src/base/errors.ts';
+import { SharedMemory } from '../../../src/base/shared-memory.ts';
 import { asOffset, KIB, MIB } from '../../../src/base/units.ts';
 import type { Block } from '../../../src/replication/log-cursor.ts';
 import { StreamLog } from '../../../src/replication/stream-log.ts';
 import { Compaction } from '../../../src/server/primary/compaction.ts';
 import type { Server } from '../../../src/server/server.ts';
 import type { CompactPool } from '../../../src/workers/compact-job.ts';
+import type { CompactTask } from '../../../src/workers/compact-task.ts';
 import { expectSameData } from '../../support/digest.ts';
 import { FakeReplica, type FakeReplicaOptions } from '../../support/fake-replica.ts';
 import { startHeadwater } from '../../support/headwater.ts';
@@ -229,6 +231,74 @@ test('a block that leaves while it is expanded is no loss', async () => {
   await new Promise(setImmediate);
   expect([lines, unpacks.failures]).toEqual([[], 0]);
   streamLog.validate();
+});
+
+interface Packs {
+  readonly streamLog: StreamLog;
+  readonly compaction: Compaction;
+  /** Seals one more block. */
+  readonly seal: () => void;
+  /** The tasks that the thread that compresses was given; each block becomes 100 bytes. */
+  readonly tasks: CompactTask[];
+  /** How often the thread that expands was told to stay. */
+  readonly warmed: () => number;
+}
+
+function packsOf(blockBytes: number): Packs {
+  const memory = new SharedMemory();
+  const streamLog = new StreamLog(blockBytes * 4, asOffset(0), memory);
+  const tasks: CompactTask[] = [];
+  let warmed = 0;
+  let ms = 0;
+  const server = {
+    streamLog,
+    memory,
+    clock: { monotonicMs: () => (ms += 1000) },
+    config: { values: { replBacklogCompression: true }, onChange: () => {} },
+  } as unknown as Server;
+  const packer = {
+    run: async (task: CompactTask) => {
+      tasks.push(task);
+      return { bytes: 100, crcLow: 0, crcHigh: 0 };
+    },
+  };
+  const unpacker = { warm: () => warmed++ };
+  const compaction = new Compaction(
+    server,
+    unpacker as unknown as CompactPool,
+    packer as unknown as CompactPool,
+  );
+  streamLog.start(asOffset(0));
+  const bytes = new Uint8Array(streamLog.blockBytes);
+  const seal = (): void => streamLog.append(bytes, 0, bytes.length);
+  return { streamLog, compaction, seal, tasks, warmed: () => warmed };
+}
+
+const effortOf = (task: CompactTask | undefined): string =>
+  task?.kind === 'pack' ? task.effort : 'none';
+
+test('compresses quickly while blocks wait, and thoroughly when the loop is calm', async () => {
+  const { streamLog, seal, tasks } = packsOf(64 * KIB);
+  for (let i = 0; i < 4; i++) seal();
+  await waitFor(() => streamLog.packedBlocks.toPack === 0);
+  expect(effortOf(tasks[0])).toBe('quick');
+  await waitFor(async () => {
+    seal();
+    await waitFor(() => streamLog.packedBlocks.toPack === 0);
+    return effortOf(tasks.at(-1)) === 'thorough';
+  });
+});
+
+test('the thread that expands stays while compression spares more than it takes', async () => {
+  const { streamLog, compaction, seal, warmed } = packsOf(MIB);
+  while (streamLog.histlen - streamLog.storedBytes <= 16 * MIB) {
+    compaction.tick();
+    expect(warmed()).toBe(0);
+    seal();
+    await waitFor(() => streamLog.packedBlocks.toPack === 0);
+  }
+  compaction.tick();
+  expect(warmed()).toBe(1);
 });
 
 /** Turns a bit of the oldest compressed block. */
