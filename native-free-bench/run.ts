@@ -24,12 +24,17 @@ import { plotOf, type Series } from './lib/series.ts';
 import { redisVersion, type Target, type TargetKind } from './lib/server.ts';
 import { StreamProof } from './lib/stream-proof.ts';
 import { appendOnly } from './node/append-only.ts';
+import { backSync } from './node/back-sync.ts';
 import { chainLatency } from './node/chain-latency.ts';
 import { chainSync } from './node/chain-sync.ts';
 import { diskStall } from './node/disk-stall.ts';
 import { fanOut } from './node/fan-out.ts';
+import { fanOutCost } from './node/fan-out-cost.ts';
+import { fanOutSlow } from './node/fan-out-slow.ts';
 import { fullSync } from './node/full-sync.ts';
+import { fullSyncMany } from './node/full-sync-many.ts';
 import { getSet } from './node/get-set.ts';
+import { history } from './node/history.ts';
 import { memory } from './node/memory.ts';
 import { memoryTime } from './node/memory-time.ts';
 import { overflow } from './node/overflow.ts';
@@ -61,6 +66,11 @@ const SCENARIOS: readonly Scenario[] = [
   overflow,
   appendOnly,
   diskStall,
+  history,
+  backSync,
+  fullSyncMany,
+  fanOutSlow,
+  fanOutCost,
 ];
 
 const USAGE = `npm run bench [-- [scenario ...] [--smoke] [--runs N] [--json FILE] [--only headwater|redis] [--pin]]

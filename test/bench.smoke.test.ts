@@ -42,6 +42,11 @@ const SCENARIOS = [
   'overflow',
   'append-only',
   'disk-stall',
+  'history',
+  'back-sync',
+  'full-sync-many',
+  'fan-out-slow',
+  'fan-out-cost',
 ];
 const WITH_REPLICAS = [
   'fan-out',
@@ -54,10 +59,15 @@ const WITH_REPLICAS = [
   'relay-fan-out',
   'chain-sync',
   'chain-latency',
+  'history',
+  'back-sync',
+  'full-sync-many',
+  'fan-out-slow',
+  'fan-out-cost',
 ];
 
 /** Figures that only one of the servers has. */
-const OPTIONAL = /(?:^|\.)(?:touched|growth\.rest|pause|free\.up|throttled\.\w+)$/;
+const OPTIONAL = /(?:^|\.)(?:touched|growth\.rest|pause|free\.up|throttled\.\w+|raw|loss|c|times)$/;
 
 const directory = mkdtempSync(join(tmpdir(), 'headwater-bench-smoke-'));
 
@@ -269,6 +279,9 @@ describe('the parts of the bench that count', () => {
     { must: { ratioAtMost: 0.6 }, headwater: [7], redis: [10], verdict: 'miss' },
     { must: { below: 1 }, headwater: [0.5], redis: [], verdict: 'pass' },
     { must: { below: 1 }, headwater: [1], redis: [], verdict: 'miss' },
+    { must: { atLeast: 1 }, headwater: [1], redis: [], verdict: 'pass' },
+    { must: { atLeast: 1 }, headwater: [0.9], redis: [2], verdict: 'miss' },
+    { must: { atLeast: 1 }, headwater: [], redis: [2], verdict: null },
     { must: { ratioAtMost: 1 }, headwater: [1], redis: [], verdict: null },
     { must: { below: 1 }, headwater: [], redis: [0.1], verdict: null },
     { must: null, headwater: [1], redis: [1], verdict: null },

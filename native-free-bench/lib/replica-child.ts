@@ -11,7 +11,7 @@
  *                                  └────"$EOF:…"───▶ MARKED ───┴──▶ STREAM
  */
 import net from 'node:net';
-import { MIB } from '../../src/base/units.ts';
+import { KIB, MIB } from '../../src/base/units.ts';
 import { serve } from './child.ts';
 import { Playback } from './playback.ts';
 import type { StreamRange } from './stream-proof.ts';
@@ -24,6 +24,26 @@ export interface AttachJob {
   readonly proves: 'nothing' | 'streams' | 'all';
   /** Changes one byte that the first replica gets, to test that the change is noticed. */
   readonly falsify: boolean;
+  /** This many of the replicas are slow while {@link ReplicaApi.slowDown} says so. */
+  readonly slow?: number;
+}
+
+/** A replica that comes back, by a partial sync. */
+export interface BackJob {
+  readonly port: number;
+  /** Offset of the first byte that it lacks, in the recorded range. */
+  readonly from: number;
+}
+
+/** Milliseconds are from the PSYNC that was sent. */
+export interface BackResult {
+  readonly continueMs: number;
+  readonly firstByteMs: number;
+  readonly lastByteMs: number;
+  /** Bytes until it had all that was recorded when it came. */
+  readonly bytes: number;
+  /** A byte that was different, or an empty text. */
+  readonly fault: string;
 }
 
 /** Times of a full sync, in milliseconds from the PSYNC that was sent by all. */
@@ -63,6 +83,13 @@ export interface ReplicaApi {
    */
   attach(job: AttachJob): Promise<SyncResult>;
   state(argument: null): Promise<StreamState>;
+  /** From now on each slow replica reads this many bytes per second. With 0 it reads as others. */
+  slowDown(bytesPerSecond: number): Promise<null>;
+  /**
+   * One more replica requests the stream from an offset on, and gets what the others have. It is
+   * compared with theirs.
+   */
+  comeBack(job: BackJob): Promise<BackResult>;
   /**
    * Requires that the attached replicas were told to prove something, and that they are at the end
    * of the stream.
@@ -86,6 +113,9 @@ const MARK_BYTES = 40;
 const LF = 10;
 const HANDSHAKE_REPLIES = 3;
 const readBuffer = Buffer.allocUnsafe(4 * MIB);
+/** Slow replicas read little at a time, so that they read steadily. */
+const slowBuffer = Buffer.allocUnsafe(16 * KIB);
+const SLOW_TURN_MS = 5;
 
 function command(...words: string[]): string {
   return `*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join('')}`;
@@ -110,6 +140,10 @@ class FakeReplica {
   #onFailed: (error: Error) => void = () => {};
   #dumpCheck: DumpCheck | null = null;
   #falsifies: boolean;
+  readonly #buffer: Buffer;
+  /** Bytes per second that it reads, or 0 for no limit, and how many it may read now. */
+  #bytesPerSecond = 0;
+  #budget = 0;
   #lastWanted = Number.POSITIVE_INFINITY;
   /** The dump, if it is kept, including stream bytes that came in the same reads. */
   readonly dump: Buffer[] = [];
@@ -119,6 +153,9 @@ class FakeReplica {
   payloadBytes = 0;
   firstByteMs = 0;
   lastByteMs = 0;
+  continuedMs = 0;
+  /** When the first bytes of the stream came. */
+  streamBeganMs = 0;
   offset = 0;
   streamBytes = 0;
   failure: Error | null = null;
@@ -131,6 +168,7 @@ class FakeReplica {
     this.#job = job;
     this.#record = record;
     this.#falsifies = job.falsify && index === 0;
+    this.#buffer = this.isSlow ? slowBuffer : readBuffer;
     let failReady: (error: Error) => void = () => {};
     this.ready = new Promise((resolve, reject) => {
       this.#onReady = resolve;
@@ -149,7 +187,7 @@ class FakeReplica {
     this.#socket = net.connect({
       port,
       host: '127.0.0.1',
-      onread: { buffer: readBuffer, callback: (bytes) => this.#received(bytes) },
+      onread: { buffer: this.#buffer, callback: (bytes) => this.#received(bytes) },
     });
     this.#socket.setNoDelay(true);
     this.#socket.on('error', (error) => this.#fail(error));
@@ -161,6 +199,25 @@ class FakeReplica {
           command('REPLCONF', 'capa', 'eof', 'capa', 'psync2'),
       );
     });
+  }
+
+  get isSlow(): boolean {
+    return this.#index < (this.#job.slow ?? 0);
+  }
+
+  /** Reads at most this many bytes per second, or without a limit if it is 0. */
+  slowDown(bytesPerSecond: number): void {
+    this.#bytesPerSecond = bytesPerSecond;
+    this.#budget = 0;
+    if (bytesPerSecond === 0) this.#socket.resume();
+  }
+
+  /** It may read as much as `ms` milliseconds allow. */
+  passed(ms: number): void {
+    if (this.#bytesPerSecond === 0) return;
+    const most = (2 * SLOW_TURN_MS * this.#bytesPerSecond) / 1000;
+    this.#budget = Math.min(most, this.#budget + (ms * this.#bytesPerSecond) / 1000);
+    if (this.#budget > 0) this.#socket.resume();
   }
 
   requestSync(): void {
@@ -197,7 +254,9 @@ class FakeReplica {
   #received(bytes: number): boolean {
     if (this.#phase === Phase.STREAM) {
       this.#streamed(0, bytes);
-      return true;
+      if (this.#bytesPerSecond === 0) return true;
+      this.#budget -= bytes;
+      return this.#budget > 0;
     }
     let position = 0;
     while (position < bytes) {
@@ -223,24 +282,31 @@ class FakeReplica {
 
   #streamed(start: number, end: number): void {
     const offset = this.offset + 1;
+    if (this.streamBytes === 0) this.streamBeganMs = performance.now();
     this.offset += end - start;
     this.streamBytes += end - start;
-    if (this.offset >= this.#lastWanted) this.#onSynced();
+    if (this.offset >= this.#lastWanted) this.#reached();
     if (this.#job.proves === 'nothing' || this.fault !== '') return;
     if (this.#falsifies) {
       this.#falsifies = false;
       const middle = (start + end) >>> 1;
-      readBuffer[middle] = readBuffer[middle]! ^ 1;
+      this.#buffer[middle] = this.#buffer[middle]! ^ 1;
     }
-    const different = this.#record.take(offset, readBuffer, start, end);
+    const different = this.#record.take(offset, this.#buffer, start, end);
     if (different !== SAME) this.fault = `another byte at offset ${different}`;
+  }
+
+  #reached(): void {
+    this.#lastWanted = Number.POSITIVE_INFINITY;
+    this.lastByteMs = performance.now();
+    this.#onSynced();
   }
 
   /** Reads one line, or the part of it that has arrived. */
   #lines(start: number, end: number): number {
     let newline = start;
-    while (newline < end && readBuffer[newline] !== LF) newline++;
-    this.#line += readBuffer.toString('latin1', start, newline);
+    while (newline < end && this.#buffer[newline] !== LF) newline++;
+    this.#line += this.#buffer.toString('latin1', start, newline);
     if (newline === end) return end;
     const line = this.#line.trimEnd();
     this.#line = '';
@@ -258,6 +324,7 @@ class FakeReplica {
       this.replid = line.split(' ')[1] ?? '';
       this.dumpOffset = this.offset = Number(line.split(' ')[2]);
     } else if (line.startsWith('+CONTINUE')) {
+      this.continuedMs = performance.now();
       this.#phase = Phase.STREAM;
     } else if (line.startsWith('$EOF:')) {
       this.#mark = line.slice('$EOF:'.length);
@@ -290,7 +357,7 @@ class FakeReplica {
     if (this.payloadBytes === 0) this.firstByteMs = performance.now();
     this.#look(start, end);
     this.payloadBytes += end - start;
-    const fresh = readBuffer.toString('latin1', Math.max(start, end - MARK_BYTES), end);
+    const fresh = this.#buffer.toString('latin1', Math.max(start, end - MARK_BYTES), end);
     this.#tail = (this.#tail + fresh).slice(-MARK_BYTES);
     if (this.#tail === this.#mark) {
       this.payloadBytes -= MARK_BYTES;
@@ -302,8 +369,8 @@ class FakeReplica {
   /** Checks bytes of the dump, if it is to be proved. */
   #look(start: number, end: number): void {
     if (this.#dumpCheck === null) return;
-    this.#dumpCheck.take(readBuffer, start, end);
-    if (this.#index === 0) this.dump.push(Buffer.from(readBuffer.subarray(start, end)));
+    this.#dumpCheck.take(this.#buffer, start, end);
+    if (this.#index === 0) this.dump.push(Buffer.from(this.#buffer.subarray(start, end)));
   }
 
   #payloadDone(): void {
@@ -339,8 +406,49 @@ let replicas: FakeReplica[] = [];
 let record = new StreamRecord();
 let playback: Playback | null = null;
 let ackTimer: NodeJS.Timeout | null = null;
+let slowTimer: NodeJS.Timeout | null = null;
+
+function slowDown(bytesPerSecond: number): void {
+  if (slowTimer !== null) clearInterval(slowTimer);
+  slowTimer = null;
+  const slow = replicas.filter((replica) => replica.isSlow);
+  for (const replica of slow) replica.slowDown(bytesPerSecond);
+  if (bytesPerSecond === 0 || slow.length === 0) return;
+  let atMs = performance.now();
+  slowTimer = setInterval(() => {
+    const nowMs = performance.now();
+    for (const replica of slow) replica.passed(nowMs - atMs);
+    atMs = nowMs;
+  }, SLOW_TURN_MS);
+}
+
+/** See {@link ReplicaApi.comeBack}. */
+async function comeBack({ port, from }: BackJob): Promise<BackResult> {
+  const [first] = replicas;
+  if (first === undefined) throw new Error('nobody is attached');
+  const job: AttachJob = { port, replicas: 1, proves: 'streams', falsify: false };
+  const late = new FakeReplica(job, replicas.length, record);
+  try {
+    await late.ready;
+    const last = record.end - 1;
+    const startedMs = performance.now();
+    late.requestLog(first.replid, from, last);
+    await late.synced;
+    if (late.continuedMs === 0) throw new Error('a replica that came back got a full sync');
+    return {
+      continueMs: late.continuedMs - startedMs,
+      firstByteMs: late.streamBeganMs - startedMs,
+      lastByteMs: late.lastByteMs - startedMs,
+      bytes: last - from + 1,
+      fault: late.fault,
+    };
+  } finally {
+    late.close();
+  }
+}
 
 function detachAll(): void {
+  slowDown(0);
   if (ackTimer !== null) clearInterval(ackTimer);
   ackTimer = null;
   for (const replica of replicas) replica.close();
@@ -398,6 +506,11 @@ serve<ReplicaApi>({
     }
     return { offsets: replicas.map((replica) => replica.offset), streamBytes };
   },
+  async slowDown(bytesPerSecond) {
+    slowDown(bytesPerSecond);
+    return null;
+  },
+  comeBack,
   async proof(job) {
     const faults = faultsOf(replicas);
     const equal = replicas.length - faults.length;

@@ -8,7 +8,7 @@ import type { TargetKind } from './server.ts';
 import { median, quantile } from './statistics.ts';
 import type { StreamRange } from './stream-proof.ts';
 
-export const REPORT_SCHEMA = 2;
+export const REPORT_SCHEMA = 3;
 
 export interface Machine {
   readonly cores: number;
@@ -100,6 +100,7 @@ function summaryOf(samples: readonly number[]): Summary {
 
 function textOf(must: Must, unit: Unit): string {
   if ('below' in must) return `< ${must.below} ${unit}`;
+  if ('atLeast' in must) return `>= ${must.atLeast} ${unit}`;
   return 'ratioAtLeast' in must
     ? `>= ${must.ratioAtLeast.toFixed(2)} x`
     : `<= ${must.ratioAtMost.toFixed(2)} x`;
@@ -107,6 +108,7 @@ function textOf(must: Must, unit: Unit): string {
 
 function verdictOf(must: Must, value: number | null, ratio: number | null): 'pass' | 'miss' | null {
   if ('below' in must) return value === null ? null : value < must.below ? 'pass' : 'miss';
+  if ('atLeast' in must) return value === null ? null : value >= must.atLeast ? 'pass' : 'miss';
   if (ratio === null) return null;
   const isReached = 'ratioAtLeast' in must ? ratio >= must.ratioAtLeast : ratio <= must.ratioAtMost;
   return isReached ? 'pass' : 'miss';

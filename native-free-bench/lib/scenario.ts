@@ -19,6 +19,8 @@ export type Unit =
   | 'us'
   | 'B/key'
   | 'MiB'
+  | 'MB'
+  | '%'
   | 'CPU s'
   | 'CPU s/GB'
   | 'us/op'
@@ -26,13 +28,14 @@ export type Unit =
   | 'x';
 
 /**
- * The goal of headwater: a ratio to redis-server's median in the same run, or, as `below`, an
- * absolute value in the figure's unit.
+ * The goal of headwater: a ratio to redis-server's median in the same run, or, as `below` and
+ * `atLeast`, an absolute value in the figure's unit.
  */
 export type Must =
   | { readonly ratioAtLeast: number }
   | { readonly ratioAtMost: number }
-  | { readonly below: number };
+  | { readonly below: number }
+  | { readonly atLeast: number };
 
 /** One row of the report. */
 export interface Figure {

@@ -1,10 +1,22 @@
 /** Samples over time, and their plot as SVG. */
+import { MIB } from '../../src/base/units.ts';
 import type { TargetKind } from './server.ts';
 
-export interface Series {
+export interface Line {
+  /** What it shows. Empty where the only line needs no name. */
+  readonly label: string;
   /** Milliseconds since the start, and MiB. */
   readonly points: [ms: number, mib: number][];
+}
+
+export interface Series {
+  readonly lines: readonly Line[];
   readonly marks: [ms: number, text: string][];
+}
+
+/** Returns milliseconds and bytes as a point of a line, rounded to 0.1 MiB. */
+export function pointOf(ms: number, bytes: number): [ms: number, mib: number] {
+  return [Math.round(ms), Math.round((10 * bytes) / MIB) / 10];
 }
 
 const WIDTH = 960;
@@ -14,6 +26,8 @@ const RIGHT = 20;
 const TOP = 30;
 const ROW_GAP = 60;
 const COLORS: Readonly<Record<TargetKind, string>> = { headwater: '#0b6e99', redis: '#b3261e' };
+/** Lines behind the first of a server have these patterns. */
+const DASHES = ['', '6 3', '2 3'];
 const NAMES: Readonly<Record<TargetKind, string>> = {
   headwater: 'headwater',
   redis: 'redis-server',
@@ -22,7 +36,7 @@ const NAMES: Readonly<Record<TargetKind, string>> = {
 /** Returns a plot with one row per server, one below another, on the same axes. */
 export function plotOf(title: string, all: Readonly<Partial<Record<TargetKind, Series>>>): string {
   const rows = Object.entries(all) as [TargetKind, Series][];
-  const points = rows.flatMap(([, { points: some }]) => some);
+  const points = rows.flatMap(([, { lines }]) => lines.flatMap((line) => line.points));
   const endMs = Math.max(1, ...points.map(([ms]) => ms));
   const topMib = Math.max(1, ...points.map(([, mib]) => mib)) * 1.05;
   const height = TOP + rows.length * (ROW_HEIGHT + ROW_GAP);
@@ -47,18 +61,23 @@ export function plotOf(title: string, all: Readonly<Partial<Record<TargetKind, S
       parts.push(lineFrom(x(ms), bottom - ROW_HEIGHT, x(ms), bottom, '#999'));
       parts.push(textAt(x(ms) + 4, bottom - ROW_HEIGHT + 10, text, 'fill="#666"'));
     }
-    const path = series.points
-      .map(([ms, mib]) => `${x(ms).toFixed(1)},${y(mib).toFixed(1)}`)
-      .join(' ');
-    parts.push(
-      `<polyline points="${path}" fill="none" stroke="${COLORS[kind]}" stroke-width="1.5"/>`,
-    );
+    const color = COLORS[kind];
+    for (const [nth, { points: some }] of series.lines.entries()) {
+      const path = some.map(([ms, mib]) => `${x(ms).toFixed(1)},${y(mib).toFixed(1)}`).join(' ');
+      const dash = DASHES[nth % DASHES.length]!;
+      const pattern = dash === '' ? '' : ` stroke-dasharray="${dash}"`;
+      parts.push(
+        `<polyline points="${path}" fill="none" stroke="${color}" stroke-width="1.5"${pattern}/>`,
+      );
+    }
+    const labels = series.lines.map(({ label }) => label).filter((label) => label !== '');
+    const names = [NAMES[kind], ...(labels.length === 0 ? [] : [labels.join(' - - ')]), 'MiB'];
     parts.push(
       textAt(
         WIDTH - RIGHT,
         bottom - ROW_HEIGHT - 6,
-        `${NAMES[kind]}, MiB`,
-        `text-anchor="end" fill="${COLORS[kind]}"`,
+        names.join(', '),
+        `text-anchor="end" fill="${color}"`,
       ),
     );
   }

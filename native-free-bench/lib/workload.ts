@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { Prng } from '../../src/base/prng.ts';
 import { MIB } from '../../src/base/units.ts';
+import { jsonValue } from './json.ts';
 import { RequestWriter } from './resp.ts';
 
 /**
@@ -49,6 +50,8 @@ export interface Template {
   readonly randomBelow: number;
   /** Random bytes per command behind the words, 0 for none. */
   readonly valueBytes: number;
+  /** The value is JSON of about 240 bytes (json.ts), padded with spaces to `valueBytes`. */
+  readonly isJson?: boolean;
   readonly seed: number;
 }
 
@@ -70,7 +73,8 @@ export function encodeRequests(template: Template, count: number): EncodedReques
     for (const word of template.words) {
       out.text(template.randomBelow > 0 ? word.replaceAll(RANDOM_PLACE, random) : word);
     }
-    if (template.valueBytes > 0) pool.write(out, template.valueBytes);
+    if (template.isJson === true) out.text(jsonValue(prng, template.valueBytes));
+    else if (template.valueBytes > 0) pool.write(out, template.valueBytes);
     ends[index] = out.length;
   }
   const bytes = out.buffer.subarray(0, out.length);

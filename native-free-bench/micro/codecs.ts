@@ -18,6 +18,7 @@ import {
 import { Prng } from '../../src/base/prng.ts';
 import { MIB } from '../../src/base/units.ts';
 import { ByteKernels, KERNELS_FREE_START } from '../../src/kernels/kernels.ts';
+import { hexDigits, jsonValue } from '../lib/json.ts';
 
 const BLOCKS = 4;
 const SEED = 7;
@@ -31,28 +32,6 @@ interface Codec {
 }
 
 const prng = new Prng(SEED);
-const WORDS = ['alpha', 'bravo', 'charlie', 'delta', 'echo', 'foxtrot', 'golf', 'hotel', 'india'];
-const word = (): string => WORDS[prng.below(WORDS.length)]!;
-const hex = (digits: number): string =>
-  Array.from({ length: digits }, () => prng.below(16).toString(16)).join('');
-
-function json(): string {
-  return JSON.stringify({
-    id: prng.below(1e7),
-    user: `user-${prng.below(50_000)}`,
-    session: hex(16),
-    created: 1_700_000_000_000 + prng.below(1e9),
-    status: word(),
-    tags: [word(), word(), word()],
-    address: {
-      city: word(),
-      street: `${word()} street ${prng.below(200)}`,
-      zip: `${prng.below(90_000)}`,
-    },
-    amount: prng.below(100_000) / 100,
-    active: prng.below(2) === 0,
-  }).padEnd(300);
-}
 
 const set = (value: string): string => {
   const key = `key:${String(prng.below(1e6)).padStart(12, '0')}`;
@@ -60,9 +39,9 @@ const set = (value: string): string => {
 };
 
 const KINDS: Readonly<Record<string, () => string>> = {
-  'SET, JSON of 300 B': () => set(json()),
+  'SET, JSON of 300 B': () => set(jsonValue(prng, 300)),
   INCR: () => `*2\r\n$4\r\nINCR\r\n$8\r\nk${String(prng.below(1e6)).padStart(7, '0')}\r\n`,
-  'SET, 100 hex digits': () => set(hex(100)),
+  'SET, 100 hex digits': () => set(hexDigits(prng, 100)),
 };
 
 function block(command: () => string): Buffer {

@@ -18,7 +18,7 @@ import {
   type Scenario,
   until,
 } from '../lib/scenario.ts';
-import type { Series } from '../lib/series.ts';
+import { type Line, pointOf, type Series } from '../lib/series.ts';
 import type { Server } from '../lib/server.ts';
 import { Checksum, RANDOM_PLACE } from '../lib/workload.ts';
 
@@ -63,7 +63,8 @@ const FIGURES: readonly Figure[] = [
 
 /** Samples memory until it is stopped. */
 class Sampler {
-  readonly series: Series = { points: [], marks: [] };
+  readonly #line: Line = { label: '', points: [] };
+  readonly series: Series = { lines: [this.#line], marks: [] };
   readonly #pid: number;
   readonly #startMs = performance.now();
   readonly #timer: NodeJS.Timeout;
@@ -76,10 +77,7 @@ class Sampler {
   /** Returns the current size and adds it to the series. */
   take(): number {
     const bytes = familyResidentBytes(this.#pid);
-    this.series.points.push([
-      Math.round(performance.now() - this.#startMs),
-      Math.round((10 * bytes) / MIB) / 10,
-    ]);
+    this.#line.points.push(pointOf(performance.now() - this.#startMs, bytes));
     return bytes;
   }
 

@@ -34,7 +34,7 @@ export interface Piece {
 export interface Packed {
   readonly pieces: readonly Piece[];
   readonly bytes: number;
-  /** Checksum of the block before it was compressed, CRC-64. */
+  /** Checksum of the block before it was compressed, two words of 32 bits. */
   readonly crcLow: number;
   readonly crcHigh: number;
 }

@@ -362,14 +362,15 @@ export class StreamLog {
   // For compaction.
 
   /**
-   * The oldest sealed block that is not compressed and that no cursor stands in; undefined when
-   * there is none. It is pinned until {@link packed}.
+   * The newest sealed block that is not compressed and that no cursor stands in; undefined when
+   * there is none. It is pinned until {@link packed}. When the stream outruns the worker, the oldest
+   * blocks leave soon: compressing these would be in vain.
    */
   beginPack(): Block | undefined {
     const rawFrom = this.rawFrom();
-    for (let i = this.#headIndex; i < this.#blocks.length; i++) {
+    for (let i = this.#blocks.length - 2; i >= this.#headIndex; i--) {
       const block = this.#blocks[i]!;
-      if (block.next === null || block.start + block.used > rawFrom) return undefined;
+      if (block.start + block.used > rawFrom) continue;
       if (block.packed !== undefined || block.isHard || block.pins > 0) continue;
       block.pins++;
       return block;

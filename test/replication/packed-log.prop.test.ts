@@ -139,7 +139,11 @@ test('bytes that are lost end who stands there, and the history begins behind th
   const bytes = new Uint8Array(20 * KIB).fill(65);
   for (let i = 0; i < 6; i++) log.append(bytes, 0, bytes.length);
   const first = log.firstOffset;
-  const block = log.beginPack()!;
+  let block = log.beginPack()!;
+  while (block.start !== first) {
+    log.packed(block, block.bytes, 0, 0, 0);
+    block = log.beginPack()!;
+  }
   log.packed(block, new Uint8Array(100), 100, 1, 2);
   const cursor = log.openCursor(first);
   let called = 0;
@@ -153,5 +157,20 @@ test('bytes that are lost end who stands there, and the history begins behind th
   expect(called).toBe(1);
   expect(cursor.failed).toBe(true);
   expect(log.firstOffset).toBe(block.start + block.used);
+  log.validate();
+});
+
+test('the newest sealed block is compressed first, since the oldest leave first', () => {
+  const log = new StreamLog(64 * KIB, asOffset(0));
+  log.start(asOffset(0));
+  const bytes = new Uint8Array(log.blockBytes);
+  for (let i = 0; i < 3; i++) log.append(bytes, 0, bytes.length);
+  log.append(bytes, 0, 1);
+  const starts: number[] = [];
+  for (let block = log.beginPack(); block !== undefined; block = log.beginPack()) {
+    starts.push(block.start);
+    log.packed(block, bytes, 100, 0, 0);
+  }
+  expect(starts).toEqual([2, 1, 0].map((nth) => 1 + nth * log.blockBytes));
   log.validate();
 });

@@ -4,13 +4,19 @@
  *   block sealed ─▶ worker: pack ───▶ the log keeps the compressed block, its memory is used again
  *   peer, PSYNC ──▶ worker: unpack ─▶ the peer is called, and goes on at its own pace
  *
- * One block is packed at a time. What a peer waits for comes behind it at most. Data that does not
- * get smaller is recognized by its first block: of the following ones only each second is tried,
- * then each fourth, down to one in 16.
+ * One block is packed at a time, the newest first. Data that does not get smaller is recognized by
+ * its first block: of the following ones only each second is tried, then each fourth, down to one in
+ * 16.
  *
- * While the loop is busy, the worker rests behind each block for seven times as long as the block took:
- * a core that compresses is a core that the node, its clients and replicas do without. A flood that
- * outruns the worker is stored as it is.
+ * A core that compresses is a core that the node, its clients and replicas do without. So the thread
+ * that compresses has the lowest priority on Linux: it takes what is left. Elsewhere it rests behind
+ * each block while the loop is busy, REST times as long as the block took. A flood that outruns it is
+ * stored as it is. While the loop is calm and no blocks wait, the thread compresses more thoroughly,
+ * else quickly.
+ *
+ * Another thread expands. Threads end when they were idle for some seconds, but not this one while
+ * compression spares more memory than a thread takes: a replica that comes back need not wait for
+ * its start.
  *
  * A worker that dies, or refuses for lack of memory, leaves the block as it is. A peer that waits is
  * answered by the next worker; when several have died in a row its link ends, and it may ask again.
@@ -22,15 +28,22 @@
 import { performance } from 'node:perf_hooks';
 import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
 import { MemoryKind } from '../../base/shared-memory.ts';
+import { MIB } from '../../base/units.ts';
 import type { Block } from '../../replication/log-cursor.ts';
 import { type CompactPool, createCompactPool } from '../../workers/compact-job.ts';
+import type { Effort } from '../../workers/compact-task.ts';
 import type { Server } from '../server.ts';
 
 const SKIPPED_MAX = 15;
-/** The loop is busy when it works for more than this part of the time. */
+/** The loop is busy when it works for more than this part of the time, calm below the other. */
 const BUSY_SHARE = 0.8;
-/** The worker's rest, in times of a block. */
-const REST = 7;
+const CALM_SHARE = 0.5;
+/** With more blocks waiting the worker does not keep up. */
+const WAITING_MAX = 2;
+/** Memory of a thread. */
+const THREAD_BYTES = 16 * MIB;
+/** The worker's rest, in times of a block, where threads have no priorities of their own. */
+const REST = process.platform === 'linux' ? 0 : 7;
 /** How often a block that a peer waits for is tried when workers die. */
 const UNPACK_TRIES = 3;
 const SAMPLES_MAX = 4096;
@@ -44,7 +57,9 @@ export class Compaction {
   /** A part of the log is lost: peers that stand before it will not get through. */
   onLost: () => void = () => {};
   readonly #server: Server;
-  readonly #pool: CompactPool;
+  /** Threads of their own: that of the packer has a low priority. */
+  readonly #unpacker: CompactPool;
+  readonly #packer: CompactPool;
   /** The target of the worker. */
   #scratch: SharedArrayBuffer | undefined = undefined;
   #packing = false;
@@ -59,9 +74,14 @@ export class Compaction {
   #samples: { readonly offset: number; readonly ms: number }[] = [];
   #sampledMs = Number.NEGATIVE_INFINITY;
 
-  constructor(server: Server, pool: CompactPool = createCompactPool()) {
+  constructor(
+    server: Server,
+    unpacker: CompactPool = createCompactPool(),
+    packer: CompactPool = createCompactPool(),
+  ) {
     this.#server = server;
-    this.#pool = pool;
+    this.#unpacker = unpacker;
+    this.#packer = packer;
     server.streamLog.onPackable = () => this.#soon();
     server.streamLog.onWanted = (block) => this.#unpack(block);
     server.config.onChange(['repl-backlog-compression'], () => {
@@ -83,6 +103,8 @@ export class Compaction {
     const nowMs = clock.monotonicMs();
     if (nowMs - this.#sampledMs < MS_PER_SECOND) return;
     this.#sampledMs = nowMs;
+    const spared = streamLog.active ? streamLog.histlen - streamLog.storedBytes : 0;
+    if (spared > THREAD_BYTES && !this.#closed) this.#unpacker.warm();
     const samples = this.#samples;
     // The log follows another stream now, whose offsets are lower.
     if ((samples.at(-1)?.offset ?? 0) > streamLog.endOffset) samples.length = 0;
@@ -97,12 +119,13 @@ export class Compaction {
   }
 
   collectWorker(): void {
-    this.#pool.collect();
+    this.#unpacker.collect();
+    this.#packer.collect();
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    await this.#pool.close();
+    await Promise.all([this.#unpacker.close(), this.#packer.close()]);
   }
 
   /** Packs in another turn than that of the command that has sealed the block. */
@@ -122,25 +145,28 @@ export class Compaction {
       while (!this.#closed && this.#server.config.values.replBacklogCompression) {
         const block = this.#server.streamLog.beginPack();
         if (block === undefined) break;
+        const share = this.#loopShare();
+        const keepsUp = this.#server.streamLog.packedBlocks.toPack <= WAITING_MAX;
+        const effort = share <= CALM_SHARE && keepsUp ? 'thorough' : 'quick';
         const startMs = this.#server.clock.monotonicMs();
-        if (!(await this.#pack(block))) break;
+        if (!(await this.#pack(block, effort))) break;
         const tookMs = this.#server.clock.monotonicMs() - startMs;
-        if (this.#isBusy()) await rest(tookMs * REST);
+        if (REST > 0 && share > BUSY_SHARE) await rest(tookMs * REST);
       }
     } finally {
       this.#packing = false;
     }
   }
 
-  /** Whether the loop has been busy since this was asked before. */
-  #isBusy(): boolean {
+  /** The part of the time that the loop has worked since this was asked before. */
+  #loopShare(): number {
     const before = this.#loopUse;
     this.#loopUse = performance.eventLoopUtilization();
-    return performance.eventLoopUtilization(this.#loopUse, before).utilization > BUSY_SHARE;
+    return performance.eventLoopUtilization(this.#loopUse, before).utilization;
   }
 
   /** False when no worker could do it: the next sealed block tries again. */
-  async #pack(block: Block): Promise<boolean> {
+  async #pack(block: Block, effort: Effort): Promise<boolean> {
     const { streamLog, log } = this.#server;
     if (this.#skip > 0) {
       this.#skip--;
@@ -150,7 +176,12 @@ export class Compaction {
     try {
       const to = this.#target(block.used);
       const from = { memory: block.bytes.buffer, start: 0, length: block.used };
-      const { bytes, crcLow, crcHigh } = await this.#pool.run({ kind: 'pack', from, to });
+      const { bytes, crcLow, crcHigh } = await this.#packer.run({
+        kind: 'pack',
+        from,
+        to,
+        effort,
+      });
       streamLog.packed(block, new Uint8Array(to), bytes, crcLow, crcHigh);
       if (bytes > 0) this.packedCount++;
       this.#skipped = bytes > 0 ? 0 : Math.min(SKIPPED_MAX, this.#skipped * 2 + 1);
@@ -194,7 +225,7 @@ export class Compaction {
     } as const;
     for (let tries = 1; ; tries++) {
       try {
-        await this.#pool.run(task);
+        await this.#unpacker.run(task);
         this.unpackedCount++;
         streamLog.unpacked(block, memory);
         return;

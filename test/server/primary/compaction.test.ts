@@ -10,6 +10,7 @@ import { StreamLog } from '../../../src/replication/stream-log.ts';
 import { Compaction } from '../../../src/server/primary/compaction.ts';
 import type { Server } from '../../../src/server/server.ts';
 import { type CompactPool, createCompactPool } from '../../../src/workers/compact-job.ts';
+import type { CompactTask } from '../../../src/workers/compact-task.ts';
 import { createPool } from '../../../src/workers/pool.ts';
 import { expectSameData } from '../../support/digest.ts';
 import { FakeReplica, type FakeReplicaOptions } from '../../support/fake-replica.ts';
@@ -256,7 +257,8 @@ test.concurrent('workers that die leave blocks as they are, and a peer may ask a
     log: { warning: (line: string) => lines.push(line) },
     config: { values, onChange: () => {} },
   } as unknown as Server;
-  const work = new Compaction(server, { run } as unknown as CompactPool);
+  const pool = { run } as unknown as CompactPool;
+  const work = new Compaction(server, pool, pool);
   streamLog.start(asOffset(0));
   const fill = (byte: number): void =>
     streamLog.append(new Uint8Array(16 * KIB).fill(byte), 0, 16 * KIB);
@@ -324,6 +326,74 @@ test.concurrent('a replica that stands before a lost part is cut off at once, an
   const info = await client.info('replication');
   expect(Number(info.get('repl_backlog_first_byte_offset'))).toBe(log().firstOffset);
   log().validate();
+});
+
+interface Packs {
+  readonly streamLog: StreamLog;
+  readonly compaction: Compaction;
+  /** Seals one more block. */
+  readonly seal: () => void;
+  /** The tasks that the thread that compresses was given; each block becomes 100 bytes. */
+  readonly tasks: CompactTask[];
+  /** How often the thread that expands was told to stay. */
+  readonly warmed: () => number;
+}
+
+function packsOf(blockBytes: number): Packs {
+  const memory = new SharedMemory();
+  const streamLog = new StreamLog(blockBytes * 4, asOffset(0), memory);
+  const tasks: CompactTask[] = [];
+  let warmed = 0;
+  let ms = 0;
+  const server = {
+    streamLog,
+    memory,
+    clock: { monotonicMs: () => (ms += 1000) },
+    config: { values: { replBacklogCompression: true }, onChange: () => {} },
+  } as unknown as Server;
+  const packer = {
+    run: async (task: CompactTask) => {
+      tasks.push(task);
+      return { bytes: 100, crcLow: 0, crcHigh: 0 };
+    },
+  };
+  const unpacker = { warm: () => warmed++ };
+  const compaction = new Compaction(
+    server,
+    unpacker as unknown as CompactPool,
+    packer as unknown as CompactPool,
+  );
+  streamLog.start(asOffset(0));
+  const bytes = new Uint8Array(streamLog.blockBytes);
+  const seal = (): void => streamLog.append(bytes, 0, bytes.length);
+  return { streamLog, compaction, seal, tasks, warmed: () => warmed };
+}
+
+const effortOf = (task: CompactTask | undefined): string =>
+  task?.kind === 'pack' ? task.effort : 'none';
+
+test('compresses quickly while blocks wait, and thoroughly when the loop is calm', async () => {
+  const { streamLog, seal, tasks } = packsOf(64 * KIB);
+  for (let i = 0; i < 4; i++) seal();
+  await waitFor(() => streamLog.packedBlocks.toPack === 0);
+  expect(effortOf(tasks[0])).toBe('quick');
+  await waitFor(async () => {
+    seal();
+    await waitFor(() => streamLog.packedBlocks.toPack === 0);
+    return effortOf(tasks.at(-1)) === 'thorough';
+  });
+});
+
+test('the thread that expands stays while compression spares more than it takes', async () => {
+  const { streamLog, compaction, seal, warmed } = packsOf(MIB);
+  while (streamLog.histlen - streamLog.storedBytes <= 16 * MIB) {
+    compaction.tick();
+    expect(warmed()).toBe(0);
+    seal();
+    await waitFor(() => streamLog.packedBlocks.toPack === 0);
+  }
+  compaction.tick();
+  expect(warmed()).toBe(1);
 });
 
 /** Turns a bit of the oldest compressed block. */
