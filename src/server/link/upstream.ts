@@ -20,16 +20,14 @@
  *
  * Main thread.
  */
-import type { OnReadOpts, Socket } from 'node:net';
 import { assert, unreachable } from '../../base/assert.ts';
-import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
-import { poison } from '../../base/lease.ts';
-import { asOffset, KIB, type Offset } from '../../base/units.ts';
+import { codeOf, ErrorCode, OperatingError } from '../../base/errors.ts';
+import { asOffset, type Offset } from '../../base/units.ts';
 import { Flag } from '../../commands/spec.ts';
 import { RDB_VERSION_MAX, VALKEY_VERSION_MAX } from '../../rdb/opcodes.ts';
 import type { LinkOptions } from '../../replication/link-handshake.ts';
 import type { LinkAction } from '../../replication/link-phase.ts';
-import { LinkReader, MARK_BYTES } from '../../replication/link-reader.ts';
+import { MARK_BYTES } from '../../replication/link-reader.ts';
 import { LinkState } from '../../replication/link-state.ts';
 import { LoadWay, loadWay } from '../../replication/load-way.ts';
 import { LogLevel, secondIdLine } from '../../replication/psync.ts';
@@ -47,14 +45,9 @@ import type { LoadView, PassedDump } from '../snapshot-source.ts';
 import { Applier, UpstreamSession } from './applier.ts';
 import { DumpIntake } from './dump-intake.ts';
 import { DumpLoading } from './dump-loading.ts';
-import { connectFrom } from './outgoing.ts';
+import { LinkConnection } from './link-connection.ts';
 
 const SECOND_MS = 1000;
-/**
- * Bytes of one read. A turn has up to 32 reads: larger ones would let clients wait longer while
- * the stream is applied.
- */
-const READ_BYTES = 64 * KIB;
 const READONLY = "READONLY You can't write against a read only replica.";
 const MASTERDOWN =
   "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
@@ -108,12 +101,9 @@ export class Upstream {
   port = 0;
   readonly #server: Server;
   readonly #parts: UpstreamParts;
-  readonly #reader: LinkReader;
+  readonly #main: LinkConnection;
   #dispatcher: Dispatcher | undefined = undefined;
   #applier: Applier | undefined = undefined;
-  #socket: Socket | undefined = undefined;
-  /** Bytes in it are stale when the read that brought them has been taken. */
-  #readBuffer: Buffer | undefined = undefined;
   #grant: Grant | undefined = undefined;
   #loading: DumpLoading | undefined = undefined;
   /** The old dataset is gone, and the new one is not there yet. */
@@ -139,12 +129,15 @@ export class Upstream {
       () => this.#options(),
       () => this.#held(),
     );
-    this.#reader = new LinkReader({
-      line: (text) => this.#act(this.link.line(text, this.#nowMs())),
-      payload: (bytes, start, end) => {
-        this.link.received(end - start, this.#nowMs());
-        this.#intake?.take(bytes, start, end);
+    this.#main = new LinkConnection({
+      opened: () => this.#act(this.link.opened(this.#nowMs())),
+      received: (bytes, take) => this.#received(bytes, take),
+      closed: (reason) => {
+        this.#leaveLink();
+        this.#act(this.link.closed(reason, this.#nowMs()));
       },
+      line: (text) => this.#act(this.link.line(text, this.#nowMs())),
+      payload: (bytes, start, end) => this.#takeDump(bytes, start, end),
       payloadEnded: () => this.#payloadEnded(),
       stream: (bytes, start, end) => this.#apply(bytes, start, end),
     });
@@ -257,7 +250,7 @@ export class Upstream {
    */
   hold(): void {
     this.#holders++;
-    this.#socket?.pause();
+    this.#regulate();
   }
 
   release(): void {
@@ -267,9 +260,7 @@ export class Upstream {
     const released = this.#onReleased;
     this.#onReleased = [];
     for (const go of released) go();
-    // A dump that waits for room, or for its load, resumes the link itself.
-    if (this.#intake === undefined) this.#resume(this.#socket);
-    else this.#intake.resume();
+    this.#regulate();
   }
 
   /**
@@ -355,10 +346,10 @@ export class Upstream {
         else log.notice(action.line.text);
         break;
       case 'connect':
-        this.#connect(this.#server.config.values.bindSourceAddr);
+        this.#connect();
         break;
       case 'write':
-        this.#socket?.write(action.text, 'latin1');
+        this.#main.write(action.text);
         break;
       case 'close':
         this.#leaveLink();
@@ -388,50 +379,24 @@ export class Upstream {
     }
   }
 
-  /** Connects from the address `source`, or from any when it is empty. */
-  #connect(source: string): void {
+  #connect(): void {
     this.#leaveLink();
-    this.#reader.expectLines();
-    this.#readBuffer ??= Buffer.allocUnsafeSlow(READ_BYTES);
-    const buffer = this.#readBuffer;
-    // All reads go into one buffer, so that those of a dump leave nothing to collect.
-    const onread: OnReadOpts = {
-      buffer,
-      callback: (count) => {
-        if (isCurrent()) this.#received(buffer, count);
-        return true;
-      },
-    };
-    const destination = { host: this.host, port: this.port, onread };
-    const socket = connectFrom(destination, source, () => {
-      if (isCurrent()) this.#connect('');
-    });
-    this.#socket = socket;
-    if (this.#holders > 0) socket.pause();
-    // Events of an abandoned connection say nothing about the present one.
-    const isCurrent = (): boolean => this.#socket === socket;
-    let reason = '';
-    socket.on('connect', () => {
-      if (isCurrent()) this.#act(this.link.opened(this.#nowMs()));
-    });
-    socket.on('error', (error) => {
-      reason = messageOf(error);
-    });
-    socket.on('close', () => {
-      if (!isCurrent()) return;
-      this.#leaveLink();
-      this.#act(this.link.closed(reason, this.#nowMs()));
-    });
+    this.#main.connect(this.host, this.port, this.#server.config.values.bindSourceAddr);
+    this.#regulate();
   }
 
-  #received(bytes: Buffer, count: number): void {
+  /** Reads from the primary, unless somebody holds the link or a dump has no room. */
+  #regulate(): void {
+    this.#main.reads = this.#holders === 0 && this.#intake?.isReady !== false;
+  }
+
+  #received(bytes: number, take: () => void): void {
     const server = this.#server;
     server.clock.tick();
-    server.stats.netInputBytes += count;
-    server.stats.netReplInputBytes += count;
+    server.stats.netInputBytes += bytes;
+    server.stats.netReplInputBytes += bytes;
     server.stats.readsProcessed++;
-    this.#read(() => this.#reader.push(bytes, 0, count));
-    poison(bytes, 0, count);
+    this.#read(take);
     if (this.#loadedBytes >= 0) this.#checkMark();
   }
 
@@ -452,10 +417,7 @@ export class Upstream {
 
   /** Drops the connection and a dump that is being received. The stream that is held stays. */
   #leaveLink(): void {
-    const socket = this.#socket;
-    this.#socket = undefined;
-    socket?.destroy();
-    this.#reader.expectNothing();
+    this.#main.leave();
     if (this.#applier !== undefined) this.#selectedDb = this.#applier.selectedDb;
     this.#applier?.stop();
     this.#applier = undefined;
@@ -482,8 +444,7 @@ export class Upstream {
   #startApplying(dbIndex: number): void {
     const server = this.#server;
     assert(this.#dispatcher !== undefined, 'the stream is applied once the node is wired');
-    const socket = this.#socket;
-    assert(socket !== undefined, 'a stream comes over a connection');
+    const { socket } = this.#main;
     const reply = new Reply(server.bufferPool);
     const session = new UpstreamSession(server.nextClientId(), reply, socket, server.nowMs);
     this.#applier = new Applier(server, this.#dispatcher, session, dbIndex, () => {
@@ -491,7 +452,7 @@ export class Upstream {
         this.link.acknowledge(server.streamLog.endOffset, server.syncedOffset(), this.#nowMs()),
       );
     });
-    this.#reader.expectStream();
+    this.#main.reader.expectStream();
   }
 
   /** The dump begins. */
@@ -503,28 +464,29 @@ export class Upstream {
       this.#flushOld(),
     );
     this.#loading = loading;
-    const socket = this.#socket;
     const grant = this.#grant;
     const canPass = grant !== undefined && isKnown(grant);
     this.#passed = canPass ? this.#parts.passOn(grant.replid, grant.offset, totalBytes) : undefined;
     const takers = [loading.taker, ...(this.#passed === undefined ? [] : [this.#passed])];
-    this.#intake = new DumpIntake(takers, {
-      pause: () => socket?.pause(),
-      resume: () => this.#resume(socket),
-    });
+    this.#intake = new DumpIntake(takers, () => this.#regulate());
     const ended = new Promise<void>((resolve) => {
       this.#onPayloadEnd = resolve;
     });
-    if (mark === '') this.#reader.expectPayload(bytes);
-    else this.#reader.expectPayloadUntil(mark);
+    const { reader } = this.#main;
+    if (mark === '') reader.expectPayload(bytes);
+    else reader.expectPayloadUntil(mark);
     this.#followLoad(loading, ended);
+  }
+
+  #takeDump(bytes: Uint8Array, start: number, end: number): void {
+    this.link.received(end - start, this.#nowMs());
+    this.#intake?.take(bytes, start, end);
   }
 
   #payloadEnded(): void {
     this.#loadedBytes = -1;
     this.link.payloadEnded(this.#nowMs());
     // The bytes after it wait in the kernel until the dump is loaded.
-    this.#socket?.pause();
     this.#intake?.end();
     this.#onPayloadEnd?.();
   }
@@ -543,7 +505,7 @@ export class Upstream {
       }
       return;
     }
-    if (this.#loading === loading && this.#reader.heldBytes > 0) {
+    if (this.#loading === loading && this.#main.reader.heldBytes > 0) {
       this.#loadedBytes = loaded.result.bytes;
       this.#checkMark();
     }
@@ -562,7 +524,7 @@ export class Upstream {
 
   /** Ends the link when a dump that was loaded is followed by anything but its mark. */
   #checkMark(): void {
-    const { heldBytes } = this.#reader;
+    const { heldBytes } = this.#main.reader;
     if (this.link.payloadReceived + heldBytes >= this.#loadedBytes + MARK_BYTES) this.#broken();
   }
 
@@ -601,11 +563,10 @@ export class Upstream {
     else history.renew();
     this.#parts.dumpLoaded(passed);
     this.#selectedDb = aux.replication?.streamDb ?? 0;
-    const socket = this.#socket;
     this.#act(this.link.loaded(streamLog.endOffset, this.#nowMs()));
     // Bytes after the dump may have come with it.
     this.#read(() => this.#startApplying(this.#selectedDb));
-    this.#resume(socket);
+    this.#regulate();
   }
 
   /**
@@ -655,10 +616,6 @@ export class Upstream {
       this.#server.log.warning(
         'The full sync has failed after the old data was flushed: no data is held',
       );
-  }
-
-  #resume(socket: Socket | undefined): void {
-    if (this.#holders === 0) socket?.resume();
   }
 
   /** The stream that is held cannot be trusted: the next sync is a full one. */
