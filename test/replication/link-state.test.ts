@@ -25,6 +25,8 @@ const OPTIONS: LinkOptions = {
   ownId: 'a'.repeat(40),
   failover: false,
   loadWay: LoadWay.BESIDE,
+  rdbChannel: false,
+  dualChannel: false,
 };
 
 interface Played {

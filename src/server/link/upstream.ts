@@ -7,6 +7,10 @@
  *                         │        └─▶ passed on to the replicas below that need one, as it comes
  *                         └─ stream ─▶ Applier ──▶ dataset, and the log for those below
  *
+ * In a full sync over two connections the dump comes over the second one, and what the main one
+ * brings meanwhile is held (held-stream.ts). After the swap it is applied, a block in each turn,
+ * before the main connection is read again.
+ *
  * replication/link-state.ts makes the decisions. The old dataset is served until a whole new one is
  * there, also when the sync fails, unless `repl-diskless-load` says otherwise (load-way.ts).
  *
@@ -22,19 +26,14 @@
  */
 import { assert, unreachable } from '../../base/assert.ts';
 import { codeOf, ErrorCode, OperatingError } from '../../base/errors.ts';
-import { asOffset, type Offset } from '../../base/units.ts';
-import { Flag } from '../../commands/spec.ts';
-import { RDB_VERSION_MAX, VALKEY_VERSION_MAX } from '../../rdb/opcodes.ts';
-import type { LinkOptions } from '../../replication/link-handshake.ts';
-import type { LinkAction } from '../../replication/link-phase.ts';
-import { MARK_BYTES } from '../../replication/link-reader.ts';
+import { asOffset } from '../../base/units.ts';
+import type { CachedStream, LinkAction } from '../../replication/link-phase.ts';
+import { type LinkReader, MARK_BYTES } from '../../replication/link-reader.ts';
 import { LinkState } from '../../replication/link-state.ts';
-import { LoadWay, loadWay } from '../../replication/load-way.ts';
+import { LoadWay } from '../../replication/load-way.ts';
 import { LogLevel, secondIdLine } from '../../replication/psync.ts';
-import { readsCapability } from '../../replication/replconf.ts';
-import { isReplid } from '../../replication/replid.ts';
 import { Reply } from '../../resp/reply.ts';
-import type { Loaded, LoadPool } from '../../workers/load-job.ts';
+import type { Loaded } from '../../workers/load-job.ts';
 import type { CommandRow } from '../dispatch/command-lookup.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import type { Session } from '../dispatch/session.ts';
@@ -45,56 +44,18 @@ import type { LoadView, PassedDump } from '../snapshot-source.ts';
 import { Applier, UpstreamSession } from './applier.ts';
 import { DumpIntake } from './dump-intake.ts';
 import { DumpLoading } from './dump-loading.ts';
-import { LinkConnection } from './link-connection.ts';
+import { HeldStream } from './held-stream.ts';
+import { type ConnectionEvents, LinkConnection } from './link-connection.ts';
+import {
+  FINAL_ERRORS,
+  type Grant,
+  isKnown,
+  linkOptions,
+  replicaRefusal,
+  type UpstreamParts,
+} from './upstream-parts.ts';
 
 const SECOND_MS = 1000;
-const READONLY = "READONLY You can't write against a read only replica.";
-const MASTERDOWN =
-  "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
-/** Errors of a load that would most likely occur with the next dump of the same primary too. */
-const FINAL_ERRORS: ReadonlySet<ErrorCode> = new Set([
-  ErrorCode.TOO_NEW,
-  ErrorCode.UNSUPPORTED,
-  ErrorCode.CORRUPT,
-  ErrorCode.ARENA_FULL,
-]);
-
-export interface UpstreamParts {
-  readonly pool: LoadPool;
-  /** The port on which this node listens. */
-  readonly port: () => number;
-  /** Takes over the function libraries of a dump. */
-  readonly takeFunctions: (libraries: readonly Uint8Array[]) => void;
-  /** Ends the links of all replicas below, so that they ask again. */
-  readonly dropReplicas: (reason: string) => void;
-  /** Ends the readers of the log or dataset that is about to go, for example snapshots. */
-  readonly leaveStream: () => void;
-  /**
-   * A full sync arrives, and is passed on to those below: the stream `replid` up to `offset`, in
-   * `bytes` bytes, -1 when unknown. Undefined when it cannot be passed on.
-   */
-  readonly passOn: (replid: string, offset: Offset, bytes: number) => PassedDump | undefined;
-  /** The dump is loaded and the log begins after it; `passed` is the same dump for those below. */
-  readonly dumpLoaded: (passed: PassedDump | undefined) => void;
-  /** No attempt to reach the primary is under way. */
-  readonly linkFailed: () => void;
-  /** Something was appended to the log. */
-  readonly flush: () => void;
-  /** Ends the waits of all clients with an error: the node's role has changed. */
-  readonly unblockAll: (error: string) => void;
-  /** The target of FAILOVER has answered. */
-  readonly failoverAnswered: (accepted: boolean) => void;
-}
-
-/** A full sync that was granted. */
-interface Grant {
-  readonly replid: string;
-  readonly offset: Offset;
-}
-
-/** Whether the primary has told the id and the offset of its stream: one without PSYNC does not. */
-const isKnown = ({ replid, offset }: Grant): boolean => isReplid(replid) && offset >= 0;
-
 export class Upstream {
   readonly link: LinkState;
   host = '';
@@ -102,6 +63,14 @@ export class Upstream {
   readonly #server: Server;
   readonly #parts: UpstreamParts;
   readonly #main: LinkConnection;
+  /** The connection of the dump, when that does not come over the main one. */
+  #second: LinkConnection | undefined = undefined;
+  /** The stream that has come behind the dump and is not applied yet. */
+  readonly held: HeldStream;
+  /** The next block of it is to be applied. */
+  #draining: NodeJS.Immediate | undefined = undefined;
+  /** Why the main connection is gone, while what it has brought is still to be applied. */
+  #lostReason: string | undefined = undefined;
   #dispatcher: Dispatcher | undefined = undefined;
   #applier: Applier | undefined = undefined;
   #grant: Grant | undefined = undefined;
@@ -118,28 +87,27 @@ export class Upstream {
   /** The database that the stream had selected when it was last applied. */
   #selectedDb = 0;
   #secondMs = 0;
-  /** The holders that keep the link from changing the dataset, and the waiters for their end. */
+  /** The holders that keep the link from changing the dataset. */
   #holders = 0;
-  #onReleased: (() => void)[] = [];
+  /** A dump that is loaded waits: for their end, for the stream behind it, or for its own end. */
+  #onSwapDue: (() => void)[] = [];
 
   constructor(server: Server, parts: UpstreamParts) {
     this.#server = server;
     this.#parts = parts;
     this.link = new LinkState(
-      () => this.#options(),
+      () => linkOptions(server, parts.port()),
       () => this.#held(),
     );
+    this.held = new HeldStream(() => {
+      const { replicaFullSyncBufferLimit, clientOutputBufferLimit } = server.config.values;
+      return replicaFullSyncBufferLimit || clientOutputBufferLimit.replica.hardBytes;
+    });
     this.#main = new LinkConnection({
+      ...this.#takers(),
       opened: () => this.#act(this.link.opened(this.#nowMs())),
-      received: (bytes, take) => this.#received(bytes, take),
-      closed: (reason) => {
-        this.#leaveLink();
-        this.#act(this.link.closed(reason, this.#nowMs()));
-      },
+      closed: (reason) => this.#mainClosed(reason),
       line: (text) => this.#act(this.link.line(text, this.#nowMs())),
-      payload: (bytes, start, end) => this.#takeDump(bytes, start, end),
-      payloadEnded: () => this.#payloadEnded(),
-      stream: (bytes, start, end) => this.#apply(bytes, start, end),
     });
   }
 
@@ -257,9 +225,8 @@ export class Upstream {
     this.#holders--;
     if (this.#holders > 0) return;
     this.link.heldBack(this.#nowMs());
-    const released = this.#onReleased;
-    this.#onReleased = [];
-    for (const go of released) go();
+    this.#swapDue();
+    if (this.#applier !== undefined && this.held.isActive) this.#drainSoon();
     this.#regulate();
   }
 
@@ -288,37 +255,16 @@ export class Upstream {
     await this.#parts.pool.close();
   }
 
-  /** The error for a client's command that a replica does not allow. */
   #refusal(session: Session, row: CommandRow, flags: number): string | undefined {
     if (!this.isReplica || session.fromPrimary) return undefined;
-    const { replicaReadOnly, replicaServeStaleData } = this.#server.config.values;
-    if ((flags & Flag.WRITE) !== 0 && replicaReadOnly) return READONLY;
-    if (!this.isUp && !replicaServeStaleData && (row.flags & Flag.STALE) === 0) return MASTERDOWN;
-    return undefined;
+    return replicaRefusal(this.#server.config.values, this.isUp, row, flags);
   }
 
   #nowMs(): number {
     return this.#server.clock.monotonicMs();
   }
 
-  #options(): LinkOptions {
-    const { config, keyspace } = this.#server;
-    const { values } = config;
-    return {
-      user: values.masteruser,
-      password: values.masterauth,
-      listeningPort: values.replicaAnnouncePort || this.#parts.port(),
-      announceIp: values.replicaAnnounceIp,
-      version: '',
-      capability: readsCapability(RDB_VERSION_MAX, VALKEY_VERSION_MAX),
-      replTimeoutMs: values.replTimeout * SECOND_MS,
-      ownId: this.#server.runId,
-      failover: this.#server.failover.isRunning,
-      loadWay: loadWay(values.replDisklessLoad, keyspace.keyCount === 0),
-    };
-  }
-
-  #held(): Grant | undefined {
+  #held(): CachedStream | undefined {
     const { history, streamLog } = this.#server;
     return streamLog.active ? { replid: history.replid, offset: streamLog.endOffset } : undefined;
   }
@@ -327,7 +273,9 @@ export class Upstream {
     const isDue = nowMs - this.#secondMs >= SECOND_MS || nowMs < this.#secondMs;
     if (!this.isReplica || !(isDue || this.#server.failover.isRunning)) return;
     this.#secondMs = nowMs;
-    if (this.#holders > 0 || this.#intake?.isFull === true) this.link.heldBack(this.#nowMs());
+    if (this.held.isActive) this.#regulate();
+    if (this.#holders > 0 || this.#intake?.isFull === true || this.#isDraining)
+      this.link.heldBack(this.#nowMs());
     this.#act(
       this.link.tick(this.#server.streamLog.endOffset, this.#server.syncedOffset(), this.#nowMs()),
     );
@@ -351,11 +299,25 @@ export class Upstream {
       case 'write':
         this.#main.write(action.text);
         break;
+      case 'connect-second':
+        this.#connectSecond();
+        break;
+      case 'write-second':
+        this.#second?.write(action.text);
+        break;
+      case 'close-second':
+        this.#leaveSecond();
+        break;
+      case 'hold-stream':
+        this.held.begin();
+        this.#main.reader.expectStream();
+        this.#swapDue();
+        break;
       case 'close':
         this.#leaveLink();
         break;
       case 'full':
-        this.#grant = { replid: action.replid, offset: action.offset };
+        this.#grant = action;
         break;
       case 'payload':
         this.#load(action.bytes, action.mark, action.way);
@@ -385,9 +347,61 @@ export class Upstream {
     this.#regulate();
   }
 
-  /** Reads from the primary, unless somebody holds the link or a dump has no room. */
+  #connectSecond(): void {
+    const second = new LinkConnection({
+      ...this.#takers(),
+      opened: () => this.#act(this.link.secondOpened(this.#nowMs())),
+      closed: (reason) => this.#act(this.link.secondClosed(reason, this.#nowMs())),
+      line: (text) => this.#act(this.link.secondLine(text, this.#nowMs())),
+    });
+    this.#second = second;
+    second.connect(this.host, this.port, this.#server.config.values.bindSourceAddr);
+    this.#regulate();
+  }
+
+  #leaveSecond(): void {
+    this.#second?.leave();
+    this.#second = undefined;
+  }
+
+  #takers(): Pick<ConnectionEvents, 'received' | 'payload' | 'payloadEnded' | 'stream'> {
+    return {
+      received: (bytes, take) => this.#received(bytes, take),
+      payload: (bytes, start, end) => {
+        this.link.received(end - start, this.#nowMs());
+        this.#intake?.take(bytes, start, end);
+      },
+      payloadEnded: () => this.#payloadEnded(),
+      stream: (bytes, start, end) => {
+        if (this.held.isActive) this.#hold(bytes, start, end);
+        else this.#apply(bytes, start, end);
+      },
+    };
+  }
+
+  /** The connection over which the dump comes. */
+  get #dumpReader(): LinkReader {
+    return (this.#second ?? this.#main).reader;
+  }
+
+  /** Reads from the primary, unless the link is held, or the dump or the stream has no room. */
   #regulate(): void {
-    this.#main.reads = this.#holders === 0 && this.#intake?.isReady !== false;
+    const isFree = this.#holders === 0;
+    const takesDump = this.#intake?.isReady !== false;
+    if (this.#second !== undefined) this.#second.reads = isFree && takesDump;
+    let takesMain = this.#second !== undefined || takesDump;
+    if (this.held.isActive) takesMain = !this.held.isFull && !this.#isDraining;
+    this.#main.reads = isFree && takesMain;
+  }
+
+  #mainClosed(reason: string): void {
+    if (this.held.isActive && this.link.outlivesMain) {
+      this.#lostReason = reason;
+      this.#act(this.link.mainLost(reason));
+      return;
+    }
+    this.#leaveLink();
+    this.#act(this.link.closed(reason, this.#nowMs()));
   }
 
   #received(bytes: number, take: () => void): void {
@@ -418,6 +432,11 @@ export class Upstream {
   /** Drops the connection and a dump that is being received. The stream that is held stays. */
   #leaveLink(): void {
     this.#main.leave();
+    this.#leaveSecond();
+    this.held.end();
+    clearImmediate(this.#draining);
+    this.#draining = undefined;
+    this.#lostReason = undefined;
     if (this.#applier !== undefined) this.#selectedDb = this.#applier.selectedDb;
     this.#applier?.stop();
     this.#applier = undefined;
@@ -430,7 +449,53 @@ export class Upstream {
     this.#passed = undefined;
     this.#loading?.cancel();
     this.#loading = undefined;
+    this.#swapDue();
     this.#loadEnded(false);
+  }
+
+  /** Holds the stream that has come before the dump is loaded. */
+  #hold(bytes: Uint8Array, start: number, end: number): void {
+    const { held } = this;
+    held.push(bytes, start, end);
+    if (!held.isFull) return;
+    this.#server.log.notice(held.fullText);
+    this.#regulate();
+  }
+
+  /** What was held is being applied; the main connection waits. */
+  get #isDraining(): boolean {
+    return this.held.isActive && this.#applier !== undefined;
+  }
+
+  #drainSoon(): void {
+    this.#draining ??= setImmediate(() => {
+      this.#draining = undefined;
+      this.#drain();
+    });
+  }
+
+  /** Applies the next block of what was held. */
+  #drain(): void {
+    const { held } = this;
+    // The one who holds the link calls again.
+    if (this.#holders > 0) return;
+    const bytes = held.next();
+    this.#server.clock.tick();
+    if (bytes.length > 0) {
+      this.#read(() => this.#apply(bytes, 0, bytes.length));
+      // The bytes may have ended the link.
+      if (!held.isActive) return;
+      held.taken();
+    }
+    if (held.heldBytes > 0) {
+      this.#drainSoon();
+      return;
+    }
+    this.#server.log.notice(held.appliedText);
+    held.end();
+    const reason = this.#lostReason;
+    if (reason === undefined) this.#regulate();
+    else this.#mainClosed(reason);
   }
 
   #apply(bytes: Uint8Array, start: number, end: number): void {
@@ -472,15 +537,10 @@ export class Upstream {
     const ended = new Promise<void>((resolve) => {
       this.#onPayloadEnd = resolve;
     });
-    const { reader } = this.#main;
+    const reader = this.#dumpReader;
     if (mark === '') reader.expectPayload(bytes);
     else reader.expectPayloadUntil(mark);
     this.#followLoad(loading, ended);
-  }
-
-  #takeDump(bytes: Uint8Array, start: number, end: number): void {
-    this.link.received(end - start, this.#nowMs());
-    this.#intake?.take(bytes, start, end);
   }
 
   #payloadEnded(): void {
@@ -505,7 +565,7 @@ export class Upstream {
       }
       return;
     }
-    if (this.#loading === loading && this.#main.reader.heldBytes > 0) {
+    if (this.#loading === loading && this.#dumpReader.heldBytes > 0) {
       this.#loadedBytes = loaded.result.bytes;
       this.#checkMark();
     }
@@ -513,18 +573,23 @@ export class Upstream {
     // The mark may have come before the worker was done.
     if (this.#loading === loading && this.link.payloadBytes === 0 && !this.#isWhole(loaded))
       this.#broken();
-    while (this.#holders > 0) {
+    while (this.#loading === loading && (this.#holders > 0 || !this.link.hasStream)) {
       await new Promise<void>((resolve) => {
-        this.#onReleased.push(resolve);
+        this.#onSwapDue.push(resolve);
       });
     }
     if (this.#loading === loading) this.#take(loaded);
     else loaded.keyspace.drop();
   }
 
+  /** Lets a dump that is loaded see whether it may take its place. */
+  #swapDue(): void {
+    for (const go of this.#onSwapDue.splice(0)) go();
+  }
+
   /** Ends the link when a dump that was loaded is followed by anything but its mark. */
   #checkMark(): void {
-    const { heldBytes } = this.#main.reader;
+    const { heldBytes } = this.#dumpReader;
     if (this.link.payloadReceived + heldBytes >= this.#loadedBytes + MARK_BYTES) this.#broken();
   }
 
@@ -562,10 +627,14 @@ export class Upstream {
     if (isKnown(grant)) history.adopt(grant.replid);
     else history.renew();
     this.#parts.dumpLoaded(passed);
-    this.#selectedDb = aux.replication?.streamDb ?? 0;
+    this.#selectedDb = grant.dbIndex >= 0 ? grant.dbIndex : (aux.replication?.streamDb ?? 0);
     this.#act(this.link.loaded(streamLog.endOffset, this.#nowMs()));
     // Bytes after the dump may have come with it.
     this.#read(() => this.#startApplying(this.#selectedDb));
+    if (this.held.isActive) {
+      server.log.notice(this.held.beginText);
+      this.#drainSoon();
+    }
     this.#regulate();
   }
 
