@@ -15,6 +15,8 @@ export const LinkPhase = {
   SHAKING: 'shaking',
   /** PSYNC was written. */
   ASKED: 'asked',
+  /** The second connection for the dump is being made: see dump-channel.ts. */
+  CHANNEL: 'channel',
   /** A dump is granted; its header has not come yet. */
   HEADER: 'header',
   TRANSFER: 'transfer',
@@ -33,6 +35,7 @@ export const ROLE_STATES: Readonly<Record<LinkPhase, string>> = {
   pinged: 'handshake',
   shaking: 'handshake',
   asked: 'handshake',
+  channel: 'handshake',
   header: 'sync',
   transfer: 'sync',
   loading: 'sync',
@@ -48,12 +51,32 @@ export interface CachedStream {
 export type LinkAction =
   | { readonly kind: 'connect' }
   | { readonly kind: 'write'; readonly text: string }
-  /** Close the connection and ignore it from now on. */
+  /** The same for the second connection. */
+  | { readonly kind: 'connect-second' }
+  | { readonly kind: 'write-second'; readonly text: string }
+  | { readonly kind: 'close-second' }
+  /**
+   * What comes over the main connection from here on is the stream behind the dump: to be held
+   * until that is loaded.
+   */
+  | { readonly kind: 'hold-stream' }
+  /** Close all connections and ignore them from now on. */
   | { readonly kind: 'close' }
   | { readonly kind: 'log'; readonly line: LogLine }
-  /** A dump is granted: once it is loaded, the stream that was held is worthless. */
-  | { readonly kind: 'full'; readonly replid: string; readonly offset: Offset }
-  /** The dump begins: it has `bytes` bytes, or ends with `mark`, and is to be loaded in `way`. */
+  /**
+   * A dump is granted: once it is loaded, the stream that this node had is worthless. The stream
+   * behind the dump has `dbIndex` selected; -1 when the dump tells.
+   */
+  | {
+      readonly kind: 'full';
+      readonly replid: string;
+      readonly offset: Offset;
+      readonly dbIndex: number;
+    }
+  /**
+   * The dump begins, on the second connection if there is one: it has `bytes` bytes, or ends with
+   * `mark`, and is to be loaded in `way`.
+   */
   | {
       readonly kind: 'payload';
       readonly bytes: number;

@@ -8,9 +8,16 @@
  *     │ NO ONE              │ closed, timed out, refused: at any place                      │  │ +CONTINUE
  *     └─ from any place     │                                                 +FULLRESYNC   │  │
  *                           │                                   or -ERR, then SYNC          ▼  │
- *                           └─────────────────────── LOADING ◀─ TRANSFER ◀─ $ ── HEADER ◀───┘  │
- *                                                       │ loaded                              ▼
- *                                                       └─────────────────────────────▶ CONNECTED
+ *                           └─────────────────────── LOADING ◀─ TRANSFER ◀─ $ ── HEADER ◀───┤  │
+ *                                                       │ loaded                 ▲          │  │
+ *                                                       │                granted │          │  │
+ *                                                       │                     CHANNEL ◀─────┘  │
+ *                                                       │        +RDBCHANNELSYNC, +DUALCHANNELSYNC
+ *                                                       ▼                                      │
+ *                                                   CONNECTED ◀────────────────────────────────┘
+ *
+ * Behind CHANNEL there is a second connection, over which the dump comes (dump-channel.ts). The
+ * stream comes over the main one meanwhile. What is held of it is applied once the dump is loaded.
  *
  * Calls bring in events and return actions, in the order in which they are to be done. The texts of
  * requests and of the log are those of Redis. The primary's messages and their meaning follow
@@ -21,54 +28,42 @@
  */
 import { assert } from '../base/assert.ts';
 import { asOffset, type Offset } from '../base/units.ts';
-import { handshake, type LinkOptions, request, type Step } from './link-handshake.ts';
-import { type CachedStream, type LinkAction, LinkPhase, ROLE_STATES } from './link-phase.ts';
-import { MARK_BYTES } from './link-reader.ts';
-import { LinkTrouble, LinkTroubleKind, loopText } from './link-trouble.ts';
+import { ChannelKind, DumpChannel, mainClientId } from './dump-channel.ts';
+import {
+  type ChannelOffer,
+  handshake,
+  type LinkOptions,
+  request,
+  type Step,
+} from './link-handshake.ts';
+import { type CachedStream, type LinkAction, LinkPhase } from './link-phase.ts';
+import {
+  dumpHeader,
+  isAlive,
+  LinkProgress,
+  overdueText,
+  RETRY_MS,
+  shown,
+} from './link-progress.ts';
+import { LinkTroubleKind } from './link-trouble.ts';
 import { LoadWay } from './load-way.ts';
-import { LogLevel, parseInt64 } from './psync.ts';
-import { introducedId } from './replconf.ts';
+import { parseInt64 } from './psync.ts';
 import { isReplid } from './replid.ts';
 
 /** Replicas below wait this long for the primary to grant this node a sync. */
 const RISING_MS = 5000;
-/**
- * The pause between attempts is a second. After a dump that this node cannot read, it is longer
- * each time.
- */
-const RETRY_MS = 1000;
-const RETRY_MS_MAX = 60_000;
 /** The pause during FAILOVER: writes wait for its end. */
 const FAILOVER_RETRY_MS = 100;
 const SECOND_MS = 1000;
-/** The timeout of one answer of the handshake. Redis' CONFIG_REPL_SYNCIO_TIMEOUT. */
-const ANSWER_TIMEOUT_MS = 5000;
 const NO_REPLID = '0'.repeat(40);
-const SHOWN_CHARS = 256;
-/** A larger size is invalid: no machine has this many bytes. */
-const PAYLOAD_BYTES_MAX = 2 ** 47;
+/**
+ * After so many second connections in a row over which no dump was granted, the next full sync is
+ * to be a classic one: something between the nodes may allow one connection only.
+ */
+const CHANNEL_FAILURES_MAX = 3;
+const NO_CHANNELS: ChannelOffer = { rdbChannel: false, dualChannel: false };
 
-export class LinkState {
-  phase: LinkPhase = LinkPhase.NONE;
-  /** Sync attempts since the link was last up, and since the start; for INFO. */
-  currentAttempts = 0;
-  totalAttempts = 0;
-  /** When the link came up, or went down, by the monotonic clock. -1 before that. */
-  upSinceMs = -1;
-  downSinceMs = -1;
-  /** When the primary last sent something. */
-  lastHeardMs = 0;
-  /** The incoming dump: bytes announced, 0 when there is a mark, and bytes received. */
-  payloadBytes = 0;
-  payloadReceived = 0;
-  /** Dumps in a row that this node cannot load, and the reason of the last one. */
-  refusedDumps = 0;
-  refusal = '';
-  /** What keeps the link from coming up for good. */
-  readonly trouble = new LinkTrouble();
-  /** The run id of the primary, when it is a headwater that has told it; empty otherwise. */
-  primaryId = '';
-  #introducedId = '';
+export class LinkState extends LinkProgress {
   /** When the present attempt began, by the monotonic clock. */
   #attemptMs = 0;
   /** The present attempt has taken longer than RISING_MS. */
@@ -82,27 +77,21 @@ export class LinkState {
   #isLegacy = false;
   /** How the present dump is loaded. */
   #way: LoadWay = LoadWay.BESIDE;
+  /** What this attempt has offered, and the second connection that it has led to. */
+  #offer: ChannelOffer = NO_CHANNELS;
+  #channel: DumpChannel | undefined = undefined;
+  #channelFailures = 0;
+  #nowMs = 0;
   /** PSYNC was written with FAILOVER. */
   #asksFailover = false;
-  /** The steps of the next attempt are not logged: they are those of the last one. */
-  #isQuiet = false;
   /** The last link ended by silence, and no byte of the stream has come since. */
   #wasSilent = false;
   #lastAckMs = 0;
-  #actions: LinkAction[] = [];
 
   constructor(options: () => LinkOptions, cached: () => CachedStream | undefined) {
+    super();
     this.#options = options;
     this.#cached = cached;
-  }
-
-  /** The phase in ROLE. */
-  get roleState(): string {
-    return ROLE_STATES[this.phase];
-  }
-
-  get isUp(): boolean {
-    return this.phase === LinkPhase.CONNECTED;
   }
 
   /**
@@ -124,41 +113,41 @@ export class LinkState {
     return this.isSyncing || !this.#isLong;
   }
 
-  /** Whether a dump is on its way or is being loaded. */
-  get isSyncing(): boolean {
-    return ROLE_STATES[this.phase] === 'sync';
+  /**
+   * The stream behind the dump comes over this very connection, or comes over the main one already.
+   * Without it a dump that is loaded does not take the place of the old dataset.
+   */
+  get hasStream(): boolean {
+    return this.#channel?.hasStream !== false;
   }
 
   /** REPLICAOF, or `replicaof` at the start: `target` is `host:port` for the log. */
   follow(target: string, nowMs: number): LinkAction[] {
     if (this.phase !== LinkPhase.NONE) this.#drop(nowMs);
     this.#target = target;
-    this.#acceptDumps();
-    this.trouble.reset();
-    this.primaryId = '';
-    this.#isQuiet = false;
+    this.forgetPrimary();
+    this.isQuiet = false;
     this.#wasSilent = false;
+    this.#channelFailures = 0;
     this.currentAttempts = 0;
     this.downSinceMs = nowMs;
-    this.#notice(`Connecting to MASTER ${target}`);
+    this.notice(`Connecting to MASTER ${target}`);
     this.#attempt(nowMs);
-    return this.#take();
+    return this.take();
   }
 
   /** REPLICAOF NO ONE. */
   unfollow(nowMs: number): LinkAction[] {
     if (this.phase !== LinkPhase.NONE) this.#drop(nowMs);
     this.phase = LinkPhase.NONE;
-    this.#acceptDumps();
-    this.trouble.reset();
-    this.primaryId = '';
-    return this.#take();
+    this.forgetPrimary();
+    return this.take();
   }
 
   /** The nodes above have told, on links that are up, that they lead back to this one. */
   loopSeen(): LinkAction[] {
-    this.#tellLoop();
-    return this.#take();
+    this.tellLoop(this.#target);
+    return this.take();
   }
 
   /** The connection is open. */
@@ -166,9 +155,9 @@ export class LinkState {
     assert(this.phase === LinkPhase.CONNECTING, 'a connection opens that was asked for');
     this.lastHeardMs = nowMs;
     this.phase = LinkPhase.PINGED;
-    this.#notice('Non blocking connect for SYNC fired the event.');
-    this.#write(request('PING'));
-    return this.#take();
+    this.notice('Non blocking connect for SYNC fired the event.');
+    this.write(request('PING'));
+    return this.take();
   }
 
   /**
@@ -176,27 +165,87 @@ export class LinkState {
    */
   closed(reason: string, nowMs: number): LinkAction[] {
     const { phase } = this;
-    if (phase === LinkPhase.NONE || phase === LinkPhase.WAITING) return this.#take();
+    if (phase === LinkPhase.NONE || phase === LinkPhase.WAITING) return this.take();
     if (phase === LinkPhase.CONNECTED) {
       this.#lost(nowMs);
-      return this.#take();
+      return this.take();
+    }
+    if (this.#channel !== undefined) {
+      this.warn(`${this.#channel.words.mainLost}: ${shown(reason || 'connection closed')}`);
+      this.#giveUp(nowMs);
+      return this.take();
     }
     if (phase === LinkPhase.CONNECTING) {
-      this.#warn(`Error condition on socket for SYNC: ${shown(reason || 'connection closed')}`);
+      this.warn(`Error condition on socket for SYNC: ${shown(reason || 'connection closed')}`);
     } else if (phase === LinkPhase.TRANSFER || phase === LinkPhase.HEADER) {
-      this.#warn(`I/O error trying to sync with MASTER: ${shown(reason || 'connection lost')}`);
+      this.warn(`I/O error trying to sync with MASTER: ${shown(reason || 'connection lost')}`);
     } else if (phase === LinkPhase.ASKED) {
-      this.#warn('Master did not reply to PSYNC, will try later');
-      if (this.#failoverRefused()) return this.#take();
+      this.warn('Master did not reply to PSYNC, will try later');
+      if (this.#failoverRefused()) return this.take();
     } else {
-      this.#warn('Master did not respond to command during SYNC handshake');
+      this.warn('Master did not respond to command during SYNC handshake');
     }
     this.#wait(nowMs, RETRY_MS);
-    return this.#take();
+    return this.take();
+  }
+
+  /**
+   * The whole dump is here, and what is held of the stream is to be applied even when the main
+   * connection is gone: the link is {@link closed} after that.
+   */
+  get outlivesMain(): boolean {
+    const isWhole = this.phase === LinkPhase.LOADING && this.#channel?.hasStream === true;
+    return isWhole || this.phase === LinkPhase.CONNECTED;
+  }
+
+  /** The main connection is gone, and {@link outlivesMain}. */
+  mainLost(reason: string): LinkAction[] {
+    assert(this.outlivesMain, 'a link whose connection is lost has the whole dump');
+    if (this.#channel !== undefined) {
+      this.warn(`${this.#channel.words.mainLost}: ${shown(reason || 'connection closed')}`);
+      this.notice('After loading RDB, replica will try psync with master.');
+    }
+    return this.take();
+  }
+
+  /** The second connection is open. */
+  secondOpened(nowMs: number): LinkAction[] {
+    this.lastHeardMs = nowMs;
+    this.#channel?.opened();
+    return this.take();
+  }
+
+  /** A line has come over the second connection. */
+  secondLine(text: string, nowMs: number): LinkAction[] {
+    this.lastHeardMs = nowMs;
+    this.#nowMs = nowMs;
+    if (this.phase === LinkPhase.CHANNEL) this.#channel?.line(text, nowMs);
+    else if (this.phase !== LinkPhase.HEADER)
+      this.#garbled(`Unexpected line from MASTER: ${shown(text)}`, nowMs);
+    else if (text !== '') this.#header(text, nowMs);
+    return this.take();
+  }
+
+  /** The second connection failed or is gone; harmless once the whole dump has come. */
+  secondClosed(reason: string, nowMs: number): LinkAction[] {
+    const { phase } = this;
+    if (phase === LinkPhase.CHANNEL && this.#channel !== undefined) {
+      this.#nowMs = nowMs;
+      this.#channelFailed(this.#channel.lost(reason), false);
+    } else if (phase === LinkPhase.HEADER || phase === LinkPhase.TRANSFER) {
+      const why = shown(reason || 'connection lost');
+      this.#refuse(`I/O error trying to sync with MASTER: ${why}`, nowMs);
+    }
+    return this.take();
   }
 
   /** A line has come while lines are expected. */
   line(text: string, nowMs: number): LinkAction[] {
+    if (this.#channel !== undefined) {
+      this.#nowMs = nowMs;
+      this.#channel.mainLine(text, nowMs);
+      return this.take();
+    }
     this.lastHeardMs = nowMs;
     switch (this.phase) {
       case LinkPhase.PINGED:
@@ -215,13 +264,7 @@ export class LinkState {
       default:
         this.#garbled(`Unexpected line from MASTER: ${shown(text)}`, nowMs);
     }
-    return this.#take();
-  }
-
-  /** Bytes of the dump have come. */
-  received(bytes: number, nowMs: number): void {
-    this.payloadReceived += bytes;
-    this.lastHeardMs = nowMs;
+    return this.take();
   }
 
   /** Bytes of the stream have come. */
@@ -234,27 +277,24 @@ export class LinkState {
   /** This node reads nothing now, so the silence is not that of the primary. */
   heldBack(nowMs: number): void {
     this.lastHeardMs = nowMs;
-  }
-
-  /** The whole dump has come. */
-  payloadEnded(nowMs: number): void {
-    assert(this.phase === LinkPhase.TRANSFER, 'a dump ends that has begun');
-    this.lastHeardMs = nowMs;
-    this.phase = LinkPhase.LOADING;
+    this.#channel?.heldBack(nowMs);
   }
 
   /** The dump is loaded, and is this node's dataset. */
   loaded(offset: Offset, nowMs: number): LinkAction[] {
     assert(this.phase === LinkPhase.LOADING, 'a dump was loaded that is complete');
+    assert(this.hasStream, 'a dump that replaces the dataset has a stream behind it');
     if (this.#way === LoadWay.BESIDE) {
-      this.#notice('MASTER <-> REPLICA sync: Swapping active DB with loaded DB');
-      this.#notice('MASTER <-> REPLICA sync: Discarding old DB in background');
+      this.notice('MASTER <-> REPLICA sync: Swapping active DB with loaded DB');
+      this.notice('MASTER <-> REPLICA sync: Discarding old DB in background');
     }
     this.#wasSilent = false;
-    this.#notice('MASTER <-> REPLICA sync: Finished with success');
+    this.notice('MASTER <-> REPLICA sync: Finished with success');
+    if (this.#channel !== undefined) this.act({ kind: 'close-second' });
+    this.#channel = undefined;
     this.#up(nowMs);
     this.#ack(offset, -1, nowMs);
-    return this.#take();
+    return this.take();
   }
 
   /**
@@ -263,25 +303,10 @@ export class LinkState {
    * then, and the log tells a reason once.
    */
   loadFailed(reason: string, isFinal: boolean, nowMs: number): LinkAction[] {
-    // The next dump may have the same fault at another position.
-    const cause = printable(reason.replace(/, at position \d+$/, ''));
-    if (!isFinal || cause !== this.refusal)
-      this.#warn(`Failed trying to load the MASTER synchronization DB: ${printable(reason)}`);
-    if (isFinal) {
-      if (cause !== this.refusal) {
-        this.#notice(
-          'A full sync is tried again after pauses of up to ' +
-            `${RETRY_MS_MAX / SECOND_MS} seconds, until a dump of MASTER can be loaded.`,
-        );
-      }
-      this.refusedDumps++;
-      this.refusal = cause;
-    } else {
-      this.#acceptDumps();
-    }
-    this.#do({ kind: 'close' });
+    this.refuseDump(reason, isFinal);
+    this.act({ kind: 'close' });
     this.#wait(nowMs, this.retryMs);
-    return this.#take();
+    return this.take();
   }
 
   /**
@@ -291,27 +316,22 @@ export class LinkState {
   streamFailed(reason: string, nowMs: number): LinkAction[] {
     const wasApplied = this.phase === LinkPhase.CONNECTED;
     this.#garbled(`Protocol error from MASTER: ${shown(reason)}`, nowMs);
-    if (wasApplied) this.#do({ kind: 'forget' });
-    return this.#take();
+    if (wasApplied) this.act({ kind: 'forget' });
+    return this.take();
   }
 
   /** Bytes of the primary could not be applied: the dataset does not match the stream. */
   datasetLost(reason: string, nowMs: number): LinkAction[] {
-    this.#warn(`The dataset is no longer that of MASTER, a full sync is needed: ${shown(reason)}`);
-    this.#do({ kind: 'close' });
-    this.#do({ kind: 'forget' });
+    this.warn(`The dataset is no longer that of MASTER, a full sync is needed: ${shown(reason)}`);
+    this.act({ kind: 'close' });
+    this.act({ kind: 'forget' });
     this.#wait(nowMs, RETRY_MS);
-    return this.#take();
+    return this.take();
   }
 
   /** Milliseconds until the next attempt; 0 unless the link waits for it. */
   attemptInMs(nowMs: number): number {
     return this.phase === LinkPhase.WAITING ? Math.max(0, this.#nextAttemptMs - nowMs) : 0;
-  }
-
-  /** The pause in ms before the attempt after a dump that failed. */
-  get retryMs(): number {
-    return Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** Math.min(this.refusedDumps, 16));
   }
 
   /**
@@ -322,47 +342,30 @@ export class LinkState {
     const { replTimeoutMs } = this.#options();
     const silentMs = nowMs - this.lastHeardMs;
     if (nowMs - this.#attemptMs > RISING_MS) this.#isLong = true;
+    if (this.#channel !== undefined) this.#tickChannel(this.#channel, silentMs, nowMs);
+    const overdue = overdueText(this.phase, silentMs, replTimeoutMs);
+    if (overdue !== '') this.#refuse(overdue, nowMs);
     switch (this.phase) {
       case LinkPhase.WAITING:
         if (nowMs >= this.#nextAttemptMs) {
-          this.#notice(`Connecting to MASTER ${this.#target}`);
+          this.notice(`Connecting to MASTER ${this.#target}`);
           this.#attempt(nowMs);
-        }
-        break;
-      case LinkPhase.CONNECTING:
-        if (silentMs > replTimeoutMs) this.#refuse('Timeout connecting to the MASTER...', nowMs);
-        break;
-      case LinkPhase.PINGED:
-      case LinkPhase.SHAKING:
-        if (silentMs > Math.min(ANSWER_TIMEOUT_MS, replTimeoutMs)) {
-          this.#refuse('Master did not respond to command during SYNC handshake', nowMs);
         }
         break;
       case LinkPhase.ASKED:
         if (silentMs > replTimeoutMs) {
-          this.#warn('Master did not reply to PSYNC, will try later');
+          this.warn('Master did not reply to PSYNC, will try later');
           if (!this.#failoverRefused()) this.#giveUp(nowMs);
         }
         break;
-      case LinkPhase.HEADER:
-      case LinkPhase.TRANSFER:
-        if (silentMs > replTimeoutMs) {
-          this.#refuse(
-            'Timeout receiving bulk data from MASTER... If the problem persists try to set the ' +
-              "'repl-timeout' parameter in redis.conf to a larger value.",
-            nowMs,
-          );
-        }
-        break;
       case LinkPhase.LOADING:
-        // The primary takes an empty line for a sign of life.
-        this.#write('\n');
+        if (this.#channel === undefined) this.#showLife();
         break;
       case LinkPhase.CONNECTED:
         if (silentMs > replTimeoutMs) {
-          this.#warn('MASTER timeout: no data nor PING received...');
+          this.warn('MASTER timeout: no data nor PING received...');
           this.#wasSilent = true;
-          this.#do({ kind: 'close' });
+          this.act({ kind: 'close' });
           this.#lost(nowMs);
         } else if (nowMs - this.#lastAckMs >= SECOND_MS) {
           this.#ack(applied, fsynced, nowMs);
@@ -370,13 +373,13 @@ export class LinkState {
         break;
       default:
     }
-    return this.#take();
+    return this.take();
   }
 
   /** Sends an ACK at once: GETACK came. */
   acknowledge(applied: Offset, fsynced: number, nowMs: number): LinkAction[] {
     if (this.phase === LinkPhase.CONNECTED) this.#ack(applied, fsynced, nowMs);
-    return this.#take();
+    return this.take();
   }
 
   #attempt(nowMs: number): void {
@@ -384,31 +387,29 @@ export class LinkState {
     this.#attemptMs = nowMs;
     this.#isLong = false;
     this.#isLegacy = false;
+    const isClassic = this.#channelFailures >= CHANNEL_FAILURES_MAX;
+    const { rdbChannel, dualChannel } = this.#options();
+    this.#offer = isClassic ? NO_CHANNELS : { rdbChannel, dualChannel };
     this.lastHeardMs = nowMs;
     this.currentAttempts++;
     this.totalAttempts++;
-    this.#notice('MASTER <-> REPLICA sync started');
-    this.#do({ kind: 'connect' });
+    this.notice('MASTER <-> REPLICA sync started');
+    this.act({ kind: 'connect' });
   }
 
   #pinged(text: string, nowMs: number): void {
-    const isAlive =
-      text.startsWith('+') ||
-      text.startsWith('-NOAUTH') ||
-      text.startsWith('-NOPERM') ||
-      text.startsWith('-ERR operation not permitted');
-    if (!isAlive) {
+    if (!isAlive(text)) {
       const complaint = `Error reply to PING from master: '${shown(text)}'`;
       // An error may be one that passes, for example of a server that loads its dataset.
       if (text.startsWith('-')) this.#refuse(complaint, nowMs);
       else this.#garbled(complaint, nowMs);
       return;
     }
-    this.#notice('Master replied to PING, replication can continue...');
+    this.notice('Master replied to PING, replication can continue...');
     this.phase = LinkPhase.SHAKING;
-    this.#introducedId = '';
-    this.#steps = handshake(this.#options());
-    this.#write(this.#steps.map((step) => step.text).join(''));
+    this.shakes();
+    this.#steps = handshake(this.#options(), this.#offer);
+    this.write(this.#steps.map((step) => step.text).join(''));
   }
 
   #shaken(text: string, nowMs: number): void {
@@ -419,16 +420,15 @@ export class LinkState {
         this.#refuse(`${step.complaint}: ${shown(text)}`, nowMs);
         return;
       }
-      this.#notice(`(Non critical) ${step.complaint}: ${shown(text)}`);
+      this.notice(`(Non critical) ${step.complaint}: ${shown(text)}`);
     } else if (!text.startsWith('+')) {
       // The line does not answer REPLCONF: it is of another protocol, or another product.
       this.#garbled(`Unexpected reply to REPLCONF from master: ${shown(text)}`, nowMs);
       return;
     }
-    this.#introducedId = introducedId(text) || this.#introducedId;
-    if (this.#steps.length > 0) return;
-    this.primaryId = this.#introducedId;
-    this.#ask();
+    const isLast = this.#steps.length === 0;
+    this.shaken(text, isLast);
+    if (isLast) this.#ask();
   }
 
   #ask(): void {
@@ -437,37 +437,41 @@ export class LinkState {
     this.#asksFailover = this.#options().failover;
     const words = this.#asksFailover ? ['FAILOVER'] : [];
     if (cached === undefined) {
-      this.#notice('Partial resynchronization not possible (no cached master)');
-      this.#write(request('PSYNC', '?', '-1', ...words));
+      this.notice('Partial resynchronization not possible (no cached master)');
+      this.write(request('PSYNC', '?', '-1', ...words));
       return;
     }
     const next = String(cached.offset + 1);
-    this.#notice(`Trying a partial resynchronization (request ${cached.replid}:${next}).`);
-    this.#write(request('PSYNC', cached.replid, next, ...words));
+    this.notice(`Trying a partial resynchronization (request ${cached.replid}:${next}).`);
+    this.write(request('PSYNC', cached.replid, next, ...words));
   }
 
   /** The answer to PSYNC. */
   #answered(text: string, nowMs: number): void {
-    if (text.startsWith('+')) this.#isQuiet = false;
+    if (text.startsWith('+')) this.isQuiet = false;
     if (text.startsWith('+FULLRESYNC')) {
       this.#failoverAccepted();
       this.#fullResync(text);
+    } else if (text.startsWith('+RDBCHANNELSYNC') && this.#offer.rdbChannel) {
+      this.#openChannel(ChannelKind.REDIS, text, nowMs);
+    } else if (text === '+DUALCHANNELSYNC' && this.#offer.dualChannel) {
+      this.#openChannel(ChannelKind.VALKEY, text, nowMs);
     } else if (text.startsWith('+CONTINUE')) {
       this.#continue(text, nowMs);
     } else if (text.startsWith('-NOMASTERLINK') || text.startsWith('-LOADING')) {
       this.#later(text, nowMs);
     } else {
       if (text.startsWith('-ERR')) {
-        this.#notice(`Master does not support PSYNC or is in error state (reply: ${shown(text)})`);
+        this.notice(`Master does not support PSYNC or is in error state (reply: ${shown(text)})`);
       } else {
-        this.#warn(`Unexpected reply to PSYNC from master: ${shown(text)}`);
+        this.warn(`Unexpected reply to PSYNC from master: ${shown(text)}`);
       }
       if (this.#failoverRefused()) return;
-      this.#notice('Retrying with SYNC...');
+      this.notice('Retrying with SYNC...');
       this.#isLegacy = true;
       this.phase = LinkPhase.HEADER;
-      this.#write('SYNC\r\n');
-      this.#do({ kind: 'full', replid: NO_REPLID, offset: asOffset(-1) });
+      this.write('SYNC\r\n');
+      this.#grant(NO_REPLID, asOffset(-1), -1);
     }
   }
 
@@ -479,38 +483,88 @@ export class LinkState {
     if (!isOrphaned) trouble.answered();
     const isLoop = trouble.kind === LinkTroubleKind.LOOP;
     if (!isLoop) {
-      this.#isQuiet = false;
-      this.#notice(
+      this.isQuiet = false;
+      this.notice(
         `Master is currently unable to PSYNC but should be in the future: ${shown(text)}`,
       );
     } else {
-      this.#tellLoop();
+      this.tellLoop(this.#target);
     }
     if (this.#failoverRefused()) return;
-    this.#isQuiet = isLoop;
+    this.isQuiet = isLoop;
     this.#giveUp(nowMs, pauseMs);
-  }
-
-  #tellLoop(): void {
-    if (!this.trouble.isLoopTold) this.#warn(loopText(this.#target));
-    this.trouble.isLoopTold = true;
   }
 
   #fullResync(text: string): void {
     const [, replid = '', offsetText = ''] = text.split(' ');
     const offset = parseInt64(offsetText);
-    this.phase = LinkPhase.HEADER;
     if (isReplid(replid) && offset >= 0) {
-      // A node in a circle has nothing to give. The dump tells later whether this is a primary.
-      if (this.trouble.kind === LinkTroubleKind.LOOP) this.trouble.answered();
-      this.#notice(`Full resync from master: ${replid}:${offset}`);
-      this.#do({ kind: 'full', replid, offset: asOffset(offset) });
+      this.#granted(replid, asOffset(offset), -1);
       return;
     }
     // The dump is usable, but the offset of its stream is unknown.
-    this.#warn('Master replied with wrong +FULLRESYNC syntax.');
+    this.warn('Master replied with wrong +FULLRESYNC syntax.');
     this.#isLegacy = true;
-    this.#do({ kind: 'full', replid: NO_REPLID, offset: asOffset(-1) });
+    this.#grant(NO_REPLID, asOffset(-1), -1);
+  }
+
+  #granted(replid: string, offset: Offset, dbIndex: number): void {
+    // A node in a circle has nothing to give. The dump tells later whether this is a primary.
+    if (this.trouble.kind === LinkTroubleKind.LOOP) this.trouble.answered();
+    this.notice(`Full resync from master: ${replid}:${offset}`);
+    this.#grant(replid, offset, dbIndex);
+  }
+
+  #grant(replid: string, offset: Offset, dbIndex: number): void {
+    this.phase = LinkPhase.HEADER;
+    this.act({ kind: 'full', replid, offset, dbIndex });
+  }
+
+  /** The dump is to come over a second connection. `text` is the answer to PSYNC. */
+  #openChannel(kind: ChannelKind, text: string, nowMs: number): void {
+    const mainId = kind === ChannelKind.REDIS ? mainClientId(text) : '';
+    if (mainId === undefined) {
+      const complaint = `Master replied with wrong +RDBCHANNELSYNC syntax: ${shown(text)}`;
+      if (this.#asksFailover) this.warn(complaint);
+      if (!this.#failoverRefused()) this.#garbled(complaint, nowMs);
+      return;
+    }
+    this.#failoverAccepted();
+    this.phase = LinkPhase.CHANNEL;
+    this.#channel = new DumpChannel(kind, mainId, this.#options(), {
+      act: (action) => this.act(action),
+      notice: (line) => this.notice(line),
+      granted: (grant) => this.#granted(grant.replid, grant.offset, grant.dbIndex),
+      failed: (line, isGarbage) => this.#channelFailed(shown(line), isGarbage),
+    });
+  }
+
+  /** The second connection, or what belongs to it on the main one, has failed. */
+  #channelFailed(text: string, isGarbage: boolean): void {
+    if (++this.#channelFailures === CHANNEL_FAILURES_MAX) {
+      this.notice(
+        `${CHANNEL_FAILURES_MAX} full syncs over a second connection have failed before their ` +
+          'dump, so the next one is to be a classic one.',
+      );
+    }
+    if (isGarbage) this.#garbled(text, this.#nowMs);
+    else this.#refuse(text, this.#nowMs);
+  }
+
+  #tickChannel(channel: DumpChannel, silentMs: number, nowMs: number): void {
+    const { replTimeoutMs } = this.#options();
+    const complaint =
+      (this.phase === LinkPhase.CHANNEL ? channel.overdue(silentMs, replTimeoutMs) : '') ||
+      channel.mainOverdue(nowMs, replTimeoutMs);
+    this.#nowMs = nowMs;
+    if (complaint !== '') this.#channelFailed(complaint, false);
+    // The primary sends the stream, and hears of no offset before the dump is loaded.
+    else if (channel.hasStream && this.phase !== LinkPhase.CHANNEL) this.#showLife();
+  }
+
+  /** The primary takes an empty line for a sign of life. */
+  #showLife(): void {
+    this.write('\n');
   }
 
   #continue(text: string, nowMs: number): void {
@@ -518,15 +572,15 @@ export class LinkState {
     const [, replid = ''] = text.split(' ');
     if (cached === undefined || (replid !== '' && !isReplid(replid))) {
       const complaint = `Unexpected reply to PSYNC from master: ${shown(text)}`;
-      if (this.#asksFailover) this.#warn(complaint);
+      if (this.#asksFailover) this.warn(complaint);
       if (!this.#failoverRefused()) this.#garbled(complaint, nowMs);
       return;
     }
     this.#failoverAccepted();
-    this.#notice('Successful partial resynchronization with master.');
+    this.notice('Successful partial resynchronization with master.');
     const isNew = replid !== '' && replid !== cached.replid;
-    if (isNew) this.#warn(`Master replication ID changed to ${replid}`);
-    this.#do({ kind: 'continue', replid: isNew ? replid : '' });
+    if (isNew) this.warn(`Master replication ID changed to ${replid}`);
+    this.act({ kind: 'continue', replid: isNew ? replid : '' });
     this.#up(nowMs);
     this.#ack(cached.offset, -1, nowMs);
   }
@@ -537,48 +591,29 @@ export class LinkState {
       this.#refuse(`MASTER aborted replication with an error: ${shown(text)}`, nowMs);
       return;
     }
-    if (!text.startsWith('$')) {
-      this.#garbled(
-        `Bad protocol from MASTER, the first byte is not '$' (we received '${shown(text)}'), ` +
-          'are you sure the host and port are right?',
-        nowMs,
-      );
-      return;
-    }
-    if (text.startsWith('$EOF:')) {
-      const mark = text.slice('$EOF:'.length);
-      if (mark.length !== MARK_BYTES) {
-        this.#garbled(`Bad protocol from MASTER, a mark of ${mark.length} bytes`, nowMs);
-        return;
-      }
-      this.#transfer(0, mark, 'streamed RDB from master with EOF');
-      return;
-    }
-    const bytes = parseInt64(text.slice(1));
-    if (!(bytes >= 0 && bytes <= PAYLOAD_BYTES_MAX)) {
-      this.#garbled(`Bad protocol from MASTER, a dump of '${shown(text.slice(1))}' bytes`, nowMs);
-      return;
-    }
-    this.#transfer(bytes, '', `${bytes} bytes from master`);
+    const header = dumpHeader(text);
+    if (typeof header === 'string') this.#garbled(header, nowMs);
+    else this.#transfer(header.bytes, header.mark, header.what);
   }
 
   #transfer(bytes: number, mark: string, what: string): void {
     const way = this.#options().loadWay;
     const target = way === LoadWay.STORE_FIRST ? 'disk' : 'parser';
-    this.#notice(`MASTER <-> REPLICA sync: receiving ${what} to ${target}`);
+    this.notice(`MASTER <-> REPLICA sync: receiving ${what} to ${target}`);
     this.#way = way;
     this.phase = LinkPhase.TRANSFER;
     this.payloadBytes = bytes;
     this.payloadReceived = 0;
     // In the other ways this line follows the flush of the old data.
-    if (way === LoadWay.BESIDE) this.#notice('MASTER <-> REPLICA sync: Loading DB in memory');
-    this.#do({ kind: 'payload', bytes, mark, way });
+    if (way === LoadWay.BESIDE) this.notice('MASTER <-> REPLICA sync: Loading DB in memory');
+    this.act({ kind: 'payload', bytes, mark, way });
   }
 
   #up(nowMs: number): void {
     this.phase = LinkPhase.CONNECTED;
-    this.#acceptDumps();
-    this.#isQuiet = false;
+    this.#channelFailures = 0;
+    this.acceptDumps();
+    this.isQuiet = false;
     this.trouble.answered();
     this.upSinceMs = nowMs;
     this.downSinceMs = -1;
@@ -586,18 +621,12 @@ export class LinkState {
     this.currentAttempts = 0;
   }
 
-  /** Forgets about dumps that were refused. */
-  #acceptDumps(): void {
-    this.refusedDumps = 0;
-    this.refusal = '';
-  }
-
   #ack(applied: Offset, fsynced: number, nowMs: number): void {
     this.#lastAckMs = nowMs;
     if (this.#isLegacy) return;
     const words = ['REPLCONF', 'ACK', String(applied)];
     if (fsynced >= 0) words.push('FACK', String(fsynced));
-    this.#write(request(...words));
+    this.write(request(...words));
   }
 
   /**
@@ -605,40 +634,40 @@ export class LinkState {
    * moved on, unless such links end as soon as they begin.
    */
   #lost(nowMs: number): void {
-    this.#notice('Connection with master lost.');
-    if (this.#cached() !== undefined) this.#notice('Caching the disconnected master state.');
+    this.notice('Connection with master lost.');
+    if (this.#cached() !== undefined) this.notice('Caching the disconnected master state.');
     const pauseMs = this.trouble.lost(nowMs - this.upSinceMs);
     this.#wait(nowMs, pauseMs);
     if (pauseMs > 0) return;
-    this.#notice(`Reconnecting to MASTER ${this.#target} after failure`);
+    this.notice(`Reconnecting to MASTER ${this.#target} after failure`);
     this.#attempt(nowMs);
   }
 
   /** Gives up an attempt, with a warning; the next one starts in a second. */
   #refuse(text: string, nowMs: number): void {
-    this.#warn(text);
+    this.warn(text);
     this.#giveUp(nowMs);
   }
 
   /** Gives up an attempt because of what no primary sends; each next one starts later. */
   #garbled(text: string, nowMs: number): void {
     const upMs = this.phase === LinkPhase.CONNECTED ? nowMs - this.upSinceMs : 0;
-    this.#isQuiet = false;
-    this.#warn(text);
+    this.isQuiet = false;
+    this.warn(text);
     this.#giveUp(nowMs, this.trouble.garbled(upMs));
     // What is the same each time is told once.
-    this.#isQuiet = true;
+    this.isQuiet = true;
   }
 
   /** Gives up an attempt; the next one starts in `pauseMs`. */
   #giveUp(nowMs: number, pauseMs = RETRY_MS): void {
-    this.#do({ kind: 'close' });
+    this.act({ kind: 'close' });
     this.#wait(nowMs, pauseMs);
   }
 
   /** The target of FAILOVER is the primary now. */
   #failoverAccepted(): void {
-    if (this.#asksFailover) this.#do({ kind: 'failover', accepted: true });
+    if (this.#asksFailover) this.act({ kind: 'failover', accepted: true });
     this.#asksFailover = false;
   }
 
@@ -646,12 +675,12 @@ export class LinkState {
   #failoverRefused(): boolean {
     if (!this.#asksFailover) return false;
     this.#asksFailover = false;
-    this.#do({ kind: 'failover', accepted: false });
+    this.act({ kind: 'failover', accepted: false });
     return true;
   }
 
   #drop(nowMs: number): void {
-    if (this.phase !== LinkPhase.WAITING) this.#do({ kind: 'close' });
+    if (this.phase !== LinkPhase.WAITING) this.act({ kind: 'close' });
     this.#wait(nowMs, 0);
   }
 
@@ -659,37 +688,9 @@ export class LinkState {
     if (this.downSinceMs < 0) this.downSinceMs = nowMs;
     this.phase = LinkPhase.WAITING;
     this.#steps = [];
+    if (this.#channel !== undefined) this.notice(this.#channel.words.aborts);
+    this.#channel = undefined;
     const isFailingOver = this.#options().failover;
     this.#nextAttemptMs = nowMs + (isFailingOver ? Math.min(ms, FAILOVER_RETRY_MS) : ms);
   }
-
-  #write(text: string): void {
-    this.#do({ kind: 'write', text });
-  }
-
-  #notice(text: string): void {
-    if (this.#isQuiet) return;
-    this.#do({ kind: 'log', line: { level: LogLevel.NOTICE, text } });
-  }
-
-  #warn(text: string): void {
-    this.#do({ kind: 'log', line: { level: LogLevel.WARNING, text } });
-  }
-
-  #do(action: LinkAction): void {
-    this.#actions.push(action);
-  }
-
-  #take(): LinkAction[] {
-    const actions = this.#actions;
-    this.#actions = [];
-    return actions;
-  }
 }
-
-/** The primary's words, in a form that cannot break or flood the log. */
-function shown(text: string): string {
-  return printable(text.slice(0, SHOWN_CHARS));
-}
-
-const printable = (text: string): string => text.replace(/[^\x20-\x7e]/g, '?');

@@ -20,11 +20,14 @@ const OPTIONS: LinkOptions = {
   listeningPort: 6380,
   announceIp: '',
   version: '',
-  capabilities: [],
+  capability: '',
+  hopsCapability: '',
   replTimeoutMs: 60_000,
   ownId: 'a'.repeat(40),
   failover: false,
   loadWay: LoadWay.BESIDE,
+  rdbChannel: false,
+  dualChannel: false,
 };
 
 interface Played {
@@ -150,10 +153,10 @@ describe('the handshake', () => {
   });
 
   test('tells further capabilities with the others', () => {
-    const { at } = play({ capabilities: ['headwater-reads-12-80'] });
+    const { at } = play({ capability: 'headwater-reads-12-80', hopsCapability: 'x' });
     at(0, follow);
     at(1, opened);
-    const all = ['eof', 'psync2', 'headwater-reads-12-80'].flatMap((name) => ['capa', name]);
+    const all = ['eof', 'psync2', 'headwater-reads-12-80', 'x'].flatMap((name) => ['capa', name]);
     expect(at(2, line('+PONG'))).toEqual([PORT + request('REPLCONF', ...all)]);
   });
 

@@ -118,7 +118,7 @@ export class Admin {
     this.latency = new LatencyMonitor(server);
     this.monitors = new Monitors(server, () => this.dispatcher);
     this.pause = new Pause(server, () => this.dispatcher);
-    this.memory = new MemoryMeter(server, host.snapshotMemory);
+    this.memory = new MemoryMeter(server, host.snapshotMemory, host.upstream.held);
     this.#stateLog = new StateLog(server, this.memory);
     this.collector = new MemoryCollector(server.memory);
     this.#collectWorkers = host.collectWorkers;

@@ -156,9 +156,9 @@ const replication = {
   ),
   'repl-rdb-channel': obeyed(yesNo('no'), 'a second connection for the dump (Redis 8)'),
   'dual-channel-replication-enabled': obeyed(yesNo('no'), 'the same (Valkey 8)'),
-  'replica-full-sync-buffer-limit': accepted(
+  'replica-full-sync-buffer-limit': obeyed(
     memory('0'),
-    'stream bytes held back during a sync (Redis 8)',
+    'stream bytes held here during a sync over two connections; 0 = as the output limit of replicas',
   ),
 } as const;
 

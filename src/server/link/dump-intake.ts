@@ -1,7 +1,7 @@
 /**
  * Passes a dump from the link to those who take it: the load worker, and the replicas below to which
- * it is passed on. When one of them has no room, the rest of a read waits for it here and the link
- * is told to pause until all have taken all. So at most one read is kept for each of them.
+ * it is passed on. When one of them has no room, the rest of a read waits for it here, and the link
+ * reads no more until all have taken all. So at most one read is kept for each of them.
  *
  *   link ──take──▶ ┬ load worker's ring
  *                  └ the dump that is passed on
@@ -12,12 +12,6 @@ import type { DumpTaker } from '../snapshot-source.ts';
 
 const NO_BYTES = new Uint8Array(0);
 
-export interface DumpSourcePort {
-  /** The link reads no more until {@link resume}. */
-  pause(): void;
-  resume(): void;
-}
-
 /** A taker, and the bytes for which it had no room. */
 interface Lane {
   readonly taker: DumpTaker;
@@ -26,14 +20,15 @@ interface Lane {
 
 export class DumpIntake {
   readonly #lanes: readonly Lane[];
-  readonly #link: DumpSourcePort;
+  readonly #onChange: () => void;
   /** Lanes that have no room. */
   #fullLanes = 0;
   #ended = false;
 
-  constructor(takers: readonly DumpTaker[], link: DumpSourcePort) {
+  /** `onChange` is called when {@link isReady} may have changed. */
+  constructor(takers: readonly DumpTaker[], onChange: () => void) {
     this.#lanes = takers.map((taker) => ({ taker, waiting: NO_BYTES }));
-    this.#link = link;
+    this.#onChange = onChange;
   }
 
   /** Takes bytes[start, end) by copying them. */
@@ -45,16 +40,17 @@ export class DumpIntake {
   end(): void {
     this.#ended = true;
     for (const { taker, waiting } of this.#lanes) if (waiting.length === 0) taker.end();
+    this.#onChange();
   }
 
-  /** The link is paused because somebody has no room. */
+  /** Somebody has no room. */
   get isFull(): boolean {
     return this.#fullLanes > 0;
   }
 
-  /** Resumes reading, unless a lack of room or the end of the dump has paused it. */
-  resume(): void {
-    if (!this.isFull && !this.#ended) this.#link.resume();
+  /** The link may be read: all have room, and the dump has not ended. */
+  get isReady(): boolean {
+    return !this.isFull && !this.#ended;
   }
 
   /** No more bytes will come. */
@@ -78,7 +74,8 @@ export class DumpIntake {
 
   async #drain(lane: Lane): Promise<void> {
     const { taker } = lane;
-    if (this.#fullLanes++ === 0) this.#link.pause();
+    this.#fullLanes++;
+    this.#onChange();
     while (lane.waiting.length > 0) {
       await taker.waitForRoom();
       // It has ended, with or without success: the rest is not needed.
@@ -88,6 +85,6 @@ export class DumpIntake {
     }
     this.#fullLanes--;
     if (this.#ended) taker.end();
-    else this.resume();
+    this.#onChange();
   }
 }

@@ -23,6 +23,7 @@ export function upstreamSection(server: Server, upstream: Upstream): string {
     ['master_sync_in_progress', link.isSyncing ? 1 : 0],
     ['slave_read_repl_offset', offset],
     ['slave_repl_offset', offset],
+    ...heldFields(server, upstream),
   ];
   if (link.isSyncing) {
     const { payloadBytes, payloadReceived } = link;
@@ -47,6 +48,21 @@ export function upstreamSection(server: Server, upstream: Upstream): string {
     ['replica_announced', values.replicaAnnounced ? 1 : 0],
   );
   return fields.map(([name, value]) => `${name}:${value}\r\n`).join('');
+}
+
+/**
+ * What is held of the stream in a full sync over two connections. The directives decide whose
+ * fields are shown: those of Redis 8 or of Valkey 8.
+ */
+function heldFields({ config }: Server, { held }: Upstream): [name: string, value: number][] {
+  const { replRdbChannel, dualChannelReplicationEnabled } = config.values;
+  const fields: [name: string, value: number][] = [];
+  const add = (name: string): void => {
+    fields.push([`${name}_size`, held.memoryBytes], [`${name}_peak`, held.peakBytes]);
+  };
+  if (replRdbChannel) add('replica_full_sync_buffer');
+  if (dualChannelReplicationEnabled) add('replicas_repl_buffer');
+  return fields;
 }
 
 /** Our lines about the link, with their ends: its phase, what it waits for, and what is wrong. */

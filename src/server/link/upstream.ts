@@ -7,6 +7,10 @@
  *                         │        └─▶ passed on to the replicas below that need one, as it comes
  *                         └─ stream ─▶ Applier ──▶ dataset, and the log for those below
  *
+ * In a full sync over two connections the dump comes over the second one, and what the main one
+ * brings meanwhile is held (held-stream.ts). After the swap it is applied, a block in each turn,
+ * before the main connection is read again.
+ *
  * replication/link-state.ts makes the decisions. The old dataset is served until a whole new one is
  * there, also when the sync fails, unless `repl-diskless-load` says otherwise (load-way.ts).
  *
@@ -20,23 +24,16 @@
  *
  * Main thread.
  */
-import type { OnReadOpts, Socket } from 'node:net';
 import { assert, unreachable } from '../../base/assert.ts';
-import { codeOf, ErrorCode, messageOf, OperatingError } from '../../base/errors.ts';
-import { poison } from '../../base/lease.ts';
-import { asOffset, KIB, type Offset } from '../../base/units.ts';
-import { Flag } from '../../commands/spec.ts';
-import { RDB_VERSION_MAX, VALKEY_VERSION_MAX } from '../../rdb/opcodes.ts';
-import type { LinkOptions } from '../../replication/link-handshake.ts';
-import type { LinkAction } from '../../replication/link-phase.ts';
-import { LinkReader, MARK_BYTES } from '../../replication/link-reader.ts';
+import { codeOf, ErrorCode, OperatingError } from '../../base/errors.ts';
+import { asOffset } from '../../base/units.ts';
+import type { CachedStream, LinkAction } from '../../replication/link-phase.ts';
+import { type LinkReader, MARK_BYTES } from '../../replication/link-reader.ts';
 import { LinkState } from '../../replication/link-state.ts';
-import { LoadWay, loadWay } from '../../replication/load-way.ts';
+import { LoadWay } from '../../replication/load-way.ts';
 import { LogLevel, secondIdLine } from '../../replication/psync.ts';
-import { hopsCapability, readsCapability } from '../../replication/replconf.ts';
-import { isReplid } from '../../replication/replid.ts';
 import { Reply } from '../../resp/reply.ts';
-import type { Loaded, LoadPool } from '../../workers/load-job.ts';
+import type { Loaded } from '../../workers/load-job.ts';
 import type { CommandRow } from '../dispatch/command-lookup.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import type { Session } from '../dispatch/session.ts';
@@ -47,73 +44,37 @@ import type { LoadView, PassedDump } from '../snapshot-source.ts';
 import { Applier, UpstreamSession } from './applier.ts';
 import { DumpIntake } from './dump-intake.ts';
 import { DumpLoading } from './dump-loading.ts';
-import { connectFrom } from './outgoing.ts';
+import { HeldStream } from './held-stream.ts';
+import { type ConnectionEvents, LinkConnection } from './link-connection.ts';
+import {
+  FINAL_ERRORS,
+  type Grant,
+  isKnown,
+  linkOptions,
+  NO_DATA_HELD,
+  OWN_STREAM_KEPT,
+  replicaRefusal,
+  type UpstreamParts,
+} from './upstream-parts.ts';
 
 const SECOND_MS = 1000;
-/**
- * Bytes of one read. A turn has up to 32 reads: larger ones would let clients wait longer while
- * the stream is applied.
- */
-const READ_BYTES = 64 * KIB;
-const READONLY = "READONLY You can't write against a read only replica.";
-const MASTERDOWN =
-  "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
-/** Errors of a load that would most likely occur with the next dump of the same primary too. */
-const FINAL_ERRORS: ReadonlySet<ErrorCode> = new Set([
-  ErrorCode.TOO_NEW,
-  ErrorCode.UNSUPPORTED,
-  ErrorCode.CORRUPT,
-  ErrorCode.ARENA_FULL,
-]);
-
-export interface UpstreamParts {
-  readonly pool: LoadPool;
-  /** The port on which this node listens. */
-  readonly port: () => number;
-  /** Takes over the function libraries of a dump. */
-  readonly takeFunctions: (libraries: readonly Uint8Array[]) => void;
-  /** Ends the links of all replicas below, so that they ask again. */
-  readonly dropReplicas: (reason: string) => void;
-  /** Ends the readers of the log or dataset that is about to go, for example snapshots. */
-  readonly leaveStream: () => void;
-  /**
-   * A full sync arrives, and is passed on to those below: the stream `replid` up to `offset`, in
-   * `bytes` bytes, -1 when unknown. Undefined when it cannot be passed on.
-   */
-  readonly passOn: (replid: string, offset: Offset, bytes: number) => PassedDump | undefined;
-  /** The dump is loaded and the log begins after it; `passed` is the same dump for those below. */
-  readonly dumpLoaded: (passed: PassedDump | undefined) => void;
-  /** No attempt to reach the primary is under way. */
-  readonly linkFailed: () => void;
-  /** Something was appended to the log. */
-  readonly flush: () => void;
-  /** Ends the waits of all clients with an error: the node's role has changed. */
-  readonly unblockAll: (error: string) => void;
-  /** The target of FAILOVER has answered. */
-  readonly failoverAnswered: (accepted: boolean) => void;
-}
-
-/** A full sync that was granted. */
-interface Grant {
-  readonly replid: string;
-  readonly offset: Offset;
-}
-
-/** Whether the primary has told the id and the offset of its stream: one without PSYNC does not. */
-const isKnown = ({ replid, offset }: Grant): boolean => isReplid(replid) && offset >= 0;
-
 export class Upstream {
   readonly link: LinkState;
   host = '';
   port = 0;
   readonly #server: Server;
   readonly #parts: UpstreamParts;
-  readonly #reader: LinkReader;
+  readonly #main: LinkConnection;
+  /** The connection of the dump, when that does not come over the main one. */
+  #second: LinkConnection | undefined = undefined;
+  /** The stream that has come behind the dump and is not applied yet. */
+  readonly held: HeldStream;
+  /** The next block of it is to be applied. */
+  #draining: NodeJS.Immediate | undefined = undefined;
+  /** Why the main connection is gone, while what it has brought is still to be applied. */
+  #lostReason: string | undefined = undefined;
   #dispatcher: Dispatcher | undefined = undefined;
   #applier: Applier | undefined = undefined;
-  #socket: Socket | undefined = undefined;
-  /** Bytes in it are stale when the read that brought them has been taken. */
-  #readBuffer: Buffer | undefined = undefined;
   #grant: Grant | undefined = undefined;
   #loading: DumpLoading | undefined = undefined;
   /** The old dataset is gone, and the new one is not there yet. */
@@ -128,25 +89,27 @@ export class Upstream {
   /** The database that the stream had selected when it was last applied. */
   #selectedDb = 0;
   #secondMs = 0;
-  /** The holders that keep the link from changing the dataset, and the waiters for their end. */
+  /** The holders that keep the link from changing the dataset. */
   #holders = 0;
-  #onReleased: (() => void)[] = [];
+  /** A dump that is loaded waits: for their end, for the stream behind it, or for its own end. */
+  #onSwapDue: (() => void)[] = [];
 
   constructor(server: Server, parts: UpstreamParts) {
     this.#server = server;
     this.#parts = parts;
     this.link = new LinkState(
-      () => this.#options(),
+      () => linkOptions(server, parts.port()),
       () => this.#held(),
     );
-    this.#reader = new LinkReader({
+    this.held = new HeldStream(() => {
+      const { replicaFullSyncBufferLimit, clientOutputBufferLimit } = server.config.values;
+      return replicaFullSyncBufferLimit || clientOutputBufferLimit.replica.hardBytes;
+    });
+    this.#main = new LinkConnection({
+      ...this.#takers(),
+      opened: () => this.#act(this.link.opened(this.#nowMs())),
+      closed: (reason) => this.#mainClosed(reason),
       line: (text) => this.#act(this.link.line(text, this.#nowMs())),
-      payload: (bytes, start, end) => {
-        this.link.received(end - start, this.#nowMs());
-        this.#intake?.take(bytes, start, end);
-      },
-      payloadEnded: () => this.#payloadEnded(),
-      stream: (bytes, start, end) => this.#apply(bytes, start, end),
     });
   }
 
@@ -211,10 +174,7 @@ export class Upstream {
     server.setObstacle(Obstacle.REPLICA, true);
     if (!wasReplica) {
       if (server.streamLog.active) {
-        server.log.notice(
-          'Before turning into a replica, using my own master parameters to synthesize a cached ' +
-            'master: I may be able to synchronize with the new master with just a partial transfer.',
-        );
+        server.log.notice(OWN_STREAM_KEPT);
       }
       // A primary's own stream ends here. The node that continues it selects a database again.
       this.#selectedDb = Math.max(0, server.feed.selectedDb);
@@ -257,19 +217,16 @@ export class Upstream {
    */
   hold(): void {
     this.#holders++;
-    this.#socket?.pause();
+    this.#regulate();
   }
 
   release(): void {
     this.#holders--;
     if (this.#holders > 0) return;
     this.link.heldBack(this.#nowMs());
-    const released = this.#onReleased;
-    this.#onReleased = [];
-    for (const go of released) go();
-    // A dump that waits for room, or for its load, resumes the link itself.
-    if (this.#intake === undefined) this.#resume(this.#socket);
-    else this.#intake.resume();
+    this.#swapDue();
+    if (this.#applier !== undefined && this.held.isActive) this.#drainSoon();
+    this.#regulate();
   }
 
   /**
@@ -302,40 +259,16 @@ export class Upstream {
     await this.#parts.pool.close();
   }
 
-  /** The error for a client's command that a replica does not allow. */
   #refusal(session: Session, row: CommandRow, flags: number): string | undefined {
     if (!this.isReplica || session.fromPrimary) return undefined;
-    const { replicaReadOnly, replicaServeStaleData } = this.#server.config.values;
-    if ((flags & Flag.WRITE) !== 0 && replicaReadOnly) return READONLY;
-    if (!this.isUp && !replicaServeStaleData && (row.flags & Flag.STALE) === 0) return MASTERDOWN;
-    return undefined;
+    return replicaRefusal(this.#server.config.values, this.isUp, row, flags);
   }
 
   #nowMs(): number {
     return this.#server.clock.monotonicMs();
   }
 
-  #options(): LinkOptions {
-    const { config, keyspace } = this.#server;
-    const { values } = config;
-    return {
-      user: values.masteruser,
-      password: values.masterauth,
-      listeningPort: values.replicaAnnouncePort || this.#parts.port(),
-      announceIp: values.replicaAnnounceIp,
-      version: '',
-      capabilities: [
-        readsCapability(RDB_VERSION_MAX, VALKEY_VERSION_MAX),
-        ...(values.chainReports ? [hopsCapability(this.#server.runId)] : []),
-      ],
-      replTimeoutMs: values.replTimeout * SECOND_MS,
-      ownId: this.#server.runId,
-      failover: this.#server.failover.isRunning,
-      loadWay: loadWay(values.replDisklessLoad, keyspace.keyCount === 0),
-    };
-  }
-
-  #held(): Grant | undefined {
+  #held(): CachedStream | undefined {
     const { history, streamLog } = this.#server;
     return streamLog.active ? { replid: history.replid, offset: streamLog.endOffset } : undefined;
   }
@@ -344,7 +277,9 @@ export class Upstream {
     const isDue = nowMs - this.#secondMs >= SECOND_MS || nowMs < this.#secondMs;
     if (!this.isReplica || !(isDue || this.#server.failover.isRunning)) return;
     this.#secondMs = nowMs;
-    if (this.#holders > 0 || this.#intake?.isFull === true) this.link.heldBack(this.#nowMs());
+    if (this.held.isActive) this.#regulate();
+    if (this.#holders > 0 || this.#intake?.isFull === true || this.#isDraining)
+      this.link.heldBack(this.#nowMs());
     this.#act(
       this.link.tick(this.#server.streamLog.endOffset, this.#server.syncedOffset(), this.#nowMs()),
     );
@@ -363,16 +298,30 @@ export class Upstream {
         else log.notice(action.line.text);
         break;
       case 'connect':
-        this.#connect(this.#server.config.values.bindSourceAddr);
+        this.#connect();
         break;
       case 'write':
-        this.#socket?.write(action.text, 'latin1');
+        this.#main.write(action.text);
+        break;
+      case 'connect-second':
+        this.#connectSecond();
+        break;
+      case 'write-second':
+        this.#second?.write(action.text);
+        break;
+      case 'close-second':
+        this.#leaveSecond();
+        break;
+      case 'hold-stream':
+        this.held.begin();
+        this.#main.reader.expectStream();
+        this.#swapDue();
         break;
       case 'close':
         this.#leaveLink();
         break;
       case 'full':
-        this.#grant = { replid: action.replid, offset: action.offset };
+        this.#grant = action;
         break;
       case 'payload':
         this.#load(action.bytes, action.mark, action.way);
@@ -396,50 +345,76 @@ export class Upstream {
     }
   }
 
-  /** Connects from the address `source`, or from any when it is empty. */
-  #connect(source: string): void {
+  #connect(): void {
     this.#leaveLink();
-    this.#reader.expectLines();
-    this.#readBuffer ??= Buffer.allocUnsafeSlow(READ_BYTES);
-    const buffer = this.#readBuffer;
-    // All reads go into one buffer, so that those of a dump leave nothing to collect.
-    const onread: OnReadOpts = {
-      buffer,
-      callback: (count) => {
-        if (isCurrent()) this.#received(buffer, count);
-        return true;
-      },
-    };
-    const destination = { host: this.host, port: this.port, onread };
-    const socket = connectFrom(destination, source, () => {
-      if (isCurrent()) this.#connect('');
-    });
-    this.#socket = socket;
-    if (this.#holders > 0) socket.pause();
-    // Events of an abandoned connection say nothing about the present one.
-    const isCurrent = (): boolean => this.#socket === socket;
-    let reason = '';
-    socket.on('connect', () => {
-      if (isCurrent()) this.#act(this.link.opened(this.#nowMs()));
-    });
-    socket.on('error', (error) => {
-      reason = messageOf(error);
-    });
-    socket.on('close', () => {
-      if (!isCurrent()) return;
-      this.#leaveLink();
-      this.#act(this.link.closed(reason, this.#nowMs()));
-    });
+    this.#main.connect(this.host, this.port, this.#server.config.values.bindSourceAddr);
+    this.#regulate();
   }
 
-  #received(bytes: Buffer, count: number): void {
+  #connectSecond(): void {
+    const second = new LinkConnection({
+      ...this.#takers(),
+      opened: () => this.#act(this.link.secondOpened(this.#nowMs())),
+      closed: (reason) => this.#act(this.link.secondClosed(reason, this.#nowMs())),
+      line: (text) => this.#act(this.link.secondLine(text, this.#nowMs())),
+    });
+    this.#second = second;
+    second.connect(this.host, this.port, this.#server.config.values.bindSourceAddr);
+    this.#regulate();
+  }
+
+  #leaveSecond(): void {
+    this.#second?.leave();
+    this.#second = undefined;
+  }
+
+  #takers(): Pick<ConnectionEvents, 'received' | 'payload' | 'payloadEnded' | 'stream'> {
+    return {
+      received: (bytes, take) => this.#received(bytes, take),
+      payload: (bytes, start, end) => {
+        this.link.received(end - start, this.#nowMs());
+        this.#intake?.take(bytes, start, end);
+      },
+      payloadEnded: () => this.#payloadEnded(),
+      stream: (bytes, start, end) => {
+        if (this.held.isActive) this.#hold(bytes, start, end);
+        else this.#apply(bytes, start, end);
+      },
+    };
+  }
+
+  /** The connection over which the dump comes. */
+  get #dumpReader(): LinkReader {
+    return (this.#second ?? this.#main).reader;
+  }
+
+  /** Reads from the primary, unless the link is held, or the dump or the stream has no room. */
+  #regulate(): void {
+    const isFree = this.#holders === 0;
+    const takesDump = this.#intake?.isReady !== false;
+    if (this.#second !== undefined) this.#second.reads = isFree && takesDump;
+    let takesMain = this.#second !== undefined || takesDump;
+    if (this.held.isActive) takesMain = !this.held.isFull && !this.#isDraining;
+    this.#main.reads = isFree && takesMain;
+  }
+
+  #mainClosed(reason: string): void {
+    if (this.held.isActive && this.link.outlivesMain) {
+      this.#lostReason = reason;
+      this.#act(this.link.mainLost(reason));
+      return;
+    }
+    this.#leaveLink();
+    this.#act(this.link.closed(reason, this.#nowMs()));
+  }
+
+  #received(bytes: number, take: () => void): void {
     const server = this.#server;
     server.clock.tick();
-    server.stats.netInputBytes += count;
-    server.stats.netReplInputBytes += count;
+    server.stats.netInputBytes += bytes;
+    server.stats.netReplInputBytes += bytes;
     server.stats.readsProcessed++;
-    this.#read(() => this.#reader.push(bytes, 0, count));
-    poison(bytes, 0, count);
+    this.#read(take);
     if (this.#loadedBytes >= 0) this.#checkMark();
   }
 
@@ -460,10 +435,12 @@ export class Upstream {
 
   /** Drops the connection and a dump that is being received. The stream that is held stays. */
   #leaveLink(): void {
-    const socket = this.#socket;
-    this.#socket = undefined;
-    socket?.destroy();
-    this.#reader.expectNothing();
+    this.#main.leave();
+    this.#leaveSecond();
+    this.held.end();
+    clearImmediate(this.#draining);
+    this.#draining = undefined;
+    this.#lostReason = undefined;
     if (this.#applier !== undefined) this.#selectedDb = this.#applier.selectedDb;
     this.#applier?.stop();
     this.#applier = undefined;
@@ -476,7 +453,53 @@ export class Upstream {
     this.#passed = undefined;
     this.#loading?.cancel();
     this.#loading = undefined;
+    this.#swapDue();
     this.#loadEnded(false);
+  }
+
+  /** Holds the stream that has come before the dump is loaded. */
+  #hold(bytes: Uint8Array, start: number, end: number): void {
+    const { held } = this;
+    held.push(bytes, start, end);
+    if (!held.isFull) return;
+    this.#server.log.notice(held.fullText);
+    this.#regulate();
+  }
+
+  /** What was held is being applied; the main connection waits. */
+  get #isDraining(): boolean {
+    return this.held.isActive && this.#applier !== undefined;
+  }
+
+  #drainSoon(): void {
+    this.#draining ??= setImmediate(() => {
+      this.#draining = undefined;
+      this.#drain();
+    });
+  }
+
+  /** Applies the next block of what was held. */
+  #drain(): void {
+    const { held } = this;
+    // The one who holds the link calls again.
+    if (this.#holders > 0) return;
+    const bytes = held.next();
+    this.#server.clock.tick();
+    if (bytes.length > 0) {
+      this.#read(() => this.#apply(bytes, 0, bytes.length));
+      // The bytes may have ended the link.
+      if (!held.isActive) return;
+      held.taken();
+    }
+    if (held.heldBytes > 0) {
+      this.#drainSoon();
+      return;
+    }
+    this.#server.log.notice(held.appliedText);
+    held.end();
+    const reason = this.#lostReason;
+    if (reason === undefined) this.#regulate();
+    else this.#mainClosed(reason);
   }
 
   #apply(bytes: Uint8Array, start: number, end: number): void {
@@ -490,8 +513,7 @@ export class Upstream {
   #startApplying(dbIndex: number): void {
     const server = this.#server;
     assert(this.#dispatcher !== undefined, 'the stream is applied once the node is wired');
-    const socket = this.#socket;
-    assert(socket !== undefined, 'a stream comes over a connection');
+    const { socket } = this.#main;
     const reply = new Reply(server.bufferPool);
     const session = new UpstreamSession(server.nextClientId(), reply, socket, server.nowMs);
     this.#applier = new Applier(server, this.#dispatcher, session, dbIndex, () => {
@@ -499,7 +521,7 @@ export class Upstream {
         this.link.acknowledge(server.streamLog.endOffset, server.syncedOffset(), this.#nowMs()),
       );
     });
-    this.#reader.expectStream();
+    this.#main.reader.expectStream();
   }
 
   /** The dump begins. */
@@ -511,20 +533,17 @@ export class Upstream {
       this.#flushOld(),
     );
     this.#loading = loading;
-    const socket = this.#socket;
     const grant = this.#grant;
     const canPass = grant !== undefined && isKnown(grant);
     this.#passed = canPass ? this.#parts.passOn(grant.replid, grant.offset, totalBytes) : undefined;
     const takers = [loading.taker, ...(this.#passed === undefined ? [] : [this.#passed])];
-    this.#intake = new DumpIntake(takers, {
-      pause: () => socket?.pause(),
-      resume: () => this.#resume(socket),
-    });
+    this.#intake = new DumpIntake(takers, () => this.#regulate());
     const ended = new Promise<void>((resolve) => {
       this.#onPayloadEnd = resolve;
     });
-    if (mark === '') this.#reader.expectPayload(bytes);
-    else this.#reader.expectPayloadUntil(mark);
+    const reader = this.#dumpReader;
+    if (mark === '') reader.expectPayload(bytes);
+    else reader.expectPayloadUntil(mark);
     this.#followLoad(loading, ended);
   }
 
@@ -532,7 +551,6 @@ export class Upstream {
     this.#loadedBytes = -1;
     this.link.payloadEnded(this.#nowMs());
     // The bytes after it wait in the kernel until the dump is loaded.
-    this.#socket?.pause();
     this.#intake?.end();
     this.#onPayloadEnd?.();
   }
@@ -551,7 +569,7 @@ export class Upstream {
       }
       return;
     }
-    if (this.#loading === loading && this.#reader.heldBytes > 0) {
+    if (this.#loading === loading && this.#dumpReader.heldBytes > 0) {
       this.#loadedBytes = loaded.result.bytes;
       this.#checkMark();
     }
@@ -559,18 +577,23 @@ export class Upstream {
     // The mark may have come before the worker was done.
     if (this.#loading === loading && this.link.payloadBytes === 0 && !this.#isWhole(loaded))
       this.#broken();
-    while (this.#holders > 0) {
+    while (this.#loading === loading && (this.#holders > 0 || !this.link.hasStream)) {
       await new Promise<void>((resolve) => {
-        this.#onReleased.push(resolve);
+        this.#onSwapDue.push(resolve);
       });
     }
     if (this.#loading === loading) this.#take(loaded);
     else loaded.keyspace.drop();
   }
 
+  /** Lets a dump that is loaded see whether it may take its place. */
+  #swapDue(): void {
+    for (const go of this.#onSwapDue.splice(0)) go();
+  }
+
   /** Ends the link when a dump that was loaded is followed by anything but its mark. */
   #checkMark(): void {
-    const { heldBytes } = this.#reader;
+    const { heldBytes } = this.#dumpReader;
     if (this.link.payloadReceived + heldBytes >= this.#loadedBytes + MARK_BYTES) this.#broken();
   }
 
@@ -608,12 +631,15 @@ export class Upstream {
     if (isKnown(grant)) history.adopt(grant.replid);
     else history.renew();
     this.#parts.dumpLoaded(passed);
-    this.#selectedDb = aux.replication?.streamDb ?? 0;
-    const socket = this.#socket;
+    this.#selectedDb = grant.dbIndex >= 0 ? grant.dbIndex : (aux.replication?.streamDb ?? 0);
     this.#act(this.link.loaded(streamLog.endOffset, this.#nowMs()));
     // Bytes after the dump may have come with it.
     this.#read(() => this.#startApplying(this.#selectedDb));
-    this.#resume(socket);
+    if (this.held.isActive) {
+      server.log.notice(this.held.beginText);
+      this.#drainSoon();
+    }
+    this.#regulate();
   }
 
   /**
@@ -659,14 +685,7 @@ export class Upstream {
     if (!this.#isFlushed) return;
     this.#isFlushed = false;
     this.#server.loading = false;
-    if (!isLoaded)
-      this.#server.log.warning(
-        'The full sync has failed after the old data was flushed: no data is held',
-      );
-  }
-
-  #resume(socket: Socket | undefined): void {
-    if (this.#holders === 0) socket?.resume();
+    if (!isLoaded) this.#server.log.warning(NO_DATA_HELD);
   }
 
   /** The stream that is held cannot be trusted: the next sync is a full one. */

@@ -10,6 +10,8 @@
  *   spool        dump bytes that wait for readers, in memory                  no
  *   backlog      the stream, up to `repl-backlog-size`                        yes
  *   pinned       the stream beyond it, kept for replicas that lag             no: evicting would add to it
+ *   held         the stream behind a dump that is not loaded yet, see         no
+ *                link/held-stream.ts
  *   clients      as `tot-mem` of CLIENT LIST: requests that are not whole or  yes
  *                wait, queues of MULTI, names, replies that wait, and a base
  *                per client
@@ -43,6 +45,11 @@ export interface SnapshotMemory {
   readonly spoolMemoryBytes: number;
 }
 
+/** The stream that is held until a dump is loaded. */
+export interface HeldMemory {
+  readonly memoryBytes: number;
+}
+
 /** Memory of the clients of a class: some of its parts, all of it, and that in V8's heap. */
 export interface ClassMemory {
   queryBytes: number;
@@ -63,6 +70,7 @@ const noClients = (): ClassMemory => ({
 export class MemoryMeter {
   readonly #server: Server;
   readonly #snapshots: SnapshotMemory;
+  readonly #held: HeldMemory;
   #rssAtMs = Number.NEGATIVE_INFINITY;
   #rssFailed = false;
   /** V8's heap when the node began to serve: the base cost of an empty node. */
@@ -77,9 +85,10 @@ export class MemoryMeter {
   readonly replicas = noClients();
   readonly totalBytes = totalmem();
 
-  constructor(server: Server, snapshots: SnapshotMemory) {
+  constructor(server: Server, snapshots: SnapshotMemory, held: HeldMemory) {
     this.#server = server;
     this.#snapshots = snapshots;
+    this.#held = held;
   }
 
   /** Notes the memory of an empty server. */
@@ -138,7 +147,8 @@ export class MemoryMeter {
   get unownedBytes(): number {
     const { clients, bufferPool } = this.#server;
     const owned = this.normal.bytes + this.replicas.bytes + clients.size * CONNECTION_BYTES;
-    return Math.max(0, this.heapBytes + this.#bufferBytes - owned - bufferPool.heldBytes);
+    const buffers = bufferPool.heldBytes + this.heldBytes;
+    return Math.max(0, this.heapBytes + this.#bufferBytes - owned - buffers);
   }
 
   /** Keys, values and tables. */
@@ -177,6 +187,11 @@ export class MemoryMeter {
     return this.streamBytes - this.backlogBytes;
   }
 
+  /** The stream behind a dump that is not loaded yet. */
+  get heldBytes(): number {
+    return this.#held.memoryBytes;
+  }
+
   get normalClientBytes(): number {
     return this.normal.bytes;
   }
@@ -198,7 +213,8 @@ export class MemoryMeter {
 
   /** The used memory that `maxmemory` does not limit, besides the base cost. */
   get notCountedBytes(): number {
-    return this.heapGrowthBytes + this.copyBytes + this.spoolBytes + this.pinnedBytes;
+    const { copyBytes, spoolBytes, pinnedBytes, heldBytes } = this;
+    return this.heapGrowthBytes + copyBytes + spoolBytes + pinnedBytes + heldBytes;
   }
 
   /** Keys and values, without tables. */
