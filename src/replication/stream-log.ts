@@ -101,7 +101,7 @@ export class StreamLog {
   readonly #memory: SharedMemory;
   /** Memory for the block after a refusal. */
   #reserve: SharedArrayBuffer | undefined = undefined;
-  /** Blocks that left the log at a refusal while a write was in flight. */
+  /** Blocks that left the log while a write was in flight, or while a worker compressed them. */
   readonly #leaving = new Set<Block>();
   /** Must close all cursors. Called from within an append that finds no memory. */
   onRefused: () => void = () => {};
@@ -327,11 +327,11 @@ export class StreamLog {
     let dropped = 0;
     while (dropped < TRIM_BLOCKS_MAX) {
       const head = this.#blocks[this.#headIndex];
-      if (head === undefined || head === this.#tail || head.pins !== 0) break;
+      if (head === undefined || head === this.#tail || isStoodIn(head)) break;
       const stored = head.packed?.bytes ?? head.used;
       const isLost = head.start < this.#lostBefore;
       if (!isLost && this.storedBytes - stored < this.#backlogBytesMax) break;
-      this.#giveBack(this.#dropHead());
+      this.#leave(this.#dropHead());
       dropped++;
     }
     // The spent half goes away in one move per doubling, so a step of the head costs O(1) over
@@ -363,7 +363,8 @@ export class StreamLog {
 
   /**
    * The oldest sealed block that is not compressed and that no cursor stands in; undefined when
-   * there is none. It is pinned until {@link packed}.
+   * there is none. Its bytes stay until {@link packed}, but it may leave the log meanwhile: the log
+   * does not grow because a worker is slow.
    */
   beginPack(): Block | undefined {
     const rawFrom = this.rawFrom();
@@ -372,6 +373,7 @@ export class StreamLog {
       if (block.next === null || block.start + block.used > rawFrom) return undefined;
       if (block.packed !== undefined || block.isHard || block.pins > 0) continue;
       block.pins++;
+      block.isPacking = true;
       return block;
     }
     return undefined;
@@ -383,6 +385,7 @@ export class StreamLog {
    * to meanwhile also stays as it is.
    */
   packed(block: Block, bytes: Uint8Array, length: number, crcLow: number, crcHigh: number): void {
+    block.isPacking = false;
     if (length === 0) block.isHard = true;
     if (length > 0 && block.pins === 1 && !block.detached) {
       block.packed = this.#store.put(bytes, length, crcLow, crcHigh);
@@ -503,6 +506,12 @@ export class StreamLog {
     else this.#memory.drop(MemoryKind.LOG, bytes.buffer, used);
   }
 
+  /** A block that is still being compressed gives its memory back after that. */
+  #leave(block: Block): void {
+    if (block.pins === 0) this.#giveBack(block);
+    else this.#leaving.add(block);
+  }
+
   #addBlock(): void {
     this.trim();
     const { start, used } = this.#tail;
@@ -534,10 +543,11 @@ export class StreamLog {
   #takeOldest(): SharedArrayBuffer {
     for (;;) {
       const head = this.#blocks[this.#headIndex]!;
-      if (head.pins !== 0 || head === this.#tail) break;
+      if (isStoodIn(head) || head === this.#tail) break;
       this.#dropHead();
+      if (head.pins !== 0) this.#leaving.add(head);
       // A compressed block has no memory of its own.
-      if (head.bytes.length > 0) return head.bytes.buffer;
+      else if (head.bytes.length > 0) return head.bytes.buffer;
     }
     this.onRefused();
     assert(this.openCursors === 0, 'without memory for the stream nobody reads it');
@@ -570,4 +580,9 @@ export class StreamLog {
     head.next = null;
     return head;
   }
+}
+
+/** Somebody reads the block, not only the worker that compresses it. */
+function isStoodIn({ pins, isPacking }: Block): boolean {
+  return pins > (isPacking ? 1 : 0);
 }
