@@ -12,10 +12,11 @@
  *                  ├──────── at least backlogBytesMax retained ──────────────┤
  *
  * Block `b` holds offsets b.start … b.start + b.used - 1. A cursor pins the one block that it is
- * in. Blocks leave only at the head, and only when the head has no pin and the rest still covers
- * `backlogBytesMax`. A slow peer keeps all blocks after its own, so it (and any PSYNC) can go on.
- * `pinnedBytes` counts these blocks once. Trimming looks at the head's pin count and never at the
- * cursors: append costs the same with one cursor and with a thousand.
+ * in. Blocks leave only at the head, and only when no cursor pins the head and the rest still covers
+ * `backlogBytesMax`. A worker that compresses a block keeps its bytes, but not its place. A slow peer
+ * keeps all blocks after its own, so it (and any PSYNC) can go on. `pinnedBytes` counts these blocks
+ * once. Trimming looks at the head's pin count and never at the cursors: append costs the same with
+ * one cursor and with a thousand.
  *
  * Blocks are a quarter of the backlog, from 16 KiB to 1 MiB. A write to a peer ends at a block's
  * end, so small blocks cost system calls. Large blocks retain up to one block more than requested.
