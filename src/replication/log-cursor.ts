@@ -14,14 +14,19 @@ export class Block {
   readonly start: Offset;
   /** Bytes written. */
   used: number;
-  /** Cursors that stand in the block, including closed ones whose write is in flight. */
+  /**
+   * Cursors that stand in the block, including closed ones whose write is in flight; and one more
+   * while it is being compressed.
+   */
   pins: number;
   next: Block | null;
   /**
-   * The block has left the log. While a write is in flight its memory must not be used again.
+   * The block has left the log. While it has a pin its memory must not be used again.
    */
   detached: boolean;
   packed: Packed | undefined = undefined;
+  /** A worker reads its bytes, to compress them. */
+  isPacking = false;
   /** It stays uncompressed: compressing it does not pay, or was not tried. */
   isHard = false;
   /** Somebody was asked to expand it. */

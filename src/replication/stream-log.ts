@@ -12,10 +12,11 @@
  *                  ├──────── at least backlogBytesMax retained ──────────────┤
  *
  * Block `b` holds offsets b.start … b.start + b.used - 1. A cursor pins the one block that it is
- * in. Blocks leave only at the head, and only when the head has no pin and the rest still covers
- * `backlogBytesMax`. A slow peer keeps all blocks after its own, so it (and any PSYNC) can go on.
- * `pinnedBytes` counts these blocks once. Trimming looks at the head's pin count and never at the
- * cursors: append costs the same with one cursor and with a thousand.
+ * in. Blocks leave only at the head, and only when no cursor pins the head and the rest still covers
+ * `backlogBytesMax`. A worker that compresses a block keeps its bytes, but not its place. A slow peer
+ * keeps all blocks after its own, so it (and any PSYNC) can go on. `pinnedBytes` counts these blocks
+ * once. Trimming looks at the head's pin count and never at the cursors: append costs the same with
+ * one cursor and with a thousand.
  *
  * Blocks are a quarter of the backlog, from 16 KiB to 1 MiB. A write to a peer ends at a block's
  * end, so small blocks cost system calls. Large blocks retain up to one block more than requested.
@@ -101,7 +102,7 @@ export class StreamLog {
   readonly #memory: SharedMemory;
   /** Memory for the block after a refusal. */
   #reserve: SharedArrayBuffer | undefined = undefined;
-  /** Blocks that left the log at a refusal while a write was in flight. */
+  /** Blocks that left the log while a write was in flight, or while a worker compressed them. */
   readonly #leaving = new Set<Block>();
   /** Must close all cursors. Called from within an append that finds no memory. */
   onRefused: () => void = () => {};
@@ -327,11 +328,11 @@ export class StreamLog {
     let dropped = 0;
     while (dropped < TRIM_BLOCKS_MAX) {
       const head = this.#blocks[this.#headIndex];
-      if (head === undefined || head === this.#tail || head.pins !== 0) break;
+      if (head === undefined || head === this.#tail || isStoodIn(head)) break;
       const stored = head.packed?.bytes ?? head.used;
       const isLost = head.start < this.#lostBefore;
       if (!isLost && this.storedBytes - stored < this.#backlogBytesMax) break;
-      this.#giveBack(this.#dropHead());
+      this.#leave(this.#dropHead());
       dropped++;
     }
     // The spent half goes away in one move per doubling, so a step of the head costs O(1) over
@@ -363,8 +364,9 @@ export class StreamLog {
 
   /**
    * The newest sealed block that is not compressed and that no cursor stands in; undefined when
-   * there is none. It is pinned until {@link packed}. When the stream outruns the worker, the oldest
-   * blocks leave soon: compressing these would be in vain.
+   * there is none. Its bytes stay until {@link packed}, but it may leave the log meanwhile: the log
+   * does not grow because a worker is slow. When the stream outruns the worker, the oldest blocks
+   * leave soon, and compressing these would be in vain.
    */
   beginPack(): Block | undefined {
     const rawFrom = this.rawFrom();
@@ -373,6 +375,7 @@ export class StreamLog {
       if (block.start + block.used > rawFrom) continue;
       if (block.packed !== undefined || block.isHard || block.pins > 0) continue;
       block.pins++;
+      block.isPacking = true;
       return block;
     }
     return undefined;
@@ -384,6 +387,7 @@ export class StreamLog {
    * to meanwhile also stays as it is.
    */
   packed(block: Block, bytes: Uint8Array, length: number, crcLow: number, crcHigh: number): void {
+    block.isPacking = false;
     if (length === 0) block.isHard = true;
     if (length > 0 && block.pins === 1 && !block.detached) {
       block.packed = this.#store.put(bytes, length, crcLow, crcHigh);
@@ -504,6 +508,12 @@ export class StreamLog {
     else this.#memory.drop(MemoryKind.LOG, bytes.buffer, used);
   }
 
+  /** A block that is still being compressed gives its memory back after that. */
+  #leave(block: Block): void {
+    if (block.pins === 0) this.#giveBack(block);
+    else this.#leaving.add(block);
+  }
+
   #addBlock(): void {
     this.trim();
     const { start, used } = this.#tail;
@@ -535,10 +545,11 @@ export class StreamLog {
   #takeOldest(): SharedArrayBuffer {
     for (;;) {
       const head = this.#blocks[this.#headIndex]!;
-      if (head.pins !== 0 || head === this.#tail) break;
+      if (isStoodIn(head) || head === this.#tail) break;
       this.#dropHead();
+      if (head.pins !== 0) this.#leaving.add(head);
       // A compressed block has no memory of its own.
-      if (head.bytes.length > 0) return head.bytes.buffer;
+      else if (head.bytes.length > 0) return head.bytes.buffer;
     }
     this.onRefused();
     assert(this.openCursors === 0, 'without memory for the stream nobody reads it');
@@ -571,4 +582,9 @@ export class StreamLog {
     head.next = null;
     return head;
   }
+}
+
+/** Somebody reads the block, not only the worker that compresses it. */
+function isStoodIn({ pins, isPacking }: Block): boolean {
+  return pins > (isPacking ? 1 : 0);
 }

@@ -227,6 +227,26 @@ test('a reader may not begin before a lost block, though a slow one stands befor
   log.validate();
 });
 
+test('does not grow because a block is being compressed, and leaves that its bytes', () => {
+  const memory = new SharedMemory();
+  const log = new StreamLog(64 * KIB, asOffset(0), memory);
+  log.start(asOffset(0));
+  const block = new Uint8Array(BLOCK_BYTES_MIN).fill(65);
+  for (let i = 0; i < 2; i++) log.append(block, 0, block.length);
+  const packing = log.beginPack()!;
+  expect(packing.start).toBe(1);
+  block.fill(66);
+  for (let i = 0; i < 100; i++) log.append(block, 0, block.length);
+  log.validate();
+  expect(log.histlen).toBeLessThanOrEqual(64 * KIB + log.blockBytes);
+  expect(packing.bytes.every((byte) => byte === 65)).toBe(true);
+  const pooledBytes = memory.pooledBytes;
+  log.packed(packing, block, 100, 0, 0);
+  log.validate();
+  expect(log.storedBytes).toBe(log.histlen);
+  expect(memory.pooledBytes).toBe(pooledBytes + BLOCK_BYTES_MIN);
+});
+
 test('offsets beyond 2^32 and 2^40 stay exact', () => {
   const log = started(MIB, 2 ** 40);
   append(log, 'abc');

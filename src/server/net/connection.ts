@@ -361,7 +361,8 @@ export class Connection extends Session implements ReplyGate {
     const limit: OutputLimit = this.subscribed
       ? server.outputLimits.pubsub
       : server.outputLimits.normal;
-    if (this.#gauge.judge(limit, bytes, server.nowMs) === OutputVerdict.WITHIN) return true;
+    if (this.#gauge.judge(limit, bytes, server.clock.turnMs()) === OutputVerdict.WITHIN)
+      return true;
     server.stats.outputLimitDisconnections++;
     server.log.warning(cutOffText(this.describe()));
     return false;

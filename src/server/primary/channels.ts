@@ -74,6 +74,11 @@ export class Channels implements ChannelDoor {
     return this.#reserving.size + this.#orphans.size;
   }
 
+  /** Main connections that have not acknowledged their dump. */
+  get mainCount(): number {
+    return this.#mains.size;
+  }
+
   /** Tells `main`, of Redis, to open a second connection. It is a replica from now on. */
   offer(main: ReplicaPeer): void {
     const { id } = main.connection;
@@ -160,8 +165,9 @@ export class Channels implements ChannelDoor {
   /** The connection of `peer` is gone. Call it before the peer is closed. */
   closed(peer: ReplicaPeer): void {
     const { id } = peer.connection;
+    // A second connection may have asked for a stream as if it were a main one.
+    this.#mains.delete(id);
     if (!peer.state.isDumpChannel) {
-      this.#mains.delete(id);
       unpair(peer.state);
       return;
     }

@@ -173,6 +173,21 @@ describe('the dump connection ends', () => {
   });
 });
 
+test('a second connection that asks for a stream which is kept leaves nothing behind', async () => {
+  await start();
+  await fillALot();
+  const { dump, end } = await valkeyPair();
+  const other = keep(await openMain(primary.port, 'dual-channel'));
+  await other.call('REPLCONF', 'rdb-channel', 1);
+  expect(await continueValkey(other, end)).toEqual(['+OK', `+CONTINUE ${end.replid}`]);
+  const { channels } = primary.node.primary;
+  expect(channels.mainCount).toBe(1);
+  await other.vanish();
+  await dump.vanish();
+  await waitFor(() => primary.node.primary.peers.size === 0);
+  expect(channels.mainCount).toBe(0);
+});
+
 describe('a snapshot that fails', () => {
   test('to start is told to the connection for the dump, and the main one waits for another', async () => {
     await start();

@@ -16,7 +16,7 @@ import {
 import { startNode } from '../../support/node-in-process.ts';
 import { testSeed } from '../../support/seed.ts';
 import { waitFor } from '../../support/wait-for.ts';
-import type { Wire } from '../../support/wire.ts';
+import { Wire } from '../../support/wire.ts';
 
 const REPLICAS = 60;
 const AT_ONCE = 6;
@@ -118,6 +118,104 @@ test('pairs that are cut at random steps', { timeout: 60_000 }, async () => {
   primary.fullSyncs.stop();
   await waitFor(() => streamLog.openCursors === 0, { what: 'the log to be let go' });
   streamLog.validate();
+  await client.close();
+  await node.stop();
+});
+
+test('connections that say anything in any order leave nothing behind', {
+  timeout: 60_000,
+}, async () => {
+  const random = new Prng(testSeed('channels in disorder'));
+  const below = (count: number): number => random.below(count);
+  const node = await startNode(
+    'repl-rdb-channel yes',
+    'dual-channel-replication-enabled yes',
+    'rdbcompression no',
+    'snapshot-keep 0',
+    'client-output-buffer-limit replica 4mb 0 0',
+  );
+  const client = await node.client();
+  const { primary, dumps, server } = node.node;
+  const { streamLog } = server;
+  const value = 'x'.repeat(20_000);
+  await client.pipeline(Array.from({ length: 400 }, (_, i) => ['SET', `key:${i}`, value]));
+  const wires: Wire[] = [];
+  /** The id of a connection that is there, or of none. */
+  const someId = (): number => {
+    const ids = [...primary.peers].map(({ connection }) => connection.id);
+    return ids.length === 0 || below(5) === 0 ? below(1000) : ids[below(ids.length)]!;
+  };
+  const someOffset = (): number => Math.max(0, streamLog.endOffset - below(3) * below(100_000));
+  const { replid } = server.position;
+  const words: readonly (() => readonly (string | number)[])[] = [
+    () => ['PING'],
+    () => ['REPLCONF', 'capa', 'eof', 'capa', 'psync2', 'listening-port', 7000 + below(3000)],
+    () => ['REPLCONF', 'capa', 'eof', 'capa', below(2) === 0 ? 'rdb-channel-repl' : 'dual-channel'],
+    () => ['REPLCONF', 'rdb-channel', below(4) === 0 ? 0 : 1],
+    () => ['REPLCONF', 'rdb-only', below(2)],
+    () => ['REPLCONF', 'rdb-filter-only', below(2) === 0 ? '' : 'functions'],
+    () => ['REPLCONF', 'rdb-channel', 1, 'main-ch-client-id', someId()],
+    () => ['REPLCONF', 'main-ch-client-id', someId()],
+    () => ['REPLCONF', 'set-rdb-client-id', someId()],
+    () => ['REPLCONF', 'ACK', someOffset()],
+    () => ['PSYNC', '?', -1],
+    () => ['PSYNC', '?', -1],
+    () => ['PSYNC', below(4) === 0 ? replid : server.position.replid, someOffset()],
+    () => ['PSYNC', server.position.replid, someOffset()],
+    () => ['SYNC'],
+  ];
+  const say = (wire: Wire): void => {
+    if (below(12) === 0) wire.socket.write('\n');
+    else wire.send(...words[below(words.length)]!());
+  };
+  const beside: readonly (() => unknown)[] = [
+    () => client.call('SET', `key:${below(400)}`, 'y'.repeat(below(200_000))),
+    () => client.call('SET', `key:${below(400)}`, 'y'.repeat(below(3000))),
+    () => client.call('CONFIG', 'SET', 'repl-diskless-sync', below(4) === 0 ? 'no' : 'yes'),
+    () => client.call('CONFIG', 'SET', 'repl-diskless-sync-delay', below(4) === 0 ? 1000 : 0),
+    () => client.call('CONFIG', 'SET', 'snapshot-keep', below(2) * 100),
+    () => client.call('CONFIG', 'SET', 'repl-timeout', below(2) === 0 ? 1 : 60),
+    () => client.command('CLIENT', 'KILL', 'ID', someId()),
+    () => client.info('replication'),
+    () => client.call('ROLE'),
+    () => below(6) === 0 && dumps.snapshots.inProgress?.cancel(),
+    () => below(10) === 0 && primary.dropAll('a test'),
+    () => below(10) === 0 && primary.diverged('a test'),
+    () => primary.tick(),
+  ];
+  for (let step = 0; step < 3000; step++) {
+    const wire = wires[below(wires.length)];
+    const what = below(100);
+    if (wire === undefined || (what < 20 && wires.length < 12)) {
+      wires.push(await Wire.open(node.port));
+    } else if (wire.isClosed || what < 24) {
+      wire.socket.resetAndDestroy();
+      wires.splice(wires.indexOf(wire), 1);
+    } else if (what < 26) {
+      wire.socket.end();
+    } else if (what < 28) {
+      wire.socket.pause();
+    } else if (what < 30) {
+      wire.socket.resume();
+    } else if (what < 75) {
+      say(wire);
+    } else {
+      await beside[below(beside.length)]!();
+    }
+    if (step % 50 === 0) streamLog.validate();
+  }
+  const { syncFull, syncPartialOk } = server.stats;
+  expect([syncFull > 20, syncPartialOk > 5]).toEqual([true, true]);
+  for (const wire of wires) wire.socket.destroy();
+  await waitFor(() => primary.peers.size === 0, { what: 'the replicas to be gone' });
+  primary.channels.releaseAll();
+  primary.fullSyncs.stop();
+  await waitFor(() => streamLog.openCursors === 0, { what: 'the log to be let go' });
+  streamLog.validate();
+  const { mainCount, reservedCount } = primary.channels;
+  expect([mainCount, reservedCount]).toEqual([0, 0]);
+  expect([primary.fullSyncs.waitingCount, primary.fullSyncs.readingCount]).toEqual([0, 0]);
+  expect(await client.call('PING')).toBe('PONG');
   await client.close();
   await node.stop();
 });

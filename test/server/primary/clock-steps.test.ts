@@ -1,6 +1,7 @@
 /**
  * The system's clock steps while replicas follow: they are neither silent nor forgotten for that,
- * and keep getting the PINGs by which they know that the link is alive.
+ * and keep getting the PINGs by which they know that the link is alive. Other times that only pass,
+ * of pauses and of soft limits, are not changed by a step either.
  */
 import { afterEach, expect, test, vi } from 'vitest';
 import { FakeReplica } from '../../support/fake-replica.ts';
@@ -63,3 +64,52 @@ test.each([
   },
   30_000,
 );
+
+test('a step back makes no CLIENT PAUSE longer', async () => {
+  const { client, stop } = await startNode();
+  const writer = await client();
+  await writer.call('CLIENT', 'PAUSE', '500', 'WRITE');
+  const written = writer.call('SET', 'k', 'v');
+  const { now } = Date;
+  vi.spyOn(Date, 'now').mockImplementation(() => now() - 10 * HOUR_MS);
+  expect(await written).toBe('OK');
+  await writer.close();
+  await stop();
+}, 10_000);
+
+test('a step forward cuts off no client that has been above its soft limit for a moment', async () => {
+  const { node, messages, client, stop } = await startNode(
+    'client-output-buffer-limit normal 0 1 3600',
+  );
+  const writer = await client();
+  await writer.call('SET', 'large', 'x'.repeat(1 << 20));
+  const slow = await client();
+  slow.socket.pause();
+  const output = (): number => waitingOutput(node.server.clients.values());
+  for (let i = 0; i < 30; i++) slow.socket.write('GET large\r\n');
+  await waitFor(() => output() > 0, { what: 'replies that wait' });
+  const { now } = Date;
+  vi.spyOn(Date, 'now').mockImplementation(() => now() + 10 * HOUR_MS);
+  await waitFor(
+    async () => {
+      const [seconds] = (await writer.call('TIME')) as string[];
+      return Number(seconds) * 1000 > now() + 9 * HOUR_MS;
+    },
+    { what: 'the node to see the step' },
+  );
+  const before = output();
+  slow.socket.write('GET large\r\n');
+  await waitFor(() => output() !== before, { what: 'one reply more, or the end' });
+  expect(messages.filter((line) => line.includes('output buffer'))).toEqual([]);
+  expect(output()).toBeGreaterThan(before);
+  slow.socket.destroy();
+  await writer.close();
+  await stop();
+}, 20_000);
+
+/** Bytes of replies that wait for clients, all together. */
+function waitingOutput(clients: Iterable<{ readonly pendingOutputBytes: number }>): number {
+  let bytes = 0;
+  for (const { pendingOutputBytes } of clients) bytes += pendingOutputBytes;
+  return bytes;
+}

@@ -235,6 +235,27 @@ describe('the log', () => {
     expect(primary.node.server.stats.outputLimitDisconnections).toBe(1);
     expect(primary.node.server.streamLog.pinnedBytes).toBeLessThanOrEqual(6 * MIB);
   });
+
+  test('is let go although a worker still compresses its oldest blocks', async () => {
+    await start('snapshot-keep 0', 'repl-backlog-size 1mb');
+    const { streamLog } = primary.node.server;
+    const packed = streamLog.packed.bind(streamLog);
+    const held: (() => void)[] = [];
+    streamLog.packed = (...args) => void held.push(() => packed(...args));
+    const replica = await attach();
+    await replica.waitForDump();
+    const value = 'x'.repeat(10_000);
+    for (let round = 0; round < 10; round++)
+      await client.pipeline(Array.from({ length: 100 }, (_, i) => ['SET', `k${i}`, value]));
+    await waitFor(() => held.length > 0, { what: 'a block to be compressed' });
+    for (let round = 0; round < 10; round++)
+      await client.pipeline(Array.from({ length: 100 }, (_, i) => ['SET', `k${i}`, value]));
+    await replica.waitForOffset(streamLog.endOffset);
+    await waitFor(() => streamLog.histlen < 2 * MIB, { what: 'the log to be trimmed' });
+    for (const end of held) end();
+    streamLog.packed = packed;
+    streamLog.validate();
+  });
 });
 
 describe('dumps', () => {

@@ -215,7 +215,7 @@ export function clientCommands(parts: {
     if (Number.isNaN(ms)) reply.error('ERR timeout is not an integer or out of range');
     else if (ms < 0) reply.error('ERR timeout is negative');
     else {
-      pause.begin(PAUSE_PURPOSE, scope, server.nowMs + Math.min(ms, PAUSE_MS_MAX));
+      pause.begin(PAUSE_PURPOSE, scope, server.clock.turnMs() + Math.min(ms, PAUSE_MS_MAX));
       reply.ok();
     }
   }

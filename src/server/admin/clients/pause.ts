@@ -13,6 +13,7 @@ export type PauseScope = 'write' | 'all';
 
 interface Entry {
   readonly scope: PauseScope;
+  /** By the monotonic clock: a step of the system's clock makes no pause longer. */
   readonly untilMs: number;
 }
 
@@ -35,8 +36,8 @@ export class Pause {
   }
 
   /**
-   * Pauses until `untilMs` of the wall clock, for `purpose`; a longer or wider pause of the same
-   * purpose stays.
+   * Pauses until `untilMs` of the monotonic clock, for `purpose`; a longer or wider pause of the
+   * same purpose stays.
    */
   begin(purpose: string, scope: PauseScope, untilMs: number): void {
     const before = this.#entries.get(purpose);
@@ -58,7 +59,7 @@ export class Pause {
   #update(): void {
     const { clock } = this.#server;
     clock.tick();
-    const nowMs = clock.nowMs();
+    const nowMs = clock.turnMs();
     for (const [purpose, { untilMs }] of this.#entries)
       if (untilMs <= nowMs) this.#entries.delete(purpose);
     clearTimeout(this.#timer);
