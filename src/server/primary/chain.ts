@@ -21,6 +21,7 @@ import {
   isOld,
   lagBehindHead,
   leadsBack,
+  nodeWord,
   parseHops,
   pathAbove,
   treeBelow,
@@ -155,7 +156,7 @@ export class Chain implements HopTalk {
     let via = '';
     for (const hop of hops) {
       // headwater_replica<N> tells of the replicas of this node.
-      if (hop.depth === 1) via = hop.node;
+      if (hop.depth === 1) via = nodeWord(hop.node);
       else
         text += `headwater_below${index++}:${shown(hop, nowMs, ['depth', hop.depth], ['via', via])}\r\n`;
     }
@@ -217,7 +218,7 @@ function shown(
   ...more: readonly (readonly [string, string | number])[]
 ): string {
   const words: (readonly [string, string | number])[] = [
-    ['node', hop.node.replace(/[,=]/g, '?')],
+    ['node', nodeWord(hop.node)],
     ['id', hop.id],
     ...more,
     ['state', hop.state],
