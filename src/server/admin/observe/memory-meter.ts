@@ -45,6 +45,7 @@ export interface SnapshotMemory {
 
 /** Memory of the clients of a class: some of its parts, all of it, and that in V8's heap. */
 export interface ClassMemory {
+  count: number;
   queryBytes: number;
   replyBytes: number;
   queuedBytes: number;
@@ -53,6 +54,7 @@ export interface ClassMemory {
 }
 
 const noClients = (): ClassMemory => ({
+  count: 0,
   queryBytes: 0,
   replyBytes: 0,
   queuedBytes: 0,
@@ -120,6 +122,7 @@ export class MemoryMeter {
     Object.assign(replicas, noClients());
     for (const connection of this.#server.clients.values()) {
       const sums = connection.isReplica ? replicas : normal;
+      sums.count++;
       sums.queryBytes += connection.reader.ownBytes + connection.heldBytes;
       sums.replyBytes += connection.reply.heldBytes + connection.writer.waitingBytes;
       sums.queuedBytes += connection.queuedBytes;
