@@ -28,6 +28,7 @@ import {
   UNKNOWN,
 } from '../../replication/hops.ts';
 import { infoState, replicaName } from '../../replication/replica-state.ts';
+import { isReplid } from '../../replication/replid.ts';
 import type { StreamTimes } from '../../replication/stream-times.ts';
 import type { HopAsker, HopTalk } from '../link/hop-asker.ts';
 import type { Upstream } from '../link/upstream.ts';
@@ -75,12 +76,13 @@ export class Chain implements HopTalk {
 
   /**
    * The answer to the node `id` that asks for the chain above it, and tells `below`; undefined when
-   * that is no list of hops.
+   * `id` is no run id, or `below` no list of hops.
    */
   answer(id: string, below: string): string | undefined {
     const nowMs = this.#nowMs;
     const told = parseHops(below, nowMs);
-    if (told === undefined) return undefined;
+    // The id of a replica of another product is empty.
+    if (told === undefined || !isReplid(id)) return undefined;
     // A new link may be there before the old one is known to be gone.
     const peer = [...this.#peers].findLast(({ state }) => state.nodeId === id);
     if (peer !== undefined) this.#toldBelow.set(peer, told);
