@@ -61,11 +61,15 @@ export interface HopList {
   readonly leftOut: number;
 }
 
+/** Of a state in bytes: the longest word of INFO has 20. */
+const STATE_BYTES_MAX = 32;
+/** The largest figure: it has fifteen digits. No lag comes near it but a forged one. */
+const FIGURE_MAX = 999_999_999_999_999;
 /** Neither "," nor "=", which separate the fields of INFO. */
 const NODE = '[\\x21-\\x2b\\x2d-\\x3c\\x3e-\\x7e]{1,280}';
 const FIGURE = '-1|\\d{1,15}';
 const LINE = new RegExp(
-  `^(\\d{1,2}) (${NODE}) ([0-9a-f]{40}|-) (primary|replica|unknown) ([a-z_]{1,16}) ` +
+  `^(\\d{1,2}) (${NODE}) ([0-9a-f]{40}|-) (primary|replica|unknown) ([a-z_]{1,${STATE_BYTES_MAX}}) ` +
     `(${FIGURE}) (${FIGURE}) (\\d{1,15})$`,
 );
 
@@ -80,10 +84,15 @@ export function hopsText(hops: readonly Hop[], nowMs: number): string {
   return text;
 }
 
+/** The address `node` as one word, which may stand in a field of INFO. */
+export const nodeWord = (node: string): string => node.replace(/[^\x21-\x7e]|[,=]/g, '?');
+
 function lineOf(hop: Hop, nowMs: number): string {
-  const node = hop.node.replace(/[^\x21-\x7e]|[,=]/g, '?').slice(0, 280) || '-';
+  const node = nodeWord(hop.node).slice(0, 280) || '-';
   const age = Math.max(0, Math.round(nowMs - hop.measuredMs));
-  const figures = [hop.lagBytes, hop.lagMs].map((figure) => Math.round(figure));
+  const figures = [hop.lagBytes, hop.lagMs].map((figure) =>
+    Math.min(Math.round(figure), FIGURE_MAX),
+  );
   const words = [hop.depth, node, hop.id || '-', hop.role, hop.state, ...figures, age];
   return `${words.join(' ')}\n`;
 }

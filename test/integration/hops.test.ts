@@ -6,6 +6,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { call } from '../support/ask.ts';
 import { CutLink } from '../support/cut-link.ts';
 import { waitForSync } from '../support/digest.ts';
+import { FakeReplica } from '../support/fake-replica.ts';
 import { startHeadwater } from '../support/headwater.ts';
 import { startRedis } from '../support/real-redis.ts';
 import type { TestServer } from '../support/server-process.ts';
@@ -277,6 +278,35 @@ test('what is no question for the chain is an error, and an unknown asker learns
   const answer = await call(head, 'REPLCONF', 'headwater-hops', id, 'headwater-below', '');
   expect(String(answer)).toBe(`1 - ${await runId(head)} primary none -1 -1 0\n`);
   expect((await own(head)).get('headwater_chain_below')).toBe('0');
+});
+
+test('what replicas tell is theirs: nobody speaks for a stock one, and no name breaks a field', async () => {
+  const head = await headwater();
+  const stock = await FakeReplica.attach(head.port, { countOnly: true });
+  const id = 'b'.repeat(40);
+  const odd = await FakeReplica.attach(head.port, {
+    countOnly: true,
+    handshake: [
+      ['REPLCONF', 'ip-address', 'a,id=x', 'capa', 'psync2', 'capa', 'eof'],
+      ['REPLCONF', 'capa', `headwater-hops-${id}`],
+    ],
+  });
+  for (const replica of [stock, odd]) await replica.waitForDump();
+  const below = `1 10.0.0.1:7000 ${'c'.repeat(40)} replica online 0 0 0\n`;
+  for (const forged of ['', 'b']) {
+    const reply = await call(head, 'REPLCONF', 'headwater-hops', forged, 'headwater-below', below);
+    expect(String(reply)).toContain('ERR invalid list of hops');
+  }
+  expect(lines(await own(head), 'below')).toEqual([]);
+  await call(head, 'REPLCONF', 'headwater-hops', id, 'headwater-below', below);
+  const [hop, ...others] = lines(await own(head), 'below');
+  expect(others).toEqual([]);
+  expect(hop!.get('via')).toMatch(/^a\?id\?x:/);
+  expect(hop!.get('id')).toBe('c'.repeat(40));
+  const replicas = lines(await own(head), 'replica');
+  expect(words(replicas, 'id')).toEqual(['', id]);
+  expect(replicas[1]!.get('peer')).toBe(hop!.get('via'));
+  for (const replica of [stock, odd]) await replica.vanish();
 });
 
 test('a ring of three whose links are up is a loop at once, and its lists do not grow', async () => {

@@ -11,6 +11,7 @@ import type { TestServer } from '../support/server-process.ts';
 import { type Servers, test } from '../support/servers.ts';
 import { waitFor } from '../support/wait-for.ts';
 
+const id = 'a'.repeat(40);
 const TIMEOUTS = ['--repl-timeout', '3', '--repl-ping-replica-period', '1'];
 
 const redis = (servers: Servers): Promise<TestServer> => servers.redis({ args: TIMEOUTS });
@@ -160,6 +161,66 @@ describe.concurrent('a loop', { timeout: 90_000 }, () => {
     for (const node of [ours, second]) await expectSameData(third, node);
   });
 
+  test('of a stock node and this one is found when both want a password', async ({ servers }) => {
+    const [ours, stock] = [await headwater(servers), await redis(servers)];
+    await follow(stock, ours);
+    await waitForSync(ours, stock);
+    await follow(ours, stock);
+    // Clients that are here before the password need none.
+    const clients = await Promise.all([ours, stock].map((node) => node.client()));
+    for (const client of clients)
+      for (const name of ['masterauth', 'requirepass'])
+        expect(await client.call('CONFIG', 'SET', name, 'secret')).toBe('OK');
+    const ids = await Promise.all(clients.map((client) => client.infoField('server', 'run_id')));
+    const seen = (name: string): Promise<string> => clients[0]!.infoField('headwater', name);
+    await waitFor(async () => (await seen('headwater_link_path')) === `${ids[1]},${ids[0]}`, {
+      what: 'the loop to be found',
+      timeoutMs: 25_000,
+    });
+    expect(await seen('headwater_link_trouble')).toBe('loop');
+    for (const client of clients) await client.close();
+  });
+
+  test('is not looked for with the password at an address that the primary has told', async ({
+    servers,
+  }) => {
+    const received = ['', ''];
+    const listen = async (at: number, answer: (words: string) => string): Promise<number> => {
+      const server = createServer((socket) => {
+        socket.on('error', () => {});
+        socket.on('data', (bytes: Buffer) => {
+          const words = bytes.toString('latin1');
+          received[at] += words;
+          socket.write(answer(words));
+        });
+      });
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      servers.atEnd(() => server.close());
+      return (server.address() as { port: number }).port;
+    };
+    const stranger = await listen(1, () => '-NOAUTH Authentication required.\r\n');
+    const told = `run_id:${id}\r\nrole:slave\r\nmaster_host:127.0.0.1\r\nmaster_port:${stranger}\r\n`;
+    const primary = await listen(0, (words) => {
+      let answer = '';
+      for (const [word] of words.matchAll(/PING|AUTH|REPLCONF|PSYNC|INFO/g)) {
+        if (word === 'INFO') answer += `$${told.length}\r\n${told}\r\n`;
+        else if (word === 'PSYNC') answer += "-NOMASTERLINK Can't SYNC\r\n";
+        else answer += '+OK\r\n';
+      }
+      return answer;
+    });
+    const node = await headwater(servers);
+    await call(node, 'CONFIG', 'SET', 'masterauth', 'secret');
+    await call(node, 'REPLICAOF', '127.0.0.1', primary);
+    await waitFor(() => received[1] !== '', {
+      what: 'the stranger to be asked',
+      timeoutMs: 20_000,
+    });
+    expect(received[0]).toContain('secret');
+    expect(received[1]).toBe('*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n');
+    expect(await troubleOf(node)).toBe('none');
+  });
+
   test('is not what a stock primary is in that has lost its own', async ({ servers }) => {
     const head = await redis(servers);
     const stock = await redis(servers);
@@ -210,7 +271,6 @@ describe.concurrent('what is no primary', { timeout: 60_000 }, () => {
     return state;
   }
 
-  const id = 'a'.repeat(40);
   const shake = '+PONG\r\n+OK\r\n+OK\r\n';
   test.for([
     ['speaks HTTP', 'HTTP/1.1 400 Bad Request\r\n\r\n', 'Error reply to PING from master'],

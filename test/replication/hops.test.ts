@@ -14,6 +14,8 @@ import {
   pathAbove,
   treeBelow,
 } from '../../src/replication/hops.ts';
+import { LinkPhase } from '../../src/replication/link-phase.ts';
+import { infoState, Phase, type ReplicaState } from '../../src/replication/replica-state.ts';
 
 const NOW = 100_000;
 const id = (name: string): string => name.repeat(40);
@@ -58,6 +60,22 @@ describe('the text of hops', () => {
     expect(parseHops(text, NOW)!.length).toBe(HOPS_MAX);
     const odd = hopsText([hop(1, '', { node: 'a b\n,c=1' })], NOW);
     expect(parseHops(odd, NOW)![0]!.node).toBe('a?b??c?1');
+  });
+
+  const peerStates = Object.values(Phase).map((phase) => infoState({ phase } as ReplicaState));
+  test.each([...new Set([...peerStates, ...Object.values(LinkPhase)])])(
+    'has the state %s, as a primary or a link may tell it',
+    (state) => {
+      const text = hopsText([hop(1, 'a', { state })], NOW);
+      expect(parseHops(text, NOW)?.map((each) => each.state)).toEqual([state]);
+    },
+  );
+
+  test('has the largest lag that an offset can tell', () => {
+    const lagBytes = Number.MAX_SAFE_INTEGER;
+    const text = hopsText([hop(1, 'a', { lagBytes, lagMs: 1e16 })], NOW);
+    const largest = 999_999_999_999_999;
+    expect(parseHops(text, NOW)).toMatchObject([{ lagBytes: largest, lagMs: largest }]);
   });
 
   const line = `1 a:1 ${id('a')} replica online 0 0 0\n`;

@@ -1,6 +1,6 @@
 /**
- * A connection that asks another node questions and reads its answers, beside the link: with the
- * name and password of the link, from its source address.
+ * A connection that asks another node questions and reads its answers, beside the link and from its
+ * source address.
  *
  *   AUTH … ─▶   ask(…) ─▶   ask(…) ─▶
  *        ◀─ +OK       ◀─ $n …     ◀─ -ERR …      answers come in the order of the questions
@@ -39,6 +39,9 @@ interface Question {
 }
 
 export class Inquiry {
+  /** Address and port of this end, once the connection is there. */
+  localAddress = '';
+  localPort = 0;
   readonly #target: InquiryTarget;
   readonly #bytesMax: number;
   readonly #questions: Question[] = [];
@@ -100,6 +103,10 @@ export class Inquiry {
       this.#socket = this.#connect('');
       // What was written to the first socket has not left.
       for (const { text } of this.#questions) this.#socket.write(text, 'latin1');
+    });
+    socket.on('connect', () => {
+      this.localAddress = socket.localAddress ?? '';
+      this.localPort = socket.localPort ?? 0;
     });
     let reason = 'the connection was closed';
     socket.on('error', (error) => {

@@ -6,14 +6,18 @@
  *                INFO: run_id, role, master_host, master_port
  *
  * A walk begins only while the primary refuses this node for want of its own link and names no
- * path. It asks each node twice, at most NODES_MAX of them, with the name and password of the link,
- * and is made again after pauses of 2 s, 4 s, … 60 s, in a loop of 8 s. A node that does not answer,
- * or may not be asked, ends it: nothing is known then, and the link tries each second, as in Redis.
+ * path. It asks each node twice, at most NODES_MAX of them, and is made again after pauses of 2 s,
+ * 4 s, … 60 s, in a loop of 8 s. A node that does not answer, or may not be asked, ends it: nothing
+ * is known then, and the link tries each second, as in Redis.
+ *
+ * Only the primary is given the name and password of the link: the address of any other node is
+ * what somebody has told. So a node with a password ends the walk when it is neither the primary
+ * nor this node itself. This node knows itself by the connection, which it has at both ends.
  *
  * A node names its primary as it sees it. A loopback address means the node's own machine, so the
  * walk asks there. Main thread.
  */
-import { OperatingError } from '../../base/errors.ts';
+import { codeOf, ErrorCode, OperatingError } from '../../base/errors.ts';
 import { KIB } from '../../base/units.ts';
 import type { Housekeeping } from '../housekeeping.ts';
 import type { Server } from '../server.ts';
@@ -26,11 +30,18 @@ const PAUSE_MS = 2000;
 const PAUSE_MS_MAX = 60_000;
 const LOOP_PAUSE_MS = 8000;
 
+const NO_ACCESS = { user: '', password: '' } as const;
+
+interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
 /** What a node tells of itself. */
 export interface Sighting {
   readonly id: string;
   /** The address of its primary; undefined when it has none. */
-  readonly above: { readonly host: string; readonly port: number } | undefined;
+  readonly above: Address | undefined;
 }
 
 export class LoopWalk {
@@ -92,7 +103,7 @@ export class LoopWalk {
     const path: string[] = [];
     let at: Sighting['above'] = { host, port };
     while (at !== undefined && path.length < NODES_MAX) {
-      const { id, above } = await this.#sight(at);
+      const { id, above } = await this.#sight(at, path.length === 0);
       const isKnown = path.includes(id);
       path.push(id);
       if (isKnown || id === this.#server.runId) break;
@@ -101,27 +112,41 @@ export class LoopWalk {
     return path;
   }
 
-  async #sight({ host, port }: NonNullable<Sighting['above']>): Promise<Sighting> {
+  async #sight({ host, port }: Address, isPrimary: boolean): Promise<Sighting> {
     const { masteruser, masterauth, bindSourceAddr } = this.#server.config.values;
-    const access = { source: bindSourceAddr, user: masteruser, password: masterauth };
-    const inquiry = new Inquiry({ host, port, ...access }, INFO_BYTES_MAX);
+    const access = isPrimary ? { user: masteruser, password: masterauth } : NO_ACCESS;
+    const inquiry = new Inquiry({ host, port, source: bindSourceAddr, ...access }, INFO_BYTES_MAX);
     this.#inquiry = inquiry;
     try {
       return sighting(
         `${await inquiry.ask('INFO', 'server')}\r\n${await inquiry.ask('INFO', 'replication')}`,
       );
+    } catch (error) {
+      if (codeOf(error) !== ErrorCode.UNSUPPORTED || !this.#isOwn(inquiry)) throw error;
+      return { id: this.#server.runId, above: undefined };
     } finally {
       inquiry.close();
     }
   }
+
+  /** The other end of the connection is a client of this node. */
+  #isOwn({ localAddress, localPort }: Inquiry): boolean {
+    for (const { remoteAddress, remotePort } of this.#server.clients.values())
+      if (remotePort === localPort && plainAddress(remoteAddress) === plainAddress(localAddress))
+        return true;
+    return false;
+  }
 }
 
-/** What the sections server and replication of INFO tell. */
+/** An IPv4 address without what a socket for both families puts before it. */
+const plainAddress = (address: string): string => address.replace(/^::ffff:/, '');
+
+/** What the sections server and replication of INFO tell. A host is printable ASCII. */
 export function sighting(info: string): Sighting {
   const field = (pattern: string): string =>
     new RegExp(`^${pattern}\\r?$`, 'm').exec(info)?.[1] ?? '';
   const id = field('run_id:([0-9a-f]{40})');
-  const host = field('master_host:(\\S{1,255})');
+  const host = field('master_host:([\\x21-\\x7e]{1,255})');
   const port = Number(field('master_port:(\\d{1,5})'));
   const isReplica = field('role:(\\w+)') === 'slave' && host !== '' && port > 0 && port < 65_536;
   return { id, above: isReplica ? { host, port } : undefined };

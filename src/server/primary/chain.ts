@@ -21,12 +21,14 @@ import {
   isOld,
   lagBehindHead,
   leadsBack,
+  nodeWord,
   parseHops,
   pathAbove,
   treeBelow,
   UNKNOWN,
 } from '../../replication/hops.ts';
 import { infoState, replicaName } from '../../replication/replica-state.ts';
+import { isReplid } from '../../replication/replid.ts';
 import type { StreamTimes } from '../../replication/stream-times.ts';
 import type { HopAsker, HopTalk } from '../link/hop-asker.ts';
 import type { Upstream } from '../link/upstream.ts';
@@ -74,12 +76,13 @@ export class Chain implements HopTalk {
 
   /**
    * The answer to the node `id` that asks for the chain above it, and tells `below`; undefined when
-   * that is no list of hops.
+   * `id` is no run id, or `below` no list of hops.
    */
   answer(id: string, below: string): string | undefined {
     const nowMs = this.#nowMs;
     const told = parseHops(below, nowMs);
-    if (told === undefined) return undefined;
+    // The id of a replica of another product is empty.
+    if (told === undefined || !isReplid(id)) return undefined;
     // A new link may be there before the old one is known to be gone.
     const peer = [...this.#peers].findLast(({ state }) => state.nodeId === id);
     if (peer !== undefined) this.#toldBelow.set(peer, told);
@@ -155,7 +158,7 @@ export class Chain implements HopTalk {
     let via = '';
     for (const hop of hops) {
       // headwater_replica<N> tells of the replicas of this node.
-      if (hop.depth === 1) via = hop.node;
+      if (hop.depth === 1) via = nodeWord(hop.node);
       else
         text += `headwater_below${index++}:${shown(hop, nowMs, ['depth', hop.depth], ['via', via])}\r\n`;
     }
@@ -217,7 +220,7 @@ function shown(
   ...more: readonly (readonly [string, string | number])[]
 ): string {
   const words: (readonly [string, string | number])[] = [
-    ['node', hop.node.replace(/[,=]/g, '?')],
+    ['node', nodeWord(hop.node)],
     ['id', hop.id],
     ...more,
     ['state', hop.state],

@@ -2,6 +2,7 @@
  * One line per replica, and the fields of throttling, in our section of INFO. docs/operations.md
  * explains each field.
  */
+import { nodeWord } from '../../replication/hops.ts';
 import { replicaName } from '../../replication/replica-state.ts';
 import type { StreamLog } from '../../replication/stream-log.ts';
 import type { Primary } from './primary.ts';
@@ -58,7 +59,7 @@ function fields(primary: Primary, peer: ReplicaPeer): string {
   const { version, plainTypes } = dialects.of(state);
   const dump = snapshot === undefined ? 'none' : snapshot.state;
   const words: (readonly [string, string | number])[] = [
-    ['peer', replicaName(state)],
+    ['peer', nodeWord(replicaName(state))],
     ['lag_bytes', lag],
     ['lag_ms', Math.round(times.lagMs(has, endOffset, nowMs))],
     ['ack_lag_ms', Math.round(record.ackLagMs)],

@@ -20,6 +20,10 @@ describe('a sighting', () => {
     ['a primary', ['role:master']],
     ['a replica without a port', ['role:slave', 'master_host:a']],
     ['a replica whose port is none', ['role:slave', 'master_host:a', 'master_port:70000']],
+    [
+      'a replica whose host has a byte that is no letter',
+      ['role:slave', 'master_host:a\0b', 'master_port:1'],
+    ],
     ['a replica whose host has a blank', ['role:slave', 'master_host:a b', 'master_port:1']],
   ])('of %s names none', (_, lines) => {
     expect(sighting(info(`run_id:${ID}`, ...lines))).toEqual({ id: ID, above: undefined });

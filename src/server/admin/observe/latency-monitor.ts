@@ -284,7 +284,7 @@ function adviceOn(event: string, { config }: Server): string {
     case 'fast-command':
       return 'Commands that never take long were slow: the machine is busy, swaps, or another virtual machine takes its processors.';
     case 'event-loop':
-      return 'While the event loop stands still nobody is served. Events at the same second tell what it was; without one it was a collection of garbage by V8, or the machine had no processor for this process.';
+      return 'While the event loop stands still nobody is served. Events at the same second tell what it was; without one it may have been many short commands at once, a collection of garbage by V8, or a machine that had no processor for this process.';
     case 'fork':
       return "Freezing the dataset for a snapshot grows with the number of segments: fewer snapshots help, for replicas by a larger 'repl-backlog-size', for files by other save points.";
     case 'expire-cycle':

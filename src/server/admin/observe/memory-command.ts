@@ -107,8 +107,9 @@ export function memoryCommands(parts: MemoryParts): CommandTable {
 
   function doctor({ reply }: CommandContext): void {
     memory.tick();
-    const { arena } = server.keyspace;
-    if (arena.pageUseBytes < DOCTOR_BYTES_MIN) {
+    // V8's heap is that of an empty node too.
+    const held = memory.countedBytes + memory.pinnedBytes + memory.copyBytes + memory.spoolBytes;
+    if (held < DOCTOR_BYTES_MIN) {
       reply.verbatim('txt', EMPTY_INSTANCE);
       return;
     }
@@ -176,7 +177,7 @@ export function memoryCommands(parts: MemoryParts): CommandTable {
 }
 
 /** What MEMORY DOCTOR finds, in words with the figures. */
-function issuesOf({ keyspace, clients, config }: Server, memory: MemoryMeter): string[] {
+function issuesOf({ keyspace, config }: Server, memory: MemoryMeter): string[] {
   const { arena } = keyspace;
   const { usedBytes, peakBytes, pinnedBytes, spoolBytes, copyBytes, normal } = memory;
   const issues: string[] = [];
@@ -191,7 +192,7 @@ function issuesOf({ keyspace, clients, config }: Server, memory: MemoryMeter): s
       `High fragmentation: the pages of the dataset take ${waste.toFixed(2)} times what its objects need. Deleting ` +
         'many keys leaves pages half empty; they fill again as keys come, and a restart packs them.',
     );
-  const each = normal.bytes / Math.max(1, clients.size);
+  const each = normal.bytes / Math.max(1, normal.count);
   if (each > CLIENT_BYTES_MANY)
     issues.push(
       `Big client buffers: clients take ${inMb(normal.bytes)}, ${inMb(each)} each. Replies that are not ` +

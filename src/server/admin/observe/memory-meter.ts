@@ -52,6 +52,7 @@ export interface HeldMemory {
 
 /** Memory of the clients of a class: some of its parts, all of it, and that in V8's heap. */
 export interface ClassMemory {
+  count: number;
   queryBytes: number;
   replyBytes: number;
   queuedBytes: number;
@@ -60,6 +61,7 @@ export interface ClassMemory {
 }
 
 const noClients = (): ClassMemory => ({
+  count: 0,
   queryBytes: 0,
   replyBytes: 0,
   queuedBytes: 0,
@@ -129,6 +131,7 @@ export class MemoryMeter {
     Object.assign(replicas, noClients());
     for (const connection of this.#server.clients.values()) {
       const sums = connection.isReplica ? replicas : normal;
+      sums.count++;
       sums.queryBytes += connection.reader.ownBytes + connection.heldBytes;
       sums.replyBytes += connection.reply.heldBytes + connection.writer.waitingBytes;
       sums.queuedBytes += connection.queuedBytes;

@@ -1,4 +1,5 @@
 /** MEMORY DOCTOR and LATENCY DOCTOR say what is so, and nothing that is not. */
+import { connect } from 'node:net';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { MIB } from '../../../../src/base/units.ts';
 import { FakeReplica } from '../../../support/fake-replica.ts';
@@ -47,6 +48,22 @@ test('memory: a replica that does not read holds the stream', async () => {
   expect(served.node.server.streamLog.pinnedBytes).toBeGreaterThan(10 * MIB);
   await replica.vanish();
   await waitFor(async () => !(await memoryDoctor()).includes('replica buffers'));
+}, 30_000);
+
+test('memory: large requests on a node without data, whose many replicas are no clients', async () => {
+  const replicas = await Promise.all(
+    Array.from({ length: 40 }, () => FakeReplica.attach(served.port, { countOnly: true })),
+  );
+  for (const replica of replicas) await replica.waitForDump();
+  const socket = connect({ host: '127.0.0.1', port: served.port });
+  socket.write('*2\r\n$4\r\nECHO\r\n$8000000\r\n');
+  socket.write(Buffer.alloc(6_000_000));
+  await waitFor(async () =>
+    / \* Big client buffers: clients take \d+\.\d MB, [2-9]\.\d MB each/.test(await memoryDoctor()),
+  );
+  socket.destroy();
+  await waitFor(async () => !(await memoryDoctor()).includes('client buffers'));
+  for (const replica of replicas) await replica.vanish();
 }, 30_000);
 
 test('latency: off, nothing seen, and what was seen', async () => {
