@@ -1,5 +1,5 @@
 #!/bin/sh
-// 2>/dev/null; exec node --v8-pool-size=1 "$0" "$@"
+// 2>/dev/null || exec node --v8-pool-size=1 "$0" "$@"
 // The shell runs the line above, and Node.js skips it: V8 gets one helper thread instead of four.
 // It has little to do here, and each thread keeps two to three megabytes of its compiler's memory.
 // `node bin/headwater.js` works, too.

@@ -132,8 +132,7 @@ export class MemoryCollector {
   stop(): void {
     this.#pauses.disconnect();
     clearTimeout(this.#releaseTimer);
-    this.#memory.holdsBack = false;
-    while (this.#memory.leavingBytes > 0) this.#memory.release();
+    this.#memory.holdNothing();
   }
 
   /** Gives the collected buffers that are held back to the system, one in each pause. */

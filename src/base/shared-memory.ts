@@ -71,7 +71,10 @@ interface Dead {
 }
 
 export class SharedMemory {
-  /** Whether large dead buffers are held back until {@link release}: its caller sets this. */
+  /**
+   * Whether large dead buffers are held back until {@link release}: its caller sets this, and calls
+   * {@link holdNothing} at the end.
+   */
   holdsBack = false;
   /** By kind: bytes of buffers that are in use, touched or not. */
   readonly #usedBytes: number[] = RULES.map(() => 0);
@@ -195,6 +198,16 @@ export class SharedMemory {
     next.held.release();
   }
 
+  /**
+   * Lets go of all that is held back, and holds nothing back any more. What V8 has not found dead yet
+   * goes with its collection, also when it collects this object first.
+   */
+  holdNothing(): void {
+    this.holdsBack = false;
+    for (const held of this.#held) held.release();
+    this.#forgetHeld();
+  }
+
   /** Drops all pooled buffers. */
   purge(): void {
     this.#empty(Number.POSITIVE_INFINITY);
@@ -225,11 +238,16 @@ export class SharedMemory {
   }
 
   #leave(held: HeldBuffer, bytes: number): void {
-    // It was given up meanwhile.
+    // It was let go of meanwhile.
     if (!this.#held.has(held)) return;
     this.#leaving.push({ held, bytes });
     this.#leavingBytes += bytes;
-    if (!this.holdsBack) this.release();
+  }
+
+  #forgetHeld(): void {
+    this.#held.clear();
+    this.#leaving.length = 0;
+    this.#leavingBytes = 0;
   }
 
   /** Before it refuses memory V8 collects. When that is not enough, nothing is held back. */
@@ -239,9 +257,7 @@ export class SharedMemory {
     } catch (error) {
       if (!(error instanceof RangeError) || this.#held.size === 0) throw error;
       for (const held of this.#held) held.giveUp();
-      this.#held.clear();
-      this.#leaving.length = 0;
-      this.#leavingBytes = 0;
+      this.#forgetHeld();
       return new SharedArrayBuffer(bytes);
     }
   }

@@ -70,7 +70,10 @@ export class StreamLog {
    * modules.
    */
   endOffset: Offset;
-  /** Offset of the first byte retained; endOffset + 1 without one. Read-only for other modules. */
+  /**
+   * Offset of the first byte retained; endOffset + 1 without one. Read-only for other modules, which
+   * ask {@link readableFrom} before they begin to read.
+   */
   firstOffset: Offset;
   /**
    * False on a primary without replicas and backlog: nothing is recorded and the offset stands
@@ -219,9 +222,11 @@ export class StreamLog {
 
   /**
    * A reader may begin here or later. It is `firstOffset`, unless a block was lost while a reader
-   * stands before it.
+   * stands before it. Bytes that are counted and not copied yet are copied first: they may push out
+   * the oldest ones.
    */
   get readableFrom(): Offset {
+    if (this.lease.size !== 0) this.settle();
     return asOffset(Math.max(this.#lostBefore, this.firstOffset));
   }
 
@@ -289,8 +294,6 @@ export class StreamLog {
    * is the next one.
    */
   covers(offset: number): boolean {
-    // For a lack of memory this may drop what is asked for.
-    if (this.lease.size !== 0) this.settle();
     return this.active && offset >= this.readableFrom && offset <= this.endOffset + 1;
   }
 

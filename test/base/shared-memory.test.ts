@@ -212,6 +212,26 @@ describe('collections', () => {
     expect(memory.leavingBytes).toBe(0);
   });
 
+  test('what a stopped collector held leaves the system, also when its owner is collected with it', async () => {
+    const bytes = 256 * MIB;
+    const before = process.memoryUsage.rss();
+    // Apart, so that nothing here refers to any of it.
+    const make = (): void => {
+      const memory = new SharedMemory();
+      const collector = new MemoryCollector(memory);
+      const buffer = memory.take(SHADOW, bytes);
+      new Uint8Array(buffer).fill(1);
+      memory.drop(SHADOW, buffer);
+      collector.stop();
+    };
+    make();
+    expect(process.memoryUsage.rss() - before).toBeGreaterThan(bytes * 0.8);
+    await waitFor(() => {
+      collectAtOnce();
+      return process.memoryUsage.rss() - before < bytes * 0.2;
+    });
+  });
+
   test('what somebody still holds brings no second one about for a while', async () => {
     const memory = new SharedMemory();
     const collector = new MemoryCollector(memory);

@@ -67,6 +67,15 @@ test('holds what works where it is installed, and no source maps', () => {
   }
 });
 
+test('runs by names with blanks and a dash, through links, and in a shell that ends at errors', () => {
+  const places = temporaryDirectory('a place');
+  const name = join(places, '-head water');
+  symlinkSync(join(installed, 'node_modules', '.bin', 'headwater'), name);
+  expect(run(name, ['--version'], '/')).toMatch(/^headwater /);
+  expect(run('./-head water', ['--version'], places)).toMatch(/^headwater /);
+  expect(run('/bin/sh', ['-eu', name, '--version'], '/')).toMatch(/^headwater /);
+});
+
 test('has the workers and all that they import', () => {
   const missing: string[] = [];
   for (const file of files.filter((one) => /^dist\/.*\.js$/.test(one))) {

@@ -79,6 +79,15 @@ describe('a cursor', () => {
     expect(sliceText(cursor)).toBe('cdef');
   });
 
+  test('opens nowhere in what deferred bytes push out', () => {
+    const log = started(BLOCK_BYTES_MIN);
+    log.append(Buffer.alloc(2 * BLOCK_BYTES_MIN), 0, 2 * BLOCK_BYTES_MIN);
+    const { firstOffset } = log;
+    log.appendDeferred(Buffer.alloc(3 * BLOCK_BYTES_MIN), 0, 3 * BLOCK_BYTES_MIN);
+    expect(log.readableFrom).toBeGreaterThan(firstOffset);
+    log.closeCursor(log.openCursor(log.readableFrom));
+  });
+
   test('takes no second slice while one is in flight', () => {
     const log = started(MIB);
     append(log, 'abc');

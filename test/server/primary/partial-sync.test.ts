@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FakeReplica, type FakeReplicaOptions } from '../../support/fake-replica.ts';
 import { type NodeInProcess, startNode } from '../../support/node-in-process.ts';
-import type { RespClient } from '../../support/resp-client.ts';
+import { encodeCommand, type RespClient } from '../../support/resp-client.ts';
 import { RespError } from '../../support/resp-parser.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
@@ -247,6 +247,31 @@ describe('a primary', () => {
     const [pong, refusal] = await client.pipeline([['PING'], ['PSYNC', '?', '-1']]);
     expect(pong).toBe('PONG');
     expect(errorOf(refusal)).toBe('ERR SYNC and PSYNC are invalid with pending output');
+  });
+
+  test('grants no history that the writes before PSYNC push out in the same read', async () => {
+    await start('repl-backlog-size 16kb', 'repl-backlog-compression no', 'snapshot-keep 0');
+    const replica = await attach({ countOnly: true });
+    await replica.waitForDump();
+    const writes = (count: number) =>
+      Array.from({ length: count }, (_, i) => ['SET', `key:${i}`, 'x'.repeat(1000)]);
+    await client.pipeline(writes(100));
+    // It has confirmed all blocks but the last, and no snapshot keeps one: what is left may leave.
+    const [peer] = primary.node.primary.peers;
+    const { streamLog } = primary.node.server;
+    await waitFor(() => peer?.streamLag === 0 && streamLog.openCursors === 1);
+    const { firstOffset } = streamLog;
+    // PSYNC is refused behind replies that wait, so there are none.
+    const commands = [
+      ['CLIENT', 'REPLY', 'OFF'],
+      ...writes(50),
+      ['PSYNC', replica.replid, firstOffset],
+    ];
+    const late = await primary.client();
+    late.write(Buffer.concat(commands.map((command) => encodeCommand(command))));
+    await waitFor(() => primary.node.server.stats.syncFull === 2);
+    expect(primary.node.server.stats).toMatchObject({ syncPartialOk: 0, syncPartialErr: 1 });
+    await late.close();
   });
 
   test('tells of its replicas by ROLE', async () => {
