@@ -10,7 +10,7 @@ import type { CommandContext } from './context.ts';
 
 export const SYNTAX_ERROR = 'ERR syntax error';
 export const NOT_AN_INTEGER = 'ERR value is not an integer or out of range';
-const DATABASE_OUT_OF_RANGE = 'ERR DB index is out of range';
+export const DATABASE_OUT_OF_RANGE = 'ERR DB index is out of range';
 
 const INT_MIN = -2147483648;
 const INT_MAX = 2147483647;

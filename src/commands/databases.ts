@@ -2,7 +2,7 @@
  * Commands on whole databases. FLUSHALL drops the arena; FLUSHDB detaches a table, which is freed
  * in slices later. Both take constant time, with SYNC and with ASYNC. Main thread.
  */
-import { databaseExists, intArgument, SYNTAX_ERROR } from './arguments.ts';
+import { DATABASE_OUT_OF_RANGE, databaseExists, intArgument, SYNTAX_ERROR } from './arguments.ts';
 import type { CommandContext } from './context.ts';
 import { type CommandTable, Flag, NO_KEYS } from './spec.ts';
 
@@ -63,7 +63,7 @@ function swapDb(context: CommandContext): void {
   if (Number.isNaN(second)) return;
   const { server, reply } = context;
   if (!databaseExists(context, first) || !databaseExists(context, second)) {
-    reply.error('ERR DB index is out of range');
+    reply.error(DATABASE_OUT_OF_RANGE);
     return;
   }
   if (first !== second) {

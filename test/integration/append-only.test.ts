@@ -156,6 +156,15 @@ describe.concurrent('the append only file', () => {
     const client = await node.client();
     await client.pipeline(new RandomCommands(prng, { without: WITHOUT_EXPIRY }).batch(3000));
     await client.pipeline(everyEncoding as Argument[][]);
+    // Its pending entry is beyond its last id.
+    await client.call('XADD', 'beyond', '5-5', 'f', 'v');
+    await client.call('XGROUP', 'CREATE', 'beyond', 'g', '0');
+    await client.call('XREADGROUP', 'GROUP', 'g', 'one', 'STREAMS', 'beyond', '>');
+    await client.call('XTRIM', 'beyond', 'MAXLEN', '0');
+    await client.call('XSETID', 'beyond', '3-3');
+    await client.call('XADD', 'beyond', '4-4', 'f', 'v');
+    const long = 'x'.repeat(300_000);
+    await client.call('HSET', 'long', 'a', long, long, 'b', 'c', 'd');
     await waitForSync(node, replica);
     await rewritten(client);
     await client.call('SET', 'behind', '1');
@@ -179,6 +188,10 @@ describe.concurrent('the append only file', () => {
     const redis = await servers.redis({ dir: both, args: redisArgs });
     expect(await digestOf(redis)).toBe(digest);
     expect(redis.output).not.toContain('CRITICAL');
+    const loaded = await redis.client();
+    const pending = await loaded.call('XPENDING', 'beyond', 'g', '-', '+', '10');
+    expect(pending).toEqual([['5-5', 'one', expect.anything(), 1]]);
+    await loaded.close();
 
     // Killed and started again, the node goes on: its replica needs no full sync.
     node = await servers.headwater({ dir, port: node.port, args });

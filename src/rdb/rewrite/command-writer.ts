@@ -6,6 +6,9 @@
  *   collection('HMSET', 2) · count(70) · field · value · …      what the saver calls
  *   *130 HMSET key field value …  *14 HMSET key field value …   what is written
  *
+ * The elements of a command are gathered first, in BATCH_BYTES. What does not fit ends the command
+ * early, and a long element gets one of its own. So no command is longer than a reader takes.
+ *
  * The key is kept here, since the staging area is used again for each element. The sink is settled
  * before and after each call. Hot path.
  */
@@ -26,6 +29,10 @@ export const ITEMS_MAX = 64;
 
 /** Savers write element after element then. */
 const ELEMENTS: Dialect = { version: 9, plainTypes: true };
+/** What the elements of one command take at most, unless it has a single one. */
+const BATCH_BYTES = 256 * KIB;
+/** What stands around an argument: token, length, two line ends. */
+const BULK_ROOM_BYTES = 16;
 /** A longer key is not kept behind its entry. */
 const KEY_BYTES_KEPT = 64 * KIB;
 
@@ -41,10 +48,17 @@ export class CommandWriter extends StringWriter {
   #keyBytes = 0;
   #name = '';
   #argumentsPerItem = 1;
-  /** Elements that no command has begun to write yet. */
+  /** Elements of the collection that have not been taken whole yet; 0 outside of a collection. */
   #itemsLeft = 0;
-  /** Arguments that the present command of a collection still takes. */
-  #argumentsLeft = 0;
+  /** Arguments of the present element so far. */
+  #itemArguments = 0;
+  /** The present element has a command of its own, which is being written. */
+  #isAlone = false;
+  readonly #batch = new Uint8Array(BATCH_BYTES);
+  #batchBytes = 0;
+  /** Whole elements in the batch, and their bytes. */
+  #batchItems = 0;
+  #wholeBytes = 0;
   readonly #text = new Uint8Array(ID_TEXT_BYTES_MAX);
   readonly #double = new Float64Array(1);
   readonly #doubleWords = new Int32Array(this.#double.buffer);
@@ -114,19 +128,15 @@ export class CommandWriter extends StringWriter {
   }
 
   override score(low: number, high: number): void {
-    this.#argument();
     this.#doubleWords[0] = low;
     this.#doubleWords[1] = high;
-    this.word(formatDouble(this.#double[0]!));
+    const text = formatDouble(this.#double[0]!);
+    for (let i = 0; i < text.length; i++) this.#text[i] = text.charCodeAt(i);
+    this.bytes(this.#text, 0, text.length);
   }
 
   override staged(position: number, bytes: number): void {
-    this.#argument();
-    const { sink } = this;
-    this.#header(Token.BULK, bytes);
-    copyBytes(sink.memory, position, sink.memory, sink.position, bytes);
-    sink.position += bytes;
-    this.#lineEnd();
+    this.bytes(this.sink.memory, position, bytes);
   }
 
   override object(ref: number, from: number, bytes: number): void {
@@ -137,35 +147,82 @@ export class CommandWriter extends StringWriter {
       this.staged(this.start + skip, bytes);
       return;
     }
-    this.#argument();
+    this.#fitsBatch(bytes);
     this.#header(Token.BULK, bytes);
     this.pieces(ref, fromWord, skip, bytes);
     this.#lineEnd();
+    this.#argumentEnds();
   }
 
   override bytes(bytes: Uint8Array, start: number, length: number): void {
-    this.#argument();
-    const { sink } = this;
-    this.#header(Token.BULK, length);
-    if (length > this.stagingBytes) sink.raw(bytes.subarray(start, start + length));
-    else {
-      copyBytes(bytes, start, sink.memory, sink.position, length);
-      sink.position += length;
+    if (this.#fitsBatch(length)) {
+      this.#gather(bytes, start, length);
+    } else {
+      const { sink } = this;
+      this.#header(Token.BULK, length);
+      if (length > this.stagingBytes) sink.raw(bytes.subarray(start, start + length));
+      else {
+        copyBytes(bytes, start, sink.memory, sink.position, length);
+        sink.position += length;
+      }
+      this.#lineEnd();
     }
-    this.#lineEnd();
+    this.#argumentEnds();
   }
 
-  /** Begins the next command of a collection when the one before is full. */
-  #argument(): void {
-    if (this.#argumentsLeft === 0) {
-      if (this.#itemsLeft === 0) return;
-      const items = Math.min(this.#itemsLeft, ITEMS_MAX);
-      this.#itemsLeft -= items;
-      this.#argumentsLeft = items * this.#argumentsPerItem;
-      this.command(2 + this.#argumentsLeft, this.#name);
-      this.key();
+  /**
+   * Whether an argument of `length` bytes goes to the batch. Makes room for it there, or begins the
+   * command that the present element has alone.
+   */
+  #fitsBatch(length: number): boolean {
+    if (this.#itemsLeft === 0 || this.#isAlone) return false;
+    const needed = length + BULK_ROOM_BYTES;
+    if (this.#batchBytes + needed <= BATCH_BYTES) return true;
+    this.#writeBatch();
+    if (this.#batchBytes + needed <= BATCH_BYTES) return true;
+    this.command(2 + this.#argumentsPerItem, this.#name);
+    this.key();
+    this.sink.raw(this.#batch.subarray(0, this.#batchBytes));
+    this.#batchBytes = 0;
+    this.#isAlone = true;
+    return false;
+  }
+
+  #gather(bytes: Uint8Array, start: number, length: number): void {
+    const batch = this.#batch;
+    batch[this.#batchBytes] = Token.BULK;
+    let at = writeDecimal(batch, this.#batchBytes + 1, length);
+    batch[at++] = CR;
+    batch[at++] = LF;
+    copyBytes(bytes, start, batch, at, length);
+    at += length;
+    batch[at++] = CR;
+    batch[at++] = LF;
+    this.#batchBytes = at;
+  }
+
+  #argumentEnds(): void {
+    if (this.#itemsLeft === 0 || ++this.#itemArguments < this.#argumentsPerItem) return;
+    this.#itemArguments = 0;
+    this.#itemsLeft--;
+    if (this.#isAlone) {
+      this.#isAlone = false;
+      return;
     }
-    this.#argumentsLeft--;
+    this.#wholeBytes = this.#batchBytes;
+    if (++this.#batchItems === ITEMS_MAX || this.#itemsLeft === 0) this.#writeBatch();
+  }
+
+  /** Writes the command of the whole elements; a part of one more stays. */
+  #writeBatch(): void {
+    if (this.#batchItems === 0) return;
+    this.command(2 + this.#batchItems * this.#argumentsPerItem, this.#name);
+    this.key();
+    this.sink.raw(this.#batch.subarray(0, this.#wholeBytes));
+    this.#batch.copyWithin(0, this.#wholeBytes, this.#batchBytes);
+    this.#batchBytes -= this.#wholeBytes;
+    this.#batchItems = 0;
+    this.#wholeBytes = 0;
   }
 
   #header(token: number, count: number): void {

@@ -8,9 +8,16 @@
  *
  * XCLAIM passes over an entry that is not there. So an entry that is deleted and still pending is
  * added in its place, claimed, and deleted at the end: by XTRIM before the first entry that is there,
- * since XDEL would change the greatest deleted id, which may be that of no entry. Behind it some
- * entry was deleted by XDEL, and a second XSETID tells which was the greatest. Redis leaves such
- * pending entries out. What commands cannot tell is lost, as in Redis: when a consumer was last seen
+ * since XDEL would change the greatest deleted id, which may be that of no entry. Behind it XDEL
+ * deletes them, as it did, and a second XSETID tells the greatest that it had deleted. Redis leaves
+ * such pending entries out.
+ *
+ * XSETID may have set the last id below some that were trimmed: beyond what XDEL has deleted, behind
+ * the first entry, even behind the last id. Those come before all else: added, claimed in their
+ * groups, and trimmed, which leaves no trace. XSETID of the empty stream makes room for the rest,
+ * and XGROUP SETID completes their groups.
+ *
+ * What commands cannot tell is lost, as in Redis: when a consumer was last seen
  * and active.
  *
  * structs/stream-entries.ts and structs/stream-groups.ts draw the values. Runs on the thread of the
@@ -54,6 +61,14 @@ export class StreamRewriter {
   #gone: readonly StreamId[] = [];
   /** Those of them that were added so far. */
   #goneAdded = 0;
+  /** The last id of the stream. */
+  readonly #lastId = new StreamId();
+  readonly #firstId = new StreamId();
+  readonly #maxDeleted = new StreamId();
+  /** Commands are written for pending entries that come first, and for nothing else. */
+  #isBeyond = false;
+  /** The pending entries that come first. The groups are made for them. */
+  readonly #first = new Set<string>();
 
   constructor(commands: CommandWriter) {
     this.#commands = commands;
@@ -66,8 +81,12 @@ export class StreamRewriter {
   rewrite(value: number): void {
     const header = this.#header;
     this.#commands.reader.read(value, 0, STREAM_WORDS, header, 0);
+    this.#lastId.fromWords(header, StreamWord.LAST_ID);
+    this.#firstId.fromWords(header, StreamWord.FIRST_ID);
+    this.#maxDeleted.fromWords(header, StreamWord.MAX_DELETED);
     const groups = header[StreamWord.GROUPS]!;
     this.#findGone(groups);
+    this.#writeBeyond(groups);
     this.#addEntries();
     const gone = this.#gone.length;
     const added = this.#headerDoubles[StreamWord.ENTRIES_ADDED / 2]!;
@@ -93,6 +112,38 @@ export class StreamRewriter {
       });
     });
     this.#gone = [...found.values()].sort((a, b) => a.compare(b));
+    this.#goneAdded = 0;
+  }
+
+  /** Whether neither XTRIM nor XDEL can delete this pending entry at the end. */
+  #comesFirst(id: StreamId): boolean {
+    if (id.compare(this.#lastId) > 0) return true;
+    const isWithin = this.#header[StreamWord.LENGTH] !== 0 && id.compare(this.#firstId) > 0;
+    return isWithin && id.compare(this.#maxDeleted) > 0;
+  }
+
+  /** Writes the pending entries that come first. */
+  #writeBeyond(groups: number): void {
+    const commands = this.#commands;
+    const gone = this.#gone;
+    const beyond = gone.filter((id) => this.#comesFirst(id));
+    this.#first.clear();
+    if (beyond.length === 0) return;
+    for (const id of beyond) this.#first.add(id.toString());
+    this.#gone = beyond;
+    this.#id.setMax();
+    this.#addGone(this.#id);
+    this.#isBeyond = true;
+    this.#tree.eachName(groups, (group) => this.#writeGroup(group));
+    this.#isBeyond = false;
+    commands.command(4, 'XTRIM');
+    commands.key();
+    commands.word('MAXLEN');
+    commands.word('0');
+    commands.command(3, 'XSETID');
+    commands.key();
+    commands.word('0-0');
+    this.#gone = gone.filter((id) => !this.#comesFirst(id));
     this.#goneAdded = 0;
   }
 
@@ -178,7 +229,7 @@ export class StreamRewriter {
     const group = this.#group;
     commands.reader.read(ref, 0, NAMED_HEADER_WORDS, group, 0);
     commands.command(7, 'XGROUP');
-    commands.word('CREATE');
+    commands.word(this.#first.size > 0 && !this.#isBeyond ? 'SETID' : 'CREATE');
     commands.key();
     this.#writeName(ref, group[GroupWord.NAME]!);
     this.#writeId(group, GroupWord.LAST_ID);
@@ -197,6 +248,7 @@ export class StreamRewriter {
     const nameBytes = this.#consumer[ConsumerWord.NAME]!;
     const pending = this.#consumer[ConsumerWord.PENDING]!;
     if (this.#tree.count(pending) === 0) {
+      if (this.#isBeyond) return;
       commands.command(5, 'XGROUP');
       commands.word('CREATECONSUMER');
       commands.key();
@@ -205,6 +257,7 @@ export class StreamRewriter {
       return;
     }
     this.#tree.walk(pending, (id, delivery) => {
+      if (this.#first.size > 0 && this.#first.has(id.toString()) !== this.#isBeyond) return;
       reader.read(delivery, 0, DELIVERY_BYTES / 4, this.#delivery, 0);
       commands.command(12, 'XCLAIM');
       commands.key();

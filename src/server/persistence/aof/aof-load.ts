@@ -196,6 +196,7 @@ class AofLoad {
       this.#doneBytes += result.bytes;
       from = result.bytes;
     }
+    if (bytes === 0) replay.emptyBase();
     if (from < bytes) {
       // Commands, all of the file or behind a dump.
       if (replay.knowledge.isStream && !streamLog.active) streamLog.start(asOffset(0));

@@ -17,6 +17,7 @@
 import { open } from 'node:fs/promises';
 import { ErrorCode, OperatingError, systemErrorText } from '../../../base/errors.ts';
 import { asOffset, KIB, MIB } from '../../../base/units.ts';
+import { DATABASE_OUT_OF_RANGE } from '../../../commands/arguments.ts';
 import type { Database } from '../../../keyspace/database.ts';
 import { Parse, RequestReader } from '../../../resp/parser.ts';
 import { Reply } from '../../../resp/reply.ts';
@@ -84,7 +85,7 @@ export class Replay {
   #datasetDb = NO_DATASET;
   /** The present file is a base, or what follows a dump in it. */
   #isBase = false;
-  /** The base is not as it was written: what the increments tell was true of another one. */
+  /** The dataset is not what the files were written for: what increments tell is of another one. */
   #isAltered = false;
   /** Libraries of functions in bases. */
   readonly libraries: Uint8Array[] = [];
@@ -129,6 +130,14 @@ export class Replay {
       this.#isBase = false;
       this.#datasetDb = NO_DATASET;
     }
+  }
+
+  /**
+   * The base has no byte. A redis-server may have written it so, or a disk has lost what this
+   * program wrote: then the increments tell of another dataset.
+   */
+  emptyBase(): void {
+    if (this.knowledge.isStream) this.#distrust('The base of the append only file is empty', true);
   }
 
   /**
@@ -205,7 +214,7 @@ export class Replay {
     const errors = reply.errors;
     // A request for an ACK is a part of the stream, and has no effect.
     if (row.fullName !== 'replconf') dispatcher.run(session, request, row);
-    if (reply.errors !== errors) this.#complain(session);
+    if (reply.errors !== errors) this.#failed(session);
     reply.truncate(0);
     if (!isBeside) this.#note(session, request);
   }
@@ -222,9 +231,9 @@ export class Replay {
   }
 
   /** Nobody knows where in a history the files stand. */
-  #distrust(reason: string): void {
+  #distrust(reason: string, isAltered = this.#isBase): void {
     this.knowledge.isTrusted = false;
-    if (this.#isBase) this.#isAltered = true;
+    if (isAltered) this.#isAltered = true;
     this.#server.log.warning(`${reason}: replicas will get a full sync`);
   }
 
@@ -282,6 +291,11 @@ export class Replay {
     const { streamLog } = this.#server;
     this.#datasetDb = db;
     if (!this.knowledge.isStream) return;
+    if (db >= this.#server.keyspace.databases.length) {
+      this.#datasetDb = 0;
+      this.#distrust(`The stream has selected database ${db}, which is not there`);
+      return;
+    }
     streamLog.settle();
     streamLog.drop();
     streamLog.start(asOffset(offset));
@@ -297,6 +311,17 @@ export class Replay {
   sliceEnded(): void {
     this.#server.streamLog.settle();
     this.#dispatcher.turnEnded();
+  }
+
+  /**
+   * The commands of a base all succeed on the node that they were written for, and no command of a
+   * stream names a database that is not there. Where they fail, this dataset is another one.
+   */
+  #failed(session: Session): void {
+    this.#complain(session);
+    if (!this.knowledge.isStream || this.#isAltered) return;
+    if (this.#isBase || session.reply.lastError === DATABASE_OUT_OF_RANGE)
+      this.#distrust('A command in the append only file has failed', true);
   }
 
   #complain(session: Session): void {

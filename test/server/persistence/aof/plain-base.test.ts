@@ -74,13 +74,17 @@ const baseText = (each: Running): string =>
   readFileSync(join(folderOf(each), baseName(each)), 'latin1');
 
 /** A node that has what a SIGKILL now would have left. */
-async function afterKill(each: Running, change: (folder: string) => void = () => {}) {
+async function afterKill(
+  each: Running,
+  change: (folder: string) => void = () => {},
+  ...more: readonly string[]
+) {
   const { appendOnly } = each.node.dumps;
   await waitFor(() => appendOnly.journal.waitingBytes === 0 && !appendOnly.isRewriting);
   const copy = temporaryDirectory('aof-plain-killed');
   cpSync(each.directory, copy, { recursive: true });
   change(join(copy, 'appendonlydir'));
-  return await start(copy);
+  return await start(copy, ...more);
 }
 
 /** The words of the commands of a base, without its lines. */
@@ -179,6 +183,75 @@ test('values and keys beyond the staging area', async () => {
   expect(await second.client.call('DEBUG', 'DIGEST')).toBe(digest);
 }, 60_000);
 
+test('long elements get commands of their own, which a reader takes', async () => {
+  const first = await start();
+  const { client } = first;
+  const middle = 'm'.repeat(100_000);
+  const long = 'x'.repeat(300_000);
+  const sizes = [long, 'a', middle, 'b', middle, middle, long, long, 'c', '', middle];
+  const elements = Array.from({ length: 6 }, (_, i) => sizes.map((e, j) => `${e}${i}:${j}`)).flat();
+  await client.call('RPUSH', 'list', ...elements);
+  await client.call('SADD', 'set', ...elements);
+  // Each length as a field before each length, and as its value.
+  await client.call('HSET', 'hash', ...elements.flatMap((e, i) => [e, elements.at(-i)!]));
+  await client.call('ZADD', 'zset', ...elements.flatMap((e, i) => [`${i}.5`, e]));
+  await rewritten(first);
+  const commands = commandsOf(baseText(first));
+  for (const [name, perItem] of [
+    ['RPUSH', 1],
+    ['SADD', 1],
+    ['HMSET', 2],
+    ['ZADD', 2],
+  ] as const) {
+    const of = commands.filter((words) => words[0] === name);
+    const items = of.map((words) => (words.length - 2) / perItem);
+    expect(items.reduce((sum, count) => sum + count)).toBe(elements.length);
+    expect(Math.max(...items)).toBeGreaterThan(1);
+    for (const [i, words] of of.entries()) {
+      const bytes = words.reduce((sum, word) => sum + word.length, 0);
+      if (items[i]! > 1) expect(bytes).toBeLessThan(256 * 1024 + 100);
+    }
+  }
+  const second = await afterKill(first);
+  expect(await second.client.call('LRANGE', 'list', '0', '-1')).toEqual(elements);
+  const digest = await client.call('DEBUG', 'DIGEST');
+  expect(await second.client.call('DEBUG', 'DIGEST')).toBe(digest);
+}, 60_000);
+
+test.each([
+  ['keys in a database', false],
+  ['only a stream in a database', true],
+])('%s that the next start has not: replicas get a full sync', async (_, isEmptied) => {
+  const first = await start();
+  const { client } = first;
+  await client.call('SET', 'a', '0');
+  await client.call('SELECT', '10');
+  await client.call('SET', 'b', '10');
+  if (isEmptied) await client.call('DEL', 'b');
+  await rewritten(first);
+  await client.call('SET', 'c', '10');
+  const second = await afterKill(first, undefined, 'databases 4');
+  // As in Redis, what follows a failed SELECT runs in the database before.
+  expect(await second.client.call('DBSIZE')).toBe(isEmptied ? 2 : 3);
+  expect(second.node.server.history.replid2).not.toBe(first.node.server.history.replid);
+  expect(second.lines.join()).toContain('will get a full sync');
+});
+
+test('an increment that selects a database which is not there is no known history', async () => {
+  const first = await start();
+  const { client } = first;
+  await client.call('SET', 'a', '0');
+  await rewritten(first);
+  await client.call('SELECT', '10');
+  await client.call('SET', 'b', '10');
+  await client.call('MULTI');
+  await client.call('SET', 'c', '10');
+  await client.call('EXEC');
+  const second = await afterKill(first, undefined, 'databases 4');
+  expect(await second.client.call('DBSIZE')).toBe(3);
+  expect(second.node.server.history.replid2).not.toBe(first.node.server.history.replid);
+});
+
 test('streams keep pending entries that are deleted, and counts of empty ones', async () => {
   const first = await start();
   const { client } = first;
@@ -223,6 +296,40 @@ test('streams keep pending entries that are deleted, and counts of empty ones', 
   expect(second.lines.filter((line) => line.includes('CRITICAL'))).toEqual([]);
 });
 
+test('pending entries beyond the last id of their stream', async () => {
+  const first = await start();
+  const { client } = first;
+  const keys = ['empty', 'behind', 'deleted', 'two', 'between'];
+  for (const key of keys) {
+    await client.call('XADD', key, '5-5', 'f', 'v');
+    await client.call('XADD', key, '6-6', 'f', 'v');
+    await client.call('XGROUP', 'CREATE', key, 'g', '0');
+    await client.call('XREADGROUP', 'GROUP', 'g', 'one', 'COUNT', '1', 'STREAMS', key, '>');
+    await client.call('XREADGROUP', 'GROUP', 'g', 'two', 'STREAMS', key, '>');
+    await client.call('XTRIM', key, 'MAXLEN', '0');
+    await client.call('XSETID', key, '3-3');
+  }
+  for (const key of keys.slice(1)) {
+    await client.call('XADD', key, '4-4', 'f', 'v');
+    await client.call('XADD', key, '4-5', 'f', 'v');
+  }
+  await client.call('XDEL', 'deleted', '4-4');
+  await client.call('XADD', 'between', '7-7', 'f', 'v');
+  await client.call('XGROUP', 'CREATE', 'two', 'h', '0', 'ENTRIESREAD', '1');
+  await client.call('XGROUP', 'SETID', 'two', 'g', '0');
+  await client.call('XREADGROUP', 'GROUP', 'g', 'one', 'COUNT', '1', 'STREAMS', 'two', '>');
+  await client.call('XREADGROUP', 'GROUP', 'h', 'three', 'STREAMS', 'two', '>');
+  await client.call('XTRIM', 'two', 'MAXLEN', '1');
+  await rewritten(first);
+  const states = [];
+  for (const key of keys) states.push(await streamState(client, key));
+  const second = await afterKill(first);
+  for (const [i, key] of keys.entries())
+    expect(await streamState(second.client, key), key).toEqual(states[i]);
+  expect(second.lines.filter((line) => line.includes('CRITICAL'))).toEqual([]);
+  expect(second.node.server.history.replid2).toBe(first.node.server.history.replid);
+});
+
 test('CONFIG SET decides the form of the next base', async () => {
   const node = await start();
   expect(baseName(node)).toBe('appendonly.aof.1.base.aof');
@@ -255,6 +362,18 @@ test('a base that has lost its end is refused, or begins another history', async
   expect(await second.client.call('MGET', 'a', 'b')).toEqual(['1', '2']);
   expect(second.node.server.history.replid2).not.toBe(replid);
   expect(second.lines.join()).toContain('has lost its end');
+});
+
+test.each(['no', 'yes'])('an empty base is no known history (preamble %s)', async (preamble) => {
+  const first = await start(undefined, `aof-use-rdb-preamble ${preamble}`);
+  await first.client.call('SET', 'a', '1');
+  await rewritten(first);
+  await first.client.call('SET', 'b', '2');
+  const { replid } = first.node.server.history;
+  const name = baseName(first);
+  const second = await afterKill(first, (folder) => truncateSync(join(folder, name), 0));
+  expect(await second.client.call('MGET', 'a', 'b')).toEqual([null, '2']);
+  expect(second.node.server.history.replid2).not.toBe(replid);
 });
 
 test('a base that somebody has added to is no known history', async () => {
