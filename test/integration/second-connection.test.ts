@@ -66,7 +66,9 @@ test.each([
     await client.call('SET', 'old', '1');
     await client.call('REPLICAOF', '127.0.0.1', primary.port);
     const stock = closeAtEnd(await startRedis({ replicaOf: node.port }), (server) => server.stop());
-    await waitFor(() => primary.seconds.length === 1, { what: 'the second connection' });
+    const isGranted = (): boolean =>
+      primary.seconds[0]?.requests.some(([name]) => name === 'PSYNC' || name === 'SYNC') === true;
+    await waitFor(isGranted, { what: 'the dump to be granted to the second connection' });
     const [second] = primary.seconds;
     second!.say(data.dump.subarray(0, data.dump.length / 2));
     // More of the stream comes in the middle of the dump, and behind it.
