@@ -120,7 +120,7 @@ describe.each(['redis', 'valkey'] as const)('a primary as %s', (kind) => {
     const { primary, text, log } = await rig.follow();
     await rig.expectFollowed(primary, text);
     expect([primary.mains.length, primary.seconds.length]).toEqual([1, 1]);
-    await waitFor(() => primary.seconds[0]!.isClosed);
+    await waitFor(() => primary.seconds[0]!.isClosed && primary.main.acks.length > 0);
     expect(primary.main.acks[0]).toBe(primary.data.offset);
     expect(log()).toMatch(/Successfully streamed replication buffer into the db \(\d+ bytes/);
     const fields = await rig.client.info('replication');
