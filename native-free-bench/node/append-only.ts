@@ -7,8 +7,9 @@ import { load, stringKeys } from '../lib/dataset.ts';
 import type { ClosedResult } from '../lib/load-child.ts';
 import { cpuSeconds } from '../lib/process-stats.ts';
 import type { Context, Figure, Measurement, Must, Scenario } from '../lib/scenario.ts';
+import { setRequests } from '../lib/sets.ts';
 import { type Sample, SlowHost } from '../lib/slow-host.ts';
-import { Checksum, RANDOM_PLACE, type Template } from '../lib/workload.ts';
+import { Checksum } from '../lib/workload.ts';
 
 const CLIENTS = 50;
 const SEED = 0xa0f;
@@ -74,19 +75,11 @@ async function measure(context: Context): Promise<Measurement> {
   const values: Record<string, number> = {};
 
   function sets(depth: number, durationMs: number, batches: number): Promise<ClosedResult> {
-    const template: Template = {
-      words: ['SET', `key:${RANDOM_PLACE}`],
-      randomBelow: KEYS[size],
-      valueBytes: VALUE_BYTES,
-      seed: SEED + depth,
-    };
+    const shape = { keys: KEYS[size], valueBytes: VALUE_BYTES, seed: SEED + depth };
     return generator.call('closed', {
-      port: server.port,
+      ...setRequests(server.port, shape),
       clients: CLIENTS,
       depth,
-      template,
-      replyBytes: '+OK\r\n'.length,
-      requests: KEYS[size],
       durationMs,
       replies: batches * depth,
     });

@@ -19,8 +19,8 @@ import {
   until,
 } from '../lib/scenario.ts';
 import type { Server } from '../lib/server.ts';
+import { NO_LIMIT, setRequests } from '../lib/sets.ts';
 import { median } from '../lib/statistics.ts';
-import { RANDOM_PLACE } from '../lib/workload.ts';
 
 const MB = 1e6;
 const VALUE_BYTES = 300;
@@ -28,7 +28,6 @@ const COMMAND_BYTES = VALUE_BYTES + 45;
 const SEED = 0xbac5;
 const FAKES_AT_THE_END = 2;
 const BACKLOG = { headwater: '16mb', redis: '128mb' } as const;
-const NO_LIMIT = ['--client-output-buffer-limit', 'replica', '0', '0', '0'];
 const FULL = { behind: 60 * MB, written: 100 * MB, keys: 100_000, perSecond: 40_000, rounds: 5 };
 const SMOKE = { behind: MB, written: 2 * MB, keys: 2_000, perSecond: 20_000, rounds: 1 };
 const LOAD = { full: 20_000, smoke: 1_000 };
@@ -62,18 +61,8 @@ async function measure(context: Context): Promise<Measurement> {
   const writer = context.loadGenerator();
   const replicas = context.replicas();
   const prober = context.prober();
-  const job = {
-    port: server.port,
-    template: {
-      words: ['SET', `key:${RANDOM_PLACE}`],
-      randomBelow: sizes.keys,
-      valueBytes: VALUE_BYTES,
-      isJson: true,
-      seed: SEED,
-    },
-    requests: sizes.keys,
-    replyBytes: '+OK\r\n'.length,
-  };
+  const shape = { keys: sizes.keys, valueBytes: VALUE_BYTES, seed: SEED, isJson: true };
+  const job = setRequests(server.port, shape);
   const write = async (): Promise<string> => {
     await writer.call('pacedStart', { ...job, perSecond: sizes.perSecond });
     await pause((sizes.written / (sizes.perSecond * COMMAND_BYTES)) * 1000);

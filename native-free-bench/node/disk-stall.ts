@@ -3,7 +3,7 @@
  * `everysec` and paced SETs. lib/stalling-disk.ts tells how the disk is stopped. Where it cannot be
  * made, as without root, the figures are those of a disk that works, and a note says so.
  */
-import type { PacedJob } from '../lib/load-child.ts';
+import { PacedProbe } from '../lib/paced-probe.ts';
 import {
   type Context,
   type Figure,
@@ -13,7 +13,7 @@ import {
 } from '../lib/scenario.ts';
 import type { Server } from '../lib/server.ts';
 import { StallingDisk } from '../lib/stalling-disk.ts';
-import { Checksum, RANDOM_PLACE, type Template } from '../lib/workload.ts';
+import { Checksum } from '../lib/workload.ts';
 
 const SEED = 0xd15c;
 const KEYS = 10_000;
@@ -50,27 +50,10 @@ async function measure(context: Context): Promise<Measurement> {
   const place = disk === undefined ? [] : ['--dir', disk.directory];
   const server = await context.start(...OPTIONS, ...place);
   try {
-    const writer = context.loadGenerator();
-    const prober = context.prober();
-    const template: Template = {
-      words: ['SET', `key:${RANDOM_PLACE}`],
-      randomBelow: KEYS,
-      valueBytes: VALUE_BYTES,
-      seed: SEED,
-    };
-    const job: PacedJob = {
-      port: server.port,
-      perSecond: sizes.writesPerSecond,
-      template,
-      requests: sizes.requests,
-      replyBytes: '+OK\r\n'.length,
-    };
-    await writer.call('pacedStart', job);
-    await prober.call('start', server.port);
+    const shape = { keys: KEYS, valueBytes: VALUE_BYTES, seed: SEED };
+    const probe = await PacedProbe.start(context, server, shape, sizes);
     await pause(sizes.beforeMs / 2);
-    await prober.call('take', null);
-    await pause(sizes.beforeMs / 2);
-    const before = await prober.call('take', null);
+    const before = await probe.takeFor(sizes.beforeMs / 2);
     let waiting = 0;
     if (disk === undefined) await pause(sizes.beforeMs);
     for (let i = 0; i < sizes.stalls && disk !== undefined; i++) {
@@ -78,9 +61,8 @@ async function measure(context: Context): Promise<Measurement> {
       if (isWaiting) waiting++;
       await pause(BETWEEN_MS);
     }
-    const during = await prober.call('take', null);
-    const written = await writer.call('pacedStop', null);
-    await prober.call('stop', null);
+    const during = await probe.take();
+    const written = await probe.stop();
     const checksum = new Checksum();
     checksum.add(written.checksum);
     const persistence = await server.control.info('persistence');

@@ -14,13 +14,12 @@ import {
   type Scenario,
   until,
 } from '../lib/scenario.ts';
+import { closedSets, NO_LIMIT } from '../lib/sets.ts';
 import { median } from '../lib/statistics.ts';
-import { encodeRequests, RANDOM_PLACE, type Template } from '../lib/workload.ts';
+import { encodeRequests } from '../lib/workload.ts';
 
 const GB = 1e9;
 const VALUE_BYTES = 100;
-const CLIENTS = 50;
-const DEPTH = 16;
 const SEED = 0xc05;
 const FAKES_AT_THE_END = 4;
 const FULL = { replicas: 128, keys: 100_000, warmUpMs: 500, durationMs: 3000, rounds: 3 };
@@ -35,26 +34,13 @@ const FIGURES: readonly Figure[] = [
 
 async function measure(context: Context): Promise<Measurement> {
   const sizes = context.smoke ? SMOKE : FULL;
-  const server = await context.start('--client-output-buffer-limit', 'replica', '0', '0', '0');
+  const server = await context.start(...NO_LIMIT);
   const generator = context.loadGenerator();
   const replicas = context.replicas();
-  const template: Template = {
-    words: ['SET', `key:${RANDOM_PLACE}`],
-    randomBelow: sizes.keys,
-    valueBytes: VALUE_BYTES,
-    seed: SEED,
-  };
-  const job = {
-    port: server.port,
-    clients: CLIENTS,
-    depth: DEPTH,
-    template,
-    requests: sizes.keys,
-    replies: 0,
-    replyBytes: '+OK\r\n'.length,
-  };
+  const shape = { keys: sizes.keys, valueBytes: VALUE_BYTES, seed: SEED };
+  const job = closedSets(server.port, shape);
   const attach = { replicas: sizes.replicas, ...context.proving('streams') };
-  const content = encodeRequests(template, sizes.keys).bytes;
+  const content = encodeRequests(job.template, sizes.keys).bytes;
   const cpu: number[] = [];
   const c: number[] = [];
   const speeds: number[] = [];

@@ -5,12 +5,11 @@
  */
 import { allCaughtUp, proveAttached, proveStreams } from '../lib/proof.ts';
 import type { Context, Figure, Measurement, Scenario } from '../lib/scenario.ts';
+import { closedSets, NO_LIMIT } from '../lib/sets.ts';
 import { median } from '../lib/statistics.ts';
-import { Checksum, RANDOM_PLACE } from '../lib/workload.ts';
+import { Checksum } from '../lib/workload.ts';
 
 const VALUE_BYTES = 100;
-const CLIENTS = 50;
-const DEPTH = 16;
 const SEED = 0x510;
 const FAKES_AT_THE_END = 4;
 const BYTES_PER_SECOND = 1e6;
@@ -26,23 +25,11 @@ const FIGURES: readonly Figure[] = [
 
 async function measure(context: Context): Promise<Measurement> {
   const sizes = context.smoke ? SMOKE : FULL;
-  const server = await context.start('--client-output-buffer-limit', 'replica', '0', '0', '0');
+  const server = await context.start(...NO_LIMIT);
   const generator = context.loadGenerator();
   const replicas = context.replicas();
-  const job = {
-    port: server.port,
-    clients: CLIENTS,
-    depth: DEPTH,
-    template: {
-      words: ['SET', `key:${RANDOM_PLACE}`],
-      randomBelow: sizes.keys,
-      valueBytes: VALUE_BYTES,
-      seed: SEED,
-    },
-    requests: sizes.keys,
-    replies: 0,
-    replyBytes: '+OK\r\n'.length,
-  };
+  const shape = { keys: sizes.keys, valueBytes: VALUE_BYTES, seed: SEED };
+  const job = closedSets(server.port, shape);
   const checksum = new Checksum();
   const speeds = { fast: [] as number[], slow: [] as number[] };
   const behind: number[] = [];

@@ -16,6 +16,7 @@ import {
   until,
 } from '../lib/scenario.ts';
 import type { Server } from '../lib/server.ts';
+import { NO_LIMIT } from '../lib/sets.ts';
 import { median } from '../lib/statistics.ts';
 import { rewrite } from '../lib/sync-rounds.ts';
 
@@ -45,7 +46,7 @@ function figures(): Figure[] {
 
 async function measure(context: Context): Promise<Measurement> {
   const sizes = context.smoke ? SMOKE : FULL;
-  const server = await context.start('--client-output-buffer-limit', 'replica', '0', '0', '0');
+  const server = await context.start(...NO_LIMIT);
   const child = context.replicas();
   const { checksum } = await load(server.port, stringKeys(sizes.keys, VALUE_BYTES, SEED));
   const values: Record<string, number> = {};

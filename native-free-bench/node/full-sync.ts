@@ -20,8 +20,8 @@ const SEED = 0xf55;
 const FAKES_AT_THE_END = 2;
 
 const CASES = [
-  { id: '1', label: 'one replica', replicas: 1, awaited: false, must: { ratioAtMost: 0.6 } },
-  { id: '8', label: 'eight replicas', replicas: 8, awaited: false, must: { ratioAtMost: 0.6 } },
+  { id: '1', label: 'one replica', replicas: 1, awaited: false, must: { ratioAtMost: 0.3 } },
+  { id: '8', label: 'eight replicas', replicas: 8, awaited: false, must: { ratioAtMost: 0.3 } },
   { id: '8.awaited', label: 'eight, awaited', replicas: 8, awaited: true, must: null },
 ] as const;
 

@@ -16,20 +16,16 @@ import {
 } from '../lib/scenario.ts';
 import { type Line, pointOf, type Series } from '../lib/series.ts';
 import type { Server } from '../lib/server.ts';
+import { CLIENTS, DEPTH, NO_LIMIT, setRequests } from '../lib/sets.ts';
 import { median } from '../lib/statistics.ts';
-import { Checksum, RANDOM_PLACE, type Template } from '../lib/workload.ts';
+import { Checksum } from '../lib/workload.ts';
 
 const MB = 1e6;
 const VALUE_BYTES = 300;
-const CLIENTS = 50;
-const DEPTH = 16;
 const SEED = 0x415;
 /** Fake replicas that are attached beside the stock one for the proof at the end. */
 const FAKES_AT_THE_END = 4;
-const OPTIONS = [
-  ['--repl-backlog-size', '16mb'],
-  ['--client-output-buffer-limit', 'replica', '0', '0', '0'],
-].flat();
+const OPTIONS = ['--repl-backlog-size', '16mb', ...NO_LIMIT];
 
 /** A rate in SETs per second, and how long it takes to fill the backlog. */
 const RATES = { full: [50_000, 100_000], smoke: [2_000, 4_000] } as const;
@@ -121,14 +117,8 @@ async function measure(context: Context): Promise<Measurement> {
   const server = await context.start(...OPTIONS);
   const generator = context.loadGenerator();
   const replicas = context.replicas();
-  const template: Template = {
-    words: ['SET', `key:${RANDOM_PLACE}`],
-    randomBelow: sizes.keys,
-    valueBytes: VALUE_BYTES,
-    isJson: true,
-    seed: SEED,
-  };
-  const job = { port: server.port, template, requests: sizes.keys, replyBytes: '+OK\r\n'.length };
+  const shape = { keys: sizes.keys, valueBytes: VALUE_BYTES, seed: SEED, isJson: true };
+  const job = setRequests(server.port, shape);
   const flood = (durationMs: number) =>
     generator.call('closed', { ...job, clients: CLIENTS, depth: DEPTH, replies: 0, durationMs });
   const values: Record<string, number | null> = {};

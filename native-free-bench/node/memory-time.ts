@@ -20,7 +20,8 @@ import {
 } from '../lib/scenario.ts';
 import { type Line, pointOf, type Series } from '../lib/series.ts';
 import type { Server } from '../lib/server.ts';
-import { Checksum, RANDOM_PLACE } from '../lib/workload.ts';
+import { setRequests } from '../lib/sets.ts';
+import { Checksum } from '../lib/workload.ts';
 
 const VALUE_BYTES = 900;
 const SEED = 0x3e7;
@@ -105,17 +106,10 @@ async function measure(context: Context): Promise<Measurement> {
 
     checksum.add((await load(server.port, stringKeys(sizes.keys / 2, VALUE_BYTES, SEED))).checksum);
     const writer = context.loadGenerator();
+    const shape = { keys: sizes.keys / 2, valueBytes: VALUE_BYTES, seed: SEED };
     await writer.call('pacedStart', {
-      port: server.port,
+      ...setRequests(server.port, shape, sizes.requests),
       perSecond: sizes.writesPerSecond,
-      template: {
-        words: ['SET', `key:${RANDOM_PLACE}`],
-        randomBelow: sizes.keys / 2,
-        valueBytes: VALUE_BYTES,
-        seed: SEED,
-      },
-      requests: sizes.requests,
-      replyBytes: '+OK\r\n'.length,
     });
     await pause(sizes.restMs / 5);
     // The writer's keys exist now or will soon. Waiting for them keeps their growth out of the

@@ -28,7 +28,7 @@ export const memory: Scenario = {
   title: `Resident memory of 1M keys of 16 bytes with values of ${VALUE_BYTES} bytes.`,
   runs: 5,
   figures: () => [
-    { id: 'perKey', label: 'growth per key', unit: 'B/key', must: { ratioAtMost: 0.85 } },
+    { id: 'perKey', label: 'growth per key', unit: 'B/key', must: { ratioAtMost: 0.75 } },
     { id: 'empty', label: 'empty process', unit: 'MiB', must: null },
   ],
   measure,

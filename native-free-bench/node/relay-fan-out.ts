@@ -11,7 +11,7 @@ import { allCaughtUp, proveAttached, proveMeasured } from '../lib/proof.ts';
 import type { ReplicaApi } from '../lib/replica-child.ts';
 import { type Context, type Measurement, pause, type Scenario } from '../lib/scenario.ts';
 import type { Server } from '../lib/server.ts';
-import { RANDOM_PLACE } from '../lib/workload.ts';
+import { NO_LIMIT, setRequests } from '../lib/sets.ts';
 
 const FULL = { replicas: 32, perSecond: 100_000, keys: 100_000, warmUpMs: 500, durationMs: 5000 };
 const SMOKE = { replicas: 3, perSecond: 5_000, keys: 2_000, warmUpMs: 50, durationMs: 200 };
@@ -20,7 +20,6 @@ const SEED = 0x4e1;
 const FAKES_AT_THE_END = 4;
 /** 15 % slower than as a primary. */
 const SLOWER_MAX = 1 / 0.85;
-const NO_LIMIT = ['--client-output-buffer-limit', 'replica', '0', '0', '0'];
 
 interface Served {
   readonly perSecond: number;
@@ -40,18 +39,8 @@ async function serve(
   replicas: Child<ReplicaApi>,
 ): Promise<Served> {
   const sizes = context.smoke ? SMOKE : FULL;
-  const job = {
-    port: head.port,
-    perSecond: sizes.perSecond,
-    template: {
-      words: ['SET', `key:${RANDOM_PLACE}`],
-      randomBelow: sizes.keys,
-      valueBytes: VALUE_BYTES,
-      seed: SEED,
-    },
-    requests: sizes.keys,
-    replyBytes: '+OK\r\n'.length,
-  };
+  const shape = { keys: sizes.keys, valueBytes: VALUE_BYTES, seed: SEED };
+  const job = { ...setRequests(head.port, shape), perSecond: sizes.perSecond };
   const settled = async (): Promise<void> => {
     if (head !== node) await caughtUp(head, node);
     await allCaughtUp(node, replicas);

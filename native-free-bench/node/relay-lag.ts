@@ -7,7 +7,7 @@ import { LagMeter } from '../lib/lag.ts';
 import { cpuSeconds } from '../lib/process-stats.ts';
 import { proveAttached } from '../lib/proof.ts';
 import type { Context, Measurement, Scenario } from '../lib/scenario.ts';
-import { RANDOM_PLACE } from '../lib/workload.ts';
+import { closedSets, NO_LIMIT } from '../lib/sets.ts';
 
 const DURATION_MS = { full: 10_000, smoke: 300 };
 const KEYS = { full: 100_000, smoke: 2_000 };
@@ -19,26 +19,14 @@ const FAKES_AT_THE_END = 2;
 async function measure(context: Context): Promise<Measurement> {
   const size = context.smoke ? 'smoke' : 'full';
   // A replica that were cut off would have no lag to measure: the primary keeps what it lacks.
-  const head = await context.startStock('--client-output-buffer-limit', 'replica', '0', '0', '0');
+  const head = await context.startStock(...NO_LIMIT);
   const node = await context.start();
   await follow(head, node);
   await caughtUp(head, node);
   const generator = context.loadGenerator();
   const keys = KEYS[size];
-  const job = {
-    port: head.port,
-    clients: 50,
-    depth: 64,
-    template: {
-      words: ['SET', `key:${RANDOM_PLACE}`],
-      randomBelow: keys,
-      valueBytes: VALUE_BYTES,
-      seed: SEED,
-    },
-    requests: keys,
-    replies: 0,
-    replyBytes: '+OK\r\n'.length,
-  };
+  const shape = { keys, valueBytes: VALUE_BYTES, seed: SEED };
+  const job = { ...closedSets(head.port, shape), depth: 64 };
   const cpuBefore = cpuSeconds(node.pid);
   const meter = new LagMeter(head, node);
   const result = await generator.call('closed', { ...job, durationMs: DURATION_MS[size] });

@@ -13,7 +13,7 @@
  */
 import { MIB } from '../../src/base/units.ts';
 import { load, stringKeys } from '../lib/dataset.ts';
-import type { PacedJob } from '../lib/load-child.ts';
+import { PacedProbe } from '../lib/paced-probe.ts';
 import type { ProbeResult } from '../lib/probe-child.ts';
 import { cpuSeconds, familyResidentBytes } from '../lib/process-stats.ts';
 import { proveAttached } from '../lib/proof.ts';
@@ -21,17 +21,20 @@ import {
   type Context,
   type Figure,
   type Measurement,
+  type Must,
   pause,
   type Scenario,
 } from '../lib/scenario.ts';
 import type { Server } from '../lib/server.ts';
-import { Checksum, RANDOM_PLACE, type Template } from '../lib/workload.ts';
+import { Checksum } from '../lib/workload.ts';
 
 interface Shape {
   readonly id: string;
   readonly label: string;
   readonly valueBytes: number;
   readonly keys: { readonly full: number; readonly smoke: number };
+  /** The goal for the tail of PING, beside redis-server's. */
+  readonly p999Must: Must;
 }
 
 const SHAPES: readonly Shape[] = [
@@ -40,12 +43,14 @@ const SHAPES: readonly Shape[] = [
     label: '1 M keys of 1,000 B',
     valueBytes: 1000,
     keys: { full: 1_000_000, smoke: 5_000 },
+    p999Must: { ratioAtMost: 1 },
   },
   {
     id: '4M',
     label: '4 M keys of 256 B',
     valueBytes: 256,
     keys: { full: 4_000_000, smoke: 20_000 },
+    p999Must: { ratioAtMost: 0.7 },
   },
 ];
 
@@ -58,7 +63,7 @@ const FAKES_AT_THE_END = 2;
 const POLL_MS = 20;
 const MEMORY_PERIOD_MS = 200;
 
-function figuresOf({ id, label }: Shape): Figure[] {
+function figuresOf({ id, label, p999Must }: Shape): Figure[] {
   const figure = (
     name: string,
     text: string,
@@ -74,13 +79,13 @@ function figuresOf({ id, label }: Shape): Figure[] {
     figure('before.p999', `${label}: PING p99.9 before`, 'ms'),
     figure('first.p50', 'PING p50 during the first BGSAVE', 'ms'),
     figure('first.p99', '  p99', 'ms'),
-    figure('first.p999', '  p99.9', 'ms'),
+    figure('first.p999', '  p99.9', 'ms', p999Must),
     figure('first.max', '  max', 'ms'),
-    figure('first.freeze', '  stall at freeze or fork', 'ms'),
+    figure('first.freeze', '  stall at freeze or fork', 'ms', { below: 1 }),
     figure('first.save', '  BGSAVE', 'ms'),
     figure('during.p50', 'PING p50 during BGSAVE', 'ms'),
     figure('during.p99', '  p99', 'ms'),
-    figure('during.p999', '  p99.9', 'ms', { ratioAtMost: 1 }),
+    figure('during.p999', '  p99.9', 'ms', p999Must),
     figure('during.max', '  max', 'ms'),
     figure('freeze', '  stall at freeze or fork', 'ms', { below: 1 }),
     figure('save', '  BGSAVE', 'ms'),
@@ -116,46 +121,26 @@ async function measureShape(
   const sizes = context.smoke ? SMOKE : FULL;
   const keys = shape.keys[context.smoke ? 'smoke' : 'full'];
   const server = await context.start();
-  const writer = context.loadGenerator();
-  const prober = context.prober();
   checksum.add((await load(server.port, stringKeys(keys, shape.valueBytes, SEED))).checksum);
 
-  const template: Template = {
-    words: ['SET', `key:${RANDOM_PLACE}`],
-    randomBelow: keys,
-    valueBytes: shape.valueBytes,
-    seed: SEED,
-  };
-  const job: PacedJob = {
-    port: server.port,
-    perSecond: sizes.writesPerSecond,
-    template,
-    requests: sizes.requests,
-    replyBytes: '+OK\r\n'.length,
-  };
-  await writer.call('pacedStart', job);
-  await prober.call('start', server.port);
+  const sets = { keys, valueBytes: shape.valueBytes, seed: SEED };
+  const probe = await PacedProbe.start(context, server, sets, sizes);
+  // A warm-up of the writes.
   await pause(sizes.beforeMs / 2);
-  // The first half was a warm-up of the writes.
-  await prober.call('take', null);
-  await pause(sizes.beforeMs / 2);
-  const before = await prober.call('take', null);
+  const before = await probe.takeFor(sizes.beforeMs / 2);
   const firstSave = await bgsave(server);
-  const first = await prober.call('take', null);
+  const first = await probe.take();
   const { freeze: firstFreeze } = await memoryFigures(server, firstSave.growthBytes);
   await pause(sizes.beforeMs / 2);
-  await prober.call('take', null);
+  await probe.take();
   const save = await bgsave(server);
-  const during = await prober.call('take', null);
-  const written = await writer.call('pacedStop', null);
-  await prober.call('stop', null);
+  const during = await probe.take();
+  const written = await probe.stop();
   checksum.add(written.checksum);
   const memory = await memoryFigures(server, save.growthBytes);
-  await proveAttached(context, server, context.replicas(), FAKES_AT_THE_END, async () => {
-    await writer.call('pacedStart', job);
-    await pause(sizes.proofMs);
-    await writer.call('pacedStop', null);
-  });
+  await proveAttached(context, server, context.replicas(), FAKES_AT_THE_END, () =>
+    probe.writeOn(sizes.proofMs),
+  );
   await context.stop(server);
   return {
     ...latencies('before', before),
