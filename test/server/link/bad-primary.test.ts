@@ -337,8 +337,10 @@ describe.concurrent('a dump that is none:', () => {
       );
       expect(info.get('headwater_upstream_phase')).toBe('waiting');
       expect(info.get('headwater_upstream_refusal')).toBe("Can't handle RDB format version 99");
+      // Twice the pause before; a part of it has passed.
+      expect(follower.link.retryMs).toBe(4000);
       const left = Number(info.get('headwater_upstream_retry_ms'));
-      expect(left).toBeGreaterThan(2000);
+      expect(left).toBeGreaterThan(0);
       expect(left).toBeLessThanOrEqual(4000);
       expect(primary.visits.length).toBe(2);
       const told = follower.log(logged).filter((line) => line.startsWith('Failed trying'));
