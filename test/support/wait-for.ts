@@ -8,7 +8,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 export interface WaitOptions {
-  /** What is awaited, as it completes the sentence "waited 20000 ms for …". */
+  /** What is awaited, as it completes the sentence "waited 60000 ms for …". */
   readonly what?: string;
   readonly timeoutMs?: number;
 }
@@ -28,7 +28,7 @@ const POLL_MS_MAX = 1000;
  */
 export async function waitFor<T>(
   condition: () => T | Promise<T>,
-  { what = 'a condition', timeoutMs = 20_000 }: WaitOptions = {},
+  { what = 'a condition', timeoutMs = 60_000 }: WaitOptions = {},
 ): Promise<Exclude<T, Unmet>> {
   let waitedMs = 0;
   let seenMs = performance.now();

@@ -98,7 +98,7 @@ class Follower {
   async expectFollowed(text: string): Promise<void> {
     await waitFor(async () => (await this.served(text)).s === text, {
       what: `the data of ${text}`,
-      timeoutMs: 20_000,
+      timeoutMs: 60_000,
     });
     this.held = text;
   }
@@ -340,7 +340,7 @@ describe.concurrent('a dump that is none:', () => {
           const fields = await follower.client.info('headwater');
           return fields.get('headwater_upstream_refused_dumps') === '2' ? fields : undefined;
         },
-        { timeoutMs: 20_000 },
+        { timeoutMs: 60_000 },
       );
       expect(info.get('headwater_upstream_phase')).toBe('waiting');
       expect(info.get('headwater_upstream_refusal')).toBe("Can't handle RDB format version 99");
@@ -378,7 +378,7 @@ describe.concurrent('a dump that is none:', () => {
 /** The dump that a real primary sent in 2020. */
 const recorded = readFileSync(new URL('../../fixtures/replication/handshake.rdb', import.meta.url));
 
-describe.concurrent('the end of the dump:', { timeout: 90_000 }, () => {
+describe.concurrent('the end of the dump:', { timeout: 180_000 }, () => {
   const whole = dumpOf('some text of some length');
   test.each<[string, PrimaryScript, RegExp]>([
     // The worker does not see the last bytes of a dump before more come, or its mark.

@@ -88,10 +88,10 @@ class Rig {
 
   async expectFollowed(primary: ChannelPrimary, text: string): Promise<void> {
     const { client, node } = this;
-    await waitFor(async () => (await this.served(text)) === text, { timeoutMs: 20_000 });
+    await waitFor(async () => (await this.served(text)) === text, { timeoutMs: 60_000 });
     await waitFor(
       async () => node.node.upstream.isUp && (await this.offset()) === primary.endOffset,
-      { what: 'the end of the stream', timeoutMs: 20_000 },
+      { what: 'the end of the stream', timeoutMs: 60_000 },
     );
     expect(
       await client.pipeline([
@@ -235,7 +235,7 @@ describe.each(['redis', 'valkey'] as const)('a primary as %s', (kind) => {
     await waitFor(() => log().includes('After loading RDB, replica will try psync with master.'));
     expect(await rig.served(text)).toBe(rig.held);
     upstream.release();
-    await waitFor(() => primary.mains.length === 2, { timeoutMs: 20_000 });
+    await waitFor(() => primary.mains.length === 2, { timeoutMs: 60_000 });
     await rig.expectFollowed(primary, text);
     // What was held was applied: only what follows it was asked for.
     const { offset: at, stream, replid } = primary.data;

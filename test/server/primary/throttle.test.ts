@@ -173,7 +173,7 @@ describe('while writers are slowed', () => {
         written.large += 4 * VALUE.length;
       }
     })();
-    await waitFor(() => written.small + written.large > 4 * MIB, { timeoutMs: 30_000 });
+    await waitFor(() => written.small + written.large > 4 * MIB, { timeoutMs: 60_000 });
     isDone = true;
     await Promise.all([smallWriter, largeWriter]);
     expect(written.small / written.large).toBeGreaterThan(0.6);
@@ -260,7 +260,7 @@ describe('while writers are slowed', () => {
     primary.node.server.config.assign('repl-throttling', ['no']);
     throttle().judge();
     await waitFor(() => primary.node.server.stats.commandsProcessed >= commandsProcessed + 3000, {
-      timeoutMs: 30_000,
+      timeoutMs: 60_000,
     });
     writer.socket.destroy();
   });
