@@ -3,7 +3,7 @@
  * memory of flushed databases, and what others register for a tick. No slice holds the loop for
  * much more than two milliseconds.
  *
- *   tick        `hz` times per second
+ *   tick        `hz` times per second, at the end of its turn
  *   slice       as long as `active-expire-effort` says; while work is left, the next slice comes
  *               after PAUSE_MS
  *
@@ -43,6 +43,7 @@ export class Housekeeping {
   /** No tickers and no slices under DEBUG PAUSE-CRON 1. */
   paused = false;
   #timer: NodeJS.Timeout | undefined;
+  #due: NodeJS.Immediate | undefined;
   #sliceTimer: NodeJS.Timeout | undefined;
   #database = 0;
 
@@ -56,8 +57,17 @@ export class Housekeeping {
     this.#tickers.push(ticker);
   }
 
+  /**
+   * A turn runs timers before it reads sockets. A tick waits for the reads: after a process stood
+   * still, bytes that came meanwhile are no silence of their sender. Redis reads first, too.
+   */
   start(): void {
-    this.#timer = setInterval(() => this.tick(), 1000 / this.#server.config.values.hz);
+    this.#timer = setInterval(() => {
+      this.#due ??= setImmediate(() => {
+        this.#due = undefined;
+        this.tick();
+      });
+    }, 1000 / this.#server.config.values.hz);
   }
 
   /** Takes a changed `hz` over. */
@@ -68,6 +78,8 @@ export class Housekeeping {
 
   stop(): void {
     clearInterval(this.#timer);
+    clearImmediate(this.#due);
+    this.#due = undefined;
     clearTimeout(this.#sliceTimer);
     this.#sliceTimer = undefined;
   }

@@ -62,7 +62,7 @@ describe('a node that may have few more addresses', () => {
 
   test.each([300, 700, 1200])(
     'with %i MiB refuses writes that find no memory, keeps all others, and goes on',
-    { timeout: 90_000 },
+    { timeout: 180_000 },
     async (room) => {
       limit(room * MIB);
       const [count, answer] = await fill();

@@ -76,7 +76,6 @@ describe.concurrent('the append only file', () => {
     const replica = await servers.redis({ replicaOf: port });
     await waitForSync(node, replica);
     let confirmed = 0;
-    let fullSyncs = 0;
     for (let round = 0; round < ROUNDS; round++) {
       const client = await node.client();
       const random = new RandomCommands(prng, { without: WITHOUT_EXPIRY, connection: false });
@@ -89,15 +88,17 @@ describe.concurrent('the append only file', () => {
         );
         if (i === 2 && round % 2 === 1) await client.call('BGREWRITEAOF');
       }
-      // The kill comes in the middle of a flood that nobody waits for.
-      const flood = Array.from({ length: 20_000 }, (_, i) => [
-        'SET',
-        `flood:${i % 500}`,
-        String(i),
-      ]);
-      client.pipeline(flood).catch(() => {});
-      await waitFor(() => readFileSync(lastIncrement(dir)).length > 0);
-      for (let i = prng.below(4); i > 0; i--) await new Promise(setImmediate);
+      // The kill comes in the middle of a flood that nobody waits for, but for the first one.
+      if (round > 0) {
+        const flood = Array.from({ length: 20_000 }, (_, i) => [
+          'SET',
+          `flood:${i % 500}`,
+          String(i),
+        ]);
+        client.pipeline(flood).catch(() => {});
+        await waitFor(() => readFileSync(lastIncrement(dir)).length > 0);
+        for (let i = prng.below(4); i > 0; i--) await new Promise(setImmediate);
+      }
       await node.kill();
       node = await servers.headwater({ dir, port, args: APPEND });
       const after = await node.client();
@@ -105,17 +106,16 @@ describe.concurrent('the append only file', () => {
       await after.call('SET', 'round', String(round));
       await expectSameData(node, replica);
       const counts = await syncCounts(node);
-      // The replica may be ahead of what the disk held: only then a full sync is right.
-      fullSyncs += counts.full;
+      // In a flood the replica may be ahead of what the disk held: only then a full sync is right.
+      if (round === 0) expect(counts.full).toBe(0);
       expect(counts.full + counts.partial).toBe(1);
       await after.close();
     }
-    expect(fullSyncs).toBeLessThan(Math.max(2, ROUNDS));
     expect(checkAof(dir)).toContain('All AOF files and manifest are valid');
   });
 
   test('redis-server loads what headwater wrote, and headwater what redis-server wrote', {
-    timeout: 120_000,
+    timeout: 180_000,
   }, async ({ servers }) => {
     const prng = new Prng(testSeed('both ways'));
     const node = await servers.headwater({ args: [...APPEND, '--aof-timestamp-enabled', 'yes'] });
@@ -232,7 +232,7 @@ describe.concurrent('the append only file', () => {
   });
 
   test('a file that ends inside of a unit is cut back to it, or refused', {
-    timeout: 60_000,
+    timeout: 180_000,
   }, async ({ servers }) => {
     const dir = temporaryDirectory('aof-tail');
     const first = await servers.headwater({ dir, args: APPEND });
@@ -321,7 +321,7 @@ describe.concurrent('the append only file', () => {
   });
 
   test('a relay that is killed goes on with its primary and its replicas, by partial resyncs', {
-    timeout: 60_000,
+    timeout: 180_000,
   }, async ({ servers }) => {
     const prng = new Prng(testSeed('relay'));
     const primary = await servers.redis();
@@ -369,7 +369,7 @@ describe.concurrent('the append only file', () => {
     ['written the SELECT of its next increment', true],
   ])(
     'a relay that is killed before it has %s keeps the database of its stream',
-    { timeout: 60_000 },
+    { timeout: 180_000 },
     async ([, hasLine], { servers }) => {
       const primary = await servers.redis();
       const client = await primary.client();

@@ -56,6 +56,7 @@ describe('under ulimit -n 1024', () => {
   });
 
   test('1,100 clients come: those beyond are refused, and files can still be written', async () => {
+    await waitFor(async () => (await admin.infoField('clients', 'connected_clients')) === '1');
     const refused: string[] = [];
     const sockets = Array.from({ length: 1100 }, () =>
       knock(server.port, (text) => refused.push(text)),

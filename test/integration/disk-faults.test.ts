@@ -170,7 +170,7 @@ describe.runIf(mayMount)('with appendonly on a disk that fills up', () => {
     client = await server.client();
     expect(await client.call('DBSIZE')).toBe(accepted + 2);
     expect(await client.call('STRLEN', `k${accepted - 1}`)).toBe(5000);
-  }, 30_000);
+  });
 
   test('a rewrite fails, and nothing that the files held is touched', async () => {
     await client.call('SET', 'large', 'x'.repeat(60_000));
@@ -191,7 +191,7 @@ describe.runIf(mayMount)('with appendonly on a disk that fills up', () => {
     await waitFor(async () => (await aofStatus('aof_last_bgrewrite_status')) === 'ok', {
       what: 'the next rewrite',
     });
-  }, 30_000);
+  });
 
   test('a replica that needs the whole dump first waits, and gets it when there is room', async () => {
     await client.call('SET', 'large', 'x'.repeat(40_000));
@@ -204,7 +204,7 @@ describe.runIf(mayMount)('with appendonly on a disk that fills up', () => {
     await again.waitForDump();
     expect(again.dumpBytes).toBeGreaterThan(80_000);
     await again.close();
-  }, 30_000);
+  });
 });
 
 test.runIf(mayMount)('CONFIG REWRITE on a full disk leaves the file as it was', async () => {

@@ -32,11 +32,11 @@ test('its link ends, and the replica asks for a full sync', async () => {
     args: ['--replicaof', `127.0.0.1 ${port}`],
   });
   onTestFinished(() => replica.stop());
-  await waitFor(() => syncs > 1, { what: 'the second full sync', timeoutMs: 20_000 });
+  await waitFor(() => syncs > 1, { what: 'the second full sync' });
   const client = await replica.client();
   expect(await client.call('PING')).toBe('PONG');
   await client.close();
-}, 30_000);
+});
 
 function sendForEver(socket: Socket): void {
   socket.write(`+FULLRESYNC ${'a'.repeat(40)} 0\r\n$${RDB.length}\r\n`);

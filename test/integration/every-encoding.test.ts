@@ -61,7 +61,7 @@ function check(dir: string): void {
   expect(run.status).toBe(0);
 }
 
-test('a dump of every encoding goes here and back', { timeout: 60_000 }, async () => {
+test('a dump of every encoding goes here and back', { timeout: 180_000 }, async () => {
   const first = await startRedis({ args: EVERY_ENCODING_CONFIG });
   const client = await first.client({ bulk: 'latin1' });
   const replies = await client.pipeline([...everyEncoding, ['FUNCTION', 'LOAD', FUNCTIONS]]);

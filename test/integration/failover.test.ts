@@ -317,7 +317,7 @@ describe.concurrent.each(['redis', 'headwater'])('%s', (kind) => {
     const [client, writer] = [await head.client(), await head.client()];
     const id = await field(head, 'master_replid');
     await client.call('SET', 'k', '1');
-    await client.call('FAILOVER', 'TIMEOUT', 1500);
+    await client.call('FAILOVER', 'TIMEOUT', 3000);
     expect(await stateOf(head)).toBe('waiting-for-sync');
     const write = writer.command('INCR', 'k');
     expect(await client.call('GET', 'k')).toBe('1');
@@ -467,8 +467,9 @@ describe.concurrent.each(['redis', 'headwater'])('%s', (kind) => {
     const id = await field(head, 'master_replid');
     target.pause();
     await call(head, 'SET', 'k', '1');
-    expect(await call(head, 'FAILOVER', ...toTarget(target), 'FORCE', 'TIMEOUT', 500)).toBe('OK');
+    // The write comes before the node has turned into a replica.
     const writer = await head.client();
+    expect(await call(head, 'FAILOVER', ...toTarget(target), 'FORCE', 'TIMEOUT', 2000)).toBe('OK');
     const write = replyText(writer, 'INCR', 'k');
     await waitFor(async () => (await stateOf(head)) === 'failover-in-progress');
     expect(await call(head, 'FAILOVER', 'ABORT')).toBe('OK');

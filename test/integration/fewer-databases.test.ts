@@ -116,13 +116,19 @@ test('of a stream runs what a replica of Redis runs, and passes it on as it came
   expect(await keysOf(relay)).toEqual(expected);
   expect(await digestOf(relay)).toBe(await digestOf(stock));
   expect(await digestOf(below)).toBe(await digestOf(head));
-  const told = complaints(logRecords(relay).map(({ msg }) => msg));
+  const told = await waitFor(
+    () => {
+      const ours = complaints(logRecords(relay).map(({ msg }) => msg));
+      return ours.length >= 6 && complaints(stock.lines).length >= 6 && ours;
+    },
+    { what: 'the complaints of both' },
+  );
   expect(told).toEqual(complaints(stock.lines));
   expect(told.length).toBe(6);
   expect(await statOf(relay, 'unexpected_error_replies')).toBe('6');
   expect(await statOf(stock, 'unexpected_error_replies')).toBe('6');
   expect(await statOf(below, 'unexpected_error_replies')).toBe('0');
-}, 60_000);
+}, 180_000);
 
 test('of a dump refuses it and keeps its data, where Redis exits', async () => {
   const head = await redis(MANY);
@@ -140,4 +146,4 @@ test('of a dump refuses it and keeps its data, where Redis exits', async () => {
   await write(head, ['SELECT 20', 'FLUSHDB', 'SELECT 15', 'SET k v']);
   await waitForSync(head, node);
   expect(await keysOf(node)).toEqual({ 15: ['k'] });
-}, 60_000);
+}, 180_000);

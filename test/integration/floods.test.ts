@@ -13,7 +13,7 @@ import { testSeed } from '../support/seed.ts';
 
 const REQUESTS = 150_000;
 const CHAIN_REQUESTS = 50_000;
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 240_000;
 
 const target: Target = {
   kind: 'headwater',

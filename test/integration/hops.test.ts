@@ -84,14 +84,18 @@ async function until(
       fields = await own(server);
       return check(fields);
     },
-    { what: `${what} at ${server.port}`, timeoutMs: 25_000 },
+    { what: `${what} at ${server.port}`, timeoutMs: 60_000 },
   );
   return fields;
 }
 
+/** Whether each hop is told to be in `state`. */
+const areAll = (what: 'above' | 'below', state: string) => (fields: Fields) =>
+  lines(fields, what).every((hop) => hop.get('state') === state);
+
 const depth = (count: number) => (fields: Fields) => lines(fields, 'above').length === count;
 
-describe('a chain', { timeout: 90_000 }, () => {
+describe('a chain', { timeout: 180_000 }, () => {
   test('of four headwaters: each tells all hops above and below it', async () => {
     const head = await headwater();
     const first = await headwater(head.port);
@@ -99,8 +103,11 @@ describe('a chain', { timeout: 90_000 }, () => {
     const tail = await headwater(second.port);
     await waitForSync(head, tail);
     await call(head, 'SET', 'k', 'v');
+    // What is told of a hop is as old as its last answer.
     const isWhole = (fields: Fields): boolean =>
-      depth(3)(fields) && fields.get('headwater_chain_behind_ms') !== '-1';
+      depth(3)(fields) &&
+      fields.get('headwater_chain_behind_ms') !== '-1' &&
+      areAll('above', 'connected')(fields);
     const atTail = await until(tail, 'three hops above', isWhole);
     expect(words(lines(atTail, 'above'), 'node', 'role', 'state')).toEqual([
       `${address(second)} replica connected`,
@@ -110,7 +117,8 @@ describe('a chain', { timeout: 90_000 }, () => {
     expect(words(lines(atTail, 'above'), 'id')).toEqual(
       await Promise.all([second, first, head].map(runId)),
     );
-    const all = (fields: Fields): boolean => lines(fields, 'below').length === 2;
+    const all = (fields: Fields): boolean =>
+      lines(fields, 'below').length === 2 && areAll('below', 'online')(fields);
     const atHead = await until(head, 'two hops below its replica', all);
     const via = address(first);
     expect(words(lines(atHead, 'below'), 'depth', 'via', 'node', 'state')).toEqual([
@@ -150,11 +158,14 @@ describe('a chain', { timeout: 90_000 }, () => {
     await call(head, 'SET', 'k', 'v'.repeat(1000));
     // The replica is silent: that of the head sees how long its first missing byte waits.
     const lag = (fields: Fields): number => Number(lines(fields, 'below')[0]?.get('lag_ms'));
-    const held = await until(head, 'a lag of two seconds', (fields) => lag(fields) > 2000);
+    // The near hop acknowledges each second, so it lacks an ACK for a part of the time only.
+    const near = (fields: Fields): number => Number(lines(fields, 'replica')[0]!.get('ack_lag_ms'));
+    const held = await until(
+      head,
+      'a lag of two seconds, and none of the near hop',
+      (fields) => lag(fields) > 2000 && near(fields) >= 0 && near(fields) < 1000,
+    );
     expect(Number(lines(held, 'below')[0]!.get('lag_bytes'))).toBeGreaterThanOrEqual(1000);
-    const near = Number(lines(held, 'replica')[0]!.get('ack_lag_ms'));
-    expect(near).toBeGreaterThanOrEqual(0);
-    expect(near).toBeLessThan(1000);
     slow.release();
     await waitForSync(head, tail);
     await until(head, 'no lag', (fields) => lag(fields) === 0);
@@ -190,7 +201,8 @@ describe('a chain', { timeout: 90_000 }, () => {
     await waitForSync(head, tail);
     const mended = await until(tail, 'fresh hops', (fields) => {
       const hops = lines(fields, 'above');
-      return hops.length === 3 && hops.every((hop) => Number(hop.get('age_ms')) < 5000);
+      const areFresh = hops.every((hop) => Number(hop.get('age_ms')) < 5000);
+      return hops.length === 3 && areFresh && areAll('above', 'connected')(fields);
     });
     expect(words(lines(mended, 'above'), 'state')).toEqual(Array(3).fill('connected'));
   });
@@ -213,8 +225,13 @@ describe('a chain', { timeout: 90_000 }, () => {
     expect(lines(atHead, 'below')).toEqual([]);
     // This client and no other one; nothing that it refused.
     const client = await stock.client();
-    const clients = String(await client.call('CLIENT', 'LIST', 'TYPE', 'normal'));
-    expect(clients.trim().split('\n').length).toBe(1);
+    await waitFor(
+      async () => {
+        const clients = String(await client.call('CLIENT', 'LIST', 'TYPE', 'normal'));
+        return clients.trim().split('\n').length === 1;
+      },
+      { what: 'the clients of the test to be gone, and no other' },
+    );
     expect([...(await client.info('errorstats'))]).toEqual([]);
     await client.close();
     expect((await own(below)).get('headwater_chain_answers')).toBe('0');
@@ -322,7 +339,10 @@ test('a ring of three whose links are up is a loop at once, and its lists do not
     const fields = await until(
       node,
       'the loop',
-      (each) => each.get('headwater_link_trouble') === 'loop' && depth(3)(each),
+      (each) =>
+        each.get('headwater_link_trouble') === 'loop' &&
+        depth(3)(each) &&
+        areAll('above', 'connected')(each),
     );
     expect(words(lines(fields, 'above'), 'id').at(-1)).toBe(await runId(node));
     expect(words(lines(fields, 'above'), 'state')).toEqual(Array(3).fill('connected'));
@@ -334,4 +354,4 @@ test('a ring of three whose links are up is a loop at once, and its lists do not
     await waitForSync(second, node);
     await until(node, 'no loop', (fields) => fields.get('headwater_link_trouble') === 'none');
   }
-}, 90_000);
+}, 180_000);

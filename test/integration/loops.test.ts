@@ -30,6 +30,9 @@ async function field(server: TestServer, section: string, name: string): Promise
 
 const follow = (node: TestServer, above: TestServer): Promise<unknown> =>
   call(node, 'REPLICAOF', '127.0.0.1', above.port);
+/** The last answers of the nodes above may still be of before. */
+const expectNoTrouble = (node: TestServer): Promise<unknown> =>
+  waitFor(async () => (await troubleOf(node)) === 'none', { what: `no trouble at ${node.port}` });
 const troubleOf = (node: TestServer): Promise<string> =>
   field(node, 'headwater', 'headwater_link_trouble');
 const linkOf = (node: TestServer): Promise<string> =>
@@ -45,29 +48,33 @@ const runId = (node: TestServer): Promise<string> => field(node, 'server', 'run_
 
 /** Redis tries each second, also in a loop. */
 async function expectNoStorm(stock: TestServer): Promise<void> {
-  const tried = (): number =>
-    stock.lines.filter((line) => line.includes('MASTER <-> REPLICA sync started')).length;
-  const [before, sinceMs] = [tried(), performance.now()];
-  await waitFor(() => tried() > before + 2, { timeoutMs: 20_000 });
-  expect(performance.now() - sinceMs).toBeGreaterThan(1500);
+  // By the times of its log, which may come here late and all at once.
+  const tried = (): number[] =>
+    stock.lines
+      .filter((line) => line.includes('MASTER <-> REPLICA sync started'))
+      .map((line) => Date.parse(/^\d+:\w (\d+ \w+ \d+ [\d:.]+) /.exec(line)![1]!));
+  const before = tried().length;
+  await waitFor(() => tried().length > before + 2, { what: 'attempts', timeoutMs: 60_000 });
+  const [last, , , third] = tried().slice(before - 1);
+  expect(third! - last!).toBeGreaterThan(1500);
 }
 
 /** Waits until the node has found the loop, and makes pauses of more than a second. */
 async function expectLoop(node: TestServer): Promise<void> {
   await waitFor(async () => (await troubleOf(node)) === 'loop', {
     what: 'the loop to be found',
-    timeoutMs: 25_000,
+    timeoutMs: 60_000,
   });
-  await waitFor(async () => (await linkOf(node)) === 'down', { timeoutMs: 25_000 });
+  await waitFor(async () => (await linkOf(node)) === 'down', { timeoutMs: 60_000 });
   await waitFor(
     async () => Number(await field(node, 'headwater', 'headwater_upstream_retry_ms')) > 1500,
-    { what: 'pauses that grow', timeoutMs: 25_000 },
+    { what: 'pauses that grow', timeoutMs: 60_000 },
   );
   await node.waitForLine('Replication loop: following');
   expect(warnings(node, 'Replication loop: following')).toBe(1);
 }
 
-describe.concurrent('a loop', { timeout: 90_000 }, () => {
+describe.concurrent('a loop', { timeout: 180_000 }, () => {
   test('of one node: it says so once, and is itself again when it is promoted', async ({
     servers,
   }) => {
@@ -94,7 +101,7 @@ describe.concurrent('a loop', { timeout: 90_000 }, () => {
     expect(await call(first, 'REPLICAOF', 'NO', 'ONE')).toBe('OK');
     await call(first, 'SET', 'k', 'w');
     await expectSameData(first, second);
-    expect(await troubleOf(second)).toBe('none');
+    await expectNoTrouble(second);
     expect(await field(first, 'stats', 'sync_full')).toBe('1');
   });
 
@@ -111,7 +118,7 @@ describe.concurrent('a loop', { timeout: 90_000 }, () => {
     expect(await call(second, 'REPLICAOF', 'NO', 'ONE')).toBe('OK');
     await call(second, 'SET', 'k', 'w');
     for (const node of [third, first]) await expectSameData(second, node);
-    for (const node of [third, first]) expect(await troubleOf(node)).toBe('none');
+    for (const node of [third, first]) await expectNoTrouble(node);
   });
 
   test('of a stock node and this one is found by what the stock node tells', async ({
@@ -127,7 +134,7 @@ describe.concurrent('a loop', { timeout: 90_000 }, () => {
     await expectNoStorm(stock);
     expect(await call(stock, 'REPLICAOF', 'NO', 'ONE')).toBe('OK');
     await expectSameData(stock, ours);
-    expect(await troubleOf(ours)).toBe('none');
+    await expectNoTrouble(ours);
   });
 
   test('of three with a stock node among them is found by each of ours', async ({ servers }) => {
@@ -142,7 +149,7 @@ describe.concurrent('a loop', { timeout: 90_000 }, () => {
     expect(await call(first, 'REPLICAOF', 'NO', 'ONE')).toBe('OK');
     await call(first, 'SET', 'k', 'w');
     for (const node of [stock, third]) await expectSameData(first, node);
-    expect(await troubleOf(third)).toBe('none');
+    await expectNoTrouble(third);
   });
 
   test('of three with two stock nodes is found', async ({ servers }) => {
@@ -175,7 +182,7 @@ describe.concurrent('a loop', { timeout: 90_000 }, () => {
     const seen = (name: string): Promise<string> => clients[0]!.infoField('headwater', name);
     await waitFor(async () => (await seen('headwater_link_path')) === `${ids[1]},${ids[0]}`, {
       what: 'the loop to be found',
-      timeoutMs: 25_000,
+      timeoutMs: 60_000,
     });
     expect(await seen('headwater_link_trouble')).toBe('loop');
     for (const client of clients) await client.close();
@@ -214,7 +221,7 @@ describe.concurrent('a loop', { timeout: 90_000 }, () => {
     await call(node, 'REPLICAOF', '127.0.0.1', primary);
     await waitFor(() => received[1] !== '', {
       what: 'the stranger to be asked',
-      timeoutMs: 20_000,
+      timeoutMs: 60_000,
     });
     expect(received[0]).toContain('secret');
     expect(received[1]).toBe('*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n');
@@ -229,11 +236,11 @@ describe.concurrent('a loop', { timeout: 90_000 }, () => {
     const ours = await headwater(servers, stock.port);
     await waitForSync(head, ours);
     await head.kill();
-    await waitFor(async () => (await linkOf(stock)) === 'down', { timeoutMs: 20_000 });
+    await waitFor(async () => (await linkOf(stock)) === 'down', { timeoutMs: 60_000 });
     // The link to the stock node stays up until the silence has lasted.
-    await waitFor(async () => (await linkOf(ours)) === 'down', { timeoutMs: 20_000 });
+    await waitFor(async () => (await linkOf(ours)) === 'down', { timeoutMs: 60_000 });
     const before = attempts(ours);
-    await waitFor(() => attempts(ours) > before + 5, { timeoutMs: 30_000 });
+    await waitFor(() => attempts(ours) > before + 5, { timeoutMs: 60_000 });
     expect(await troubleOf(ours)).toBe('none');
     expect(await pathOf(ours)).toEqual([]);
     expect(warnings(ours, 'Replication loop')).toBe(0);
@@ -244,7 +251,7 @@ describe.concurrent('a loop', { timeout: 90_000 }, () => {
   });
 });
 
-describe.concurrent('what is no primary', { timeout: 60_000 }, () => {
+describe.concurrent('what is no primary', { timeout: 180_000 }, () => {
   /** Answers the first words on each connection with `text`; `hangsUp` after it. */
   async function impostor(
     servers: Servers,
@@ -283,14 +290,21 @@ describe.concurrent('what is no primary', { timeout: 60_000 }, () => {
     const node = await headwater(servers);
     const server = await impostor(servers, text);
     await call(node, 'REPLICAOF', '127.0.0.1', server.port);
+    let leftMs = 0;
     await waitFor(
-      async () => Number(await field(node, 'headwater', 'headwater_upstream_retry_ms')) > 3000,
-      { what: 'a pause of four seconds', timeoutMs: 20_000 },
+      async () => {
+        leftMs = Number(await field(node, 'headwater', 'headwater_upstream_retry_ms'));
+        return leftMs > 3000;
+      },
+      { what: 'a pause of four seconds', timeoutMs: 60_000 },
     );
-    expect(server.seen).toBe(3);
+    // The third pause has four seconds; a later one is longer.
+    const { seen } = server;
+    expect(seen).toBeGreaterThanOrEqual(3);
+    expect(leftMs).toBeLessThanOrEqual(1000 * 2 ** (seen - 1));
     expect(await troubleOf(node)).toBe('not-a-primary');
-    await waitFor(() => warnings(node, complaint) >= 3, { what: 'three complaints' });
-    expect(warnings(node, complaint)).toBe(3);
+    await waitFor(() => warnings(node, complaint) >= seen, { what: 'a complaint for each' });
+    expect(warnings(node, complaint)).toBeLessThanOrEqual(server.seen);
     expect(attempts(node)).toBe(1);
     // Another primary is tried at once.
     const head = await redis(servers);
@@ -310,7 +324,7 @@ describe.concurrent('what is no primary', { timeout: 60_000 }, () => {
     await call(node, 'REPLICAOF', '127.0.0.1', server.port);
     await waitFor(
       async () => Number(await field(node, 'headwater', 'headwater_upstream_retry_ms')) > 1500,
-      { timeoutMs: 20_000 },
+      { timeoutMs: 60_000 },
     );
     expect(server.seen).toBeLessThan(6);
     await follow(node, head);

@@ -79,7 +79,7 @@ async function digestOfOwn(dump: Uint8Array): Promise<string> {
   return digestOf(server);
 }
 
-test('each replica of a mixed fleet gets what it can read', { timeout: 120_000 }, async () => {
+test('each replica of a mixed fleet gets what it can read', { timeout: 180_000 }, async () => {
   const backup = join(temporaryDirectory('backup'), 'backup.rdb');
   const follower = spawn('redis-cli', ['-p', `${primary.port}`, '--replica']);
   let followed = '';

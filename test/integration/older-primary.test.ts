@@ -61,4 +61,4 @@ test('XSETID below the last deleted id is followed, and so is what is added behi
   });
   running.push(fresh);
   await expectAllSame(relay, fresh);
-}, 60_000);
+}, 180_000);

@@ -40,7 +40,7 @@ async function write(primary: Headwater, bytes: number): Promise<void> {
 
 test.concurrent.for(['yes', 'no'])(
   'a slow replica under fast writes ends in sync with repl-throttling %s',
-  { timeout: 120_000 },
+  { timeout: 180_000 },
   async (throttling, { servers }) => {
     const primary = await servers.headwater({
       args: [...LIMIT, '--enable-debug-command', 'yes', '--repl-throttling', throttling],

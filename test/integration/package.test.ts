@@ -123,7 +123,7 @@ test('runs by npx, for a user who may not write there', async () => {
       if (code !== undefined) throw new Error(`ended with ${code}: ${output}`);
       return output.includes('Ready to accept connections tcp');
     },
-    { what: 'headwater', timeoutMs: 25_000 },
+    { what: 'headwater', timeoutMs: 60_000 },
   );
   const client = await RespClient.connect(port);
   await client.call('SET', 'k', 'v');

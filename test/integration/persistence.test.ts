@@ -193,7 +193,7 @@ describe.concurrent('dumps on disk', () => {
   });
 
   test('a dump that is damaged is refused: exit code 1, position and reason, and the file is left alone', {
-    timeout: 120_000,
+    timeout: 180_000,
   }, async ({ servers }) => {
     const server = await servers.headwater();
     const client = await server.client();

@@ -72,5 +72,5 @@ test.runIf(process.platform === 'linux')(
     await replica.close();
     await client.close();
   },
-  120_000,
+  180_000,
 );

@@ -3,7 +3,7 @@
  * replica. What counts is that ids, offsets and digests agree at each hop, and that nobody asks for
  * a full sync without need.
  */
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { describe, expect } from 'vitest';
 import { CutLink } from '../support/cut-link.ts';
 import { digestOf, expectSameData, syncCounts, waitForSync } from '../support/digest.ts';
@@ -96,7 +96,7 @@ describe.concurrent('a chain of a real primary, two headwaters and a real replic
     const client = await head.client();
     for (let i = 0; i < 20; i++) {
       await client.call('SET', 'k', i);
-      expect(await client.call('WAIT', 1, 5000)).toBe(1);
+      expect(await client.call('WAIT', 1, 30_000)).toBe(1);
     }
     await client.close();
     await expectSameData(head, relay);
@@ -287,38 +287,53 @@ describe.concurrent('a replica', () => {
     await call(node, 'REPLICAOF', '127.0.0.1', link.port);
     for (let i = 0; i < 5; i++) {
       const seen = link.bytesDown;
-      await waitFor(() => link.bytesDown > seen + 100_000 * (i + 1), { timeoutMs: 20_000 });
+      await waitFor(() => link.bytesDown > seen + 100_000 * (i + 1), {
+        what: 'a part of the dump',
+      });
+      link.hold();
       expect(await call(node, 'GET', 'old')).toBe('1');
       link.cut();
       link.mend();
       expect(await digestOf(node)).toBe(before);
     }
     await call(head, 'CONFIG', 'SET', 'rdb-key-save-delay', 0);
-    await expectSameData(head, node, { timeoutMs: 30_000 });
+    await expectSameData(head, node, { timeoutMs: 60_000 });
   });
 });
 
 describe.concurrent('a primary that is none', () => {
+  interface Impostor {
+    readonly port: number;
+    /** Its connections, and what has happened on them, in order. */
+    seen: number;
+    readonly events: string[];
+  }
+
   /** Answers each connection with `text` as soon as something comes. */
-  async function impostor(
-    servers: Servers,
-    text: string,
-  ): Promise<Server & { port: number; seen: number }> {
+  async function impostor(servers: Servers, text: string): Promise<Impostor> {
     const sockets = new Set<Socket>();
+    const events: string[] = [];
+    const began = performance.now();
+    const note = (event: string): void => {
+      events.push(`${Math.round(performance.now() - began)} ms: ${event}`);
+    };
     const server = createServer((socket) => {
       sockets.add(socket);
-      server.seen++;
-      socket.on('error', () => {});
+      const number = ++found.seen;
+      note(`connection ${number}`);
+      socket.on('error', ({ message }) => note(`${number}: ${message}`));
+      socket.on('close', () => note(`${number} is closed`));
+      socket.on('data', (bytes) => note(`${number} says ${JSON.stringify(String(bytes))}`));
       socket.once('data', () => socket.write(text));
-    }) as Server & { port: number; seen: number };
-    server.seen = 0;
+    });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    server.port = (server.address() as { port: number }).port;
-    servers.atEnd(async () => {
+    const { port } = server.address() as { port: number };
+    servers.atEnd(() => {
       for (const socket of sockets) socket.destroy();
       server.close();
     });
-    return server;
+    const found: Impostor = { port, seen: 0, events };
+    return found;
   }
 
   const id = 'a'.repeat(40);
@@ -338,8 +353,13 @@ describe.concurrent('a primary that is none', () => {
     const node = await headwater(servers);
     await call(node, 'SET', 'k', 'v');
     const server = await impostor(servers, text!);
-    await call(node, 'REPLICAOF', '127.0.0.1', server.port);
-    await waitFor(() => server.seen >= 2, { timeoutMs: 15_000 });
+    expect(await call(node, 'REPLICAOF', '127.0.0.1', server.port)).toBe('OK');
+    await waitFor(() => server.seen >= 2, { what: 'a second attempt' }).catch(async (error) => {
+      const info = await call(node, 'INFO', 'replication', 'headwater');
+      throw new Error(
+        `${error.message}\nseen: ${server.events.join('\n')}\nthe node: ${node.output}\n${info}`,
+      );
+    });
     expect(await call(node, 'GET', 'k')).toBe('v');
     expect(await call(node, 'REPLICAOF', 'NO', 'ONE')).toBe('OK');
     expect(await call(node, 'SET', 'k', 'w')).not.toBeInstanceOf(RespError);

@@ -13,7 +13,7 @@ import { mixedWrites, SteadyWriter } from '../support/steady-writer.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const ROUNDS = Number(process.env.TEST_ROLE_ROUNDS ?? 2);
-const ROUND_MS = 60_000;
+const ROUND_MS = 180_000;
 const WRITES_PER_ROUND = 30;
 
 type Kind = 'headwater' | 'redis';
@@ -96,7 +96,7 @@ describe.concurrent('roles change:', () => {
       const [from, to] = [nodes[at]!, nodes[(at + 1) % nodes.length]!];
       const others = nodes.filter((node) => node !== from && node !== to);
       const seen = writer.confirmed;
-      await waitFor(() => writer.confirmed > seen + WRITES_PER_ROUND, { timeoutMs: 20_000 });
+      await waitFor(() => writer.confirmed > seen + WRITES_PER_ROUND, { timeoutMs: 60_000 });
       // One of the others stands below the one that takes over, one below another.
       if (round > 0) await call(others[0]!, 'REPLICAOF', '127.0.0.1', to.port);
       if (round > 0) await call(others[1]!, 'REPLICAOF', '127.0.0.1', others[2]!.port);
@@ -120,7 +120,7 @@ describe.concurrent('roles change:', () => {
   ])(
     'each node of a chain in turn %s, and comes back: the data agree',
     {
-      timeout: 120_000,
+      timeout: 180_000,
     },
     async ([, end], { servers }) => {
       const kinds: Kind[] = ['redis', 'headwater', 'headwater', 'redis'];
@@ -142,7 +142,7 @@ describe.concurrent('roles change:', () => {
         const before = await fullSyncs(others);
         if (end === 'kill') await call(node, 'SAVE');
         const seen = writer.confirmed;
-        await waitFor(() => writer.confirmed > seen + WRITES_PER_ROUND, { timeoutMs: 20_000 });
+        await waitFor(() => writer.confirmed > seen + WRITES_PER_ROUND, { timeoutMs: 60_000 });
         if (end === 'kill') {
           await node.kill();
         } else {
@@ -157,10 +157,10 @@ describe.concurrent('roles change:', () => {
           ...(i === 0 ? {} : { replicaOf: chain[i - 1]!.port }),
         });
         const again = writer.confirmed;
-        await waitFor(() => writer.confirmed > again + WRITES_PER_ROUND, { timeoutMs: 20_000 });
+        await waitFor(() => writer.confirmed > again + WRITES_PER_ROUND, { timeoutMs: 60_000 });
         await call(chain[0]!, 'CLIENT', 'PAUSE', 60_000, 'WRITE');
         for (const below of chain.slice(1)) {
-          await expectSameData(chain[0]!, below, { timeoutMs: 30_000 });
+          await expectSameData(chain[0]!, below, { timeoutMs: 60_000 });
         }
         await call(chain[0]!, 'CLIENT', 'UNPAUSE');
         const full = (await fullSyncs(others)) + (await fullSyncs([chain[i]!])) - before;

@@ -36,7 +36,7 @@ describe.each(['redis', 'valkey'] as const)('%s', { timeout: TIMEOUT_MS }, (kind
     for (const node of [relay, tail, stock, classic]) await expectSameData(head, node);
     await writer.expectAllThere(relay);
     // The dump has come over a connection of its own, and each replica counts once.
-    expect(relay.output).toMatch(kind === 'redis' ? /RDB channel|rdb channel/i : /[Dd]ual channel/);
+    await relay.waitForLine(kind === 'redis' ? /RDB channel|rdb channel/i : /[Dd]ual channel/);
     expect(await client.infoField('replication', 'connected_slaves')).toBe('2');
     expect(await client.infoField('stats', 'unexpected_error_replies')).toBe('0');
     expect((await syncCounts(head)).full).toBe(2);

@@ -87,15 +87,15 @@ test.each([
           info.get('master_link_status') === 'up' && Number(info.get('slave_repl_offset')) >= end
         );
       },
-      { what: 'the end of the stream', timeoutMs: 20_000 },
+      { what: 'the end of the stream', timeoutMs: 60_000 },
     );
     expect([primary.mains.length, primary.seconds.length]).toEqual([1, 1]);
     expect(await client.infoField('replication', 'master_replid')).toBe(replid);
     expect(await digestOf(node)).toBe(await digestOf(head));
     await waitFor(async () => (await digestOf(stock)) === (await digestOf(head)), {
       what: 'the stock replica below to hold the same data',
-      timeoutMs: 20_000,
+      timeoutMs: 60_000,
     });
   },
-  60_000,
+  180_000,
 );

@@ -62,7 +62,7 @@ test('the second SIGINT ends a node that waits for its replicas', async () => {
 test('SIGTERM ends a node while it loads', async () => {
   const first = await startHeadwater({ args: ['--enable-debug-command', 'yes'] });
   const client = await first.client();
-  await client.call('DEBUG', 'POPULATE', '300000', 'key', '100');
+  await client.call('DEBUG', 'POPULATE', '500000', 'key', '100');
   expect(await client.call('SAVE')).toBe('OK');
   await client.close();
   await first.kill();

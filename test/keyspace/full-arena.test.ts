@@ -26,7 +26,7 @@ function runUntilRefused(harness: CommandHarness, make: (i: number) => Argument[
 
 const large = Buffer.alloc(40 * MIB, 'x');
 
-test('values of 40 MB', { timeout: 120_000 }, () => {
+test('values of 40 MB', { timeout: 180_000 }, () => {
   const harness = harnessOf(6);
   const { keyspace } = harness;
   const count = runUntilRefused(harness, (i) => ['SET', `key:${i}`, large]);
@@ -54,7 +54,7 @@ test('values of 40 MB', { timeout: 120_000 }, () => {
   expect(keyspace.arena.pageUseBytes).toBeLessThan(4 * MIB);
 });
 
-test('keys of 20 kB', { timeout: 120_000 }, () => {
+test('keys of 20 kB', { timeout: 180_000 }, () => {
   const harness = harnessOf(2);
   const { keyspace } = harness;
   const value = Buffer.alloc(20_000, 'v');
@@ -90,7 +90,7 @@ test.each([
   ['a stream', (i: number, part: Buffer) => ['XADD', 'value', `1-${i + 1}`, 'field', part]],
 ] satisfies [string, (i: number, part: Buffer) => Argument[]][])(
   '%s that grows',
-  { timeout: 120_000 },
+  { timeout: 180_000 },
   (_, make) => {
     const harness = harnessOf(2);
     const { keyspace } = harness;

@@ -171,4 +171,4 @@ test('a million operations leave the frozen image as it was, read all the while 
   expect(sumOfKeys(image, roots)).toBe(atFreeze);
   keyspace.thaw();
   keyspace.validate();
-}, 60_000);
+}, 180_000);

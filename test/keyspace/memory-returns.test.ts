@@ -64,7 +64,7 @@ test.each<[string, (i: number) => Argument[][], Argument[][]]>([
     ],
     [['XTRIM', 'key', 'MAXLEN', 0]],
   ],
-])('%s of 40 MB leave nothing behind', { timeout: 120_000 }, async (_name, add, remove) => {
+])('%s of 40 MB leave nothing behind', { timeout: 180_000 }, async (_name, add, remove) => {
   const harness = new CommandHarness();
   const { keyspace } = harness;
   for (let i = 0; i < COUNT; i++) for (const command of add(i)) harness.run(...command);

@@ -22,7 +22,7 @@ interface Value {
   readonly deadline: number;
 }
 
-test('entries that find no memory are as before', { timeout: 60_000 }, () => {
+test('entries that find no memory are as before', { timeout: 180_000 }, () => {
   const prng = new Prng(testSeed('refused entries'));
   const refusals = new Refusals();
   const keyspace = new Keyspace(2, { key0: 1, key1: 2 }, undefined, { refuses: refusals.refuses });

@@ -13,8 +13,8 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { MARK, type Sent, type Stage } from './fake-primary.ts';
+import { RequestReader } from './request-reader.ts';
 import { encodeCommand } from './resp-client.ts';
-import { INCOMPLETE, RespParser } from './resp-parser.ts';
 
 export type ChannelKind = 'redis' | 'valkey';
 
@@ -134,7 +134,7 @@ export class Link {
   streamed = 0;
   readonly socket: Socket;
   readonly #primary: ChannelPrimary;
-  readonly #parser = new RespParser('latin1');
+  readonly #reader = new RequestReader();
   readonly #pings: NodeJS.Timeout;
   #isSilent = false;
   #offers = false;
@@ -151,7 +151,9 @@ export class Link {
       clearInterval(this.#pings);
     });
     socket.on('end', () => socket.end());
-    socket.on('data', (bytes: Buffer) => this.#receive(bytes));
+    socket.on('data', (bytes: Buffer) => {
+      for (const request of this.#reader.take(bytes)) this.#take(request);
+    });
     if (primary.mains.length > 0 && primary.script.resetsSecond && !primary.main.isClosed) {
       setImmediate(() => socket.resetAndDestroy());
     }
@@ -183,19 +185,6 @@ export class Link {
 
   say(stage: Stage): void {
     for (const sent of Array.isArray(stage) ? stage : [stage]) this.#send(sent as Sent);
-  }
-
-  #receive(bytes: Buffer): void {
-    // Empty lines are signs of life. SYNC is an inline request.
-    const words = bytes.toString('latin1').replace(/^\n+|(?<=\n)\n+$/g, '');
-    const syncAt = words.search(/(?<!P)SYNC\r\n/);
-    this.#parser.push(Buffer.from(syncAt < 0 ? words : words.slice(0, syncAt), 'latin1'));
-    for (;;) {
-      const request = this.#parser.next();
-      if (request === INCOMPLETE) break;
-      this.#take((request as string[]).map(String));
-    }
-    if (syncAt >= 0) this.#take(['SYNC']);
   }
 
   #take(request: string[]): void {

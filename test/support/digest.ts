@@ -22,7 +22,7 @@ export async function digestOf(server: TestServer): Promise<string> {
 export async function waitForSync(
   primary: TestServer,
   replica: TestServer,
-  { timeoutMs = 20_000 }: SyncOptions = {},
+  { timeoutMs = 60_000 }: SyncOptions = {},
 ): Promise<void> {
   const what = `the replica at ${replica.port} to catch up with ${primary.port}`;
   await withClient(primary, (above) =>

@@ -12,8 +12,8 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { dump, pair } from './dump-writer.ts';
+import { RequestReader } from './request-reader.ts';
 import { encodeCommand } from './resp-client.ts';
-import { INCOMPLETE, RespParser } from './resp-parser.ts';
 
 /** What a connection does instead of sending more. */
 export interface Act {
@@ -108,7 +108,7 @@ class Connection {
   readonly visit: Visit = { requests: [], closed: false };
   readonly #socket: Socket;
   readonly #script: Required<PrimaryScript>;
-  readonly #parser = new RespParser('latin1');
+  readonly #reader = new RequestReader();
   readonly #pings: NodeJS.Timeout;
   #isSilent = false;
   #isStreaming = false;
@@ -134,28 +134,16 @@ class Connection {
   }
 
   #receive(bytes: Buffer): void {
-    // Empty lines are signs of life. SYNC is an inline request.
-    const words = bytes.toString('latin1').replace(/^\n+|(?<=\n)\n+$/g, '');
-    const syncAt = words.search(/(?<!P)SYNC\r\n/);
-    this.#parser.push(Buffer.from(syncAt < 0 ? words : words.slice(0, syncAt), 'latin1'));
-    this.#answerAll();
-    if (syncAt < 0) return;
-    this.visit.requests.push(['SYNC']);
-    this.#say(this.#script.sync);
-  }
-
-  #answerAll(): void {
-    for (;;) {
-      const request = this.#parser.next();
-      if (request === INCOMPLETE) return;
-      this.visit.requests.push((request as string[]).map(String));
-      this.#answer(request as string[]);
+    for (const request of this.#reader.take(bytes)) {
+      this.visit.requests.push(request);
+      this.#answer(request);
     }
   }
 
   #answer([name, option]: readonly string[]): void {
     const script = this.#script;
     if (name === 'PING') this.#say(script.pong);
+    else if (name === 'SYNC') this.#say(script.sync);
     else if (name === 'PSYNC') {
       for (const stage of [script.psync, script.header, script.dump, script.mark]) this.#say(stage);
     } else if (option !== 'ACK') this.#say(script.ok);

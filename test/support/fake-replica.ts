@@ -153,7 +153,7 @@ export class FakeReplica {
     return this.phase === 'stream';
   }
 
-  async waitForDump(timeoutMs = 20_000): Promise<void> {
+  async waitForDump(timeoutMs = 60_000): Promise<void> {
     await waitFor(() => this.#orGone(this.phase === 'stream'), {
       what: 'the end of the dump',
       timeoutMs,
@@ -161,7 +161,7 @@ export class FakeReplica {
   }
 
   /** Waits until all bytes up to `offset` have arrived. */
-  async waitForOffset(offset: number, timeoutMs = 20_000): Promise<void> {
+  async waitForOffset(offset: number, timeoutMs = 60_000): Promise<void> {
     await waitFor(() => this.#orGone(this.offset >= offset), {
       what: `stream offset ${offset}`,
       timeoutMs,

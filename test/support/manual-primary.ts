@@ -7,10 +7,8 @@
  */
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
-import { INCOMPLETE, RespParser } from './resp-parser.ts';
+import { RequestReader } from './request-reader.ts';
 import { waitFor } from './wait-for.ts';
-
-const LF = 0x0a;
 
 /** One connection of a replica. */
 export class FakeLink {
@@ -18,7 +16,7 @@ export class FakeLink {
   /** The requests that came, words in latin1; empty lines are not kept. */
   readonly requests: string[][] = [];
   isClosed = false;
-  readonly #parser = new RespParser('latin1');
+  readonly #reader = new RequestReader();
   readonly #answers: () => boolean;
   /** Requests that were not answered yet. */
   #unanswered = 0;
@@ -64,15 +62,9 @@ export class FakeLink {
   }
 
   #received(bytes: Buffer): void {
-    // Empty lines, by which a replica tells that it loads, come between requests.
-    let start = 0;
-    while (bytes[start] === LF) start++;
-    this.#parser.push(bytes.subarray(start));
-    for (;;) {
-      const words = this.#parser.next();
-      if (words === INCOMPLETE) break;
-      this.requests.push(words as string[]);
-      const [name = '', option = ''] = words as string[];
+    for (const words of this.#reader.take(bytes)) {
+      this.requests.push(words);
+      const [name = '', option = ''] = words;
       if (name !== 'PSYNC' && option !== 'ACK') this.#unanswered++;
     }
     if (this.#answers()) this.answer();

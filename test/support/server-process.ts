@@ -54,7 +54,7 @@ export interface LaunchPlan {
 }
 
 const MAX_PORT_ATTEMPTS = 5;
-const STOP_LIMIT_MS = 10_000;
+const STOP_LIMIT_MS = 30_000;
 const MAX_OUTPUT_CHARS = 4 * 1024 * 1024;
 
 const running = new Set<ServerProcess>();
@@ -168,7 +168,7 @@ class ServerProcess implements TestServer {
   async ready(): Promise<void> {
     await waitFor(() => this.#answersPing(), {
       what: `${this.name} to answer PING`,
-      timeoutMs: 30_000,
+      timeoutMs: 60_000,
     });
   }
 

@@ -85,7 +85,7 @@ export class Wire {
         if (found < 0 && wasClosed) throw new Error('closed inside of the dump');
         return found < 0 ? undefined : found + 1;
       },
-      { what: 'the end of the dump', timeoutMs: 20_000 },
+      { what: 'the end of the dump' },
     );
     this.dump = Buffer.from(this.#pending.subarray(0, at - 1));
     this.#pending = this.#pending.subarray(at - 1 + MARK_BYTES);

@@ -203,7 +203,7 @@ class Generator {
 }
 
 test('random commands on places have the same effect as on a real server', {
-  timeout: 60_000,
+  timeout: 180_000,
 }, async () => {
   const prng = new Prng(testSeed('geo'));
   const generator = new Generator(prng);

@@ -134,7 +134,7 @@ class Generator {
   }
 }
 
-test('random sorts have the same result as on a real server', { timeout: 60_000 }, async () => {
+test('random sorts have the same result as on a real server', { timeout: 180_000 }, async () => {
   const prng = new Prng(testSeed('sort'));
   const generator = new Generator(prng);
   const differential = new Differential(redis);

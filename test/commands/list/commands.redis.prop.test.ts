@@ -213,7 +213,7 @@ describe.each([
   });
 
   test('random commands have the same effect as on a real server', {
-    timeout: 60_000,
+    timeout: 180_000,
   }, async () => {
     const prng = new Prng(testSeed(`list ${name}`));
     const generator = new Generator(prng, longest);

@@ -416,7 +416,7 @@ class Generator {
 const families = ['strings', 'bits', 'keys'] as const;
 
 describe.each([...families, 'all'] as const)('random commands: %s', (family) => {
-  test('have the same effect as on a real server', { timeout: 60_000 }, async () => {
+  test('have the same effect as on a real server', { timeout: 180_000 }, async () => {
     const prng = new Prng(testSeed(`string-commands ${family}`));
     const generator = new Generator(prng);
     await redis.run([['SELECT', 0], ['FLUSHALL']]);

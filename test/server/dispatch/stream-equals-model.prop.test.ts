@@ -39,7 +39,7 @@ const NO_PINGS = 'repl-ping-replica-period 3600';
 /** Reads of a script, roughly: more take long and find no more. */
 const READS_MAX = 1000;
 /** Some seconds on a quiet machine. */
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 240_000;
 /** Bytes shown around the first difference. */
 const SHOWN_BYTES = 120;
 

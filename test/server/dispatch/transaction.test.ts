@@ -70,9 +70,12 @@ describe('WATCH', () => {
 
   test('a key that expires meanwhile is a change, one that had expired before is none', async () => {
     await other.call('DEBUG', 'SET-ACTIVE-EXPIRE', 0);
-    await other.call('SET', 'w', '1', 'PX', 500);
-    await watcher.call('WATCH', 'w');
-    await other.call('DEBUG', 'SLEEP', '0.6');
+    // In one write: the key is there when it is watched.
+    await watcher.pipeline([
+      ['SET', 'w', '1', 'PX', 50],
+      ['WATCH', 'w'],
+      ['DEBUG', 'SLEEP', '0.1'],
+    ]);
     await watcher.call('MULTI');
     await watcher.call('PING');
     expect(await watcher.call('EXEC')).toBeNull();

@@ -98,7 +98,7 @@ class Follower {
   async expectFollowed(text: string): Promise<void> {
     await waitFor(async () => (await this.served(text)).s === text, {
       what: `the data of ${text}`,
-      timeoutMs: 20_000,
+      timeoutMs: 60_000,
     });
     this.held = text;
   }
@@ -131,6 +131,13 @@ afterAll(async () => {
   for (const follower of started) await follower.close();
 });
 
+/**
+ * The attempts of the link. A node that is refused for long also asks its primary, over a
+ * connection of its own, who its primary is.
+ */
+const attemptsAt = ({ visits }: FakePrimary): number =>
+  visits.filter(({ requests }) => requests[0]?.[0] === 'PING').length;
+
 /** Goes through a bad connection and the good one after it. */
 async function expectSurvived(
   script: PrimaryScript,
@@ -143,7 +150,7 @@ async function expectSurvived(
     await follower.expectFollowed(text);
     expect(follower.log(logged).join('\n')).toMatch(complaint);
     // No tight loop: one bad connection, then the good one.
-    expect(primary.visits.length).toBe(2);
+    expect(attemptsAt(primary)).toBe(2);
     // The link of the good one stays.
     expect(follower.link.isUp).toBe(true);
   });
@@ -154,7 +161,7 @@ test('a primary that behaves is followed', async () => {
     for (const framing of ['mark', 'length'] as const) {
       const { text, primary } = await follower.follow({}, framing);
       await follower.expectFollowed(text);
-      expect(primary.visits.length).toBe(1);
+      expect(attemptsAt(primary)).toBe(1);
     }
   });
 });
@@ -333,14 +340,16 @@ describe.concurrent('a dump that is none:', () => {
           const fields = await follower.client.info('headwater');
           return fields.get('headwater_upstream_refused_dumps') === '2' ? fields : undefined;
         },
-        { timeoutMs: 20_000 },
+        { timeoutMs: 60_000 },
       );
       expect(info.get('headwater_upstream_phase')).toBe('waiting');
       expect(info.get('headwater_upstream_refusal')).toBe("Can't handle RDB format version 99");
+      // Twice the pause before; a part of it has passed.
+      expect(follower.link.retryMs).toBe(4000);
       const left = Number(info.get('headwater_upstream_retry_ms'));
-      expect(left).toBeGreaterThan(2000);
+      expect(left).toBeGreaterThan(0);
       expect(left).toBeLessThanOrEqual(4000);
-      expect(primary.visits.length).toBe(2);
+      expect(attemptsAt(primary)).toBe(2);
       const told = follower.log(logged).filter((line) => line.startsWith('Failed trying'));
       expect(told.length).toBe(1);
       expect((await follower.served(text)).k).toBe(follower.held);
@@ -369,7 +378,7 @@ describe.concurrent('a dump that is none:', () => {
 /** The dump that a real primary sent in 2020. */
 const recorded = readFileSync(new URL('../../fixtures/replication/handshake.rdb', import.meta.url));
 
-describe.concurrent('the end of the dump:', { timeout: 90_000 }, () => {
+describe.concurrent('the end of the dump:', { timeout: 180_000 }, () => {
   const whole = dumpOf('some text of some length');
   test.each<[string, PrimaryScript, RegExp]>([
     // The worker does not see the last bytes of a dump before more come, or its mark.
@@ -427,7 +436,7 @@ describe.concurrent('a stream that is none:', () => {
       const { primary, text } = await follower.follow({ stream });
       await follower.expectFollowed(text);
       expect(follower.log(logged).join('\n')).toMatch(complaint);
-      expect(primary.visits.length).toBe(2);
+      expect(attemptsAt(primary)).toBe(2);
     });
   }
 
@@ -481,7 +490,7 @@ describe.concurrent('a stream that is none:', () => {
       // The whole stream counts, also what has failed.
       const role = (await follower.client.call('ROLE')) as unknown[];
       expect(Number(role[4])).toBeGreaterThanOrEqual(stream.length);
-      expect(primary.visits.length).toBe(1);
+      expect(attemptsAt(primary)).toBe(1);
     });
   });
 });

@@ -45,7 +45,6 @@ test('a full sync that is loaded waits for it', async () => {
   allow();
   await waitFor(async () => (await client.call('GET', 's')) === 'new', {
     what: 'the new dataset',
-    timeoutMs: 15_000,
   });
   expect(await client.call('GET', 'k')).toBe('new');
   expect(served.node.server.keyspace.keyCount).toBe(2);
@@ -71,7 +70,6 @@ test('an append only file that begins again waits for it', async () => {
   allow();
   await waitFor(() => node.dumps.appendOnly.rewrites > rewrites, {
     what: 'the file to begin again',
-    timeoutMs: 10_000,
   });
   await client.close();
 });

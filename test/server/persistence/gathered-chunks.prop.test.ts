@@ -2,7 +2,7 @@
  * A spool over chunks that the main thread gathers: pieces of random sizes, readers of random
  * speeds, little memory.
  */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { Prng } from '../../../src/base/prng.ts';
 import { MemoryKind, SharedMemory } from '../../../src/base/shared-memory.ts';
 import { GatheredChunks } from '../../../src/server/persistence/gathered-chunks.ts';
@@ -120,6 +120,8 @@ describe('gathered chunks', () => {
   });
 
   test('in pieces go on together: whole chunks at once, the rest after a moment', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    onTestFinished(() => void vi.useRealTimers());
     const { chunks, spool } = setUp({ growthDelayMs: 20 });
     let woken = 0;
     const reader = spool.openReader(() => woken++, ReaderNeed.OWN_PACE);
@@ -133,7 +135,10 @@ describe('gathered chunks', () => {
     chunks.put(piece, 0, piece.length);
     await new Promise(setImmediate);
     expect([woken, spool.producedBytes]).toEqual([1, CHUNK_BYTES]);
-    await waitFor(() => spool.producedBytes === 4 * piece.length);
+    vi.advanceTimersByTime(20);
+    await new Promise(setImmediate);
+    expect(spool.producedBytes).toBe(4 * piece.length);
+    vi.useRealTimers();
     // Bytes that no moment and no full chunk has shown yet are shown by the end.
     chunks.put(piece, 0, 1);
     chunks.end();

@@ -23,7 +23,7 @@ const AT_ONCE = 6;
 /** Steps of a full sync behind which a connection may end. */
 const STEPS = 5;
 
-test('pairs that are cut at random steps', { timeout: 60_000 }, async () => {
+test('pairs that are cut at random steps', { timeout: 180_000 }, async () => {
   const random = new Prng(testSeed('channels'));
   const below = (count: number): number => random.below(count);
   const node = await startNode(
@@ -123,7 +123,7 @@ test('pairs that are cut at random steps', { timeout: 60_000 }, async () => {
 });
 
 test('connections that say anything in any order leave nothing behind', {
-  timeout: 60_000,
+  timeout: 180_000,
 }, async () => {
   const random = new Prng(testSeed('channels in disorder'));
   const below = (count: number): number => random.below(count);

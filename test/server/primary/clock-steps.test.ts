@@ -17,53 +17,49 @@ const HOUR_MS = 3_600_000;
 test.each([
   ['forward', 10 * HOUR_MS],
   ['back', -10 * HOUR_MS],
-])(
-  'a step %s costs no replica its link, and no history',
-  async (_name, stepMs) => {
-    const { node, port, messages, client, stop } = await startNode(
-      'repl-timeout 60',
-      'repl-ping-replica-period 1',
-      'repl-backlog-ttl 3600',
-      'client-output-buffer-limit replica 0 1 60',
-    );
-    const writer = await client();
-    const away = await FakeReplica.attach(port, { listeningPort: 7001 });
-    await away.waitForDump();
-    const replica = await FakeReplica.attach(port, { listeningPort: 7002 });
-    await replica.waitForDump();
-    const { offset, replid } = away;
-    await away.vanish();
+])('a step %s costs no replica its link, and no history', async (_name, stepMs) => {
+  const { node, port, messages, client, stop } = await startNode(
+    'repl-timeout 60',
+    'repl-ping-replica-period 1',
+    'repl-backlog-ttl 3600',
+    'client-output-buffer-limit replica 0 1 60',
+  );
+  const writer = await client();
+  const away = await FakeReplica.attach(port, { listeningPort: 7001 });
+  await away.waitForDump();
+  const replica = await FakeReplica.attach(port, { listeningPort: 7002 });
+  await replica.waitForDump();
+  const { offset, replid } = away;
+  await away.vanish();
 
-    const { now } = Date;
-    vi.spyOn(Date, 'now').mockImplementation(() => now() + stepMs);
-    await waitFor(
-      async () => {
-        const [seconds] = (await writer.call('TIME')) as string[];
-        return Math.abs(Number(seconds) * 1000 - now() - stepMs) < HOUR_MS;
-      },
-      { what: 'the node to see the step' },
-    );
-    const pings = (): number => replica.commands.filter(([name]) => name === 'PING').length;
-    const before = pings();
-    await waitFor(() => pings() >= before + 2, { what: 'PINGs after the step' });
-    await writer.call('SET', 'k', 'v');
-    expect(await writer.call('WAIT', '1', '0')).toBe(1);
-    expect(replica.isClosed).toBe(false);
-    expect((await writer.info('replication')).get('slave0')).toMatch(/state=online,.*lag=[01]$/);
-    expect(messages.filter((line) => /timedout|output buffer/.test(line))).toEqual([]);
+  const { now } = Date;
+  vi.spyOn(Date, 'now').mockImplementation(() => now() + stepMs);
+  await waitFor(
+    async () => {
+      const [seconds] = (await writer.call('TIME')) as string[];
+      return Math.abs(Number(seconds) * 1000 - now() - stepMs) < HOUR_MS;
+    },
+    { what: 'the node to see the step' },
+  );
+  const pings = (): number => replica.commands.filter(([name]) => name === 'PING').length;
+  const before = pings();
+  await waitFor(() => pings() >= before + 2, { what: 'PINGs after the step' });
+  await writer.call('SET', 'k', 'v');
+  expect(await writer.call('WAIT', '1', '0')).toBe(1);
+  expect(replica.isClosed).toBe(false);
+  expect((await writer.info('replication')).get('slave0')).toMatch(/state=online,.*lag=[01]$/);
+  expect(messages.filter((line) => /timedout|output buffer/.test(line))).toEqual([]);
 
-    // Without replicas the history is as old as before.
-    await replica.close();
-    await waitFor(() => node.primary.peers.size === 0);
-    const back = await FakeReplica.attach(port, { replid, from: offset + 1 });
-    expect(back.resync).toBe('partial');
-    await back.waitForOffset(node.server.streamLog.endOffset);
-    await back.close();
-    await writer.close();
-    await stop();
-  },
-  30_000,
-);
+  // Without replicas the history is as old as before.
+  await replica.close();
+  await waitFor(() => node.primary.peers.size === 0);
+  const back = await FakeReplica.attach(port, { replid, from: offset + 1 });
+  expect(back.resync).toBe('partial');
+  await back.waitForOffset(node.server.streamLog.endOffset);
+  await back.close();
+  await writer.close();
+  await stop();
+});
 
 test('a step back makes no CLIENT PAUSE longer', async () => {
   const { client, stop } = await startNode();
@@ -75,7 +71,7 @@ test('a step back makes no CLIENT PAUSE longer', async () => {
   expect(await written).toBe('OK');
   await writer.close();
   await stop();
-}, 10_000);
+});
 
 test('a step forward cuts off no client that has been above its soft limit for a moment', async () => {
   const { node, messages, client, stop } = await startNode(
@@ -105,7 +101,7 @@ test('a step forward cuts off no client that has been above its soft limit for a
   slow.socket.destroy();
   await writer.close();
   await stop();
-}, 20_000);
+});
 
 /** Bytes of replies that wait for clients, all together. */
 function waitingOutput(clients: Iterable<{ readonly pendingOutputBytes: number }>): number {

@@ -1,3 +1,4 @@
+import { mkdirSync, rmSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ErrorCode, OperatingError } from '../../../src/base/errors.ts';
 import { FakeReplica, type FakeReplicaOptions } from '../../support/fake-replica.ts';
@@ -314,14 +315,20 @@ describe('a snapshot that fails', () => {
   });
 
   test('on its way ends the links of those who read it, and the next attempt goes well', async () => {
-    await start('rdb-version 12');
-    await fill(20_000, 100);
+    await start('rdb-version 12', 'rdbcompression no', 'snapshot-spool-memory 64kb');
+    await fill(3000, 10_000);
+    // Without a file the worker waits for the replica, and is not done before it is cancelled.
+    const { dir } = primary.node.server.config.values;
+    rmSync(dir, { recursive: true });
     const replica = await attach({ countOnly: true });
+    replica.pause();
     // Another dialect: it waits for the end of the snapshot that runs.
     const waiting = attach({ handshake: [['REPLCONF', 'version', '8.0.0']], countOnly: true });
     await waitFor(() => primary.node.primary.peers.size === 2, { what: 'both to be attached' });
-    primary.node.dumps.snapshots.inProgress?.cancel();
+    primary.node.dumps.snapshots.inProgress!.cancel();
+    replica.resume();
     await replica.closed;
+    mkdirSync(dir);
     const other = await waiting;
     await other.waitForDump();
     expect(replica.phase).toBe('dump');

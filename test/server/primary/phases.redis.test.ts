@@ -201,7 +201,7 @@ describe.each(phases)('while a replica $name', (each) => {
     const [own, real] = [await observe('headwater'), await observe('redis')];
     expect(own).toEqual(real);
     expect(real).toMatchObject({ good: isOnline ? '1' : '0', killed: 2 });
-  }, 60_000);
+  }, 180_000);
 
   /** Whether SHUTDOWN waits for it. */
   async function shutDown(kind: Kind): Promise<string> {
@@ -233,7 +233,7 @@ describe.each(phases)('while a replica $name', (each) => {
     const [own, real] = [await shutDown('headwater'), await shutDown('redis')];
     expect(own).toBe(real);
     expect(real).toBe(hasAll ? 'ends' : 'waits until it has gone, no answer');
-  }, 60_000);
+  }, 180_000);
 });
 
 describe('repl-diskless-sync-delay', () => {
@@ -317,6 +317,6 @@ describe('repl-diskless-sync-delay', () => {
       expect(await play('redis', max, steps)).toEqual(wanted);
       expect(await play('headwater', max, steps)).toEqual(wanted);
     },
-    60_000,
+    180_000,
   );
 });

@@ -139,8 +139,9 @@ describe('while writers are slowed', () => {
       const at = performance.now();
       await other.call('GET', 'nothing');
       reads.push(performance.now() - at);
+      // Later ones may come behind the write on a busy machine.
+      if (i === 0) expect(throttle().heldCount).toBe(1);
     }
-    expect(throttle().heldCount).toBe(1);
     expect(await write).toBe('OK');
     const tookMs = performance.now() - began;
     expect(tookMs).toBeGreaterThanOrEqual(290);
@@ -172,7 +173,7 @@ describe('while writers are slowed', () => {
         written.large += 4 * VALUE.length;
       }
     })();
-    await waitFor(() => written.small + written.large > 4 * MIB, { timeoutMs: 30_000 });
+    await waitFor(() => written.small + written.large > 4 * MIB, { timeoutMs: 60_000 });
     isDone = true;
     await Promise.all([smallWriter, largeWriter]);
     expect(written.small / written.large).toBeGreaterThan(0.6);
@@ -204,7 +205,7 @@ describe('while writers are slowed', () => {
   });
 
   test('CLIENT PAUSE holds what was released, and the wait goes on behind it', async () => {
-    await start('repl-throttling-max-delay 100');
+    await start('repl-throttling-max-delay 400');
     await attachStalled();
     await writeUntilStopped();
     const admin = await primary.client();
@@ -259,7 +260,7 @@ describe('while writers are slowed', () => {
     primary.node.server.config.assign('repl-throttling', ['no']);
     throttle().judge();
     await waitFor(() => primary.node.server.stats.commandsProcessed >= commandsProcessed + 3000, {
-      timeoutMs: 30_000,
+      timeoutMs: 60_000,
     });
     writer.socket.destroy();
   });

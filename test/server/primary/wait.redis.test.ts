@@ -10,9 +10,12 @@ import type { RespClient } from '../../support/resp-client.ts';
 import type { TestServer } from '../../support/server-process.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
+/** A PING would be a part of the stream that a client waits for. */
+const NO_PINGS = ['--repl-ping-replica-period', '3600'];
+
 describe.each([
-  ['headwater', () => startHeadwater()],
-  ['a real server', () => startRedis()],
+  ['headwater', () => startHeadwater({ args: NO_PINGS })],
+  ['a real server', () => startRedis({ args: NO_PINGS })],
 ] as const)('%s', (_, start) => {
   let server: TestServer;
   let writer: RespClient;

@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { FakeReplica } from '../../../support/fake-replica.ts';
 import { startHeadwater } from '../../../support/headwater.ts';
-import type { Argument, RespClient } from '../../../support/resp-client.ts';
+import { type Argument, encodeCommand, type RespClient } from '../../../support/resp-client.ts';
 import type { TestServer } from '../../../support/server-process.ts';
 import { waitFor } from '../../../support/wait-for.ts';
 
@@ -76,7 +76,7 @@ test('CLIENT PAUSE ALL: nothing expires', async () => {
   await replica.waitForDump();
   await client.pipeline([
     ['SET', 'k', 'x', 'PX', 30],
-    ['CLIENT', 'PAUSE', 400, 'ALL'],
+    ['CLIENT', 'PAUSE', 1000, 'ALL'],
   ]);
   // Held back until the pause ends; by then the deadline has long passed, and no tick has deleted
   // the key.
@@ -95,8 +95,12 @@ test('a shutdown that waits for its replicas expires nothing either', async () =
   const replica = await FakeReplica.attach(other.port, { ack: 'never' });
   await replica.waitForDump();
   replica.ack();
-  await admin.call('SET', 'k', 'x', 'PX', 30);
-  admin.send('SHUTDOWN', 'NOSAVE');
+  // In one write: the key may not expire before the shutdown begins.
+  const commands = [
+    ['SET', 'k', 'x', 'PX', 30],
+    ['SHUTDOWN', 'NOSAVE'],
+  ];
+  admin.write(Buffer.concat(commands.map((words) => encodeCommand(words))));
   await waitFor(async () => (await reader.infoField('clients', 'blocked_clients')) === '1');
   await reader.call('DEBUG', 'SLEEP', 0.05);
   expect(await reader.call('GET', 'k')).toBeNull();

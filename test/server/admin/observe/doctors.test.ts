@@ -32,7 +32,7 @@ test('memory: an empty node, a healthy one, and one that has lost most of its ke
   await waitFor(async () => (await memoryDoctor()).includes(' * Peak memory: this node has used'));
   expect(await memoryDoctor()).toContain(' * High fragmentation: the pages of the dataset take');
   expect(await memoryDoctor()).not.toContain('buffers');
-}, 30_000);
+});
 
 test('memory: a replica that does not read holds the stream', async () => {
   const replica = await FakeReplica.attach(served.port, { countOnly: true });
@@ -48,7 +48,7 @@ test('memory: a replica that does not read holds the stream', async () => {
   expect(served.node.server.streamLog.pinnedBytes).toBeGreaterThan(10 * MIB);
   await replica.vanish();
   await waitFor(async () => !(await memoryDoctor()).includes('replica buffers'));
-}, 30_000);
+});
 
 test('memory: large requests on a node without data, whose many replicas are no clients', async () => {
   const replicas = await Promise.all(
@@ -64,7 +64,7 @@ test('memory: large requests on a node without data, whose many replicas are no 
   socket.destroy();
   await waitFor(async () => !(await memoryDoctor()).includes('client buffers'));
   for (const replica of replicas) await replica.vanish();
-}, 30_000);
+});
 
 test('latency: off, nothing seen, and what was seen', async () => {
   expect(await latencyDoctor()).toContain('Latency monitoring is disabled');
@@ -89,4 +89,4 @@ test('latency: off, nothing seen, and what was seen', async () => {
   expect(told).toContain('Many keys expire at once');
   // Nothing was frozen, and nothing written to a file.
   expect(told).not.toMatch(/fork|aof/);
-}, 30_000);
+});

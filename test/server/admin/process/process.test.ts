@@ -215,6 +215,7 @@ describe('supervised', () => {
     client.write('SHUTDOWN SAVE\r\n');
     await server.exited;
     const pid = `--pid=${server.pid}`;
+    await waitFor(() => told().length >= 4, { what: 'the end to be told' });
     expect(told()).toEqual([
       `${pid} STATUS=Redis is loading...`,
       `${pid} STATUS=Ready to accept connections READY=1`,

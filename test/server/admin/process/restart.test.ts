@@ -47,17 +47,24 @@ const lives = (pid: number): boolean => existsSync(`/proc/${pid}`);
 const starts = ({ lines }: Headwater): number =>
   lines.filter((line) => line.includes('just started')).length;
 
-/** Sends DEBUG with `words`, which ends the connection, and waits for the next answer. */
+/** Sends DEBUG with `words`, which ends the connection, and waits for the next program. */
 async function again(node: Headwater, ...words: string[]): Promise<RespClient> {
-  const before = starts(node);
   const client = await node.client();
+  const before = await client.infoField('server', 'run_id');
   client.write(`DEBUG ${words.join(' ')}\r\n`);
-  await waitFor(() => starts(node) > before, { what: 'another start' });
-  const port = await waitFor(() => RespClient.connect(node.port).catch(() => undefined), {
-    what: 'the port to answer again',
-  });
-  await waitFor(async () => (await port.command('PING')) === 'PONG', { what: 'the load' });
-  return port;
+  return waitFor(() => clientOfOther(node, before), { what: 'another start, and its load' });
+}
+
+/** A client of the program once it is ready, and has another run id. */
+async function clientOfOther(node: Headwater, runId: string): Promise<RespClient | undefined> {
+  const client = await RespClient.connect(node.port).catch(() => undefined);
+  // The one before may end meanwhile.
+  const info = await client?.command('INFO', 'server').catch(() => '');
+  const reply = await client?.command('PING').catch(() => '');
+  const id = /run_id:([0-9a-f]{40})/.exec(String(info))?.[1];
+  if (reply === 'PONG' && id !== undefined && id !== runId) return client;
+  await client?.close();
+  return undefined;
 }
 
 test.concurrent('RESTART keeps the data, CRASH-AND-RECOVER what was saved, again and again', async ({
@@ -68,7 +75,7 @@ test.concurrent('RESTART keeps the data, CRASH-AND-RECOVER what was saved, again
   await client.call('SET', 'a', '1');
   client = await again(node, 'RESTART');
   expect(await client.call('GET', 'a')).toBe('1');
-  expect(node.output).toContain('Saving the final RDB snapshot before exiting.');
+  await node.waitForLine('Saving the final RDB snapshot before exiting.');
   await client.call('SET', 'b', '2');
   client = await again(node, 'CRASH-AND-RECOVER');
   expect(await client.call('MGET', 'a', 'b')).toEqual(['1', null]);
@@ -78,6 +85,7 @@ test.concurrent('RESTART keeps the data, CRASH-AND-RECOVER what was saved, again
   await client.call('SET', 'd', '4');
   client = await again(node, 'crash-and-recover', '1');
   expect(await client.call('MGET', 'a', 'c', 'd')).toEqual(['1', '3', null]);
+  await waitFor(() => starts(node) >= 5, { what: 'the lines of all starts' });
   expect(starts(node)).toBe(5);
   const pid = serving(node);
   expect(await client.infoField('server', 'process_id')).toBe(String(pid));
@@ -195,7 +203,7 @@ test.concurrent('the process of the start stands in the pid file and for systemd
   process.kill(node.pid, 'SIGTERM');
   await node.exited;
   expect(existsSync(path)).toBe(false);
-  expect(told().join()).toContain('STOPPING=1');
+  await waitFor(() => told().join().includes('STOPPING=1'), { what: 'the end to be told' });
 });
 
 describe.concurrent('a restart that cannot be', () => {

@@ -95,7 +95,7 @@ test('every prefix of the steps on the files loads, with all that was promised',
     }
   }
   expect(tried).toBeGreaterThan(20);
-}, 120_000);
+}, 180_000);
 
 function fingerprint(state: DiskState, synced: boolean): string {
   const files = [...state.files].map(

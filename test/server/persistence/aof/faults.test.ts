@@ -391,7 +391,7 @@ test('each step of a rewrite may fail once: the node goes on, and nothing is los
     await waitFor(() => appendOnly.rewrites > rewrites && isOn(made), { what: `after ${step}` });
     expect(await afterKill(made, 'n'), step).toBe(String(count));
   }
-}, 60_000);
+}, 180_000);
 
 test('BGSAVE says that a base is being written, and waits for it when it is scheduled', async () => {
   const gate = newGate('open');

@@ -167,7 +167,7 @@ test.each([
     await expectKept(made);
     await expectRewrite(made);
   },
-  60_000,
+  180_000,
 );
 
 test.each([
@@ -205,7 +205,7 @@ test.each([
     await expectKept(made);
     await expectRewrite(made);
   },
-  60_000,
+  180_000,
 );
 
 test('a replica in the middle of a base, and a primary again', async () => {
@@ -234,7 +234,7 @@ test('a replica in the middle of a base, and a primary again', async () => {
   await primary.stop();
   await expectKept(made);
   await expectRewrite(made);
-}, 60_000);
+}, 180_000);
 
 test('a SIGKILL at each write of a base', async () => {
   const gate = newGate();
@@ -252,4 +252,4 @@ test('a SIGKILL at each write of a base', async () => {
   gate.open();
   await waitFor(() => !made.appendOnly.isRewriting);
   await expectRewrite(made);
-}, 60_000);
+}, 180_000);

@@ -181,7 +181,7 @@ test('values and keys beyond the staging area', async () => {
   const digest = await client.call('DEBUG', 'DIGEST');
   const second = await afterKill(first);
   expect(await second.client.call('DEBUG', 'DIGEST')).toBe(digest);
-}, 60_000);
+}, 180_000);
 
 test('long elements get commands of their own, which a reader takes', async () => {
   const first = await start();
@@ -216,7 +216,7 @@ test('long elements get commands of their own, which a reader takes', async () =
   expect(await second.client.call('LRANGE', 'list', '0', '-1')).toEqual(elements);
   const digest = await client.call('DEBUG', 'DIGEST');
   expect(await second.client.call('DEBUG', 'DIGEST')).toBe(digest);
-}, 60_000);
+}, 180_000);
 
 test.each([
   ['keys in a database', false],

@@ -64,4 +64,4 @@ test('the rewrite fails, what the files hold stays, and the next one goes well',
   expect(await writer.infoField('persistence', 'aof_last_bgrewrite_status')).toBe('ok');
   await writer.close();
   await stop();
-}, 30_000);
+});
