@@ -29,7 +29,10 @@ if (process.exitCode === undefined && !onlyPrints) {
   const option = args.lastIndexOf('--port');
   const usesFile = args[0] !== undefined && !args[0].startsWith('-');
   const port = option >= 0 ? args[option + 1] : usesFile ? '<its port>' : '6379';
-  console.log(`attach a replica:  redis-server --port 6380 --replicaof 127.0.0.1 ${port}`);
+  const replicaPort = port === '6380' ? '6381' : '6380';
+  console.log(
+    `attach a replica:  redis-server --port ${replicaPort} --replicaof 127.0.0.1 ${port}`,
+  );
 }
 
 /**
