@@ -85,10 +85,10 @@ export function builtStamp() {
  * @param {{ force?: boolean }} [options]
  */
 export async function build({ force = false } = {}) {
-  if (!force && isClean(sourceStamp())) return true;
+  if (!force && isBuilt()) return true;
   await takeLock();
   try {
-    if (!force && isClean(sourceStamp())) return true;
+    if (!force && isBuilt()) return true;
     if (force) rmSync(kernelStampFile, { force: true });
     removeAbandonedStaging();
     await buildKernels();
@@ -101,6 +101,11 @@ export async function build({ force = false } = {}) {
   } finally {
     rmSync(lockFile, { force: true });
   }
+}
+
+/** Returns whether dist/ is made from the sources as they are, without type errors. */
+export function isBuilt() {
+  return isClean(sourceStamp());
 }
 
 /** @param {string} stamp */

@@ -49,8 +49,8 @@ const LOOP_CHARS = 24;
  * the elements.
  */
 const DEFERRED_BYTES = 4;
-/** Fewer bytes are handed over as a small copy, so that the large buffer is free at once. */
-const SMALL_BYTES = 2048;
+/** The share of a chunk that is filled from which on the chunk itself may be kept for long. */
+const KEPT_SHARE_MIN = 3 / 4;
 /** The limit of a chunk. A longer bulk is split over several chunks. */
 export const CHUNK_BYTES_MAX = POOLED_BYTES_MAX;
 /** When small replies fill a chunk, the next chunk is twice as large, up to this. */
@@ -405,11 +405,13 @@ export class Reply {
   }
 
   /**
-   * As {@link take}, for bytes that may be kept for long. A few bytes come in a new array, which is
-   * not recycled.
+   * As {@link take}, for bytes that may be kept for long. Unless they fill most of their chunk, they
+   * come in a new array, which is not recycled: a chunk has at least 17 KiB, whatever is in it, and
+   * many replies may wait for a client that does not read.
    */
   takeToKeep(): Buffer {
-    if (this.size >= SMALL_BYTES || this.#full.length > 0) return this.take();
+    if (this.#full.length > 0 || this.#at >= this.#bytes.length * KEPT_SHARE_MIN)
+      return this.take();
     const kept = Buffer.allocUnsafe(this.#at);
     copyBytes(this.#bytes, 0, kept, 0, this.#at);
     this.discard();

@@ -165,6 +165,23 @@ describe('the buffer', () => {
     expect(pool.heldBytes).toBe(17 * 1024);
   });
 
+  test('is not kept by a client that does not read, unless its bytes fill most of it', () => {
+    const pool = new BufferPool();
+    const reply = new Reply(pool);
+    for (const size of [1, 100, 2047, 2048, 3000, 9000, 13_000, 17_000, 20_000, 60_000, 200_000]) {
+      const text = new Uint8Array(size).fill(0x61);
+      reply.raw(text, 0, size);
+      const kept = reply.takeToKeep();
+      expect(kept.length).toBe(size);
+      expect(kept.every((byte) => byte === 0x61)).toBe(true);
+      // Buffers of Node.js below 4 KiB share 8 KiB with others.
+      const mostBytes = size < 4096 ? 8192 : (size * 4) / 3 + 1;
+      expect(kept.buffer.byteLength, `for ${size} bytes`).toBeLessThanOrEqual(mostBytes);
+    }
+    // The chunks of those that were copied, each used again by the next one.
+    expect(pool.heldBytes).toBeGreaterThan(0);
+  });
+
   test('of a pool that is full is let go', () => {
     const pool = new BufferPool();
     const taken = Array.from({ length: 80 }, () => pool.take(600 * 1024));

@@ -71,6 +71,20 @@ async function start(servers: Servers, ...lines: string[]): Promise<Started> {
   };
 }
 
+test.concurrent('counts in used_memory as what it takes, not as what it is long', async ({
+  servers,
+}) => {
+  const { client, log, attach, write } = await start(servers, 'repl-backlog-size 1mb');
+  await attach();
+  await write(8 * MIB);
+  const memory = await client.info('memory');
+  const stored = log().storedBytes;
+  expect(log().histlen).toBeGreaterThan(stored + 2 * MIB);
+  expect(Number(memory.get('mem_total_replication_buffers'))).toBeLessThan(stored + 512 * KIB);
+  // What the backlog does not hold is there for replicas only: a block at most, as none lags.
+  expect(Number(memory.get('mem_clients_slaves'))).toBeLessThan(MIB);
+});
+
 test.concurrent('keeps several times its size, and a peer from far back gets every byte', async ({
   servers,
 }) => {

@@ -175,10 +175,10 @@ export class MemoryMeter {
     return this.#snapshots.spoolMemoryBytes;
   }
 
-  /** Bytes of the stream that are kept. */
+  /** Bytes that the kept part of the stream takes, compressed or not. */
   get streamBytes(): number {
     const { streamLog } = this.#server;
-    return streamLog.active ? streamLog.histlen : 0;
+    return streamLog.active ? streamLog.storedBytes : 0;
   }
 
   get backlogBytes(): number {
