@@ -90,7 +90,7 @@ test.each<[string, (i: number) => Argument[][], Argument[][]]>([
         new Set(keyspace.arena.u8.filter(({ length }) => length > 0).map((u8) => u8.buffer)).size
       );
     },
-    { what: 'the groups to be collected', timeoutMs: 10_000 },
+    { what: 'the groups to be collected' },
   );
   expect(
     new Set(keyspace.arena.u8.filter(({ length }) => length > 0).map((u8) => u8.buffer)).size,

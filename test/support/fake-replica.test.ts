@@ -45,7 +45,7 @@ describe('a fake replica', () => {
 
     await client.call('SET', 'after', 'dump');
     expect(await replica.waitForCommand('SET', 'after')).toEqual(['SET', 'after', 'dump']);
-    expect(await client.call('WAIT', 1, 5000)).toBe(1);
+    expect(await client.call('WAIT', 1, 30_000)).toBe(1);
     expect(replica.getAcks).toBeGreaterThan(0);
     const offset = Number(await client.infoField('replication', 'master_repl_offset'));
     await replica.waitForOffset(offset);
