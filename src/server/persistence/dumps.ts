@@ -25,6 +25,7 @@ import { loadAppendOnlyFile, loadAppendOnlyFileAgain } from './aof/aof-load.ts';
 import { AppendOnly } from './aof/append-only.ts';
 import { snapshotCommands } from './commands.ts';
 import { DumpLoad } from './dump-load.ts';
+import { FunctionLibraries, functionCommands } from './functions.ts';
 import { type InfoField, persistenceInfo } from './info.ts';
 import { Persistence } from './persistence.ts';
 import { Shutdown } from './shutdown.ts';
@@ -74,10 +75,10 @@ export class Dumps {
   onOtherData: () => void = () => {};
   replicas: ReplicaPort = NO_REPLICAS;
   link: LinkPort = NO_LINK;
-  /**
-   * Function libraries of the last dump; opaque here, and copied to every dump.
-   */
-  functions: readonly Uint8Array[] = [];
+  /** They are copied to every dump. */
+  readonly libraries = new FunctionLibraries();
+  /** What only a stream may name. */
+  readonly streamCommands: CommandTable = functionCommands(this.libraries);
   readonly #server: Server;
   readonly #exit: (code: number) => void;
   #gate: WriteGate | undefined = undefined;
@@ -88,14 +89,14 @@ export class Dumps {
     this.#exit = exit;
     this.snapshots = new Snapshots(server, {
       pool: createSnapshotPool(1),
-      functions: () => this.functions,
+      functions: () => this.libraries.codes,
     });
     this.persistence = new Persistence(server, this.snapshots);
     server.onEmptied = () => this.persistence.emptied();
     this.dumpLoad = new DumpLoad(server, {
       pool: createLoadPool(1),
       takeFunctions: (libraries) => {
-        this.functions = libraries;
+        this.libraries.codes = libraries;
       },
     });
     this.appendOnly = new AppendOnly(server, {
