@@ -16,15 +16,14 @@ const NO_LIBRARY = 'ERR Library not found';
 const BAD_PAYLOAD = 'ERR DUMP payload version or checksum are wrong';
 const alreadyThere = (name: string): string => `ERR Library '${name}' already exists`;
 
-/** The first line of a library: `#!lua name=mine`. */
-const SHEBANG = /^#![^\n]*?[ \t]name=(?:"([^"\n]*)"|'([^'\n]*)'|([^ \t\r\n]+))/;
+/** The first line of a library, `#!lua name=mine`, as Redis takes it apart. */
+const SHEBANG = /^#![^\n]*?\s["']?name=["']?(\w+)/i;
 
 /** The name in the first line of a library; undefined when there is none. */
 export function libraryName(code: Uint8Array): string | undefined {
   const end = code.indexOf(0x0a);
   const line = Buffer.from(code.subarray(0, end < 0 ? code.length : end)).toString('latin1');
-  const found = SHEBANG.exec(line);
-  return found === null ? undefined : (found[1] ?? found[2] ?? found[3]);
+  return SHEBANG.exec(line)?.[1];
 }
 
 export class FunctionLibraries {
