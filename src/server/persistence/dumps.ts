@@ -71,7 +71,7 @@ export class Dumps {
   readonly appendOnly: AppendOnly;
   readonly shutdown: Shutdown;
   readonly commands: CommandTable;
-  /** Is told of a dataset that the stream has not made: DEBUG RELOAD NOSAVE. */
+  /** Is told of a dataset that the stream has not made: DEBUG RELOAD NOSAVE, DEBUG LOADAOF. */
   onOtherData: () => void = () => {};
   replicas: ReplicaPort = NO_REPLICAS;
   link: LinkPort = NO_LINK;
@@ -231,8 +231,12 @@ export class Dumps {
     this.link.hold();
     try {
       if (!(await appendOnly.settled())) return false;
+      const isPresent = appendOnly.isOn;
       const parts = { files: appendOnly.files, dumpLoad, dispatcher };
-      return await loadAppendOnlyFileAgain(this.#server, parts);
+      const isLoaded = await loadAppendOnlyFileAgain(this.#server, parts);
+      // Files of which nobody takes care any more are not what the stream has made.
+      if (isLoaded && !isPresent) this.onOtherData();
+      return isLoaded;
     } catch (error) {
       if (!(error instanceof OperatingError)) throw error;
       this.#server.log.warning(error.message);
