@@ -91,7 +91,7 @@ export class Node implements ConnectionHost {
       pool: createLoadPool(1),
       port: () => this.port,
       takeFunctions: (libraries) => {
-        this.dumps.functions = libraries;
+        this.dumps.libraries.codes = libraries;
       },
       dropReplicas: (reason) => this.primary.dropAll(reason),
       leaveStream: () => {
@@ -119,7 +119,7 @@ export class Node implements ConnectionHost {
     this.hopAsker = new HopAsker(this.server, this.upstream, this.primary.chain);
     this.primary.chain.asker = this.hopAsker;
     this.loopWalk = new LoopWalk(this.server, this.upstream);
-    this.primary.dialects.functionCount = () => this.dumps.functions.length;
+    this.primary.dialects.functionCount = () => this.dumps.libraries.codes.length;
     this.server.streamLog.onRefused = () => {
       this.primary.dropAll('the system refuses memory for the stream');
       this.dumps.snapshots.unpinStream();
@@ -181,7 +181,7 @@ export class Node implements ConnectionHost {
       linkCommands(this.server, this.upstream),
       this.failover.commands,
     ];
-    this.dispatcher = new Dispatcher(this.server, tables);
+    this.dispatcher = new Dispatcher(this.server, tables, [this.dumps.streamCommands]);
     this.server.onKeyspaceReplaced = () => this.dispatcher.datasetReplaced();
     this.dispatcher.onDiverged = () => {
       // First: what the file gets still belongs to the old id.

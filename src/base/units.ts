@@ -27,3 +27,6 @@ export const offsetAfter = (offset: Offset, bytes: number): Offset => (offset + 
 export const KIB = 1024;
 export const MIB = 1024 * 1024;
 export const GIB = 1024 * 1024 * 1024;
+
+/** The greatest double that is a signed 64-bit integer. */
+export const INT64_DOUBLE_MAX = 2 ** 63 - 1024;

@@ -6,6 +6,7 @@
  * a limit, and such a deadline lies in the year 287396.
  */
 import { parseInt64 } from '../base/bytes.ts';
+import { INT64_DOUBLE_MAX } from '../base/units.ts';
 import type { CommandContext } from './context.ts';
 
 export const SYNTAX_ERROR = 'ERR syntax error';
@@ -16,8 +17,6 @@ const INT_MIN = -2147483648;
 const INT_MAX = 2147483647;
 const INT64_MAX = 0x7fff_ffff_ffff_ffffn;
 const INT64_MIN = -0x8000_0000_0000_0000n;
-/** The greatest double that is a signed 64-bit integer. */
-export const INT64_DOUBLE_MAX = 2 ** 63 - 1024;
 
 /** Returns argument `index` as a 64-bit integer, or NaN after an error reply. */
 export function integerArgument(

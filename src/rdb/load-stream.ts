@@ -89,7 +89,7 @@ export class StreamLoader implements CollectionLoader {
     this.#readId(id);
     this.#readId(id);
     entries.setMaxDeleted(id);
-    entries.entriesAdded = source.length('the count of entries added to a stream');
+    entries.entriesAdded = source.count('the count of entries added to a stream');
   }
 
   /** Reads the nodes and returns how many live entries are in them. */
@@ -158,7 +158,7 @@ export class StreamLoader implements CollectionLoader {
     for (let left = source.length('the count of what is pending'); left > 0; left--) {
       this.#readRawId();
       const timeMs = source.i64();
-      const count = source.length('the count of deliveries');
+      const count = source.count('the count of deliveries');
       if (!groups.addUnowned(group, this.#id, timeMs, count))
         throw source.corrupt('Duplicated global PEL entry loading stream consumer group');
     }
@@ -203,8 +203,8 @@ export class StreamLoader implements CollectionLoader {
   /** The names by which producers' entries are known, so that none is added twice. */
   #skipProducers(): void {
     const source = this.#source;
-    source.length('the duration of idempotency');
-    source.length('the limit of names of a producer');
+    source.count('the duration of idempotency');
+    source.count('the limit of names of a producer');
     const producers = source.length('the count of producers');
     for (let left = producers; left > 0; left--) {
       source.string(this.#view);
@@ -213,8 +213,8 @@ export class StreamLoader implements CollectionLoader {
         this.#readId(this.#id);
       }
     }
-    source.length('the count of names added');
-    source.length('the count of names met again');
+    source.count('the count of names added');
+    source.count('the count of names met again');
     if (producers > 0) this.#skipped.note(SkippedName.IDEMPOTENCY);
   }
 
@@ -234,11 +234,8 @@ export class StreamLoader implements CollectionLoader {
 
   #readEntriesRead(): number {
     const source = this.#source;
-    const count = source.readLength();
-    if (source.lengthHigh === HIGH_ALL_ONES && source.lengthLow === HIGH_ALL_ONES)
-      return ENTRIES_READ_UNKNOWN;
-    if (count < 0 || count > Number.MAX_SAFE_INTEGER)
-      throw source.corrupt('a count of entries read is none');
-    return count;
+    const count = source.count('the count of entries read');
+    const isUnknown = source.lengthHigh === HIGH_ALL_ONES && source.lengthLow === HIGH_ALL_ONES;
+    return isUnknown ? ENTRIES_READ_UNKNOWN : count;
   }
 }

@@ -67,7 +67,7 @@ export class PayloadCodec {
 
   /** Whether the payload's version is one that is read here and its checksum is right or 0. */
   check(bytes: Uint8Array, start: number, length: number): boolean {
-    if (length <= FOOTER_BYTES) return false;
+    if (length < FOOTER_BYTES) return false;
     const end = start + length;
     const version = payloadVersion(bytes, end);
     if (version > RDB_VERSION_MAX && !isValkeyVersion(version)) return false;
@@ -108,6 +108,28 @@ export class PayloadCodec {
     }
     if (!loader.read(type)) throw source.corrupt('a collection is empty');
     return loader;
+  }
+
+  /**
+   * The code of each library in a payload of FUNCTION DUMP that {@link check} has accepted. Throws
+   * SHORT, CORRUPT or UNSUPPORTED.
+   */
+  libraries(payload: Uint8Array): Uint8Array[] {
+    const end = payload.length - FOOTER_BYTES;
+    const source = new DumpSource(new BytesFeed(payload, 0, end), this.#kernels, SOURCE);
+    const view = this.#view;
+    const codes: Uint8Array[] = [];
+    while (source.position < end) {
+      if (source.u8() !== Opcode.FUNCTION2) {
+        throw new OperatingError(
+          ErrorCode.UNSUPPORTED,
+          `given type is not a function, at position ${source.position}`,
+        );
+      }
+      source.string(view);
+      codes.push(view.bytes.slice(view.position, view.position + view.length));
+    }
+    return codes;
   }
 }
 

@@ -17,7 +17,7 @@
 import { assert } from '../base/assert.ts';
 import { writeDecimal } from '../base/bytes.ts';
 import { ErrorCode, OperatingError } from '../base/errors.ts';
-import { MIB } from '../base/units.ts';
+import { INT64_DOUBLE_MAX, MIB } from '../base/units.ts';
 import { ByteKernels, KERNELS_FREE_START } from '../kernels/kernels.ts';
 import type { BytesView } from '../keyspace/entry.ts';
 import type { ByteFeed } from './feed.ts';
@@ -131,6 +131,17 @@ export class DumpSource {
     if (length < 0) throw this.corrupt(`${what} is no length`);
     if (length > Number.MAX_SAFE_INTEGER) throw this.corrupt(`${what} is beyond 2^53`);
     return length;
+  }
+
+  /**
+   * A count that clients may set to any 64-bit integer, as the nearest double; `what` names it for
+   * the message when it is none. It is {@link INT64_DOUBLE_MAX} at most, as commands keep it: a
+   * redis-server counts on below zero, and a dump of it must be readable.
+   */
+  count(what: string): number {
+    const count = this.readLength();
+    if (count < 0) throw this.corrupt(`${what} is no length`);
+    return Math.min(count, INT64_DOUBLE_MAX);
   }
 
   /**

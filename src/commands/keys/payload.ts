@@ -6,17 +6,11 @@
  * replicas can read. Then the value is encoded again in that version.
  */
 import { codeOf, ErrorCode } from '../../base/errors.ts';
-import { NIL, type Ref } from '../../base/units.ts';
+import { INT64_DOUBLE_MAX, NIL, type Ref } from '../../base/units.ts';
 import { accessBefore } from '../../keyspace/access-clock.ts';
 import type { Dialect } from '../../rdb/dialect.ts';
 import { type LoadedValue, PayloadCodec, payloadVersion } from '../../rdb/payload.ts';
-import {
-  INT64_DOUBLE_MAX,
-  integerArgument,
-  integerText,
-  keptArgument,
-  SYNTAX_ERROR,
-} from '../arguments.ts';
+import { integerArgument, integerText, keptArgument, SYNTAX_ERROR } from '../arguments.ts';
 import type { CommandContext } from '../context.ts';
 import { EventClass } from '../ports.ts';
 import { type CommandTable, Flag, keyAt, READ_KEY } from '../spec.ts';

@@ -180,7 +180,8 @@ function run(context: CommandContext, query: SortQuery): void {
   const from = Math.min(Math.max(query.offset, 0), items.length);
   const until = query.count < 0 ? items.length : Math.min(from + query.count, items.length);
   const part = items.slice(from, until);
-  if (query.storeAt > 0) store(context, query, part, !unsorted && !alpha);
+  const isSure = unsorted || (alpha && by === undefined);
+  if (query.storeAt > 0) store(context, query, part, !isSure);
   else answer(context, query, part);
 }
 
@@ -337,15 +338,16 @@ function answer(context: CommandContext, query: SortQuery, part: readonly Item[]
 }
 
 /**
- * Stores the result as a list. A missing value becomes an empty string. After a sort by numbers the
- * stream carries the list instead of the command. Redis' SORT checks errno, which an earlier
- * command may have set, so a replica might refuse the command.
+ * Stores the result as a list. A missing value becomes an empty string. With `asList` the
+ * stream carries the list instead of the command: after a sort by numbers, since Redis' SORT checks
+ * errno, which an earlier command may have set, so a replica might refuse the command; and after one
+ * by the texts of other keys, since elements whose texts are equal have no order there that is sure.
  */
 function store(
   context: CommandContext,
   query: SortQuery,
   part: readonly Item[],
-  byNumbers: boolean,
+  asList: boolean,
 ): void {
   const { reply, server, db } = context;
   const { storeAt } = query;
@@ -355,7 +357,7 @@ function store(
     const entry = context.lookupWrite(storeAt);
     if (entry === NIL) return;
     context.removeEntry(entry);
-    if (byNumbers) context.replicateAs('DEL', context.request.copy(storeAt));
+    if (asList) context.replicateAs('DEL', context.request.copy(storeAt));
     context.changed(storeAt);
     context.notify(EventClass.GENERIC, 'del', storeAt);
     return;
@@ -367,7 +369,7 @@ function store(
   const push = (bytes: Uint8Array, position: number, length: number): void => {
     list.prepareFor(1, length);
     list.push(false, bytes, position, length);
-    if (byNumbers) elements.push(Uint8Array.from(bytes.subarray(position, position + length)));
+    if (asList) elements.push(Uint8Array.from(bytes.subarray(position, position + length)));
   };
   for (const { bytes } of part) {
     if (query.get.length === 0) push(bytes, 0, bytes.length);
@@ -386,7 +388,7 @@ function store(
       list.ref,
       false,
     );
-  if (byNumbers) replicateList(context, storeAt, elements);
+  if (asList) replicateList(context, storeAt, elements);
   context.changes += count;
   context.modified(storeAt);
   context.notify(EventClass.LIST, 'sortstore', storeAt);

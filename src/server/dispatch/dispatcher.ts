@@ -68,6 +68,8 @@ const KEYSPACE_FLAGS = Flag.WRITE | Flag.READONLY | Flag.MAY_REPLICATE;
 
 export class Dispatcher {
   readonly lookup: CommandLookup;
+  /** What only a stream that has run elsewhere may name. */
+  readonly #streamLookup: CommandLookup;
   readonly lookAhead: LookAhead;
   /** For work that no client asked for, for example deleting expired keys. */
   readonly background: CommandContext;
@@ -121,8 +123,14 @@ export class Dispatcher {
   onBroken: BrokenListener | undefined = undefined;
   readonly #feedMode: ReplicationMode;
 
-  constructor(server: Server, tables: readonly CommandTable[]) {
+  /** `streamTables` hold what clients cannot name, and a {@link Session.fromPrimary} can. */
+  constructor(
+    server: Server,
+    tables: readonly CommandTable[],
+    streamTables: readonly CommandTable[] = [],
+  ) {
     this.#server = server;
+    this.#streamLookup = new CommandLookup(streamTables);
     this.lookup = new CommandLookup(tables, server.config.renamedCommands);
     for (const name of this.lookup.unknown)
       server.config.warnings.push(`rename-command: there is no command '${name}' to rename`);
@@ -459,7 +467,7 @@ export class Dispatcher {
     try {
       for (const command of queued) {
         fill(request, command);
-        const row = this.#rowOf(request);
+        const row = this.#rowOf(session, request);
         assert(row !== undefined, 'a queued command was found when it was queued');
         const refusal = this.afterRoleChange?.(session, row);
         if (refusal === undefined) this.#call(session, row, request, false);
@@ -514,16 +522,23 @@ export class Dispatcher {
     return (flags & Flag.RUNS_QUEUE) === 0 ? flags : flags | session.queuedFlags;
   }
 
-  /** The row of a request, or undefined when there is none. */
-  #rowOf(request: Request): CommandRow | undefined {
-    const row = this.lookup.find(request.bytes, request.position[0]!, request.length[0]!);
+  /** The row of the name of a request, or undefined when `session` may not name it. */
+  named(session: Session, { bytes, position, length }: Request): CommandRow | undefined {
+    const row = this.lookup.find(bytes, position[0]!, length[0]!);
+    if (row !== undefined || !session.fromPrimary) return row;
+    return this.#streamLookup.find(bytes, position[0]!, length[0]!);
+  }
+
+  /** The row of a request, with its subcommand, or undefined when there is none. */
+  #rowOf(session: Session, request: Request): CommandRow | undefined {
+    const row = this.named(session, request);
     if (row === undefined || !row.hasSubcommands || request.argc === 1) return row;
     return row.subcommands.get(request.latin1(1).toLowerCase());
   }
 
   /** Whether a replica may send the request. Ends its link when it may not. */
   #mayComeOnLink(session: Session, request: Request): boolean {
-    const row = this.#rowOf(request);
+    const row = this.#rowOf(session, request);
     if (row !== undefined && (row.flags & Flag.ON_LINK) !== 0) return true;
     const name = row?.fullName ?? '<unknown>';
     if (row !== undefined) row.rejectedCalls++;
@@ -539,7 +554,7 @@ export class Dispatcher {
 
   /** The row that may run for a request, or undefined after an error has been answered. */
   #find(session: Session, request: Request, known: CommandRow | undefined): CommandRow | undefined {
-    let row = known ?? this.lookup.find(request.bytes, request.position[0]!, request.length[0]!);
+    let row = known ?? this.named(session, request);
     if (row === undefined) {
       if (this.onUnknown?.(session, request)) return undefined;
       this.reject(session, undefined, unknownCommand(request));

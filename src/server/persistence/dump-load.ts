@@ -184,7 +184,7 @@ export class DumpLoad {
     }
   }
 
-  /** Takes libraries of functions that a base of commands has. */
+  /** Replaces the libraries of functions. */
   takeFunctions(libraries: readonly Uint8Array[]): void {
     this.#parts.takeFunctions(libraries);
   }

@@ -25,6 +25,7 @@ import { loadAppendOnlyFile, loadAppendOnlyFileAgain } from './aof/aof-load.ts';
 import { AppendOnly } from './aof/append-only.ts';
 import { snapshotCommands } from './commands.ts';
 import { DumpLoad } from './dump-load.ts';
+import { FunctionLibraries, functionCommands } from './functions.ts';
 import { type InfoField, persistenceInfo } from './info.ts';
 import { Persistence } from './persistence.ts';
 import { Shutdown } from './shutdown.ts';
@@ -70,14 +71,14 @@ export class Dumps {
   readonly appendOnly: AppendOnly;
   readonly shutdown: Shutdown;
   readonly commands: CommandTable;
-  /** Is told of a dataset that the stream has not made: DEBUG RELOAD NOSAVE. */
+  /** Is told of a dataset that the stream has not made: DEBUG RELOAD NOSAVE, DEBUG LOADAOF. */
   onOtherData: () => void = () => {};
   replicas: ReplicaPort = NO_REPLICAS;
   link: LinkPort = NO_LINK;
-  /**
-   * Function libraries of the last dump; opaque here, and copied to every dump.
-   */
-  functions: readonly Uint8Array[] = [];
+  /** They are copied to every dump. */
+  readonly libraries = new FunctionLibraries();
+  /** What only a stream may name. */
+  readonly streamCommands: CommandTable = functionCommands(this.libraries);
   readonly #server: Server;
   readonly #exit: (code: number) => void;
   #gate: WriteGate | undefined = undefined;
@@ -88,14 +89,14 @@ export class Dumps {
     this.#exit = exit;
     this.snapshots = new Snapshots(server, {
       pool: createSnapshotPool(1),
-      functions: () => this.functions,
+      functions: () => this.libraries.codes,
     });
     this.persistence = new Persistence(server, this.snapshots);
     server.onEmptied = () => this.persistence.emptied();
     this.dumpLoad = new DumpLoad(server, {
       pool: createLoadPool(1),
       takeFunctions: (libraries) => {
-        this.functions = libraries;
+        this.libraries.codes = libraries;
       },
     });
     this.appendOnly = new AppendOnly(server, {
@@ -230,8 +231,12 @@ export class Dumps {
     this.link.hold();
     try {
       if (!(await appendOnly.settled())) return false;
+      const isPresent = appendOnly.isOn;
       const parts = { files: appendOnly.files, dumpLoad, dispatcher };
-      return await loadAppendOnlyFileAgain(this.#server, parts);
+      const isLoaded = await loadAppendOnlyFileAgain(this.#server, parts);
+      // Files of which nobody takes care any more are not what the stream has made.
+      if (isLoaded && !isPresent) this.onOtherData();
+      return isLoaded;
     } catch (error) {
       if (!(error instanceof OperatingError)) throw error;
       this.#server.log.warning(error.message);

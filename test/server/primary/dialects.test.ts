@@ -127,7 +127,7 @@ describe('a dump without compression and checksum', () => {
 
 test('a dump that leaves functions out is told of', async () => {
   await start('replica-dialect 127.0.0.1 9');
-  primary.node.dumps.functions = [Buffer.from('#!lua name=one\n')];
+  primary.node.dumps.libraries.codes = [Buffer.from('#!lua name=one\n')];
   await dumpOf();
   expect(primary.messages.filter((line) => line.includes('no place for functions'))).toEqual([
     'Replica 127.0.0.1:6380 gets a dump of version 9, which has no place for functions: 1 libraries are left out',

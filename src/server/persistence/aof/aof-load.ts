@@ -162,6 +162,8 @@ class AofLoad {
     const replay = new Replay(server, this.#dispatcher, knowledge, (bytes) => {
       this.#doneBytes += bytes;
     });
+    // What the files hold comes in the place of it.
+    this.#dumpLoad.takeFunctions([]);
     const endProgress = this.#dumpLoad.replays({
       totalBytes: this.#knownBytes,
       doneBytes: () => this.#doneBytes,
@@ -201,7 +203,6 @@ class AofLoad {
       // Commands, all of the file or behind a dump.
       if (replay.knowledge.isStream && !streamLog.active) streamLog.start(asOffset(0));
       const end = await replay.base(path, from);
-      if (replay.libraries.length > 0) this.#dumpLoad.takeFunctions(replay.libraries);
       if (end.validBytes < end.fileBytes) {
         // As in Redis. A base is complete before the manifest names it.
         if (hasIncrements) throw truncatedEarly();

@@ -87,8 +87,6 @@ export class Replay {
   #isBase = false;
   /** The dataset is not what the files were written for: what increments tell is of another one. */
   #isAltered = false;
-  /** Libraries of functions in bases. */
-  readonly libraries: Uint8Array[] = [];
   #errors = 0;
   isCancelled = false;
 
@@ -198,13 +196,8 @@ export class Replay {
     const dispatcher = this.#dispatcher;
     if (this.#isSealed && this.knowledge.isTrusted)
       this.#distrust('Another server has written to the append only file');
-    const row =
-      known ?? dispatcher.lookup.find(request.bytes, request.position[0]!, request.length[0]!);
+    const row = known ?? dispatcher.named(session, request);
     if (row === undefined) {
-      if (request.equalsIgnoreCase(0, 'FUNCTION')) {
-        this.#function(session, request, isBeside);
-        return;
-      }
       throw new OperatingError(
         ErrorCode.CORRUPT,
         `Unknown command '${request.latin1(0).slice(0, 128)}' reading the append only file at byte ${position}`,
@@ -216,17 +209,6 @@ export class Replay {
     if (row.fullName !== 'replconf') dispatcher.run(session, request, row);
     if (reply.errors !== errors) this.#failed(session);
     reply.truncate(0);
-    if (!isBeside) this.#note(session, request);
-  }
-
-  /**
-   * FUNCTION is no command here. The libraries of a base are kept for the dumps of this node, as
-   * those of a dump are. In a stream it has no effect, as on the link to a primary.
-   */
-  #function(session: Session, request: Request, isBeside: boolean): void {
-    if (this.#isBase && request.argc >= 3 && request.equalsIgnoreCase(1, 'LOAD'))
-      this.libraries.push(request.copy(request.argc - 1));
-    else this.#server.log.warning('FUNCTION in the append only file has no effect');
     if (!isBeside) this.#note(session, request);
   }
 

@@ -50,6 +50,45 @@ test('loads what was written, and the replicas below notice nothing', async () =
   await below.close();
 });
 
+test('files that were left behind end the history: a primary and its replica agree', async () => {
+  const node = await start('appendonly yes');
+  const client = await node.client();
+  await client.call('SET', 'old', '1');
+  const replica = await start(`replicaof 127.0.0.1 ${node.port}`);
+  const below = await replica.client();
+  await waitFor(async () => (await below.call('GET', 'old')) === '1');
+  await client.call('CONFIG', 'SET', 'appendonly', 'no');
+  await client.call('SET', 'new', '1');
+  await waitFor(async () => (await below.call('GET', 'new')) === '1');
+  const { replid } = node.node.server.history;
+  expect(await client.call('DEBUG', 'LOADAOF')).toBe('OK');
+  expect(await client.call('GET', 'new')).toBeNull();
+  expect(node.node.server.history.replid).not.toBe(replid);
+  await client.call('SET', 'later', '1');
+  await waitFor(async () => (await below.call('GET', 'later')) === '1');
+  expect(await below.call('DEBUG', 'DIGEST')).toBe(await client.call('DEBUG', 'DIGEST'));
+  await client.close();
+  await below.close();
+});
+
+test('files that were left behind are no data of a replica: it asks for a full sync', async () => {
+  const node = await start();
+  const client = await node.client();
+  const replica = await start('appendonly yes', `replicaof 127.0.0.1 ${node.port}`);
+  const below = await replica.client();
+  await client.call('SET', 'old', '1');
+  await waitFor(async () => (await below.call('GET', 'old')) === '1');
+  await waitFor(() => replica.node.dumps.appendOnly.state === 'on');
+  await below.call('CONFIG', 'SET', 'appendonly', 'no');
+  await client.call('SET', 'new', '1');
+  await waitFor(async () => (await below.call('GET', 'new')) === '1');
+  expect(await below.call('DEBUG', 'LOADAOF')).toBe('OK');
+  await waitFor(async () => (await below.call('GET', 'new')) === '1');
+  expect(await below.call('DEBUG', 'DIGEST')).toBe(await client.call('DEBUG', 'DIGEST'));
+  await client.close();
+  await below.close();
+});
+
 test('without files nothing is loaded, and nothing is lost', async () => {
   const node = await start();
   const client = await node.client();

@@ -391,7 +391,7 @@ test('a base that somebody has added to is no known history', async () => {
 
 test('libraries of functions are kept', async () => {
   const first = await start();
-  first.node.dumps.functions = [Buffer.from('#!lua name=one\n-- é')];
+  first.node.dumps.libraries.codes = [Buffer.from('#!lua name=one\n-- é')];
   await first.client.call('SET', 'a', '1');
   await rewritten(first);
   expect(commandsOf(baseText(first))[0]).toEqual([
@@ -400,7 +400,7 @@ test('libraries of functions are kept', async () => {
     Buffer.from('#!lua name=one\n-- é').toString('latin1'),
   ]);
   const second = await afterKill(first);
-  expect(second.node.dumps.functions.map((code) => Buffer.from(code).toString())).toEqual([
+  expect(second.node.dumps.libraries.codes.map((code) => Buffer.from(code).toString())).toEqual([
     '#!lua name=one\n-- é',
   ]);
   expect(second.node.server.history.replid2).toBe(first.node.server.history.replid);
