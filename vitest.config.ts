@@ -23,7 +23,7 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     env: { HEADWATER_DEBUG: '1' },
     pool: 'forks',
-    maxWorkers: 2,
+    maxWorkers: 3,
     sequence: { sequencer: LongestFirst },
     // Limits end broken tests only: a busy machine may need several times as long as an idle one.
     testTimeout: 180_000,

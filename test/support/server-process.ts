@@ -7,7 +7,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -223,7 +223,26 @@ class ServerProcess implements TestServer {
       throw error;
     }
     const reply = await client.command('PING').catch(() => null);
+    const isUp = reply === 'PONG';
+    const id = isUp ? await client.infoField('server', 'process_id').catch(() => null) : null;
     await client.close();
-    return reply === 'PONG';
+    // Another worker's server may have taken the port meanwhile. Then this one is about to end.
+    return id !== null && descendsFrom(Number(id), this.pid);
+  }
+}
+
+/** Whether process `id` is `ancestor`, or was started by it, or by one that was. */
+function descendsFrom(id: number, ancestor: number): boolean {
+  for (let at = id; at > 1; at = parentOf(at)) if (at === ancestor) return true;
+  return false;
+}
+
+/** 0 for a process that is gone. */
+function parentOf(id: number): number {
+  try {
+    return Number(/^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${id}/status`, 'utf8'))?.[1] ?? 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;
+    throw error;
   }
 }
