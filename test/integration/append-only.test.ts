@@ -67,7 +67,7 @@ async function rewritten(client: RespClient): Promise<void> {
 
 describe.concurrent('the append only file', () => {
   test('a node that is killed again and again loses nothing that WAITAOF confirmed', {
-    timeout: 240_000,
+    timeout: 180_000 + ROUNDS * 20_000,
   }, async ({ servers }) => {
     const prng = new Prng(testSeed('kill'));
     const dir = temporaryDirectory('aof-kill');
