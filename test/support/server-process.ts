@@ -55,6 +55,8 @@ export interface LaunchPlan {
 
 const MAX_PORT_ATTEMPTS = 5;
 const STOP_LIMIT_MS = 30_000;
+/** Lines of a log in the message of a wait in vain. */
+const LINES_TOLD = 20;
 const MAX_OUTPUT_CHARS = 4 * 1024 * 1024;
 
 const running = new Set<ServerProcess>();
@@ -179,7 +181,12 @@ class ServerProcess implements TestServer {
   waitForLine(text: string | RegExp): Promise<string> {
     const matches = (line: string): boolean =>
       typeof text === 'string' ? line.includes(text) : text.test(line);
-    return waitFor(() => this.lines.find(matches), { what: `${this.name} to log ${text}` });
+    return waitFor(() => this.lines.find(matches), {
+      what: `${this.name} to log ${text}`,
+    }).catch((error: Error) => {
+      const last = this.lines.slice(-LINES_TOLD).join('\n');
+      throw new Error(`${error.message}; its last lines:\n${last}`, { cause: error });
+    });
   }
 
   pause(): void {
