@@ -165,6 +165,8 @@ describe('while the table of descriptors is full', () => {
     // The thread that makes dumps runs then.
     expect(await admin.call('SAVE')).toBe('OK');
     const slow = await server.client();
+    // The server has accepted it: it could not behind this.
+    expect(await slow.call('PING')).toBe('PONG');
     full();
     slow.send('PSYNC', '?', '-1');
     slow.socket.pause();
