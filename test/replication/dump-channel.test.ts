@@ -5,79 +5,43 @@
 import { describe, expect, test } from 'vitest';
 import { asOffset } from '../../src/base/units.ts';
 import type { LinkOptions } from '../../src/replication/link-handshake.ts';
-import type { CachedStream, LinkAction } from '../../src/replication/link-phase.ts';
-import { LinkState } from '../../src/replication/link-state.ts';
-import { LoadWay } from '../../src/replication/load-way.ts';
+import type { CachedStream } from '../../src/replication/link-phase.ts';
+import { type LinkEvent, type PlayedLink, playLink } from '../support/played-link.ts';
 
 const OLD = '0a'.repeat(20);
 const NEW = '0b'.repeat(20);
-const OPTIONS: LinkOptions = {
-  user: '',
-  password: '',
-  listeningPort: 6380,
-  announceIp: '',
-  version: '',
-  hopsCapability: '',
-  capability: '',
-  replTimeoutMs: 60_000,
-  ownId: 'a'.repeat(40),
-  failover: false,
-  loadWay: LoadWay.BESIDE,
-  rdbChannel: true,
-  dualChannel: true,
-};
 
-type Event = (link: LinkState, nowMs: number) => readonly LinkAction[];
-
-interface Played {
-  readonly link: LinkState;
-  readonly log: string[];
-  /** Runs an event and tells what is to be done, without the lines of the log. */
-  at(nowMs: number, event: Event): string[];
-}
-
-function play(options: Partial<LinkOptions> = {}, cached?: CachedStream): Played {
-  const log: string[] = [];
-  const link = new LinkState(
-    () => ({ ...OPTIONS, ...options }),
-    () => cached,
-  );
-  return {
-    link,
-    log,
-    at: (nowMs, event) => {
-      const done: string[] = [];
-      for (const action of event(link, nowMs)) {
-        if (action.kind === 'log') log.push(action.line.text);
-        else if (action.kind === 'write') done.push(`main ${action.text}`);
-        else if (action.kind === 'write-second') done.push(`second ${action.text}`);
-        else if (action.kind === 'full')
-          done.push(`full ${action.replid} ${action.offset} db ${action.dbIndex}`);
-        else if (action.kind === 'payload') done.push(`payload ${action.mark || action.bytes}`);
-        else if (action.kind === 'failover')
-          done.push(`failover ${action.accepted ? 'accepted' : 'refused'}`);
-        else done.push(action.kind);
-      }
-      return done;
-    },
-  };
-}
+const play = (options: Partial<LinkOptions> = {}, cached?: CachedStream): PlayedLink =>
+  playLink({ rdbChannel: true, dualChannel: true, ...options }, cached, (action) => {
+    switch (action.kind) {
+      case 'write':
+        return `main ${action.text}`;
+      case 'write-second':
+        return `second ${action.text}`;
+      case 'full':
+        return `full ${action.replid} ${action.offset} db ${action.dbIndex}`;
+      case 'continue':
+        return action.kind;
+      default:
+        return undefined;
+    }
+  });
 
 const request = (...words: string[]): string =>
   `*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join('')}`;
 const main =
-  (text: string): Event =>
+  (text: string): LinkEvent =>
   (link, nowMs) =>
     link.line(text, nowMs);
 const second =
-  (text: string): Event =>
+  (text: string): LinkEvent =>
   (link, nowMs) =>
     link.secondLine(text, nowMs);
-const secondOpened: Event = (link, nowMs) => link.secondOpened(nowMs);
-const secondClosed: Event = (link, nowMs) => link.secondClosed('', nowMs);
-const mainClosed: Event = (link, nowMs) => link.closed('', nowMs);
-const tick: Event = (link, nowMs) => link.tick(asOffset(77), -1, nowMs);
-const payloadEnded: Event = (link, nowMs) => {
+const secondOpened: LinkEvent = (link, nowMs) => link.secondOpened(nowMs);
+const secondClosed: LinkEvent = (link, nowMs) => link.secondClosed('', nowMs);
+const mainClosed: LinkEvent = (link, nowMs) => link.closed('', nowMs);
+const tick: LinkEvent = (link, nowMs) => link.tick(asOffset(77), -1, nowMs);
+const payloadEnded: LinkEvent = (link, nowMs) => {
   link.payloadEnded(nowMs);
   return [];
 };
@@ -95,14 +59,14 @@ const SET_ID = request('REPLCONF', 'set-rdb-client-id', '77');
 const PSYNC = request('PSYNC', NEW, '4712');
 
 /** Plays up to the answer of PSYNC. */
-function asked(options: Partial<LinkOptions> = {}, cached?: CachedStream): Played {
+function asked(options: Partial<LinkOptions> = {}, cached?: CachedStream): PlayedLink {
   const played = play(options, cached);
   again(played, 0);
   return played;
 }
 
 /** The same on a link that waits, or on a new one. */
-function again({ at, link }: Played, nowMs: number): void {
+function again({ at, link }: PlayedLink, nowMs: number): void {
   if (link.phase === 'none') at(nowMs, (l, now) => l.follow('10.0.0.1:6379', now));
   else expect(at(nowMs, tick)).toEqual(['connect']);
   at(nowMs, (l, now) => l.opened(now));
@@ -134,7 +98,11 @@ const WAYS = {
 } as const;
 
 /** A link after the first `steps` events of a way, at time 10. */
-function reached(way: keyof typeof WAYS, steps: number, options?: Partial<LinkOptions>): Played {
+function reached(
+  way: keyof typeof WAYS,
+  steps: number,
+  options?: Partial<LinkOptions>,
+): PlayedLink {
   const played = asked(options);
   for (const event of WAYS[way].slice(0, steps)) played.at(10, event);
   return played;
@@ -440,7 +408,7 @@ describe.each(['redis', 'valkey'] as const)('a fault with %s', (way) => {
   });
 
   test('three in a row before the dump make the next one a classic sync', () => {
-    const offers = (played: Played, nowMs: number): boolean => {
+    const offers = (played: PlayedLink, nowMs: number): boolean => {
       played.at(nowMs, tick);
       played.at(nowMs, (l, now) => l.opened(now));
       return played.at(nowMs, main('+PONG')).join('').includes('channel');

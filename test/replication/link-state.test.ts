@@ -9,77 +9,12 @@ import { asOffset } from '../../src/base/units.ts';
 import type { LinkOptions } from '../../src/replication/link-handshake.ts';
 import type { CachedStream, LinkAction } from '../../src/replication/link-phase.ts';
 import { LinkReader } from '../../src/replication/link-reader.ts';
-import { LinkState } from '../../src/replication/link-state.ts';
+import type { LinkState } from '../../src/replication/link-state.ts';
 import { LoadWay } from '../../src/replication/load-way.ts';
+import { LINK_OPTIONS, type PlayedLink, playLink } from '../support/played-link.ts';
 
 const OLD = '0a'.repeat(20);
 const NEW = '0b'.repeat(20);
-const OPTIONS: LinkOptions = {
-  user: '',
-  password: '',
-  listeningPort: 6380,
-  announceIp: '',
-  version: '',
-  capability: '',
-  hopsCapability: '',
-  replTimeoutMs: 60_000,
-  ownId: 'a'.repeat(40),
-  failover: false,
-  loadWay: LoadWay.BESIDE,
-  rdbChannel: false,
-  dualChannel: false,
-};
-
-interface Played {
-  readonly link: LinkState;
-  readonly log: string[];
-  /**
-   * Runs an event at a time of the monotonic clock and tells what is to be done, without the lines
-   * of the log.
-   */
-  at(nowMs: number, event: (link: LinkState, nowMs: number) => readonly LinkAction[]): string[];
-}
-
-function play(options: Partial<LinkOptions> = {}, cached?: CachedStream): Played {
-  const log: string[] = [];
-  const link = new LinkState(
-    () => ({ ...OPTIONS, ...options }),
-    () => cached,
-  );
-  return {
-    link,
-    log,
-    at: (nowMs, event) => {
-      const done: string[] = [];
-      for (const action of event(link, nowMs)) {
-        switch (action.kind) {
-          case 'log':
-            log.push(action.line.text);
-            break;
-          case 'write':
-            done.push(action.text);
-            break;
-          case 'full':
-            done.push(`full ${action.replid} ${action.offset}`);
-            break;
-          case 'payload':
-            done.push(`payload ${action.mark || action.bytes}`);
-            break;
-          case 'continue':
-            done.push(`continue ${action.replid || 'same'}`);
-            break;
-          case 'failover':
-            done.push(`failover ${action.accepted ? 'accepted' : 'refused'}`);
-            break;
-          default:
-            done.push(action.kind);
-        }
-      }
-      return done;
-    },
-  };
-}
-
 const request = (...words: string[]): string =>
   `*${words.length}\r\n${words.map((word) => `$${word.length}\r\n${word}\r\n`).join('')}`;
 const CAPA = request('REPLCONF', 'capa', 'eof', 'capa', 'psync2');
@@ -91,8 +26,8 @@ const closed = (link: LinkState, nowMs: number) => link.closed('', nowMs);
 const tick = (link: LinkState, nowMs: number) => link.tick(asOffset(77), -1, nowMs);
 
 /** Plays up to the answer of PSYNC. */
-function asked(options: Partial<LinkOptions> = {}, cached?: CachedStream): Played {
-  const played = play(options, cached);
+function asked(options: Partial<LinkOptions> = {}, cached?: CachedStream): PlayedLink {
+  const played = playLink(options, cached);
   played.at(0, follow);
   played.at(1, opened);
   played.at(2, line('+PONG'));
@@ -104,7 +39,7 @@ function asked(options: Partial<LinkOptions> = {}, cached?: CachedStream): Playe
 
 describe('the handshake', () => {
   test('of a node that holds nothing', () => {
-    const { at, link, log } = play();
+    const { at, link, log } = playLink();
     expect(at(0, follow)).toEqual(['connect']);
     expect(link.roleState).toBe('connecting');
     expect(at(1, opened)).toEqual([request('PING')]);
@@ -140,7 +75,12 @@ describe('the handshake', () => {
   });
 
   test('says who it is, in one write', () => {
-    const { at } = play({ user: 'repl', password: 'pw', announceIp: '1.2.3.4', version: '9.1.0' });
+    const { at } = playLink({
+      user: 'repl',
+      password: 'pw',
+      announceIp: '1.2.3.4',
+      version: '9.1.0',
+    });
     at(0, follow);
     at(1, opened);
     expect(at(2, line('-NOAUTH Authentication required.'))).toEqual([
@@ -153,7 +93,7 @@ describe('the handshake', () => {
   });
 
   test('tells further capabilities with the others', () => {
-    const { at } = play({ capability: 'headwater-reads-12-80', hopsCapability: 'x' });
+    const { at } = playLink({ capability: 'headwater-reads-12-80', hopsCapability: 'x' });
     at(0, follow);
     at(1, opened);
     const all = ['eof', 'psync2', 'headwater-reads-12-80', 'x'].flatMap((name) => ['capa', name]);
@@ -161,7 +101,7 @@ describe('the handshake', () => {
   });
 
   test('knows the run id of a headwater, and of no other primary', () => {
-    const { at, link } = play();
+    const { at, link } = playLink();
     const shake = (...answers: string[]): string => {
       at(0, (state) => state.follow('127.0.0.1:6379', 0));
       at(1, opened);
@@ -180,7 +120,7 @@ describe('the handshake', () => {
   });
 
   test('goes on when a primary does not know an option', () => {
-    const { at, log } = play();
+    const { at, log } = playLink();
     at(0, follow);
     at(1, opened);
     at(2, line('+PONG'));
@@ -201,7 +141,7 @@ describe('the handshake', () => {
     ],
     ['another product', ':1', 'Unexpected reply to REPLCONF'],
   ])('ends at %s, and is tried again in a second', (_, answer, complaint) => {
-    const { at, link, log } = play({ password: 'pw' });
+    const { at, link, log } = playLink({ password: 'pw' });
     at(0, follow);
     at(1, opened);
     at(2, line('+PONG'));
@@ -213,7 +153,7 @@ describe('the handshake', () => {
   });
 
   test('ends at an answer to PING that is none', () => {
-    const { at, log } = play();
+    const { at, log } = playLink();
     at(0, follow);
     at(1, opened);
     expect(at(2, line('HTTP/1.1 400 Bad Request'))).toEqual(['close']);
@@ -231,7 +171,7 @@ describe('the answer to PSYNC', () => {
   });
 
   test('asks for what follows', () => {
-    const { at } = play({}, cached);
+    const { at } = playLink({}, cached);
     at(0, follow);
     at(1, opened);
     at(2, line('+PONG'));
@@ -280,7 +220,7 @@ describe('the answer to PSYNC', () => {
 });
 
 describe('the header of the dump', () => {
-  const granted = (): Played => {
+  const granted = (): PlayedLink => {
     const played = asked();
     played.at(5, line(`+FULLRESYNC ${NEW} 0`));
     return played;
@@ -305,7 +245,7 @@ describe('the header of the dump', () => {
 });
 
 describe('a link that is lost', () => {
-  const connected = (cached?: CachedStream): Played => {
+  const connected = (cached?: CachedStream): PlayedLink => {
     const played = asked({}, cached);
     if (cached !== undefined) played.at(5, line('+CONTINUE'));
     return played;
@@ -352,7 +292,7 @@ test.each([
   [LoadWay.FLUSH_FIRST, 'parser', []],
   [LoadWay.STORE_FIRST, 'disk', []],
 ])('the log tells where the dump goes, way %i', (loadWay, target, lines) => {
-  const { link, log, at } = play({ loadWay });
+  const { link, log, at } = playLink({ loadWay });
   at(0, follow);
   at(0, opened);
   for (const text of ['+PONG', '+OK', '+OK', `+FULLRESYNC ${NEW} 0`, '$5']) at(0, line(text));
@@ -365,15 +305,15 @@ test.each([
 });
 
 describe('a circle of replicas', () => {
-  const answers = (p: Played, now: number, answer: string): void => {
+  const answers = (p: PlayedLink, now: number, answer: string): void => {
     p.at(now, opened);
     for (const text of ['+PONG', '+OK', '+OK', answer]) p.at(now, line(text));
   };
 
   test('is no trouble any more once a full sync is granted', () => {
-    const played = play();
+    const played = playLink();
     played.at(0, follow);
-    const path = `${'c'.repeat(40)} ${OPTIONS.ownId}`;
+    const path = `${'c'.repeat(40)} ${LINK_OPTIONS.ownId}`;
     answers(played, 0, `-NOMASTERLINK Can't SYNC while not connected with my master: ${path}`);
     expect(played.link.trouble.kind).toBe('loop');
     played.at(10_000, tick);
@@ -382,7 +322,7 @@ describe('a circle of replicas', () => {
   });
 
   test('is suspected after a silence, until bytes of the stream have come', () => {
-    const played = play({}, { replid: OLD, offset: asOffset(10) });
+    const played = playLink({}, { replid: OLD, offset: asOffset(10) });
     const { link, at } = played;
     at(0, follow);
     answers(played, 0, '+CONTINUE');
@@ -400,7 +340,7 @@ describe('a circle of replicas', () => {
 
 describe('dumps that cannot be read', () => {
   /** A full sync whose dump ends with `reason`; returns the pause before the next attempt. */
-  function refuse({ at, link }: Played, nowMs: number, reason: string, isFinal = true): number {
+  function refuse({ at, link }: PlayedLink, nowMs: number, reason: string, isFinal = true): number {
     let now = nowMs;
     at(now, opened);
     at(now, line('+PONG'));
@@ -423,7 +363,7 @@ describe('dumps that cannot be read', () => {
     log.filter((text) => text.startsWith('Failed trying') || text.startsWith('A full sync'));
 
   test('are asked for with growing pauses, and the log tells why once', () => {
-    const played = play();
+    const played = playLink();
     let now = 0;
     played.at(now, follow);
     const pauses: number[] = [];
@@ -444,12 +384,12 @@ describe('dumps that cannot be read', () => {
   });
 
   test.each([
-    ['a dump that fits', (p: Played, now: number) => loadOne(p, now)],
-    ['another primary', (p: Played, now: number) => p.at(now, follow)],
-    ['its end as a replica', (p: Played, now: number) => p.at(now, (l, t) => l.unfollow(t))],
-    ['a dump that was cut', (p: Played, now: number) => refuse(p, now, 'short', false)],
+    ['a dump that fits', (p: PlayedLink, now: number) => loadOne(p, now)],
+    ['another primary', (p: PlayedLink, now: number) => p.at(now, follow)],
+    ['its end as a replica', (p: PlayedLink, now: number) => p.at(now, (l, t) => l.unfollow(t))],
+    ['a dump that was cut', (p: PlayedLink, now: number) => refuse(p, now, 'short', false)],
   ])('are forgotten after %s', (_, event) => {
-    const played = play();
+    const played = playLink();
     played.at(0, follow);
     let now = refuse(played, 0, 'RDB of version 99');
     now += refuse(played, now, 'RDB of version 99');
@@ -457,7 +397,7 @@ describe('dumps that cannot be read', () => {
     expect(played.link).toMatchObject({ refusedDumps: 0, refusal: '', retryMs: 1000 });
   });
 
-  function loadOne({ at, link }: Played, now: number): void {
+  function loadOne({ at, link }: PlayedLink, now: number): void {
     at(now, opened);
     for (const text of ['+PONG', '+OK', '+OK', `+FULLRESYNC ${NEW} 0`, '$5']) at(now, line(text));
     link.payloadEnded(now);
@@ -474,15 +414,15 @@ test('while a dump is loaded the primary hears an empty line each second', () =>
 });
 
 test.each([
-  ['opening', (p: Played) => p.at(0, follow), 60_001, 'Timeout connecting to the MASTER...'],
+  ['opening', (p: PlayedLink) => p.at(0, follow), 60_001, 'Timeout connecting to the MASTER...'],
   [
     'PING',
-    (p: Played) => [p.at(0, follow), p.at(0, opened)],
+    (p: PlayedLink) => [p.at(0, follow), p.at(0, opened)],
     5001,
     'Master did not respond to command',
   ],
 ])('a primary that does not answer %s is given up', (_, begin, afterMs, complaint) => {
-  const played = play();
+  const played = playLink();
   begin(played);
   expect(played.at(afterMs - 1, tick)).toEqual([]);
   expect(played.at(afterMs, tick)).toEqual(['close']);
@@ -500,7 +440,7 @@ test('the recorded full sync of a real primary', () => {
     replid: '48f9e4f8d75856f90b65299ce0c6ae57a8a69814',
     offset: asOffset(0),
   };
-  const played = play({ listeningPort: 6379 }, own);
+  const played = playLink({ listeningPort: 6379 }, own);
   const written: string[] = [];
   const payload: Buffer[] = [];
   const stream: Buffer[] = [];
@@ -545,7 +485,7 @@ describe('FAILOVER', () => {
   const cached: CachedStream = { replid: OLD, offset: asOffset(76) };
 
   test('asks the target to be the primary, and tries ten times a second until it is there', () => {
-    const { at } = play({ failover: true }, cached);
+    const { at } = playLink({ failover: true }, cached);
     at(0, follow);
     expect(at(1, (link, now) => link.closed('ECONNREFUSED', now))).toEqual([]);
     expect(at(50, tick)).toEqual([]);
