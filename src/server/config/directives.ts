@@ -24,6 +24,7 @@ import {
   oomScores,
   optional,
   outputLimits,
+  password,
   percentiles,
   primaryAddress,
   savePoints,
@@ -51,7 +52,7 @@ const network = {
   'tcp-keepalive': obeyed(integer(300), 'seconds between TCP keepalive probes; 0 = none'),
   timeout: obeyed(integer(0), 'close a client idle for so many seconds; 0 = never'),
   maxclients: obeyed(integer(10000, 1, 4294967295n), 'most clients at once'),
-  requirepass: obeyed(optional(), 'password that clients must give', { sensitive: true }),
+  requirepass: obeyed(password(), 'password that clients must give', { sensitive: true }),
   'client-query-buffer-limit': obeyed(
     memory('1gb', 1048576),
     'most bytes of a client that wait to be run',
@@ -84,7 +85,7 @@ const network = {
 
 const replication = {
   replicaof: obeyed(primaryAddress(), 'follow this primary', { alias: 'slaveof', immutable: true }),
-  masterauth: obeyed(optional(), "the primary's password", { sensitive: true }),
+  masterauth: obeyed(password(), "the primary's password", { sensitive: true }),
   masteruser: obeyed(optional(), "the primary's user", { sensitive: true }),
   'replica-serve-stale-data': obeyed(yesNo('yes'), 'answer while the link is down', {
     alias: 'slave-serve-stale-data',

@@ -23,6 +23,12 @@ export const toBytes = (text: string): string => Buffer.from(text, 'utf8').toStr
 /** The text of a byte string; bytes that are no UTF-8 become U+FFFD. */
 export const fromBytes = (bytes: string): string => Buffer.from(bytes, 'latin1').toString('utf8');
 
+/** A byte string up to its first zero byte. No path, address or name can have one. */
+export function upToZero(bytes: string): string {
+  const zero = bytes.indexOf('\0');
+  return zero < 0 ? bytes : bytes.slice(0, zero);
+}
+
 /** The directives of a text, in order, without comments and blank lines. Lines count from 1. */
 export function parseLines(text: string): Line[] {
   const lines: Line[] = [];
@@ -53,7 +59,8 @@ export function splitWords(line: string): string[] | null {
     while (at < line.length && isSpace(line[at]!)) at++;
     if (at === line.length) return words;
     let word = '';
-    while (at < line.length && !isSpace(line[at]!)) {
+    // A word goes on over a vertical tab and a form feed, which only separate words before it.
+    while (at < line.length && !endsWord(line[at]!)) {
       const char = line[at]!;
       if (char !== '"' && char !== "'") {
         word += char;
@@ -65,6 +72,7 @@ export function splitWords(line: string): string[] | null {
       word += closing.word;
       at = closing.end;
       if (at < line.length && !isSpace(line[at]!)) return null;
+      break;
     }
     words.push(word);
   }
@@ -139,4 +147,8 @@ function quotedChar(char: string): string {
 
 function isSpace(char: string): boolean {
   return char === ' ' || (char >= '\t' && char <= '\r');
+}
+
+function endsWord(char: string): boolean {
+  return char === ' ' || char === '\n' || char === '\r' || char === '\t';
 }

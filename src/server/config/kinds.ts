@@ -9,7 +9,7 @@
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { systemErrorText } from '../../base/errors.ts';
-import { fromBytes, quote, toBytes } from './grammar.ts';
+import { fromBytes, quote, toBytes, upToZero } from './grammar.ts';
 
 export interface Setting<T> {
   readonly value: T;
@@ -235,20 +235,30 @@ export function shutdownOptions(): Kind<readonly ShutdownWord[]> {
 
 const ofText = (text: string): Setting<string> => ({ value: fromBytes(text), text });
 
-/** Any bytes. `check` returns an error text or null. */
+/** Bytes up to the first zero byte. `check` returns an error text or null. */
 export function string(
   initial: string,
   check: (text: string) => string | null = () => null,
 ): Kind<string> {
-  return single('text', ofText(initial), (word) => check(word) ?? ofText(word), quote);
+  const parse = (word: string): Setting<string> | string => {
+    const text = upToZero(word);
+    return check(text) ?? ofText(text);
+  };
+  return single('text', ofText(initial), parse, quote);
 }
 
-/** Any bytes. An empty text means unset, and CONFIG REWRITE removes its line. */
+/** An empty text means unset, and CONFIG REWRITE removes its line. */
+const rewriteOptional = ({ text }: Setting<string>): readonly RewrittenLine[] =>
+  text === '' ? [] : [{ words: quote(text), force: true }];
+
+/** As {@link string}. The empty text means unset. */
 export function optional(check: (text: string) => string | null = () => null): Kind<string> {
-  return {
-    ...string('', check),
-    rewrite: ({ text }) => (text === '' ? [] : [{ words: quote(text), force: true }]),
-  };
+  return { ...string('', check), rewrite: rewriteOptional };
+}
+
+/** Any bytes, zero bytes among them. The empty text means unset. */
+export function password(): Kind<string> {
+  return { ...single('text', ofText(''), ofText), rewrite: rewriteOptional };
 }
 
 /** A file's name without a path. */
@@ -275,7 +285,7 @@ export function directory(): Kind<string> {
     initial: ofText(''),
     parse(words, before) {
       if (words.length !== 1) return WRONG_COUNT;
-      const path = resolve(before.value, fromBytes(words[0]!));
+      const path = resolve(before.value, fromBytes(upToZero(words[0]!)));
       try {
         if (!statSync(path).isDirectory()) return 'Not a directory';
       } catch (error) {
@@ -322,8 +332,9 @@ export function savePoints(initial: readonly SavePoint[]): Kind<readonly SavePoi
   };
 }
 
+/** A count as C's strtoll reads it, with blanks and a plus before it; null below `min`. */
 function parseCount(word: string, min: number): number | null {
-  if (!/^[0-9]{1,15}$/.test(word)) return null;
+  if (!/^[ \t-\r]*\+?[0-9]{1,15}$/.test(word)) return null;
   const n = Number(word);
   return n >= min ? n : null;
 }
@@ -499,7 +510,7 @@ export function addresses(initial: readonly string[]): Kind<readonly string[]> {
     initial: of(initial),
     parse(words) {
       if (words.length > BIND_ADDRESSES_MAX) return 'Too many bind addresses specified.';
-      return of(words.length === 1 && words[0] === '' ? [] : [...words]);
+      return of(words.length === 1 && words[0] === '' ? [] : words.map(upToZero));
     },
     rewrite: ({ text }) => {
       if (text === initial.join(' ')) return [];
@@ -522,7 +533,7 @@ export function primaryAddress(): Kind<HostPort | null> {
     initial: none,
     parse(words) {
       if (words.length !== 2) return WRONG_COUNT;
-      const [host, port] = [words[0]!, words[1]!];
+      const [host, port] = [upToZero(words[0]!), words[1]!];
       if (host.toLowerCase() === 'no' && port.toLowerCase() === 'one') return none;
       if (!/^[0-9]{1,5}$/.test(port) || Number(port) > 65535) return 'Invalid master port';
       return {
@@ -532,6 +543,17 @@ export function primaryAddress(): Kind<HostPort | null> {
     },
     rewrite: ({ text }) => (text === '' ? [] : [{ words: text, force: true }]),
   };
+}
+
+/** A number as C's strtod reads it, or null. Of hexadecimal ones, integers only; no NaN. */
+function parseDouble(word: string): number | null {
+  const [, sign, digits] =
+    /^[ \t-\r]*([+-]?)(inf|infinity|0x[0-9a-f]+|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?)$/i.exec(
+      word,
+    ) ?? [];
+  if (digits === undefined) return null;
+  const size = /^inf/i.test(digits) ? Number.POSITIVE_INFINITY : Number(digits);
+  return sign === '-' ? -size : size;
 }
 
 /** latency-tracking-info-percentiles. */
@@ -548,10 +570,8 @@ export function percentiles(initial: readonly number[]): Kind<readonly number[]>
       if (words.length === 1 && words[0] === '') return of([]);
       const value: number[] = [];
       for (const word of words) {
-        if (!/^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$/.test(word)) {
-          return 'Invalid latency-tracking-info-percentiles parameters';
-        }
-        const percent = Number(word);
+        const percent = parseDouble(word);
+        if (percent === null) return 'Invalid latency-tracking-info-percentiles parameters';
         if (percent < 0 || percent > 100) {
           return 'latency-tracking-info-percentiles parameters should sit between [0.0,100.0]';
         }

@@ -17,7 +17,7 @@ import { Tier } from './directive.ts';
 import type { DirectiveName } from './directives.ts';
 import { directiveNames, directiveOf } from './directives.ts';
 import type { Line } from './grammar.ts';
-import { fromBytes, parseLines, quote, splitWords, toBytes } from './grammar.ts';
+import { fromBytes, parseLines, quote, splitWords, toBytes, upToZero } from './grammar.ts';
 import { PRODUCT_VERSION } from './product.ts';
 
 export interface Sources {
@@ -131,7 +131,7 @@ class Loader {
   /** Relative paths follow `dir`, as in Redis, which changes its directory with that line. */
   #include(pattern: string, depth: number): string | null {
     if (depth > INCLUDE_DEPTH_MAX) return `include goes deeper than ${INCLUDE_DEPTH_MAX} files`;
-    const path = resolve(this.#config.values.dir, fromBytes(pattern));
+    const path = resolve(this.#config.values.dir, fromBytes(upToZero(pattern)));
     for (const file of expandPath(path)) {
       this.#includedFiles++;
       if (this.#includedFiles > INCLUDED_FILES_MAX)

@@ -1,6 +1,7 @@
 /** REPLICAOF and SLAVEOF set the primary of this node. */
 import type { CommandContext } from '../../commands/context.ts';
 import { type CommandTable, Flag, NO_KEYS } from '../../commands/spec.ts';
+import { upToZero } from '../config/grammar.ts';
 import { sessionOf } from '../dispatch/session.ts';
 import type { Server } from '../server.ts';
 import { becomePrimary, becomeReplica } from './roles.ts';
@@ -25,7 +26,7 @@ export function linkCommands(server: Server, upstream: Upstream): CommandTable {
       reply.ok();
       return;
     }
-    const host = request.latin1(1);
+    const host = upToZero(request.latin1(1));
     const port = request.integer(2);
     if (!(port >= 0 && port <= PORT_MAX)) {
       reply.error('ERR Invalid master port');

@@ -169,6 +169,24 @@ const SET_CASES: readonly string[][] = [
   ['replica-announce-ip', '1.2.3.4'],
   ['requirepass', ''],
   ['masterauth', 'a\xffb'],
+  // Texts end at a zero byte; passwords go on.
+  ['masterauth', 'a\0b'],
+  ['masteruser', 'a\0b'],
+  ['dbfilename', 'a\0/b'],
+  ['dir', '.\0x'],
+  ['bind-source-addr', '\0'],
+  ['replica-announce-ip', 'a\0b'],
+  ['proc-title-template', '\0'],
+  ['cluster-announce-hostname', 'a\0_'],
+  // Counts as C reads them.
+  ['save', '\t5 \x0b+1'],
+  ['save', '-5 1'],
+  ['client-output-buffer-limit', 'normal 1 1 +5'],
+  ['latency-tracking-info-percentiles', '0x10 +5'],
+  ['latency-tracking-info-percentiles', 'inf'],
+  ['latency-tracking-info-percentiles', '-Infinity'],
+  ['latency-tracking-info-percentiles', 'nan'],
+  ['latency-tracking-info-percentiles', '1e'],
 ];
 
 test.each(SET_CASES.map((words) => [words] as const))('CONFIG SET %j', async (words) => {
@@ -198,6 +216,9 @@ describe('a bad line at start', () => {
     'foo bar',
     'port',
     'port 1 2',
+    'port\v1',
+    'dir "/no\\x00/such"',
+    'include "/no/such\\x00/file"',
     'PORT 99999',
     'port "8',
     'port "80"x',
@@ -236,7 +257,7 @@ describe('a bad line at start', () => {
     } catch (error) {
       message = error instanceof OperatingError ? error.message : String(error);
     }
-    if (line.startsWith('include /')) {
+    if (/^include "?\//.test(line)) {
       expect(run.stdout.trimEnd().endsWith(message)).toBe(true);
       expect(message).not.toBe('');
     } else {
