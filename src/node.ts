@@ -29,6 +29,7 @@ import { HopAsker } from './server/link/hop-asker.ts';
 import { LoopWalk } from './server/link/loop-walk.ts';
 import { Upstream } from './server/link/upstream.ts';
 import { Connection, type ConnectionHost } from './server/net/connection.ts';
+import { shortQueueWarning } from './server/net/listen-queue.ts';
 import { readInPlace } from './server/net/listener.ts';
 import { Listeners } from './server/net/listeners.ts';
 import { SendQueue } from './server/net/send-queue.ts';
@@ -225,6 +226,8 @@ export class Node implements ConnectionHost {
     };
     await this.listeners.open(plan, (line) => log.warning(line));
     log.notice(this.#startLine());
+    const shortQueue = shortQueueWarning(values.tcpBacklog);
+    if (shortQueue !== null) log.warning(shortQueue);
     for (const warning of config.warnings.splice(0)) log.warning(warning);
     this.server.onStage('loading');
     this.housekeeping.start();

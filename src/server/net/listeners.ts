@@ -199,8 +199,13 @@ export class Listeners {
 
   #openUnix(path: string): Promise<net.Server> {
     const { backlog, unixPermissions } = this.#plan;
-    const failed = (error: unknown): OperatingError =>
-      new OperatingError(ErrorCode.IO, `Failed opening Unix socket: bind: ${whyNot(path, error)}`);
+    const failed = (error: unknown): OperatingError => notOpened(`bind: ${whyNot(path, error)}`);
+    // libuv would cut the path, and listen somewhere else.
+    const bytes = Buffer.byteLength(path);
+    if (bytes >= UNIX_PATH_BYTES) {
+      const reason = `unix socket path too long (${bytes}), must be under ${UNIX_PATH_BYTES}`;
+      return Promise.reject(notOpened(reason));
+    }
     removeSocket(path);
     const server = net.createServer({ pauseOnConnect: true }, this.#onSocket);
     return new Promise((resolve, reject) => {
@@ -222,6 +227,12 @@ export class Listeners {
     });
   }
 }
+
+/** Bytes of the path of a Unix socket, with a zero byte at its end. */
+const UNIX_PATH_BYTES = process.platform === 'linux' ? 108 : 104;
+
+const notOpened = (reason: string): OperatingError =>
+  new OperatingError(ErrorCode.IO, `Failed opening Unix socket: ${reason}`);
 
 /** Removes the socket file of a server that was killed. */
 function removeSocket(path: string): void {

@@ -1,7 +1,14 @@
 /** A node as a process: Unix socket, pid file, title, service manager. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { onPath } from '../../../../bin/find-redis.js';
@@ -90,6 +97,33 @@ describe('unixsocket', () => {
       expect.stringContaining('Failed opening Unix socket: bind: No such file or directory'),
     ]);
   });
+
+  test('with a path that the system would cut ends the start, and makes no file', async () => {
+    const dir = temporaryDirectory('long');
+    const path = (bytes: number): string => join(dir, 'x'.repeat(bytes - dir.length - 1));
+    const { status, output } = run('--port', '0', '--unixsocket', path(108));
+    expect([status, output]).toEqual([
+      1,
+      expect.stringContaining(
+        'Failed opening Unix socket: unix socket path too long (108), must be under 108',
+      ),
+    ]);
+    expect(readdirSync(dir)).toEqual([]);
+    const child = start(['--unixsocket', path(107)]);
+    const client = await clientOf(path(107));
+    client.write('SHUTDOWN NOSAVE\r\n');
+    expect(await once(child, 'exit')).toEqual([0, null]);
+  });
+});
+
+test('a tcp-backlog beyond the limit of the kernel is warned of', async () => {
+  const server = await startHeadwater({ args: ['--tcp-backlog', '2147483647'] });
+  const line = await server.waitForLine('cannot be enforced');
+  const limit = readFileSync('/proc/sys/net/core/somaxconn', 'latin1').trim();
+  expect(line).toContain(
+    `WARNING: The TCP backlog setting of 2147483647 cannot be enforced because /proc/sys/net/core/somaxconn is set to the lower value of ${limit}.`,
+  );
+  await server.stop();
 });
 
 test('a start that would listen nowhere is refused', () => {
