@@ -24,7 +24,13 @@ import type { Server } from '../../server.ts';
 import { debugClientBuckets } from './client-buckets.ts';
 import { Digest, digestDataset, digestValue } from './digest.ts';
 import { fuzzGlob } from './glob-fuzz.ts';
-import { debugListpack, debugQuicklist, debugTableOf, debugTables } from './inspect.ts';
+import {
+  debugListpack,
+  debugQuicklist,
+  debugTableOf,
+  debugTables,
+  quicklistFields,
+} from './inspect.ts';
 import { debugRestart, type RestartPort } from './restart.ts';
 
 const { ADMIN, NOSCRIPT, LOADING, STALE } = Flag;
@@ -193,7 +199,8 @@ export function debugCommands(parts: {
     const serializedBytes = codec.dump(db.arena, entry, DIALECT).length - PAYLOAD_BYTES_BESIDE;
     reply.simple(
       `Value at:0x${entry.toString(16)} refcount:1 encoding:${encoding} ` +
-        `serializedlength:${serializedBytes} lru:${clock} lru_seconds_idle:${idle}`,
+        `serializedlength:${serializedBytes} lru:${clock} lru_seconds_idle:${idle}` +
+        quicklistFields(db, entry, server),
     );
   }
 

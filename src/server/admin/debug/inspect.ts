@@ -71,6 +71,21 @@ export function debugQuicklist(context: CommandContext, server: Server): void {
   reply.simple('Quicklist structure printed on stdout');
 }
 
+/** What DEBUG OBJECT adds for a list of several nodes, with a space before it; '' for others. */
+export function quicklistFields(db: Database, entry: Ref, server: Server): string {
+  if (db.encoding(entry) !== Encoding.QUICKLIST) return '';
+  const { quicklists } = server.keyspace.structures;
+  const list = db.value(entry);
+  const nodes = quicklists.nodeCount(list);
+  let total = 0;
+  quicklists.eachNode(list, (_u8, _base, bytes) => {
+    total += bytes;
+  });
+  const average = (quicklists.count(list) / nodes).toFixed(2);
+  const limit = server.config.values.listMaxListpackSize;
+  return ` ql_nodes:${nodes} ql_avg_node:${average} ql_listpack_max:${limit} ql_compressed:0 ql_uncompressed_size:${total}`;
+}
+
 function listpackLines(u8: Uint8Array, base: number): string[] {
   const view = new ElementView();
   const scratch = new Uint8Array(ELEMENT_TEXT_BYTES_MAX);

@@ -44,6 +44,24 @@ afterAll(async () => {
   await Promise.all([ours.stop(), theirs.stop()]);
 });
 
+test('OBJECT tells the nodes of a list', async () => {
+  const nodes = async (client: RespClient, key: string): Promise<string> =>
+    / ql_.*/.exec(String(await client.call('DEBUG', 'OBJECT', key)))?.[0] ?? '';
+  expect(await nodes(own, 'list')).toMatch(/^ ql_nodes:3 ql_avg_node:1\.67 ql_listpack_max:2 /);
+  expect(await nodes(own, 'list')).toBe(await nodes(real, 'list'));
+  for (const client of [own, real]) {
+    await client.call('CONFIG', 'SET', 'list-max-listpack-size', '-2');
+    await client.call('RPUSH', 'long', ...Array.from({ length: 900 }, (_, i) => `${i}`.repeat(30)));
+    await client.call('CONFIG', 'SET', 'list-max-listpack-size', '2');
+  }
+  // Redis keeps the limit with which a list was made.
+  const rest = (fields: string): string => fields.replace(/ ql_listpack_max:\S+/, '');
+  expect(rest(await nodes(own, 'long'))).toMatch(/^ ql_nodes:\d+ /);
+  expect(rest(await nodes(own, 'long'))).toBe(rest(await nodes(real, 'long')));
+  expect(await nodes(own, 'hash')).toBe('');
+  for (const client of [own, real]) await client.call('DEL', 'long');
+});
+
 test.each([
   ['LISTPACK', 'hash'],
   ['LISTPACK', 'string'],
