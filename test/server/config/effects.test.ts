@@ -22,6 +22,21 @@ const linkUp = async (client: RespClient): Promise<void> => {
   });
 };
 
+test('the host of REPLICAOF ends at a zero byte, as in Redis', async () => {
+  const { client, stop } = await startNode();
+  const redis = await startRedis();
+  const [own, real] = [await client(), await redis.client()];
+  for (const one of [own, real]) {
+    await one.call('REPLICAOF', '127.0.0.1\0x', '1');
+    expect(await one.call('CONFIG', 'GET', 'replicaof')).toEqual(['replicaof', '127.0.0.1 1']);
+    expect((await one.info('replication')).get('master_host')).toBe('127.0.0.1');
+    await one.call('REPLICAOF', 'NO', 'ONE');
+    await one.close();
+  }
+  await redis.stop();
+  await stop();
+});
+
 describe('sockets', () => {
   test('tcp-backlog and tcp-keepalive reach the system', async () => {
     const listen = vi.spyOn(NetServer.prototype, 'listen');
