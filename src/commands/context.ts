@@ -217,6 +217,20 @@ export class CommandContext {
     );
   }
 
+  /**
+   * Lets clients that wait for the key in argument `index` look again, though its value is the
+   * same. Breaks no transaction and counts no change.
+   */
+  wake(index: number): void {
+    const { request } = this;
+    this.server.keyReady(
+      this.client.dbIndex,
+      request.bytes,
+      request.position[index]!,
+      request.length[index]!,
+    );
+  }
+
   /** As {@link changed}, for a key that is not an argument, or is in another database. */
   changedKey(dbIndex: number, bytes: Uint8Array, start: number, length: number): void {
     this.changes++;

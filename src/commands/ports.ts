@@ -53,6 +53,8 @@ export interface ChangeListener {
    * watches.
    */
   keyModified(dbIndex: number, bytes: Uint8Array, start: number, length: number): void;
+  /** Lets clients that wait for the key look again, though its value is the same. */
+  keyReady(dbIndex: number, bytes: Uint8Array, start: number, length: number): void;
   /** Sends a key event to subscribers. Called only for classes that are switched on. */
   keyEvent(
     eventClass: number,

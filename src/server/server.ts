@@ -64,6 +64,8 @@ export interface Waits {
   block(call: WaitingCall, request: BlockRequest): void;
   keyModified(dbIndex: number, bytes: Uint8Array, start: number, length: number): void;
   databaseModified(dbIndex: number): void;
+  /** Writes are no longer paused, a load has ended, or another dataset is here. */
+  allowed(): void;
 }
 
 /** Steps in the life of a node, for a program that runs it as a process. */
@@ -132,11 +134,7 @@ export class Server implements ServerPort {
   obstacles = 0;
   /** Changes since the last successful save, for save points. */
   dirty = 0;
-  /**
-   * The number of holders of clients' writes: CLIENT PAUSE, failover, shutdown. Nothing may expire
-   * then either, since the stream must stand still.
-   */
-  writePauses = 0;
+  #writePauses = 0;
   /** The stream up to here is on disk; -1 without an append only file. */
   syncedOffset: () => number = () => -1;
   #nextClientId = 1;
@@ -166,7 +164,20 @@ export class Server implements ServerPort {
   }
 
   get expiresKeys(): boolean {
-    return this.deletesExpired && this.writePauses === 0;
+    return this.deletesExpired && this.#writePauses === 0;
+  }
+
+  /**
+   * The number of holders of clients' writes: CLIENT PAUSE, failover, shutdown. Nothing may expire
+   * then either, since the stream must stand still.
+   */
+  get writePauses(): number {
+    return this.#writePauses;
+  }
+
+  set writePauses(count: number) {
+    this.#writePauses = count;
+    if (count === 0) this.#allowWaiters();
   }
 
   /** A dataset is being loaded and commands without the flag LOADING are refused. */
@@ -176,6 +187,13 @@ export class Server implements ServerPort {
 
   set loading(loading: boolean) {
     this.setObstacle(Obstacle.LOADING, loading);
+    if (!loading) this.#allowWaiters();
+  }
+
+  /** Lets waiting clients be served in another turn, though no command may run then. */
+  #allowWaiters(): void {
+    const { waits } = this;
+    if (waits?.anyWaits === true) setImmediate(() => waits.allowed());
   }
 
   hasObstacle(obstacle: Obstacle): boolean {
@@ -226,6 +244,10 @@ export class Server implements ServerPort {
     if (watchTable.anyWatched)
       watchTable.keyModified(dbIndex, bytes, start, length, this.deletesExpired);
     if (waits?.anyWaits === true) waits.keyModified(dbIndex, bytes, start, length);
+  }
+
+  keyReady(dbIndex: number, bytes: Uint8Array, start: number, length: number): void {
+    if (this.waits?.anyWaits === true) this.waits.keyModified(dbIndex, bytes, start, length);
   }
 
   keyEvent(
@@ -287,6 +309,7 @@ export class Server implements ServerPort {
     const old = this.keyspace;
     this.#serve(keyspace);
     old.drop();
+    this.#allowWaiters();
   }
 
   #serve(keyspace: Keyspace): void {

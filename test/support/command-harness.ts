@@ -117,6 +117,9 @@ class RecordingServer implements ServerPort {
     this.modified.push(`${dbIndex}:${latin1(bytes, start, length)}`);
   }
 
+  /** Nobody waits here. */
+  keyReady(): void {}
+
   keyEvent(
     _eventClass: number,
     event: string,

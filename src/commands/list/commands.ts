@@ -15,7 +15,7 @@ import { lindex, linsert, llen, lpos, lrange, lrem, lset, ltrim } from './edit.t
 import { blmpop, blpop, brpop, lmpop, lpop, rpop } from './pop.ts';
 import { blmove, brpoplpush, lmove, lpush, lpushx, rpoplpush, rpush, rpushx } from './push.ts';
 
-const { WRITE, READONLY, DENYOOM, FAST, BLOCKING, NOSCRIPT, MOVABLEKEYS } = Flag;
+const { WRITE, READONLY, DENYOOM, FAST, BLOCKING, MOVABLEKEYS } = Flag;
 const LIST = { group: 'list', categories: ['list'] } as const;
 const PUSHED_TO = [keyAt(1, 'RW', 'insert')];
 const POPPED_FROM = [keyAt(1, 'RW', 'access', 'delete')];
@@ -89,7 +89,7 @@ export const listCommands = {
   BLPOP: {
     ...LIST,
     arity: -3,
-    flags: WRITE | NOSCRIPT | BLOCKING,
+    flags: WRITE | BLOCKING,
     keys: WAITED_FOR,
     since: '2.0.0',
     summary: 'Takes the first element of the first list that is not empty, and waits for one.',
@@ -98,7 +98,7 @@ export const listCommands = {
   BRPOP: {
     ...LIST,
     arity: -3,
-    flags: WRITE | NOSCRIPT | BLOCKING,
+    flags: WRITE | BLOCKING,
     keys: WAITED_FOR,
     since: '2.0.0',
     summary: 'Takes the last element of the first list that is not empty, and waits for one.',
@@ -134,7 +134,7 @@ export const listCommands = {
   BLMOVE: {
     ...LIST,
     arity: 6,
-    flags: WRITE | DENYOOM | NOSCRIPT | BLOCKING,
+    flags: WRITE | DENYOOM | BLOCKING,
     keys: MOVED,
     since: '6.2.0',
     summary: 'Moves an element from one end of a list to one end of another, and waits for one.',
@@ -143,7 +143,7 @@ export const listCommands = {
   BRPOPLPUSH: {
     ...LIST,
     arity: 4,
-    flags: WRITE | DENYOOM | NOSCRIPT | BLOCKING,
+    flags: WRITE | DENYOOM | BLOCKING,
     keys: MOVED,
     since: '2.2.0',
     summary: 'Moves the last element of a list to the head of another, and waits for one.',

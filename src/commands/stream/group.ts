@@ -183,8 +183,9 @@ export function xgroupDestroy(context: CommandContext): void {
   const heir = server.keyspace.structures.streams.takeGroup(stream, group);
   if (heir !== NIL) server.keyspace.releaseObject(ValueType.STREAM, Encoding.STREAM, heir);
   reply.integer(1);
+  context.changes++;
   // Clients that are blocked on the group are woken.
-  context.changed(2);
+  context.wake(2);
   context.notify(EventClass.STREAM, 'xgroup-destroy', 2);
 }
 

@@ -38,7 +38,7 @@ import {
 } from './range.ts';
 import { zcard, zmscore, zrandmember, zrank, zrem, zrevrank, zscan, zscore } from './read.ts';
 
-const { WRITE, READONLY, DENYOOM, FAST, BLOCKING, NOSCRIPT, MOVABLEKEYS } = Flag;
+const { WRITE, READONLY, DENYOOM, FAST, BLOCKING, MOVABLEKEYS } = Flag;
 const SORTED_SET = { group: 'sorted-set', categories: ['sortedset'] } as const;
 const REMOVED_FROM = [keyAt(1, 'RW', 'delete')];
 const POPPED_FROM = [keyAt(1, 'RW', 'access', 'delete')];
@@ -268,7 +268,7 @@ export const sortedSetCommands = {
   BZPOPMIN: {
     ...SORTED_SET,
     arity: -3,
-    flags: WRITE | NOSCRIPT | BLOCKING | FAST,
+    flags: WRITE | BLOCKING | FAST,
     keys: WAITED_FOR,
     since: '5.0.0',
     summary:
@@ -278,7 +278,7 @@ export const sortedSetCommands = {
   BZPOPMAX: {
     ...SORTED_SET,
     arity: -3,
-    flags: WRITE | NOSCRIPT | BLOCKING | FAST,
+    flags: WRITE | BLOCKING | FAST,
     keys: WAITED_FOR,
     since: '5.0.0',
     summary:

@@ -16,14 +16,19 @@
  * A unit may take long, so the clock is read for each client that is served. A key that has expired
  * meanwhile counts as none; it stays until a command uses it.
  *
+ * A command that runs again is refused where a new one would be, for lack of memory for example. It
+ * does not run while a dataset is loaded, nor, if it writes, while writes are paused: its keys are
+ * noted again when that is over.
+ *
  * A waiting command is counted as a call when it is answered, with the time of all its calls, and not
- * at all if its client goes.
+ * at all if it is refused or its client goes.
  */
 import { performance } from 'node:perf_hooks';
 import { assert } from '../../base/assert.ts';
 import { latin1 } from '../../base/bytes.ts';
 import { NIL } from '../../base/units.ts';
 import type { BlockRequest, WaitingCall } from '../../commands/ports.ts';
+import { Flag } from '../../commands/spec.ts';
 import type { ValueType } from '../../keyspace/entry.ts';
 import type { Request } from '../../resp/request.ts';
 import type { Server, Waits } from '../server.ts';
@@ -61,6 +66,8 @@ export class Blocking implements Waits {
   readonly #byClient = new Map<Session, Waiter>();
   /** Changed keys that clients wait for, in order. */
   readonly #changed = new Set<string>();
+  /** Keys with waiters that may not run now; see {@link allowed}. */
+  readonly #held = new Set<string>();
   /** Whether the queues hold a waiter. Each change reads this; a map's size would be a call. */
   anyWaits = false;
   /** The waiter whose command runs again now. */
@@ -179,6 +186,13 @@ export class Blocking implements Waits {
     }
   }
 
+  /** Whatever held waiters back may be over: those of the keys that were held are served. */
+  allowed(): void {
+    for (const id of this.#held) if (this.#queues.has(id)) this.#note(id);
+    this.#held.clear();
+    this.serve();
+  }
+
   /** Ends a client's wait: with an error for CLIENT UNBLOCK ERROR, else as if it timed out. */
   unblock(session: Session, error?: string): boolean {
     const waiter = this.#byClient.get(session);
@@ -215,6 +229,10 @@ export class Blocking implements Waits {
       if (!known) type = this.#typeOf(waiter, id);
       known = true;
       if (type !== waiter.block.type && waiter.block.whenDeleted !== true) continue;
+      if (this.#isHeld(waiter)) {
+        this.#held.add(id);
+        continue;
+      }
       this.#runAgain(waiter);
       known = false;
     }
@@ -236,17 +254,24 @@ export class Blocking implements Waits {
     return entry === NIL ? undefined : db.type(entry);
   }
 
+  /** Whether the command of a waiter may not run now, and has to wait on. */
+  #isHeld({ row }: Waiter): boolean {
+    const { loading, writePauses } = this.#server;
+    return loading || (writePauses > 0 && (row.flags & Flag.WRITE) !== 0);
+  }
+
   #runAgain(waiter: Waiter): void {
     const { session } = waiter;
     waiter.waiting = false;
     this.#serving = waiter;
+    let isCalled: boolean;
     try {
-      this.#dispatcher.callAgain(session, waiter.row, waiter.request);
+      isCalled = this.#dispatcher.callAgain(session, waiter.row, waiter.request);
     } finally {
       this.#serving = undefined;
     }
     if (waiter.waiting) return;
-    this.#count(waiter.row, 1);
+    if (isCalled) this.#count(waiter.row, 1);
     this.#forget(waiter);
     this.#resume(session);
   }

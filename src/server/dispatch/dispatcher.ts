@@ -282,15 +282,22 @@ export class Dispatcher {
     if (!session.blocked) session.resume();
   }
 
-  /** Calls a command again that has waited. Its first call was counted and told to listeners. */
-  callAgain(session: Session, row: CommandRow, request: Request): void {
+  /**
+   * Calls a command again that has waited. Its first call was told to listeners. Guards are asked
+   * again, since memory may be short by now. Returns whether the command was called: one that is
+   * refused is answered, and is no call.
+   */
+  callAgain(session: Session, row: CommandRow, request: Request): boolean {
     this.clock.stop();
     const mark = session.callResumed();
     session.hasToWait = false;
-    this.#call(session, row, request, false, true);
+    const refusal = this.#server.obstacles === 0 ? undefined : this.#refusal(session, row);
+    if (refusal === undefined) this.#call(session, row, request, false, true);
+    else this.reject(session, row, refusal);
     session.lastOffset = this.#server.streamLog.endOffset;
     session.callEnded(mark);
     this.clock.stop();
+    return refusal === undefined;
   }
 
   /** A command that has waited is answered without another call. */
@@ -577,15 +584,21 @@ export class Dispatcher {
       return undefined;
     }
     if (this.#server.obstacles === 0 && !session.subscribed && !session.monitor) return row;
+    const refusal = this.#refusal(session, row);
+    if (refusal === undefined) return row;
+    this.reject(session, row, refusal);
+    return undefined;
+  }
+
+  /** The error of the first guard that refuses a command. */
+  #refusal(session: Session, row: CommandRow): string | undefined {
     const { guards } = this;
     const allFlags = this.#flagsOf(session, row);
     for (let i = 0; i < guards.length; i++) {
       const error = guards[i]!(session, row, allFlags);
-      if (error === undefined) continue;
-      this.reject(session, row, error);
-      return undefined;
+      if (error !== undefined) return error;
     }
-    return row;
+    return undefined;
   }
 }
 

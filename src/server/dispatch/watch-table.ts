@@ -51,6 +51,14 @@ export class WatchTable {
   }
 
   /**
+   * EXEC of a client will run nothing. Nothing mends that, so its keys are no longer watched.
+   */
+  #break(client: Client): void {
+    this.unwatchAll(client);
+    client.watchBroken = true;
+  }
+
+  /**
    * To be called while {@link anyWatched}. `deletesExpired`: a command that changes an expired key
    * deletes it first, and the deletion is reported as a separate change.
    */
@@ -64,14 +72,12 @@ export class WatchTable {
     const watchers = this.#watchers.get(idOf(dbIndex, bytes, start, length));
     if (watchers === undefined) return;
     for (const client of watchers) {
-      // Nothing mends it any more, and who watches a million keys is not searched for each of them.
-      if (client.watchBroken) continue;
       const watched = client.watched.find(
         ({ dbIndex: index, key }) =>
           index === dbIndex && key.length === length && equalBytes(key, 0, bytes, start, length),
       );
       if (watched?.expired === true && deletesExpired) watched.expired = false;
-      else client.watchBroken = true;
+      else this.#break(client);
     }
   }
 
@@ -93,8 +99,11 @@ export class WatchTable {
         const replacement = other < 0 ? NIL : keyspace.databases[other]!.find(key, 0, key.length);
         const isStale =
           replacement !== NIL && hasExpired(keyspace.databases[other]!, replacement, nowMs);
-        if (present || (replacement !== NIL && !isStale)) client.watchBroken = true;
-        else watched.expired = isStale;
+        if (present || (replacement !== NIL && !isStale)) {
+          this.#break(client);
+          break;
+        }
+        watched.expired = isStale;
       }
     }
   }

@@ -99,3 +99,28 @@ test('a swap that puts a stale key in the place of none, or of a stale one, chan
   expect(await runs(client!, 'stale', 'stale', 'a swap')).toEqual(['PONG']);
   expect(await runs(client!, 'live', 'stale', 'a swap')).toBeNull();
 });
+
+test.each([
+  ['a change', ['SET', 'b', 'y']],
+  ['a flush', ['FLUSHALL']],
+  ['a swap', ['SWAPDB', 0, 1]],
+] as const)('a transaction that %s breaks watches nothing any more', async (_, change) => {
+  const [client] = clients;
+  const watcher = await servers[0]!.client();
+  await client!.pipeline([['FLUSHALL'], ['MSET', 'a', 'x', 'b', 'x']]);
+  await watcher.pipeline([['WATCH', 'a', 'b', 'c'], ['MULTI']]);
+  const id = /id=(\d+) [^\n]* cmd=multi /.exec(String(await client!.call('CLIENT', 'LIST')))![1]!;
+  const line = async (): Promise<string> =>
+    String(await client!.call('CLIENT', 'LIST', 'ID', id)).replace(
+      /.* flags=(\S+) .* (watch=\d+) .*/s,
+      '$1 $2',
+    );
+  expect(await line()).toBe('x watch=3');
+  await client!.call(...change);
+  expect(await line()).toBe('xd watch=0');
+  // What it watches later counts for nothing.
+  expect(
+    await watcher.pipeline([['PING'], ['EXEC'], ['WATCH', 'a'], ['MULTI'], ['PING'], ['EXEC']]),
+  ).toEqual(['QUEUED', null, 'OK', 'OK', 'QUEUED', ['PONG']]);
+  await watcher.close();
+});

@@ -119,7 +119,8 @@ export function commandCommands(parts: { readonly dispatcher: Dispatcher }): Com
       return undefined;
     }
     const { spec } = row;
-    if (spec.keys.length === 0) {
+    // A shard channel is routed like a key, and is none.
+    if (spec.keys.every(({ access }) => access === 'not_key')) {
       reply.error('ERR The command has no key arguments');
       return undefined;
     }
