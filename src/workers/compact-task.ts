@@ -4,11 +4,14 @@
  *
  *   compressed block   │ codec, 1 byte │ what it has made of the block │
  *
- * The codec of blocks is the quick one. When there is time, Brotli from node:zlib is tried, too, and
- * the smaller result stays: Brotli is better at prose, the codec of blocks at commands that are like
- * each other. Brotli takes its place where the processor has no vectors. docs/compaction.md tells
- * what they were compared with. Each block has a checksum of what was compressed, which is compared
- * when it is expanded. Ends with CORRUPT when the bytes are not those that were compressed.
+ * The codec of blocks (kernels/block-codec.ts) is better at commands that are like each other, Brotli
+ * of node:zlib at prose. When there is time, both are tried, and the smaller result stays. When it
+ * has to be quick, both are tried with one block of 32, and the others take what was better there.
+ * Brotli does all where the processor has no vectors. docs/compaction.md tells what they were
+ * compared with.
+ *
+ * Each block has a checksum of what was compressed, which is compared when it is expanded. Ends with
+ * CORRUPT when the bytes are not those that were compressed.
  *
  * A thread that compresses has the lowest priority from then on, on Linux, where threads have their
  * own: it takes what the others leave. So another thread expands, since peers wait for that.
@@ -65,12 +68,17 @@ const BROTLI = {
   quick: { quality: 1, windowBits: 16 },
   thorough: { quality: 4, windowBits: 20 },
 } as const satisfies Record<Effort, unknown>;
+const TRIAL_EVERY = 32;
 /** A block that keeps more than this part of its size stays as it is. */
 const WORTH_IT = 0.9;
 
 let kernels: ByteKernels | undefined;
 /** Null where the processor has no vectors. */
 let blockCodec: BlockCodec | null | undefined;
+/** The codec that made the smaller result when both were tried. */
+let better: number = Codec.BLOCK;
+/** Blocks until both are tried again, when it has to be quick. */
+let untilTrial = 0;
 let isLow = false;
 
 export const runTask = asTask(compact);
@@ -89,21 +97,44 @@ function compact(task: CompactTask): CompactResult[] {
 function pack(from: SharedRange, to: Uint8Array, effort: Effort): CompactResult {
   const block = bytesOf(from);
   const crc = checksumOf(block);
-  const bytesMax = Math.floor(block.length * WORTH_IT) - 1;
+  const bytesMax = Math.max(0, Math.floor(block.length * WORTH_IT) - 1);
+  const packed = smallest(block, bytesMax, effort);
+  if (packed === undefined) return { bytes: 0, ...crc };
+  to[0] = packed.by;
+  to.set(packed.bytes, 1);
+  return { bytes: packed.bytes.length + 1, ...crc };
+}
+
+interface Packed {
+  readonly by: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Undefined when no codec makes `bytesMax` bytes or fewer of the block. */
+function smallest(block: Uint8Array, bytesMax: number, effort: Effort): Packed | undefined {
   const codec = codecOfBlocks();
-  let best = codec?.compress(block, bytesMax);
-  let by: number = Codec.BLOCK;
-  if (codec === null || effort === 'thorough') {
-    const packed = brotli(block, effort);
-    if (packed.length <= Math.min(bytesMax, best?.length ?? bytesMax)) {
-      best = packed;
-      by = Codec.BROTLI;
-    }
+  if (codec === null) return byBrotli(block, bytesMax, effort);
+  if (effort === 'quick' && untilTrial > 0) {
+    untilTrial--;
+    return better === Codec.BLOCK
+      ? byBlockCodec(codec, block, bytesMax)
+      : byBrotli(block, bytesMax, effort);
   }
-  if (best === undefined) return { bytes: 0, ...crc };
-  to[0] = by;
-  to.set(best, 1);
-  return { bytes: best.length + 1, ...crc };
+  untilTrial = TRIAL_EVERY - 1;
+  const first = byBrotli(block, bytesMax, effort);
+  const best = byBlockCodec(codec, block, first?.bytes.length ?? bytesMax) ?? first;
+  better = best?.by ?? Codec.BLOCK;
+  return best;
+}
+
+function byBlockCodec(codec: BlockCodec, block: Uint8Array, bytesMax: number): Packed | undefined {
+  const bytes = codec.compress(block, bytesMax);
+  return bytes === undefined ? undefined : { by: Codec.BLOCK, bytes };
+}
+
+function byBrotli(block: Uint8Array, bytesMax: number, effort: Effort): Packed | undefined {
+  const bytes = brotli(block, effort);
+  return bytes.length > bytesMax ? undefined : { by: Codec.BROTLI, bytes };
 }
 
 function brotli(block: Uint8Array, effort: Effort): Uint8Array {
