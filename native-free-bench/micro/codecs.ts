@@ -56,6 +56,7 @@ function codeOf(bytes: number): string {
 
 const KINDS: Readonly<Record<string, () => string>> = {
   'SET, JSON of 300 B': () => set(jsonValue(prng, 300)),
+  'SET, JSON without spaces': () => set(jsonValue(prng, 0)),
   INCR: () => `*2\r\n$4\r\nINCR\r\n$8\r\nk${String(prng.below(1e6)).padStart(7, '0')}\r\n`,
   'SET, 100 hex digits': () => set(hexDigits(prng, 100)),
   'SET, 700 B of source code': () => set(codeOf(700)),

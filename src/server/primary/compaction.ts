@@ -44,7 +44,7 @@ const WAITING_MAX = 2;
 /** Memory of a thread. */
 const THREAD_BYTES = 16 * MIB;
 /** The worker's rest while the loop is busy, in times of a block. bench: fan-out, history */
-const REST = 2;
+const REST = 3;
 /** How often a block that a peer waits for is tried when workers die. */
 const UNPACK_TRIES = 3;
 const SAMPLES_MAX = 4096;
