@@ -5,10 +5,12 @@
  *   compressed block   │ codec, 1 byte │ what it has made of the block │
  *
  * The codec of blocks (kernels/block-codec.ts) is better at commands that are like each other, Brotli
- * of node:zlib at prose. When there is time, both are tried, and the smaller result stays. When it
- * has to be quick, both are tried with one block of 32, and the others take what was better there.
- * Brotli does all where the processor has no vectors. docs/compaction.md tells what they were
+ * of node:zlib at prose. Both are tried with one block of 32, and the others take what was better
+ * there. Brotli does all where the processor has no vectors. docs/compaction.md tells what they were
  * compared with.
+ *
+ * A thread of a low priority that computes still delays by milliseconds who wakes up on its core. So
+ * even when there is time, not every block is compressed twice.
  *
  * Each block has a checksum of what was compressed, which is compared when it is expanded. Ends with
  * CORRUPT when the bytes are not those that were compressed.
@@ -30,7 +32,7 @@ export interface SharedRange {
   readonly length: number;
 }
 
-/** Thorough takes several times as long as quick. */
+/** How Brotli compresses. Thorough takes several times as long as quick. */
 export type Effort = 'quick' | 'thorough';
 
 export type CompactTask =
@@ -77,7 +79,7 @@ let kernels: ByteKernels | undefined;
 let blockCodec: BlockCodec | null | undefined;
 /** The codec that made the smaller result when both were tried. */
 let better: number = Codec.BLOCK;
-/** Blocks until both are tried again, when it has to be quick. */
+/** Blocks until both are tried again. */
 let untilTrial = 0;
 let isLow = false;
 
@@ -114,7 +116,7 @@ interface Packed {
 function smallest(block: Uint8Array, bytesMax: number, effort: Effort): Packed | undefined {
   const codec = codecOfBlocks();
   if (codec === null) return byBrotli(block, bytesMax, effort);
-  if (effort === 'quick' && untilTrial > 0) {
+  if (untilTrial > 0) {
     untilTrial--;
     return better === Codec.BLOCK
       ? byBlockCodec(codec, block, bytesMax)
