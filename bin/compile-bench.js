@@ -19,11 +19,12 @@ export function compileBench() {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   if (run.error) console.error(`bench: the compiler did not start: ${run.error.message}`);
-  // Sources find the kernels' file by the same relative path as in dist/ and src/.
-  const kernels = join(root, 'dist', 'kernels', 'kernels.wasm');
-  if (existsSync(kernels)) {
+  // Sources find the kernels' files by the same relative path as in dist/ and src/.
+  for (const name of ['kernels.wasm', 'block-codec.wasm']) {
+    const kernels = join(root, 'dist', 'kernels', name);
+    if (!existsSync(kernels)) continue;
     mkdirSync(join(root, 'dist-bench', 'dist', 'kernels'), { recursive: true });
-    copyFileSync(kernels, join(root, 'dist-bench', 'dist', 'kernels', 'kernels.wasm'));
+    copyFileSync(kernels, join(root, 'dist-bench', 'dist', 'kernels', name));
   }
   return run.status === 0;
 }

@@ -3,7 +3,7 @@ import type { CompactResult, CompactTask } from './compact-task.ts';
 import { workerEntryUrl } from './entry-urls.ts';
 import { createPool, type Pool } from './pool.ts';
 
-export type CompactPool = Pool<CompactTask, CompactResult>;
+export type CompactPool = Pool<CompactTask, readonly CompactResult[]>;
 
 export function createCompactPool(): CompactPool {
   return createPool({ duty: 'compact', entry: workerEntryUrl('compact-task'), threads: 1 });

@@ -4,9 +4,9 @@
  *   block sealed ─▶ worker: pack ───▶ the log keeps the compressed block, its memory is used again
  *   peer, PSYNC ──▶ worker: unpack ─▶ the peer is called, and goes on at its own pace
  *
- * One block is packed at a time, the newest first. Data that does not get smaller is recognized by
- * its first block: of the following ones only each second is tried, then each fourth, down to one in
- * 16.
+ * The newest blocks are packed first, several in one task when they wait. Data that does not get
+ * smaller is recognized by its first block: of the following ones only each second is tried, then
+ * each fourth, down to one in 16.
  *
  * A core that compresses is a core that the node, its clients and replicas do without. So the thread
  * that compresses has the lowest priority on Linux, and rests behind each block while the loop is
@@ -37,12 +37,14 @@ const SKIPPED_MAX = 15;
 /** The loop is busy when it works for more than this part of the time, calm below the other. */
 const BUSY_SHARE = 0.8;
 const CALM_SHARE = 0.5;
+/** Blocks in one task: a worker need not wait for this thread behind each of them. */
+const BATCH_MAX = 4;
 /** With more blocks waiting the worker does not keep up. */
 const WAITING_MAX = 2;
 /** Memory of a thread. */
 const THREAD_BYTES = 16 * MIB;
 /** The worker's rest while the loop is busy, in times of a block. bench: fan-out, history */
-const REST = 7;
+const REST = 3;
 /** How often a block that a peer waits for is tried when workers die. */
 const UNPACK_TRIES = 3;
 const SAMPLES_MAX = 4096;
@@ -142,13 +144,13 @@ export class Compaction {
     this.#packing = true;
     try {
       while (!this.#closed && this.#server.config.values.replBacklogCompression) {
-        const block = this.#server.streamLog.beginPack();
-        if (block === undefined) break;
         const share = this.#loopShare();
         const keepsUp = this.#server.streamLog.packedBlocks.toPack <= WAITING_MAX;
         const effort = share <= CALM_SHARE && keepsUp ? 'thorough' : 'quick';
+        const blocks = this.#blocksToPack();
+        if (blocks.length === 0) break;
         const startMs = this.#server.clock.monotonicMs();
-        if (!(await this.#pack(block, effort))) break;
+        if (!(await this.#pack(blocks, effort))) break;
         const tookMs = this.#server.clock.monotonicMs() - startMs;
         if (share > BUSY_SHARE) await rest(tookMs * REST);
       }
@@ -164,30 +166,48 @@ export class Compaction {
     return performance.eventLoopUtilization(this.#loopUse, before).utilization;
   }
 
-  /** False when no worker could do it: the next sealed block tries again. */
-  async #pack(block: Block, effort: Effort): Promise<boolean> {
-    const { streamLog, log } = this.#server;
-    if (this.#skip > 0) {
-      this.#skip--;
-      streamLog.packed(block, block.bytes, 0, 0, 0);
-      return true;
+  /** The next blocks to be packed, which {@link StreamLog.packed} ends. */
+  #blocksToPack(): Block[] {
+    const { streamLog } = this.#server;
+    const blocks: Block[] = [];
+    // Data of which the last block did not get smaller is tried by one block.
+    const most = this.#skipped > 0 ? 1 : BATCH_MAX;
+    while (blocks.length < most) {
+      const block = streamLog.beginPack();
+      if (block === undefined) break;
+      if (this.#skip > 0) {
+        this.#skip--;
+        streamLog.packed(block, block.bytes, 0, 0, 0);
+      } else {
+        blocks.push(block);
+      }
     }
+    return blocks;
+  }
+
+  /** False when no worker could do it: the next sealed block tries again. */
+  async #pack(blocks: readonly Block[], effort: Effort): Promise<boolean> {
+    const { streamLog, log } = this.#server;
     try {
-      const to = this.#target(block.used);
-      const from = { memory: block.bytes.buffer, start: 0, length: block.used };
-      const { bytes, crcLow, crcHigh } = await this.#packer.run({
-        kind: 'pack',
-        from,
-        to,
-        effort,
-      });
-      streamLog.packed(block, new Uint8Array(to), bytes, crcLow, crcHigh);
-      if (bytes > 0) this.packedCount++;
-      this.#skipped = bytes > 0 ? 0 : Math.min(SKIPPED_MAX, this.#skipped * 2 + 1);
-      this.#skip = this.#skipped;
+      const to = this.#target(blocks.reduce((sum, { used }) => sum + used, 0));
+      const from = blocks.map(({ bytes, used }) => ({
+        memory: bytes.buffer,
+        start: 0,
+        length: used,
+      }));
+      const results = await this.#packer.run({ kind: 'pack', from, to, effort });
+      let start = 0;
+      for (const [i, { bytes, crcLow, crcHigh }] of results.entries()) {
+        streamLog.packed(blocks[i]!, new Uint8Array(to, start), bytes, crcLow, crcHigh);
+        start += bytes;
+        if (bytes > 0) this.packedCount++;
+        this.#skipped = bytes > 0 ? 0 : Math.min(SKIPPED_MAX, this.#skipped * 2 + 1);
+        this.#skip = this.#skipped;
+      }
       return true;
     } catch (error) {
-      streamLog.packed(block, block.bytes, -1, 0, 0);
+      for (const block of blocks)
+        if (block.isPacking) streamLog.packed(block, block.bytes, -1, 0, 0);
       if (!(error instanceof OperatingError) && !(error instanceof RangeError)) throw error;
       if (codeOf(error) === ErrorCode.CANCELLED) return false;
       this.failures++;
@@ -249,9 +269,9 @@ export class Compaction {
     }
   }
 
-  /** Memory that the worker compresses into; all blocks have one size, until the backlog has another. */
+  /** Memory that the worker compresses into. */
   #target(bytes: number): SharedArrayBuffer {
-    if (this.#scratch?.byteLength === bytes) return this.#scratch;
+    if (this.#scratch !== undefined && this.#scratch.byteLength >= bytes) return this.#scratch;
     const { memory } = this.#server;
     if (this.#scratch !== undefined) memory.drop(MemoryKind.RING, this.#scratch);
     this.#scratch = memory.take(MemoryKind.RING, bytes);

@@ -369,7 +369,8 @@ function packsOf(blockBytes: number): Packs {
   const packer = {
     run: async (task: CompactTask) => {
       tasks.push(task);
-      return { bytes: 100, crcLow: 0, crcHigh: 0 };
+      const count = task.kind === 'pack' ? task.from.length : 0;
+      return Array.from({ length: count }, () => ({ bytes: 100, crcLow: 0, crcHigh: 0 }));
     },
   };
   const unpacker = { warm: () => warmed++ };
