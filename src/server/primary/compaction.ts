@@ -45,7 +45,7 @@ const WAITING_MAX = 2;
 const THREAD_BYTES = 16 * MIB;
 /** The worker's rest while the loop is busy, in times of a block. bench: fan-out, history */
 const REST = 3;
-/** How often a block that a peer waits for is tried when workers die. */
+/** How often a block that a peer waits for is tried when workers die, or have no memory. */
 const UNPACK_TRIES = 3;
 const SAMPLES_MAX = 4096;
 const MS_PER_SECOND = 1000;
@@ -251,9 +251,9 @@ export class Compaction {
       } catch (error) {
         if (!(error instanceof OperatingError)) throw error;
         if (error.code === ErrorCode.CANCELLED) return;
-        if (error.code === ErrorCode.WORKER_DIED) {
+        if (error.code !== ErrorCode.CORRUPT) {
           if (tries < UNPACK_TRIES) continue;
-          // The bytes are whole: whoever asks again may find a worker.
+          // The bytes are whole: whoever asks again may find a worker, and memory.
           this.failures++;
           log.warning(`A part of the backlog cannot be read now: ${error.message}`);
           streamLog.unavailable(block, memory);
@@ -274,6 +274,8 @@ export class Compaction {
     if (this.#scratch !== undefined && this.#scratch.byteLength >= bytes) return this.#scratch;
     const { memory } = this.#server;
     if (this.#scratch !== undefined) memory.drop(MemoryKind.RING, this.#scratch);
+    // The system may refuse the next one.
+    this.#scratch = undefined;
     this.#scratch = memory.take(MemoryKind.RING, bytes);
     return this.#scratch;
   }
