@@ -148,23 +148,28 @@ test.each<[codec: string, block: () => Buffer]>([
 test.each([
   ['the processor has no vectors', vectorless],
   ['the system refuses the codec its memory', refused],
-])('Brotli compresses when %s, and what the codec of blocks made is expanded', async (_, without) => {
-  const block = commands();
-  for (const effort of ['quick', 'thorough'] as const) {
-    const { results, packed } = await pack([block], effort, without);
-    expect(packed[0]![0]).toBe(BROTLI);
+])(
+  'Brotli compresses when %s, and what the codec of blocks made is expanded',
+  async (_, without) => {
+    const block = commands();
+    for (const effort of ['quick', 'thorough'] as const) {
+      const { results, packed } = await pack([block], effort, without);
+      expect(packed[0]![0]).toBe(BROTLI);
+      expect(Buffer.from(await unpack(packed[0]!, results[0]!, without)).equals(block)).toBe(true);
+    }
+    const { results, packed } = await pack([block], 'thorough');
+    expect(packed[0]![0]).toBe(BLOCK_CODEC);
     expect(Buffer.from(await unpack(packed[0]!, results[0]!, without)).equals(block)).toBe(true);
-  }
-  const { results, packed } = await pack([block], 'thorough');
-  expect(packed[0]![0]).toBe(BLOCK_CODEC);
-  expect(Buffer.from(await unpack(packed[0]!, results[0]!, without)).equals(block)).toBe(true);
-  const damaged = packed[0]!.subarray(0, -1);
-  const corrupt = { code: ErrorCode.CORRUPT };
-  await expect(unpack(damaged, results[0]!, without)).rejects.toMatchObject(corrupt);
-});
+    const damaged = packed[0]!.subarray(0, -1);
+    const corrupt = { code: ErrorCode.CORRUPT };
+    await expect(unpack(damaged, results[0]!, without)).rejects.toMatchObject(corrupt);
+  },
+);
 
 test('a thread that runs opens no file', async () => {
   const { results, packed } = await pack([commands()], 'thorough', fileless);
   expect(packed[0]![0]).toBe(BLOCK_CODEC);
-  expect(Buffer.from(await unpack(packed[0]!, results[0]!, fileless)).equals(commands())).toBe(true);
+  expect(Buffer.from(await unpack(packed[0]!, results[0]!, fileless)).equals(commands())).toBe(
+    true,
+  );
 });
