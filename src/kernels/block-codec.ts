@@ -33,6 +33,9 @@ export const CODEC_BYTES_MAX = MIB;
 const PLAIN = 0x180000;
 const PACKED = 0x640000;
 
+/** Read as the thread starts: later there may be no room for an open file. */
+const moduleBytes = readFileSync(packageUrl('dist/kernels/block-codec.wasm'));
+
 export class BlockCodec {
   readonly #wasm: CodecExports;
   readonly #memory: Uint8Array;
@@ -51,9 +54,8 @@ export class BlockCodec {
    * the system refuses the memory.
    */
   static make(): BlockCodec | undefined {
-    const bytes = readFileSync(packageUrl('dist/kernels/block-codec.wasm'));
-    if (!WebAssembly.validate(bytes)) return undefined;
-    return new BlockCodec(new WebAssembly.Module(bytes));
+    if (!WebAssembly.validate(moduleBytes)) return undefined;
+    return new BlockCodec(new WebAssembly.Module(moduleBytes));
   }
 
   /**

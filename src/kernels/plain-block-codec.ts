@@ -1,7 +1,7 @@
 /**
- * Expands blocks of the block codec in plain TypeScript, the reference for tests of the kernel. It
- * is written for clarity, from the format alone, which `assembly/block/` draws in compress.ts,
- * sequence.ts and huffman.ts. Only tests use it.
+ * Expands blocks of the block codec in plain TypeScript. It is the reference for tests of the kernel,
+ * and serves where the kernel gets no memory. It is written for clarity, from the format alone, which
+ * `assembly/block/` draws in compress.ts, sequence.ts and huffman.ts.
  */
 
 const HEADER_BYTES = 16;

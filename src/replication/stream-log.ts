@@ -387,15 +387,16 @@ export class StreamLog {
   /**
    * Ends {@link beginPack}: bytes[0, length) are the compressed block. A `length` of 0 means that
    * the block stays as it is for good, -1 that it may be tried again. A block that a cursor has come
-   * to meanwhile also stays as it is.
+   * to meanwhile also stays as it is. Throws RangeError, and has ended nothing, when the system
+   * refuses the memory.
    */
   packed(block: Block, bytes: Uint8Array, length: number, crcLow: number, crcHigh: number): void {
-    block.isPacking = false;
-    if (length === 0) block.isHard = true;
     if (length > 0 && block.pins === 1 && !block.detached) {
       block.packed = this.#store.put(bytes, length, crcLow, crcHigh);
       this.#savedBytes += block.used - length;
     }
+    block.isPacking = false;
+    if (length === 0) block.isHard = true;
     this.unpin(block);
   }
 

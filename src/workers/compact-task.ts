@@ -1,13 +1,14 @@
 /**
- * Worker entry: compresses a block of the log, or expands it again. compact-job.ts is the main
+ * Worker entry: compresses blocks of the log, or expands one again. compact-job.ts is the main
  * thread's side.
  *
  *   compressed block   │ codec, 1 byte │ what it has made of the block │
  *
  * The codec of blocks (kernels/block-codec.ts) is better at commands that are like each other, Brotli
  * of node:zlib at prose. Both are tried with one block of 32, and the others take what was better
- * there. Brotli does all where the processor has no vectors. docs/compaction.md tells what they were
- * compared with.
+ * there. Brotli does all where the processor has no vectors, or the system refuses the codec its
+ * memory: V8 reserves some GiB of addresses for it. A block whose codec is refused memory later is
+ * expanded by the plain twin, which is slower. docs/compaction.md tells what they were compared with.
  *
  * A thread of a low priority that computes still delays by milliseconds who wakes up on its core. So
  * even when there is time, not every block is compressed twice.
@@ -23,6 +24,7 @@ import * as zlib from 'node:zlib';
 import { ErrorCode, messageOf, OperatingError } from '../base/errors.ts';
 import { BlockCodec } from '../kernels/block-codec.ts';
 import { ByteKernels, KERNELS_FREE_START } from '../kernels/kernels.ts';
+import { plainBlockExpand } from '../kernels/plain-block-codec.ts';
 import { asTask } from './task-outcome.ts';
 
 /** Bytes of a shared buffer. */
@@ -75,7 +77,7 @@ const TRIAL_EVERY = 32;
 const WORTH_IT = 0.9;
 
 let kernels: ByteKernels | undefined;
-/** Null where the processor has no vectors. */
+/** Null where there is none, for as long as the thread lives. */
 let blockCodec: BlockCodec | null | undefined;
 /** The codec that made the smaller result when both were tried. */
 let better: number = Codec.BLOCK;
@@ -118,9 +120,13 @@ function smallest(block: Uint8Array, bytesMax: number, effort: Effort): Packed |
   if (codec === null) return byBrotli(block, bytesMax, effort);
   if (untilTrial > 0) {
     untilTrial--;
-    return better === Codec.BLOCK
-      ? byBlockCodec(codec, block, bytesMax)
-      : byBrotli(block, bytesMax, effort);
+    const packed =
+      better === Codec.BLOCK
+        ? byBlockCodec(codec, block, bytesMax)
+        : byBrotli(block, bytesMax, effort);
+    // The other one may make something of the blocks that follow.
+    if (packed === undefined) untilTrial = 0;
+    return packed;
   }
   untilTrial = TRIAL_EVERY - 1;
   const first = byBrotli(block, bytesMax, effort);
@@ -151,15 +157,16 @@ function brotli(block: Uint8Array, effort: Effort): Uint8Array {
   });
 }
 
-/** Throws ARENA_FULL when the system refuses the memory. */
+/** Null where the processor has no vectors, or the system refuses the memory. */
 function codecOfBlocks(): BlockCodec | null {
+  if (blockCodec !== undefined) return blockCodec;
   try {
-    blockCodec ??= BlockCodec.make() ?? null;
-    return blockCodec;
+    blockCodec = BlockCodec.make() ?? null;
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    throw new OperatingError(ErrorCode.ARENA_FULL, 'the system refuses memory for WebAssembly');
+    blockCodec = null;
   }
+  return blockCodec;
 }
 
 /** Gives this thread the lowest priority. Elsewhere than on Linux it would be the process'. */
@@ -194,7 +201,9 @@ function expand(pieces: readonly Uint8Array[], bytes: number): Uint8Array {
   const [first, ...others] = pieces;
   const packed = [first!.subarray(1), ...others];
   if (first![0] === Codec.BLOCK) {
-    const block = codecOfBlocks()?.expand(packed, bytes);
+    const codec = codecOfBlocks();
+    const block =
+      codec === null ? plainBlockExpand(Buffer.concat(packed), bytes) : codec.expand(packed, bytes);
     if (block !== undefined) return block;
     throw new OperatingError(ErrorCode.CORRUPT, 'a compressed block is damaged');
   }

@@ -123,6 +123,19 @@ describe('block codec', () => {
     expect(compress(randomBytes(prng, 100_000), 90_000)).toBeUndefined();
   });
 
+  test('takes exactly the room it needs, also when most literals have codes of their own', () => {
+    const prng = new Prng(testSeed('block codec room'));
+    for (let round = 0; round < 10; round++) {
+      // What stands behind rare bytes costs little once the frequent ones have left the shared code.
+      const frequent = randomBytes(prng, 30_000).map((byte) => byte & 15);
+      const rare = randomBytes(prng, 3000).map((byte) => 100 + (byte % 150));
+      const bytes = Buffer.concat([frequent, rare]);
+      const packed = compress(bytes)!;
+      expect(sameBytes(compress(bytes, packed.length), packed), `round ${round}`).toBe(true);
+      expect(compress(bytes, packed.length - 1), `round ${round}`).toBeUndefined();
+    }
+  });
+
   test('never leaves its output, whatever is done to its input', () => {
     const prng = new Prng(testSeed('block codec damage'));
     let refused = 0;

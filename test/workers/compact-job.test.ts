@@ -3,11 +3,20 @@ import { randomBytes } from 'node:crypto';
 import { afterAll, expect, test } from 'vitest';
 import { codeOf, ErrorCode, messageOf } from '../../src/base/errors.ts';
 import { KIB } from '../../src/base/units.ts';
-import { createCompactPool } from '../../src/workers/compact-job.ts';
+import { type CompactPool, createCompactPool } from '../../src/workers/compact-job.ts';
 import type { CompactResult, Effort } from '../../src/workers/compact-task.ts';
+import { createPool } from '../../src/workers/pool.ts';
 
 const pool = createCompactPool();
-afterAll(() => pool.close());
+/** Threads that lack something. */
+const poolWithout = (what: 'vectors' | 'memory' | 'files'): CompactPool => {
+  const entry = new URL(`../support/compact-without-${what}.mjs`, import.meta.url);
+  return createPool({ duty: 'compact', entry, threads: 1 });
+};
+const vectorless = poolWithout('vectors');
+const refused = poolWithout('memory');
+const fileless = poolWithout('files');
+afterAll(() => Promise.all([pool, vectorless, refused, fileless].map((each) => each.close())));
 
 const BLOCK_BYTES = 64 * KIB;
 const BROTLI = 1;
@@ -49,10 +58,14 @@ interface Packed {
   readonly packed: readonly Uint8Array[];
 }
 
-async function pack(blocks: readonly Uint8Array[], effort: Effort): Promise<Packed> {
+async function pack(
+  blocks: readonly Uint8Array[],
+  effort: Effort,
+  by: CompactPool = pool,
+): Promise<Packed> {
   const to = new SharedArrayBuffer(blocks.length * BLOCK_BYTES);
   const from = blocks.map((block) => ({ memory: shared(block), start: 0, length: block.length }));
-  const results = await pool.run({ kind: 'pack', from, to, effort });
+  const results = await by.run({ kind: 'pack', from, to, effort });
   let start = 0;
   const packed = results.map(({ bytes }) => {
     start += bytes;
@@ -65,6 +78,7 @@ async function pack(blocks: readonly Uint8Array[], effort: Effort): Promise<Pack
 async function unpack(
   packed: Uint8Array,
   { crcLow, crcHigh }: Pick<CompactResult, 'crcLow' | 'crcHigh'>,
+  by: CompactPool = pool,
 ): Promise<Uint8Array> {
   const memory = shared(packed);
   const middle = packed.length >> 1;
@@ -73,7 +87,7 @@ async function unpack(
     { memory, start: 0, length: middle },
     { memory, start: middle, length: packed.length - middle },
   ];
-  await pool.run({ kind: 'unpack', from, to, crcLow, crcHigh });
+  await by.run({ kind: 'unpack', from, to, crcLow, crcHigh });
   return new Uint8Array(to.memory);
 }
 
@@ -131,4 +145,34 @@ test.each<[codec: string, block: () => Buffer]>([
   }
   expect(refused).toBeGreaterThan(bytes.length / 97 / 2);
   expect(Buffer.from(await unpack(bytes, result!)).equals(block())).toBe(true);
+});
+
+test.each([
+  ['the processor has no vectors', vectorless],
+  ['the system refuses the codec its memory', refused],
+])(
+  'Brotli compresses when %s, and what the codec of blocks made is expanded',
+  async (_, without) => {
+    const block = commands();
+    for (const effort of ['quick', 'thorough'] as const) {
+      const { results, packed } = await pack([block], effort, without);
+      expect(packed[0]![0]).toBe(BROTLI);
+      expect(Buffer.from(await unpack(packed[0]!, results[0]!, without)).equals(block)).toBe(true);
+    }
+    // One of 32 blocks is tried with both codecs.
+    const { results, packed } = await pack(Array(32).fill(block), 'quick');
+    const [result, bytes] = [results.at(-1)!, packed.at(-1)!];
+    expect(bytes[0]).toBe(BLOCK_CODEC);
+    expect(Buffer.from(await unpack(bytes, result, without)).equals(block)).toBe(true);
+    const corrupt = { code: ErrorCode.CORRUPT };
+    await expect(unpack(bytes.subarray(0, -1), result, without)).rejects.toMatchObject(corrupt);
+  },
+);
+
+test('a thread that runs opens no file', async () => {
+  const { results, packed } = await pack([commands()], 'thorough', fileless);
+  expect(packed[0]![0]).toBe(BLOCK_CODEC);
+  expect(Buffer.from(await unpack(packed[0]!, results[0]!, fileless)).equals(commands())).toBe(
+    true,
+  );
 });

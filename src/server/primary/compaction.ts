@@ -5,20 +5,20 @@
  *   peer, PSYNC ──▶ worker: unpack ─▶ the peer is called, and goes on at its own pace
  *
  * The newest blocks are packed first, several in one task when they wait. Data that does not get
- * smaller is recognized by its first block: of the following ones only each second is tried, then
+ * smaller is recognized by its first task: of the following blocks only each second is tried, then
  * each fourth, down to one in 16.
  *
  * A core that compresses is a core that the node, its clients and replicas do without. So the thread
- * that compresses has the lowest priority on Linux, and rests behind each block while the loop is
- * busy, REST times as long as the block took. A flood that outruns it is stored as it is. While the
+ * that compresses has the lowest priority on Linux, and rests behind each task while the loop is
+ * busy, REST times as long as the task took. A flood that outruns it is stored as it is. While the
  * loop is calm and no blocks wait, the thread compresses more thoroughly, else quickly.
  *
  * Another thread expands. Threads end when they were idle for some seconds, but not this one while
  * compression spares more memory than a thread takes: a replica that comes back need not wait for
  * its start.
  *
- * A worker that dies, or refuses for lack of memory, leaves the block as it is. A peer that waits is
- * answered by the next worker; when several have died in a row its link ends, and it may ask again.
+ * A worker that dies, or has no memory, leaves the blocks of its task as they are. A peer that waits
+ * is answered by the next try; when several fail in a row its link ends, and it may ask again.
  * A block that has another checksum than before ends the links of the peers that would come to it;
  * they get a full sync.
  *
@@ -43,9 +43,9 @@ const BATCH_MAX = 4;
 const WAITING_MAX = 2;
 /** Memory of a thread. */
 const THREAD_BYTES = 16 * MIB;
-/** The worker's rest while the loop is busy, in times of a block. bench: fan-out, history */
+/** The worker's rest while the loop is busy, in times of a task. bench: fan-out, history */
 const REST = 3;
-/** How often a block that a peer waits for is tried when workers die. */
+/** How often a block that a peer waits for is tried when workers die, or have no memory. */
 const UNPACK_TRIES = 3;
 const SAMPLES_MAX = 4096;
 const MS_PER_SECOND = 1000;
@@ -251,9 +251,9 @@ export class Compaction {
       } catch (error) {
         if (!(error instanceof OperatingError)) throw error;
         if (error.code === ErrorCode.CANCELLED) return;
-        if (error.code === ErrorCode.WORKER_DIED) {
+        if (error.code !== ErrorCode.CORRUPT) {
           if (tries < UNPACK_TRIES) continue;
-          // The bytes are whole: whoever asks again may find a worker.
+          // The bytes are whole: whoever asks again may find a worker, and memory.
           this.failures++;
           log.warning(`A part of the backlog cannot be read now: ${error.message}`);
           streamLog.unavailable(block, memory);
@@ -274,6 +274,8 @@ export class Compaction {
     if (this.#scratch !== undefined && this.#scratch.byteLength >= bytes) return this.#scratch;
     const { memory } = this.#server;
     if (this.#scratch !== undefined) memory.drop(MemoryKind.RING, this.#scratch);
+    // The system may refuse the next one.
+    this.#scratch = undefined;
     this.#scratch = memory.take(MemoryKind.RING, bytes);
     return this.#scratch;
   }

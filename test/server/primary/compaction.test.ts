@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { expect } from 'vitest';
 import { SystemClock } from '../../../src/base/clock.ts';
 import { ErrorCode, OperatingError } from '../../../src/base/errors.ts';
+import { Prng } from '../../../src/base/prng.ts';
 import { SharedMemory } from '../../../src/base/shared-memory.ts';
 import { asOffset, KIB, MIB } from '../../../src/base/units.ts';
 import type { Block } from '../../../src/replication/log-cursor.ts';
@@ -16,6 +17,7 @@ import { expectSameData } from '../../support/digest.ts';
 import { FakeReplica, type FakeReplicaOptions } from '../../support/fake-replica.ts';
 import { type NodeInProcess, startNode } from '../../support/node-in-process.ts';
 import type { RespClient } from '../../support/resp-client.ts';
+import { testSeed } from '../../support/seed.ts';
 import { type Servers, test } from '../../support/servers.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
@@ -116,6 +118,47 @@ test.concurrent('keeps several times its size, and a peer from far back gets eve
   const info = await client.info('headwater');
   expect(Number(info.get('headwater_backlog_ratio'))).toBeGreaterThan(3);
   expect(Number(info.get('headwater_backlog_raw_bytes'))).toBe(log().histlen);
+});
+
+/** About 300 bytes of words in no order. */
+function prose(random: Prng): string {
+  const words = 'a block of the log that no replica reads is compressed by a thread'.split(' ');
+  return Array.from({ length: 60 }, () => words[random.below(words.length)]).join(' ');
+}
+
+test.concurrent('a peer from far back gets every byte, whatever codec made its history', async ({
+  servers,
+}) => {
+  const { client, log, attach, packedAll } = await start(servers, 'repl-backlog-size 256kb');
+  const first = await attach();
+  await first.waitForDump();
+  await first.waitForOffset(log().endOffset);
+  const { offset, replid } = first;
+  const random = new Prng(testSeed('history of both codecs'));
+  for (let round = 0; round < 20; round++) {
+    const command = (i: number): string[] =>
+      round < 12
+        ? ['INCR', `counter:${random.below(1e6)}`]
+        : ['SET', `key:${round}:${i}`, prose(random)];
+    await client.pipeline(Array.from({ length: round < 12 ? 1500 : 150 }, (_, i) => command(i)));
+    await first.waitForOffset(log().endOffset);
+    await packedAll();
+  }
+  const codecs = new Set<number>();
+  const unpack = log().onWanted!;
+  log().onWanted = (block) => {
+    const { slab, start: at } = block.packed!.pieces[0]!;
+    codecs.add(slab.bytes[at]!);
+    unpack(block);
+  };
+  const back = await attach({ replid, from: offset + 1 });
+  expect(back.resync).toBe('partial');
+  await back.waitForOffset(log().endOffset);
+  expect(back.stream.equals(first.stream.subarray(first.stream.length - back.stream.length))).toBe(
+    true,
+  );
+  // The codec of blocks made the commands; in haste, it also made the prose.
+  expect(codecs).toContain(2);
 });
 
 test.concurrent('a replica that stood still while its history was compressed goes on by itself', async ({
