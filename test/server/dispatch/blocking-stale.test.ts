@@ -6,19 +6,20 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { FakeReplica } from '../../support/fake-replica.ts';
 import { startHeadwater } from '../../support/headwater.ts';
 import type { Argument, RespClient } from '../../support/resp-client.ts';
-import { RespError, type RespValue } from '../../support/resp-parser.ts';
+import { RespError } from '../../support/resp-parser.ts';
 import type { TestServer } from '../../support/server-process.ts';
-import { waitFor } from '../../support/wait-for.ts';
+import { type Waiting, WaitingClients } from '../../support/waiting-clients.ts';
 
 const UNBLOCKED = 'UNBLOCKED client unblocked via CLIENT UNBLOCK';
 
 let server: TestServer;
 let client: RespClient;
-const opened: RespClient[] = [];
+let waiting: WaitingClients;
 
 beforeAll(async () => {
   server = await startHeadwater({ args: ['--enable-debug-command', 'yes'] });
   client = await server.client();
+  waiting = new WaitingClients(server, client);
   await client.call('DEBUG', 'SET-ACTIVE-EXPIRE', 0);
 });
 
@@ -28,32 +29,12 @@ afterAll(async () => {
 });
 
 afterEach(async () => {
-  await Promise.all(opened.splice(0).map((each) => each.close()));
-  await waitingClients(0);
+  await waiting.close();
   await client.pipeline([['SELECT', 0], ['FLUSHALL'], ['CONFIG', 'RESETSTAT']]);
 });
 
-const waitingClients = (count: number): Promise<unknown> =>
-  waitFor(async () => (await client.infoField('clients', 'blocked_clients')) === String(count), {
-    what: `${count} waiting clients`,
-  });
-
-interface Waiting {
-  readonly reply: Promise<RespValue>;
-  readonly client: RespClient;
-  readonly id: number;
-}
-
 /** Sends a command on a connection of its own, and returns once it waits. */
-async function wait(...args: Argument[]): Promise<Waiting> {
-  const before = Number(await client.infoField('clients', 'blocked_clients'));
-  const each = await server.client();
-  opened.push(each);
-  const id = Number(await each.call('CLIENT', 'ID'));
-  const reply = each.command(...args);
-  await waitingClients(before + 1);
-  return { reply, client: each, id };
-}
+const wait = (...args: Argument[]): Promise<Waiting> => waiting.wait(...args);
 
 /** Ends a wait as if time were up: the client has waited all along. */
 async function endWait({ id, reply }: Waiting): Promise<void> {
@@ -248,7 +229,7 @@ describe('counts of commands that wait', () => {
     expect(await statsOf('blpop')).toMatch(/^calls=2,.*,failed_calls=0$/);
     gone.reply.catch(() => {});
     await gone.client.close();
-    await waitingClients(0);
+    await waiting.are(0);
     expect(await statsOf('blpop')).toMatch(/^calls=2,.*,failed_calls=0$/);
   });
 

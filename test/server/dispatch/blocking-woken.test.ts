@@ -9,16 +9,18 @@ import type { Argument, RespClient } from '../../support/resp-client.ts';
 import type { RespError, RespValue } from '../../support/resp-parser.ts';
 import type { TestServer } from '../../support/server-process.ts';
 import { waitFor } from '../../support/wait-for.ts';
+import { type Waiting, WaitingClients } from '../../support/waiting-clients.ts';
 
 let server: TestServer;
 let client: RespClient;
-const opened: RespClient[] = [];
+let waiting: WaitingClients;
 
 beforeAll(async () => {
   server = await startHeadwater({
     args: ['--enable-debug-command', 'yes', '--repl-ping-replica-period', '3600'],
   });
   client = await server.client();
+  waiting = new WaitingClients(server, client);
 });
 
 afterAll(async () => {
@@ -27,35 +29,15 @@ afterAll(async () => {
 });
 
 afterEach(async () => {
-  await Promise.all(opened.splice(0).map((each) => each.close()));
-  await waitingClients(0);
+  await waiting.close();
   await client.pipeline([['CLIENT', 'UNPAUSE'], ['FLUSHALL'], ['CONFIG', 'RESETSTAT']]);
 });
-
-const waitingClients = (count: number): Promise<unknown> =>
-  waitFor(async () => (await client.infoField('clients', 'blocked_clients')) === String(count), {
-    what: `${count} waiting clients`,
-  });
 
 const statsOf = async (command: string): Promise<string | undefined> =>
   (await client.info('commandstats')).get(`cmdstat_${command}`);
 
-interface Waiting {
-  readonly reply: Promise<RespValue>;
-  readonly client: RespClient;
-  readonly id: number;
-}
-
 /** Sends a command on a connection of its own, and returns once it waits. */
-async function wait(...args: Argument[]): Promise<Waiting> {
-  const before = Number(await client.infoField('clients', 'blocked_clients'));
-  const each = await server.client();
-  opened.push(each);
-  const id = Number(await each.call('CLIENT', 'ID'));
-  const reply = each.command(...args);
-  await waitingClients(before + 1);
-  return { reply, client: each, id };
-}
+const wait = (...args: Argument[]): Promise<Waiting> => waiting.wait(...args);
 
 describe('without memory', () => {
   test.each([
@@ -142,11 +124,10 @@ describe('while writes are paused', () => {
   });
 
   test('it is served when the time of the pause is up, and is not answered under SKIP', async () => {
-    const each = await server.client();
-    opened.push(each);
+    const each = await waiting.open();
     each.send('CLIENT', 'REPLY', 'SKIP');
     each.send('BLPOP', 'k', 0);
-    await waitingClients(1);
+    await waiting.are(1);
     await client.pipeline([
       ['MULTI'],
       ['CLIENT', 'PAUSE', 50, 'WRITE'],

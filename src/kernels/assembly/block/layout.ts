@@ -20,7 +20,6 @@
  *
  * Rows 0 to 255 of CODES and SYMBOLS are those of literals behind that byte.
  */
-export const BLOCK_BYTES_MAX: u32 = 0x100000;
 export const PLACES: usize = 0x1000;
 export const PLACES_BITS: u32 = 13;
 export const SCRATCH: usize = 0x9000;
